@@ -1,0 +1,148 @@
+"""Every error that this package raises on purpose.
+
+Each one carries a sentence for the person (`message`), whose fault it is (`fault`) and, where there is
+one, what mends it (`mend`). A front end shows `message` and `mend`; the log has the traceback.
+
+    AgentKernelError
+    ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
+    │   ├── NotFound (LookupError)             no such response, container or file
+    │   └── TooLarge                           an upload or body over the limit
+    ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
+    ├── ModelError                             the model's side of the street
+    │   ├── UpstreamUnavailable (ConnectionError)  nobody answers, or answers 5xx/429
+    │   ├── UpstreamRefused (PermissionError)      wrong or missing key, unknown model
+    │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
+    │   ├── MalformedModelOutput (ValueError)      the model said what no tool can carry out
+    │   └── OutOfScript (LookupError)              the scripted model was asked for what it does not know
+    └── SandboxError                           the sandbox's side
+        ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces
+        ├── ImageMissing (LookupError)             the image or toolbox is not prepared
+        ├── IsolationUnavailable                   the asked-for OCI runtime is not installed
+        ├── SandboxStartFailed                     it was there, but did not come up
+        ├── SandboxGone                            it existed and is dead: its files may be lost
+        ├── SandboxUnreachable (ConnectionError)   it may be alive, but nobody answers now
+        ├── ChannelBroken (ConnectionError)        the stream said something that the protocol does not have
+        └── SandboxFileError (OSError)             a path inside cannot be read or written
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Fault = Literal["caller", "operator", "model", "sandbox"]
+
+
+class AgentKernelError(Exception):
+    """Base of all errors here: `message` says what happened, `mend` what to do about it."""
+
+    fault: ClassVar[Fault] = "operator"
+    code: ClassVar[str | None] = None
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.mend}" if self.mend else self.message
+
+
+class InvalidRequest(AgentKernelError, ValueError):
+    """The request is wrong; `param` names the field, as in the API's error object. HTTP 400."""
+
+    fault = "caller"
+
+    def __init__(
+        self, message: str, *, mend: str | None = None, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, mend=mend)
+        self.param = param
+        self.request_code = code
+
+
+class NotFound(InvalidRequest, LookupError):
+    """No such response, container or file. HTTP 404."""
+
+
+class TooLarge(InvalidRequest):
+    """A body or an upload is over the limit. HTTP 413."""
+
+
+class ConfigurationError(AgentKernelError, ValueError):
+    """A setting names something that cannot be had; never replaced by a weaker choice."""
+
+
+class ModelError(AgentKernelError):
+    """Anything that went wrong between us and a model."""
+
+    fault = "model"
+
+
+class UpstreamUnavailable(ModelError, ConnectionError):
+    """Nobody answers at the upstream's address, or it answers with 429 or 5xx."""
+
+
+class UpstreamRefused(ModelError, PermissionError):
+    """The upstream answered and said no: a wrong key, an unknown model, a request it will not take."""
+
+    fault = "operator"
+
+
+class UpstreamInterrupted(ModelError, ConnectionError):
+    """The stream broke off before the model had finished."""
+
+
+class MalformedModelOutput(ModelError, ValueError):
+    """The model called a tool in a way that cannot be carried out."""
+
+
+class OutOfScript(ModelError, LookupError):
+    """The scripted model has no turn for this input; the message names those it has."""
+
+    fault = "caller"
+
+
+class SandboxError(AgentKernelError):
+    """Anything that went wrong between us and a sandbox."""
+
+    fault = "sandbox"
+
+
+class EngineUnavailable(SandboxError, ConnectionError):
+    """The backend itself is missing or refuses: no engine answers, no bwrap, no user namespaces."""
+
+    fault = "operator"
+
+
+class ImageMissing(SandboxError, LookupError):
+    """The image (Docker) or the toolbox environment (bubblewrap) is not there."""
+
+    fault = "operator"
+
+
+class IsolationUnavailable(SandboxError):
+    """The engine does not have the isolation runtime that was asked for."""
+
+    fault = "operator"
+
+
+class SandboxStartFailed(SandboxError):
+    """The sandbox did not come up; nothing of it is left behind."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox existed and is dead now (killed, expired, removed)."""
+
+
+class SandboxUnreachable(SandboxError, ConnectionError):
+    """Nobody answers, and nobody knows that it is dead: try again."""
+
+
+class ChannelBroken(SandboxError, ConnectionError):
+    """The peer broke the stream protocol; the stream is closed."""
+
+
+class SandboxFileError(SandboxError, OSError):
+    """A file operation inside the sandbox failed; the message has the path and the system's reason."""
+
+    fault = "caller"
