@@ -1,0 +1,128 @@
+"""The contract between the runtime and a sandbox backend, small enough for three engines.
+
+A backend makes, finds and destroys sandboxes and gives one duplex byte stream into each. What happens
+*inside* (commands, output, files) is boxd's protocol on that stream, spoken by `sandboxes.channel`, and
+therefore the same under every backend. Names and labels are enough to find everything again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+WORKSPACE = "/mnt/data"
+"""Where commands start and where uploads lie, in every sandbox."""
+
+MANAGED_LABEL = "agent_kernel.managed"
+"""Every sandbox of ours carries this label (value "1"), so that a sweep can find it in any state."""
+
+Status = Literal["running", "dead", "unreachable"]
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """What is asked for. Sizes in bytes, times in seconds.
+
+    `lease` is how long the sandbox lives on with no host attached to its stream; then it ends itself.
+    `labels` must be strings; the backend adds `MANAGED_LABEL`.
+    """
+
+    id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    memory: int = 1 << 30
+    pids: int = 512
+    lease: float = 60.0
+
+
+@dataclass(frozen=True)
+class SandboxRef:
+    """A sandbox that a backend knows. `id` is the id of the spec; `labels` are those it was made with."""
+
+    id: str
+    backend: str
+    status: Status
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look at the machine found: `ok`, a sentence why, and the command that mends it if not."""
+
+    ok: bool
+    detail: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What this backend can do beyond the contract; asked by name, never assumed."""
+
+    memory_limit: bool
+    process_limit: bool
+    isolation: str
+    """`runc`, `runsc`, `kata` ... for Docker; `namespaces` for bubblewrap."""
+
+
+class ByteStream(Protocol):
+    """One duplex stream of bytes to boxd."""
+
+    async def read(self, limit: int) -> bytes:
+        """Up to `limit` bytes, `b""` at the end. Cancelling loses nothing that was not returned."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`, waiting while the peer does not read. Raises `SandboxUnreachable`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close both directions; the sandbox lives on (its lease starts to run). Idempotent."""
+        ...
+
+
+class Backend(Protocol):
+    """One way to isolate: Docker, bubblewrap, later Kubernetes.
+
+    Methods may be called concurrently. Cancelling `create` removes whatever had been made.
+    """
+
+    name: str
+
+    async def probe(self) -> Probe:
+        """Look whether sandboxes can be made here. Never raises for what is merely missing."""
+        ...
+
+    async def create(self, spec: SandboxSpec) -> SandboxRef:
+        """Make a sandbox and start boxd in it.
+
+        Raises `EngineUnavailable`, `ImageMissing`, `IsolationUnavailable`, `SandboxStartFailed`; after any
+        of them nothing is left behind.
+        """
+        ...
+
+    async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
+        """Find one by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
+        ...
+
+    async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
+        """All sandboxes of ours that carry these labels, in every state. Raises `EngineUnavailable`."""
+        ...
+
+    async def stream(self, ref: SandboxRef) -> ByteStream:
+        """Open a new stream to boxd; a newer stream takes over from an older one.
+
+        Raises `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
+        """
+        ...
+
+    async def delete(self, ref: SandboxRef) -> None:
+        """End every process in it and remove all that was made for it. Deleting what is gone is no error."""
+        ...
+
+    def capabilities(self) -> Capabilities:
+        """What this backend, as configured, can do."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release the connection to the engine; sandboxes are left as they are."""
+        ...
