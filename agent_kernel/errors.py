@@ -17,6 +17,7 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
     └── SandboxError                           the sandbox's side
         ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces
         ├── ImageMissing (LookupError)             the image or toolbox is not prepared
+        ├── PreparationFailed                      that image or toolbox could not be made
         ├── IsolationUnavailable                   the asked-for OCI runtime is not installed
         ├── SandboxStartFailed                     it was there, but did not come up
         ├── SandboxGone                            it existed and is dead: its files may be lost
@@ -116,6 +117,12 @@ class EngineUnavailable(SandboxError, ConnectionError):
 
 class ImageMissing(SandboxError, LookupError):
     """The image (Docker) or the toolbox environment (bubblewrap) is not there."""
+
+    fault = "operator"
+
+
+class PreparationFailed(SandboxError):
+    """The image or the toolbox could not be made; nothing of the attempt is left behind."""
 
     fault = "operator"
 

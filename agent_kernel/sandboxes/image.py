@@ -1,0 +1,194 @@
+"""Building the toolbox image: from its Dockerfile, or from Debian's packages alone.
+
+Both ways install the packages of `images/toolbox/packages.txt` and end with `finish.sh`, so that the two
+images agree. The functions block (minutes) and report their progress line by line through a callback.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import EngineUnavailable, PreparationFailed
+
+if TYPE_CHECKING:
+    import docker
+
+DEFAULT_IMAGE = "agent-kernel/toolbox:1"
+
+Progress = Callable[[str], None]
+
+_ENVIRONMENT = {"LANG": "C.UTF-8", "MPLBACKEND": "Agg"}
+_CHANGES = [*(f"ENV {k}={v}" for k, v in _ENVIRONMENT.items()), "WORKDIR /mnt/data", 'CMD ["bash"]']
+_APT_FIELDS = ("CREATED_BY", "ORIGIN", "REPO_URI", "CODENAME", "RELEASE", "COMPONENT")
+_APT_SETTINGS = re.compile(r'Acquire::(?:https?::\S+|Check-Valid-Until|Check-Date|Retries) "[^"]+";')
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def context_directory() -> Path:
+    """The folder with the Dockerfile: inside the installed package, or in the checkout beside it."""
+    here = Path(__file__).resolve()
+    installed, checkout = here.parent / "images", here.parents[2] / "images"
+    return (installed if installed.is_dir() else checkout) / "toolbox"
+
+
+def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print) -> None:
+    """Build `image` with the engine's own builder, which must be able to reach a registry.
+
+    Raises `EngineUnavailable`, `PreparationFailed`.
+    """
+    from docker.errors import DockerException
+
+    client = _engine()
+    try:
+        steps = client.api.build(path=str(context_directory()), tag=image, rm=True, forcerm=True, decode=True)
+        for step in steps:
+            if "error" in step:
+                raise PreparationFailed(
+                    f"The engine could not build {image}: {step['error'].strip()}.",
+                    mend="Without a registry, build from Debian's packages: agent-kernel image build",
+                )
+            for line in step.get("stream", step.get("status", "")).splitlines():
+                progress(line)
+    except DockerException as error:
+        raise PreparationFailed(f"The engine could not build {image}: {error}.") from error
+    finally:
+        client.close()
+
+
+def build_from_debian(image: str = DEFAULT_IMAGE, progress: Progress = print) -> None:
+    """Build `image` from Debian 12 packages, taken from where this machine's apt takes them.
+
+    Needs root (a root file system is made with its owners and device nodes), Debian 12 and mmdebstrap.
+    Raises `EngineUnavailable`, `PreparationFailed`. Interrupting it leaves nothing behind.
+    """
+    _require_tools()
+    client = _engine()
+    try:
+        with tempfile.TemporaryDirectory(prefix="agent-kernel-image-") as folder:
+            tarball = Path(folder, "root.tar")
+            _bootstrap(tarball, progress)
+            progress(f"Importing {tarball.stat().st_size / 1e6:.0f} MB as {image}")
+            _import(client, tarball, image)
+    finally:
+        client.close()
+    progress(f"{image} is ready.")
+
+
+def _engine() -> docker.DockerClient:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        # An import of several hundred MB is silent until it is done.
+        client = docker.from_env(timeout=900)
+        client.ping()
+    except DockerException as error:
+        raise EngineUnavailable(
+            f"No Docker Engine answers ({error}).",
+            mend="Start one (on Debian: apt-get install docker.io) or set DOCKER_HOST.",
+        ) from error
+    return client
+
+
+def _require_tools() -> None:
+    if os.geteuid() != 0:
+        raise PreparationFailed(
+            "Building the image from Debian's packages needs root.",
+            mend="Run it with sudo, or build with a registry: agent-kernel image build --dockerfile",
+        )
+    for tool in ("mmdebstrap", "apt-get"):
+        if shutil.which(tool) is None:
+            raise PreparationFailed(
+                f"{tool} is not installed.",
+                mend="apt-get install mmdebstrap (on Debian), or: agent-kernel image build --dockerfile",
+            )
+
+
+def _sources() -> list[str]:
+    """This machine's own Debian sources as one-line entries; third parties' are left out."""
+    entries = "|".join(f"$({name})" for name in _APT_FIELDS)
+    listing = subprocess.run(
+        ["apt-get", "indextargets", "--format", entries], capture_output=True, text=True, check=True
+    )
+    lines: list[str] = []
+    for target in listing.stdout.splitlines():
+        created_by, origin, uri, codename, release, component = target.split("|")
+        if created_by == "Packages" and origin == "Debian" and codename.startswith("bookworm"):
+            lines.append(f"deb [signed-by={_KEYRING}] {uri} {release} {component}")
+    if not any(" bookworm main" in line for line in lines):
+        raise PreparationFailed(
+            "This machine's apt knows no Debian 12 (bookworm) packages.",
+            mend="Run apt-get update on a Debian 12, or: agent-kernel image build --dockerfile",
+        )
+    return lines
+
+
+def _apt_options() -> list[str]:
+    """Proxies and the like of this machine's apt, which mmdebstrap does not take over by itself."""
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True)
+    return [f"--aptopt={line}" for line in dump.stdout.splitlines() if _APT_SETTINGS.fullmatch(line)]
+
+
+def _bootstrap(tarball: Path, progress: Progress) -> None:
+    packages = (context_directory() / "packages.txt").read_text().split()
+    finish = context_directory() / "finish.sh"
+    command = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *_apt_options(),
+        f'--customize-hook=chroot "$1" sh < {shlex.quote(str(finish))}',
+        "bookworm",
+        str(tarball),
+        "-",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            last = _feed(process, "\n".join(_sources()), progress)
+        except BaseException:
+            process.terminate()  # it unmounts and removes its own chroot
+            raise
+    if process.returncode != 0:
+        raise PreparationFailed(
+            "mmdebstrap failed:\n" + "\n".join(last),
+            mend="Check that apt-get update works on this machine.",
+        )
+
+
+def _feed(process: subprocess.Popen[str], sources: str, progress: Progress) -> deque[str]:
+    assert process.stdin is not None  # noqa: S101 (for the type checker: both are pipes)
+    assert process.stderr is not None  # noqa: S101
+    with process.stdin as stdin:
+        stdin.write(sources + "\n")
+    last: deque[str] = deque(maxlen=15)
+    for line in process.stderr:
+        last.append(line.rstrip())
+        progress(last[-1])
+    return last
+
+
+def _import(client: docker.DockerClient, tarball: Path, image: str) -> None:
+    from docker.errors import DockerException
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(image)
+    try:
+        client.api.import_image_from_file(str(tarball), repository, tag or "latest", changes=_CHANGES)
+        client.images.get(image)
+    except DockerException as error:
+        raise PreparationFailed(f"The engine did not take the image: {error}.") from error
