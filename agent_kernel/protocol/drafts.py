@@ -1,0 +1,246 @@
+"""Output items while they are being written: each knows the events of its own kind, and their order.
+
+A draft takes the index, makes its id, and turns what it is fed into events; `close` ends whatever part is
+still open and then the item. Which draft is open when is not decided here but in `assembler`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Literal
+
+from openai.types.responses import (
+    response_reasoning_item,
+    response_reasoning_summary_part_added_event,
+    response_reasoning_summary_part_done_event,
+)
+
+from agent_kernel.protocol import ids
+from agent_kernel.protocol import items as t
+
+Final = Literal["completed", "incomplete"]
+Events = list[t.ResponseStreamEvent]
+
+
+class Draft(ABC):
+    """An item that is open: `index` is its place in the output, `numbers` the stream's sequence numbers."""
+
+    def __init__(self, index: int, numbers: Iterator[int]) -> None:
+        self.index = index
+        self.numbers = numbers
+
+    @abstractmethod
+    def item(self, status: t.ItemStatus) -> t.ResponseOutputItem:
+        """Return the item as it stands now; a new object each time."""
+
+    @abstractmethod
+    def close_parts(self) -> Events:
+        """End whatever is open inside the item."""
+
+    def added(self, status: t.ItemStatus = "in_progress") -> Events:
+        """Make the item known."""
+        return [
+            t.ResponseOutputItemAddedEvent(
+                type="response.output_item.added",
+                output_index=self.index,
+                sequence_number=next(self.numbers),
+                item=self.item(status),
+            )
+        ]
+
+    def done(self, item: t.ResponseOutputItem) -> Events:
+        """Make the item final."""
+        return [
+            t.ResponseOutputItemDoneEvent(
+                type="response.output_item.done",
+                output_index=self.index,
+                sequence_number=next(self.numbers),
+                item=item,
+            )
+        ]
+
+
+class ReasoningDraft(Draft):
+    """A reasoning item: a summary of numbered paragraphs, and perhaps an opaque blob."""
+
+    def __init__(self, index: int, numbers: Iterator[int]) -> None:
+        super().__init__(index, numbers)
+        self.id = ids.reasoning_id()
+        self.paragraphs: list[list[str]] = []
+        self.part: int | None = None
+        self.encrypted_content: str | None = None
+
+    def item(self, status: t.ItemStatus) -> t.ResponseReasoningItem:
+        """Return the item as it stands now."""
+        summary = [
+            response_reasoning_item.Summary(type="summary_text", text="".join(p)) for p in self.paragraphs
+        ]
+        return t.ResponseReasoningItem(
+            id=self.id,
+            type="reasoning",
+            summary=summary,
+            encrypted_content=self.encrypted_content,
+            status=status,
+        )
+
+    def write(self, text: str, part: int) -> Events:
+        """Add to paragraph `part`; a new number begins a new paragraph."""
+        events: Events = []
+        if part != self.part:
+            events += self.close_parts()
+            self.part = part
+            self.paragraphs.append([])
+            events.append(
+                t.ResponseReasoningSummaryPartAddedEvent(
+                    type="response.reasoning_summary_part.added",
+                    item_id=self.id,
+                    output_index=self.index,
+                    summary_index=len(self.paragraphs) - 1,
+                    part=response_reasoning_summary_part_added_event.Part(type="summary_text", text=""),
+                    sequence_number=next(self.numbers),
+                )
+            )
+        self.paragraphs[-1].append(text)
+        events.append(
+            t.ResponseReasoningSummaryTextDeltaEvent(
+                type="response.reasoning_summary_text.delta",
+                item_id=self.id,
+                output_index=self.index,
+                summary_index=len(self.paragraphs) - 1,
+                delta=text,
+                sequence_number=next(self.numbers),
+            )
+        )
+        return events
+
+    def close_parts(self) -> Events:
+        """End the open part."""
+        if self.part is None:
+            return []
+        self.part = None
+        text = "".join(self.paragraphs[-1])
+        return [
+            t.ResponseReasoningSummaryTextDoneEvent(
+                type="response.reasoning_summary_text.done",
+                item_id=self.id,
+                output_index=self.index,
+                summary_index=len(self.paragraphs) - 1,
+                text=text,
+                sequence_number=next(self.numbers),
+            ),
+            t.ResponseReasoningSummaryPartDoneEvent(
+                type="response.reasoning_summary_part.done",
+                item_id=self.id,
+                output_index=self.index,
+                summary_index=len(self.paragraphs) - 1,
+                part=response_reasoning_summary_part_done_event.Part(type="summary_text", text=text),
+                sequence_number=next(self.numbers),
+            ),
+        ]
+
+
+class MessageDraft(Draft):
+    """A message of the assistant: parts of text and of refusal, in the order in which they came."""
+
+    def __init__(self, index: int, numbers: Iterator[int]) -> None:
+        super().__init__(index, numbers)
+        self.id = ids.message_id()
+        self.content: list[tuple[Literal["text", "refusal"], list[str]]] = []
+        self.open = False
+
+    def item(self, status: t.ItemStatus) -> t.ResponseOutputMessage:
+        """Return the item as it stands now."""
+        return t.ResponseOutputMessage(
+            id=self.id,
+            type="message",
+            role="assistant",
+            status=status,
+            content=[_part(kind, "".join(pieces)) for kind, pieces in self.content],
+        )
+
+    def write(self, kind: Literal["text", "refusal"], text: str) -> Events:
+        """Add to the open part, or begin one of this kind."""
+        events: Events = []
+        if not self.open or self.content[-1][0] != kind:
+            events += self.close_parts()
+            self.open = True
+            self.content.append((kind, []))
+            events.append(
+                t.ResponseContentPartAddedEvent(
+                    type="response.content_part.added",
+                    item_id=self.id,
+                    output_index=self.index,
+                    content_index=len(self.content) - 1,
+                    part=_part(kind, ""),
+                    sequence_number=next(self.numbers),
+                )
+            )
+        self.content[-1][1].append(text)
+        events.append(self._delta(kind, text))
+        return events
+
+    def _delta(self, kind: Literal["text", "refusal"], text: str) -> t.ResponseStreamEvent:
+        if kind == "refusal":
+            return t.ResponseRefusalDeltaEvent(
+                type="response.refusal.delta",
+                item_id=self.id,
+                output_index=self.index,
+                content_index=len(self.content) - 1,
+                delta=text,
+                sequence_number=next(self.numbers),
+            )
+        return t.ResponseTextDeltaEvent(
+            type="response.output_text.delta",
+            item_id=self.id,
+            output_index=self.index,
+            content_index=len(self.content) - 1,
+            delta=text,
+            logprobs=[],
+            sequence_number=next(self.numbers),
+        )
+
+    def _done(self, kind: Literal["text", "refusal"], text: str) -> t.ResponseStreamEvent:
+        if kind == "refusal":
+            return t.ResponseRefusalDoneEvent(
+                type="response.refusal.done",
+                item_id=self.id,
+                output_index=self.index,
+                content_index=len(self.content) - 1,
+                refusal=text,
+                sequence_number=next(self.numbers),
+            )
+        return t.ResponseTextDoneEvent(
+            type="response.output_text.done",
+            item_id=self.id,
+            output_index=self.index,
+            content_index=len(self.content) - 1,
+            text=text,
+            logprobs=[],
+            sequence_number=next(self.numbers),
+        )
+
+    def close_parts(self) -> Events:
+        """End the open part."""
+        if not self.open:
+            return []
+        self.open = False
+        kind, pieces = self.content[-1]
+        text = "".join(pieces)
+        return [
+            self._done(kind, text),
+            t.ResponseContentPartDoneEvent(
+                type="response.content_part.done",
+                item_id=self.id,
+                output_index=self.index,
+                content_index=len(self.content) - 1,
+                part=_part(kind, text),
+                sequence_number=next(self.numbers),
+            ),
+        ]
+
+
+def _part(kind: Literal["text", "refusal"], text: str) -> t.ResponseOutputText | t.ResponseOutputRefusal:
+    if kind == "refusal":
+        return t.ResponseOutputRefusal(type="refusal", refusal=text)
+    return t.ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
