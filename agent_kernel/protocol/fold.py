@@ -1,0 +1,69 @@
+"""A stream of events, folded to the response that it is about: the non-streaming answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+
+from agent_kernel.errors import UpstreamInterrupted
+from agent_kernel.protocol.items import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseErrorEvent,
+    ResponseFailedEvent,
+    ResponseIncompleteEvent,
+    ResponseOutputItem,
+    ResponseOutputItemDoneEvent,
+    ResponseStreamEvent,
+)
+
+
+class Fold:
+    """The fold in steps, for whoever looks at the events as well: `add` each, then ask for `response()`."""
+
+    def __init__(self) -> None:
+        self._last: Response | None = None
+        self._items: dict[int, ResponseOutputItem] = {}
+        self._error: str | None = None
+
+    def add(self, event: ResponseStreamEvent) -> None:
+        """Take one event in. Those that only announce what comes whole later are passed over."""
+        if isinstance(event, ResponseOutputItemDoneEvent):
+            self._items[event.output_index] = event.item
+        elif isinstance(event, ResponseCompletedEvent | ResponseIncompleteEvent | ResponseFailedEvent):
+            self._last = event.response
+        elif isinstance(event, ResponseErrorEvent):
+            self._error = event.message
+
+    def response(self) -> Response:
+        """Return the response of the stream's last event.
+
+        Its items are those that were finished on the way where it brings none itself, as some servers do.
+        Raises `UpstreamInterrupted` if the stream ended without `completed`, `incomplete` or `failed`.
+        """
+        if self._last is None:
+            raise UpstreamInterrupted(
+                f"The answer broke off: {self._error}"
+                if self._error
+                else "The answer broke off before its end: the stream had no closing event.",
+                mend="Send it again; if it happens again, look into the server's log.",
+            )
+        if not self._last.output and self._items:
+            output = [self._items[index] for index in sorted(self._items)]
+            return self._last.model_copy(update={"output": output})
+        return self._last
+
+
+def fold(events: Iterable[ResponseStreamEvent]) -> Response:
+    """Fold a whole stream. Raises `UpstreamInterrupted` if it has no closing event."""
+    state = Fold()
+    for event in events:
+        state.add(event)
+    return state.response()
+
+
+async def afold(events: AsyncIterable[ResponseStreamEvent]) -> Response:
+    """Fold a stream as it comes. Raises what `fold` and the stream raise."""
+    state = Fold()
+    async for event in events:
+        state.add(event)
+    return state.response()

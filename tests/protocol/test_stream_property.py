@@ -1,0 +1,136 @@
+"""Whatever a model says: the stream passes the package's own strict accumulator, and adds up."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai import omit
+from openai.lib.streaming.responses._responses import ResponseStreamState
+
+from agent_kernel.errors import MalformedModelOutput
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.deltas import (
+    FunctionCallDelta,
+    ItemBreak,
+    ModelDelta,
+    ReasoningDelta,
+    ReasoningOpaque,
+    RefusalDelta,
+    ShellCallDelta,
+    ShellCallDone,
+    TextDelta,
+    Truncated,
+    Usage,
+)
+from agent_kernel.protocol.fold import fold
+from agent_kernel.protocol.items import ResponseStreamEvent, shell_output, to_json
+from agent_kernel.protocol.response import new_response
+
+text = st.text(string.ascii_letters + " \n{}é", max_size=6)
+call_id = st.sampled_from(["c1", "c2", "c3"])
+wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
+    st.builds(ReasoningDelta, text, st.integers(0, 2)),
+    st.builds(ReasoningOpaque, text),
+    st.builds(TextDelta, text),
+    st.builds(RefusalDelta, text),
+    st.builds(ShellCallDelta, call_id, st.integers(0, 2), text),
+    st.builds(ShellCallDone, call_id, st.lists(text, max_size=3).map(tuple)),
+    st.builds(FunctionCallDelta, call_id, st.just("f"), text),
+    st.builds(ItemBreak),
+    st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
+    st.builds(Truncated, st.just("max_output_tokens")),
+)
+step = st.lists(wild_delta, max_size=8)
+ending = st.sampled_from(["complete", "incomplete", "fail", "cut off"])
+
+
+def play(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> list[ResponseStreamEvent]:
+    assembler = Assembler(new_response({}, id="resp_1", model="m", tools=[], created_at=0))
+    events = assembler.begin()
+    try:
+        for deltas in steps:
+            for delta in deltas:
+                events += assembler.feed(delta)
+            if end == "cut off" and deltas is steps[-1]:
+                return events + assembler.incomplete("interrupted")
+            events += assembler.end_step()
+            events += run(assembler, data)
+    except MalformedModelOutput:
+        return events + assembler.fail(code="malformed", message="x")
+    if end == "complete":
+        return events + assembler.complete()
+    if end == "fail":
+        return events + assembler.fail(code="server_error", message="x")
+    return events + assembler.incomplete("interrupted")
+
+
+def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
+    events: list[ResponseStreamEvent] = []
+    for call in assembler.shell_calls():
+        events += assembler.open_output(call)
+        for index, command in enumerate(call.action.commands):
+            events += assembler.output(call.call_id, index, stdout=command)
+            if data.draw(st.booleans()):
+                content = shell_output(command, "", exit_code=0)
+                events += assembler.command_done(call.call_id, index, content)
+        events += assembler.close_output(call.call_id)
+    return events
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
+def test_any_sequence_of_deltas(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
+    events = play(steps, end, data)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+    accumulator: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
+    for event in events:
+        accumulator.handle_event(event.model_copy(deep=True))
+
+    json = [to_json(event) for event in events]
+    added = [e["output_index"] for e in json if e["type"] == "response.output_item.added"]
+    done = {e["output_index"]: e["item"] for e in json if e["type"] == "response.output_item.done"}
+    final = json[-1]["response"]
+    assert added == list(range(len(added)))
+    assert final["output"] == [done[index] for index in added]
+    assert to_json(fold(events)) == final
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
+def test_the_deltas_add_up_to_the_items(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
+    json = [to_json(event) for event in play(steps, end, data)]
+    texts: dict[tuple[int, int, str], str] = {}
+    for event in json:
+        kind, _, what = event["type"].rpartition(".")
+        if what == "delta" and isinstance(event["delta"], str):
+            part = event.get("content_index", event.get("summary_index", event.get("command_index", 0)))
+            key = (event["output_index"], part, kind)
+            texts[key] = texts.get(key, "") + event["delta"]
+    output = json[-1]["response"]["output"]
+    for (index, part, _), whole in texts.items():
+        item = output[index]
+        match item["type"]:
+            case "message":
+                found = item["content"][part].get("text", item["content"][part].get("refusal"))
+            case "reasoning":
+                found = item["summary"][part]["text"]
+            case "shell_call":
+                found = item["action"]["commands"][part]
+            case _:
+                found = item["arguments"]
+        assert found == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=st.lists(step, min_size=1, max_size=3), data=st.data())
+def test_after_an_interruption_every_shell_call_has_an_output(
+    steps: list[list[ModelDelta]], data: st.DataObject
+) -> None:
+    output = to_json(play(steps, "cut off", data)[-1])["response"]["output"]
+    calls = [item["call_id"] for item in output if item["type"] == "shell_call"]
+    answered = [item["call_id"] for item in output if item["type"] == "shell_call_output"]
+    assert sorted(calls) == sorted(answered)
