@@ -45,8 +45,10 @@ class ContainerFiles(Protocol):
     async def create(
         self, container_id: str, *, path: str, content: AsyncIterable[bytes], size: int | None = None
     ) -> FileCreateResponse:
-        """Write a file. A relative `path` is taken from `/mnt/data`; one that leads outside is refused
-        with `InvalidRequest`. A file over the limit raises `TooLarge`; nothing partial is left behind.
+        """Write a file.
+
+        A relative `path` is taken from `/mnt/data`; one that leads outside is refused with `InvalidRequest`.
+        A file over the limit raises `TooLarge`; nothing partial is left behind.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""A Responses API: the contract (`base`), its body in this process (`local`) and over HTTP (`remote`)."""

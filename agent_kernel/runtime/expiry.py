@@ -1,0 +1,53 @@
+"""The timer that ends what has expired, exactly when it expires."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from agent_kernel.errors import AgentKernelError
+
+log = logging.getLogger(__name__)
+
+RETRY = 60.0
+"""Seconds until the next try when the engine does not answer."""
+
+
+class ExpiryTimer:
+    """Calls `expire(now)` at the moment that it returned last (Unix seconds; None: not before a refresh)."""
+
+    def __init__(self, expire: Callable[[float], Awaitable[float | None]]) -> None:
+        self._expire = expire
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin. Needs a running loop."""
+        self._task = asyncio.create_task(self._run(), name="container-expiry")
+
+    def refresh(self) -> None:
+        """Something came, went or was active: ask again for the next moment."""
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        """Stop. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                soonest = await self._expire(time.time())
+            except AgentKernelError as error:
+                log.warning("Expired containers could not be removed now: %s", error)
+                soonest = time.time() + RETRY
+            wait = None if soonest is None else max(soonest - time.time(), 0.0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), wait)

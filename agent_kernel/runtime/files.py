@@ -1,0 +1,143 @@
+"""The files in containers, as `/v1/containers/{container_id}/files` has them.
+
+Nothing is written down about a file but whether a user uploaded it: what exists is what lies below
+`/mnt/data` when somebody asks. An id is a function of container and path, so it holds across processes and
+is found again by listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Protocol
+
+from openai.types.containers import FileCreateResponse
+
+from agent_kernel.errors import InvalidRequest, NotFound, TooLarge
+from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.store import Store
+from agent_kernel.sandboxes.base import WORKSPACE
+from agent_kernel.sandboxes.channel import Channel, FileStat
+
+
+class Opener(Protocol):
+    """What the files need of the containers."""
+
+    def use(self, container_id: str) -> AbstractAsyncContextManager[Channel]:
+        """A container's channel for one operation."""
+        ...
+
+
+class LocalContainerFiles:
+    """Files through the containers' channels. `upload_limit` is in bytes, per file."""
+
+    def __init__(self, containers: Opener, store: Store, upload_limit: int) -> None:
+        self._containers = containers
+        self._store = store
+        self.upload_limit = upload_limit
+
+    async def create(
+        self, container_id: str, *, path: str, content: AsyncIterable[bytes], size: int | None = None
+    ) -> FileCreateResponse:
+        """Write a file; see `ContainerFiles.create`. A known `size` over the limit is refused unread."""
+        target = workspace_path(path)
+        if size is not None and size > self.upload_limit:
+            raise self._too_large(target, size)
+        async with self._containers.use(container_id) as channel:
+            stat = await channel.put(target, self._limited(content, target))
+            await self._store.add_upload(container_id, target)
+        return _resource(container_id, stat, {target})
+
+    async def _limited(self, content: AsyncIterable[bytes], path: str) -> AsyncGenerator[bytes, None]:
+        total = 0
+        async for chunk in content:
+            total += len(chunk)
+            if total > self.upload_limit:
+                raise self._too_large(path, None)
+            yield chunk
+
+    def _too_large(self, path: str, size: int | None) -> TooLarge:
+        is_size = f"is {size} bytes" if size is not None else "is larger than that"
+        return TooLarge(
+            f"{posixpath.basename(path)} {is_size}; one upload may have at most {self.upload_limit} bytes.",
+            mend="Upload it in parts or compressed, or ask the operator for a higher upload limit.",
+            param="file",
+        )
+
+    async def list(
+        self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[FileCreateResponse]:
+        """A page of the files below `/mnt/data`, by time of change."""
+        async with self._containers.use(container_id) as channel:
+            stats = await channel.list(WORKSPACE)
+        uploads = await self._store.uploads(container_id)
+        stats.sort(key=lambda stat: (stat.modified_ns, stat.path))
+        return page(
+            [_resource(container_id, stat, uploads) for stat in stats], after=after, limit=limit, order=order
+        )
+
+    async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
+        """One file's metadata."""
+        async with self._containers.use(container_id) as channel:
+            stat = await _find(channel, container_id, file_id)
+        return _resource(container_id, stat, await self._store.uploads(container_id))
+
+    async def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
+        """The file's bytes, in chunks; closing the generator ends the transfer."""
+        async with self._containers.use(container_id) as channel:
+            stat = await _find(channel, container_id, file_id)
+            async with aclosing(channel.get(stat.path)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def delete(self, container_id: str, file_id: str) -> None:
+        """Remove the file."""
+        async with self._containers.use(container_id) as channel:
+            stat = await _find(channel, container_id, file_id)
+            await channel.remove(stat.path)
+        await self._store.remove_upload(container_id, stat.path)
+
+
+def workspace_path(path: str) -> str:
+    """The absolute path below `/mnt/data` that `path` means. Raises `InvalidRequest` for any other."""
+    target = posixpath.normpath(posixpath.join(WORKSPACE, path))
+    if "\0" in path or not target.startswith(WORKSPACE + "/") or path.endswith("/"):
+        raise InvalidRequest(
+            f"The path {path!r} does not name a file below {WORKSPACE}.",
+            mend=f"Give a file name, or an absolute path below {WORKSPACE}.",
+            param="file",
+        )
+    return target
+
+
+def file_id(container_id: str, path: str) -> str:
+    """The id of the file at `path`, whether it exists or not."""
+    return (
+        "cfile_"
+        + hashlib.sha256(f"{container_id}\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    )
+
+
+async def _find(channel: Channel, container_id: str, wanted: str) -> FileStat:
+    for stat in await channel.list(WORKSPACE):
+        if file_id(container_id, stat.path) == wanted:
+            return stat
+    raise NotFound(f"There is no file {wanted!r} in container {container_id!r}.", param="file_id")
+
+
+def _resource(container_id: str, stat: FileStat, uploads: set[str]) -> FileCreateResponse:
+    return FileCreateResponse.model_validate(
+        {
+            "id": file_id(container_id, stat.path),
+            "object": "container.file",
+            "container_id": container_id,
+            "path": stat.path,
+            "bytes": stat.size,
+            "created_at": stat.modified_ns // 1_000_000_000,
+            "source": "user" if stat.path in uploads else "assistant",
+            "agent_kernel": {"modified_ns": stat.modified_ns},
+        }
+    )

@@ -1,0 +1,36 @@
+"""Pages of lists, as the API cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.base import Order, Page
+
+
+class Identified(Protocol):
+    """Anything with an id."""
+
+    id: str
+
+
+R = TypeVar("R", bound=Identified)
+
+
+def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order) -> Page[R]:
+    """The page of `limit` (1 to 100) resources after the one with id `after`, in `order`.
+
+    Raises `InvalidRequest` for a limit, an order or an id that does not exist.
+    """
+    if not 1 <= limit <= 100:
+        raise InvalidRequest("limit must be from 1 to 100.", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("order must be asc or desc.", param="order")
+    data = list(ascending) if order == "asc" else list(reversed(ascending))
+    if after is not None:
+        position = next((i for i, resource in enumerate(data) if resource.id == after), None)
+        if position is None:
+            raise InvalidRequest(f"There is nothing with the id {after!r} in this list.", param="after")
+        data = data[position + 1 :]
+    return Page(data=data[:limit], has_more=len(data) > limit)

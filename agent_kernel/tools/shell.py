@@ -1,0 +1,167 @@
+"""The `shell` tool: carries out one shell call in a sandbox, through its channel.
+
+Choices, where the standard leaves them open:
+
+- The commands of one call run **one after the other, in order**, in the container's one shell. A command that
+  fails or times out does not stop those after it; the model sees every outcome.
+- `timeout_ms` is **per command**. It is carried out inside the sandbox, kills the command's whole process
+  tree and keeps what was printed.
+- `max_output_length` is in characters, **per command and per stream** (stdout and stderr each). Output
+  over it keeps its head and its tail with a line between that says how much was left out.
+- Live pieces go out as they come, up to that same limit per stream; then one piece says that the rest
+  follows at the end. Below the limit the pieces joined are exactly the final text; above it the final text
+  is the record. However much a command prints, the host keeps at most the limit.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from agent_kernel.errors import ChannelBroken
+from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+
+
+@dataclass(frozen=True)
+class ShellLimits:
+    """What holds where a call says nothing, and the most that it may ask for."""
+
+    timeout: float = 120.0
+    """Seconds per command when the call sets no `timeout_ms`."""
+    max_timeout: float = 3600.0
+    """Seconds; a longer `timeout_ms` is cut to this."""
+    output_length: int = 50_000
+    """Characters per command and stream when the call sets no `max_output_length`."""
+    max_output_length: int = 1_000_000
+    """Characters; a larger `max_output_length` is cut to this. It bounds the host's memory."""
+
+    def timeout_seconds(self, timeout_ms: int | None) -> float:
+        """Seconds for one command. Unset, zero and negative mean the default."""
+        if timeout_ms is None or timeout_ms <= 0:
+            return self.timeout
+        return min(timeout_ms / 1000, self.max_timeout)
+
+    def characters(self, max_output_length: int | None) -> int:
+        """Characters for one stream of one command. Unset and negative mean the default; 0 keeps nothing."""
+        if max_output_length is None or max_output_length < 0:
+            return self.output_length
+        return min(max_output_length, self.max_output_length)
+
+
+DEFAULT_LIMITS = ShellLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """A piece that command number `command_index` has just printed."""
+
+    command_index: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """The end of one command: its whole (clipped) output. `exit_code` None means that it timed out."""
+
+    command_index: int
+    stdout: str
+    stderr: str
+    exit_code: int | None
+
+
+class Clipped:
+    """The text of one stream of one command: decoded, bounded, head and tail kept."""
+
+    def __init__(self, limit: int) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._limit = limit
+        self._head_room = limit - limit // 2
+        self._tail_room = limit // 2
+        self._head: list[str] = []
+        self._tail: deque[str] = deque()
+        self._tail_length = 0
+        self._total = 0
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """Take bytes; return what of them is still to be shown live."""
+        text = self._decoder.decode(data, final)
+        room = self._limit - self._total
+        self._total += len(text)
+        self._keep(text)
+        if len(text) <= room:
+            return text
+        if room < 0:  # it was said before
+            return ""
+        return text[:room] + (
+            f"\n[... more than {self._limit} characters; the end is shown when the command is done ...]\n"
+        )
+
+    def _keep(self, text: str) -> None:
+        head, rest = text[: self._head_room], text[self._head_room :]
+        if head:
+            self._head.append(head)
+            self._head_room -= len(head)
+        if not rest:
+            return
+        self._tail.append(rest[-self._tail_room :] if self._tail_room else "")
+        self._tail_length += len(self._tail[-1])
+        while self._tail and self._tail_length - len(self._tail[0]) >= self._tail_room:
+            self._tail_length -= len(self._tail.popleft())
+
+    def text(self) -> str:
+        """Everything kept so far, with the line about what was left out."""
+        head = "".join(self._head)
+        tail = "".join(self._tail)
+        if self._total <= self._limit:
+            return head + tail
+        tail = tail[-self._tail_room :] if self._tail_room else ""
+        left_out = self._total - len(head) - len(tail)
+        return f"{head}\n[... {left_out} characters left out ...]\n{tail}"
+
+
+async def run_shell_call(
+    channel: Channel,
+    commands: Sequence[str],
+    *,
+    timeout_ms: int | None = None,
+    max_output_length: int | None = None,
+    limits: ShellLimits = DEFAULT_LIMITS,
+) -> AsyncGenerator[CommandOutput | CommandResult, None]:
+    """Run the commands in order; each ends with its `CommandResult`.
+
+    Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`. Closing or cancelling it kills the running
+    command with its whole tree; the commands after it are not begun.
+    """
+    timeout = limits.timeout_seconds(timeout_ms)
+    characters = limits.characters(max_output_length)
+    for index, command in enumerate(commands):
+        if "\0" in command:  # no system can run it; the model is told as a shell would tell it
+            yield CommandResult(index, "", "A command cannot contain NUL characters.\n", 2)
+            continue
+        async with aclosing(_command(channel, index, command, timeout, characters)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+async def _command(
+    channel: Channel, index: int, command: str, timeout: float, characters: int
+) -> AsyncGenerator[CommandOutput | CommandResult, None]:
+    printed = {"stdout": Clipped(characters), "stderr": Clipped(characters)}
+    end: Exited | TimedOut | None = None
+    async with aclosing(channel.run(command, timeout=timeout)) as events:
+        async for event in events:
+            if not isinstance(event, Output):
+                end = event
+            elif text := printed[event.stream].feed(event.data):
+                yield CommandOutput(index, **{event.stream: text})
+    if end is None:
+        raise ChannelBroken("The sandbox's stream ended before the command did, without saying why.")
+    for stream, clipped in printed.items():
+        if text := clipped.feed(b"", final=True):
+            yield CommandOutput(index, **{stream: text})
+    exit_code = end.code if isinstance(end, Exited) else None
+    yield CommandResult(index, printed["stdout"].text(), printed["stderr"].text(), exit_code)
