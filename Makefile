@@ -1,0 +1,74 @@
+# make demo   sets up what is needed and runs the first notebook in the embedded sandbox
+# make lab    opens JupyterLab with the kernel in place
+# make test   sets up what the tests need (as root: a Docker Engine too) and runs all of them
+# make lint   ruff and mypy
+# make lock   compiles the locks anew from pyproject.toml
+#
+# Everything goes into .venv, installed from locks with hashes; a stamp per lock says what is there already.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
+SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
+
+.PHONY: demo lab test suite lint format lock notebooks clean
+
+demo: $(VENV)/.demo $(VENV)/.bwrap
+	@agent-kernel demo
+
+lab: $(VENV)/.lab $(VENV)/.bwrap
+	@agent-kernel install --sys-prefix
+	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab notebooks $(LAB)
+
+test: $(VENV)/.dev
+	@.ci/debian-packages
+	@.ci/engine $(MAKE) --no-print-directory suite
+
+suite: lint
+	agent-kernel image build --if-missing
+	agent-kernel install --sys-prefix
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: $(VENV)/.dev $(VENV)/.bwrap # runs the examples again and saves them with their outputs
+	$(BIN)/python notebooks/make_notebooks.py
+
+$(BIN)/python:
+	@.ci/venv $(VENV)
+
+# A lock or the build file that changed since: install again. The stamps are touched last, so a broken
+# installation is taken up where it ended.
+$(VENV)/.demo $(VENV)/.lab $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
+	@echo "Installing requirements/$*.txt into $(VENV)"
+	@$(INSTALL) --require-hashes -r requirements/$*.txt
+	@$(SELF)
+	@touch $@
+
+$(VENV)/.bwrap: requirements/bubblewrap.txt | $(BIN)/python
+	@.ci/bubblewrap $(VENV)
+	@touch $@
+
+LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+  --no-emit-index-url --no-header --no-annotate $(UPGRADE)
+
+lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
+	$(LOCK) pyproject.toml requirements/build.in --extra dev --no-emit-package agent-kernel -o requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
+	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
+	@if grep -n "http[s]*:" requirements/*.txt; then echo "A lock names a host."; exit 1; fi
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,273 @@
+"""Every setting, where it comes from, and what it may be. The environment is read here and nowhere else.
+
+A later source wins over an earlier one:
+
+1. the default, documented with each setting below;
+2. `jupyter_agent_kernel_config.py` (or `.json`) in Jupyter's configuration folders;
+3. the environment (`AGENT_KERNEL_*`; an empty variable counts as not set);
+4. the command line;
+5. a magic in the notebook (`%model`), for that notebook.
+
+Settings live in small Configurables, each beside what it configures; `Settings` composes them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traitlets import Float, HasTraits, Int, TraitError, TraitType, Unicode
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import (
+    ConfigFileNotFound,
+    DeferredConfigString,
+    JSONFileConfigLoader,
+    PyFileConfigLoader,
+)
+
+from agent_kernel.errors import ConfigurationError
+from agent_kernel.kernel.settings import KernelSettings
+
+
+class Choice(Unicode[str, str]):
+    """A word; `words` in its metadata are those it may be, and the error names them."""
+
+    def validate(self, obj: HasTraits, value: Any) -> str:
+        """Refuse what is not one of the words, instead of guessing which was meant."""
+        text: str = super().validate(obj, value)
+        if text not in self.metadata["words"]:
+            name = self.metadata.get("variable", self.name)
+            raise TraitError(f"{name} is {text!r}, and may be {', '.join(self.metadata['words'])}")
+        return text
+
+
+CONFIG_FILE = "jupyter_agent_kernel_config"
+SCRIPTED_DEFAULT = "scripted/demo"
+NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL"})
+"""Variables of this name that are read elsewhere (by the tests)."""
+
+
+class ModelSettings(Configurable):
+    """Who answers."""
+
+    model = Unicode(
+        "",
+        help="""Model that answers when a request or notebook names none: `openai/NAME`, `responses/NAME`,
+        `chat/NAME`, `ollama/NAME`, `scripted/FILE`. Empty: `scripted/demo` if neither an upstream's address
+        nor a key is set; with one of them set there is no default, because a guess could cost money.""",
+    ).tag(config=True, variable="AGENT_KERNEL_MODEL")
+    upstream_url = Unicode(
+        "",
+        help="""Address of the endpoint that serves the model, up to and including `/v1`. Empty: the
+        provider's own.""",
+    ).tag(config=True, variable="AGENT_KERNEL_UPSTREAM_URL", fallback="OPENAI_BASE_URL")
+    upstream_key = Unicode("", help="""Key for that endpoint. Empty: none is sent.""").tag(
+        config=True, secret=True, variable="AGENT_KERNEL_UPSTREAM_KEY", fallback="OPENAI_API_KEY"
+    )
+
+    def chosen(self) -> str | None:
+        """The model to use when nobody names one, or None if it has to be named."""
+        if self.model:
+            return self.model
+        return None if self.upstream_url or self.upstream_key else SCRIPTED_DEFAULT
+
+
+class SandboxSettings(Configurable):
+    """Where commands run."""
+
+    sandbox = Choice(
+        "auto",
+        help="""`docker`, `bubblewrap`, or `auto`: Docker where an engine answers, otherwise bubblewrap.""",
+    ).tag(config=True, variable="AGENT_KERNEL_SANDBOX", words=("auto", "docker", "bubblewrap"))
+    image = Unicode(
+        "",
+        help="""Docker image of the sandboxes; it needs bash and Python >= 3.8. Empty: the toolbox image that
+        `agent-kernel image build` makes.""",
+    ).tag(config=True, variable="AGENT_KERNEL_IMAGE")
+    docker_runtime = Unicode(
+        "",
+        help="""OCI runtime of the engine: `runc`, `runsc` (gVisor), `kata` ... Empty: the engine's own.""",
+    ).tag(config=True, variable="AGENT_KERNEL_DOCKER_RUNTIME")
+
+
+class RuntimeSettings(Configurable):
+    """Where turns run, and what they leave."""
+
+    runtime_url = Unicode(
+        "",
+        help="""Address of a Responses server (such as `agent-kernel serve`), up to and including `/v1`, that
+        the kernel uses. Empty: the kernel runs turns itself.""",
+    ).tag(config=True, variable="AGENT_KERNEL_RUNTIME_URL")
+    api_key = Unicode(
+        "",
+        help="""The server's own key: `serve` asks for it, a kernel with a runtime's address sends it. Empty:
+        none; `serve` then listens on loopback only.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_API_KEY")
+    data_dir = Unicode(
+        "",
+        help="""Folder of the store, the toolbox and the embedded sandboxes. Empty: `agent-kernel` in
+        Jupyter's data folder.""",
+    ).tag(config=True, variable="AGENT_KERNEL_DATA_DIR")
+    kernel_lease = Float(
+        60.0,
+        min=1.0,
+        help="""Seconds that a notebook's container lives on after its kernel has died.""",
+    ).tag(config=True)
+    server_lease = Float(
+        1200.0,
+        min=1.0,
+        help="""Seconds that a server's container lives on after the server has died.""",
+    ).tag(config=True)
+
+    def data_path(self) -> Path:
+        """The data folder; it need not exist yet."""
+        if self.data_dir:
+            return Path(self.data_dir).expanduser().absolute()
+        from jupyter_core.paths import jupyter_data_dir
+
+        return Path(jupyter_data_dir()) / "agent-kernel"
+
+
+class ServerSettings(Configurable):
+    """Where `agent-kernel serve` listens."""
+
+    host = Unicode("127.0.0.1", help="""Address to listen on; anything but loopback needs a key.""").tag(
+        config=True
+    )
+    port = Int(8642, min=0, max=65535, help="""Port to listen on; 0 takes a free one and says which.""").tag(
+        config=True
+    )
+
+
+GROUPS: tuple[type[Configurable], ...] = (
+    ModelSettings,
+    SandboxSettings,
+    RuntimeSettings,
+    ServerSettings,
+    KernelSettings,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table of settings."""
+
+    group: str
+    name: str
+    trait: TraitType[Any, Any]
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that sets it."""
+        return self.trait.metadata.get("variable")
+
+    @property
+    def fallback(self) -> str | None:
+        """The variable that is taken where `variable` is not set."""
+        return self.trait.metadata.get("fallback")
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line: the variable's, in a flag's spelling."""
+        name = self.variable.removeprefix("AGENT_KERNEL_") if self.variable else self.name
+        return "--" + name.lower().replace("_", "-")
+
+    @property
+    def help(self) -> str:
+        """What it means, on one line."""
+        return " ".join(self.trait.help.split())
+
+
+def catalogue() -> Iterator[Setting]:
+    """Every setting there is, in the order of the documentation."""
+    for group in GROUPS:
+        for name, trait in group.class_own_traits(config=True).items():
+            yield Setting(group.__name__, name, trait)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All groups, filled. `warnings` are sentences for the person. Its repr shows no value of any setting."""
+
+    model: ModelSettings
+    sandbox: SandboxSettings
+    runtime: RuntimeSettings
+    server: ServerSettings
+    kernel: KernelSettings
+    warnings: tuple[str, ...] = ()
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folders: Sequence[str] | None = None,
+) -> Settings:
+    """Read every source. `flags` maps a setting's name to its value; None there means "not given".
+
+    `folders` are where configuration files are looked for, the most important first (default: Jupyter's).
+    Raises `ConfigurationError` for a value or a file that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    config = Config()
+    for source in (*_files(folders), _environment(environ), _flags(flags or {})):
+        config.merge(source)
+    try:
+        groups = [group(config=config) for group in GROUPS]
+    except TraitError as error:
+        raise ConfigurationError(
+            f"A setting cannot be used: {str(error).rstrip('.')}.",
+            mend="docs/configuration.md lists all settings and their values.",
+        ) from None
+    model, sandbox, runtime, server, kernel = groups
+    return Settings(model, sandbox, runtime, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
+
+
+def _files(folders: Sequence[str] | None) -> Iterator[Config]:
+    """The configuration files that exist, the least important first."""
+    if folders is None:
+        from jupyter_core.paths import jupyter_config_path
+
+        folders = jupyter_config_path()
+    for folder in reversed(folders):
+        for loader in (JSONFileConfigLoader, PyFileConfigLoader):
+            suffix = ".json" if loader is JSONFileConfigLoader else ".py"
+            try:
+                yield loader(CONFIG_FILE + suffix, folder).load_config()
+            except ConfigFileNotFound:
+                continue
+            except Exception as error:
+                raise ConfigurationError(
+                    f"{Path(folder, CONFIG_FILE + suffix)} cannot be read: {type(error).__name__}: {error}.",
+                    mend="Correct the file or move it away.",
+                ) from error
+
+
+def _environment(environ: Mapping[str, str]) -> Config:
+    config = Config()
+    for setting in catalogue():
+        names = [name for name in (setting.variable, setting.fallback) if name and environ.get(name)]
+        if names:
+            config[setting.group][setting.name] = DeferredConfigString(environ[names[0]])
+    return config
+
+
+def _flags(flags: Mapping[str, object]) -> Config:
+    config = Config()
+    homes = {setting.name: setting.group for setting in catalogue() if setting.group != "KernelSettings"}
+    for name, value in flags.items():
+        if value is not None:
+            config[homes[name]][name] = DeferredConfigString(value) if isinstance(value, str) else value
+    return config
+
+
+def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like ours and is not."""
+    known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
+    for name in sorted(environ):
+        if name.startswith("AGENT_KERNEL_") and name not in known:
+            nearest = difflib.get_close_matches(name, sorted(known - NOT_OURS), n=1, cutoff=0.0)
+            yield f"{name} is not a setting and is ignored; the nearest is {nearest[0]}."
