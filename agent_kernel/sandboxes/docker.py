@@ -1,0 +1,269 @@
+"""Sandboxes in containers of a Docker Engine (or any engine with its API), one container each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import (
+    ImageMissing,
+    InvalidRequest,
+    IsolationUnavailable,
+    SandboxError,
+    SandboxGone,
+    SandboxStartFailed,
+    SandboxUnreachable,
+)
+from agent_kernel.sandboxes import docker_engine, launch
+from agent_kernel.sandboxes.base import MANAGED_LABEL, Capabilities, Probe, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.docker_container import (
+    ATTEMPT_LABEL,
+    container_name,
+    create_arguments,
+    directories,
+    reference,
+)
+from agent_kernel.sandboxes.docker_engine import Engine, engine_errors, reason, to_the_end, unavailable
+from agent_kernel.sandboxes.docker_stream import DockerStream, RequestRefused, hijack
+from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_START_SECONDS = 60.0  # from the start request to boxd's word that it listens
+_PYTHON = "python3"
+
+
+class DockerBackend:
+    """A `Backend` on the engine that docker-py finds (DOCKER_HOST, or the default socket).
+
+    `image` must hold python3 (3.8 or newer) and bash. `runtime` names an OCI runtime the engine knows
+    (`runsc`, `kata`, ...); None takes the engine's default.
+    """
+
+    name = "docker"
+
+    def __init__(self, image: str = DEFAULT_IMAGE, runtime: str | None = None) -> None:
+        self.image = image
+        self.runtime = runtime
+        self._engine = Engine()
+
+    async def probe(self) -> Probe:
+        """Look whether the engine answers, has the runtime and holds the image."""
+        try:
+            info = await self._engine.info()
+            self._check_isolation(info)
+            if not await self._engine.ask(_has_image, await self._engine.api(), self.image):
+                raise self._image_missing()
+        except SandboxError as error:
+            return Probe(False, error.message, error.mend)
+        isolation = self.runtime or info.get("DefaultRuntime", "runc")
+        return Probe(True, f"Engine {info.get('ServerVersion', '?')} with {isolation}, image {self.image}.")
+
+    async def create(self, spec: SandboxSpec) -> SandboxRef:
+        """Make a container, put boxd into it, start it and wait until boxd listens; see `Backend.create`.
+
+        Also raises `InvalidRequest` for an id that cannot name a container.
+        """
+        if not _ID.fullmatch(spec.id):
+            raise InvalidRequest(f"{spec.id!r} cannot be a sandbox id.")
+        self._check_isolation(await self._engine.info())
+        api = await self._engine.api()
+        attempt = uuid.uuid4().hex
+        try:
+            await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
+            await self._start(api, container_name(spec.id))
+        except BaseException:
+            await to_the_end(asyncio.to_thread(_remove_attempt, api, container_name(spec.id), attempt))
+            raise
+        return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
+
+    async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
+        """Find one by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
+        found = await self._engine.inspect(container_name(id)) if _ID.fullmatch(id) else None
+        labels = found["Config"]["Labels"] or {} if found else {}
+        if found is None or MANAGED_LABEL not in labels:
+            raise SandboxGone(f"There is no sandbox {id}: it has expired or was removed.")
+        return reference(id, labels, found["State"])
+
+    async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
+        """Find all of ours that carry these labels, in every state. Raises `EngineUnavailable`."""
+        wanted = [f"{name}={value}" for name, value in {**(labels or {}), MANAGED_LABEL: "1"}.items()]
+        api = await self._engine.api()
+        found = await self._engine.ask(api.containers, all=True, filters={"label": wanted})
+        prefix = "/" + container_name("")
+        return [
+            reference(name.removeprefix(prefix), entry.get("Labels") or {}, entry.get("State", ""))
+            for entry in found
+            for name in entry["Names"]
+            if name.startswith(prefix)
+        ]
+
+    async def stream(self, ref: SandboxRef) -> DockerStream:
+        """Start boxd's attach program in the container and take over its input and output."""
+        api, address = await self._engine.api(), await self._engine.address()
+        name, argv = container_name(ref.id), launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
+        try:
+            made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
+            return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
+        except Exception as error:
+            if not isinstance(error, (*engine_errors(), RequestRefused, OSError)):
+                raise
+            raise await self._stream_refused(ref.id, error) from error
+
+    async def delete(self, ref: SandboxRef) -> None:
+        """Kill everything in the container and remove it with its volume; gone already is no error."""
+        try:
+            await self.get(ref.id)
+        except SandboxGone:
+            return
+        await self._engine.ask(docker_engine.remove, await self._engine.api(), container_name(ref.id))
+
+    def capabilities(self) -> Capabilities:
+        """Memory and process limits, and the isolation runtime as configured (`runc` for the default)."""
+        return Capabilities(memory_limit=True, process_limit=True, isolation=self.runtime or "runc")
+
+    async def aclose(self) -> None:
+        """Close the connections to the engine; sandboxes live on. Idempotent."""
+        await self._engine.aclose()
+
+    def _check_isolation(self, info: Mapping[str, Any]) -> None:
+        """Refuse an engine without the asked-for runtime, or without system call filtering."""
+        runtimes = info.get("Runtimes") or {}
+        if self.runtime is not None and self.runtime not in runtimes:
+            raise IsolationUnavailable(
+                f"The engine has no isolation runtime {self.runtime!r}, only: {', '.join(sorted(runtimes))}.",
+                mend=f'Install {self.runtime} and name it under "runtimes" in the engine\'s daemon.json, or '
+                "set AGENT_KERNEL_DOCKER_RUNTIME to one that it has.",
+            )
+        seccomp = [option for option in info.get("SecurityOptions") or [] if "name=seccomp" in option]
+        if self.runtime is None and (not seccomp or "unconfined" in seccomp[0]):
+            raise IsolationUnavailable(
+                "The engine runs its containers without a seccomp filter.",
+                mend="Start it with its default seccomp profile, or choose a runtime with a kernel interface "
+                "of its own (AGENT_KERNEL_DOCKER_RUNTIME=runsc).",
+            )
+
+    def _image_missing(self) -> ImageMissing:
+        own = self.image == DEFAULT_IMAGE
+        pull = f"Pull it (docker pull {self.image}) or set AGENT_KERNEL_IMAGE to one that it has."
+        mend = "Make it: agent-kernel image build" if own else pull
+        return ImageMissing(f"The engine has no image {self.image}.", mend=mend)
+
+    def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> None:
+        """Create the container and put boxd into it (blocking)."""
+        from docker.errors import APIError, ImageNotFound
+
+        command = launch.serve_argv(python=_PYTHON, listen=f"path:{launch.SOCKET}", lease=spec.lease)
+        arguments = create_arguments(
+            api, spec, image=self.image, runtime=self.runtime, command=command, attempt=attempt
+        )
+        try:
+            api.create_container(**arguments)
+            _put_boxd(api, container_name(spec.id))
+        except ImageNotFound as error:
+            raise self._image_missing() from error
+        except APIError as error:
+            raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
+        except engine_errors() as error:
+            raise unavailable(error) from error
+
+    async def _start(self, api: APIClient, name: str) -> None:
+        """Start the container and wait for boxd's word that it listens."""
+        path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdout=1&stderr=1"
+        try:
+            output = await hijack(await self._engine.address(), path)
+        except RequestRefused as error:
+            raise SandboxStartFailed(f"The engine did not attach to the container: {error}.") from error
+        except OSError as error:
+            raise error if isinstance(error, SandboxError) else unavailable(error) from error
+        try:
+            await to_the_end(asyncio.to_thread(self._start_container, api, name))
+            async with asyncio.timeout(_START_SECONDS):
+                await self._listening(output)
+        except TimeoutError as error:
+            raise SandboxStartFailed(
+                f"boxd said nothing for {_START_SECONDS:.0f} s after its start in {self.image}."
+            ) from error
+        finally:
+            await output.aclose()
+
+    def _start_container(self, api: APIClient, name: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            api.start(name)
+        except APIError as error:
+            if f'"{_PYTHON}"' in reason(error) and "not found" in reason(error):
+                raise self._unfit(f"it has no {_PYTHON}") from error
+            raise SandboxStartFailed(f"The engine did not start the container: {reason(error)}.") from error
+        except engine_errors() as error:
+            raise unavailable(error) from error
+
+    async def _listening(self, output: DockerStream) -> None:
+        said = b""
+        try:
+            while launch.READY not in said:
+                piece = await output.read(4096)
+                if not piece:
+                    raise self._unfit("boxd ended without a word")
+                said = (said + piece)[-4096:]
+        except SandboxUnreachable as error:
+            raise self._unfit(output.complaint or error.message) from error
+
+    def _unfit(self, why: str) -> SandboxStartFailed:
+        return SandboxStartFailed(
+            f"The image {self.image} cannot be a sandbox: {why}.",
+            mend="A sandbox image needs python3 (3.8 or newer) and bash.",
+        )
+
+    async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
+        """Say what a refused stream means: gone for good, there but not answering, or no engine at all."""
+        if isinstance(error, SandboxError):
+            return error
+        status = (await self.get(id)).status
+        if status == "dead":
+            return SandboxGone(f"The sandbox {id} is dead: it was ended from outside or ran out of memory.")
+        if status == "unreachable":
+            return SandboxUnreachable(
+                f"The sandbox {id} is paused.", mend=f"docker unpause {container_name(id)}"
+            )
+        return SandboxUnreachable(f"The engine gave no stream into the sandbox {id}: {reason(error)}.")
+
+
+def _has_image(api: APIClient, image: str) -> bool:
+    from docker.errors import NotFound
+
+    try:
+        api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    except NotFound:
+        return False
+    return True
+
+
+def _put_boxd(api: APIClient, name: str) -> None:
+    from docker.errors import NotFound
+
+    try:
+        api.put_archive(name, launch.HOME, launch.archive())
+    except NotFound:  # an image that was not made for us
+        api.put_archive(name, "/", directories(launch.HOME))
+        api.put_archive(name, launch.HOME, launch.archive())
+
+
+def _remove_attempt(api: APIClient, name: str, attempt: str) -> None:
+    """Remove what one attempt to create has made: never a sandbox that had the name before."""
+    try:
+        found = docker_engine.inspect(api, name)
+        if found and (found["Config"]["Labels"] or {}).get(ATTEMPT_LABEL) == attempt:
+            docker_engine.remove(api, found["Id"])
+    except engine_errors() as error:
+        # The reason of the failure is on its way to the caller; boxd's lease ends what runs.
+        log.warning("Could not look whether the container %s is gone: %s", name, reason(error))

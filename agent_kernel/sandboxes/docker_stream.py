@@ -1,0 +1,193 @@
+"""A hijacked connection to a Docker Engine, as an asyncio byte stream.
+
+docker-py hands out a hijacked socket only for blocking use, and without the bytes that its HTTP reader had
+already taken in. Here the connection is asyncio's own, over the same transport that docker-py chose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agent_kernel.errors import ChannelBroken, EngineUnavailable, SandboxUnreachable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
+_HEAD = 64 * 1024
+_COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
+
+_STDOUT, _STDERR = 1, 2
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the engine listens: a Unix socket's path, or host and port with an optional TLS context."""
+
+    path: str | None = None
+    host: str = ""
+    port: int = 0
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, api: APIClient) -> Address:
+        """The address docker-py uses. Raises `EngineUnavailable` for transports with no socket (ssh)."""
+        adapter = api.get_adapter(api.base_url)
+        if (path := getattr(adapter, "socket_path", None)) is not None:
+            return cls(path=path)
+        url = urlsplit(api.base_url)
+        if url.scheme not in ("http", "https") or url.hostname is None:
+            raise EngineUnavailable(
+                "Sandboxes need an engine behind a Unix socket or TCP; this one is reached in another way.",
+                mend="Forward the engine's socket (ssh -L) and set DOCKER_HOST to unix:// and its path.",
+            )
+        tls = _tls_context(api) if url.scheme == "https" else None
+        return cls(host=url.hostname, port=url.port or (2376 if tls else 2375), tls=tls)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection. Raises `OSError`."""
+        if self.path is not None:
+            return await asyncio.open_unix_connection(self.path, limit=_BUFFER)
+        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=_BUFFER)
+
+
+def _tls_context(api: APIClient) -> ssl.SSLContext:
+    """docker-py's TLS settings (kept as attributes of its requests session) as an ssl context."""
+    verify, cert = api.verify, api.cert
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if isinstance(cert, tuple):
+        context.load_cert_chain(*cert)
+    return context
+
+
+class RequestRefused(Exception):
+    """The engine answered a hijack request with an HTTP error: its status and its sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{message} (HTTP {status})")
+        self.status = status
+        self.message = message
+
+
+async def hijack(address: Address, path: str, body: dict[str, Any] | None = None) -> DockerStream:
+    """POST to `path` and take over the connection.
+
+    Raises `OSError` when nobody answers and `RequestRefused`; on these and on cancellation it is closed.
+    """
+    reader, writer = await address.connect()
+    try:
+        payload = json.dumps(body or {}).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+            f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        writer.write(head.encode("ascii") + payload)
+        await writer.drain()
+        status, length = await _response_head(reader)
+        if status not in (101, 200):
+            raise RequestRefused(status, _sentence(await reader.read(min(length, _HEAD))))
+    except BaseException:
+        writer.close()
+        raise
+    return DockerStream(reader, writer)
+
+
+async def _response_head(reader: asyncio.StreamReader) -> tuple[int, int]:
+    """Status and content length of the engine's answer."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status, *headers = head.split("\r\n")
+        code = int(status.split(" ", 2)[1])
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
+        raise ConnectionError("the engine's answer was not HTTP") from error
+    fields = dict(line.lower().split(":", 1) for line in headers if ":" in line)
+    return code, int(fields.get("content-length", _HEAD))
+
+
+def _sentence(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"]).strip()
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip() or "no reason given"
+
+
+class DockerStream:
+    """The stdin and stdout of a program in a container, a `ByteStream`; its stderr is kept as `complaint`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._kind = _STDOUT
+        self._left = 0
+        self._complaint = b""
+
+    @property
+    def complaint(self) -> str:
+        """What the program wrote to stderr so far, at most its last 4 KiB."""
+        return self._complaint.decode(errors="replace").strip()
+
+    async def read(self, limit: int) -> bytes:
+        """Up to `limit` bytes of stdout, `b""` at the end.
+
+        Raises `SandboxUnreachable` when the connection breaks, or when the program at the other end
+        stopped with a complaint; `ChannelBroken` when the engine sends what is no frame.
+        """
+        try:
+            while True:
+                if self._left == 0 and not await self._next_frame():
+                    return self._end()
+                data = await self._reader.read(min(limit if self._kind == _STDOUT else _HEAD, self._left))
+                self._left -= len(data)
+                if not data:
+                    raise SandboxUnreachable("The engine closed the stream in the middle of a frame.")
+                if self._kind == _STDOUT:
+                    return data
+                self._complaint = (self._complaint + data)[-_COMPLAINT:]
+        except SandboxUnreachable:
+            raise
+        except OSError as error:
+            raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
+
+    def _end(self) -> bytes:
+        if self._complaint:
+            raise SandboxUnreachable(f"The stream into the sandbox ended: {self.complaint}")
+        return b""
+
+    async def _next_frame(self) -> bool:
+        """Read a frame's head: kind, three zeros, length in four bytes. False at a clean end."""
+        try:
+            head = await self._reader.readexactly(8)
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise SandboxUnreachable("The engine closed the stream in the middle of a frame.") from error
+            return False
+        if head[0] not in (_STDOUT, _STDERR) or head[1:4] != b"\0\0\0":
+            raise ChannelBroken(f"The engine sent what is no stream frame: {head!r}.")
+        self._kind = head[0]
+        self._left = int.from_bytes(head[4:], "big")
+        return True
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data` to stdin, waiting while the program does not read."""
+        if self._writer.is_closing():
+            raise SandboxUnreachable("The stream into the sandbox is closed.")
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
+
+    async def aclose(self) -> None:
+        """Close the connection. Idempotent."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
