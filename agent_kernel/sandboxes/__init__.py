@@ -1,0 +1,1 @@
+"""Where commands run: backends that make sandboxes, and the stream into them."""

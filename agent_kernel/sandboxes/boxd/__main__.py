@@ -1,0 +1,48 @@
+"""`python3 boxd serve JSON` and `python3 boxd attach PATH`."""
+
+import json
+import os
+import socket
+import sys
+
+from .attach import attach
+from .server import serve
+
+
+def main(arguments):
+    """Carry out one of the two. Returns an exit code."""
+    if arguments[0] == "attach":
+        return attach(arguments[1])
+    options = json.loads(arguments[1])
+    kind, _, where = options["listen"].partition(":")
+    if kind == "fd":
+        _keep_only(int(where))
+        listening = socket.socket(fileno=int(where))
+    else:
+        os.makedirs(os.path.dirname(where), exist_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(where)
+        os.chmod(where, 0o600)
+        listening.listen(8)
+    environment = dict(os.environ, **options["environment"])
+    serve(listening, kind == "path", options["run"], options["workspace"], environment, options["lease"])
+    return 0
+
+
+def _keep_only(fd):
+    """Let go of whatever else the host handed down: through /proc/1/fd commands could reach it."""
+    os.set_inheritable(fd, False)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != fd:
+            try:
+                os.close(int(name))
+            except OSError:  # the listing's own
+                pass
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""Files inside the sandbox: written, read, listed and removed for the host."""
+
+import os
+import stat
+
+from . import wire
+
+LIST_LIMIT = 20000
+
+
+def describe(path, status):
+    """What the host is told of a file."""
+    return {"path": path, "size": status.st_size, "modified_ns": status.st_mtime_ns}
+
+
+def stat_file(path):
+    """A regular file's description. Raises `OSError`."""
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise IsADirectoryError(21, "not a regular file", path)
+    return describe(path, status)
+
+
+def list_files(root):
+    """All regular files below `root`, links not followed, and whether the list was cut."""
+    files, folders = [], [root]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:  # removed or closed to us while we walk
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                if len(files) == LIST_LIMIT:
+                    return {"files": files, "cut": True}
+                try:
+                    files.append(describe(entry.path, entry.stat(follow_symlinks=False)))
+                except OSError:
+                    continue
+    return {"files": files, "cut": False}
+
+
+class Put(wire.Handler):
+    """Takes a file's content; it appears under its name only when it is whole."""
+
+    def __init__(self, channel, path):
+        self._channel = channel
+        self._path = path
+        self._part = "%s.part-%d" % (path, channel.number)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+    def on_data(self, stream, payload):
+        """Write a piece and give the credit back."""
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._channel.grant(len(payload))
+
+    def on_eof(self):
+        """The file is whole."""
+        os.close(self._fd)
+        self._fd = None
+        os.replace(self._part, self._path)
+        self._channel.result(stat_file(self._path))
+
+    def close(self):
+        """Leave nothing of a file that is not whole. Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            os.unlink(self._part)
+
+    on_cancel = on_lost = close
+
+
+class Get(wire.Handler):
+    """Sends a file's content as far as there is credit."""
+
+    def __init__(self, channel, path):
+        self._channel = channel
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self.close()
+            raise IsADirectoryError(21, "not a regular file", path)
+        self._pump()
+
+    def on_credit(self):
+        """Go on."""
+        self._pump()
+
+    def _pump(self):
+        while self._fd is not None and self._channel.credit > 0:
+            payload = os.read(self._fd, min(wire.CHUNK, self._channel.credit))
+            if not payload:
+                self.close()
+                self._channel.result({})
+                return
+            self._channel.data(wire.CONTENT, payload)
+
+    def close(self):
+        """Stop reading. Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    on_cancel = on_lost = close

@@ -1,0 +1,104 @@
+"""A small event loop: file descriptors, deadlines and ended children. Everything in boxd is a callback."""
+
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import time
+
+
+class Timer:
+    """A deadline that can be called off."""
+
+    def __init__(self, callback):
+        self.callback = callback
+
+    def cancel(self):
+        """Call it off. Idempotent."""
+        self.callback = None
+
+
+class Loop:
+    """Calls back on readiness, on deadlines and on each reaped child, in one thread."""
+
+    def __init__(self):
+        self._selector = selectors.DefaultSelector()
+        self._timers = []
+        self._order = itertools.count()
+        self._children = {}
+        self._stopped = False
+        self._watch_children()
+
+    def _watch_children(self):
+        wake, self._wake = os.pipe()
+        for end in (wake, self._wake):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, stack: None)
+        self.watch(wake, selectors.EVENT_READ, lambda mask: self._reap(wake))
+
+    def _reap(self, wake):
+        while True:
+            try:
+                if not os.read(wake, 4096):
+                    break
+            except BlockingIOError:
+                break
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            ended = self._children.pop(pid, None)
+            if ended is not None:  # others are orphans that were handed to process 1
+                ended(status)
+
+    def on_exit(self, pid, callback):
+        """Call `callback(wait status)` once this child has ended and is reaped."""
+        self._children[pid] = callback
+
+    def watch(self, fd, mask, callback):
+        """Call `callback(ready mask)` whenever `fd` is ready; a mask of 0 stops that."""
+        known = fd in self._selector.get_map()
+        if mask and known:
+            self._selector.modify(fd, mask, callback)
+        elif mask:
+            self._selector.register(fd, mask, callback)
+        elif known:
+            self._selector.unregister(fd)
+
+    def after(self, seconds, callback):
+        """Call `callback()` once, `seconds` from now."""
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
+        return timer
+
+    def stop(self):
+        """Let `run` return after the current callback."""
+        self._stopped = True
+
+    def run(self):
+        """Run until `stop`."""
+        while not self._stopped:
+            for key, mask in self._selector.select(self._wait()):
+                if key.fd in self._selector.get_map():  # an earlier callback may have closed it
+                    key.data(mask)
+            self._fire()
+
+    def _wait(self):
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _fire(self):
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()

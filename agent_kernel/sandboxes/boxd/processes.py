@@ -1,0 +1,115 @@
+"""Which processes belong to a command, and their end.
+
+Process groups miss what `setsid` or a double fork took out of them, so a command's processes are found by
+descent from the shell, by the job number in their environment, and by their age.
+"""
+
+import os
+import signal
+import time
+
+JOB_VARIABLE = "AGENT_KERNEL_JOB"
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Moment:
+    """A point in the life of the process table: processes can be told to be younger than it."""
+
+    def __init__(self):
+        self.ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK)
+        self.last_pid = _last_pid()
+
+
+def _last_pid():
+    """The newest pid of this pid namespace; 0 where /proc does not tell."""
+    try:
+        with open("/proc/loadavg") as file:
+            return int(file.read().split()[4])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+class Process:
+    """A line of the process table."""
+
+    def __init__(self, pid, parent, started, state):
+        self.pid = pid
+        self.parent = parent
+        self.started = started
+        self.state = state
+
+    def younger_than(self, moment):
+        """Whether it was started after `moment`; ticks are 10 ms, so pids decide within one."""
+        if self.started != moment.ticks:
+            return self.started > moment.ticks
+        return self.pid > moment.last_pid
+
+
+def table():
+    """All living processes of the sandbox by pid; zombies are left out."""
+    processes = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:  # it ended while we looked
+                continue
+            if fields[0] not in (b"Z", b"X"):
+                pid = int(name)
+                processes[pid] = Process(pid, int(fields[1]), int(fields[19]), fields[0])
+    return processes
+
+
+def job_of(pid):
+    """The job number in a process's environment, or None."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            environment = file.read()
+    except OSError:
+        return None
+    for entry in environment.split(b"\0"):
+        if entry.startswith(JOB_VARIABLE.encode() + b"="):
+            return entry.partition(b"=")[2].decode("ascii", "replace")
+    return None
+
+
+def of_job(job, shell_pid, since):
+    """Pids of the living processes that command `job` of the shell started, the shell itself left out."""
+    processes = table()
+    young = {pid for pid, process in processes.items() if process.younger_than(since)}
+    found = []
+    for pid in young:
+        if pid in (1, os.getpid(), shell_pid):
+            continue
+        root = pid
+        while processes[root].parent in young and processes[root].parent != shell_pid:
+            root = processes[root].parent
+        parent = processes[root].parent
+        if parent == shell_pid or job_of(pid) == job or (_orphan(parent) and job_of(root) is None):
+            found.append(pid)
+    return found
+
+
+def _orphan(parent):
+    return parent in (0, 1, os.getpid())
+
+
+def kill_round(job, shell_pid, since):
+    """Kill those that are there now and return whether there were any; call again until there are none.
+
+    The shell is to be stopped meanwhile, so that it starts nothing more. One round is not enough for what
+    is just forking.
+    """
+    pids = of_job(job, shell_pid, since)
+    for pid in pids:
+        send(pid, signal.SIGKILL)
+    return bool(pids)
+
+
+def send(pid, number):
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,309 @@
+"""One bash that lives from command to command, and the commands (jobs) given to it.
+
+bash reads its script from a pipe. Each job is two lines on it: source the command's text with outputs of its
+own, then report the status. Its state is written down after each job, so that a command which ends the shell
+(`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell begins where that one stopped.
+"""
+
+import os
+import re
+import selectors
+import signal
+import struct
+import termios
+from fcntl import ioctl
+
+from . import processes, wire
+from .log import Log
+
+ABORT = signal.SIGRTMIN + 10
+"""Asks the shell to write its state down and leave; a number that commands hardly ever trap."""
+
+GRACE = 0.5
+KILL_ROUND = 0.002
+MAX_PAUSE = 0.1
+
+PRELUDE = r"""
+shopt -s expand_aliases
+__boxd_dump() {
+  { declare -p; declare -f; alias -p; shopt -p; trap -p; umask -p; printf 'cd -- %%q\n# end\n' "$PWD"; } >"$1"
+} 2>/dev/null
+__boxd_leave() { __boxd_dump %(run)s/state.exit; }
+__boxd_user_trap() { eval "$2"; }
+__boxd_end() {
+  local code=$? text
+  set +euvxn +o pipefail
+  trap -p EXIT >%(run)s/trap
+  IFS= read -r -d '' text <%(run)s/trap
+  if [[ $text != *__boxd_leave* ]]; then
+    [[ -z $text ]] || eval "__boxd_user_${text}"
+    trap __boxd_leave EXIT
+  fi
+  return $code
+}
+trap __boxd_leave EXIT
+trap 'exit 143' %(abort)d
+export %(job)s
+"""
+
+# Variables that belong to one bash process and must not be carried into the next.
+_OWN = re.compile(
+    rb"^declare -\S+ (BASH\w*|LINENO|SECONDS|S?RANDOM|EPOCH\w+|FUNCNAME|PIPESTATUS|GROUPS|DIRSTACK|SHELLOPTS|"
+    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB)(=.*)?$",
+    re.MULTILINE,
+)
+
+
+class Job:
+    """A command in the shell: its outputs go to `log`, `on_change` is called when there is more to tell."""
+
+    def __init__(self, number, command, timeout):
+        self.number = str(number)
+        self.command = command
+        self.timeout = timeout
+        self.log = Log()
+        self.outcome = None
+        self.since = None
+        self.reason = None
+        self.timer = None
+        self.grace = None
+        self.fds = {}
+        self.throttled = False
+        self.sealed = False
+        self.on_change = None
+
+
+class Shell:
+    """Runs jobs one after the other in one bash."""
+
+    def __init__(self, loop, run, workspace, environment):
+        self._loop = loop
+        self._run = run
+        self._workspace = workspace
+        self._environment = environment
+        self._queue = []
+        self._current = None
+        self._turn = 0
+        os.mkfifo(self._file("status"), 0o600)
+        self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
+        self._spawn()
+
+    def _file(self, name):
+        return os.path.join(self._run, name)
+
+    def submit(self, job):
+        """Queue a job."""
+        self._queue.append(job)
+        self._next()
+
+    def abort(self, job, reason):
+        """End a job and everything that it started; its outcome is `{reason: true}`. Idempotent."""
+        if job in self._queue:
+            self._queue.remove(job)
+            job.outcome = {reason: True}
+            job.on_change()
+        elif job is self._current and job.reason is None:
+            job.reason = reason
+            processes.send(self._pid, signal.SIGSTOP)
+            self._kill(job)
+
+    def _spawn(self):
+        script, self._script = os.pipe()
+        restored = self._restore()
+        pid = os.fork()
+        if pid == 0:
+            self._become_bash(script)
+        os.close(script)
+        self._pid = pid
+        self._loop.on_exit(pid, self._ended)
+        prelude = PRELUDE % {"run": self._run, "abort": ABORT, "job": processes.JOB_VARIABLE}
+        self._write_file("prelude", (restored + prelude).encode())
+        self._say(". %s 2>/dev/null; __boxd_dump %s.%d" % (self._file("prelude"), self._file("state"), self._turn % 2))
+
+    def _become_bash(self, script):
+        try:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(script, 0)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            _prefer_for_oom_killer()
+            try:
+                os.chdir(self._workspace)
+            except OSError:
+                os.chdir("/")
+            os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self._environment)
+        finally:
+            os._exit(127)
+
+    def _restore(self):
+        """The script line that brings the last written state back; empty for a first shell.
+
+        The file of a running job's own turn still holds what was written two jobs ago.
+        """
+        last = self._turn - (self._current is not None)
+        for name in ("state.exit", "state.%d" % (last % 2), "state.%d" % ((last + 1) % 2)):
+            try:
+                with open(self._file(name), "rb") as file:
+                    state = file.read()
+            except OSError:
+                continue
+            if name == "state.exit":
+                os.unlink(self._file(name))
+            if state.endswith(b"# end\n"):
+                self._write_file("restore", _OWN.sub(b"", state))
+                return ". %s\n" % self._file("restore")
+        return ""
+
+    def _write_file(self, name, content):
+        with open(self._file(name), "wb") as file:
+            file.write(content)
+
+    def _say(self, line):
+        try:
+            os.write(self._script, line.encode() + b"\n")
+        except BrokenPipeError:
+            pass  # it has just ended: `_ended` follows
+
+    def _next(self):
+        if self._current is not None or not self._queue:
+            return
+        job = self._current = self._queue.pop(0)
+        try:
+            self._write_file("command", job.command)
+            for stream, name in ((wire.STDOUT, "out"), (wire.STDERR, "err")):
+                job.fds[stream] = self._new_pipe(name)
+        except OSError as error:
+            self._finish({"error": "cannot start a command: %s" % error.strerror})
+            return
+        for stream, fd in job.fds.items():
+            self._watch(job, stream, fd)
+        job.since = processes.Moment()
+        if job.timeout is not None:
+            job.timer = self._loop.after(job.timeout, lambda: self.abort(job, "timed_out"))
+        self._turn += 1
+        self._say(
+            "%s=%s; { . %s; __boxd_end; } >%s 2>%s </dev/null\necho $? >%s; __boxd_dump %s.%d"
+            % (
+                processes.JOB_VARIABLE,
+                job.number,
+                self._file("command"),
+                self._file("out"),
+                self._file("err"),
+                self._file("status"),
+                self._file("state"),
+                self._turn % 2,
+            )
+        )
+
+    def _new_pipe(self, name):
+        path = self._file(name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def _watch(self, job, stream, fd):
+        mask = 0 if job.throttled else selectors.EVENT_READ
+        self._loop.watch(fd, mask, lambda mask: self._readable(job, stream, fd))
+
+    def throttle(self, job, on):
+        """Stop or go on reading a job's outputs: its pipes fill and the command waits."""
+        if job.throttled != on:
+            job.throttled = on
+            for stream, fd in job.fds.items():
+                self._watch(job, stream, fd)
+
+    def _readable(self, job, stream, fd):
+        try:
+            payload = os.read(fd, wire.CHUNK)
+        except BlockingIOError:
+            return
+        if not payload:
+            self._loop.watch(fd, 0, None)
+            os.close(fd)
+            del job.fds[stream]
+        elif job.outcome is None and not job.sealed:  # what a background process prints afterwards is read, and dropped
+            job.log.append(stream, payload)
+            job.on_change()
+
+    def _reported(self):
+        try:
+            report = os.read(self._status, 4096)
+        except BlockingIOError:
+            return
+        if self._current is None or self._current.reason is not None:
+            return
+        try:
+            code = int(report.split()[-1])
+        except (ValueError, IndexError):  # a command wrote into our pipe
+            return
+        self._finish({"exit_code": code})
+
+    def _kill(self, job, pause=KILL_ROUND):
+        """Kill in rounds; when the shell is all that is left, let it write its state down and leave."""
+        if job is not self._current:
+            return
+        if processes.kill_round(job.number, self._pid, job.since):
+            self._loop.after(pause, lambda: self._kill(job, min(2 * pause, MAX_PAUSE)))
+            return
+        job.sealed = True  # what the shell itself has to say of the killed is not the command's output
+        for stream, fd in list(job.fds.items()):
+            self._drain(job, stream, fd)
+        processes.send(self._pid, ABORT)
+        processes.send(self._pid, signal.SIGCONT)
+        pid = self._pid
+        job.grace = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
+
+    def _ended(self, status):
+        """The shell is gone: a command's doing, or ours in `abort`. Begin a new one where it stopped."""
+        os.close(self._script)
+        job = self._current
+        if job is not None and job.grace is not None:
+            job.grace.cancel()
+        self._begin_again(job, status)
+
+    def _begin_again(self, job, status, pause=KILL_ROUND):
+        if job is not None and job.reason is not None:
+            if processes.kill_round(job.number, self._pid, job.since):
+                self._loop.after(pause, lambda: self._begin_again(job, status, min(2 * pause, MAX_PAUSE)))
+                return
+        self._spawn()
+        if job is None:
+            return
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        self._finish({"exit_code": code} if job.reason is None else {job.reason: True})
+
+    def _finish(self, outcome):
+        job, self._current = self._current, None
+        if job.timer is not None:
+            job.timer.cancel()
+        if not job.sealed:
+            for stream, fd in list(job.fds.items()):
+                self._drain(job, stream, fd)
+        job.outcome = outcome
+        self.throttle(job, False)
+        self._next()
+        job.on_change()
+
+    def _drain(self, job, stream, fd):
+        """Take what the command had written when it ended, and no more: something may still be writing."""
+        left = struct.unpack("i", ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
+        while left > 0:
+            payload = os.read(fd, min(left, wire.CHUNK))
+            job.log.append(stream, payload)
+            left -= len(payload)
+
+
+def _prefer_for_oom_killer():
+    """Under memory pressure a command is to die, not boxd."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    except OSError:
+        pass

@@ -1,0 +1,242 @@
+"""The embedded backend: Linux namespaces through bubblewrap. No daemon, no image, no root.
+
+The host opens a listening socket and gives it to boxd; the socket's path lies outside the sandbox, so nothing
+inside can replace it. Whoever may connect to it (the user that started it) can come back to the sandbox after
+a crash.
+
+What is seen inside: `/usr` read-only, a few files of `/etc`, the toolbox, `/mnt/data`; `/tmp` and `/home` are
+in memory. No network device but loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone
+from agent_kernel.sandboxes import bubblewrap_process, launch
+from agent_kernel.sandboxes.base import (
+    MANAGED_LABEL,
+    WORKSPACE,
+    ByteStream,
+    Capabilities,
+    Probe,
+    SandboxRef,
+    SandboxSpec,
+    Status,
+)
+from agent_kernel.sandboxes.socket_stream import SocketStream
+from agent_kernel.sandboxes.toolbox import Toolbox
+
+TOOLBOX = "/opt/toolbox"
+PYTHON = f"{TOOLBOX}/bin/python3"
+ENVIRONMENT = {
+    "PATH": f"{TOOLBOX}/bin:/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/home/agent",
+    "LANG": "C.UTF-8",
+}
+"""All that bwrap, and so the sandbox, is told of an environment: nothing of the host's own."""
+
+INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
+PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
+MEMORY_FILES = 1 << 30
+"""Size limit of each file system in memory (/tmp, the home folder), in bytes."""
+START_TIMEOUT = 30.0
+
+
+class BubblewrapBackend:
+    """Sandboxes in folders below `data_dir`, with the programs of `toolbox`."""
+
+    name = "bubblewrap"
+
+    def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
+        self._root = Path(data_dir) / "sandboxes"
+        self._toolbox = toolbox
+        self._bwrap = bwrap
+
+    async def probe(self) -> Probe:
+        """Try an empty sandbox, and look whether the toolbox is prepared."""
+        return await asyncio.to_thread(self._probe)
+
+    def _probe(self) -> Probe:
+        try:
+            self._try()
+        except EngineUnavailable as error:
+            return Probe(False, error.message, error.mend)
+        if not self._toolbox.ready():
+            return Probe(False, "The toolbox (Python, pandas, matplotlib) is not prepared.", PREPARE)
+        return Probe(True, f"{self._program()} makes sandboxes; the toolbox is ready.")
+
+    def _program(self) -> str:
+        """The distribution's bwrap before others: AppArmor profiles name its path."""
+        found = self._bwrap or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
+        beside = Path(sys.executable).with_name("bwrap")
+        if found is None and beside.exists():
+            found = str(beside)
+        if found is None:
+            raise EngineUnavailable("bubblewrap (bwrap) is not installed.", mend=INSTALL)
+        return found
+
+    def _try(self) -> None:
+        """Raises `EngineUnavailable` if not even an empty sandbox can be made."""
+        arguments = [self._program(), *bubblewrap_process.isolation(), "--ro-bind", "/", "/", "--", "/bin/true"]
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, env={}, timeout=START_TIMEOUT, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EngineUnavailable(f"bubblewrap cannot be started: {error}.", mend=INSTALL) from error
+        if done.returncode:
+            raise EngineUnavailable(
+                f"bubblewrap cannot make a sandbox here: {done.stderr.strip()[:300]}.",
+                mend="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile "
+                "for bwrap), or use Docker: AGENT_KERNEL_SANDBOX=docker",
+            )
+
+    async def create(self, spec: SandboxSpec) -> SandboxRef:
+        """Start bwrap and wait for boxd's greeting-ready socket; see `Backend.create`."""
+        folder = self._folder(spec.id)
+        try:
+            await asyncio.to_thread(self._start, spec, folder)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self._remove, folder))
+            raise
+        return SandboxRef(spec.id, self.name, "running", _labels(spec))
+
+    def _start(self, spec: SandboxSpec, folder: Path) -> None:
+        if not self._toolbox.ready():
+            self._program()
+            raise ImageMissing("The toolbox for bubblewrap sandboxes is not prepared.", mend=PREPARE)
+        program = self._program()
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+        (folder / "workspace").mkdir()
+        (folder / "spec.json").write_text(json.dumps({**asdict(spec), "labels": _labels(spec)}))
+        with _listen(folder) as listening:
+            argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
+            started = bubblewrap_process.start(
+                [program, *bubblewrap_process.isolation(), *self._mounts(folder), "--", *argv],
+                environment=ENVIRONMENT,
+                keep=(listening.fileno(),),
+                ready=lambda: _speaks(folder, listening),
+            )
+        (folder / "process.json").write_text(json.dumps(asdict(started)))
+
+    def _mounts(self, folder: Path) -> list[str]:
+        binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
+        return [
+            *bubblewrap_process.base_mounts(MEMORY_FILES, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
+            *(word for bind in binds for word in bind),
+            *("--ro-bind", str(launch.SOURCE), f"{launch.HOME}/boxd"),
+            *("--bind", str(folder / "workspace"), WORKSPACE),
+            *("--chdir", WORKSPACE, "--remount-ro", "/"),
+        ]
+
+    def _folder(self, id: str) -> Path:  # noqa: A002
+        if not id.replace("_", "").replace("-", "").isalnum():
+            raise SandboxGone(f"No sandbox has the id {id!r}.")
+        return self._root / id
+
+    async def get(self, id: str) -> SandboxRef:  # noqa: A002
+        """See `Backend.get`."""
+        folder = self._folder(id)
+        if not (folder / "spec.json").exists():
+            raise SandboxGone(f"The sandbox {id} does not exist any more.")
+        return await asyncio.to_thread(_ref, folder)
+
+    async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
+        """See `Backend.list`."""
+        folders = sorted(self._root.iterdir()) if self._root.exists() else []
+        refs = [_ref(folder) for folder in folders if (folder / "spec.json").exists()]
+        wanted = (labels or {}).items()
+        return [ref for ref in refs if wanted <= dict(ref.labels).items()]
+
+    async def stream(self, ref: SandboxRef) -> ByteStream:
+        """Connect to boxd's socket; see `Backend.stream`."""
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with _reachable(self._folder(ref.id)) as folder:
+                connected.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(connected, f"{folder}/socket")
+        except OSError as error:
+            connected.close()
+            raise SandboxGone(f"The sandbox {ref.id} is gone.") from error
+        except BaseException:
+            connected.close()
+            raise
+        return await SocketStream.open(connected)
+
+    async def delete(self, ref: SandboxRef) -> None:
+        """Kill process 1 of the sandbox, wait for its end, remove the folder; see `Backend.delete`."""
+        folder = self._folder(ref.id)
+        await asyncio.shield(asyncio.to_thread(self._remove, folder))
+
+    def _remove(self, folder: Path) -> None:
+        process = _process(folder)
+        if process is not None:
+            process.end()
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def capabilities(self) -> Capabilities:
+        """Namespaces; without a cgroup of its own there is no limit on memory."""
+        return Capabilities(memory_limit=False, process_limit=False, isolation="namespaces")
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def _labels(spec: SandboxSpec) -> dict[str, str]:
+    return {**spec.labels, MANAGED_LABEL: "1"}
+
+
+def _ref(folder: Path) -> SandboxRef:
+    labels = json.loads((folder / "spec.json").read_text())["labels"]
+    process = _process(folder)
+    status: Status = "running" if process is not None and process.alive() else "dead"
+    return SandboxRef(folder.name, BubblewrapBackend.name, status, labels)
+
+
+def _process(folder: Path) -> bubblewrap_process.Started | None:
+    try:
+        return bubblewrap_process.Started(**json.loads((folder / "process.json").read_text()))
+    except FileNotFoundError:  # its start is under way, or was cut off
+        return None
+
+
+@contextlib.contextmanager
+def _reachable(folder: Path) -> Iterator[str]:
+    """A short name for the folder: a socket's path may have 107 bytes only."""
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def _speaks(folder: Path, listening: socket.socket) -> bool:
+    """Whether boxd greets on a connection; when it dies before, the connection ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, _reachable(folder) as short:
+        connected.settimeout(START_TIMEOUT)
+        connected.connect(f"{short}/socket")
+        listening.close()  # ours; the sandbox's own is then the last
+        try:
+            return bool(connected.recv(1))
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def _listen(folder: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        with _reachable(folder) as short:
+            listening.bind(f"{short}/socket")
+        listening.listen(8)
+        yield listening

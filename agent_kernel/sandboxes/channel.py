@@ -1,0 +1,354 @@
+"""The host's end of the stream into a sandbox: commands and files, as calls to boxd.
+
+What comes out of a sandbox is never trusted: a frame that the protocol does not have closes the stream
+(`ChannelBroken`), sizes are bounded, and text is text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent_kernel.errors import ChannelBroken, SandboxError, SandboxFileError, SandboxGone
+from agent_kernel.sandboxes.base import ByteStream
+from agent_kernel.sandboxes.boxd import wire
+
+HELLO_TIMEOUT = 30.0
+CANCEL_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A piece of what a command printed: bytes as they came, cut anywhere."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command ended by itself; 128 + n where signal n ended it."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The command reached its time limit; all that it started was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A regular file inside: absolute path, size in bytes, time of change in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+CommandEvent = Output | Exited | TimedOut
+Frame = tuple[int, bytes]
+
+
+class _Call:
+    """What has come for one call and was not yet taken, and the credit in both directions (bytes)."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.frames: deque[Frame] = deque()
+        self.answered = False
+        self.may_send = wire.WINDOW
+        self.may_receive = wire.WINDOW
+        self.taken = 0
+        self.news = asyncio.Event()
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        """Keep a frame of the peer's. Raises `WireError` if it takes more than it was given."""
+        if kind == wire.CREDIT:
+            self.may_send += wire.parse_credit(payload)
+        elif kind == wire.DATA:
+            self.may_receive -= len(payload) - 1
+            if self.may_receive < 0:
+                raise wire.WireError("more data than there was credit for")
+        elif kind in (wire.RESULT, wire.ERROR):
+            self.answered = True
+        if kind in (wire.DATA, wire.RESULT, wire.ERROR):
+            self.frames.append((kind, payload))
+        self.news.set()
+
+    def take_data(self, payload: bytes) -> tuple[int, bytes, int]:
+        """Split a data frame; the number is the credit to give back now, in large steps."""
+        stream, data = wire.parse_data(payload)
+        self.taken += len(data)
+        if self.taken < wire.WINDOW // 4:
+            return stream, data, 0
+        back, self.taken = self.taken, 0
+        self.may_receive += back
+        return stream, data, back
+
+
+class Channel:
+    """Speaks to one boxd. Open it with `Channel.open`; close it with `aclose` (the sandbox lives on).
+
+    Any method raises `SandboxGone` when the stream ends because the sandbox is dead, `ChannelBroken` when the
+    peer breaks the protocol; `closed` is set from then on.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._calls: dict[int, _Call] = {}
+        self._numbers = itertools.count(1)
+        self._reader: asyncio.Task[None] | None = None
+        self._write_lock = asyncio.Lock()
+        self._greeting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failure: SandboxError | None = None
+        self.closed = asyncio.Event()
+
+    @classmethod
+    async def open(cls, stream: ByteStream) -> Channel:
+        """Greet boxd on a fresh stream.
+
+        Raises `SandboxGone`, `ChannelBroken` (another version, or no greeting within 30 s). The stream is
+        closed on failure and on cancellation.
+        """
+        channel = cls(stream)
+        channel._reader = asyncio.create_task(channel._read())
+        try:
+            await channel._send(wire.message(wire.HELLO, 0, {"version": wire.VERSION}))
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                await channel._greeting
+        except TimeoutError:
+            await channel.aclose()
+            raise ChannelBroken("The sandbox started but does not answer.") from None
+        except BaseException:
+            await channel.aclose()
+            raise
+        return channel
+
+    async def run(
+        self, command: str, *, timeout: float | None = None
+    ) -> AsyncGenerator[CommandEvent, None]:
+        """Run a command in the sandbox's shell and stream it; the last event is `Exited` or `TimedOut`.
+
+        Commands given at the same time run one after the other; `timeout` (seconds) counts from the start of
+        this one. Closing or cancelling the generator kills the command with all that it started, and returns
+        when that is done; the shell and its state live on. A slow consumer slows the command.
+        """
+        if "\0" in command:
+            raise SandboxFileError("A command cannot contain NUL characters.")
+        async with self._call("run", command=command, timeout=timeout) as call:
+            async for event in self._watch(call):
+                yield event
+
+    async def watch(self, job: int, offset: int = 0) -> AsyncGenerator[CommandEvent, None]:
+        """Go on with a command that an earlier channel had begun, from `offset` bytes of its output on.
+
+        Raises `SandboxError` if boxd does not know the job (any more).
+        """
+        async with self._call("watch", job=job, offset=offset) as call:
+            async for event in self._watch(call):
+                yield event
+
+    async def _watch(self, call: _Call) -> AsyncIterator[CommandEvent]:
+        while True:
+            kind, payload = await self._next(call)
+            if kind == wire.DATA:
+                stream, data = await self._data(call, payload)
+                yield Output("stderr" if stream == wire.STDERR else "stdout", data)
+            else:
+                yield _outcome(wire.parse_json(payload))
+                return
+
+    async def put(self, path: str, content: AsyncIterable[bytes]) -> FileStat:
+        """Write a file (folders are made); it appears under its name only when it is whole.
+
+        Raises `SandboxFileError`, and whatever `content` raises; nothing partial is left behind then, nor
+        after a cancellation.
+        """
+        async with self._call("put", path=path) as call:
+            async for chunk in content:
+                await self._send_data(call, chunk)
+                if call.answered:  # it failed: the answer says why
+                    break
+            else:
+                await self._send(wire.frame(wire.EOF, call.number))
+            _, payload = await self._next(call)
+            return _file(wire.parse_json(payload))
+
+    async def get(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Read a regular file in chunks. Raises `SandboxFileError`. Closing the generator ends the transfer."""
+        async with self._call("get", path=path) as call:
+            while True:
+                kind, payload = await self._next(call)
+                if kind == wire.RESULT:
+                    return
+                _, data = await self._data(call, payload)
+                yield data
+
+    async def list(self, path: str) -> list[FileStat]:
+        """All regular files below a folder, links not followed, at most 20,000 of them."""
+        answer = await self._ask("list", path=path)
+        return [_file(entry) for entry in answer["files"]]
+
+    async def stat(self, path: str) -> FileStat:
+        """A regular file's size and time of change. Raises `SandboxFileError`."""
+        return _file(await self._ask("stat", path=path))
+
+    async def remove(self, path: str) -> None:
+        """Remove a file. Raises `SandboxFileError`."""
+        await self._ask("remove", path=path)
+
+    async def shutdown(self) -> None:
+        """Ask boxd to end, and the whole sandbox with it."""
+        await self._ask("shutdown")
+
+    async def _ask(self, method: str, **arguments: Any) -> dict[str, Any]:
+        async with self._call(method, **arguments) as call:
+            _, payload = await self._next(call)
+            return wire.parse_json(payload)
+
+    async def _next(self, call: _Call) -> Frame:
+        """The next data or result frame. Raises the error that boxd answered, or what ended the channel."""
+        while not call.frames:
+            await self._news(call)
+        kind, payload = call.frames.popleft()
+        if kind == wire.ERROR:
+            raise SandboxFileError(_reason(wire.parse_json(payload)))
+        return kind, payload
+
+    async def _news(self, call: _Call) -> None:
+        if self.failure is not None:
+            raise self.failure
+        call.news.clear()
+        await call.news.wait()
+
+    async def _data(self, call: _Call, payload: bytes) -> tuple[int, bytes]:
+        stream, data, back = call.take_data(payload)
+        if back:
+            await self._send(wire.credit(call.number, back))
+        return stream, data
+
+    async def _send_data(self, call: _Call, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view and not call.answered:
+            if call.may_send <= 0:
+                await self._news(call)
+                continue
+            size = min(len(view), call.may_send, wire.CHUNK)
+            call.may_send -= size
+            await self._send(wire.data(call.number, wire.CONTENT, bytes(view[:size])))
+            view = view[size:]
+
+    @contextlib.asynccontextmanager
+    async def _call(self, method: str, **arguments: Any) -> AsyncIterator[_Call]:
+        """Open a call; leaving early cancels it and waits until boxd has confirmed."""
+        if self.failure is not None:
+            raise self.failure
+        number = next(self._numbers)
+        call = self._calls[number] = _Call(number)
+        try:
+            await self._send(wire.message(wire.CALL, number, {"method": method, **arguments}))
+            yield call
+        except wire.WireError as error:
+            await self._fail(ChannelBroken(f"The sandbox broke the stream protocol: {error}."))
+            raise ChannelBroken("The sandbox broke the stream protocol.") from error
+        finally:
+            try:
+                if not call.answered and self.failure is None:
+                    await asyncio.shield(asyncio.ensure_future(self._cancel(call)))
+            finally:
+                self._calls.pop(number, None)
+
+    async def _cancel(self, call: _Call) -> None:
+        try:
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await self._send(wire.frame(wire.CANCEL, call.number))
+                while True:
+                    kind, payload = await self._next(call)
+                    if kind == wire.RESULT:
+                        return
+                    await self._data(call, payload)
+        except TimeoutError:
+            await self._fail(ChannelBroken("The sandbox does not stop its command."))
+        except SandboxError:
+            return  # answered by an error, or the channel has ended: either way nothing runs for us
+
+    async def _send(self, encoded: bytes) -> None:
+        async with self._write_lock:
+            if self.failure is not None:
+                raise self.failure
+            await self._stream.write(encoded)
+
+    async def _read(self) -> None:
+        decoder = wire.Decoder()
+        failure: SandboxError = SandboxGone("The sandbox is gone: it ended or was removed.")
+        try:
+            while received := await self._stream.read(wire.CHUNK * 4):
+                for kind, number, payload in decoder.feed(received):
+                    self._take(kind, number, payload)
+        except wire.WireError as error:
+            failure = ChannelBroken(f"The sandbox broke the stream protocol: {error}.")
+        except SandboxError as error:
+            failure = error
+        except OSError as error:
+            failure = SandboxGone(f"The stream to the sandbox broke off: {error.strerror or error}.")
+        await self._fail(failure)
+
+    def _take(self, kind: int, number: int, payload: bytes) -> None:
+        if number == 0:
+            self._take_greeting(kind, payload)
+            return
+        call = self._calls.get(number)
+        if call is None:
+            return  # an answer to a call that nobody waits for any more
+        call.receive(kind, payload)
+
+    def _take_greeting(self, kind: int, payload: bytes) -> None:
+        if kind == wire.ERROR:
+            raise wire.WireError(str(wire.parse_json(payload).get("message")))
+        if kind == wire.HELLO and not self._greeting.done():
+            self._greeting.set_result(None)
+
+    async def _fail(self, failure: SandboxError) -> None:
+        if self.failure is None:
+            self.failure = failure
+        if not self._greeting.done():
+            self._greeting.set_exception(self.failure)
+            self._greeting.exception()  # whoever opened it may already have given up
+        for call in self._calls.values():
+            call.news.set()
+        self.closed.set()
+        await self._stream.aclose()
+
+    async def aclose(self) -> None:
+        """Close the stream; commands in the sandbox go on. Idempotent."""
+        await self._fail(SandboxGone("The connection to the sandbox was closed."))
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+
+def _outcome(value: dict[str, Any]) -> Exited | TimedOut:
+    if value.get("timed_out"):
+        return TimedOut()
+    code = value.get("exit_code", 130 if value.get("cancelled") else None)
+    if not isinstance(code, int):
+        raise SandboxFileError(_reason({"message": value.get("error")}))
+    return Exited(code)
+
+
+def _file(value: dict[str, Any]) -> FileStat:
+    path, size, modified_ns = value.get("path"), value.get("size"), value.get("modified_ns")
+    if not (isinstance(path, str) and isinstance(size, int) and isinstance(modified_ns, int)):
+        raise wire.WireError("not a file's description")
+    return FileStat(path, size, modified_ns)
+
+
+def _reason(value: dict[str, Any]) -> str:
+    """A sentence for the person out of what boxd said; bounded, as all that comes from inside."""
+    return f"The sandbox says: {str(value.get('message'))[:500]}."
