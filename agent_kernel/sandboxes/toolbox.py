@@ -1,0 +1,214 @@
+"""The toolbox: Python with pandas, numpy and matplotlib for sandboxes that have no image.
+
+A virtual environment, prepared once on the host from packages fixed by their hashes, and from then on only
+read: every sandbox sees it at `/opt/toolbox`. Preparing installs wheels, so nothing of them runs on the host
+but Matplotlib itself, once, for its font list.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from agent_kernel.errors import PreparationFailed
+
+MOUNT = "/opt/toolbox"
+"""Where the environment is inside a sandbox; its scripts and bytecode name themselves by this path."""
+
+HOME = "/home/agent"
+"""The home folder inside, where Matplotlib looks for its font list."""
+
+REQUIREMENTS = Path(__file__).with_name("toolbox.txt")
+
+_LAYOUT = "1"  # a new number whenever what is prepared changes while the requirements do not
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_FOREIGN = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_REQUIRE_VIRTUALENV",
+)
+_DONE = "complete.json"
+
+Progress = Callable[[str], None]
+
+
+class Toolbox:
+    """The environment for the running interpreter's Python below `data_dir`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._root = Path(data_dir) / "toolbox"
+        self._prefix = Path(sys.base_prefix).resolve()
+        self.path = self._root / self._digest()
+
+    def ready(self) -> bool:
+        """Whether it is prepared, for these requirements and this Python."""
+        return (self.path / _DONE).is_file() and self._interpreter().exists()
+
+    def prepare(self, progress: Progress = print) -> None:
+        """Prepare it, or return at once if it is. Blocks; about a minute and 300 MB of disk.
+
+        Another process doing the same is waited for. Raises `PreparationFailed`; nothing half done is left.
+        """
+        if self.ready():
+            return
+        try:
+            with self._alone(progress):
+                if not self.ready():
+                    self._clear()
+                    self._build(progress)
+        except OSError as error:
+            raise PreparationFailed(
+                f"The toolbox cannot be written to {self._root}: {error.strerror or error}.",
+                mend="Set AGENT_KERNEL_DATA_DIR to a folder of yours with about 500 MB free.",
+            ) from error
+
+    def binds(self) -> list[tuple[str, str]]:
+        """Read-only binds (source, target) that a sandbox with `/usr` needs, in this order."""
+        fonts = self.path / "matplotlib"
+        return [
+            (str(self.path / "venv"), MOUNT),
+            *self._interpreter_binds(),
+            # One file in a writable folder: Matplotlib finds its list and has nothing to complain of.
+            *((str(file), f"{HOME}/.cache/matplotlib/{file.name}") for file in fonts.glob("fontlist-*.json")),
+        ]
+
+    def _interpreter(self) -> Path:
+        return self._prefix / "bin" / _PYTHON
+
+    def _interpreter_binds(self) -> list[tuple[str, str]]:
+        """What the interpreter needs of a prefix outside `/usr`: not what else was installed there."""
+        own_system = self._prefix.is_relative_to("/usr") and not self._prefix.is_relative_to("/usr/local")
+        if own_system:
+            return []
+        libraries = sorted({self._prefix / "lib", self._prefix / sys.platlibdir})
+        folders = [folder for folder in libraries if folder.is_dir() and not folder.is_symlink()]
+        packages = [folder / _PYTHON / "site-packages" for folder in folders]
+        return [
+            *((str(path), str(path)) for path in [self._interpreter(), *folders]),
+            *((str(self.path / "empty"), str(path)) for path in packages if path.is_dir()),
+        ]
+
+    def _digest(self) -> str:
+        parts = (_LAYOUT, REQUIREMENTS.read_text(), str(sysconfig.get_config_var("SOABI")), str(self._prefix))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress("Another process prepares the toolbox; waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _clear(self) -> None:
+        """Remove what a killed preparation has left; the lock says that nobody is at work."""
+        for remains in [*self._root.glob(".building-*"), self.path]:
+            if remains.exists():
+                shutil.rmtree(remains)
+
+    def _build(self, progress: Progress) -> None:
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=self._root))
+        try:
+            building.chmod(0o755)
+            self._fill(building, progress)
+            building.rename(self.path)
+        except BaseException:
+            shutil.rmtree(building)
+            raise
+        progress(f"The toolbox is ready in {self.path}.")
+
+    def _fill(self, building: Path, progress: Progress) -> None:
+        venv = building / "venv"
+        python = str(venv / "bin" / "python3")
+        (building / "empty").mkdir()
+        progress(
+            f"Making a Python {sys.version_info.major}.{sys.version_info.minor} environment for sandboxes."
+        )
+        _run([str(self._interpreter()), "-m", "venv", "--without-pip", "--symlinks", str(venv)], progress)
+        progress("Installing pandas, numpy and matplotlib.")
+        _run(_install_command(python), progress, mend="Check that pip reaches a package index from here.")
+        _relocate(venv)
+        progress("Compiling.")
+        compile_all = ["-m", "compileall", "-q", "-j", "2", "-x", "/tests?/", "-s", str(venv), "-p", MOUNT]
+        _run([python, *compile_all, str(venv / "lib")], progress)
+        progress("Listing the fonts.")
+        # A home that is nobody's: fonts of this user are not there inside.
+        fonts = {"MPLCONFIGDIR": str(building / "matplotlib"), "HOME": str(building / "empty")}
+        _run([python, "-W", "error", "-c", "import matplotlib.pyplot"], progress, environment=fonts)
+        (building / _DONE).write_text(json.dumps({"python": sys.version, "prefix": str(self._prefix)}))
+
+
+def _install_command(python: str) -> list[str]:
+    """The installer at hand, for the environment of `python`. Raises `PreparationFailed` if there is none."""
+    options = ["--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
+    if find_spec("pip"):
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-input", "--no-compile"]
+        return [
+            *pip,
+            "--disable-pip-version-check",
+            "--no-warn-script-location",
+            "--progress-bar",
+            "off",
+            *options,
+        ]
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", "--python", python, "--no-progress", *options]
+    raise PreparationFailed("Neither pip nor uv is here to install the toolbox.", mend="python -m ensurepip")
+
+
+def _relocate(venv: Path) -> None:
+    """Make scripts and configuration name the environment by its place in the sandbox."""
+    for file in [venv / "pyvenv.cfg", *(venv / "bin").iterdir()]:
+        if file.is_file() and not file.is_symlink():
+            content = file.read_bytes()
+            file.write_bytes(content.replace(str(venv).encode(), MOUNT.encode()))
+
+
+def _run(
+    command: list[str],
+    progress: Progress,
+    *,
+    mend: str | None = None,
+    environment: dict[str, str] | None = None,
+) -> None:
+    """Run a step, its output line by line to `progress`. Raises `PreparationFailed` with the last."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    last: deque[str] = deque(maxlen=12)
+    with subprocess.Popen(
+        command,
+        env={**inherited, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
+        try:
+            for line in process.stdout:
+                last.append(line.rstrip())
+                progress(last[-1])
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise PreparationFailed("The toolbox could not be prepared:\n" + "\n".join(last), mend=mend)
