@@ -51,7 +51,7 @@ class AgentKernelError(Exception):
 class InvalidRequest(AgentKernelError, ValueError):
     """The request is wrong; `param` names the field, as in the API's error object. HTTP 400."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
 
     def __init__(
         self, message: str, *, mend: str | None = None, param: str | None = None, code: str | None = None
@@ -76,7 +76,7 @@ class ConfigurationError(AgentKernelError, ValueError):
 class ModelError(AgentKernelError):
     """Anything that went wrong between us and a model."""
 
-    fault = "model"
+    fault: ClassVar[Fault] = "model"
 
 
 class UpstreamUnavailable(ModelError, ConnectionError):
@@ -86,7 +86,7 @@ class UpstreamUnavailable(ModelError, ConnectionError):
 class UpstreamRefused(ModelError, PermissionError):
     """The upstream answered and said no: a wrong key, an unknown model, a request it will not take."""
 
-    fault = "operator"
+    fault: ClassVar[Fault] = "operator"
 
 
 class UpstreamInterrupted(ModelError, ConnectionError):
@@ -100,37 +100,37 @@ class MalformedModelOutput(ModelError, ValueError):
 class OutOfScript(ModelError, LookupError):
     """The scripted model has no turn for this input; the message names those it has."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
 
 
 class SandboxError(AgentKernelError):
     """Anything that went wrong between us and a sandbox."""
 
-    fault = "sandbox"
+    fault: ClassVar[Fault] = "sandbox"
 
 
 class EngineUnavailable(SandboxError, ConnectionError):
     """The backend itself is missing or refuses: no engine answers, no bwrap, no user namespaces."""
 
-    fault = "operator"
+    fault: ClassVar[Fault] = "operator"
 
 
 class ImageMissing(SandboxError, LookupError):
     """The image (Docker) or the toolbox environment (bubblewrap) is not there."""
 
-    fault = "operator"
+    fault: ClassVar[Fault] = "operator"
 
 
 class PreparationFailed(SandboxError):
     """The image or the toolbox could not be made; nothing of the attempt is left behind."""
 
-    fault = "operator"
+    fault: ClassVar[Fault] = "operator"
 
 
 class IsolationUnavailable(SandboxError):
     """The engine does not have the isolation runtime that was asked for."""
 
-    fault = "operator"
+    fault: ClassVar[Fault] = "operator"
 
 
 class SandboxStartFailed(SandboxError):
@@ -152,4 +152,4 @@ class ChannelBroken(SandboxError, ConnectionError):
 class SandboxFileError(SandboxError, OSError):
     """A file operation inside the sandbox failed; the message has the path and the system's reason."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"

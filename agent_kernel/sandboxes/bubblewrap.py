@@ -78,7 +78,9 @@ class BubblewrapBackend:
 
     def _program(self) -> str:
         """The distribution's bwrap before others: AppArmor profiles name its path."""
-        found = self._bwrap or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
+        found = (
+            self._bwrap or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
+        )
         beside = Path(sys.executable).with_name("bwrap")
         if found is None and beside.exists():
             found = str(beside)
@@ -88,16 +90,19 @@ class BubblewrapBackend:
 
     def _try(self) -> None:
         """Raises `EngineUnavailable` if not even an empty sandbox can be made."""
-        arguments = [self._program(), *bubblewrap_process.isolation(), "--ro-bind", "/", "/", "--", "/bin/true"]
+        root = ("--ro-bind", "/", "/", "--", "/bin/true")
+        arguments = [self._program(), *bubblewrap_process.isolation(), *root]
         try:
-            done = subprocess.run(arguments, capture_output=True, text=True, env={}, timeout=START_TIMEOUT, check=False)
+            done = subprocess.run(
+                arguments, capture_output=True, text=True, env={}, timeout=START_TIMEOUT, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EngineUnavailable(f"bubblewrap cannot be started: {error}.", mend=INSTALL) from error
         if done.returncode:
             raise EngineUnavailable(
                 f"bubblewrap cannot make a sandbox here: {done.stderr.strip()[:300]}.",
-                mend="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile "
-                "for bwrap), or use Docker: AGENT_KERNEL_SANDBOX=docker",
+                mend="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor "
+                "profile for bwrap), or use Docker: AGENT_KERNEL_SANDBOX=docker",
             )
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
@@ -132,7 +137,9 @@ class BubblewrapBackend:
     def _mounts(self, folder: Path) -> list[str]:
         binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
         return [
-            *bubblewrap_process.base_mounts(MEMORY_FILES, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
+            *bubblewrap_process.base_mounts(
+                MEMORY_FILES, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
+            ),
             *(word for bind in binds for word in bind),
             *("--ro-bind", str(launch.SOURCE), f"{launch.HOME}/boxd"),
             *("--bind", str(folder / "workspace"), WORKSPACE),

@@ -27,7 +27,7 @@ ETC = (
     "ssl/certs",
     "localtime",
 )
-PASSWD = "root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
+ACCOUNTS = "root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
 GROUP = "root:x:0:\nagent:x:1000:\n"
 
 
@@ -66,7 +66,14 @@ class Started:
 def isolation() -> list[str]:
     """Every namespace is new, no capability is kept, and no further user namespace can be made."""
     return [
-        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+        *(
+            "--unshare-user",
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ),
         *("--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
         *("--cap-drop", "ALL", "--disable-userns", "--new-session", "--as-pid-1"),
     ]
@@ -124,7 +131,7 @@ def start(
 def _spawn(
     arguments: list[str], environment: dict[str, str], keep: tuple[int, ...], info: int, errors: int
 ) -> None:
-    with _text(PASSWD) as passwd, _text(GROUP) as group:
+    with _text(ACCOUNTS) as passwd, _text(GROUP) as group:
         options = [
             *("--info-fd", str(info)),
             *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
@@ -145,7 +152,7 @@ def _spawn(
 
 def _text(content: str) -> IO[str]:
     """A file without a name that holds `content`, to be read from its start by descriptor."""
-    file = tempfile.TemporaryFile("w+")
+    file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (the caller closes it)
     file.write(content)
     file.seek(0)
     return file

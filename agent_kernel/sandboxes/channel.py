@@ -130,9 +130,7 @@ class Channel:
             raise
         return channel
 
-    async def run(
-        self, command: str, *, timeout: float | None = None
-    ) -> AsyncGenerator[CommandEvent, None]:
+    async def run(self, command: str, *, timeout: float | None = None) -> AsyncGenerator[CommandEvent, None]:
         """Run a command in the sandbox's shell and stream it; the last event is `Exited` or `TimedOut`.
 
         Commands given at the same time run one after the other; `timeout` (seconds) counts from the start of
@@ -181,7 +179,7 @@ class Channel:
             return _file(wire.parse_json(payload))
 
     async def get(self, path: str) -> AsyncGenerator[bytes, None]:
-        """Read a regular file in chunks. Raises `SandboxFileError`. Closing the generator ends the transfer."""
+        """Read a regular file in chunks; closing the generator ends that. Raises `SandboxFileError`."""
         async with self._call("get", path=path) as call:
             while True:
                 kind, payload = await self._next(call)

@@ -51,7 +51,7 @@ def attach_argv(*, python: str, path: str = SOCKET) -> list[str]:
 
 
 def _boxd(python: str) -> list[str]:
-    start = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    start = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; main(sys.argv[1:])"
     return [python, "-I", "-S", "-B", "-c", start]
 
 

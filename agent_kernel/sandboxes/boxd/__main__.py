@@ -1,5 +1,8 @@
 """`python3 boxd serve JSON` and `python3 boxd attach PATH`."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import os
 import socket
@@ -9,10 +12,10 @@ from .attach import attach
 from .server import serve
 
 
-def main(arguments):
-    """Carry out one of the two. Returns an exit code."""
+def main(arguments: list[str]) -> None:
+    """Carry out one of the two."""
     if arguments[0] == "attach":
-        return attach(arguments[1])
+        sys.exit(attach(arguments[1]))
     options = json.loads(arguments[1])
     kind, _, where = options["listen"].partition(":")
     if kind == "fd":
@@ -26,18 +29,15 @@ def main(arguments):
         listening.listen(8)
     environment = dict(os.environ, **options["environment"])
     serve(listening, kind == "path", options["run"], options["workspace"], environment, options["lease"])
-    return 0
 
 
-def _keep_only(fd):
+def _keep_only(fd: int) -> None:
     """Let go of whatever else the host handed down: through /proc/1/fd commands could reach it."""
     os.set_inheritable(fd, False)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != fd:
-            try:
+            with contextlib.suppress(OSError):  # the listing's own
                 os.close(int(name))
-            except OSError:  # the listing's own
-                pass
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -45,4 +45,4 @@ def _keep_only(fd):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -1,11 +1,13 @@
-"""What `docker exec -i` starts: it gives its own input and output to boxd, so that no byte passes through it."""
+"""What `docker exec -i` starts: it gives its own input and output to boxd; no byte passes through it."""
+
+from __future__ import annotations
 
 import array
 import socket
 import sys
 
 
-def attach(path):
+def attach(path: str) -> int:
     """Hand descriptors 0 and 1 to boxd and wait until it is done with them. Returns an exit code."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as boxd:
         try:

@@ -1,19 +1,27 @@
 """Files inside the sandbox: written, read, listed and removed for the host."""
 
+from __future__ import annotations
+
 import os
 import stat
 
 from . import wire
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .server import Channel
+
 LIST_LIMIT = 20000
 
 
-def describe(path, status):
+def describe(path: str, status: os.stat_result) -> dict[str, Any]:
     """What the host is told of a file."""
     return {"path": path, "size": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
-def stat_file(path):
+def stat_file(path: str) -> dict[str, Any]:
     """A regular file's description. Raises `OSError`."""
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -21,9 +29,10 @@ def stat_file(path):
     return describe(path, status)
 
 
-def list_files(root):
+def list_files(root: str) -> dict[str, Any]:
     """All regular files below `root`, links not followed, and whether the list was cut."""
-    files, folders = [], [root]
+    files: list[dict[str, Any]] = []
+    folders = [root]
     while folders:
         try:
             entries = list(os.scandir(folders.pop()))
@@ -45,33 +54,40 @@ def list_files(root):
 class Put(wire.Handler):
     """Takes a file's content; it appears under its name only when it is whole."""
 
-    def __init__(self, channel, path):
+    def __init__(self, channel: Channel, path: str) -> None:
         self._channel = channel
         self._path = path
         self._part = "%s.part-%d" % (path, channel.number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        self._fd: int | None = os.open(
+            self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )
 
-    def on_data(self, stream, payload):
+    def on_data(self, stream: int, payload: bytes) -> None:
         """Write a piece and give the credit back."""
         view = memoryview(payload)
         while view:
-            view = view[os.write(self._fd, view) :]
+            view = view[os.write(self._open_fd(), view) :]
         self._channel.grant(len(payload))
 
-    def on_eof(self):
+    def on_eof(self) -> None:
         """The file is whole."""
-        os.close(self._fd)
+        os.close(self._open_fd())
         self._fd = None
         os.replace(self._part, self._path)
         self._channel.result(stat_file(self._path))
 
-    def close(self):
+    def close(self) -> None:
         """Leave nothing of a file that is not whole. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
             os.unlink(self._part)
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise wire.WireError("the file is closed")
+        return self._fd
 
     on_cancel = on_lost = close
 
@@ -79,19 +95,19 @@ class Put(wire.Handler):
 class Get(wire.Handler):
     """Sends a file's content as far as there is credit."""
 
-    def __init__(self, channel, path):
+    def __init__(self, channel: Channel, path: str) -> None:
         self._channel = channel
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._fd: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             self.close()
             raise IsADirectoryError(21, "not a regular file", path)
         self._pump()
 
-    def on_credit(self):
+    def on_credit(self) -> None:
         """Go on."""
         self._pump()
 
-    def _pump(self):
+    def _pump(self) -> None:
         while self._fd is not None and self._channel.credit > 0:
             payload = os.read(self._fd, min(wire.CHUNK, self._channel.credit))
             if not payload:
@@ -100,7 +116,7 @@ class Get(wire.Handler):
                 return
             self._channel.data(wire.CONTENT, payload)
 
-    def close(self):
+    def close(self) -> None:
         """Stop reading. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)

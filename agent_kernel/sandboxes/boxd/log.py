@@ -1,5 +1,7 @@
 """What a command has printed, bounded: the newest bytes are kept, offsets count from the first one."""
 
+from __future__ import annotations
+
 import collections
 
 LIMIT = 1 << 20
@@ -10,14 +12,14 @@ PIECE_COST = 64
 class Log:
     """A ring of `(stream, bytes)` pieces with offsets, so that a watcher can begin anywhere in it."""
 
-    def __init__(self, limit=LIMIT):
-        self._pieces = collections.deque()
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._pieces: collections.deque[tuple[int, int, bytes]] = collections.deque()
         self._limit = limit
         self._cost = 0
         self.start = 0
         self.end = 0
 
-    def append(self, stream, payload):
+    def append(self, stream: int, payload: bytes) -> None:
         """Add a piece; pieces that no longer fit the limit fall out at the front."""
         self._pieces.append((self.end, stream, payload))
         self.end += len(payload)
@@ -27,7 +29,7 @@ class Log:
             self.start += len(dropped)
             self._cost -= len(dropped) + PIECE_COST
 
-    def read(self, offset, limit):
+    def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
         """The bytes at `offset`, at most `limit` of them and of one stream: `(stream, bytes)` or None."""
         for position, stream, payload in reversed(self._pieces):  # a watcher is mostly near the end
             if position <= offset:
@@ -35,7 +37,7 @@ class Log:
                 return (stream, payload[first : first + limit]) if first < len(payload) else None
         return None
 
-    def backlog(self, offset):
+    def backlog(self, offset: int) -> int:
         """What a watcher at `offset` has still to be told, in the units of the limit."""
         cost = 0
         for position, _, payload in reversed(self._pieces):

@@ -1,5 +1,7 @@
 """A small event loop: file descriptors, deadlines and ended children. Everything in boxd is a callback."""
 
+from __future__ import annotations
+
 import heapq
 import itertools
 import os
@@ -7,14 +9,18 @@ import selectors
 import signal
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 
 class Timer:
     """A deadline that can be called off."""
 
-    def __init__(self, callback):
-        self.callback = callback
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Call it off. Idempotent."""
         self.callback = None
 
@@ -22,15 +28,15 @@ class Timer:
 class Loop:
     """Calls back on readiness, on deadlines and on each reaped child, in one thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._timers = []
+        self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
-        self._children = {}
+        self._children: dict[int, Callable[[int], None]] = {}
         self._stopped = False
         self._watch_children()
 
-    def _watch_children(self):
+    def _watch_children(self) -> None:
         wake, self._wake = os.pipe()
         for end in (wake, self._wake):
             os.set_blocking(end, False)
@@ -38,7 +44,7 @@ class Loop:
         signal.signal(signal.SIGCHLD, lambda number, stack: None)
         self.watch(wake, selectors.EVENT_READ, lambda mask: self._reap(wake))
 
-    def _reap(self, wake):
+    def _reap(self, wake: int) -> None:
         while True:
             try:
                 if not os.read(wake, 4096):
@@ -56,11 +62,11 @@ class Loop:
             if ended is not None:  # others are orphans that were handed to process 1
                 ended(status)
 
-    def on_exit(self, pid, callback):
+    def on_exit(self, pid: int, callback: Callable[[int], None]) -> None:
         """Call `callback(wait status)` once this child has ended and is reaped."""
         self._children[pid] = callback
 
-    def watch(self, fd, mask, callback):
+    def watch(self, fd: int, mask: int, callback: Callable[[int], None] | None) -> None:
         """Call `callback(ready mask)` whenever `fd` is ready; a mask of 0 stops that."""
         known = fd in self._selector.get_map()
         if mask and known:
@@ -70,17 +76,17 @@ class Loop:
         elif known:
             self._selector.unregister(fd)
 
-    def after(self, seconds, callback):
+    def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback()` once, `seconds` from now."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
         return timer
 
-    def stop(self):
+    def stop(self) -> None:
         """Let `run` return after the current callback."""
         self._stopped = True
 
-    def run(self):
+    def run(self) -> None:
         """Run until `stop`."""
         while not self._stopped:
             for key, mask in self._selector.select(self._wait()):
@@ -88,14 +94,14 @@ class Loop:
                     key.data(mask)
             self._fire()
 
-    def _wait(self):
+    def _wait(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
         return max(0.0, self._timers[0][0] - time.monotonic())
 
-    def _fire(self):
+    def _fire(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]

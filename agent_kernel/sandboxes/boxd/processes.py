@@ -4,6 +4,9 @@ Process groups miss what `setsid` or a double fork took out of them, so a comman
 descent from the shell, by the job number in their environment, and by their age.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import signal
 import time
@@ -15,12 +18,12 @@ _TICK = os.sysconf("SC_CLK_TCK")
 class Moment:
     """A point in the life of the process table: processes can be told to be younger than it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK)
         self.last_pid = _last_pid()
 
 
-def _last_pid():
+def _last_pid() -> int:
     """The newest pid of this pid namespace; 0 where /proc does not tell."""
     try:
         with open("/proc/loadavg") as file:
@@ -32,20 +35,19 @@ def _last_pid():
 class Process:
     """A line of the process table."""
 
-    def __init__(self, pid, parent, started, state):
+    def __init__(self, pid: int, parent: int, started: int) -> None:
         self.pid = pid
         self.parent = parent
         self.started = started
-        self.state = state
 
-    def younger_than(self, moment):
+    def younger_than(self, moment: Moment) -> bool:
         """Whether it was started after `moment`; ticks are 10 ms, so pids decide within one."""
         if self.started != moment.ticks:
             return self.started > moment.ticks
         return self.pid > moment.last_pid
 
 
-def table():
+def table() -> dict[int, Process]:
     """All living processes of the sandbox by pid; zombies are left out."""
     processes = {}
     for name in os.listdir("/proc"):
@@ -57,11 +59,11 @@ def table():
                 continue
             if fields[0] not in (b"Z", b"X"):
                 pid = int(name)
-                processes[pid] = Process(pid, int(fields[1]), int(fields[19]), fields[0])
+                processes[pid] = Process(pid, int(fields[1]), int(fields[19]))
     return processes
 
 
-def job_of(pid):
+def job_of(pid: int) -> str | None:
     """The job number in a process's environment, or None."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
@@ -74,7 +76,7 @@ def job_of(pid):
     return None
 
 
-def of_job(job, shell_pid, since):
+def of_job(job: str, shell_pid: int, since: Moment) -> list[int]:
     """Pids of the living processes that command `job` of the shell started, the shell itself left out."""
     processes = table()
     young = {pid for pid, process in processes.items() if process.younger_than(since)}
@@ -91,11 +93,11 @@ def of_job(job, shell_pid, since):
     return found
 
 
-def _orphan(parent):
+def _orphan(parent: int) -> bool:
     return parent in (0, 1, os.getpid())
 
 
-def kill_round(job, shell_pid, since):
+def kill_round(job: str, shell_pid: int, since: Moment) -> bool:
     """Kill those that are there now and return whether there were any; call again until there are none.
 
     The shell is to be stopped meanwhile, so that it starts nothing more. One round is not enough for what
@@ -107,9 +109,7 @@ def kill_round(job, shell_pid, since):
     return bool(pids)
 
 
-def send(pid, number):
+def send(pid: int, number: int) -> None:
     """Send a signal to a process that may have ended."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -5,6 +5,9 @@ own, then report the status. Its state is written down after each job, so that a
 (`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell begins where that one stopped.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import re
 import selectors
@@ -15,6 +18,12 @@ from fcntl import ioctl
 
 from . import processes, wire
 from .log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .loop import Loop, Timer
 
 ABORT = signal.SIGRTMIN + 10
 """Asks the shell to write its state down and leave; a number that commands hardly ever trap."""
@@ -57,47 +66,47 @@ _OWN = re.compile(
 class Job:
     """A command in the shell: its outputs go to `log`, `on_change` is called when there is more to tell."""
 
-    def __init__(self, number, command, timeout):
+    def __init__(self, number: int, command: bytes, timeout: float | None) -> None:
         self.number = str(number)
         self.command = command
         self.timeout = timeout
         self.log = Log()
-        self.outcome = None
-        self.since = None
-        self.reason = None
-        self.timer = None
-        self.grace = None
-        self.fds = {}
+        self.outcome: dict[str, Any] | None = None
+        self.reason: str | None = None
+        self.timer: Timer | None = None
+        self.grace: Timer | None = None
+        self.fds: dict[int, int] = {}
         self.throttled = False
         self.sealed = False
-        self.on_change = None
+        self.on_change: Callable[[], None] = lambda: None
+        self.since = processes.Moment()
 
 
 class Shell:
     """Runs jobs one after the other in one bash."""
 
-    def __init__(self, loop, run, workspace, environment):
+    def __init__(self, loop: Loop, run: str, workspace: str, environment: dict[str, str]) -> None:
         self._loop = loop
         self._run = run
         self._workspace = workspace
         self._environment = environment
-        self._queue = []
-        self._current = None
+        self._queue: list[Job] = []
+        self._current: Job | None = None
         self._turn = 0
         os.mkfifo(self._file("status"), 0o600)
         self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
         self._spawn()
 
-    def _file(self, name):
+    def _file(self, name: str) -> str:
         return os.path.join(self._run, name)
 
-    def submit(self, job):
+    def submit(self, job: Job) -> None:
         """Queue a job."""
         self._queue.append(job)
         self._next()
 
-    def abort(self, job, reason):
+    def abort(self, job: Job, reason: str) -> None:
         """End a job and everything that it started; its outcome is `{reason: true}`. Idempotent."""
         if job in self._queue:
             self._queue.remove(job)
@@ -108,7 +117,7 @@ class Shell:
             processes.send(self._pid, signal.SIGSTOP)
             self._kill(job)
 
-    def _spawn(self):
+    def _spawn(self) -> None:
         script, self._script = os.pipe()
         restored = self._restore()
         pid = os.fork()
@@ -119,9 +128,12 @@ class Shell:
         self._loop.on_exit(pid, self._ended)
         prelude = PRELUDE % {"run": self._run, "abort": ABORT, "job": processes.JOB_VARIABLE}
         self._write_file("prelude", (restored + prelude).encode())
-        self._say(". %s 2>/dev/null; __boxd_dump %s.%d" % (self._file("prelude"), self._file("state"), self._turn % 2))
+        self._say(
+            ". %s 2>/dev/null; __boxd_dump %s.%d"
+            % (self._file("prelude"), self._file("state"), self._turn % 2)
+        )
 
-    def _become_bash(self, script):
+    def _become_bash(self, script: int) -> None:
         try:
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(script, 0)
@@ -135,11 +147,11 @@ class Shell:
                 os.chdir(self._workspace)
             except OSError:
                 os.chdir("/")
-            os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self._environment)
+            os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self._environment)  # noqa: S606
         finally:
             os._exit(127)
 
-    def _restore(self):
+    def _restore(self) -> str:
         """The script line that brings the last written state back; empty for a first shell.
 
         The file of a running job's own turn still holds what was written two jobs ago.
@@ -158,17 +170,15 @@ class Shell:
                 return ". %s\n" % self._file("restore")
         return ""
 
-    def _write_file(self, name, content):
+    def _write_file(self, name: str, content: bytes) -> None:
         with open(self._file(name), "wb") as file:
             file.write(content)
 
-    def _say(self, line):
-        try:
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has just ended: `_ended` follows
             os.write(self._script, line.encode() + b"\n")
-        except BrokenPipeError:
-            pass  # it has just ended: `_ended` follows
 
-    def _next(self):
+    def _next(self) -> None:
         if self._current is not None or not self._queue:
             return
         job = self._current = self._queue.pop(0)
@@ -177,7 +187,7 @@ class Shell:
             for stream, name in ((wire.STDOUT, "out"), (wire.STDERR, "err")):
                 job.fds[stream] = self._new_pipe(name)
         except OSError as error:
-            self._finish({"error": "cannot start a command: %s" % error.strerror})
+            self._finish(job, {"error": "cannot start a command: %s" % error.strerror})
             return
         for stream, fd in job.fds.items():
             self._watch(job, stream, fd)
@@ -199,27 +209,25 @@ class Shell:
             )
         )
 
-    def _new_pipe(self, name):
+    def _new_pipe(self, name: str) -> int:
         path = self._file(name)
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
         os.mkfifo(path, 0o600)
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def _watch(self, job, stream, fd):
+    def _watch(self, job: Job, stream: int, fd: int) -> None:
         mask = 0 if job.throttled else selectors.EVENT_READ
         self._loop.watch(fd, mask, lambda mask: self._readable(job, stream, fd))
 
-    def throttle(self, job, on):
+    def throttle(self, job: Job, on: bool) -> None:
         """Stop or go on reading a job's outputs: its pipes fill and the command waits."""
         if job.throttled != on:
             job.throttled = on
             for stream, fd in job.fds.items():
                 self._watch(job, stream, fd)
 
-    def _readable(self, job, stream, fd):
+    def _readable(self, job: Job, stream: int, fd: int) -> None:
         try:
             payload = os.read(fd, wire.CHUNK)
         except BlockingIOError:
@@ -228,11 +236,13 @@ class Shell:
             self._loop.watch(fd, 0, None)
             os.close(fd)
             del job.fds[stream]
-        elif job.outcome is None and not job.sealed:  # what a background process prints afterwards is read, and dropped
+        elif (
+            job.outcome is None and not job.sealed
+        ):  # what a background process prints afterwards is read, and dropped
             job.log.append(stream, payload)
             job.on_change()
 
-    def _reported(self):
+    def _reported(self) -> None:
         try:
             report = os.read(self._status, 4096)
         except BlockingIOError:
@@ -243,9 +253,9 @@ class Shell:
             code = int(report.split()[-1])
         except (ValueError, IndexError):  # a command wrote into our pipe
             return
-        self._finish({"exit_code": code})
+        self._finish(self._current, {"exit_code": code})
 
-    def _kill(self, job, pause=KILL_ROUND):
+    def _kill(self, job: Job, pause: float = KILL_ROUND) -> None:
         """Kill in rounds; when the shell is all that is left, let it write its state down and leave."""
         if job is not self._current:
             return
@@ -260,7 +270,7 @@ class Shell:
         pid = self._pid
         job.grace = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
 
-    def _ended(self, status):
+    def _ended(self, status: int) -> None:
         """The shell is gone: a command's doing, or ours in `abort`. Begin a new one where it stopped."""
         os.close(self._script)
         job = self._current
@@ -268,19 +278,19 @@ class Shell:
             job.grace.cancel()
         self._begin_again(job, status)
 
-    def _begin_again(self, job, status, pause=KILL_ROUND):
-        if job is not None and job.reason is not None:
-            if processes.kill_round(job.number, self._pid, job.since):
-                self._loop.after(pause, lambda: self._begin_again(job, status, min(2 * pause, MAX_PAUSE)))
-                return
-        self._spawn()
+    def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:
+            self._spawn()
             return
+        if job.reason is not None and processes.kill_round(job.number, self._pid, job.since):
+            self._loop.after(pause, lambda: self._begin_again(job, status, min(2 * pause, MAX_PAUSE)))
+            return
+        self._spawn()
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        self._finish({"exit_code": code} if job.reason is None else {job.reason: True})
+        self._finish(job, {"exit_code": code} if job.reason is None else {job.reason: True})
 
-    def _finish(self, outcome):
-        job, self._current = self._current, None
+    def _finish(self, job: Job, outcome: dict[str, Any]) -> None:
+        self._current = None
         if job.timer is not None:
             job.timer.cancel()
         if not job.sealed:
@@ -291,16 +301,16 @@ class Shell:
         self._next()
         job.on_change()
 
-    def _drain(self, job, stream, fd):
+    def _drain(self, job: Job, stream: int, fd: int) -> None:
         """Take what the command had written when it ended, and no more: something may still be writing."""
-        left = struct.unpack("i", ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
+        left: int = struct.unpack("i", ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
         while left > 0:
             payload = os.read(fd, min(left, wire.CHUNK))
             job.log.append(stream, payload)
             left -= len(payload)
 
 
-def _prefer_for_oom_killer():
+def _prefer_for_oom_killer() -> None:
     """Under memory pressure a command is to die, not boxd."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:

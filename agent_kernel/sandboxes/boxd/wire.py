@@ -8,8 +8,14 @@ every channel.
 Channel 0 is for `HELLO`, which each side sends first and without waiting for the other.
 """
 
+from __future__ import annotations
+
 import json
 import struct
+
+TYPE_CHECKING = False  # the typing module is slow to import, and this file is read at every start
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = 1
 HEADER = struct.Struct("!IBI")
@@ -29,27 +35,27 @@ class WireError(Exception):
     """The peer sent what is no frame."""
 
 
-def frame(kind, channel, payload=b""):
+def frame(kind: int, channel: int, payload: bytes = b"") -> bytes:
     """Encode one frame."""
     return HEADER.pack(len(payload), kind, channel) + payload
 
 
-def message(kind, channel, value):
+def message(kind: int, channel: int, value: dict[str, Any]) -> bytes:
     """Encode one frame whose payload is JSON."""
     return frame(kind, channel, json.dumps(value, separators=(",", ":")).encode("ascii"))
 
 
-def data(channel, stream, payload):
+def data(channel: int, stream: int, payload: bytes) -> bytes:
     """Encode a piece of a byte stream, at most `CHUNK` long."""
     return HEADER.pack(len(payload) + 1, DATA, channel) + bytes((stream,)) + payload
 
 
-def credit(channel, amount):
+def credit(channel: int, amount: int) -> bytes:
     """Encode leave for the peer to send `amount` more bytes."""
     return frame(CREDIT, channel, CREDIT_PAYLOAD.pack(amount))
 
 
-def parse_json(payload):
+def parse_json(payload: bytes) -> dict[str, Any]:
     """Decode a JSON object payload. Raises `WireError`."""
     try:
         value = json.loads(payload.decode("utf-8"))
@@ -60,14 +66,14 @@ def parse_json(payload):
     return value
 
 
-def parse_credit(payload):
+def parse_credit(payload: bytes) -> int:
     """Decode a `CREDIT` payload. Raises `WireError`."""
     if len(payload) != CREDIT_PAYLOAD.size:
         raise WireError("credit is not four bytes")
-    return CREDIT_PAYLOAD.unpack(payload)[0]
+    return int(CREDIT_PAYLOAD.unpack(payload)[0])
 
 
-def parse_data(payload):
+def parse_data(payload: bytes) -> tuple[int, bytes]:
     """Split a `DATA` payload into stream and bytes. Raises `WireError`."""
     if not payload:
         raise WireError("data names no stream")
@@ -77,31 +83,31 @@ def parse_data(payload):
 class Handler:
     """One end of a channel; a frame that a call does not take is a protocol error."""
 
-    def on_data(self, stream, payload):
+    def on_data(self, stream: int, payload: bytes) -> None:
         """Bytes came."""
         raise WireError("this call takes no data")
 
-    def on_eof(self):
+    def on_eof(self) -> None:
         """No more bytes will come."""
         raise WireError("this call takes no data")
 
-    def on_credit(self):
+    def on_credit(self) -> None:
         """There is more credit to send."""
 
-    def on_cancel(self):
+    def on_cancel(self) -> None:
         """The host wants it stopped."""
 
-    def on_lost(self):
+    def on_lost(self) -> None:
         """The host is gone."""
 
 
 class Decoder:
     """Turns received bytes into `(kind, channel, payload)` frames, however they were cut."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, received):
+    def feed(self, received: bytes) -> list[tuple[int, int, bytes]]:
         """Take bytes and return the frames that they complete. Raises `WireError`."""
         self._buffer += received
         frames = []
