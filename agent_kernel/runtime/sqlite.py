@@ -238,7 +238,5 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _response(row: Sequence[Any]) -> ResponseRow:
-    plain, (request, input_items, response) = row[:6], row[6:]
-    return ResponseRow(
-        *plain, request=json.loads(request), input=json.loads(input_items), response=json.loads(response)
-    )
+    values: list[Any] = [*row[:6], *map(json.loads, row[6:])]
+    return ResponseRow(*values)

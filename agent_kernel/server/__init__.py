@@ -1,0 +1,1 @@
+"""The HTTP skin over a runtime: the same API, spoken over HTTP."""

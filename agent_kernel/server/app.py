@@ -1,0 +1,46 @@
+"""The HTTP application over a runtime: `create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from agent_kernel.runtime.base import Runtime
+from agent_kernel.server.auth import Guard
+from agent_kernel.server.errors import HANDLERS
+from agent_kernel.server.routes import ROUTES
+
+UPLOAD_LIMIT = 512 << 20
+
+
+def create_app(runtime: Runtime, *, api_key: str | None, upload_limit: int = UPLOAD_LIMIT) -> Starlette:
+    """Make the application. It owns `runtime`, which is closed when the server stops.
+
+    `api_key` is what clients must send as bearer token. None means no key, and then only requests whose
+    `Host` (and `Origin`, if any) is this machine's loopback are answered; an empty key is refused with
+    `ValueError`, because it would protect nothing. `upload_limit` (bytes) lets a body that is announced as
+    larger be refused before it is read; the runtime's own limit holds in any case.
+    """
+    if api_key is not None and not api_key.strip():
+        raise ValueError("api_key must not be empty; None means that there is none.")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await runtime.aclose()
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Guard, api_key=api_key)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.runtime = runtime
+    app.state.upload_limit = upload_limit
+    app.state.has_key = api_key is not None
+    return app
