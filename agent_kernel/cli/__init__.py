@@ -1,0 +1,70 @@
+"""The command line: `agent-kernel COMMAND`. The only place that puts the rooms together.
+
+Each command is a module with `add_arguments(parser)` and `run(arguments) -> exit code`, imported only when it
+is asked for: `kernel` must be ready before anything heavy could be loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from agent_kernel import __version__
+from agent_kernel.errors import AgentKernelError
+
+COMMANDS = {
+    "demo": "run the first example notebook in an embedded sandbox, turn by turn",
+    "install": "put the kernel where Jupyter finds it, and prepare the embedded sandbox",
+    "serve": "a Responses API with shell and containers, over HTTP",
+    "doctor": "what is there, what is missing, and the command that mends it",
+    "containers": "list or remove the containers of this machine",
+    "image": "build the Docker image, or prepare the embedded sandbox's toolbox",
+    "kernel": "be a Jupyter kernel (Jupyter calls this)",
+}
+
+FAILED = 2
+"""Exit code of every error that is explained in words."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in the shape of all our errors: one line and the mend."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}\n  See: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(FAILED)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in words if not word.startswith("-")), None)
+    parsed = _parser(command).parse_args(words)
+    try:
+        code: int = import_module(f"agent_kernel.cli.{parsed.command}").run(parsed)
+        return code
+    except AgentKernelError as error:
+        print(f"agent-kernel: {error.message}", file=sys.stderr)
+        if error.mend:
+            print(f"  {error.mend}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (`| head`) has had enough
+        sys.stderr.close()
+        return 0
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the one command that is called; the others stay unloaded."""
+    parser = _Parser(prog="agent-kernel", description="Notebook cells as agent turns, each in a sandbox.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == command:
+            import_module(f"agent_kernel.cli.{name}").add_arguments(sub)
+    return parser

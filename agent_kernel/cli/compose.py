@@ -1,0 +1,125 @@
+"""Settings become a backend, a store, models and a runtime: the one place that knows all the rooms.
+
+Everything here imports late: the kernel asks for its runtime only after it is idle.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_kernel.config import Settings
+from agent_kernel.errors import ConfigurationError, EngineUnavailable
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.base import Runtime
+    from agent_kernel.runtime.local import LocalRuntime
+    from agent_kernel.sandboxes.base import Backend
+    from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+    from agent_kernel.sandboxes.docker import DockerBackend
+    from agent_kernel.sandboxes.toolbox import Toolbox
+
+log = logging.getLogger(__name__)
+
+
+def docker(settings: Settings) -> DockerBackend:
+    """Docker as configured; nothing is asked of the engine yet."""
+    from agent_kernel.sandboxes.docker import DockerBackend
+    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+
+    return DockerBackend(settings.sandbox.image or DEFAULT_IMAGE, settings.sandbox.docker_runtime or None)
+
+
+def bubblewrap(settings: Settings) -> BubblewrapBackend:
+    """The embedded sandbox as configured.
+
+    Raises `ConfigurationError` if an OCI runtime was asked for: it would be silently missing.
+    """
+    from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+
+    if settings.sandbox.docker_runtime:
+        raise ConfigurationError(
+            f"bubblewrap has no OCI runtimes, but {settings.sandbox.docker_runtime!r} was asked for.",
+            mend="Unset AGENT_KERNEL_DOCKER_RUNTIME, or set AGENT_KERNEL_SANDBOX=docker.",
+        )
+    return BubblewrapBackend(settings.runtime.data_path(), toolbox(settings))
+
+
+def toolbox(settings: Settings) -> Toolbox:
+    """The embedded sandbox's Python with pandas and matplotlib."""
+    from agent_kernel.sandboxes.toolbox import Toolbox
+
+    return Toolbox(settings.runtime.data_path())
+
+
+async def choose_backend(settings: Settings) -> tuple[Backend, str]:
+    """The backend that the settings ask for, and a sentence why it is this one.
+
+    `auto` takes Docker where an engine answers, even if its image is missing: creating a sandbox then says so,
+    instead of another sandbox being taken in silence. Raises `ConfigurationError`.
+    """
+    asked = settings.sandbox.sandbox
+    if asked == "docker":
+        return docker(settings), "docker, as configured"
+    if asked == "bubblewrap":
+        return bubblewrap(settings), "bubblewrap, as configured"
+    engine = docker(settings)
+    try:
+        await engine.list()
+    except EngineUnavailable:
+        await engine.aclose()
+        if settings.sandbox.docker_runtime:
+            raise
+        return bubblewrap(
+            settings
+        ), f"bubblewrap, because no Docker Engine answers ({error.message.rstrip('.')})"
+    return engine, "docker, because an engine answers"
+
+
+def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
+    """Finds the backend on first use and logs which and why."""
+
+    async def find() -> Backend:
+        backend, why = await choose_backend(settings)
+        log.info("Sandbox: %s.", why)
+        return backend
+
+    return find
+
+
+def store_path(settings: Settings) -> Path:
+    """The store's file; its folder is made, for this user alone."""
+    folder = settings.runtime.data_path()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / "store.sqlite"
+
+
+def local_runtime(settings: Settings, *, lease: float) -> LocalRuntime:
+    """A runtime in this process. `lease`: seconds that its containers outlive it."""
+    from agent_kernel.models.catalogue import Models
+    from agent_kernel.runtime.containers import ContainerSettings
+    from agent_kernel.runtime.local import LocalRuntime
+    from agent_kernel.runtime.sqlite import SqliteStore
+
+    models = Models(
+        upstream_url=settings.model.upstream_url or None,
+        upstream_key=settings.model.upstream_key or None,
+        default=settings.model.chosen(),
+    )
+    return LocalRuntime(
+        models=models,
+        backend=backend_source(settings),
+        store=SqliteStore(store_path(settings)),
+        container_settings=ContainerSettings(lease=lease, upload_limit=settings.kernel.max_upload),
+    )
+
+
+async def kernel_runtime(settings: Settings) -> Runtime:
+    """The runtime of a kernel: its own, or the server's that the settings name."""
+    if not settings.runtime.runtime_url:
+        return local_runtime(settings, lease=settings.runtime.kernel_lease)
+    from agent_kernel.runtime.remote import RemoteRuntime
+
+    return RemoteRuntime(settings.runtime.runtime_url, settings.runtime.api_key or None)

@@ -1,0 +1,149 @@
+"""`agent-kernel doctor`: a table of what is there, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from agent_kernel.cli import flags
+from agent_kernel.config import Settings
+from agent_kernel.errors import AgentKernelError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row. `needed`: the kernel, as configured, does not work without it."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str | None = None
+    needed: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """For people or for machines."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+    flags.add_settings(parser, (*flags.WHERE, "model", "upstream_url", "upstream_key"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at everything. Exit code 1 if something that is needed is missing."""
+    findings = asyncio.run(examine(flags.load(arguments)))
+    healthy = all(finding.ok for finding in findings if finding.needed)
+    if arguments.json:
+        print(json.dumps({"ok": healthy, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        print(_table(findings))
+        print(
+            "\nEverything needed is there." if healthy else "\nSomething needed is missing; see the arrows."
+        )
+    return 0 if healthy else 1
+
+
+def _table(findings: list[Finding]) -> str:
+    colours = sys.stdout.isatty()
+    lines = []
+    for finding in findings:
+        sign, colour = ("ok", 32) if finding.ok else ("missing", 31) if finding.needed else ("absent", 33)
+        word = f"{sign:<8}"
+        lines.append(
+            (f"\x1b[{colour}m{word}\x1b[0m" if colours else word) + f"{finding.name:<13}{finding.detail}"
+        )
+        if finding.mend and not finding.ok:
+            lines.append(" " * 21 + f"→ {finding.mend}")
+    return "\n".join(lines)
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every finding, in the order in which one would mend them."""
+    return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        "Python", sys.version_info >= (3, 11), f"{version} at {sys.executable}", "Install Python 3.11."
+    )
+
+
+def _data_folder(settings: Settings) -> Finding:
+    import tempfile
+
+    path = settings.runtime.data_path()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        mend = "Set AGENT_KERNEL_DATA_DIR to a folder that you may write to."
+        return Finding("data folder", False, f"{path}: {error.strerror}", mend)
+    return Finding("data folder", True, str(path))
+
+
+async def _sandboxes(settings: Settings) -> list[Finding]:
+    """Both kinds; needed is the one that would be taken."""
+    from agent_kernel.cli import compose
+
+    try:
+        chosen, why = await compose.choose_backend(settings)
+    except AgentKernelError as error:
+        return [Finding("sandbox", False, error.message, error.mend)]
+    findings = [Finding("sandbox", True, why)]
+    try:
+        for name, make in (("docker", compose.docker), ("bubblewrap", compose.bubblewrap)):
+            if name == "bubblewrap" and settings.sandbox.docker_runtime:
+                continue
+            backend = chosen if chosen.name == name else make(settings)
+            probe = await backend.probe()
+            findings.append(Finding(name, probe.ok, probe.detail, probe.mend, needed=chosen.name == name))
+            await backend.aclose()
+    finally:
+        await chosen.aclose()
+    return findings
+
+
+def _model(settings: Settings) -> Finding:
+    from agent_kernel.models.catalogue import Models
+
+    name = settings.model.chosen()
+    if name is None:
+        mend = "Set AGENT_KERNEL_MODEL, for instance to openai/NAME (or scripted/demo to play the examples)."
+        return Finding("model", False, "an upstream is set, but no model", mend)
+    try:
+        models = Models(
+            upstream_url=settings.model.upstream_url or None,
+            upstream_key=settings.model.upstream_key or None,
+            default=name,
+        )
+        models.resolve(name)
+    except AgentKernelError as error:
+        return Finding("model", False, error.message, error.mend)
+    played = name.startswith("scripted/")
+    return Finding("model", True, f"{name}{', which plays a script and asks nobody' if played else ''}")
+
+
+def _jupyter() -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        spec = KernelSpecManager().get_kernel_spec("agent")
+        yield Finding("kernelspec", True, spec.resource_dir)
+    except NoSuchKernel:
+        yield Finding(
+            "kernelspec", False, "Jupyter does not know the kernel", "agent-kernel install", needed=False
+        )
+    for name, module, extra in (
+        ("serve", "starlette", "serve"),
+        ("demo", "nbclient", "demo"),
+        ("JupyterLab", "jupyterlab", "lab"),
+    ):
+        found = find_spec(module) is not None
+        detail = "its packages are installed" if found else "its packages are not installed"
+        yield Finding(name, found, detail, f'pip install "agent-kernel[{extra}]"', needed=False)

@@ -1,0 +1,41 @@
+"""Command-line flags made from the table of settings, so that both always agree."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from agent_kernel import config
+
+WHERE = ("sandbox", "image", "docker_runtime", "data_dir")
+"""Settings of every command that makes or looks for sandboxes."""
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Add a flag for each named setting; one that is not given leaves the setting to other sources."""
+    wanted = set(names)
+    group = parser.add_argument_group(
+        "settings", "Each may also come from the environment or a configuration file."
+    )
+    for setting in config.catalogue():
+        if setting.name in wanted and setting.group != "KernelSettings":
+            words = setting.trait.metadata.get("words")
+            source = f" [{setting.variable}]" if setting.variable else ""
+            group.add_argument(
+                setting.flag,
+                dest=setting.name,
+                choices=words,
+                metavar=None if words else setting.name.upper(),
+                help=(setting.help + source).replace("%", "%%"),
+            )
+
+
+def load(arguments: argparse.Namespace, **fixed: object) -> config.Settings:
+    """All settings, the flags among `arguments` on top, `fixed` above those; warnings go to stderr."""
+    names = {setting.name for setting in config.catalogue() if setting.group != "KernelSettings"}
+    flags = {name: value for name, value in vars(arguments).items() if name in names}
+    settings = config.load({**flags, **fixed})
+    for warning in settings.warnings:
+        print(f"agent-kernel: {warning}", file=sys.stderr)
+    return settings

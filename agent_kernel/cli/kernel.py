@@ -1,0 +1,31 @@
+"""`agent-kernel kernel -f FILE`: what the kernelspec starts; nothing heavy is loaded before it is idle."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The connection file; whatever else is given goes to ipykernel."""
+    parser.add_argument(
+        "-f", "--connection-file", required=True, metavar="FILE", help="Jupyter's connection file"
+    )
+    parser.add_argument("more", nargs=argparse.REMAINDER, help="further arguments for ipykernel")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve one front end until it shuts the kernel down."""
+    from agent_kernel.cli import flags
+    from agent_kernel.cli.compose import kernel_runtime
+    from agent_kernel.kernel import launch
+
+    settings = flags.load(argparse.Namespace())
+    if settings.model.model and not settings.kernel.model:
+        settings.kernel.model = settings.model.model
+    launch(
+        connection_args=["-f", arguments.connection_file, *arguments.more],
+        open_runtime=partial(kernel_runtime, settings),
+        settings=settings.kernel,
+    )
+    return 0
