@@ -1,0 +1,29 @@
+"""The "Agent" kernel: notebook cells as turns of an agent, over whatever `Runtime` it is handed.
+
+This package knows `runtime.base` and the protocol's words only. Importing it loads nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.app import OpenRuntime, launch
+    from agent_kernel.kernel.settings import KernelSettings
+
+__all__ = ["KernelSettings", "OpenRuntime", "launch"]
+
+_HOMES = {
+    "KernelSettings": "agent_kernel.kernel.settings",
+    "OpenRuntime": "agent_kernel.kernel.app",
+    "launch": "agent_kernel.kernel.app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,44 @@
+"""Starting a kernel process: the application around the kernel, and `launch`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+from traitlets import Any as AnyTrait
+
+from agent_kernel.kernel.kernel import AgentKernel
+from agent_kernel.kernel.session import OpenRuntime
+from agent_kernel.kernel.settings import KernelSettings
+
+
+class AgentKernelApp(IPKernelApp):
+    """ipykernel's application (sockets, threads, heartbeat) with our kernel and none of IPython's configuration."""
+
+    name = "agent-kernel"
+    open_runtime: Any = AnyTrait()
+    settings: Any = AnyTrait()
+
+    def load_config_file(self, suppress_errors: bool | None = None) -> None:
+        """Nothing: `ipython_kernel_config.py` is about another kernel."""
+
+    def init_profile_dir(self) -> None:
+        """None: no profile of IPython's is used, so none is made in the person's home."""
+        self.profile_dir = None
+
+    def init_path(self) -> None:
+        """Nothing: modules must not come from the notebook's folder, which may hold anything."""
+
+    def init_pdb(self) -> None:
+        """Nothing: there is no Python of a cell to debug."""
+
+
+def launch(*, connection_args: list[str], open_runtime: OpenRuntime, settings: KernelSettings) -> None:
+    """Run a kernel until a front end shuts it down.
+
+    `connection_args` are ipykernel's command-line arguments (`["-f", "connection.json"]`). `open_runtime` is
+    awaited when the first cell needs the runtime, on the kernel's event loop; the kernel closes what it gets.
+    """
+    app = AgentKernelApp.instance(kernel_class=AgentKernel, open_runtime=open_runtime, settings=settings)
+    app.initialize(connection_args)
+    app.start()

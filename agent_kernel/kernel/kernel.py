@@ -1,0 +1,273 @@
+"""The kernel: Jupyter's messages on one side, a `Session` on the other. No Python of a cell is ever evaluated."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import comm
+from ipykernel.kernelbase import Kernel
+from traitlets import Any as AnyTrait
+
+from agent_kernel import __version__
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.outputs import CellOutputs
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.app import AgentKernelApp
+    from agent_kernel.kernel.session import Session
+
+STOP_SECONDS = 15.0
+"""How long an interrupted cell may take to end its command; then the person is told to restart."""
+
+CLOSE_SECONDS = 4.0
+"""For each step of a shutdown; front ends kill a kernel that takes much longer."""
+
+Reply = dict[str, Any]
+
+
+class AgentKernel(Kernel):
+    """A kernel whose cells are turns of an agent."""
+
+    implementation = "agent-kernel"
+    implementation_version = __version__
+    banner = f"agent-kernel {__version__}: a cell is a prompt; %help says what else it can be."
+    language_info: ClassVar[dict[str, object]] = {
+        "name": "agent",
+        "version": __version__,
+        "mimetype": "text/markdown",
+        "file_extension": ".md",
+        "pygments_lexer": "text",
+        "codemirror_mode": "markdown",
+    }
+    debugpy_stream = AnyTrait()  # handed over by the application; a debugger is not claimed
+    user_ns = AnyTrait()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        from agent_kernel.kernel.session import Session
+
+        app: AgentKernelApp = self.parent
+        self._agent: Session = Session(app.open_runtime, app.settings, self.log)
+        self._cell: asyncio.Task[None] | None = None
+        self._stop_asked = asyncio.Event()
+        self.comm_manager = comm.get_comm_manager()
+        for name in ("comm_open", "comm_msg", "comm_close"):
+            self.shell_handlers[name] = getattr(self.comm_manager, name)
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """Without the features that come with IPython: subshells and the debugger."""
+        return {**super().kernel_info, "supported_features": []}
+
+    # -- cells ------------------------------------------------------------------------------------------------
+
+    async def do_execute(  # type: ignore[override]  # the base has no types
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, Any] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: dict[str, Any] | None = None,
+        cell_id: str | None = None,
+    ) -> Reply:
+        """Run one cell. A silent request (front ends send them by themselves) runs nothing."""
+        if silent or not code.strip():
+            return self._ok()
+        parent = self.get_parent("shell")
+        outputs = CellOutputs(lambda kind, content: self._publish(kind, content, parent))
+        live = cell_id is not None and self._agent.settings.live
+        self._stop_asked.clear()
+        self._cell = cell = asyncio.create_task(self._run(code, outputs, live=live))
+        try:
+            await self._ended(cell)
+            return self._reply(cell, outputs)
+        finally:
+            self._cell = None
+
+    async def _ended(self, cell: asyncio.Task[None]) -> None:
+        """Wait for the cell; once it has been interrupted, not for ever."""
+        stopping = asyncio.create_task(self._stop_asked.wait())
+        await asyncio.wait({cell, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not cell.done():
+            await asyncio.wait({cell}, timeout=STOP_SECONDS)
+
+    async def _run(self, code: str, outputs: CellOutputs, *, live: bool) -> None:
+        from agent_kernel.kernel.magics import find
+
+        source = parse(code)
+        magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]  # all before any
+        takes_turns = bool(source.prompt) or len(magics) < len(source.lines)
+        if live and takes_turns:
+            await self._go_live(outputs)
+        for line in source.lines:
+            if isinstance(line, MagicLine):
+                await magics.pop(0).run(self._agent, outputs, line.arguments)
+            else:
+                await self._agent.shell(line.command, outputs)
+        if source.prompt:
+            await self._agent.ask(source.prompt, outputs)
+
+    async def _go_live(self, outputs: CellOutputs) -> None:
+        """Show the turn while it runs. The widget's libraries are loaded at the first such cell, off the loop."""
+        from importlib import import_module
+
+        live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live")
+        view = live.open_view(self._interrupt_cell)
+        outputs.show_live(view, view.bundle())
+
+    def _reply(self, cell: asyncio.Task[None], outputs: CellOutputs) -> Reply:
+        outputs.finish()
+        if not cell.done():
+            return self._failed(
+                "StillRunning", "The runtime did not stop in time. Restart the kernel to be sure."
+            )
+        if cell.cancelled():
+            return self._failed("KeyboardInterrupt", "Interrupted. What was done up to here is kept.")
+        error = cell.exception()
+        if error is None:
+            return self._ok()
+        if isinstance(error, AgentKernelError):
+            self.log.info("The cell failed.", exc_info=error)
+            return self._failed(getattr(error, "ename", type(error).__name__), str(error))
+        self.log.error("The cell failed unexpectedly.", exc_info=error)
+        return self._failed(
+            type(error).__name__, "Something unforeseen went wrong in the kernel; its log has the details."
+        )
+
+    def _ok(self) -> Reply:
+        return {
+            "status": "ok",
+            "execution_count": self.execution_count,
+            "payload": [],
+            "user_expressions": {},
+        }
+
+    def _failed(self, ename: str, message: str) -> Reply:
+        from agent_kernel.kernel.text import clean
+
+        shown = clean(message)
+        content = {
+            "ename": clean(ename),
+            "evalue": shown,
+            "traceback": [f"\x1b[31m{clean(ename)}\x1b[0m: {shown}"],
+        }
+        self._publish("error", content, self.get_parent("shell"))
+        return {"status": "error", "execution_count": self.execution_count, **content}
+
+    def _publish(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        """Send on iopub for the cell of `parent`, whatever other message is being handled just now."""
+        if self.session:
+            self.session.send(self.iopub_socket, kind, content, parent=parent, ident=self._topic(kind))
+
+    # -- help while typing --------------------------------------------------------------------------------------
+
+    async def do_complete(self, code: str, cursor_pos: int) -> Reply:  # type: ignore[override]
+        """Names of magics, paths for `%upload`, models for `%model`."""
+        from agent_kernel.kernel.completion import complete
+
+        runtime = self._agent.opened
+        models = await runtime.models() if runtime and "%model" in code else ()
+        matches, start, end = complete(code, cursor_pos, models)
+        return {
+            "status": "ok",
+            "matches": matches,
+            "cursor_start": start,
+            "cursor_end": end,
+            "metadata": {},
+        }
+
+    async def do_inspect(  # type: ignore[override]
+        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: tuple[str, ...] = ()
+    ) -> Reply:
+        """The help of the magic under the cursor."""
+        from agent_kernel.kernel.completion import magic_at
+
+        magic = magic_at(code, cursor_pos)
+        data = {"text/plain": magic.help} if magic else {}
+        return {"status": "ok", "found": magic is not None, "data": data, "metadata": {}}
+
+    async def do_is_complete(self, code: str) -> Reply:  # type: ignore[override]
+        """For consoles: whether Enter sends."""
+        from agent_kernel.kernel.completion import completeness
+
+        status = completeness(code)
+        return {"status": status, "indent": ""} if status == "incomplete" else {"status": status}
+
+    # -- messages while a cell runs -----------------------------------------------------------------------------
+
+    async def shell_main(self, subshell_id: str | None, msg: Any) -> None:
+        """Answer everything but further cells at once while a cell runs.
+
+        The base lets all of it wait, so the live view's button would work after the turn and a reloaded page would
+        wait for its widgets. This leans on private names of ipykernel 7.
+        """
+        if not self._main_asyncio_lock.locked() or self._waits_its_turn(msg):
+            await super().shell_main(subshell_id, msg)
+            return
+        ident = self._get_shell_context_var(self._shell_parent_ident)
+        parent = self.get_parent("shell")
+        try:
+            handling = self.dispatch_shell(msg, subshell_id=subshell_id)
+            await asyncio.create_task(handling, context=copy_context())
+        finally:
+            self.set_parent(ident, parent, channel="shell")
+            if self._cell is not None:
+                self._publish_status("busy", "shell", parent)
+
+    def _waits_its_turn(self, msg: Any) -> bool:
+        if len(msg) == 1 or self.session is None:  # the base's own mark in the queue
+            return True
+        try:
+            _, frames = self.session.feed_identities(msg, copy=False)
+            header = self.session.deserialize(frames, content=False, copy=False)["header"]
+        except (ValueError, KeyError, TypeError):
+            return True  # the base says what is wrong with it
+        return bool(header["msg_type"] == "execute_request")
+
+    def set_parent(self, ident: Any, parent: Any, channel: str = "shell") -> None:
+        """As the base does, and `print` (of libraries) goes to the same cell."""
+        super().set_parent(ident, parent, channel)
+        if channel == "shell":
+            for stream in (sys.stdout, sys.stderr):
+                if hasattr(stream, "set_parent"):
+                    stream.set_parent(parent)
+
+    # -- interrupt and shutdown ---------------------------------------------------------------------------------
+
+    def pre_handler_hook(self) -> None:
+        """Nothing: interrupts are messages here, not signals."""
+
+    def post_handler_hook(self) -> None:
+        """Nothing, as before a handler."""
+
+    async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
+        """Cancel the running cell; runs on the control thread."""
+        if self.session:
+            self.io_loop.asyncio_loop.call_soon_threadsafe(self._interrupt_cell)  # type: ignore[attr-defined]
+            self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
+
+    def _interrupt_cell(self) -> None:
+        """Cancel the cell once: it then stops its command and keeps what was done, and needs to be left alone."""
+        if self._cell is not None and not self._stop_asked.is_set():
+            self._stop_asked.set()
+            self._cell.cancel()
+
+    async def do_shutdown(self, restart: bool) -> Reply:  # type: ignore[override]
+        """Stop the cell and delete the container; runs on the control thread, the work on the main one."""
+        closing = asyncio.run_coroutine_threadsafe(self._close(), self.io_loop.asyncio_loop)  # type: ignore[attr-defined]
+        await asyncio.wrap_future(closing)
+        return {"status": "ok", "restart": restart}
+
+    async def _close(self) -> None:
+        cell = self._cell
+        self._interrupt_cell()
+        if cell is not None:
+            await asyncio.wait({cell}, timeout=CLOSE_SECONDS)
+        await self._agent.aclose(CLOSE_SECONDS)

@@ -1,0 +1,241 @@
+"""One notebook's conversation: its runtime, its container, and the chain of its turns. Knows no Jupyter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response
+
+    from agent_kernel.kernel.artifacts import Snapshot
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.turn import Turn
+    from agent_kernel.runtime.base import Runtime
+
+OpenRuntime = Callable[[], Awaitable["Runtime"]]
+"""Opens the runtime when it is first needed; may raise any `AgentKernelError`."""
+
+SHELL_MODEL = "agent_kernel/shell"
+"""The model that runs its input as a command: how `!command` joins the same chain."""
+
+SETTLE_SECONDS = 5.0
+"""How long an interrupted cell may take to find out what was kept."""
+
+_GONE = (NotFound, SandboxGone, InvalidRequest)  # InvalidRequest: how the API says "expired"
+
+CONTAINER_REPLACED = (
+    "The container of the cells above is gone, with its files and shell variables. This cell has a new, empty one; "
+    "upload what it needs again."
+)
+
+
+class Session:
+    """All of it is used from one event loop, one cell at a time."""
+
+    def __init__(
+        self,
+        open_runtime: OpenRuntime,
+        settings: KernelSettings,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.settings = settings
+        self.model: str | None = settings.model or None
+        self.container_id: str | None = None
+        self._open_runtime = open_runtime
+        self._runtime: Runtime | None = None
+        self._log = log
+        self._previous_id: str | None = None
+        self._unsettled_id: str | None = None
+        self._announced = False
+        self._notes: list[str] = []
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def runtime(self) -> Runtime:
+        """The runtime, opened at the first call."""
+        if self._runtime is None:
+            self._runtime = await self._open_runtime()
+        return self._runtime
+
+    @property
+    def opened(self) -> Runtime | None:
+        """The runtime if a cell has needed it already."""
+        return self._runtime
+
+    def tell_model(self, note: str) -> None:
+        """Have the next turn begin with a developer message that says this."""
+        self._notes.append(note)
+
+    # -- the container ------------------------------------------------------------------------------------
+
+    async def container(self, outputs: CellOutputs) -> tuple[str, Snapshot]:
+        """A live container and what is in it; a dead one is replaced, and that is said."""
+        from agent_kernel.kernel.artifacts import snapshot
+        from agent_kernel.kernel.render import notice
+
+        containers = (await self.runtime()).containers
+        if self.container_id is not None:
+            try:
+                return self.container_id, await snapshot(containers.files, self.container_id)
+            except _GONE as error:
+                self._log.warning("Container %s is gone: %s", self.container_id, error)
+                self.container_id = None
+                outputs.emit(notice(CONTAINER_REPLACED))
+                self.tell_model(CONTAINER_REPLACED)
+        created = await containers.create({"name": notebook_name()})
+        self.container_id = created.id
+        minutes = created.expires_after.minutes if created.expires_after else None
+        self._keep_alive(created.id, minutes)
+        return created.id, await snapshot(containers.files, created.id)
+
+    def _keep_alive(self, container_id: str, minutes: int | None) -> None:
+        """Use the container now and then as long as this kernel lives: a notebook may be left for lunch."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
+        if minutes:
+            self._keeper = asyncio.create_task(self._kept_alive(container_id, minutes * 60 / 3))
+
+    async def _kept_alive(self, container_id: str, every: float) -> None:
+        runtime = await self.runtime()
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await runtime.containers.files.list(container_id, limit=1)
+            except _GONE:
+                return  # the next cell finds out and says so
+            except AgentKernelError:
+                self._log.warning("Container %s could not be reached.", container_id, exc_info=True)
+
+    # -- turns --------------------------------------------------------------------------------------------
+
+    async def ask(self, prompt: str, outputs: CellOutputs) -> None:
+        """Run a cell's prompt as a turn of the model."""
+        await self._respond(prompt, outputs, self.model)
+
+    async def shell(self, command: str, outputs: CellOutputs) -> None:
+        """Run a `!` command as a turn of its own in the same chain, so that the model knows of it."""
+        await self._respond(command, outputs, SHELL_MODEL)
+
+    async def _respond(self, text: str, outputs: CellOutputs, model: str | None) -> None:
+        from agent_kernel.kernel.turn import Turn, TurnFailed
+
+        container_id, before = await self.container(outputs)
+        await self._look_for_unsettled()
+        runtime = await self.runtime()
+        turn = Turn(outputs, announce_script=model is None and not self._announced)
+        try:
+            await turn.run(runtime.respond(self._request(text, model, container_id)))
+        except asyncio.CancelledError:
+            await self._settle(turn)
+            raise
+        except TurnFailed:
+            with contextlib.suppress(AgentKernelError):  # the failure itself is what must be told
+                await self._show_changes(turn, before, outputs)
+            raise
+        finally:
+            self._announced |= turn.announced
+            self._advance(turn)
+        await self._show_changes(turn, before, outputs)
+
+    async def _show_changes(self, turn: Turn, before: Snapshot, outputs: CellOutputs) -> None:
+        from agent_kernel.kernel.artifacts import show_files, snapshot
+
+        if not turn.ran_commands or self.container_id is None:
+            return
+        files = (await self.runtime()).containers.files
+        changed = (await snapshot(files, self.container_id)).changed_since(before)
+        async for bundle in show_files(files, changed, self.settings):
+            outputs.emit(bundle)
+
+    def _request(self, text: str, model: str | None, container_id: str) -> dict[str, Any]:
+        notes = [] if model == SHELL_MODEL else [("developer", said) for said in self._notes]
+        request: dict[str, Any] = {
+            "input": [
+                {"type": "message", "role": role, "content": [{"type": "input_text", "text": words}]}
+                for role, words in [*notes, ("user", text)]
+            ],
+            "tools": [
+                {
+                    "type": "shell",
+                    "environment": {"type": "container_reference", "container_id": container_id},
+                }
+            ],
+            "store": True,
+            "stream": True,
+        }
+        optional = {
+            "model": model,
+            "previous_response_id": self._previous_id,
+            "instructions": self.settings.instructions if model != SHELL_MODEL else None,
+        }
+        return request | {name: value for name, value in optional.items() if value}
+
+    def _advance(self, turn: Turn) -> None:
+        """The chain goes on from a turn that can be continued, else from the one before it."""
+        if turn.ending in ("completed", "incomplete") and turn.response_id:
+            self._previous_id = turn.response_id
+            self._notes.clear()
+
+    async def _settle(self, turn: Turn) -> None:
+        """After an interrupt: take what the runtime kept; bounded in time."""
+        response = await self._stored(turn.response_id) if turn.response_id else None
+        turn.settle(response)
+        self._unsettled_id = turn.response_id if response is None else None
+
+    async def _look_for_unsettled(self) -> None:
+        """A remote runtime may have stored an interrupted turn after we asked for it."""
+        if self._unsettled_id is not None:
+            response = await self._stored(self._unsettled_id)
+            if response is not None:
+                self._previous_id = response.id
+            self._unsettled_id = None
+
+    async def _stored(self, response_id: str) -> Response | None:
+        """A stored response that has ended in a way that can be continued."""
+        runtime = await self.runtime()
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                response = await runtime.retrieve(response_id)
+        except (AgentKernelError, TimeoutError):
+            self._log.info("Response %s was not kept.", response_id, exc_info=True)
+            return None
+        return response if response.status in ("completed", "incomplete") else None
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    async def aclose(self, seconds: float) -> None:
+        """Delete the container and release the runtime, each within `seconds`. Errors go to the log."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return
+        container_id, self.container_id = self.container_id, None
+        try:
+            if container_id is not None:
+                with contextlib.suppress(*_GONE):
+                    async with asyncio.timeout(seconds):
+                        await runtime.containers.delete(container_id)
+        except (AgentKernelError, TimeoutError):
+            self._log.warning("Container %s was left to its lease.", container_id, exc_info=True)
+        try:
+            async with asyncio.timeout(seconds):
+                await runtime.aclose()
+        except (AgentKernelError, TimeoutError):
+            self._log.warning("The runtime did not close cleanly.", exc_info=True)
+
+
+def notebook_name() -> str:
+    """A name for the container: the notebook's where the front end tells it, else `notebook`."""
+    stem = PurePath(os.environ.get("JPY_SESSION_NAME", "")).stem  # a path of the front end's, not a setting
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:64] or "notebook"

@@ -1,0 +1,58 @@
+"""What can be set about the kernel, each with its meaning and its default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traitlets import Bool, Int, Unicode
+from traitlets.config import Configurable
+
+DEFAULT_INSTRUCTIONS = """\
+You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in a
+container of this notebook's own; its state (working directory, variables, files) stays from turn to turn.
+The person's files are in /mnt/data, the working directory. Python with pandas, numpy and matplotlib is
+there; there may be no network. Pictures (PNG, JPEG) and tables (CSV) that you save to /mnt/data appear in the notebook
+below your answer, so save plots there instead of describing them. Look at the data before you draw conclusions,
+say what you did in a few words, and say so when something did not work."""
+
+
+class KernelSettings(Configurable):
+    """Settings of one kernel process; the composition root fills them from files, flags and environment."""
+
+    if TYPE_CHECKING:  # traits are descriptors: these are the types of their values
+        model: str | None
+        instructions: str
+        max_upload: int
+        max_inline: int
+        max_inline_files: int
+        live: bool
+    else:
+        model = Unicode(
+            None,
+            allow_none=True,
+            help="""Model that cells talk to, as `openai/<name>`, `chat/<name>`, `scripted/<file>` ...
+            None leaves the choice to the runtime. An empty string counts as None.""",
+        ).tag(config=True)
+        instructions = Unicode(
+            DEFAULT_INSTRUCTIONS,
+            help="""What the model is told before every turn. Empty tells it nothing.""",
+        ).tag(config=True)
+        max_upload = Int(
+            512 << 20,
+            min=0,
+            help="""Bytes: the largest file that `%upload` takes. 0 takes empty files only.""",
+        ).tag(config=True)
+        max_inline = Int(
+            4 << 20,
+            min=0,
+            help="""Bytes: a picture or table larger than this is named, not shown. 0 shows none.""",
+        ).tag(config=True)
+        max_inline_files = Int(
+            12,
+            min=0,
+            help="""How many of the files that a turn wrote are shown; the rest is counted.""",
+        ).tag(config=True)
+        live = Bool(
+            True,
+            help="""Show a running turn in a live widget where the front end has cells.""",
+        ).tag(config=True)

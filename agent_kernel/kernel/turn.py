@@ -1,0 +1,119 @@
+"""One turn as the kernel sees it: events in, final outputs out, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.progress import Progress
+from agent_kernel.kernel.render import note, notice, render_item
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response, ResponseStreamEvent
+
+    from agent_kernel.kernel.outputs import CellOutputs
+
+SCRIPTED_NOTICE = """\
+**A scripted model is playing.** No model is set, so the answers come from a script that was written beforehand; \
+it knows the prompts of its script and nothing else. The commands are really executed, in a sandbox.
+
+For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY`, or for another endpoint \
+`AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`, where the runtime starts; then restart it."""
+
+Ending = Literal["running", "completed", "incomplete", "failed"]
+
+
+class TurnFailed(AgentKernelError):
+    """The runtime ended the turn with an error; `ename` is the error's code."""
+
+    fault = "model"
+
+    def __init__(self, ename: str, message: str) -> None:
+        super().__init__(message)
+        self.ename = ename
+
+
+class Turn:
+    """Takes the events of one response. `announce_script` asks for the notice about a scripted model."""
+
+    def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
+        self.response_id: str | None = None
+        self.ending: Ending = "running"
+        self.announced = False
+        self.ran_commands = False
+        self._outputs = outputs
+        self._announce_script = announce_script
+        self._progress = Progress()
+        self._emitted: set[int] = set()
+        self._error: tuple[str, str] | None = None
+
+    async def run(self, events: AsyncGenerator[ResponseStreamEvent, None]) -> None:
+        """Take all events. Raises `TurnFailed`; cancelling it closes the generator before it returns."""
+        async with aclosing(events):
+            async for event in events:
+                self._take(event)
+        if self.ending == "failed" or self._error:
+            raise TurnFailed(*(self._error or ("ResponseFailed", "The runtime gave no reason.")))
+        if self.ending == "running":
+            raise TurnFailed(
+                "StreamEnded", "The runtime's stream ended before the answer did. Run the cell again."
+            )
+
+    def _take(self, event: Any) -> None:
+        self._progress.take(event)
+        self._outputs.event(event)
+        if event.type == "response.created":
+            self._begin(event.response)
+        elif event.type == "response.output_item.done":
+            self._item(event.output_index, event.item.to_dict(mode="json", warnings=False))
+        elif event.type == "error":
+            self._error = _error_of(event)
+        elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+            self._end(event.type.rpartition(".")[2], event.response)
+
+    def _begin(self, response: Response) -> None:
+        self.response_id = response.id
+        if self._announce_script and str(response.model).startswith("scripted"):
+            self.announced = True
+            self._outputs.emit(notice(SCRIPTED_NOTICE))
+
+    def _item(self, index: int, item: Mapping[str, Any]) -> None:
+        if index in self._emitted:
+            return
+        self._emitted.add(index)
+        self.ran_commands |= item.get("type") == "shell_call_output"
+        bundle = render_item(item)
+        if bundle is not None:
+            self._outputs.emit(bundle)
+
+    def _end(self, ending: Any, response: Response) -> None:
+        self.ending = ending
+        if ending == "failed" and response.error is not None and self._error is None:
+            self._error = (str(response.error.code or "ResponseFailed"), response.error.message)
+        if ending == "incomplete":
+            details = response.incomplete_details
+            reason = str(details.reason) if details and details.reason else "no reason given"
+            self._outputs.emit(note(f"The answer was cut off here (`{reason.replace('`', '')}`)."))
+
+    def settle(self, response: Response | None) -> None:
+        """After an interrupt: show what there was. `response` is the stored one, None if there is none (yet)."""
+        if response is not None:
+            self.ending = "incomplete"
+            for index, item in enumerate(response.output or []):
+                plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+                self._item(index, plain)
+            return
+        for index, growing in sorted(self._progress.items.items()):
+            if growing.parts:
+                self._item(index, growing.item())
+
+
+def _error_of(event: Any) -> tuple[str, str]:
+    """Code and message of an `error` event, flat as the SDK's type has it or nested as servers send it."""
+    nested = getattr(event, "error", None)
+    fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
+    code = getattr(event, "code", None) or fields.get("code") or fields.get("type") or "ResponseFailed"
+    message = getattr(event, "message", None) or fields.get("message") or "The runtime gave no reason."
+    return str(code), str(message)
