@@ -226,6 +226,15 @@ def load(
     return Settings(model, sandbox, runtime, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
 
 
+def environment_with(**variables: str) -> dict[str, str]:
+    """The environment for a child process: ours, but with these settings and none of our others.
+
+    An upstream's address and key are left out as well, so that the child plays the shipped script.
+    """
+    ours = {name for setting in catalogue() for name in (setting.variable, setting.fallback) if name}
+    return {**{name: value for name, value in os.environ.items() if name not in ours}, **variables}
+
+
 def _files(folders: Sequence[str] | None) -> Iterator[Config]:
     """The configuration files that exist, the least important first."""
     if folders is None:

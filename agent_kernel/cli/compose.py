@@ -57,8 +57,9 @@ def toolbox(settings: Settings) -> Toolbox:
 async def choose_backend(settings: Settings) -> tuple[Backend, str]:
     """The backend that the settings ask for, and a sentence why it is this one.
 
-    `auto` takes Docker where an engine answers, even if its image is missing: creating a sandbox then says so,
-    instead of another sandbox being taken in silence. Raises `ConfigurationError`.
+    `auto` takes Docker where an engine answers, even if its image is missing: creating a sandbox then says
+    so, instead of another one being taken in silence. Raises `ConfigurationError`, and `EngineUnavailable`
+    if an OCI runtime was asked for and no engine is there to have it.
     """
     asked = settings.sandbox.sandbox
     if asked == "docker":
@@ -72,9 +73,7 @@ async def choose_backend(settings: Settings) -> tuple[Backend, str]:
         await engine.aclose()
         if settings.sandbox.docker_runtime:
             raise
-        return bubblewrap(
-            settings
-        ), f"bubblewrap, because no Docker Engine answers ({error.message.rstrip('.')})"
+        return bubblewrap(settings), "bubblewrap, because no Docker Engine answers"
     return engine, "docker, because an engine answers"
 
 

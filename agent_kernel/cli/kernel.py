@@ -21,8 +21,9 @@ def run(arguments: argparse.Namespace) -> int:
     from agent_kernel.kernel import launch
 
     settings = flags.load(argparse.Namespace())
-    if settings.model.model and not settings.kernel.model:
-        settings.kernel.model = settings.model.model
+    configured = settings.model.model
+    if not settings.kernel.model and not configured.startswith("scripted/"):  # a script is announced as such
+        settings.kernel.model = configured or None
     launch(
         connection_args=["-f", arguments.connection_file, *arguments.more],
         open_runtime=partial(kernel_runtime, settings),

@@ -1,0 +1,177 @@
+"""`agent-kernel demo`: the first example notebook, run through the real kernel in an embedded sandbox.
+
+It plays the shipped script, whatever else is configured: no key is used and nobody is asked. Everything but
+the model is real: Jupyter's protocol, the kernel, the turn loop, the sandbox, the commands and the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel import config
+from agent_kernel.cli import flags
+from agent_kernel.cli.image import prepare_toolbox
+from agent_kernel.cli.transcript import Transcript
+from agent_kernel.config import Settings
+from agent_kernel.errors import AgentKernelError, ConfigurationError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+NOTEBOOK = "01_first_questions.ipynb"
+DATA = "data/penguins.csv"
+MODEL = "scripted/demo"
+CELL_SECONDS = 300
+
+
+class DemoFailed(AgentKernelError):
+    """A cell of the example ended with an error."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to, and the folder of the toolbox."""
+    parser.add_argument(
+        "--output",
+        default="agent-kernel-demo",
+        metavar="FOLDER",
+        help="for the executed notebook (default: %(default)s)",
+    )
+    flags.add_settings(parser, ("data_dir",))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare what is missing, run the notebook, say where it is."""
+    began = time.monotonic()
+    settings = flags.load(arguments, sandbox="bubblewrap", docker_runtime="", model=MODEL)
+    check_sandbox(settings)
+    notebook = copy_example(Path(arguments.output))
+    try:
+        asyncio.run(execute(notebook, settings))
+        page = export(notebook)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in ("nbclient", "nbconvert", "nbformat"):
+            raise
+        raise ConfigurationError(
+            f"The demo's packages are not installed ({error.name} is missing).",
+            mend='Install them: pip install "agent-kernel[demo]"',
+        ) from error
+    print(f"Ran in {time.monotonic() - began:.1f} s.\n  notebook  {notebook}\n  page      {page}")
+    return 0
+
+
+def check_sandbox(settings: Settings) -> None:
+    """Prepare the toolbox once. Raises `EngineUnavailable` with the mend if bubblewrap cannot work here."""
+    from agent_kernel.cli.compose import bubblewrap
+    from agent_kernel.errors import EngineUnavailable
+
+    prepare_toolbox(settings)
+    probe = asyncio.run(bubblewrap(settings).probe())
+    if not probe.ok:
+        raise EngineUnavailable(probe.detail, mend=probe.mend)
+
+
+def examples() -> Path:
+    """The folder of the example notebooks: inside the installed package, or in the checkout beside it."""
+    here = Path(__file__).resolve()
+    packaged, checkout = here.parent / "notebooks", here.parents[2] / "notebooks"
+    return packaged if (packaged / NOTEBOOK).exists() else checkout
+
+
+def copy_example(folder: Path) -> Path:
+    """Copy notebook and data into `folder`. Raises `ConfigurationError` if that cannot be written."""
+    try:
+        for name in (NOTEBOOK, DATA):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(examples() / name, target)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The example cannot be copied: {error.strerror}: {error.filename}.",
+            mend="Choose a folder that you may write to: --output FOLDER",
+        ) from error
+    return (folder / NOTEBOOK).absolute()
+
+
+async def execute(path: Path, settings: Settings) -> None:
+    """Run the notebook at `path` in place, each turn printed as it happens. Raises `DemoFailed`."""
+    import nbformat
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    manager = AsyncKernelManager(kernel_name="agent", kernel_spec_manager=_specs())
+    transcript = Transcript(sys.stdout)
+    client = _client(notebook, manager, path, transcript)
+    environment = config.environment_with(
+        JUPYTER_NO_CONFIG="1",
+        AGENT_KERNEL_MODEL=MODEL,
+        AGENT_KERNEL_SANDBOX="bubblewrap",
+        AGENT_KERNEL_DATA_DIR=str(settings.runtime.data_path()),
+    )
+    try:
+        await client.async_execute(env=environment)
+    except CellExecutionError as error:
+        raise DemoFailed(f"A cell failed: {error.evalue}", mend="See: agent-kernel doctor") from error
+    except DeadKernelError as error:
+        raise DemoFailed("The kernel died.", mend="See: agent-kernel doctor") from error
+    finally:
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+
+
+def _specs() -> Any:
+    """Jupyter's kernelspecs, except that "agent" is this package's own, installed or not."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+    from agent_kernel.cli.install import NAME, spec_folder
+
+    class Specs(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            if kernel_name == NAME:
+                return KernelSpec.from_resource_dir(str(spec_folder()))
+            return super().get_kernel_spec(kernel_name)
+
+    return Specs()
+
+
+def _client(notebook: NotebookNode, manager: Any, path: Path, transcript: Transcript) -> Any:
+    """A notebook client that hands every message to the transcript as it arrives."""
+    from nbclient import NotebookClient
+
+    class Client(NotebookClient):
+        def process_message(self, msg: Any, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+            transcript.output(msg["msg_type"], msg["content"])
+            return super().process_message(msg, cell, cell_index)
+
+    def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
+        transcript.cell(cell.cell_type, cell.source)
+
+    return Client(
+        notebook,
+        km=manager,
+        timeout=CELL_SECONDS,
+        record_timing=False,
+        on_cell_start=on_cell_start,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+
+
+def export(path: Path) -> Path:
+    """The notebook as one HTML page beside it, its pictures inside."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        exclude_input_prompt=True, exclude_output_prompt=True
+    )
+    body, _ = exporter.from_filename(str(path))
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
