@@ -1,0 +1,135 @@
+"""Which name means which model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.models.base import Model
+from agent_kernel.models.chat import ChatModel
+from agent_kernel.models.direct import DirectModel
+from agent_kernel.models.responses import ResponsesModel
+from agent_kernel.models.script import PACKAGED, load, load_packaged, packaged_names
+from agent_kernel.models.scripted import ScriptedModel
+from agent_kernel.models.upstream import OPENAI_URL, Upstream
+
+OLLAMA_URL = "http://127.0.0.1:11434/v1"
+DIRECT = "agent_kernel/shell"
+
+_FORMS = (
+    "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>",
+    DIRECT,
+)
+
+
+class Models:
+    """All models that can be named.
+
+    | name | model |
+    |---|---|
+    | `openai/<model>` | Responses API with what OpenAI's own has: the shell tool, encrypted reasoning |
+    | `responses/<model>` | Responses API of any server; the shell is offered as a function |
+    | `chat/<model>` | Chat Completions |
+    | `ollama/<model>` | Chat Completions at this machine's Ollama unless a URL is set; needs no key |
+    | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
+    | `scripted/demo` | plays all packaged scripts |
+    | `agent_kernel/shell` | no model: the message is run as a command |
+    | a name without a prefix | as with `openai/`, if there is a key or a URL |
+
+    `upstream_url` None means OpenAI; `upstream_key` None means that none is sent. `default` is the name for
+    requests that give none. `script_files` False forbids paths after `scripted/` except in `default`: for a
+    server whose callers must not make it open files. `retries`: see `Upstream`. Bodies are made when first
+    asked for, one per prefix, and live until `aclose`.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream_url: str | None,
+        upstream_key: str | None,
+        default: str,
+        script_files: bool = True,
+        retries: int = 2,
+    ) -> None:
+        self._url = upstream_url or None
+        self._key = upstream_key or None
+        self._default = default
+        self._script_files = script_files
+        self._retries = retries
+        self._bodies: dict[str, Model] = {}
+        self._makers: dict[str, Callable[[], Model]] = {
+            "openai": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=True),
+            "responses": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=False),
+            "chat": lambda: ChatModel(self._upstream(OPENAI_URL)),
+            "ollama": lambda: ChatModel(self._upstream(OLLAMA_URL)),
+        }
+
+    def resolve(self, name: str | None) -> tuple[Model, str]:
+        """Find the model of that name, and the upstream's own name for it.
+
+        None and "" mean the default. Raises `InvalidRequest` for a prefix that does not exist,
+        `ConfigurationError` where a key or an address is missing or a script is wrong. Contacts nobody.
+        """
+        name = name or self._default
+        prefix, slash, rest = name.partition("/")
+        if name == DIRECT:
+            return self._body(DIRECT, DirectModel), name
+        if slash and not rest:
+            raise InvalidRequest(f"The model name {name!r} ends at its prefix.", mend=_known(), param="model")
+        if prefix == "scripted" and slash:
+            return self._scripted(name, rest)
+        if not slash:
+            prefix, rest = "openai", name
+        if prefix not in self._makers:
+            raise InvalidRequest(f"There is no model {name!r}.", mend=_known(), param="model")
+        if prefix != "ollama" and self._url is None and self._key is None:
+            raise ConfigurationError(
+                f"The model {name!r} needs an upstream, and none is set.",
+                mend="Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another.",
+            )
+        return self._body(prefix, self._makers[prefix]), rest
+
+    def names(self) -> list[str]:
+        """List the default first, then what is known without asking an upstream."""
+        scripted = ["scripted/demo", *(f"scripted/{name}" for name in packaged_names())]
+        return list(dict.fromkeys([self._default, *scripted, DIRECT]))
+
+    async def aclose(self) -> None:
+        """Close all connections. Idempotent; a body is made anew if asked for afterwards."""
+        bodies, self._bodies = list(self._bodies.values()), {}
+        for body in bodies:
+            await body.aclose()
+
+    def _upstream(self, default_url: str) -> Upstream:
+        return Upstream(self._url or default_url, self._key, retries=self._retries)
+
+    def _body(self, key: str, make: Callable[[], Model]) -> Model:
+        if key not in self._bodies:
+            self._bodies[key] = make()
+        return self._bodies[key]
+
+    def _scripted(self, name: str, file: str) -> tuple[Model, str]:
+        if file == "demo":
+            return self._body(name, lambda: ScriptedModel(load_packaged())), file
+        if file in packaged_names():
+            return self._body(name, lambda: ScriptedModel(load(PACKAGED / f"{file}.yaml"))), file
+        if not file.endswith((".yaml", ".yml")):
+            known = ", ".join(["demo", *packaged_names()])
+            raise InvalidRequest(
+                f"There is no packaged script {file!r}.",
+                mend=f"There are: {known}. A file's name must end in .yaml or .yml.",
+                param="model",
+            )
+        if not self._script_files and name != self._default:
+            raise InvalidRequest(
+                "This server plays no script files but its own.",
+                mend=f"Ask for scripted/demo, or start it with {name!r} as its model.",
+                param="model",
+            )
+        # Read each time: whoever writes a script changes it between two turns.
+        return ScriptedModel(load(Path(file).expanduser())), file
+
+
+def _known() -> str:
+    return f"Names are of the forms {', '.join(_FORMS)}."

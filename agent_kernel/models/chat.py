@@ -1,0 +1,122 @@
+"""A model behind a Chat Completions endpoint, translated both ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import openai
+
+from agent_kernel.models.base import ModelRequest
+from agent_kernel.models.chat_input import translate
+from agent_kernel.models.chat_stream import Reader
+from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
+from agent_kernel.models.upstream import Upstream
+from agent_kernel.protocol.deltas import ModelDelta
+
+
+class ChatModel:
+    """Any model of one upstream.
+
+    The shell is offered as a function; the client's function tools are handed through. Usage is asked for,
+    and done without where a server knows nothing of it (from then on it is not asked for again).
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._ask_usage = True
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
+        """Stream one step; see `models.base.Model.stream`."""
+        while True:
+            try:
+                async for delta in self._attempt(request):
+                    yield delta
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if not self._ask_usage or "stream_options" not in str(error):
+                    raise self._upstream.refusal(error) from None
+                self._ask_usage = False
+            else:
+                return
+
+    async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
+        reader = Reader(CallIds(request.input), function_name(request.functions))
+        call = self._upstream.client.chat.completions.create(**self._body(request))
+        async with self._upstream.events(call) as chunks:
+            async for chunk in chunks:
+                for delta in reader.read(chunk):
+                    yield delta
+        if not reader.finished:
+            raise self._upstream.interrupted("the stream ended without a finish reason")
+        for delta in reader.end():
+            yield delta
+
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        shell_function = function_name(request.functions)
+        tools = [_tool(function) for function in request.functions]
+        if request.shell:
+            tools.insert(
+                0, _tool({"name": shell_function, "description": DESCRIPTION, "parameters": PARAMETERS})
+            )
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": translate(
+                request.input, instructions=request.instructions, shell_function=shell_function
+            ),
+            "stream": True,
+            **self._settings(request.settings),
+        }
+        if tools:
+            body["tools"] = tools
+            body.update(_tool_settings(request.settings, shell_function))
+        if self._ask_usage:
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        limit = "max_completion_tokens" if self._upstream.is_openai else "max_tokens"
+        reasoning, text = settings.get("reasoning") or {}, settings.get("text") or {}
+        translated = {
+            "temperature": settings.get("temperature"),
+            "top_p": settings.get("top_p"),
+            limit: settings.get("max_output_tokens"),
+            "reasoning_effort": reasoning.get("effort"),
+            "verbosity": text.get("verbosity"),
+            "response_format": _format(text.get("format") or {}),
+        }
+        return {name: value for name, value in translated.items() if value is not None}
+
+    async def aclose(self) -> None:
+        """Close the upstream's connections. Idempotent."""
+        await self._upstream.aclose()
+
+
+def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("name", "description", "parameters", "strict")
+    return {"type": "function", "function": {n: function[n] for n in names if function.get(n) is not None}}
+
+
+def _tool_settings(settings: Mapping[str, Any], shell_function: str) -> dict[str, Any]:
+    translated: dict[str, Any] = {}
+    if settings.get("parallel_tool_calls") is not None:
+        translated["parallel_tool_calls"] = settings["parallel_tool_calls"]
+    match settings.get("tool_choice"):
+        case str(choice):
+            translated["tool_choice"] = choice
+        case {"type": "shell"}:
+            translated["tool_choice"] = {"type": "function", "function": {"name": shell_function}}
+        case {"type": "function", "name": name}:
+            translated["tool_choice"] = {"type": "function", "function": {"name": name}}
+    return translated
+
+
+def _format(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    match wanted.get("type"):
+        case "json_object":
+            return {"type": "json_object"}
+        case "json_schema":
+            names = ("name", "schema", "strict", "description")
+            return {"type": "json_schema", "json_schema": {n: wanted[n] for n in names if wanted.get(n)}}
+        case _:
+            return None

@@ -1,0 +1,86 @@
+"""A conversation of items as Chat Completions takes it: messages with tool calls, and tool messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent_kernel.models.base import Item
+from agent_kernel.models.conversation import answered, kind, text_of
+from agent_kernel.models.shell_function import arguments_of, result_of
+
+Message = dict[str, Any]
+
+
+def translate(items: Sequence[Item], *, instructions: str | None, shell_function: str) -> list[Message]:
+    """Write the items as messages, oldest first; `instructions` become the first, of role system.
+
+    What the assistant said and called without anything in between becomes one message, as servers demand for
+    parallel calls. Reasoning is left out: most servers refuse to be told what a model has thought.
+    """
+    messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    for item in answered(items):
+        match kind(item):
+            case "message" if item.get("role") == "assistant":
+                _say(messages, text_of(item.get("content")))
+            case "message":
+                role = "user" if item.get("role") == "user" else "system"
+                messages.append({"role": role, "content": _content(item.get("content"))})
+            case "shell_call":
+                _call(messages, item["call_id"], shell_function, arguments_of(item))
+            case "function_call":
+                _call(messages, item["call_id"], item["name"], item["arguments"])
+            case "shell_call_output":
+                messages.append(_tool(item["call_id"], result_of(item)))
+            case "function_call_output":
+                messages.append(_tool(item["call_id"], text_of(item["output"])))
+    return messages
+
+
+def _assistant(messages: list[Message]) -> Message:
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    return messages[-1]
+
+
+def _say(messages: list[Message], text: str) -> None:
+    message = _assistant(messages)
+    if message.get("tool_calls"):  # said after the calls of a step whose outputs follow: keep it before them
+        message["content"] = "\n\n".join(filter(None, [message["content"], text]))
+    elif message["content"] is None:
+        message["content"] = text
+    else:
+        messages.append({"role": "assistant", "content": text})
+
+
+def _call(messages: list[Message], call_id: str, name: str, arguments: str) -> None:
+    function = {"name": name, "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    _assistant(messages).setdefault("tool_calls", []).append(call)
+
+
+def _tool(call_id: str, content: str) -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def _content(content: Any) -> Any:
+    if isinstance(content, str):
+        return content
+    parts = [_part(part) for part in content or []]
+    if all(part["type"] == "text" for part in parts):  # many servers take only strings
+        return "\n".join(part["text"] for part in parts)
+    return parts
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    match part.get("type"):
+        case "input_image" if part.get("image_url"):
+            image = {"url": part["image_url"]}
+            if part.get("detail"):
+                image["detail"] = part["detail"]
+            return {"type": "image_url", "image_url": image}
+        case "input_file":
+            names = ("file_data", "file_id", "filename")
+            return {"type": "file", "file": {name: part[name] for name in names if part.get(name)}}
+        case _:
+            return {"type": "text", "text": str(part.get("text") or "")}

@@ -1,0 +1,117 @@
+"""A Chat Completions stream, read as deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.shell_function import malformed, parse_call
+from agent_kernel.protocol.deltas import (
+    FunctionCallDelta,
+    ItemBreak,
+    ModelDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Truncated,
+    Usage,
+)
+
+Deltas = Iterator[ModelDelta]
+
+_TRUNCATED = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+@dataclass
+class _Call:
+    given_id: str | None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class Reader:
+    """One answer. `finished` says that a finish reason has come.
+
+    `shell_function` is the name of the function that stands for the shell tool. A call is passed on when it
+    is whole: servers differ in how they cut them up, and some send the next one under the same index.
+    """
+
+    def __init__(self, call_ids: CallIds, shell_function: str) -> None:
+        self.finished = False
+        self._call_ids = call_ids
+        self._shell_function = shell_function
+        self._open: dict[int, _Call] = {}
+        self._usage: Usage | None = None
+
+    def read(self, chunk: Any) -> Deltas:
+        """Give the deltas of one chunk. Raises `MalformedModelOutput`."""
+        if getattr(chunk, "usage", None) is not None:
+            self._usage = _usage(chunk.usage)
+        for choice in chunk.choices or ():
+            if choice.delta is not None:
+                yield from self._said(choice.delta)
+            if choice.finish_reason and not self.finished:
+                self.finished = True
+                yield from self._finish(choice.finish_reason)
+
+    def end(self) -> Deltas:
+        """Give what is known only when the stream is over."""
+        if self._usage is not None:
+            yield self._usage
+
+    def _said(self, delta: Any) -> Deltas:
+        # Not in the package's type: two names that servers have for a model's thoughts.
+        thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+        if isinstance(thought, str) and thought:
+            yield ReasoningDelta(thought)
+        if delta.content:
+            yield TextDelta(delta.content)
+        if getattr(delta, "refusal", None):
+            yield RefusalDelta(delta.refusal)
+        for piece in delta.tool_calls or ():
+            yield from self._piece(piece)
+
+    def _piece(self, piece: Any) -> Deltas:
+        index = getattr(piece, "index", None) or 0
+        call = self._open.get(index)
+        if call is None or (piece.id and call.given_id and piece.id != call.given_id):
+            if call is not None:
+                yield from self._whole(self._open.pop(index))
+            call = self._open[index] = _Call(piece.id)
+        if piece.function is not None:
+            call.name = call.name or piece.function.name or ""
+            call.arguments.append(piece.function.arguments or "")
+
+    def _finish(self, reason: str) -> Deltas:
+        cut_off = _TRUNCATED.get(reason)
+        calls = list(self._open.values())
+        for call in calls[:-1] if cut_off else calls:
+            yield from self._whole(call)
+        if cut_off:
+            if calls and calls[-1].name != self._shell_function:
+                yield from self._whole(calls[-1])
+                # No break: the item is still open when the step ends, and so becomes an incomplete one.
+            yield Truncated(cut_off)
+
+    def _whole(self, call: _Call) -> Deltas:
+        arguments = "".join(call.arguments)
+        if not call.name:
+            raise malformed("it named no function", arguments)
+        call_id = self._call_ids.unused(call.given_id)
+        if call.name == self._shell_function:
+            yield parse_call(call_id, arguments)
+        else:
+            yield ItemBreak()
+            yield FunctionCallDelta(call_id, call.name, arguments)
+
+
+def _usage(usage: Any) -> Usage:
+    return Usage(
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
+        cached_tokens=getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0,
+        reasoning_tokens=getattr(getattr(usage, "completion_tokens_details", None), "reasoning_tokens", None)
+        or 0,
+    )

@@ -1,0 +1,125 @@
+"""A model behind another server's Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import openai
+
+from agent_kernel.models.base import ModelRequest
+from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.responses_input import translate, wrap_reasoning
+from agent_kernel.models.responses_stream import Reader
+from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
+from agent_kernel.models.upstream import Upstream
+from agent_kernel.protocol.deltas import ModelDelta
+
+_NATIVE_SHELL = {"type": "shell", "environment": {"type": "local"}}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What an upstream is taken to understand, until it says that it does not."""
+
+    native_shell: bool
+    """The `shell` tool itself; else a function of the same shape."""
+    encrypted_reasoning: bool
+    """To ask for it; models that do not reason refuse even the question."""
+    send_reasoning_back: bool = True
+
+    def without(self, error: openai.APIStatusError) -> Dialect | None:
+        """Return what remains when this is refused, None if the refusal is about something else."""
+        param, text = str(getattr(error, "param", None) or ""), str(error).lower()
+        if "encrypted" in text or param.startswith("include"):
+            if self.encrypted_reasoning and "not supported" in text:
+                return replace(self, encrypted_reasoning=False)
+            return replace(self, send_reasoning_back=False) if self.send_reasoning_back else None
+        if self.native_shell and ("shell" in text or "tool" in text or param.startswith("tools")):
+            return replace(self, native_shell=False)
+        return None
+
+
+class ResponsesModel:
+    """Any model of one upstream. `native`: begin with what OpenAI's own API has and other servers lack.
+
+    What the upstream refuses (400 or 422, so before anything was streamed) is left out in a second attempt,
+    and from then on for that model. Nothing is stored upstream: the whole conversation is sent each time.
+    """
+
+    def __init__(self, upstream: Upstream, *, native: bool) -> None:
+        self._upstream = upstream
+        self._first = Dialect(native_shell=native, encrypted_reasoning=native)
+        self._learned: dict[str, Dialect] = {}
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
+        """Stream one step; see `models.base.Model.stream`."""
+        dialect: Dialect | None = self._learned.get(request.model, self._first)
+        while dialect is not None:
+            try:
+                async for delta in self._attempt(request, dialect):
+                    yield delta
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                dialect = dialect.without(error)
+                if dialect is None:
+                    raise self._upstream.refusal(error) from None
+                self._learned[request.model] = replace(dialect, send_reasoning_back=True)
+            else:
+                return
+
+    async def _attempt(self, request: ModelRequest, dialect: Dialect) -> AsyncGenerator[ModelDelta, None]:
+        origin = self._upstream.origin(request.model)
+        reader = Reader(
+            CallIds(request.input),
+            None if dialect.native_shell else function_name(request.functions),
+            lambda item_id, blob: wrap_reasoning(item_id, origin, blob),
+            lambda why: self._upstream.interrupted(self._upstream.scrub(why)),
+        )
+        call = self._upstream.client.responses.create(**self._body(request, dialect))
+        async with self._upstream.events(call) as events:
+            async for event in events:
+                for delta in reader.read(event):
+                    yield delta
+                if reader.finished:
+                    return
+        raise self._upstream.interrupted("the stream ended without a closing event")
+
+    def _body(self, request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
+        shell_function = None if dialect.native_shell else function_name(request.functions)
+        tools = [dict(function) for function in request.functions]
+        if request.shell:
+            tools.insert(0, _NATIVE_SHELL if shell_function is None else _function_tool(shell_function))
+        body: dict[str, Any] = {
+            "model": request.model,
+            "input": translate(
+                request.input,
+                shell_function=shell_function,
+                origin=self._upstream.origin(request.model) if dialect.send_reasoning_back else None,
+            ),
+            "instructions": request.instructions,
+            "store": False,
+            "stream": True,
+            **_settings(request.settings, shell_function),
+        }
+        if tools:
+            body["tools"] = tools
+        if dialect.encrypted_reasoning:
+            body["include"] = ["reasoning.encrypted_content"]
+        return {name: value for name, value in body.items() if value is not None}
+
+    async def aclose(self) -> None:
+        """Close the upstream's connections. Idempotent."""
+        await self._upstream.aclose()
+
+
+def _function_tool(name: str) -> dict[str, Any]:
+    tool = {"type": "function", "name": name, "description": DESCRIPTION, "parameters": PARAMETERS}
+    return {**tool, "strict": False}
+
+
+def _settings(settings: Mapping[str, Any], shell_function: str | None) -> dict[str, Any]:
+    chosen = settings.get("tool_choice")
+    if shell_function and isinstance(chosen, Mapping) and chosen.get("type") == "shell":
+        return {**settings, "tool_choice": {"type": "function", "name": shell_function}}
+    return dict(settings)

@@ -1,0 +1,187 @@
+r"""Scripts of the scripted model: YAML files, read and checked as a whole before anything is played.
+
+A file holds one script, or several as YAML documents::
+
+    name: first questions
+    turns:
+      - when: look at the file            # contained in what the user says; case and white space do not count
+        do:
+          - think: The header first.      # a paragraph of a reasoning summary
+          - shell: head -5 x.csv          # one call: a command, a list of commands, or a mapping
+          - say: "There are {rows} rows." # a message, in Markdown
+            quote: {rows: 'rows: (\d+)'}
+      - when: {regex: "wait (a|one) moment"}   # found in what the user says, case does not count
+        do:
+          - shell: {commands: [sleep 60], timeout_ms: 500, max_output_length: 1000}
+
+What stands up to and including a `shell` is one step of the model; the commands are really executed, and the
+next step goes on from there. `say` may quote what they really printed: `{name}` stands for what the regular
+expression of that name found in the stdout of all commands of the turn (line by line for `^` and `$`; the
+last match wins; its first group, or the whole match if it has no group). What matches nothing is an error,
+never an invented text. `{{` and `}}` are literal braces; so are braces around anything that is not a word.
+
+The turn played is one whose `when` is the whole of what the user says, else the first that matches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agent_kernel.errors import ConfigurationError
+
+PACKAGED = Path(__file__).parent / "scripts"
+
+PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Think:
+    """A paragraph of a reasoning summary."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One shell call."""
+
+    commands: tuple[str, ...]
+    timeout_ms: int | None = None
+    max_output_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Say:
+    """A message; `quote` holds the pattern of each of its placeholders."""
+
+    text: str
+    quote: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+
+
+Move = Think | Shell | Say
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is done when the user says something that `matches`."""
+
+    when: str
+    pattern: re.Pattern[str] | None
+    steps: Sequence[Sequence[Move]]
+
+    def is_exactly(self, said: str) -> bool:
+        """Whether this is all that the user says."""
+        return self.pattern is None and folded(self.when) == folded(said)
+
+    def matches(self, said: str) -> bool:
+        """Whether the user says this among other things."""
+        if self.pattern is not None:
+            return self.pattern.search(said) is not None
+        return folded(self.when) in folded(said)
+
+
+@dataclass(frozen=True)
+class Script:
+    """Turns under a name."""
+
+    name: str
+    turns: Sequence[Turn]
+
+
+def folded(text: str) -> str:
+    """Fold case and white space, which do not count."""
+    return " ".join(text.split()).casefold()
+
+
+def load(path: Path) -> Script:
+    """Read a file. Raises `ConfigurationError`, naming file and turn but quoting neither."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"The script {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"The script {path} is not YAML{where}.") from None
+    turns: list[Turn] = []
+    for document in documents:
+        if not isinstance(document, dict) or not isinstance(document.get("turns"), list):
+            raise ConfigurationError(f"The script {path} has no list called turns.")
+        for number, turn in enumerate(document["turns"], 1):
+            try:
+                turns.append(_turn(turn))
+            except (ValueError, TypeError, re.error) as error:
+                raise ConfigurationError(f"The script {path}, turn {number}: {error}.") from None
+    return Script(path.stem, turns)
+
+
+def load_packaged() -> Script:
+    """Read all scripts that come with the package, as one."""
+    turns = [turn for path in sorted(PACKAGED.glob("*.yaml")) for turn in load(path).turns]
+    return Script("demo", turns)
+
+
+def packaged_names() -> list[str]:
+    """List the scripts that come with the package."""
+    return sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+
+
+def _turn(turn: Any) -> Turn:
+    if not isinstance(turn, dict) or set(turn) != {"when", "do"}:
+        raise ValueError("a turn has exactly the fields when and do")
+    when, pattern = turn["when"], None
+    if isinstance(when, dict) and set(when) == {"regex"}:
+        when = str(when["regex"])
+        pattern = re.compile(when, re.IGNORECASE)
+    if not isinstance(when, str) or not when.strip():
+        raise ValueError("when is a text, or a mapping with regex")
+    if not isinstance(turn["do"], list) or not turn["do"]:
+        raise ValueError("do is a list of think, shell and say")
+    steps: list[list[Move]] = [[]]
+    for entry in turn["do"]:
+        if steps[-1] and isinstance(steps[-1][-1], Shell):
+            steps.append([])
+        steps[-1].append(_move(entry))
+    return Turn(when, pattern, steps)
+
+
+def _move(entry: Any) -> Move:
+    match entry:
+        case {"think": str(text), **rest} if not rest:
+            return Think(text.strip())
+        case {"shell": shell, **rest} if not rest:
+            return _shell(shell)
+        case {"say": str(text), **rest} if set(rest) <= {"quote"}:
+            return _say(text, rest.get("quote") or {})
+    raise ValueError("an entry of do is think, shell or say (with quote), each a text")
+
+
+def _shell(shell: Any) -> Shell:
+    limits: dict[str, Any] = {}
+    if isinstance(shell, dict):
+        limits = {name: value for name, value in shell.items() if name != "commands"}
+        if not set(limits) <= {"timeout_ms", "max_output_length"}:
+            raise ValueError("a shell's mapping has commands, timeout_ms and max_output_length")
+        if not all(isinstance(value, int) and value > 0 for value in limits.values()):
+            raise ValueError("timeout_ms and max_output_length are whole numbers above 0")
+        shell = shell.get("commands")
+    commands = [shell] if isinstance(shell, str) else shell
+    if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
+        raise ValueError("shell is a command or a list of commands")
+    return Shell(tuple(commands), **limits)
+
+
+def _say(text: str, quote: Any) -> Say:
+    if not isinstance(quote, dict):
+        raise ValueError("quote maps names to regular expressions")
+    patterns = {str(name): re.compile(str(pattern), re.MULTILINE) for name, pattern in quote.items()}
+    for match in PLACEHOLDER.finditer(text):
+        if match[1] is not None and match[1] not in patterns:
+            raise ValueError(f"say has {{{match[1]}}} without a quote of that name")
+    return Say(text.strip(), patterns)

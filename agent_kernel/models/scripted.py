@@ -1,0 +1,110 @@
+"""A model that plays turns written in a file (see `script`); the conversation itself says where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+
+from agent_kernel.errors import MalformedModelOutput, OutOfScript
+from agent_kernel.models.base import Item, ModelRequest
+from agent_kernel.models.conversation import kind, last_user_message
+from agent_kernel.models.script import PLACEHOLDER, Move, Say, Script, Shell, Think, Turn
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.deltas import (
+    ItemBreak,
+    ModelDelta,
+    ReasoningDelta,
+    ShellCallDelta,
+    ShellCallDone,
+    TextDelta,
+)
+
+_WORD = re.compile(r"\s*\S+\s?|\s+")
+_SHOWN = 12  # turns that an error lists
+_WIDTH = 60  # characters of each
+
+
+class ScriptedModel:
+    """Plays a script: the turn is found by the last user message, the step by the shell calls made since."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
+        """Stream one step, word by word; see `models.base.Model.stream`.
+
+        Raises `OutOfScript` for a message that no turn matches, `MalformedModelOutput` where a message quotes
+        what the commands did not print.
+        """
+        said, since = last_user_message(request.input)
+        turn = self._find(said)
+        done = sum(kind(item) == "shell_call" for item in since)
+        paragraph = 0
+        for move in turn.steps[done] if done < len(turn.steps) else ():
+            for delta in _deltas(move, since, paragraph):
+                yield delta
+                await asyncio.sleep(0)  # let what was said be shown before going on
+            paragraph = paragraph + 1 if isinstance(move, Think) else 0
+
+    def _find(self, said: str) -> Turn:
+        turns = self._script.turns
+        for turn in turns:
+            if turn.is_exactly(said):
+                return turn
+        for turn in turns:
+            if turn.matches(said):
+                return turn
+        known = [f"“{_short(turn.when)}”" for turn in turns[:_SHOWN]]
+        more = f" and {len(turns) - _SHOWN} more" if len(turns) > _SHOWN else ""
+        raise OutOfScript(
+            f"A scripted model ({self._script.name}) is playing and has no answer to “{_short(said)}”. "
+            f"It knows: {', '.join(known)}{more}.",
+            mend="Say one of these, or set AGENT_KERNEL_MODEL to a real model.",
+        )
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+def _deltas(move: Move, since: Sequence[Item], paragraph: int) -> Iterator[ModelDelta]:
+    match move:
+        case Think(text):
+            yield from (ReasoningDelta(word, part=paragraph) for word in _WORD.findall(text))
+        case Say():
+            yield from (TextDelta(word) for word in _WORD.findall(_quoted(move, _stdout(since))))
+            yield ItemBreak()
+        case Shell(commands):
+            call_id = ids.call_id()
+            for index, command in enumerate(commands):
+                yield from (ShellCallDelta(call_id, index, word) for word in _WORD.findall(command) or [""])
+            yield ShellCallDone(call_id, commands, move.timeout_ms, move.max_output_length)
+
+
+def _stdout(since: Sequence[Item]) -> str:
+    """Join what the commands of this turn printed, each beginning on a line of its own."""
+    outputs = [item.get("output") or [] for item in since if kind(item) == "shell_call_output"]
+    texts = [str(content.get("stdout") or "") for contents in outputs for content in contents]
+    return "".join(text if not text or text.endswith("\n") else text + "\n" for text in texts)
+
+
+def _quoted(say: Say, stdout: str) -> str:
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        pattern = say.quote[match[1]]
+        found = list(pattern.finditer(stdout))
+        if not found:
+            raise MalformedModelOutput(
+                f"The script quotes “{match[1]}” from what the commands of this turn printed, but nothing "
+                f"there matches {pattern.pattern!r}.",
+                mend="Look at the output above: a command failed, or the script does not fit the data.",
+            )
+        return found[-1][1 if pattern.groups else 0] or ""
+
+    return PLACEHOLDER.sub(replace, say.text)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

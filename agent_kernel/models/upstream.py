@@ -1,0 +1,137 @@
+"""One upstream: its address, its client, and what its refusals mean here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import openai
+
+from agent_kernel.errors import ModelError, UpstreamInterrupted, UpstreamRefused, UpstreamUnavailable
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+_KEY_SETTING = "AGENT_KERNEL_UPSTREAM_KEY"
+_URL_SETTING = "AGENT_KERNEL_UPSTREAM_URL"
+_EXCERPT = 400  # characters of an upstream's own message
+
+T = TypeVar("T")
+
+
+class Upstream:
+    """A server that speaks one of the two dialects, and how to say so when it does not.
+
+    `url` is the base URL (`.../v1`), `key` the bearer key or None for servers that want none. `retries` is
+    how often a request is sent again when nobody answers or the answer is 429 or 5xx: only ever before
+    anything of the answer has been received. The key is in no message and no log of ours.
+    """
+
+    def __init__(self, url: str, key: str | None, *, retries: int = 2) -> None:
+        self.url = url
+        self._key = key
+        parts = urlsplit(url)
+        # Without a user and password that somebody may have put in front of the host.
+        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+        self.is_openai = (parts.hostname or "").endswith("openai.com")
+        # A made-up key where there is none: given nothing, the package would look into the environment.
+        self.client = openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=retries)
+        if not self.is_openai:  # these too come from the environment, and are nobody else's business
+            self.client.organization = self.client.project = None
+
+    def origin(self, model: str) -> str:
+        """Tell upstream and model apart from others, without naming them."""
+        return sha256(f"{self.address}\n{model}".encode()).hexdigest()[:12]
+
+    async def aclose(self) -> None:
+        """Close the connections. Idempotent."""
+        await self.client.close()
+
+    @asynccontextmanager
+    async def events(self, request: Any) -> AsyncGenerator[AsyncIterator[Any], None]:
+        """Send `request` (an awaitable for an `openai.AsyncStream`) and give its events.
+
+        Raises `UpstreamUnavailable` and `UpstreamRefused` before the first event, and
+        `UpstreamInterrupted` from then on. A 400 or 422 passes through as the package's own error: whoever
+        asked may know a way round it, and otherwise calls `refusal`. Leaving the context ends the request.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(await request)
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                raise
+            except openai.OpenAIError as error:
+                raise self.refusal(error) from None
+            yield self._watched(stream)
+
+    async def _watched(self, stream: AsyncIterator[T]) -> AsyncIterator[T]:
+        try:
+            async for event in stream:
+                yield event
+        except openai.APIConnectionError as error:
+            raise self.interrupted(f"the connection was lost ({_cause(error)})") from None
+        except openai.OpenAIError as error:
+            raise self.interrupted(self.scrub(str(error))) from None
+        except ValueError:  # the package's own JSON and UTF-8 errors, whose text may hold anything
+            raise self.interrupted("it sent something that is not an event") from None
+
+    def interrupted(self, why: str) -> UpstreamInterrupted:
+        """Make the error for an answer that broke off."""
+        return UpstreamInterrupted(
+            f"The model at {self.address} broke off in the middle of its answer: {why}.",
+            mend="What was done before that is kept. Run the cell again.",
+        )
+
+    def refusal(self, error: openai.OpenAIError) -> ModelError:
+        """Translate what the package raised before the first event."""
+        if isinstance(error, openai.APITimeoutError):
+            return UpstreamUnavailable(
+                f"The model at {self.address} did not answer in time.", mend="Try again later."
+            )
+        if isinstance(error, openai.APIConnectionError):
+            return UpstreamUnavailable(
+                f"Nobody answers at {self.address} ({_cause(error)}).",
+                mend=f"Start the model's server, or set {_URL_SETTING} to where it is.",
+            )
+        if isinstance(error, openai.APIStatusError):
+            return self._status(error)
+        return UpstreamRefused(f"The model at {self.address}: {self.scrub(str(error))}")
+
+    def _status(self, error: openai.APIStatusError) -> ModelError:
+        status, said = error.status_code, self.scrub(_said(error))
+        if status == 401:  # what the server says here may quote the key, whole or in part
+            what = "the key" if self._key else "a request without a key"
+            return UpstreamRefused(
+                f"The model at {self.address} refused {what} (401).",
+                mend=f"Set {_KEY_SETTING} to a valid key.",
+            )
+        if status in (408, 409, 429) or status >= 500:
+            return UpstreamUnavailable(
+                f"The model at {self.address} cannot answer now ({status}): {said}", mend="Try again later."
+            )
+        mend = f"Look at the model's name and at {_URL_SETTING}." if status == 404 else None
+        return UpstreamRefused(
+            f"The model at {self.address} refused the request ({status}): {said}", mend=mend
+        )
+
+    def scrub(self, text: str) -> str:
+        """Shorten what an upstream said, and take the key out of it."""
+        if self._key:
+            text = text.replace(self._key, "***")
+        text = " ".join(text.split())
+        return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+
+
+def _said(error: openai.APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])
+    return str(body) if body else "no reason given"
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
