@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.app import OpenRuntime, launch
+    from agent_kernel.kernel.app import launch
+    from agent_kernel.kernel.session import OpenRuntime
     from agent_kernel.kernel.settings import KernelSettings
 
 __all__ = ["KernelSettings", "OpenRuntime", "launch"]
 
 _HOMES = {
     "KernelSettings": "agent_kernel.kernel.settings",
-    "OpenRuntime": "agent_kernel.kernel.app",
+    "OpenRuntime": "agent_kernel.kernel.session",
     "launch": "agent_kernel.kernel.app",
 }
 

@@ -13,13 +13,13 @@ from agent_kernel.kernel.settings import KernelSettings
 
 
 class AgentKernelApp(IPKernelApp):
-    """ipykernel's application (sockets, threads, heartbeat) with our kernel and none of IPython's configuration."""
+    """ipykernel's application (sockets, threads, heartbeat), our kernel, none of IPython's configuration."""
 
     name = "agent-kernel"
     open_runtime: Any = AnyTrait()
     settings: Any = AnyTrait()
 
-    def load_config_file(self, suppress_errors: bool | None = None) -> None:
+    def load_config_file(self, suppress_errors: bool | None = None) -> None:  # type: ignore[override]
         """Nothing: `ipython_kernel_config.py` is about another kernel."""
 
     def init_profile_dir(self) -> None:

@@ -1,7 +1,7 @@
 """Files that a turn wrote to the container, found by comparing two lists and shown as outputs.
 
-Pictures become `image/*` outputs, CSV files a small table, everything else one line. The order is by path, and
-nothing in the outputs depends on when or where they were made.
+Pictures become `image/*` outputs, CSV files a small table, everything else one line. The order is by path,
+and nothing in the outputs depends on when or where they were made.
 """
 
 from __future__ import annotations
@@ -52,14 +52,13 @@ class Snapshot:
     def changed_since(self, before: Snapshot) -> list[FileCreateResponse]:
         """New and changed files, by path. Deleted ones are not mentioned."""
         newest = max((_modified(file) for file in before.files.values()), default=0)
-        return [
-            file
-            for path, file in sorted(self.files.items())
-            if path not in before.files
-            and (before.complete or _modified(file) >= newest)
-            or path in before.files
-            and _signature(before.files[path]) != _signature(file)
-        ]
+
+        def changed(path: str, file: FileCreateResponse) -> bool:
+            if path in before.files:
+                return _signature(before.files[path]) != _signature(file)
+            return before.complete or _modified(file) >= newest
+
+        return [file for path, file in sorted(self.files.items()) if changed(path, file)]
 
 
 def _extension(file: FileCreateResponse) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Completion, help and completeness of cells, for the front end's Tab, Shift-Tab and Enter. Pure but for listing files."""
+"""Completion, help and completeness of cells: Tab, Shift-Tab and Enter. Pure but for listing files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def complete(source: str, cursor: int, models: Sequence[str] = ()) -> tuple[list
 
 
 def _file_matches(prefix: str) -> list[str]:
-    folder, _, start = prefix.rpartition("/")
+    start = prefix.rpartition("/")[2]
     shown = prefix[: len(prefix) - len(start)]
     try:
         with os.scandir(os.path.expanduser(shown) or ".") as entries:

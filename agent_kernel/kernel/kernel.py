@@ -1,11 +1,11 @@
-"""The kernel: Jupyter's messages on one side, a `Session` on the other. No Python of a cell is ever evaluated."""
+"""The kernel: Jupyter's messages on one side, a `Session` on the other. It evaluates nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, cast
 
 import comm
 from ipykernel.kernelbase import Kernel
@@ -35,7 +35,7 @@ class AgentKernel(Kernel):
     implementation = "agent-kernel"
     implementation_version = __version__
     banner = f"agent-kernel {__version__}: a cell is a prompt; %help says what else it can be."
-    language_info: ClassVar[dict[str, object]] = {
+    language_info = {  # noqa: RUF012 (the base's name for it)
         "name": "agent",
         "version": __version__,
         "mimetype": "text/markdown",
@@ -50,7 +50,7 @@ class AgentKernel(Kernel):
         super().__init__(**kwargs)
         from agent_kernel.kernel.session import Session
 
-        app: AgentKernelApp = self.parent
+        app = cast("AgentKernelApp", self.parent)
         self._agent: Session = Session(app.open_runtime, app.settings, self.log)
         self._cell: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
@@ -63,9 +63,9 @@ class AgentKernel(Kernel):
         """Without the features that come with IPython: subshells and the debugger."""
         return {**super().kernel_info, "supported_features": []}
 
-    # -- cells ------------------------------------------------------------------------------------------------
+    # -- cells --------------------------------------------------------------------------------------------
 
-    async def do_execute(  # type: ignore[override]  # the base has no types
+    async def do_execute(
         self,
         code: str,
         silent: bool,
@@ -115,7 +115,7 @@ class AgentKernel(Kernel):
             await self._agent.ask(source.prompt, outputs)
 
     async def _go_live(self, outputs: CellOutputs) -> None:
-        """Show the turn while it runs. The widget's libraries are loaded at the first such cell, off the loop."""
+        """Show the turn while it runs. The widget's libraries are loaded at the first such cell."""
         from importlib import import_module
 
         live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live")
@@ -166,9 +166,9 @@ class AgentKernel(Kernel):
         if self.session:
             self.session.send(self.iopub_socket, kind, content, parent=parent, ident=self._topic(kind))
 
-    # -- help while typing --------------------------------------------------------------------------------------
+    # -- help while typing --------------------------------------------------------------------------------
 
-    async def do_complete(self, code: str, cursor_pos: int) -> Reply:  # type: ignore[override]
+    async def do_complete(self, code: str, cursor_pos: int) -> Reply:
         """Names of magics, paths for `%upload`, models for `%model`."""
         from agent_kernel.kernel.completion import complete
 
@@ -183,7 +183,7 @@ class AgentKernel(Kernel):
             "metadata": {},
         }
 
-    async def do_inspect(  # type: ignore[override]
+    async def do_inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: tuple[str, ...] = ()
     ) -> Reply:
         """The help of the magic under the cursor."""
@@ -193,20 +193,20 @@ class AgentKernel(Kernel):
         data = {"text/plain": magic.help} if magic else {}
         return {"status": "ok", "found": magic is not None, "data": data, "metadata": {}}
 
-    async def do_is_complete(self, code: str) -> Reply:  # type: ignore[override]
+    async def do_is_complete(self, code: str) -> Reply:
         """For consoles: whether Enter sends."""
         from agent_kernel.kernel.completion import completeness
 
         status = completeness(code)
         return {"status": status, "indent": ""} if status == "incomplete" else {"status": status}
 
-    # -- messages while a cell runs -----------------------------------------------------------------------------
+    # -- messages while a cell runs -----------------------------------------------------------------------
 
     async def shell_main(self, subshell_id: str | None, msg: Any) -> None:
         """Answer everything but further cells at once while a cell runs.
 
-        The base lets all of it wait, so the live view's button would work after the turn and a reloaded page would
-        wait for its widgets. This leans on private names of ipykernel 7.
+        The base lets all of it wait, so the live view's button would work after the turn and a reloaded page
+        would wait for its widgets. This leans on private names of ipykernel 7.
         """
         if not self._main_asyncio_lock.locked() or self._waits_its_turn(msg):
             await super().shell_main(subshell_id, msg)
@@ -239,7 +239,7 @@ class AgentKernel(Kernel):
                 if hasattr(stream, "set_parent"):
                     stream.set_parent(parent)
 
-    # -- interrupt and shutdown ---------------------------------------------------------------------------------
+    # -- interrupt and shutdown ---------------------------------------------------------------------------
 
     def pre_handler_hook(self) -> None:
         """Nothing: interrupts are messages here, not signals."""
@@ -254,12 +254,12 @@ class AgentKernel(Kernel):
             self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
 
     def _interrupt_cell(self) -> None:
-        """Cancel the cell once: it then stops its command and keeps what was done, and needs to be left alone."""
+        """Cancel the cell, once: it stops its command and keeps what was done, if left alone."""
         if self._cell is not None and not self._stop_asked.is_set():
             self._stop_asked.set()
             self._cell.cancel()
 
-    async def do_shutdown(self, restart: bool) -> Reply:  # type: ignore[override]
+    async def do_shutdown(self, restart: bool) -> Reply:
         """Stop the cell and delete the container; runs on the control thread, the work on the main one."""
         closing = asyncio.run_coroutine_threadsafe(self._close(), self.io_loop.asyncio_loop)  # type: ignore[attr-defined]
         await asyncio.wrap_future(closing)

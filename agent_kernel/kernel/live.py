@@ -1,8 +1,8 @@
 """The live view of a running turn: an anywidget that is replaced by static outputs when the turn ends.
 
-Texts travel as deltas in custom messages, gathered over a few hundredths of a second, each with its position;
-about once a second the whole (bounded) state is synchronised as well, so that a reloaded page or a second view
-catches up. Loaded at the first cell that needs it: the widget libraries cost time and memory.
+Texts travel as deltas in custom messages, gathered over a few hundredths of a second, each with its
+position; about once a second the whole (bounded) state is synchronised as well, so that a reloaded page or a
+second view catches up. Loaded at the first cell that needs it: the widget libraries cost time and memory.
 """
 
 from __future__ import annotations

@@ -103,8 +103,9 @@ async def _help(session: Session, outputs: CellOutputs, arguments: str) -> None:
         outputs.emit(_help_on(find(name)))
         return
     head = (
-        "A cell is a prompt: the model reads it, runs commands in this notebook's own container, and answers. "
-        "Files, variables and the conversation stay from cell to cell. Above the prompt a cell may have these lines:"
+        "A cell is a prompt: the model reads it, runs commands in this notebook's own container, and "
+        "answers. Files, variables and the conversation stay from cell to cell. Above the prompt a cell may "
+        "have these lines:"
     )
     rows = [[magic.usage, magic.summary] for magic in MAGICS.values()]
     rows.append(["!COMMAND", "Run a command in the container's shell; the model sees it and its output."])
@@ -128,8 +129,8 @@ MAGICS: dict[str, Magic] = {
         "%upload PATH ...",
         "Copy files of yours into the container, to /mnt/data.",
         _upload,
-        "Relative paths are taken from the notebook's folder; patterns like data/*.csv are expanded. All files "
-        "are looked at first: if one is missing or too large, none is copied.",
+        "Relative paths are taken from the notebook's folder; patterns like data/*.csv are expanded. All "
+        "files are looked at first: if one is missing or too large, none is copied.",
     ),
     "files": Magic("%files", "List the files in the container.", _files),
     "model": Magic(

@@ -42,7 +42,7 @@ def to_safe_markdown(markdown: str) -> str:
     """The same text as Markdown in which HTML, pictures and script links are inert for any renderer.
 
     Plain fenced code blocks at the margin stay as they are: all renderers agree on those. Elsewhere a `<`
-    that could begin a tag is written as `&lt;`, in code spans too, because renderers differ about where those begin.
+    that could begin a tag is written as `&lt;`, in code spans too: renderers differ about where those begin.
     """
     lines = clean(markdown).split("\n")
     kept = _plain_fences(lines)

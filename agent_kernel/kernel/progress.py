@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Growing:
-    """An item under way. `parts` are its texts by name:
+    """An item under way.
 
-    `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`, `outcome.N`.
+    `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
+    `outcome.N`.
     """
 
     kind: str

@@ -34,8 +34,8 @@ SETTLE_SECONDS = 5.0
 _GONE = (NotFound, SandboxGone, InvalidRequest)  # InvalidRequest: how the API says "expired"
 
 CONTAINER_REPLACED = (
-    "The container of the cells above is gone, with its files and shell variables. This cell has a new, empty one; "
-    "upload what it needs again."
+    "The container of the cells above is gone, with its files and shell variables. This cell has a new, "
+    "empty one; upload what it needs again."
 )
 
 

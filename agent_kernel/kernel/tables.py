@@ -45,7 +45,8 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     body = "\n".join(line(row, "td") for row in _aligned(rows, len(header)))
     head = line([short(cell) for cell in header], "th")
-    return f'<table border="1" class="dataframe">\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+    opening = '<table border="1" class="dataframe">'
+    return f"{opening}\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

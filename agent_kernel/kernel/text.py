@@ -19,8 +19,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Text as a person would have seen it: no escape sequences, progress bars at their last state, and
-    every other control character spelled out.
+    """Text as a person would have seen it.
+
+    No escape sequences, progress bars at their last state, every other control character spelled out.
     """
     text = _ESCAPE_SEQUENCES.sub("", text)
     text = text.replace("\r\n", "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.progress import Progress
 from agent_kernel.kernel.render import note, notice, render_item
+from agent_kernel.kernel.text import code
 
 if TYPE_CHECKING:
     from openai.types.responses import Response, ResponseStreamEvent
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 SCRIPTED_NOTICE = """\
-**A scripted model is playing.** No model is set, so the answers come from a script that was written beforehand; \
-it knows the prompts of its script and nothing else. The commands are really executed, in a sandbox.
+**A scripted model is playing.** No model is set, so the answers come from a script that was written \
+beforehand; it knows the prompts of its script and nothing else. Its commands are really executed, in a \
+sandbox.
 
-For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY`, or for another endpoint \
-`AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`, where the runtime starts; then restart it."""
+For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
+runtime starts, or for another endpoint `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`; then \
+restart it."""
 
 Ending = Literal["running", "completed", "incomplete", "failed"]
 
@@ -94,14 +97,14 @@ class Turn:
             self._error = (str(response.error.code or "ResponseFailed"), response.error.message)
         if ending == "incomplete":
             details = response.incomplete_details
-            reason = str(details.reason) if details and details.reason else "no reason given"
-            self._outputs.emit(note(f"The answer was cut off here (`{reason.replace('`', '')}`)."))
+            reason = code(str(details.reason)) if details and details.reason else "no reason was given"
+            self._outputs.emit(note(f"The answer was cut off here ({reason})."))
 
     def settle(self, response: Response | None) -> None:
-        """After an interrupt: show what there was. `response` is the stored one, None if there is none (yet)."""
+        """Show what there was at an interrupt; `response` is the stored one, if there is one (yet)."""
         if response is not None:
             self.ending = "incomplete"
-            for index, item in enumerate(response.output or []):
+            for index, item in enumerate(response.output):
                 plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
                 self._item(index, plain)
             return
@@ -114,6 +117,6 @@ def _error_of(event: Any) -> tuple[str, str]:
     """Code and message of an `error` event, flat as the SDK's type has it or nested as servers send it."""
     nested = getattr(event, "error", None)
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
-    code = getattr(event, "code", None) or fields.get("code") or fields.get("type") or "ResponseFailed"
-    message = getattr(event, "message", None) or fields.get("message") or "The runtime gave no reason."
-    return str(code), str(message)
+    name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
+    message = getattr(event, "message", None) or fields.get("message")
+    return str(name or "ResponseFailed"), str(message or "The runtime gave no reason.")

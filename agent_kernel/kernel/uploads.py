@@ -25,9 +25,10 @@ class Upload:
 
 
 def find_uploads(arguments: str, *, limit: int) -> list[Upload]:
-    """The files that the arguments name: paths, quoted where they have spaces, or patterns like `data/*.csv`.
+    """The files that the arguments name: paths, quoted where they have spaces, or patterns (`data/*.csv`).
 
-    Nothing is read. Raises `InvalidRequest` for what is missing or no plain file, `TooLarge` over `limit` bytes.
+    Nothing is read. Raises `InvalidRequest` for what is missing or no plain file, `TooLarge` for what is over
+    `limit` bytes.
     """
     try:
         words = shlex.split(arguments)
@@ -70,7 +71,7 @@ def _checked(path: Path, limit: int) -> Upload:
         raise InvalidRequest(f"{path} is not a plain file.")
     if status.st_size > limit:
         raise TooLarge(
-            f"{path} has {size(status.st_size)}; the limit of one upload is {size(limit)}. Nothing was uploaded.",
+            f"{path} has {size(status.st_size)}; one upload may have {size(limit)}. Nothing was uploaded.",
             mend="Upload it compressed or in parts, or raise KernelSettings.max_upload.",
         )
     return Upload(path, status.st_size)
