@@ -117,8 +117,8 @@ class LocalContainers:
         """Make a container; see `Containers.create`. Cancelling it leaves nothing behind."""
         backend = await self._engine()
         row = self._new_row(params, backend)
-        await self._store.put_container(row)
         try:
+            await self._store.put_container(row)
             ref = await backend.create(await self._spec(row))
             try:
                 # Attached at once: the lease runs while nobody is.
@@ -303,6 +303,10 @@ class LocalContainers:
                 deadline = row.expires_at
             soonest = deadline if soonest is None else min(soonest, deadline)
         return soonest
+
+    def refresh(self) -> None:
+        """Look again what has expired, and when the next will."""
+        self._timer.refresh()
 
     async def aclose(self) -> None:
         """Let go of every container; each lives on until its lease ends. Idempotent."""

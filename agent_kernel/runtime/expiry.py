@@ -50,4 +50,5 @@ class ExpiryTimer:
                 soonest = time.time() + RETRY
             wait = None if soonest is None else max(soonest - time.time(), 0.0)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait)
+                async with asyncio.timeout(wait):  # wait_for would lose a cancellation here on Python 3.11
+                    await self._changed.wait()

@@ -119,7 +119,7 @@ class LocalRuntime:
         response = new_response(
             turn.request,
             id=ids.response_id(),
-            model=turn.model or upstream_name,
+            model=turn.model or self._models.default or upstream_name,
             tools=turn.tools_shown(container_id),
             created_at=time.time(),
         )
@@ -283,7 +283,7 @@ class LocalRuntime:
 
     async def models(self) -> Sequence[str]:
         """Names of models that can be asked for."""
-        return await self._models.names()
+        return self._models.names()
 
     async def aclose(self) -> None:
         """Release everything held; containers live on until their lease ends. Idempotent."""

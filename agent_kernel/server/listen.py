@@ -1,15 +1,19 @@
-"""Listening: `serve` runs the application on an address until it is told to stop."""
+"""Listening: `serve` and `listen` run the application on an address until they are told to stop."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from starlette.applications import Starlette
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.runtime.base import Runtime
+from agent_kernel.server.app import UPLOAD_LIMIT, create_app
 from agent_kernel.server.auth import is_loopback
 
 log = logging.getLogger(__name__)
@@ -18,16 +22,28 @@ GRACE = 5
 """Seconds for running turns to end when the server stops; then they are cancelled (and stored as such)."""
 
 
-async def serve(
-    app: Starlette,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    announce: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation.
+Announce = Callable[[str], None]
+"""Called with the real base URL (it ends in `/v1`) once connections are accepted."""
 
-    `port` 0 takes a free one; `announce` is called with the real base URL once connections are accepted.
+
+def serve(
+    runtime: Runtime,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8642,
+    api_key: str | None = None,
+    upload_limit: int = UPLOAD_LIMIT,
+    announce: Announce | None = None,
+) -> None:
+    """Serve a runtime, which it then owns, until SIGINT or SIGTERM. Blocks; see `listen` and `create_app`."""
+    app = create_app(runtime, api_key=api_key, upload_limit=upload_limit)
+    with suppress(KeyboardInterrupt):  # SIGINT once more, after the orderly end
+        asyncio.run(listen(app, host, port, announce=announce))
+
+
+async def listen(app: Starlette, host: str, port: int, *, announce: Announce | None = None) -> None:
+    """Serve until SIGINT, SIGTERM or cancellation; `port` 0 takes a free one.
+
     Raises `ConfigurationError` for an address beyond loopback without a key, and for one that cannot be had.
     """
     if not app.state.has_key and not is_loopback(host):
@@ -35,15 +51,19 @@ async def serve(
             f"Without a key the server listens on this machine only, not on {host}.",
             mend="Set AGENT_KERNEL_API_KEY to a secret of your own, or use --host 127.0.0.1.",
         )
-    with _listen(host, port) as listener:
+    with _bound(host, port) as listener:
         real_port = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{real_port}/v1"
-        server = _Server(_config(app), lambda: announce(url) if announce else log.info("Serving %s", url))
+        server = _Server(_config(app), lambda: (announce or _log)(url))
         await server.serve(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _log(url: str) -> None:
+    log.info("Serving %s", url)
+
+
+def _bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

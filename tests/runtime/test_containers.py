@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import (
+    EngineUnavailable,
+    InvalidRequest,
+    NotFound,
+    SandboxGone,
+    SandboxUnreachable,
+    TooLarge,
+)
+from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
+from agent_kernel.runtime.files import workspace_path
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.sandboxes.base import Backend, SandboxSpec
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.channel import Channel, Output
+
+pytestmark = pytest.mark.bubblewrap
+
+
+async def printed(channel: Channel, command: str) -> str:
+    data = b""
+    async with aclosing(channel.run(command)) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                data += event.data
+    return data.decode()
+
+
+async def used(containers: LocalContainers, container: str, command: str) -> str:
+    async with containers.use(container) as channel:
+        return await printed(channel, command)
+
+
+async def chunks(*data: bytes) -> AsyncIterator[bytes]:
+    for chunk in data:
+        yield chunk
+
+
+async def read(containers: LocalContainers, container_id: str, file_id: str) -> bytes:
+    async with aclosing(containers.files.content(container_id, file_id)) as content:
+        return b"".join([chunk async for chunk in content])
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def containers(
+    bubblewrap_backend: BubblewrapBackend, store: SqliteStore
+) -> AsyncIterator[LocalContainers]:
+    containers = LocalContainers(bubblewrap_backend, store, ContainerSettings(upload_limit=1 << 20))
+    yield containers
+    for row in await store.containers():
+        await containers.delete(row.id)
+    await containers.aclose()
+
+
+async def test_a_container_lives_from_create_to_delete(
+    containers: LocalContainers, bubblewrap_backend: BubblewrapBackend
+) -> None:
+    made = await containers.create({"name": "mine"})
+    assert made.id.startswith("cntr_")
+    assert (made.name, made.status, made.object) == ("mine", "running", "container")
+    assert made.expires_after is not None
+    assert made.expires_after.minutes == 20
+    async with containers.use(made.id) as channel:
+        assert await printed(channel, "pwd") == "/mnt/data\n"
+    await containers.delete(made.id)
+    assert await bubblewrap_backend.list() == []
+    for use in (containers.retrieve(made.id), containers.delete(made.id), containers.channel(made.id)):
+        with pytest.raises(NotFound, match=made.id):
+            await use
+
+
+async def test_a_list_comes_in_pages(containers: LocalContainers) -> None:
+    ids = [(await containers.create({"name": name})).id for name in "aba"]
+    page = await containers.list(limit=2)
+    assert [each.id for each in page.data] == [ids[2], ids[1]]
+    assert page.has_more
+    rest = await containers.list(limit=2, after=ids[1])
+    assert [each.id for each in rest.data] == [ids[0]]
+    assert not rest.has_more
+    assert [each.id for each in (await containers.list(name="a", order="asc")).data] == [ids[0], ids[2]]
+    for wrong in ({"limit": 0}, {"limit": 101}, {"after": "cntr_none"}):
+        with pytest.raises(InvalidRequest):
+            await containers.list(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+async def test_files_go_in_and_out(containers: LocalContainers) -> None:
+    container = (await containers.create({})).id
+    data = bytes(range(256)) * 1000
+    made = await containers.files.create(container, path="sub/ünï.bin", content=chunks(data[:9], data[9:]))
+    assert (made.path, made.bytes, made.source) == ("/mnt/data/sub/ünï.bin", len(data), "user")
+    async with containers.use(container) as channel:
+        assert await printed(channel, "echo hi > own; wc -c < sub/ünï.bin") == f"{len(data)}\n"
+    listed = (await containers.files.list(container)).data
+    assert [(each.path, each.source) for each in listed] == [
+        ("/mnt/data/own", "assistant"),
+        ("/mnt/data/sub/ünï.bin", "user"),
+    ]
+    assert listed[1] == made
+    assert made.to_dict()["agent_kernel"]["modified_ns"] > 0  # type: ignore[index]  # an extension field
+    assert await containers.files.retrieve(container, made.id) == made
+    assert await read(containers, container, made.id) == data
+    assert await read(containers, container, listed[0].id) == b"hi\n"
+    await containers.files.delete(container, made.id)
+    with pytest.raises(NotFound, match=rf"{made.id}.*{container}"):
+        await containers.files.retrieve(container, made.id)
+    with pytest.raises(NotFound):
+        await read(containers, container, made.id)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", ".", "..", "../x", "/etc/passwd", "/mnt/data", "/mnt/data/../x", "/mnt/database", "a\0b", "a/"],
+)
+def test_a_path_that_leads_outside_is_refused(path: str) -> None:
+    with pytest.raises(InvalidRequest):
+        workspace_path(path)
+
+
+async def test_a_known_size_over_the_limit_is_refused_unread(containers: LocalContainers) -> None:
+    container = (await containers.create({})).id
+
+    async def never() -> AsyncIterator[bytes]:
+        yield pytest.fail("it was read")
+
+    with pytest.raises(TooLarge, match="2147483648 bytes"):
+        await containers.files.create(container, path="big", content=never(), size=2 << 30)
+
+
+async def test_an_unknown_size_over_the_limit_leaves_nothing(containers: LocalContainers) -> None:
+    container = (await containers.create({})).id
+    await containers.files.create(container, path="kept", content=chunks(b"old"))
+    with pytest.raises(TooLarge):
+        await containers.files.create(container, path="kept", content=chunks(*[b"x" * 65536] * 17))
+    (file,) = (await containers.files.list(container)).data
+    assert await read(containers, container, file.id) == b"old"
+
+
+async def test_a_container_killed_from_outside_is_said_so(
+    containers: LocalContainers, bubblewrap_backend: BubblewrapBackend
+) -> None:
+    container = (await containers.create({})).id
+    await bubblewrap_backend.delete(await bubblewrap_backend.get(container))
+    with pytest.raises(SandboxGone, match=f"{container} was ended from outside"):
+        await used(containers, container, "true")
+    assert (await containers.retrieve(container)).status == "dead"
+    with pytest.raises(SandboxGone, match="ended from outside"):
+        await containers.files.list(container)
+
+
+async def test_a_container_killed_in_the_middle_of_a_command(
+    containers: LocalContainers, bubblewrap_backend: BubblewrapBackend
+) -> None:
+    container = (await containers.create({})).id
+
+    async def kill_it() -> None:
+        async with containers.use(container) as channel, aclosing(channel.run("echo on; sleep 60")) as events:
+            async for _ in events:
+                await bubblewrap_backend.delete(await bubblewrap_backend.get(container))
+
+    with pytest.raises(SandboxGone, match=f"{container} was ended from outside"):
+        await kill_it()
+    assert (await containers.retrieve(container)).status == "dead"
+
+
+async def test_a_broken_channel_is_opened_again_and_the_shell_is_the_same(
+    containers: LocalContainers,
+) -> None:
+    container = (await containers.create({})).id
+    async with containers.use(container) as channel:
+        await printed(channel, "X=still")
+    await channel.aclose()
+    async with containers.use(container) as channel:
+        assert await printed(channel, "echo $X") == "still\n"
+
+    async def lose_it() -> None:
+        async with containers.use(container) as channel:
+            await channel.aclose()
+            await printed(channel, "true")
+
+    with pytest.raises(SandboxUnreachable, match="still running"):
+        await lose_it()
+    assert (await containers.retrieve(container)).status == "running"
+
+
+async def test_an_idle_container_expires(
+    containers: LocalContainers, store: SqliteStore, bubblewrap_backend: BubblewrapBackend
+) -> None:
+    idle, busy = [(await containers.create({})).id for _ in range(2)]
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with containers.use(busy):
+        delete = bubblewrap_backend.delete
+
+        async def watched(ref: object) -> None:
+            await delete(ref)  # type: ignore[arg-type]  # handed through
+            ended.set_result(None)
+
+        bubblewrap_backend.delete = watched  # type: ignore[method-assign]  # the event to wait for
+        for container in (idle, busy):
+            await _age(store, container)
+        containers.refresh()
+        await asyncio.wait_for(ended, 10)
+        bubblewrap_backend.delete = delete  # type: ignore[method-assign]
+    assert (await containers.retrieve(idle)).status == "expired"
+    assert (await containers.retrieve(busy)).status == "running"
+    assert [ref.id for ref in await bubblewrap_backend.list()] == [busy]
+    with pytest.raises(InvalidRequest, match="expired"):
+        await containers.channel(idle)
+
+
+async def _age(store: SqliteStore, container: str) -> None:
+    await store._do(  # as if an hour had passed
+        lambda db: db.execute(
+            "UPDATE containers SET last_active_at = last_active_at - 3600 WHERE id = ?", (container,)
+        )
+    )
+
+
+async def test_a_start_removes_what_an_earlier_run_left(
+    bubblewrap_backend: BubblewrapBackend, store: SqliteStore, tmp_path: Path
+) -> None:
+    first = LocalContainers(bubblewrap_backend, store)
+    kept, forgotten, lost = [(await first.create({})).id for _ in range(3)]
+    await first.aclose()
+    await store.delete_container(forgotten)
+    await bubblewrap_backend.delete(await bubblewrap_backend.get(lost))
+    foreign = await bubblewrap_backend.create(SandboxSpec("foreign"))
+
+    again = LocalContainers(bubblewrap_backend, store)
+    try:
+        assert (await again.retrieve(kept)).status == "running"
+        assert {ref.id for ref in await bubblewrap_backend.list()} == {kept, "foreign"}
+        assert (await again.retrieve(lost)).status == "dead"
+    finally:
+        await again.delete(kept)
+        await again.aclose()
+        await bubblewrap_backend.delete(foreign)
+
+
+async def test_a_cancelled_create_leaves_nothing(
+    containers: LocalContainers, store: SqliteStore, bubblewrap_backend: BubblewrapBackend
+) -> None:
+    await containers.delete((await containers.create({})).id)  # the engine is known from here on
+    for delay in (0.0, 0.005, 0.02):
+        task = asyncio.create_task(containers.create({}))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            await containers.delete(task.result().id)
+        assert await store.containers() == []
+        assert await bubblewrap_backend.list() == []
+
+
+async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: SqliteStore) -> None:
+    async def none() -> Backend:
+        raise EngineUnavailable("There is no engine.", mend="Install one.")
+
+    source: Callable[[], Awaitable[Backend]] = none
+    containers = LocalContainers(source, store)
+    with pytest.raises(EngineUnavailable, match="Install one"):
+        await containers.create({})
+    assert await store.containers() == []
+    assert (await containers.list()).data == []
+    await containers.aclose()
+
+
+async def test_a_memory_limit_that_cannot_be_kept_is_refused(containers: LocalContainers) -> None:
+    with pytest.raises(InvalidRequest, match="cannot limit memory") as caught:
+        await containers.create({"memory_limit": "4g"})
+    assert caught.value.param == "memory_limit"
+
+
+async def test_expiry_survives_an_engine_that_does_not_answer(
+    containers: LocalContainers,
+    store: SqliteStore,
+    bubblewrap_backend: BubblewrapBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    container = (await containers.create({})).id
+    asked = asyncio.Event()
+
+    async def silent(_: str) -> None:
+        asked.set()
+        raise EngineUnavailable("The engine is away.")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(bubblewrap_backend, "get", silent)
+        await _age(store, container)
+        containers.refresh()
+        await asyncio.wait_for(asked.wait(), 10)
+    assert (await containers.create({})).status == "running"

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import ConfigurationError
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.store import ContainerRow, ResponseRow
+
+
+def turn(name: str, previous_id: str | None = None) -> ResponseRow:
+    return ResponseRow(
+        id=name, created_at=1.5, status="completed", model="m", previous_id=previous_id, container_id=None,
+        request={"model": "m"}, input=[{"type": "message", "content": "é\0"}],
+        response={"id": name, "output": []},
+    )  # fmt: skip
+
+
+def container(name: str, **changes: object) -> ContainerRow:
+    row = ContainerRow(
+        id=name, name="n", backend="bubblewrap", created_at=100.0, last_active_at=100.0, expires_after=1,
+        status="running", memory_limit=None,
+    )  # fmt: skip
+    return replace(row, **changes)  # type: ignore[arg-type]  # a test's shorthand
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "deep" / "store.sqlite")
+    yield store
+    await store.aclose()
+
+
+async def test_a_response_comes_back_as_it_was_put(store: SqliteStore) -> None:
+    await store.put_response(turn("a"))
+    assert await store.response("a") == turn("a")
+    assert await store.response("b") is None
+
+
+async def test_any_response_can_be_continued(store: SqliteStore) -> None:
+    for name, previous in (("root", None), ("left", "root"), ("right", "root"), ("leaf", "right")):
+        await store.put_response(turn(name, previous))
+    assert [row.id for row in await store.chain("leaf")] == ["root", "right", "leaf"]
+    assert [row.id for row in await store.chain("left")] == ["root", "left"]
+    assert await store.chain("none") == []
+
+
+async def test_a_chain_starts_late_where_one_was_deleted(store: SqliteStore) -> None:
+    for name, previous in (("a", None), ("b", "a"), ("c", "b")):
+        await store.put_response(turn(name, previous))
+    assert await store.delete_response("a")
+    assert not await store.delete_response("a")
+    assert [row.id for row in await store.chain("c")] == ["b", "c"]
+
+
+async def test_a_container_ends_once_and_only_when_idle(store: SqliteStore) -> None:
+    await store.put_container(container("c"))
+    assert not await store.end_container("c", "expired", if_idle_at=159.9)
+    await store.touch_container("c", 101.0)
+    assert not await store.end_container("c", "expired", if_idle_at=160.5)
+    assert await store.end_container("c", "expired", if_idle_at=161.0)
+    assert not await store.end_container("c", "dead")
+    row = await store.container("c")
+    assert row is not None
+    assert row.status == "expired"
+
+
+async def test_uploads_go_with_their_container(store: SqliteStore) -> None:
+    await store.put_container(container("c"))
+    await store.add_upload("c", "/mnt/data/a")
+    await store.add_upload("c", "/mnt/data/a")
+    await store.put_container(container("c", status="running", name="again"))
+    assert await store.uploads("c") == {"/mnt/data/a"}
+    await store.remove_upload("c", "/mnt/data/a")
+    await store.add_upload("c", "/mnt/data/b")
+    await store.delete_container("c")
+    await store.put_container(container("c"))
+    assert await store.uploads("c") == set()
+
+
+async def test_an_upload_to_a_container_just_deleted_is_nothing(store: SqliteStore) -> None:
+    await store.add_upload("gone", "/mnt/data/a")
+    assert await store.uploads("gone") == set()
+
+
+async def test_two_processes_share_one_file(store: SqliteStore, tmp_path: Path) -> None:
+    other = SqliteStore(tmp_path / "deep" / "store.sqlite")
+    try:
+        assert await store.identity() == await other.identity()
+        await store.put_response(turn("a"))
+        assert await other.response("a") == turn("a")
+    finally:
+        await other.aclose()
+
+
+async def test_the_file_is_private_and_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
+    await store.identity()
+    path = tmp_path / "deep" / "store.sqlite"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+async def test_a_file_of_a_newer_version_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    store = SqliteStore(path)
+    with pytest.raises(ConfigurationError, match="newer agent-kernel"):
+        await store.identity()
+    await store.aclose()
+
+
+async def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    path.write_text("not a database, but long enough to be looked at as if it were one" * 20)
+    store = SqliteStore(path)
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_DATA_DIR"):
+        await store.identity()
+    await store.aclose()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.history import History, join
+from agent_kernel.runtime.turn import read_request
+
+
+def shell(environment: Any) -> dict[str, Any]:
+    return {"type": "shell", "environment": environment}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"input": 7}, "input"),
+        ({"input": None}, "input"),
+        ({"input": ["text"]}, "input[0]"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"role": "user"}]}, "input[0].content"),
+        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ({"instructions": 1}, "instructions"),
+        ({"model": 1}, "model"),
+        ({"previous_response_id": {}}, "previous_response_id"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"max_output_tokens": True}, "max_output_tokens"),
+        ({"metadata": []}, "metadata"),
+        ({"background": True}, "background"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"tools": "shell"}, "tools"),
+        ({"tools": [{}]}, "tools[0]"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [shell(None), shell(None)]}, "tools[1]"),
+        ({"tools": [shell("auto")]}, "tools[0].environment"),
+        ({"tools": [shell({})]}, "tools[0].environment.type"),
+        ({"tools": [shell({"type": "container_reference"})]}, "tools[0].environment.container_id"),
+        (
+            {"tools": [shell({"type": "container_auto", "memory_limit": "2g"})]},
+            "tools[0].environment.memory_limit",
+        ),
+        (
+            {"tools": [shell({"type": "container_auto", "file_ids": ["file_1"]})]},
+            "tools[0].environment.file_ids",
+        ),
+        ({"tools": [shell({"type": "container_auto", "skills": [{}]})]}, "tools[0].environment.skills"),
+        (
+            {
+                "tools": [
+                    shell(
+                        {
+                            "type": "container_auto",
+                            "network_policy": {"type": "allowlist", "allowed_domains": ["a.example"]},
+                        }
+                    )
+                ]
+            },
+            "tools[0].environment.network_policy",
+        ),
+        ({"tool_choice": {"type": "shell"}}, "tool_choice"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_request({"input": "hello", **wrong})
+    assert caught.value.param == param
+
+
+def test_nulls_and_empty_lists_mean_the_default() -> None:
+    turn = read_request(
+        {
+            "input": [],
+            "tools": None,
+            "instructions": None,
+            "store": None,
+            "temperature": None,
+            "background": False,
+        }
+    )
+    assert turn.shell is None
+    assert turn.store
+    assert turn.settings == {}
+
+
+def test_a_shell_without_environment_runs_in_a_container() -> None:
+    turn = read_request({"input": "x", "tools": [{"type": "shell"}]})
+    assert turn.shell is not None
+    assert turn.shell.kind == "auto"
+    assert turn.tools_shown("cntr_1") == [
+        {"type": "shell", "environment": {"type": "container_reference", "container_id": "cntr_1"}}
+    ]
+
+
+def test_unknown_tools_are_tolerated_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        turn = read_request({"input": "x", "tools": [{"type": "namespace"}, {"type": "web_search"}]})
+    assert turn.functions == []
+    assert "namespace" in caplog.text
+
+
+CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "1"}
+
+
+def test_a_call_without_output_is_named() -> None:
+    with pytest.raises(InvalidRequest, match="No tool output found for function_call call_1"):
+        join(History(items=[CALL]), [])
+
+
+def test_an_output_without_call_is_named() -> None:
+    with pytest.raises(InvalidRequest, match="call_1"):
+        join(History(), [OUTPUT])
+
+
+def test_call_and_output_meet_across_turns() -> None:
+    assert join(History(items=[CALL]), [OUTPUT]) == [CALL, OUTPUT]
+
+
+def test_calls_of_a_stopped_turn_are_answered_by_a_note() -> None:
+    joined = join(History(items=[CALL], stopped=frozenset({"call_1"})), [])
+    assert joined[0] == CALL
+    assert joined[1]["type"] == "function_call_output"
+    assert joined[1]["call_id"] == "call_1"
