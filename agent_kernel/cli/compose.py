@@ -14,6 +14,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import ConfigurationError, EngineUnavailable
 
 if TYPE_CHECKING:
+    from agent_kernel.models.catalogue import Models
     from agent_kernel.runtime.base import Runtime
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.sandboxes.base import Backend
@@ -95,20 +96,26 @@ def store_path(settings: Settings) -> Path:
     return folder / "store.sqlite"
 
 
-def local_runtime(settings: Settings, *, lease: float) -> LocalRuntime:
-    """A runtime in this process. `lease`: seconds that its containers outlive it."""
+def models(settings: Settings, *, script_files: bool = True) -> Models:
+    """All models, over the configured upstream. `script_files`: whether requests may name a script's path."""
     from agent_kernel.models.catalogue import Models
+
+    return Models(
+        upstream_url=settings.model.upstream_url or None,
+        upstream_key=settings.model.upstream_key or None,
+        default=settings.model.chosen(),
+        script_files=script_files,
+    )
+
+
+def local_runtime(settings: Settings, *, lease: float, script_files: bool = True) -> LocalRuntime:
+    """A runtime in this process. `lease`: seconds that its containers outlive it."""
     from agent_kernel.runtime.containers import ContainerSettings
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.sqlite import SqliteStore
 
-    models = Models(
-        upstream_url=settings.model.upstream_url or None,
-        upstream_key=settings.model.upstream_key or None,
-        default=settings.model.chosen(),
-    )
     return LocalRuntime(
-        models=models,
+        models=models(settings, script_files=script_files),
         backend=backend_source(settings),
         store=SqliteStore(store_path(settings)),
         container_settings=ContainerSettings(lease=lease, upload_limit=settings.kernel.max_upload),

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError, ConfigurationError
 
 if TYPE_CHECKING:
+    from jupyter_client.manager import KernelManager
     from nbformat import NotebookNode
 
 NOTEBOOK = "01_first_questions.ipynb"
@@ -101,16 +103,12 @@ def copy_example(folder: Path) -> Path:
 async def execute(path: Path, settings: Settings) -> None:
     """Run the notebook at `path` in place, each turn printed as it happens. Raises `DemoFailed`."""
     import nbformat
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
-    manager = AsyncKernelManager(kernel_name="agent", kernel_spec_manager=_specs())
-    transcript = Transcript(sys.stdout)
-    client = _client(notebook, manager, path, transcript)
     environment = config.environment_with(
         JUPYTER_NO_CONFIG="1",
         AGENT_KERNEL_MODEL=MODEL,
@@ -118,7 +116,9 @@ async def execute(path: Path, settings: Settings) -> None:
         AGENT_KERNEL_DATA_DIR=str(settings.runtime.data_path()),
     )
     try:
-        await client.async_execute(env=environment)
+        with tempfile.TemporaryDirectory(prefix="agent-kernel-") as sockets:
+            client = _client(notebook, sockets, path, Transcript(sys.stdout))
+            await client.async_execute(env=environment)
     except CellExecutionError as error:
         raise DemoFailed(f"A cell failed: {error.evalue}", mend="See: agent-kernel doctor") from error
     except DeadKernelError as error:
@@ -127,22 +127,34 @@ async def execute(path: Path, settings: Settings) -> None:
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
-def _specs() -> Any:
-    """Jupyter's kernelspecs, except that "agent" is this package's own, installed or not."""
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+def _manager(sockets: str) -> type[KernelManager]:
+    """A kernel manager for this package's own kernelspec, installed or not.
 
-    from agent_kernel.cli.install import NAME, spec_folder
+    The kernel is spoken to by sockets in the folder `sockets`: nobody else on this machine can reach it.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
 
-    class Specs(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            if kernel_name == NAME:
-                return KernelSpec.from_resource_dir(str(spec_folder()))
-            return super().get_kernel_spec(kernel_name)
+    from agent_kernel.cli.install import spec_folder
 
-    return Specs()
+    class Manager(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec.from_resource_dir(str(spec_folder()))
+
+        @default("transport")
+        def _default_transport(self) -> str:
+            return "ipc"
+
+        @default("ip")
+        def _default_ip(self) -> str:
+            return str(Path(sockets, "kernel"))
+
+    return Manager
 
 
-def _client(notebook: NotebookNode, manager: Any, path: Path, transcript: Transcript) -> Any:
+def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transcript) -> Any:
     """A notebook client that hands every message to the transcript as it arrives."""
     from nbclient import NotebookClient
 
@@ -156,7 +168,8 @@ def _client(notebook: NotebookNode, manager: Any, path: Path, transcript: Transc
 
     return Client(
         notebook,
-        km=manager,
+        kernel_name="agent",
+        kernel_manager_class=_manager(sockets),
         timeout=CELL_SECONDS,
         record_timing=False,
         on_cell_start=on_cell_start,

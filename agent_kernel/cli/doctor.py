@@ -108,19 +108,14 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
 
 
 def _model(settings: Settings) -> Finding:
-    from agent_kernel.models.catalogue import Models
+    from agent_kernel.cli.compose import models
 
     name = settings.model.chosen()
     if name is None:
         mend = "Set AGENT_KERNEL_MODEL, for instance to openai/NAME (or scripted/demo to play the examples)."
         return Finding("model", False, "an upstream is set, but no model", mend)
     try:
-        models = Models(
-            upstream_url=settings.model.upstream_url or None,
-            upstream_key=settings.model.upstream_key or None,
-            default=name,
-        )
-        models.resolve(name)
+        models(settings).resolve(name)
     except AgentKernelError as error:
         return Finding("model", False, error.message, error.mend)
     played = name.startswith("scripted/")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from agent_kernel.cli import flags
-from agent_kernel.config import Settings
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart")
 
@@ -19,16 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted. Refuses any address but loopback without a key."""
-    import asyncio
     import logging
 
+    from agent_kernel.cli.compose import local_runtime
     from agent_kernel.errors import ConfigurationError
 
     settings = flags.load(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and those may hold secrets
     try:
-        asyncio.run(_serve(settings))
+        from agent_kernel.server import serve
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
@@ -36,18 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"The server's packages are not installed ({error.name} is missing).",
             mend='Install them: pip install "agent-kernel[serve]"',
         ) from error
-    return 0
-
-
-async def _serve(settings: Settings) -> None:
-    from agent_kernel.cli.compose import local_runtime
-    from agent_kernel.server.app import create_app
-    from agent_kernel.server.serve import serve
-
-    app = create_app(
-        local_runtime(settings, lease=settings.runtime.server_lease),
+    serve(
+        local_runtime(settings, lease=settings.runtime.server_lease, script_files=False),
+        host=settings.server.host,
+        port=settings.server.port,
         api_key=settings.runtime.api_key or None,
         upload_limit=settings.kernel.max_upload,
+        announce=lambda url: print(f"Serving {url}", flush=True),
     )
-    host, port = settings.server.host, settings.server.port
-    await serve(app, host, port, announce=lambda url: print(f"Serving {url}", flush=True))
+    return 0

@@ -38,8 +38,8 @@ class Models:
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 
     `upstream_url` None means OpenAI; `upstream_key` None means that none is sent. `default` is the name for
-    requests that give none. `script_files` False forbids paths after `scripted/` except in `default`: for a
-    server whose callers must not make it open files. `retries`: see `Upstream`. Bodies are made when first
+    requests that give none; None means that they must give one. `script_files` False forbids paths after
+    `scripted/` except in `default`: for a server whose callers must not make it open files. `retries`: see `Upstream`. Bodies are made when first
     asked for, one per prefix, and live until `aclose`.
     """
 
@@ -48,13 +48,13 @@ class Models:
         *,
         upstream_url: str | None,
         upstream_key: str | None,
-        default: str,
+        default: str | None,
         script_files: bool = True,
         retries: int = 2,
     ) -> None:
         self._url = upstream_url or None
         self._key = upstream_key or None
-        self._default = default
+        self.default = default or None
         self._script_files = script_files
         self._retries = retries
         self._bodies: dict[str, Model] = {}
@@ -71,7 +71,12 @@ class Models:
         None and "" mean the default. Raises `InvalidRequest` for a prefix that does not exist,
         `ConfigurationError` where a key or an address is missing or a script is wrong. Contacts nobody.
         """
-        name = name or self._default
+        name = name or self.default
+        if name is None:
+            raise ConfigurationError(
+                "No model is named, and none is the default: an upstream is set, but not its model.",
+                mend="Set AGENT_KERNEL_MODEL, for instance to openai/NAME, or name one: %model openai/NAME",
+            )
         prefix, slash, rest = name.partition("/")
         if name == DIRECT:
             return self._body(DIRECT, DirectModel), name
@@ -93,7 +98,7 @@ class Models:
     def names(self) -> list[str]:
         """List the default first, then what is known without asking an upstream."""
         scripted = ["scripted/demo", *(f"scripted/{name}" for name in packaged_names())]
-        return list(dict.fromkeys([self._default, *scripted, DIRECT]))
+        return list(dict.fromkeys([*filter(None, [self.default]), *scripted, DIRECT]))
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent; a body is made anew if asked for afterwards."""
@@ -121,7 +126,7 @@ class Models:
                 mend=f"There are: {known}. A file's name must end in .yaml or .yml.",
                 param="model",
             )
-        if not self._script_files and name != self._default:
+        if not self._script_files and name != self.default:
             raise InvalidRequest(
                 "This server plays no script files but its own.",
                 mend=f"Ask for scripted/demo, or start it with {name!r} as its model.",
