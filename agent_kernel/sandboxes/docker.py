@@ -7,6 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import (
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _START_SECONDS = 60.0  # from the start request to boxd's word that it listens
+_DYING_SECONDS = 2.0
 _PYTHON = "python3"
 
 
@@ -112,11 +114,11 @@ class DockerBackend:
         name, argv = container_name(ref.id), launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
         try:
             made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
-            return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
-        except Exception as error:
-            if not isinstance(error, (*engine_errors(), RequestRefused, OSError)):
-                raise
+            stream = await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
+        except engine_errors(RequestRefused, OSError) as error:
             raise await self._stream_refused(ref.id, error) from error
+        stream.on_end = partial(self._stream_ended, ref.id)
+        return stream
 
     async def delete(self, ref: SandboxRef) -> None:
         """Kill everything in the container and remove it with its volume; gone already is no error."""
@@ -223,6 +225,14 @@ class DockerBackend:
             f"The image {self.image} cannot be a sandbox: {why}.",
             mend="A sandbox image needs python3 (3.8 or newer) and bash.",
         )
+
+    async def _stream_ended(self, id: str) -> None:  # noqa: A002
+        """Raise `SandboxUnreachable` unless the sandbox has ended too.
+
+        The engine closes the streams of a dying container a moment before it knows the container as dead.
+        """
+        if not await self._engine.ends(container_name(id), within=_DYING_SECONDS):
+            raise SandboxUnreachable(f"The stream into the sandbox {id} ended, but the sandbox lives on.")
 
     async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
         """Say what a refused stream means: gone for good, there but not answering, or no engine at all."""

@@ -85,6 +85,8 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         runtime=runtime,
         auto_remove=True,  # the end of boxd, by its lease or otherwise, is the end of everything
         network_mode="none",
+        dns=["127.0.0.1"],  # without a network there is none, and the host's name servers are not told
+        dns_search=["."],
         cap_drop=["ALL"],
         cap_add=list(CAPABILITIES),
         security_opt=["no-new-privileges"],

@@ -10,18 +10,20 @@ from agent_kernel.errors import EngineUnavailable
 from agent_kernel.sandboxes.docker_stream import Address
 
 if TYPE_CHECKING:
-    from docker import APIClient
+    from docker import APIClient, DockerClient
+
+_ANY_VERSION = "1.41"
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def engine_errors() -> tuple[type[Exception], ...]:
-    """What docker-py raises when an engine does not answer or says no (imported when first needed)."""
+def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What docker-py raises when an engine does not answer or says no, and `others`, for an except clause."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
-    return (DockerException, RequestException)
+    return (DockerException, RequestException, *others)
 
 
 def reason(error: Exception) -> str:
@@ -30,11 +32,8 @@ def reason(error: Exception) -> str:
 
 
 def unavailable(error: Exception) -> EngineUnavailable:
-    """Wrap what docker-py raised when nobody answered."""
-    refused = isinstance(getattr(error, "__context__", None), PermissionError) or "Permission denied" in str(
-        error
-    )
-    if refused:
+    """Wrap what was raised when nobody answered, or not to us."""
+    if isinstance(error, PermissionError):
         return EngineUnavailable(
             "The Docker Engine's socket is not open to this user.",
             mend="Join its group (sudo usermod -aG docker $USER, then log in again), or set "
@@ -45,6 +44,27 @@ def unavailable(error: Exception) -> EngineUnavailable:
         mend="Start one (Debian: apt-get install docker.io, then dockerd), point DOCKER_HOST at one, or set "
         "AGENT_KERNEL_SANDBOX=bubblewrap.",
     )
+
+
+def connect(timeout: int = 60) -> DockerClient:
+    """Connect to the engine that docker-py finds (blocking). Raises `EngineUnavailable`.
+
+    The one place that looks at DOCKER_HOST and its kin, by docker-py's own rules.
+    """
+    import docker
+
+    try:
+        # With a version given nothing is sent yet: first see by ourselves whether anybody listens, because
+        # docker-py would leave its socket open and blur the reason.
+        unconnected = docker.from_env(version=_ANY_VERSION)
+        address = Address.of(unconnected.api)
+        unconnected.close()
+        address.knock()
+        return docker.from_env(timeout=timeout)
+    except EngineUnavailable:
+        raise
+    except engine_errors(OSError) as error:
+        raise unavailable(error) from error
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
@@ -74,7 +94,7 @@ class Engine:
         """docker-py's low-level client. Raises `EngineUnavailable`; the next call tries again."""
         async with self._connecting:
             if self._api is None:
-                self._api = await self.ask(_connect)
+                self._api = (await asyncio.to_thread(connect)).api
             return self._api
 
     async def ask(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -93,6 +113,10 @@ class Engine:
         """The container of this name, None if there is none. Raises `EngineUnavailable`."""
         return await self.ask(inspect, await self.api(), name)
 
+    async def ends(self, name: str, within: float) -> bool:
+        """Whether the container is dead, or dies within so many seconds. Raises `EngineUnavailable`."""
+        return await self.ask(_ends, await self.api(), name, within)
+
     async def address(self) -> Address:
         """Where to open connections of our own. Raises `EngineUnavailable`."""
         return Address.of(await self.api())
@@ -102,13 +126,6 @@ class Engine:
         api, self._api = self._api, None
         if api is not None:
             await asyncio.to_thread(api.close)
-
-
-def _connect() -> APIClient:
-    import docker
-
-    # The one place that looks at DOCKER_HOST and its kin, by docker-py's own rules.
-    return docker.from_env().api
 
 
 def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
@@ -137,3 +154,17 @@ def remove(api: APIClient, name: str) -> None:
             api.wait(name, condition="removed")
         except NotFound:
             return
+
+
+def _ends(api: APIClient, name: str, within: float) -> bool:
+    from docker.errors import NotFound
+    from requests.exceptions import ConnectionError as RequestsConnectionError
+    from requests.exceptions import ReadTimeout
+
+    try:
+        api.wait(name, timeout=within, condition="not-running")  # type: ignore[arg-type]  # fractions are fine
+    except NotFound:
+        return True
+    except (ReadTimeout, RequestsConnectionError):  # which of the two depends on what had been sent by then
+        return inspect(api, name) is None
+    return True

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
+_KNOCK_SECONDS = 10.0
 _HEAD = 64 * 1024
 _COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
 
@@ -49,6 +52,15 @@ class Address:
             )
         tls = _tls_context(api) if url.scheme == "https" else None
         return cls(host=url.hostname, port=url.port or (2376 if tls else 2375), tls=tls)
+
+    def knock(self) -> None:
+        """See whether anybody listens (blocking). Raises `OSError`."""
+        if self.path is None:
+            socket.create_connection((self.host, self.port), _KNOCK_SECONDS).close()
+            return
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_KNOCK_SECONDS)
+            connection.connect(self.path)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection. Raises `OSError`."""
@@ -124,6 +136,8 @@ class DockerStream:
     """The stdin and stdout of a program in a container, a `ByteStream`; its stderr is kept as `complaint`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.on_end: Callable[[], Awaitable[None]] | None = None
+        """Awaited when the stream has ended: raises where that is not the end of the sandbox."""
         self._reader = reader
         self._writer = writer
         self._kind = _STDOUT
@@ -136,7 +150,7 @@ class DockerStream:
         return self._complaint.decode(errors="replace").strip()
 
     async def read(self, limit: int) -> bytes:
-        """Up to `limit` bytes of stdout, `b""` at the end.
+        """Read up to `limit` bytes of stdout, `b""` at the end.
 
         Raises `SandboxUnreachable` when the connection breaks, or when the program at the other end
         stopped with a complaint; `ChannelBroken` when the engine sends what is no frame.
@@ -144,11 +158,11 @@ class DockerStream:
         try:
             while True:
                 if self._left == 0 and not await self._next_frame():
-                    return self._end()
+                    return await self._end()
                 data = await self._reader.read(min(limit if self._kind == _STDOUT else _HEAD, self._left))
                 self._left -= len(data)
                 if not data:
-                    raise SandboxUnreachable("The engine closed the stream in the middle of a frame.")
+                    return await self._end()
                 if self._kind == _STDOUT:
                     return data
                 self._complaint = (self._complaint + data)[-_COMPLAINT:]
@@ -157,18 +171,18 @@ class DockerStream:
         except OSError as error:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
 
-    def _end(self) -> bytes:
+    async def _end(self) -> bytes:
+        if self.on_end is not None:
+            await self.on_end()
         if self._complaint:
             raise SandboxUnreachable(f"The stream into the sandbox ended: {self.complaint}")
         return b""
 
     async def _next_frame(self) -> bool:
-        """Read a frame's head: kind, three zeros, length in four bytes. False at a clean end."""
+        """Read a frame's head: kind, three zeros, length in four bytes. False at the end."""
         try:
             head = await self._reader.readexactly(8)
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                raise SandboxUnreachable("The engine closed the stream in the middle of a frame.") from error
+        except asyncio.IncompleteReadError:
             return False
         if head[0] not in (_STDOUT, _STDERR) or head[1:4] != b"\0\0\0":
             raise ChannelBroken(f"The engine sent what is no stream frame: {head!r}.")

@@ -17,12 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_kernel.errors import EngineUnavailable, PreparationFailed
+from agent_kernel.errors import PreparationFailed
+from agent_kernel.sandboxes.docker_engine import connect
 
 if TYPE_CHECKING:
     import docker
 
 DEFAULT_IMAGE = "agent-kernel/toolbox:1"
+
+_IMPORT_SECONDS = 900  # several hundred MB, silent until they are there
 
 Progress = Callable[[str], None]
 
@@ -47,7 +50,7 @@ def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print
     """
     from docker.errors import DockerException
 
-    client = _engine()
+    client = connect(_IMPORT_SECONDS)
     try:
         steps = client.api.build(path=str(context_directory()), tag=image, rm=True, forcerm=True, decode=True)
         for step in steps:
@@ -71,7 +74,7 @@ def build_from_debian(image: str = DEFAULT_IMAGE, progress: Progress = print) ->
     Raises `EngineUnavailable`, `PreparationFailed`. Interrupting it leaves nothing behind.
     """
     _require_tools()
-    client = _engine()
+    client = connect(_IMPORT_SECONDS)
     try:
         with tempfile.TemporaryDirectory(prefix="agent-kernel-image-") as folder:
             tarball = Path(folder, "root.tar")
@@ -81,22 +84,6 @@ def build_from_debian(image: str = DEFAULT_IMAGE, progress: Progress = print) ->
     finally:
         client.close()
     progress(f"{image} is ready.")
-
-
-def _engine() -> docker.DockerClient:
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        # An import of several hundred MB is silent until it is done.
-        client = docker.from_env(timeout=900)
-        client.ping()
-    except DockerException as error:
-        raise EngineUnavailable(
-            f"No Docker Engine answers ({error}).",
-            mend="Start one (on Debian: apt-get install docker.io) or set DOCKER_HOST.",
-        ) from error
-    return client
 
 
 def _require_tools() -> None:
@@ -113,22 +100,31 @@ def _require_tools() -> None:
             )
 
 
-def _sources() -> list[str]:
-    """This machine's own Debian sources as one-line entries; third parties' are left out."""
+def _sources(progress: Progress) -> list[str]:
+    """Where this machine's apt has Debian 12 from, as one-line entries; third parties' are left out."""
+    found = _targets()
+    if not found:  # package lists were never fetched, or were cleared away
+        progress("apt-get update")
+        subprocess.run(["apt-get", "-q", "update"], stdout=subprocess.DEVNULL, check=False)
+        found = _targets()
+    if not any(" bookworm main" in line for line in found):
+        raise PreparationFailed(
+            "The apt of this machine knows no Debian 12 (bookworm) packages.",
+            mend="Run apt-get update on a Debian 12, or: agent-kernel image build --dockerfile",
+        )
+    return found
+
+
+def _targets() -> list[str]:
     entries = "|".join(f"$({name})" for name in _APT_FIELDS)
     listing = subprocess.run(
         ["apt-get", "indextargets", "--format", entries], capture_output=True, text=True, check=True
     )
-    lines: list[str] = []
+    lines = []
     for target in listing.stdout.splitlines():
         created_by, origin, uri, codename, release, component = target.split("|")
         if created_by == "Packages" and origin == "Debian" and codename.startswith("bookworm"):
             lines.append(f"deb [signed-by={_KEYRING}] {uri} {release} {component}")
-    if not any(" bookworm main" in line for line in lines):
-        raise PreparationFailed(
-            "This machine's apt knows no Debian 12 (bookworm) packages.",
-            mend="Run apt-get update on a Debian 12, or: agent-kernel image build --dockerfile",
-        )
     return lines
 
 
@@ -139,6 +135,7 @@ def _apt_options() -> list[str]:
 
 
 def _bootstrap(tarball: Path, progress: Progress) -> None:
+    sources = _sources(progress)
     packages = (context_directory() / "packages.txt").read_text().split()
     finish = context_directory() / "finish.sh"
     command = [
@@ -159,7 +156,7 @@ def _bootstrap(tarball: Path, progress: Progress) -> None:
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         try:
-            last = _feed(process, "\n".join(_sources()), progress)
+            last = _feed(process, "\n".join(sources), progress)
         except BaseException:
             process.terminate()  # it unmounts and removes its own chroot
             raise

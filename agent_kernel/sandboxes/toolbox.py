@@ -161,15 +161,8 @@ def _install_command(python: str) -> list[str]:
     """The installer at hand, for the environment of `python`. Raises `PreparationFailed` if there is none."""
     options = ["--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
     if find_spec("pip"):
-        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-input", "--no-compile"]
-        return [
-            *pip,
-            "--disable-pip-version-check",
-            "--no-warn-script-location",
-            "--progress-bar",
-            "off",
-            *options,
-        ]
+        options += ["--no-compile", "--disable-pip-version-check", "--no-warn-script-location"]
+        return [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", *options]
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--python", python, "--no-progress", *options]
     raise PreparationFailed("Neither pip nor uv is here to install the toolbox.", mend="python -m ensurepip")

@@ -1,0 +1,108 @@
+"""Fixtures for the real sandboxes, and the one rule for a machine that lacks a part.
+
+A missing part skips its tests with the words that mend it. Where everything is required (CI=true or
+AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from agent_kernel.errors import PreparationFailed
+from agent_kernel.sandboxes.base import Backend, Probe
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.toolbox import Toolbox
+
+Missing = Callable[[str], NoReturn]
+
+
+def _missing(why: str) -> NoReturn:
+    if os.environ.get("CI") == "true" or os.environ.get("AGENT_KERNEL_REQUIRE_ALL") == "1":
+        pytest.fail(f"required here: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def missing() -> Missing:
+    """Call it with what is missing and what mends that: skips, or fails where everything is required."""
+    return _missing
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Shared by all tests for what is costly to prepare (the toolbox); tests write elsewhere."""
+    from agent_kernel.config import RuntimeSettings
+
+    if chosen := os.environ.get("AGENT_KERNEL_TEST_DATA_DIR"):
+        return Path(chosen)
+    return RuntimeSettings().data_path()
+
+
+@pytest.fixture(scope="session")
+def toolbox(data_dir: Path) -> Toolbox:
+    """The toolbox of bubblewrap sandboxes, prepared if it was not."""
+    toolbox = Toolbox(data_dir)
+    try:
+        toolbox.prepare()
+    except PreparationFailed as error:
+        _missing(str(error))
+    return toolbox
+
+
+def _configured_docker() -> DockerBackend:
+    image = os.environ.get("AGENT_KERNEL_IMAGE") or DEFAULT_IMAGE
+    return DockerBackend(image, os.environ.get("AGENT_KERNEL_DOCKER_RUNTIME") or None)
+
+
+async def _look(backend: Backend) -> Probe:
+    try:
+        return await backend.probe()
+    finally:
+        await backend.aclose()
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> None:
+    """There is an engine with the toolbox image, or the test is skipped."""
+    probe = asyncio.run(_look(_configured_docker()))
+    if not probe.ok:
+        _missing(f"{probe.detail} {probe.mend or ''}")
+
+
+@pytest.fixture
+async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
+    """A Docker backend as the environment configures it; a test deletes the sandboxes that it makes."""
+    backend = _configured_docker()
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture
+async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[BubblewrapBackend]:
+    """A bubblewrap backend with a folder of its own; a test deletes the sandboxes that it makes."""
+    backend = BubblewrapBackend(tmp_path, toolbox)
+    probe = await backend.probe()
+    if not probe.ok:
+        _missing(f"{probe.detail} {probe.mend or ''}")
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    found: Backend = request.getfixturevalue(f"{request.param}_backend")
+    return found

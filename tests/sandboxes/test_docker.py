@@ -1,0 +1,377 @@
+"""The Docker backend on a real engine: what the sandbox can reach, and what is left when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from agent_kernel.errors import (
+    EngineUnavailable,
+    ImageMissing,
+    InvalidRequest,
+    IsolationUnavailable,
+    SandboxGone,
+    SandboxStartFailed,
+    SandboxUnreachable,
+)
+from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from agent_kernel.sandboxes.docker import DockerBackend
+
+pytestmark = pytest.mark.docker
+
+
+FORKS = """
+import os, signal
+children = []
+try:
+    for _ in range(100):
+        children.append(os.fork())
+        if children[-1] == 0:
+            signal.pause()
+except BlockingIOError:
+    print(len(children))
+finally:
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+"""
+RUN = f"test-docker-{os.getpid()}"
+
+
+def new_spec(**labels: str) -> SandboxSpec:
+    return SandboxSpec(f"{RUN}-{uuid.uuid4().hex[:12]}", labels, memory=512 << 20, pids=64, lease=60)
+
+
+@pytest.fixture
+def engine(docker_engine: None) -> docker.DockerClient:
+    return docker.from_env()
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(docker_engine: None, engine: docker.DockerClient) -> AsyncIterator[None]:
+    """Every test here ends with the containers and volumes it began with, other runs aside."""
+    yield
+    names = [container.name or "" for container in engine.containers.list(all=True)]
+    engine.close()
+    assert [name for name in names if name.startswith(f"agent-kernel-{RUN}")] == []
+
+
+@pytest.fixture
+async def sandbox(docker_backend: DockerBackend) -> AsyncIterator[SandboxRef]:
+    ref = await docker_backend.create(new_spec(purpose="test"))
+    yield ref
+    await docker_backend.delete(ref)
+
+
+async def run(backend: DockerBackend, ref: SandboxRef, command: str) -> tuple[str, int]:
+    """Standard output and exit code of a command in the sandbox."""
+    channel = await Channel.open(await backend.stream(ref))
+    output, code = b"", -1
+    async for event in channel.run(command):
+        if isinstance(event, Output) and event.stream == "stdout":
+            output += event.data
+        elif isinstance(event, Exited):
+            code = event.code
+    await channel.aclose()
+    return output.decode(), code
+
+
+async def test_the_posture_as_seen_from_inside(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    status, _ = await run(docker_backend, sandbox, "cat /proc/self/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    # CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7 and nothing else
+    assert {int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0b11111011}
+    assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+
+
+async def test_there_is_no_network(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    interfaces, _ = await run(docker_backend, sandbox, "ls /sys/class/net; tail -n +2 /proc/net/route")
+    assert interfaces.split() == ["lo"]
+    _, code = await run(docker_backend, sandbox, "exec 3<>/dev/tcp/192.0.2.1/80")
+    assert code != 0
+    servers, _ = await run(docker_backend, sandbox, "cat /etc/resolv.conf")
+    assert servers.split() == ["nameserver", "127.0.0.1"]
+
+
+async def test_a_port_of_the_host_is_out_of_reach(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    reached = asyncio.Event()
+    server = await asyncio.start_server(lambda reader, writer: reached.set(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    _, code = await run(docker_backend, sandbox, f"exec 3<>/dev/tcp/127.0.0.1/{port}")
+    server.close()
+    assert code != 0
+    assert not reached.is_set()
+
+
+async def test_files_of_the_host_are_out_of_reach(
+    docker_backend: DockerBackend, sandbox: SandboxRef, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the host")
+    _, code = await run(docker_backend, sandbox, f"cat {secret} /proc/1/root{secret}")
+    assert code != 0
+    mounts, _ = await run(docker_backend, sandbox, "cat /proc/mounts")
+    devices = {line.split()[1] for line in mounts.splitlines() if line.startswith("/dev/")}
+    assert devices == {"/mnt/data", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"}
+    sockets, _ = await run(docker_backend, sandbox, "find / -xdev -name '*docker*.sock' 2>/dev/null; ls /run")
+    assert sockets.split() == ["boxd"]
+    _, code = await run(docker_backend, sandbox, "mount -t tmpfs none /mnt || mknod /tmp/disk b 8 0")
+    assert code != 0
+
+
+async def test_processes_of_the_host_are_out_of_sight(
+    docker_backend: DockerBackend, sandbox: SandboxRef
+) -> None:
+    commands, _ = await run(docker_backend, sandbox, "tr '\\0' ' ' < /proc/1/cmdline; echo; ps -e -o comm=")
+    first, *others = commands.splitlines()
+    assert "boxd" in first
+    assert set(others) <= {"python3", "bash", "ps", "tr"}
+
+
+async def test_environment_of_the_host_stays_outside(
+    docker_engine: None, docker_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    proxies = {"proxies": {"default": {"httpProxy": "http://name:password@127.0.0.1:3128"}}}
+    (tmp_path / "config.json").write_text(json.dumps(proxies))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-host")
+    ref = await docker_backend.create(new_spec())
+    try:
+        inside, _ = await run(docker_backend, ref, "env; cat /proc/1/environ | tr '\\0' '\\n'")
+    finally:
+        await docker_backend.delete(ref)
+    assert "HOME=" in inside
+    assert "password" not in inside
+    assert "sk-of-the-host" not in inside
+    assert not {name for name in os.environ if f"\n{name}={os.environ[name]}" in inside} - {
+        *(
+            "HOME",
+            "LANG",
+            "PATH",
+            "PWD",
+            "SHLVL",
+            "TERM",
+            "PAGER",
+            "GIT_PAGER",
+            "NO_COLOR",
+            "MPLBACKEND",
+            "_",
+        ),
+        *("PYTHONUNBUFFERED", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ROOT_USER_ACTION"),
+    }
+
+
+async def test_limits(
+    docker_backend: DockerBackend, sandbox: SandboxRef, engine: docker.DockerClient
+) -> None:
+    host = engine.containers.get(f"agent-kernel-{sandbox.id}").attrs["HostConfig"]
+    assert host["Memory"] == host["MemorySwap"] == 512 << 20
+    assert host["PidsLimit"] == 64
+    assert host["NetworkMode"] == "none"
+    assert host["CgroupnsMode"] == "private"
+    assert host["LogConfig"]["Type"] == "none"
+    assert not host["Binds"]
+    assert [mount["Type"] for mount in host["Mounts"]] == ["volume"]
+    refused, _ = await run(docker_backend, sandbox, f"python3 -c '{FORKS}'")
+    assert 1 < int(refused) < 64
+    eaten, code = await run(docker_backend, sandbox, "python3 -c 'print(len(bytearray(2 << 30)))'")
+    assert (eaten, code) == ("", 137)
+
+
+async def test_labels_find_it_again(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    expected = SandboxRef(sandbox.id, "docker", "running", {"purpose": "test", MANAGED_LABEL: "1"})
+    assert sandbox == expected
+    assert await docker_backend.get(sandbox.id) == expected
+    assert expected in await docker_backend.list()
+    assert expected in await docker_backend.list({"purpose": "test"})
+    assert sandbox.id not in {ref.id for ref in await docker_backend.list({"purpose": "another"})}
+
+
+async def test_delete_removes_the_container_and_its_volume(
+    docker_backend: DockerBackend, engine: docker.DockerClient
+) -> None:
+    ref = await docker_backend.create(new_spec())
+    mounts = engine.containers.get(f"agent-kernel-{ref.id}").attrs["Mounts"]
+    volumes = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+    assert len(volumes) == 1
+    await asyncio.gather(*(docker_backend.delete(ref) for _ in range(3)))
+    with pytest.raises(docker.errors.NotFound):
+        engine.volumes.get(volumes[0])
+    with pytest.raises(SandboxGone):
+        await docker_backend.get(ref.id)
+    with pytest.raises(SandboxGone):
+        await docker_backend.stream(ref)
+
+
+async def test_the_lease_removes_all(docker_backend: DockerBackend, engine: docker.DockerClient) -> None:
+    spec = SandboxSpec(f"{RUN}-{uuid.uuid4().hex[:12]}", lease=0.5)
+    ref = await docker_backend.create(spec)
+    container = engine.containers.get(f"agent-kernel-{ref.id}")
+    volume = next(mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume")
+    with contextlib.suppress(docker.errors.NotFound):  # it was faster
+        await asyncio.to_thread(container.wait, condition="removed", timeout=30)
+    with pytest.raises(SandboxGone):
+        await docker_backend.get(ref.id)
+    with pytest.raises(docker.errors.NotFound):
+        engine.volumes.get(volume)
+
+
+async def test_killed_from_outside_is_gone(
+    docker_backend: DockerBackend, sandbox: SandboxRef, engine: docker.DockerClient
+) -> None:
+    channel = await Channel.open(await docker_backend.stream(sandbox))
+    await asyncio.to_thread(engine.containers.get(f"agent-kernel-{sandbox.id}").kill)
+    await channel.closed.wait()
+    assert isinstance(channel.failure, SandboxGone)
+    await channel.aclose()
+
+
+async def test_paused_is_unreachable_not_gone(
+    docker_backend: DockerBackend, sandbox: SandboxRef, engine: docker.DockerClient
+) -> None:
+    container = engine.containers.get(f"agent-kernel-{sandbox.id}")
+    await asyncio.to_thread(container.pause)
+    try:
+        assert (await docker_backend.get(sandbox.id)).status == "unreachable"
+        with pytest.raises(SandboxUnreachable, match="paused"):
+            await docker_backend.stream(sandbox)
+    finally:
+        await asyncio.to_thread(container.unpause)
+    assert await run(docker_backend, sandbox, "echo back") == ("back\n", 0)
+
+
+async def test_a_stream_that_is_taken_over_does_not_say_gone(
+    docker_backend: DockerBackend, sandbox: SandboxRef
+) -> None:
+    first = await Channel.open(await docker_backend.stream(sandbox))
+    second = await Channel.open(await docker_backend.stream(sandbox))
+    await first.closed.wait()
+    assert isinstance(first.failure, SandboxUnreachable)
+    await first.aclose()
+    await second.aclose()
+
+
+async def test_an_id_in_use_keeps_its_owner(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    with pytest.raises(SandboxStartFailed, match="already in use"):
+        await docker_backend.create(SandboxSpec(sandbox.id))
+    assert await run(docker_backend, sandbox, "echo alive") == ("alive\n", 0)
+
+
+@pytest.mark.parametrize("bad", ["", "../x", "a/b", "-x", "a" * 200, "a b"])
+async def test_an_id_that_names_no_container(docker_backend: DockerBackend, bad: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await docker_backend.create(SandboxSpec(bad))
+    with pytest.raises(SandboxGone):
+        await docker_backend.get(bad)
+
+
+async def test_a_container_that_is_not_ours_is_left_alone(
+    docker_backend: DockerBackend, engine: docker.DockerClient
+) -> None:
+    spec = new_spec()
+    name = f"agent-kernel-{spec.id}"
+    other = engine.containers.create(docker_backend.image, "true", name=name, network_mode="none")
+    try:
+        with pytest.raises(SandboxGone):
+            await docker_backend.get(spec.id)
+        await docker_backend.delete(SandboxRef(spec.id, "docker", "running"))
+        assert engine.containers.get(name).id == other.id
+    finally:
+        other.remove()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3])
+async def test_create_cancelled_in_the_middle_leaves_nothing(
+    docker_backend: DockerBackend, engine: docker.DockerClient, after: float
+) -> None:
+    spec = new_spec()
+    task = asyncio.create_task(docker_backend.create(spec))
+    done, _ = await asyncio.wait([task], timeout=after)
+    task.cancel()
+    if done:
+        await docker_backend.delete(task.result())
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with pytest.raises(docker.errors.NotFound):
+        engine.containers.get(f"agent-kernel-{spec.id}")
+
+
+async def test_missing_image(docker_engine: None) -> None:
+    backend = DockerBackend("agent-kernel/no-such-image:1")
+    try:
+        with pytest.raises(ImageMissing, match="agent-kernel/no-such-image:1"):
+            await backend.create(new_spec())
+        probe = await backend.probe()
+        assert not probe.ok
+        assert "docker pull" in (probe.mend or "")
+    finally:
+        await backend.aclose()
+
+
+async def test_missing_runtime(docker_engine: None) -> None:
+    backend = DockerBackend(runtime="no-such-runtime")
+    try:
+        with pytest.raises(IsolationUnavailable, match="no-such-runtime"):
+            await backend.create(new_spec())
+        assert not (await backend.probe()).ok
+    finally:
+        await backend.aclose()
+
+
+async def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    backend = DockerBackend()
+    with pytest.raises(EngineUnavailable) as caught:
+        await backend.create(new_spec())
+    assert "DOCKER_HOST" in (caught.value.mend or "")
+    assert not (await backend.probe()).ok
+    await backend.aclose()
+
+
+def derived_image(engine: docker.DockerClient, base: str, remove: str) -> str:
+    """An image like `base` without one of its programs."""
+    container = engine.containers.run(
+        base,
+        ["python3", "-c", f"import os; os.unlink(os.path.realpath({remove!r}))"],
+        network_mode="none",
+        detach=True,
+    )
+    container.wait()
+    image = container.commit("agent-kernel/test-unfit", uuid.uuid4().hex[:12])
+    container.remove()
+    return str(image.tags[0])
+
+
+@pytest.mark.parametrize(("program", "word"), [("/usr/bin/python3", "no python3"), ("/bin/bash", "no bash")])
+async def test_an_image_without_what_is_needed(engine: docker.DockerClient, program: str, word: str) -> None:
+    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+
+    image = derived_image(engine, DEFAULT_IMAGE, program)
+    backend = DockerBackend(image)
+    try:
+        with pytest.raises(SandboxStartFailed, match=word) as caught:
+            await backend.create(new_spec())
+        assert caught.value.mend
+    finally:
+        await backend.aclose()
+        engine.images.remove(image)
+
+
+async def test_first_plot_is_quick_and_quiet(docker_backend: DockerBackend, sandbox: SandboxRef) -> None:
+    script = "import matplotlib.pyplot as p; p.plot([1]); p.savefig('plot.png')"
+    said, code = await run(
+        docker_backend, sandbox, f'python3 -W error -c "{script}" 2>&1 && file -b plot.png'
+    )
+    assert code == 0
+    assert said.startswith("PNG image data")
