@@ -74,8 +74,8 @@ async def _model(session: Session, outputs: CellOutputs, arguments: str) -> None
         return
     names = await (await session.runtime()).models()
     current = f"Cells talk to {code(session.model)}." if session.model else "The runtime chooses the model."
-    known = "\n".join(f"- {code(name)}" for name in names)
-    outputs.emit(note(f"{current}\n\nKnown models:\n\n{known}" if known else current))
+    known = ", ".join(code(name) for name in names)
+    outputs.emit(note(f"{current} Known: {known}." if known else current))
 
 
 async def _container(session: Session, outputs: CellOutputs, arguments: str) -> None:

@@ -38,6 +38,12 @@ def to_html(markdown: str) -> str:
     return rendered
 
 
+def to_inline_html(markdown: str) -> str:
+    """The same for a text that is no paragraph of its own."""
+    rendered: str = _parser().renderInline(clean(markdown))
+    return rendered
+
+
 def to_safe_markdown(markdown: str) -> str:
     """The same text as Markdown in which HTML, pictures and script links are inert for any renderer.
 

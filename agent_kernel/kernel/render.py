@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_kernel.kernel.markdown import to_html, to_safe_markdown
+from agent_kernel.kernel.markdown import to_html, to_inline_html, to_safe_markdown
 from agent_kernel.kernel.text import Folded, clean, clip, code, escape, fence, fold
 
 ITEM_MIME = "application/vnd.agent-kernel.item+json"
@@ -140,7 +140,7 @@ def _message(item: Item) -> Shown | None:
     text = clip("\n\n".join(text for text in texts if text), MAX_STORED)
     if not text.strip():
         return None
-    return Shown(to_html(text), to_safe_markdown(text), clean(text))
+    return Shown(f'<div style="margin-top: 6px">{to_html(text)}</div>', to_safe_markdown(text), clean(text))
 
 
 def _part_text(part: Mapping[str, Any]) -> str:
@@ -270,7 +270,8 @@ _RENDERERS: dict[str, Callable[[Item], Shown | None]] = {
 
 def note(text: str) -> Bundle:
     """A quiet line of the kernel's own. `text` is plain; `code` is marked with backticks."""
-    return Shown(box(_QUIET, to_html(text)), to_safe_markdown(text), text).bundle()
+    quiet = f'<span style="opacity: 0.75; font-size: 13px">{to_inline_html(text)}</span>'
+    return Shown(box(_QUIET, quiet), to_safe_markdown(text), text).bundle()
 
 
 def notice(text: str) -> Bundle:
@@ -285,7 +286,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "
 
     top = f"{caption}\n\n" if caption else ""
     return Shown(
-        html=(to_html(caption) if caption else "") + html_table(header, rows),
+        html=(f'<div style="margin: 4px 0">{to_inline_html(caption)}</div>' if caption else "")
+        + html_table(header, rows),
         markdown=top + markdown_table(header, rows),
         plain=(f"{caption}\n" if caption else "") + plain_table(header, rows),
     )

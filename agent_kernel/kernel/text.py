@@ -78,28 +78,19 @@ class Folded:
 
 
 def fold(text: str, *, head: int, tail: int, line_length: int = 300) -> Folded:
-    """Keep `head` lines at the start and `tail` at the end; over-long lines count for several."""
-    start = _after_lines(text, head, head * line_length)
-    rest = len(text) - _after_lines(text[::-1], tail + text.endswith("\n"), tail * line_length)
-    if start >= len(text) or rest <= start:
+    """Keep `head` lines at the start and `tail` at the end; over-long lines count for several.
+
+    Where only three lines or fewer would be hidden, nothing is: the fold costs a line itself.
+    """
+    pieces = [
+        line[start : start + line_length]
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text)
+        for start in range(0, len(line), line_length)
+    ]
+    if len(pieces) <= head + tail + 3:
         return Folded(text)
-    if rest > 0 and text[rest] == "\n":
-        rest += 1  # the newline ends the middle's last line
-    middle = text[start:rest]
-    if middle.count("\n") <= 3 and len(middle) <= 3 * line_length:
-        return Folded(text)  # a fold that hides three lines costs one itself
-    return Folded(text[:start], middle, text[rest:])
-
-
-def _after_lines(text: str, lines: int, limit: int) -> int:
-    """Index just after `lines` newlines, or `limit`, or the end, whichever comes first."""
-    position = 0
-    for _ in range(lines):
-        found = text.find("\n", position, limit)
-        if found < 0:
-            return min(len(text), limit)
-        position = found + 1
-    return position
+    end = len(pieces) - tail
+    return Folded("".join(pieces[:head]), "".join(pieces[head:end]), "".join(pieces[end:]))
 
 
 def fence(text: str, language: str = "") -> str:

@@ -29,7 +29,7 @@ Ending = Literal["running", "completed", "incomplete", "failed"]
 
 
 class TurnFailed(AgentKernelError):
-    """The runtime ended the turn with an error; `ename` is the error's code."""
+    """The runtime ended the turn with an error; `ename` is what the notebook calls it."""
 
     fault = "model"
 
@@ -58,7 +58,7 @@ class Turn:
             async for event in events:
                 self._take(event)
         if self.ending == "failed" or self._error:
-            raise TurnFailed(*(self._error or ("ResponseFailed", "The runtime gave no reason.")))
+            raise TurnFailed(*(self._error or (_ename(None), "The runtime gave no reason.")))
         if self.ending == "running":
             raise TurnFailed(
                 "StreamEnded", "The runtime's stream ended before the answer did. Run the cell again."
@@ -94,7 +94,7 @@ class Turn:
     def _end(self, ending: Any, response: Response) -> None:
         self.ending = ending
         if ending == "failed" and response.error is not None and self._error is None:
-            self._error = (str(response.error.code or "ResponseFailed"), response.error.message)
+            self._error = (_ename(response.error.code), response.error.message)
         if ending == "incomplete":
             details = response.incomplete_details
             reason = code(str(details.reason)) if details and details.reason else "no reason was given"
@@ -119,4 +119,9 @@ def _error_of(event: Any) -> tuple[str, str]:
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
     name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
     message = getattr(event, "message", None) or fields.get("message")
-    return str(name or "ResponseFailed"), str(message or "The runtime gave no reason.")
+    return _ename(name), str(message or "The runtime gave no reason.")
+
+
+def _ename(name: object) -> str:
+    """The name of an error as a notebook shows it; codes that say nothing are replaced by what happened."""
+    return str(name) if name and name != "server_error" else "TurnFailed"

@@ -1,0 +1,127 @@
+"""JupyterLab in a real Chromium, for the tests of what a person sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_MILLISECONDS = 60_000
+KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+_SETTINGS = {
+    "notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+@contextmanager
+def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]:
+    """JupyterLab on loopback, serving `root`; yields its address. `folder` takes its settings and its log."""
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    for name, values in {**_SETTINGS, "themes": {"theme": theme}}.items():
+        (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
+    environment = os.environ | {
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+    server = subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ip=127.0.0.1",
+                "--port=0",
+            ),
+            "--ServerApp.port_retries=50",
+            "--LabApp.expose_app_in_browser=True",
+            f"--ServerApp.root_dir={root}",
+        ],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    lines: list[str] = []
+    try:
+        address = None
+        for line in server.stderr:
+            lines.append(line)
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token=(\w+)", line)
+            if found:
+                address = f"{found[1]}/lab?token={found[2]}"
+                break
+        assert address, "".join(lines)
+        drain = threading.Thread(target=lambda stream: lines.extend(stream), args=(server.stderr,))
+        drain.start()
+        yield address
+    finally:
+        server.terminate()  # shuts its kernels down
+        server.wait(30)
+        drain.join()
+        server.stderr.close()
+        (folder / "lab.log").write_text("".join(lines))
+
+
+@contextmanager
+def lab_page(address: str, notebook: str, *, width: int = 1100, height: int = 1200) -> Iterator[Page]:
+    """A page with the notebook open in simple mode and its kernel idle."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            path, _, token = address.partition("?")
+            page.goto(f"{path.removesuffix('/lab')}/doc/tree/{notebook}?{token}", timeout=START_MILLISECONDS)
+            expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START_MILLISECONDS)
+            page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_MILLISECONDS)
+            yield page
+        finally:
+            browser.close()
+
+
+def command(page: Page, name: str) -> None:
+    """Run one of JupyterLab's commands and wait for it."""
+    page.evaluate("(name) => window.jupyterapp.commands.execute(name).then(() => null)", name)
+
+
+def start_command(page: Page, name: str) -> None:
+    """Run one of JupyterLab's commands without waiting for it."""
+    page.evaluate("(name) => { window.jupyterapp.commands.execute(name); return null; }", name)
+
+
+def write_notebook(path: Path, cells: list[str], *, kernel: str = "agent") -> None:
+    """A notebook with these cells for the Agent kernel."""
+    nothing: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    notebook = {
+        "cells": [nothing | {"id": f"cell-{number}", "source": cell} for number, cell in enumerate(cells)],
+        "metadata": {"kernelspec": {"name": kernel, "display_name": "Agent", "language": "agent"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path.write_text(json.dumps(notebook))

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_kernel.kernel.render import ITEM_MIME, note, notice, render_item, table
+
+HOSTILE = "</pre><script>alert(1)</script>\"' onclick=x <img src=x onerror=alert(1)> ```\n\x1b[31m"
+
+
+def message(text: str) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": [{"container_id": "cntr_1"}]}]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+
+
+def reasoning(text: str) -> dict[str, Any]:
+    return {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": text}]}
+
+
+def shell_call(*commands: str) -> dict[str, Any]:
+    return {
+        "type": "shell_call",
+        "id": "sh_1",
+        "call_id": "call_1",
+        "status": "completed",
+        "action": {"commands": list(commands), "timeout_ms": None, "max_output_length": None},
+        "environment": {"type": "container_reference", "container_id": "cntr_1"},
+    }
+
+
+def shell_output(stdout: str, stderr: str = "", outcome: Any = None) -> dict[str, Any]:
+    outcome = {"type": "exit", "exit_code": 0} if outcome is None else outcome
+    output = [{"stdout": stdout, "stderr": stderr, "outcome": outcome}]
+    return {
+        "type": "shell_call_output",
+        "id": "sho_1",
+        "call_id": "call_1",
+        "status": "completed",
+        "output": output,
+    }
+
+
+def unknown(text: str) -> dict[str, Any]:
+    return {"type": text or "x", "id": "x_1", "arguments": text}
+
+
+ITEMS = [message, reasoning, shell_call, shell_output, unknown]
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in ("br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def tags_of(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    assert not tags.open
+    return tags
+
+
+@pytest.mark.parametrize("make", ITEMS)
+@given(text=st.one_of(st.just(HOSTILE), st.text(min_size=1)))
+def test_no_item_can_bring_markup_of_its_own(make: Any, text: str) -> None:
+    bundle = render_item(make(text))
+    if bundle is None:
+        return
+    tags = tags_of(bundle.data["text/html"])
+    assert not tags.tags & {"script", "img", "iframe", "style", "svg", "link", "object", "form", "input"}
+    assert tags.attributes <= {"style", "href", "class", "start"}
+    assert "\x1b" not in bundle.data["text/plain"] + bundle.data["text/html"] + bundle.data["text/markdown"]
+
+
+@pytest.mark.parametrize("make", ITEMS)
+def test_every_bundle_speaks_all_languages(make: Any) -> None:
+    bundle = render_item(make("word"))
+    assert bundle is not None
+    assert set(bundle.data) == {"text/html", "text/markdown", "text/plain", ITEM_MIME}
+    for mime in ("text/html", "text/markdown", "text/plain"):
+        assert "word" in bundle.data[mime]
+
+
+@pytest.mark.parametrize("make", ITEMS)
+def test_what_differs_from_run_to_run_is_in_the_metadata_only(make: Any) -> None:
+    item = make("word")
+    bundle = render_item(item)
+    assert bundle is not None
+    stored = json.dumps(bundle.data)
+    for particular in (item["id"], "call_1", "cntr_1"):
+        assert particular not in stored
+    assert bundle.metadata["agent_kernel"]["id"] == item["id"]
+
+
+def test_the_container_of_a_call_is_in_the_metadata() -> None:
+    bundle = render_item(shell_call("ls"))
+    assert bundle is not None
+    assert bundle.metadata["agent_kernel"] == {"id": "sh_1", "call_id": "call_1", "container_id": "cntr_1"}
+
+
+def test_the_item_is_kept_without_nulls() -> None:
+    bundle = render_item(shell_call("ls"))
+    assert bundle is not None
+    assert bundle.data[ITEM_MIME] == {
+        "type": "shell_call",
+        "status": "completed",
+        "action": {"commands": ["ls"]},
+    }
+
+
+def test_encrypted_reasoning_is_not_kept_and_not_shown() -> None:
+    assert (
+        render_item({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "AAAA"}) is None
+    )
+    bundle = render_item({**reasoning("hm"), "encrypted_content": "SECRETBLOB"})
+    assert bundle is not None
+    assert "SECRETBLOB" not in json.dumps([bundle.data, bundle.metadata])
+
+
+def plain(item: dict[str, Any]) -> str:
+    bundle = render_item(item)
+    assert bundle is not None
+    text: str = bundle.data["text/plain"]
+    return text
+
+
+def test_commands_as_they_would_be_typed() -> None:
+    assert plain(shell_call("ls", "cat <<X\na\nX")) == "$ ls\n$ cat <<X\n> a\n> X"
+
+
+def test_outcomes() -> None:
+    assert plain(shell_output("a\n")) == "a"
+    assert plain(shell_output("")) == "[no output]"
+    assert plain(shell_output("a", "b", {"type": "exit", "exit_code": 3})) == "a\n[stderr]\nb\n[exit 3]"
+    assert plain(shell_output("a", "", {"type": "timeout"})) == "a\n[timed out]"
+
+
+def test_long_output_keeps_head_and_tail_and_folds_the_rest() -> None:
+    bundle = render_item(shell_output("".join(f"line {n}\n" for n in range(1000))))
+    assert bundle is not None
+    assert "[... 965 more lines ...]" in bundle.data["text/plain"]
+    assert "line 0\n" in bundle.data["text/plain"]
+    assert "line 999" in bundle.data["text/plain"]
+    assert "line 500" not in bundle.data["text/plain"]
+    assert "<summary" in bundle.data["text/html"]
+    assert "line 500" in bundle.data["text/html"]
+
+
+def test_a_huge_output_does_not_bloat_the_notebook() -> None:
+    bundle = render_item(shell_output("x" * 5_000_000, "y" * 5_000_000))
+    assert bundle is not None
+    assert len(json.dumps(bundle.data)) < 1_000_000
+
+
+def test_refusals_are_said() -> None:
+    item = {"type": "message", "id": "m", "content": [{"type": "refusal", "refusal": "No."}]}
+    assert plain(item) == "The model declined: No."
+
+
+def test_tables_escape_their_cells() -> None:
+    bundle = table(["a|b", "<i>n</i>"], [["x`y|z", "1"], ["<script>", "22"], ["short"]]).bundle()
+    assert tags_of(bundle.data["text/html"]).tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert "\\|" in bundle.data["text/markdown"]
+    assert bundle.data["text/plain"].split("\n")[1].endswith(" 1")
+
+
+def test_notes_and_notices_are_markdown_of_the_kernels_own() -> None:
+    assert "<code>x</code>" in note("Wrote `x`").data["text/html"]
+    assert notice("**Mind** this").data["text/markdown"] == "> **Mind** this"
