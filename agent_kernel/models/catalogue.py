@@ -39,8 +39,8 @@ class Models:
 
     `upstream_url` None means OpenAI; `upstream_key` None means that none is sent. `default` is the name for
     requests that give none; None means that they must give one. `script_files` False forbids paths after
-    `scripted/` except in `default`: for a server whose callers must not make it open files. `retries`: see `Upstream`. Bodies are made when first
-    asked for, one per prefix, and live until `aclose`.
+    `scripted/` except in `default`: for a server whose callers must not make it open files. `retries`: see
+    `Upstream`. Bodies are made when first asked for, one per prefix, and live until `aclose`.
     """
 
     def __init__(

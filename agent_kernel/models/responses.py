@@ -64,7 +64,6 @@ class ResponsesModel:
                 dialect = dialect.without(error)
                 if dialect is None:
                     raise self._upstream.refusal(error) from None
-                self._learned[request.model] = replace(dialect, send_reasoning_back=True)
             else:
                 return
 
@@ -78,6 +77,7 @@ class ResponsesModel:
         )
         call = self._upstream.client.responses.create(**self._body(request, dialect))
         async with self._upstream.events(call) as events:
+            self._learned[request.model] = replace(dialect, send_reasoning_back=True)  # it was accepted
             async for event in events:
                 for delta in reader.read(event):
                     yield delta
