@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone
+from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxUnreachable
 from agent_kernel.sandboxes import bubblewrap_process, launch
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
@@ -51,6 +51,8 @@ PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 1 << 30
 """Size limit of each file system in memory (/tmp, the home folder), in bytes."""
 START_TIMEOUT = 30.0
+DYING = 1.0
+"""Seconds for which a sandbox that has closed its streams may still be seen as a process."""
 
 
 class BubblewrapBackend:
@@ -178,7 +180,13 @@ class BubblewrapBackend:
         except BaseException:
             connected.close()
             raise
-        return await SocketStream.open(connected)
+        return await SocketStream.open(connected, lambda: self._stream_ended(ref))
+
+    async def _stream_ended(self, ref: SandboxRef) -> None:
+        """A stream ends with its sandbox, or because a newer one took over."""
+        process = _process(self._folder(ref.id))
+        if process is not None and not await asyncio.to_thread(process.ends, DYING):
+            raise SandboxUnreachable(f"The stream into the sandbox {ref.id} ended, but the sandbox lives on.")
 
     async def delete(self, ref: SandboxRef) -> None:
         """Kill process 1 of the sandbox, wait for its end, remove the folder; see `Backend.delete`."""

@@ -42,6 +42,17 @@ class Started:
         """Whether this very process still runs."""
         return _ticks(self.pid) == self.ticks
 
+    def ends(self, within: float) -> bool:
+        """Wait up to `within` seconds for its end, and say whether it has ended."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return not self.alive() or bool(select.select([pidfd], [], [], within)[0])
+        finally:
+            os.close(pidfd)
+
     def end(self) -> None:
         """Kill process 1 of a sandbox, and with it all others, and wait for its end.
 
@@ -52,15 +63,14 @@ class Started:
         except ProcessLookupError:
             return
         try:
-            if _ticks(self.pid) != self.ticks:
-                return
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            if not select.select([pidfd], [], [], END_TIMEOUT)[0]:
-                raise SandboxError(f"The sandbox's process {self.pid} does not end.")
+            if self.alive():
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         except ProcessLookupError:
             return
         finally:
             os.close(pidfd)
+        if not self.ends(END_TIMEOUT):
+            raise SandboxError(f"The sandbox's process {self.pid} does not end.")
 
 
 def isolation() -> list[str]:

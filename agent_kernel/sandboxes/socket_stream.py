@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 
 from agent_kernel.errors import SandboxUnreachable
 
@@ -11,21 +12,31 @@ from agent_kernel.errors import SandboxUnreachable
 class SocketStream:
     """`ByteStream` over a connected stream socket; made by `open`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_end: Callable[[], Awaitable[None]],
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._on_end = on_end
 
     @classmethod
-    async def open(cls, connected: socket.socket) -> SocketStream:
-        """Take over a connected socket."""
-        return cls(*await asyncio.open_connection(sock=connected, limit=1 << 18))
+    async def open(cls, connected: socket.socket, on_end: Callable[[], Awaitable[None]]) -> SocketStream:
+        """Take over a connected socket; `on_end` may raise to say that its end is not the sandbox's."""
+        reader, writer = await asyncio.open_connection(sock=connected, limit=1 << 18)
+        return cls(reader, writer, on_end)
 
     async def read(self, limit: int) -> bytes:
         """See `ByteStream.read`; a reset is the end."""
         try:
-            return await self._reader.read(limit)
+            received = await self._reader.read(limit)
         except ConnectionError:
-            return b""
+            received = b""
+        if not received:
+            await self._on_end()
+        return received
 
     async def write(self, data: bytes) -> None:
         """See `ByteStream.write`."""

@@ -1,0 +1,179 @@
+"""What only bubblewrap has: host folders, host processes, and a start that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
+from agent_kernel.sandboxes.base import SandboxSpec
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from agent_kernel.sandboxes.toolbox import Toolbox
+
+pytestmark = pytest.mark.bubblewrap
+
+
+@pytest.fixture
+async def channel(bubblewrap_backend: BubblewrapBackend) -> AsyncIterator[Channel]:
+    ref = await bubblewrap_backend.create(SandboxSpec("one"))
+    channel = await Channel.open(await bubblewrap_backend.stream(ref))
+    yield channel
+    await channel.aclose()
+    await bubblewrap_backend.delete(ref)
+
+
+async def output(channel: Channel, command: str) -> str:
+    printed = b""
+    async for event in channel.run(command, timeout=30):
+        if isinstance(event, Output):
+            printed += event.data
+        else:
+            assert event == Exited(0), printed
+    return printed.decode()
+
+
+async def test_the_host_is_out_of_reach(channel: Channel, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("the host's own")
+    readable = f"cat {tmp_path}/secret {Path(__file__)} {Path.home()}/.profile /etc/shadow /etc/hostname"
+    assert await output(channel, f"{readable} 2>/dev/null; true") == ""
+    assert await output(channel, "ls -A /home /var /srv /boot /sys /tmp /run 2>/dev/null; true") == (
+        "/home:\nagent\n\n/run:\nboxd\n\n/tmp:\n"
+    )
+    here = os.getpid()
+    assert (
+        await output(channel, f"ls -d /proc/{here} 2>/dev/null; kill -0 {here} 2>/dev/null || echo none")
+        == "none\n"
+    )
+
+
+async def test_no_environment_of_the_host_gets_in(
+    bubblewrap_backend: BubblewrapBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    ref = await bubblewrap_backend.create(SandboxSpec("secrets"))
+    channel = await Channel.open(await bubblewrap_backend.stream(ref))
+    seen = await output(channel, "env; tr '\\0' '\\n' </proc/1/environ; tr '\\0' '\\n' </proc/1/cmdline")
+    assert "PATH=" in seen
+    assert "sk-secret" not in seen
+    await channel.aclose()
+    await bubblewrap_backend.delete(ref)
+
+
+async def test_process_1_holds_nothing_of_the_host_open(channel: Channel) -> None:
+    seen = await output(channel, "readlink /proc/1/fd/*; true")
+    allowed = ("/dev/null", "anon_inode:", "pipe:", "socket:", "/run/boxd/", "/proc/1/fd")
+    assert [line for line in seen.splitlines() if not line.startswith(allowed)] == []
+
+
+async def test_the_system_is_read_only(channel: Channel) -> None:
+    folders = "/ /usr /etc /opt/toolbox /opt/agent-kernel /bin"
+    script = f"for d in {folders}; do touch $d/x 2>/dev/null && echo $d; done; true"
+    assert await output(channel, script) == ""
+
+
+async def test_user_namespaces_cannot_nest(channel: Channel) -> None:
+    assert await output(channel, "unshare -U true 2>/dev/null && echo nested; true") == ""
+
+
+async def test_a_killed_sandbox_is_gone_and_swept(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path
+) -> None:
+    ref = await bubblewrap_backend.create(SandboxSpec("killed"))
+    channel = await Channel.open(await bubblewrap_backend.stream(ref))
+    pid = int((tmp_path / "sandboxes/killed/process.json").read_text().split('"pid": ')[1].split(",")[0])
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(SandboxGone):
+        await output(channel, "sleep 10")
+    assert [(found.id, found.status) for found in await bubblewrap_backend.list()] == [("killed", "dead")]
+    await bubblewrap_backend.delete(ref)
+    assert await bubblewrap_backend.list() == []
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+async def test_it_outlives_the_host_that_made_it(
+    bubblewrap_backend: BubblewrapBackend, toolbox: Toolbox, data_dir: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from agent_kernel.sandboxes.base import SandboxSpec\n"
+        "from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend\n"
+        "from agent_kernel.sandboxes.channel import Channel\n"
+        "from agent_kernel.sandboxes.toolbox import Toolbox\n"
+        "async def main():\n"
+        "    backend = BubblewrapBackend(Path(sys.argv[1]), Toolbox(Path(sys.argv[2])))\n"
+        "    ref = await backend.create(SandboxSpec('left', lease=20))\n"
+        "    channel = await Channel.open(await backend.stream(ref))\n"
+        "    async for _ in channel.run('KEPT=1; echo'):\n"
+        "        pass\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program, str(tmp_path), str(data_dir)],
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    ref = await bubblewrap_backend.get("left")
+    assert ref.status == "running"
+    channel = await Channel.open(await bubblewrap_backend.stream(ref))
+    assert await output(channel, "echo $KEPT") == "1\n"
+    await channel.aclose()
+    await bubblewrap_backend.delete(ref)
+
+
+async def test_no_toolbox_is_said_with_its_mend(tmp_path: Path) -> None:
+    backend = BubblewrapBackend(tmp_path, Toolbox(tmp_path))
+    probe = await backend.probe()
+    assert not probe.ok
+    assert "agent-kernel image build" in (probe.mend or "")
+    with pytest.raises(ImageMissing, match="image build"):
+        await backend.create(SandboxSpec("none"))
+    assert await backend.list() == []
+
+
+async def test_no_bwrap_is_said_with_its_mend(tmp_path: Path, toolbox: Toolbox) -> None:
+    backend = BubblewrapBackend(tmp_path, toolbox, bwrap=str(tmp_path / "bwrap"))
+    probe = await backend.probe()
+    assert not probe.ok
+    assert "apt-get install bubblewrap" in (probe.mend or "")
+    with pytest.raises((EngineUnavailable, SandboxStartFailed)):
+        await backend.create(SandboxSpec("none"))
+    assert not (tmp_path / "sandboxes/none").exists()
+
+
+async def test_a_failing_start_says_why_and_leaves_nothing(tmp_path: Path, toolbox: Toolbox) -> None:
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    bwrap.chmod(0o755)
+    backend = BubblewrapBackend(tmp_path, toolbox, bwrap=str(bwrap))
+    assert "uid map" in (await backend.probe()).detail
+    with pytest.raises(SandboxStartFailed, match="uid map"):
+        await backend.create(SandboxSpec("none"))
+    assert not (tmp_path / "sandboxes/none").exists()
+
+
+async def test_boxd_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, toolbox: Toolbox) -> None:
+    class Broken(Toolbox):
+        def binds(self) -> list[tuple[str, str]]:
+            return []
+
+    backend = BubblewrapBackend(tmp_path, Broken(toolbox.path.parent.parent))
+    with pytest.raises(SandboxStartFailed, match="python3"):
+        await backend.create(SandboxSpec("none"))
+    assert not (tmp_path / "sandboxes/none").exists()
+
+
+async def test_an_id_is_no_path(bubblewrap_backend: BubblewrapBackend) -> None:
+    with pytest.raises(SandboxGone):
+        await bubblewrap_backend.get("../one")

@@ -1,0 +1,474 @@
+"""One suite for every sandbox backend: what a command, a file and a sandbox's life are, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from agent_kernel.errors import SandboxFileError, SandboxGone, SandboxUnreachable
+from agent_kernel.sandboxes.base import MANAGED_LABEL, WORKSPACE, Backend, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    outcome: Exited | TimedOut
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def code(self) -> int:
+        assert isinstance(self.outcome, Exited)
+        return self.outcome.code
+
+
+@dataclass
+class Sandbox:
+    """A sandbox under test, with the channel into it."""
+
+    backend: Backend
+    ref: SandboxRef
+    channel: Channel
+
+    async def __call__(self, command: str, timeout: float | None = 60) -> Done:
+        printed = {"stdout": b"", "stderr": b""}
+        async for event in self.channel.run(command, timeout=timeout):
+            if isinstance(event, Output):
+                printed[event.stream] += event.data
+            else:
+                return Done(event, printed["stdout"], printed["stderr"])
+        raise AssertionError("a command ended without an outcome")
+
+
+def new_id() -> str:
+    return f"test-{secrets.token_hex(6)}"
+
+
+@contextlib.asynccontextmanager
+async def started(backend: Backend, **fields: object) -> AsyncIterator[Sandbox]:
+    ref = await backend.create(SandboxSpec(new_id(), **fields))  # type: ignore[arg-type]
+    try:
+        channel = await Channel.open(await backend.stream(ref))
+        try:
+            yield Sandbox(backend, ref, channel)
+        finally:
+            await channel.aclose()
+    finally:
+        await backend.delete(ref)
+
+
+@pytest.fixture
+async def run(backend: Backend) -> AsyncIterator[Sandbox]:
+    async with started(backend) as sandbox:
+        yield sandbox
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def sleepers(run: Sandbox, seconds: str) -> int:
+    """How many processes inside sleep for a number of seconds that begins like this."""
+    return int((await run(f"grep -alE '[s]leep.{seconds}' /proc/[0-9]*/cmdline 2>/dev/null | wc -l")).stdout)
+
+
+# What a command is
+
+
+async def test_outputs_are_apart_and_exact(run: Sandbox) -> None:
+    done = await run("printf 'out\\0\\xff\\n'; printf err >&2; (exit 3)")
+    assert (done.stdout, done.stderr, done.code) == (b"out\0\xff\n", b"err", 3)
+
+
+async def test_starts_in_the_workspace(run: Sandbox) -> None:
+    assert (await run("pwd")).stdout.decode().strip() == WORKSPACE
+
+
+async def test_no_newline_is_added_or_lost(run: Sandbox) -> None:
+    assert (await run("printf 'a\\n\\n'")).stdout == b"a\n\n"
+    assert (await run("printf a")).stdout == b"a"
+
+
+async def test_state_stays(run: Sandbox) -> None:
+    await run("X=1; export Y='two words'; A=(1 '2 3'); alias hi='echo hi'; cd /tmp; umask 027")
+    await run('f() { echo "f $1"; }')
+    done = await run('echo "$X $Y ${A[1]} $PWD $(umask)"; f 4\nhi; env | grep ^Y=')
+    assert done.stdout == b"1 two words 2 3 /tmp 0027\nf 4\nhi\nY=two words\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("exit 7", 7), ("exec sh -c 'exit 5'", 5), ("set -e; false; echo no", 1), ("set -u; echo $nope_", 1)],
+)
+async def test_what_ends_a_shell_ends_only_the_command(run: Sandbox, command: str, code: int) -> None:
+    await run("KEPT=yes; cd /tmp; g() { echo g; }")
+    done = await run(command)
+    assert (done.code, done.stdout) == (code, b"")
+    assert (await run("echo $KEPT $PWD; g; false; echo on")).stdout == b"yes /tmp\ng\non\n"
+
+
+async def test_exit_keeps_what_the_command_had_set(run: Sandbox) -> None:
+    await run("cd /tmp; export NEW=1; exit 4")
+    assert (await run("echo $NEW $PWD")).stdout == b"1 /tmp\n"
+
+
+async def test_a_killed_shell_begins_again_where_the_last_command_ended(run: Sandbox) -> None:
+    await run("export KEPT=1")
+    assert (await run("LOST=1; kill -9 $$")).code == 137
+    assert (await run("echo $KEPT$LOST")).stdout == b"1\n"
+
+
+async def test_twice_in_a_row(run: Sandbox) -> None:
+    await run("export KEPT=1")
+    await run("kill -9 $$")
+    await run("kill -9 $$")
+    assert (await run("echo $KEPT")).stdout == b"1\n"
+
+
+async def test_options_last_for_one_command(run: Sandbox) -> None:
+    await run("set -euo pipefail; true")
+    assert (await run("false; echo $nope_ on")).stdout == b"on\n"
+
+
+async def test_an_exit_trap_runs_when_its_command_ends(run: Sandbox) -> None:
+    assert (await run("trap 'echo \"it is\" over' EXIT; echo body")).stdout == b"body\nit is over\n"
+    assert (await run("echo next")).stdout == b"next\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["echo 'open", 'echo "open', "cat <<E\nopen", "if true; then", "f() {", "echo $((1"]
+)
+async def test_unterminated_text_does_not_wait(run: Sandbox, command: str) -> None:
+    await run(command, timeout=20)
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_heredocs(run: Sandbox) -> None:
+    assert (await run("cat <<'E'\n$HOME `x`\nE")).stdout == b"$HOME `x`\n"
+    large = "line of a long document\n" * 20_000
+    assert (await run(f"cat <<'E' | wc -c\n{large}E")).stdout.strip() == str(len(large)).encode()
+
+
+async def test_stdin_is_empty(run: Sandbox) -> None:
+    assert (await run("cat; read x; echo $?", timeout=20)).stdout == b"1\n"
+
+
+async def test_loops_and_returns_of_a_command_are_its_own(run: Sandbox) -> None:
+    await run("break; continue; return 3")
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_a_background_process_does_not_hold_the_command(run: Sandbox) -> None:
+    assert (await run("sleep 60 & echo started", timeout=20)).stdout == b"started\n"
+    done = await run("kill %1 && wait %1; echo $?; jobs")
+    assert done.stdout == b"143\n"
+
+
+async def test_a_background_process_lives_on_through_other_commands(run: Sandbox) -> None:
+    await run("mkfifo pipe; (read line <pipe; echo got $line >answer) &")
+    await run("exit 3")
+    await run("echo hello >pipe")
+    assert (
+        await run("until [ -s answer ]; do sleep 0.01; done; cat answer", timeout=20)
+    ).stdout == b"got hello\n"
+
+
+async def test_background_output_goes_to_no_later_command(run: Sandbox) -> None:
+    await run("mkfifo go; (read x <go; echo late; touch said) & echo early")
+    done = await run("echo >go; until [ -e said ]; do sleep 0.01; done; echo mine", timeout=20)
+    assert done.stdout == b"mine\n"
+
+
+async def test_pipes_end_quietly(run: Sandbox) -> None:
+    done = await run("yes | head -n 1", timeout=20)
+    assert (done.stdout, done.stderr, done.code) == (b"y\n", b"", 0)
+
+
+async def test_a_megabyte_of_environment(run: Sandbox) -> None:
+    await run("for i in 1 2 3 4 5 6 7 8; do export BIG$i=$(head -c 100000 /dev/zero | tr '\\0' x); done")
+    assert (await run("echo ${#BIG8}; env | wc -c | awk '{print ($1 > 800000)}'")).stdout == b"100000\n1\n"
+
+
+async def test_a_long_line(run: Sandbox) -> None:
+    done = await run("head -c 16777216 /dev/zero | tr '\\0' x")
+    assert len(done.stdout) == 16 << 20
+    assert set(done.stdout) == {ord("x")}
+
+
+async def test_the_working_directory_may_vanish(run: Sandbox) -> None:
+    await run("mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone")
+    assert (await run("cd /; pwd")).stdout == b"/\n"
+    await run("mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone; exit")
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_commands_given_together_run_one_after_the_other(run: Sandbox) -> None:
+    first, second = await asyncio.gather(run("echo a >x; sleep 0.2; cat x"), run("echo b >x; cat x"))
+    assert (first.stdout, second.stdout) == (b"a\n", b"b\n")
+
+
+async def test_a_nul_is_refused_in_words(run: Sandbox) -> None:
+    with pytest.raises(SandboxFileError, match="NUL"):
+        await run("echo \0")
+
+
+# Time limits and interruption
+
+
+async def test_a_timeout_kills_the_tree_and_keeps_the_output(run: Sandbox) -> None:
+    command = "echo early; (setsid sleep 3210 &); (sleep 3211 &) & sh -c 'sleep 3212 & wait' ; echo late"
+    done = await run(command, timeout=0.7)
+    assert (done.outcome, done.stdout, done.stderr) == (TimedOut(), b"early\n", b"")
+    assert await sleepers(run, "321") == 0
+
+
+async def test_a_timeout_spares_earlier_background_processes_and_the_state(run: Sandbox) -> None:
+    await run("sleep 4321 & KEPT=1")
+    assert (await run("IN=2; cd /tmp; sleep 100", timeout=0.5)).outcome == TimedOut()
+    assert (await run("echo $KEPT $IN $PWD")).stdout == b"1 2 /tmp\n"
+    assert await sleepers(run, "4321") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "while :; do :; done",
+        "trap '' INT TERM; sleep 100",
+        "f() { sleep 9; f; }; f",
+        "trap 'sleep 100' EXIT; sleep 100",
+    ],
+)
+async def test_stubborn_commands_end_too(run: Sandbox, command: str) -> None:
+    async with asyncio.timeout(20):
+        assert (await run(command, timeout=0.3)).outcome == TimedOut()
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_closing_the_generator_kills_the_command(run: Sandbox) -> None:
+    events = run.channel.run("echo begun; sleep 5432")
+    assert await anext(events) == Output("stdout", b"begun\n")
+    async with asyncio.timeout(10):
+        await events.aclose()
+    assert await sleepers(run, "5432") == 0
+
+
+async def test_cancelling_the_task_kills_the_command(run: Sandbox) -> None:
+    begun = asyncio.Event()
+
+    async def consume() -> None:
+        async for _ in run.channel.run("echo begun; sleep 100"):
+            begun.set()
+
+    task = asyncio.create_task(consume())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await run("echo on", timeout=20)).stdout == b"on\n"
+
+
+async def test_a_queued_command_can_be_given_up(run: Sandbox) -> None:
+    first = asyncio.create_task(run("sleep 0.3; echo first"))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(run("touch never"))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    assert (await first).stdout == b"first\n"
+    assert await run.channel.list(WORKSPACE) == []
+
+
+# Back-pressure and attachment
+
+
+async def test_a_slow_reader_slows_the_command(run: Sandbox) -> None:
+    events = run.channel.run("yes 0123456789 | head -c 50000000; echo done >&2")
+    assert isinstance(await anext(events), Output)
+    assert (await run.channel.list(WORKSPACE)) == []  # other calls go on meanwhile
+    total = 0
+    async for event in events:
+        total += len(event.data) if isinstance(event, Output) and event.stream == "stdout" else 0
+    assert total > 49_000_000
+
+
+async def test_endless_output_can_be_stopped(run: Sandbox) -> None:
+    done = await run("yes", timeout=0.5)
+    assert done.outcome == TimedOut()
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_a_new_host_finds_the_shell_as_it_was(run: Sandbox) -> None:
+    await run("KEPT=1")
+    await run.channel.aclose()
+    run.channel = await Channel.open(await run.backend.stream(run.ref))
+    assert (await run("echo $KEPT")).stdout == b"1\n"
+
+
+async def test_a_command_goes_on_without_its_host_and_is_read_from_an_offset(run: Sandbox) -> None:
+    events = run.channel.run("echo one; sleep 1; echo two; exit 3")
+    assert await anext(events) == Output("stdout", b"one\n")
+    newer = await Channel.open(await run.backend.stream(run.ref))
+    with pytest.raises(SandboxUnreachable):  # the newer stream has taken over
+        await anext(events)
+    seen = [event async for event in newer.watch(1, offset=len(b"one\n"))]
+    assert seen == [Output("stdout", b"two\n"), Exited(3)]
+    assert [event async for event in newer.watch(1)] == [
+        Output("stdout", b"one\n"),
+        Output("stdout", b"two\n"),
+        Exited(3),
+    ]
+    await newer.aclose()
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["plain.csv", "with space", "new\nline", "ünï", "-dash", "a/b/c.txt"])
+async def test_files_go_in_and_out(run: Sandbox, name: str) -> None:
+    content = bytes(range(256)) * 1000
+    stat = await run.channel.put(f"{WORKSPACE}/{name}", chunks(content[:1000], content[1000:]))
+    assert (stat.path, stat.size) == (f"{WORKSPACE}/{name}", len(content))
+    assert b"".join([piece async for piece in run.channel.get(stat.path)]) == content
+    assert await run.channel.list(WORKSPACE) == [stat]
+    assert await run.channel.stat(stat.path) == stat
+    await run.channel.remove(stat.path)
+    assert await run.channel.list(WORKSPACE) == []
+
+
+async def test_an_upload_cut_short_leaves_nothing(run: Sandbox) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 100_000
+        raise ValueError("the source broke")
+
+    with pytest.raises(ValueError, match="broke"):
+        await run.channel.put(f"{WORKSPACE}/part", broken())
+    assert await run.channel.list(WORKSPACE) == []
+
+
+async def test_a_download_may_be_given_up(run: Sandbox) -> None:
+    await run("head -c 10000000 /dev/zero >big")
+    content = run.channel.get(f"{WORKSPACE}/big")
+    await anext(content)
+    await content.aclose()
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_missing_files_and_folders_are_errors_in_words(run: Sandbox) -> None:
+    with pytest.raises(SandboxFileError, match="No such file"):
+        await run.channel.stat(f"{WORKSPACE}/nothing")
+    with pytest.raises(SandboxFileError, match="No such file"):
+        await anext(run.channel.get(f"{WORKSPACE}/nothing"))
+    with pytest.raises(SandboxFileError, match="not a regular file"):
+        await run.channel.stat(WORKSPACE)
+    with pytest.raises(SandboxFileError):
+        await run.channel.put("/proc/nothing", chunks(b"x"))
+
+
+async def test_links_are_not_listed(run: Sandbox) -> None:
+    await run("ln -s /etc/passwd link; ln -s / root; echo x >file")
+    assert [stat.path for stat in await run.channel.list(WORKSPACE)] == [f"{WORKSPACE}/file"]
+
+
+# A sandbox's life
+
+
+async def test_it_is_found_again_by_id_and_label(backend: Backend) -> None:
+    async with started(backend, labels={"owner": "contract"}) as run:
+        ref = await backend.get(run.ref.id)
+        assert (ref.id, ref.backend, ref.status) == (run.ref.id, backend.name, "running")
+        assert {"owner": "contract", MANAGED_LABEL: "1"}.items() <= dict(ref.labels).items()
+        assert ref.id in [found.id for found in await backend.list({"owner": "contract"})]
+        assert ref.id not in [found.id for found in await backend.list({"owner": "somebody else"})]
+
+
+async def test_deleted_is_gone(backend: Backend) -> None:
+    async with started(backend) as run:
+        await backend.delete(run.ref)
+        async with asyncio.timeout(20):
+            await run.channel.closed.wait()
+        with pytest.raises(SandboxGone):
+            await run("echo on")
+        with pytest.raises(SandboxGone):
+            await backend.stream(run.ref)
+        with pytest.raises(SandboxGone):
+            await backend.get(run.ref.id)
+        await backend.delete(run.ref)
+
+
+async def test_a_shutdown_from_inside_ends_it(backend: Backend) -> None:
+    async with started(backend) as run:
+        await run.channel.shutdown()
+        async with asyncio.timeout(20):
+            await run.channel.closed.wait()
+
+
+async def test_the_lease_ends_it_when_nobody_is_there(backend: Backend) -> None:
+    async with started(backend, lease=0.5) as run:
+        await run("sleep 100 & sleep 0.8")  # an attached host keeps it
+        assert (await run("echo on")).stdout == b"on\n"
+        await run.channel.aclose()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    if (await backend.get(run.ref.id)).status == "dead":
+                        break
+                except SandboxGone:
+                    break
+                await asyncio.sleep(0.05)
+
+
+async def test_two_sandboxes_share_nothing(backend: Backend) -> None:
+    async with started(backend) as one, started(backend) as two:
+        await one("echo secret >file; echo secret >/tmp/file; sleep 7654 &")
+        done = await two("ls; ls /tmp; grep -l 7654 /proc/[0-9]*/cmdline")
+        assert b"file" not in done.stdout
+        assert b"cmdline" not in done.stdout
+
+
+# What is inside, and what is not
+
+
+async def test_the_toolbox_is_there(run: Sandbox) -> None:
+    code = "import numpy, pandas, matplotlib.pyplot as p; p.plot([1]); p.savefig('x.png')"
+    done = await run(f'python3 -W error -c "{code}"')
+    assert (done.code, done.stderr) == (0, b"")
+
+
+async def test_there_is_no_network(run: Sandbox) -> None:
+    code = (
+        "import socket\n"
+        "print(sorted(name for _, name in socket.if_nameindex()))\n"
+        "for address in ('8.8.8.8', '169.254.169.254', '10.0.0.1'):\n"
+        "    s = socket.socket(); s.settimeout(3)\n"
+        "    try: s.connect((address, 53)); print('reached')\n"
+        "    except OSError as e: print(e.errno in (101, 113))\n"
+    )
+    done = await run(f"python3 - <<'E'\n{code}E")
+    assert done.stdout == b"['lo']\nTrue\nTrue\nTrue\n"
+
+
+async def test_privileges_cannot_grow(run: Sandbox) -> None:
+    done = await run("grep -E '^(CapEff|NoNewPrivs)' /proc/self/status; mount -t tmpfs none /mnt; echo $?")
+    lines = done.stdout.decode().split("\n")
+    assert "NoNewPrivs:\t1" in lines
+    effective = int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
+    for dangerous in (
+        12,
+        16,
+        17,
+        19,
+        21,
+        23,
+        24,
+        25,
+        27,
+    ):
+        assert not effective & (1 << dangerous)
+    assert lines[-2] != "0"
