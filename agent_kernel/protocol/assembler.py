@@ -122,6 +122,12 @@ class Assembler:
         calls = [item for item in self._step if isinstance(item, t.ResponseFunctionToolCall)]
         return [call for call in calls if call.status == "completed"]
 
+    def hand_over(self, call: t.ResponseFunctionShellToolCall) -> None:
+        """Leave a shell call to the client, who runs it and sends its output as input of the next turn."""
+        follow(self._state, Act.OUTPUT)
+        if self._unanswered.pop(call.call_id, None) is None:
+            raise RuntimeError(f"The shell call {call.call_id} is unknown or has an output already.")
+
     # -- commands print -----------------------------------------------------------------------------------
 
     def open_output(self, call: t.ResponseFunctionShellToolCall) -> Events:

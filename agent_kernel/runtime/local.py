@@ -170,13 +170,12 @@ class LocalRuntime:
             if assembler.truncated is not None:
                 final = assembler.incomplete(assembler.truncated)
                 break
-            here = assembler.shell_calls() if run.container_id is not None else []
-            for call in here:
-                async with aclosing(self._carry_out(run, call)) as events:
-                    async for event in events:
-                        yield event
-            if not here or assembler.function_calls():  # what is left is the client's to do
-                final = assembler.complete()
+            calls = assembler.shell_calls()
+            async with aclosing(self._carry_out_all(run, calls)) as events:
+                async for event in events:
+                    yield event
+            if not calls or run.container_id is None or assembler.function_calls():
+                final = assembler.complete()  # the model is done, or the client has calls to answer
                 break
         else:
             final = assembler.incomplete(MAX_STEPS)
@@ -205,8 +204,19 @@ class LocalRuntime:
             settings=settings,
         )
 
+    async def _carry_out_all(
+        self, run: _Run, calls: Sequence[ResponseFunctionShellToolCall]
+    ) -> AsyncGenerator[ResponseStreamEvent, None]:
+        for call in calls:
+            if run.container_id is None:
+                run.assembler.hand_over(call)
+                continue
+            async with aclosing(self._carry_out(run, call, run.container_id)) as events:
+                async for event in events:
+                    yield event
+
     async def _carry_out(
-        self, run: _Run, call: ResponseFunctionShellToolCall
+        self, run: _Run, call: ResponseFunctionShellToolCall, container_id: str
     ) -> AsyncGenerator[ResponseStreamEvent, None]:
         """Run one shell call in the turn's container; its output goes out as it is printed."""
         assembler, call_id = run.assembler, call.call_id
@@ -219,7 +229,7 @@ class LocalRuntime:
                 for event in assembler.command_done(call_id, index, content):
                     yield event
         else:
-            async with aclosing(self._run_commands(run, call, run.container_id or "")) as events:
+            async with aclosing(self._run_commands(run, call, container_id)) as events:
                 async for event in events:
                     yield event
         for event in assembler.close_output(call_id):

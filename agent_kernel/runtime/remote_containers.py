@@ -76,7 +76,9 @@ class RemoteContainerFiles:
         name = workspace_path(path).removeprefix(WORKSPACE + "/")
         boundary = secrets.token_hex(16)
         head, tail = _framing(name, boundary)
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        # Case does not matter to servers; for the lower-case spelling the client would make a body of its
+        # own, which cannot be streamed from an async source.
+        headers = {"Content-Type": f"Multipart/Form-Data; boundary={boundary}"}
         if size is not None:  # said in advance, so that one that is too large is refused before it is sent
             headers["Content-Length"] = str(len(head) + size + len(tail))
 

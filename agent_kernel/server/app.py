@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,11 @@ def create_app(runtime: Runtime, *, api_key: str | None, upload_limit: int = UPL
         try:
             yield
         finally:
+            for task in app.state.running:
+                task.cancel()
+            await asyncio.gather(
+                *app.state.running, return_exceptions=True
+            )  # each writes down how far it got
             await runtime.aclose()
 
     app = Starlette(
@@ -42,5 +48,6 @@ def create_app(runtime: Runtime, *, api_key: str | None, upload_limit: int = UPL
     )
     app.state.runtime = runtime
     app.state.upload_limit = upload_limit
+    app.state.running = set()
     app.state.has_key = api_key is not None
     return app

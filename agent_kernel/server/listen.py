@@ -56,7 +56,13 @@ async def listen(app: Starlette, host: str, port: int, *, announce: Announce | N
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{real_port}/v1"
         server = _Server(_config(app), lambda: (announce or _log)(url))
-        await server.serve(sockets=[listener])
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:  # uvicorn itself would just stop, with everything open
+            server.should_exit = True
+            await serving
+            raise
 
 
 def _log(url: str) -> None:

@@ -35,7 +35,7 @@ async def create_response(request: Request) -> Response:
     events = _runtime(request).respond(body)
     if body.get("stream"):
         return EventStream(events)
-    return JSONResponse(to_json(await while_connected(request.receive, afold(events))))
+    return JSONResponse(to_json(await while_connected(request.scope, request.receive, afold(events))))
 
 
 async def retrieve_response(request: Request) -> Response:

@@ -21,14 +21,17 @@ KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, so that no proxy takes a long command for a dead line."""
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Do `work` unless the client leaves first: then it is cancelled, and `ClientDisconnect` raised.
 
     The request's body must have been read. Cancelling this cancels the work; it has ended in any case when
-    this returns.
+    this returns. The application knows the work as `state.running`, and ends it when the server stops.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_disconnected(receive))
+    running: set[asyncio.Future[Any]] = scope["app"].state.running
+    running.add(task)
+    task.add_done_callback(running.discard)
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -61,7 +64,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the turn ends or the client leaves, which cancels the turn."""
-        await while_connected(receive, self._stream(send))
+        await while_connected(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
         alive: asyncio.Task[None] | None = None
@@ -103,7 +106,7 @@ class FileStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the end or until the client leaves."""
-        await while_connected(receive, self._stream(send))
+        await while_connected(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
         started = False

@@ -16,6 +16,7 @@ from agent_kernel.errors import (
     SandboxUnreachable,
     TooLarge,
 )
+from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
 from agent_kernel.runtime.files import workspace_path
 from agent_kernel.runtime.sqlite import SqliteStore
@@ -96,7 +97,7 @@ async def test_a_list_comes_in_pages(containers: LocalContainers) -> None:
     assert [each.id for each in (await containers.list(name="a", order="asc")).data] == [ids[0], ids[2]]
     for wrong in ({"limit": 0}, {"limit": 101}, {"after": "cntr_none"}):
         with pytest.raises(InvalidRequest):
-            await containers.list(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+            await containers.list(**wrong)
 
 
 async def test_files_go_in_and_out(containers: LocalContainers) -> None:
@@ -112,7 +113,7 @@ async def test_files_go_in_and_out(containers: LocalContainers) -> None:
         ("/mnt/data/sub/ünï.bin", "user"),
     ]
     assert listed[1] == made
-    assert made.to_dict()["agent_kernel"]["modified_ns"] > 0  # type: ignore[index]  # an extension field
+    assert to_json(made)["agent_kernel"]["modified_ns"] > 0
     assert await containers.files.retrieve(container, made.id) == made
     assert await read(containers, container, made.id) == data
     assert await read(containers, container, listed[0].id) == b"hi\n"

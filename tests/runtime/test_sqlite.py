@@ -74,7 +74,7 @@ async def test_uploads_go_with_their_container(store: SqliteStore) -> None:
     await store.put_container(container("c"))
     await store.add_upload("c", "/mnt/data/a")
     await store.add_upload("c", "/mnt/data/a")
-    await store.put_container(container("c", status="running", name="again"))
+    await store.put_container(container("c", status="running", memory_limit="1g"))
     assert await store.uploads("c") == {"/mnt/data/a"}
     await store.remove_upload("c", "/mnt/data/a")
     await store.add_upload("c", "/mnt/data/b")

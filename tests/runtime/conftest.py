@@ -1,0 +1,75 @@
+"""A runtime of each kind, on a real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.models.catalogue import Models
+from agent_kernel.runtime.base import Runtime
+from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.runtime.local import LocalRuntime, TurnSettings
+from agent_kernel.runtime.remote import RemoteRuntime
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.server import create_app, listen
+
+UPLOAD_LIMIT = 1 << 20
+SCRIPT = f"scripted/{Path(__file__).parent / 'contract.yaml'}"
+
+
+@pytest.fixture
+async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[LocalRuntime]:
+    """In this process; its containers are removed at the end."""
+    store = SqliteStore(tmp_path / "store.sqlite")
+    runtime = LocalRuntime(
+        models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+        backend=backend,
+        store=store,
+        container_settings=ContainerSettings(upload_limit=UPLOAD_LIMIT),
+        turn_settings=TurnSettings(max_steps=3),
+    )
+    yield runtime
+    for container in (await runtime.containers.list(limit=100)).data:
+        await runtime.containers.delete(container.id)
+    await runtime.aclose()
+
+
+@asynccontextmanager
+async def served(runtime: Runtime, api_key: str | None) -> AsyncIterator[str]:
+    """A real server on a free port of loopback."""
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    app = create_app(runtime, api_key=api_key, upload_limit=UPLOAD_LIMIT)
+    app.router.lifespan_context = lambda _: nullcontext()  # the fixture closes the runtime itself
+    server = asyncio.create_task(listen(app, "127.0.0.1", 0, announce=url.set_result))
+    try:
+        yield await url
+    finally:
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
+
+
+@pytest.fixture(params=["local", "remote"])
+async def runtime(request: pytest.FixtureRequest, local_runtime: LocalRuntime) -> AsyncIterator[Runtime]:
+    """Each body of the contract in turn: in this process, and over HTTP on a server with a key."""
+    if request.param == "local":
+        yield local_runtime
+        return
+    async with served(local_runtime, "secret") as url:
+        remote = RemoteRuntime(url, "secret")
+        yield remote
+        await remote.aclose()
+
+
+@pytest.fixture
+def kill(backend: Backend) -> Callable[[str], Awaitable[None]]:
+    """Ends a container from outside."""
+
+    async def kill(container_id: str) -> None:
+        await backend.delete(await backend.get(container_id))
+
+    return kill

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_kernel.sandboxes.base import Backend, SandboxSpec
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.tools.shell import (
+    Clipped,
+    CommandOutput,
+    CommandResult,
+    ShellLimits,
+    run_shell_call,
+)
+
+
+@pytest.fixture
+async def channel(backend: Backend) -> AsyncIterator[Channel]:
+    ref = await backend.create(SandboxSpec("cntr_tools"))
+    try:
+        channel = await Channel.open(await backend.stream(ref))
+        yield channel
+        await channel.aclose()
+    finally:
+        await backend.delete(ref)
+
+
+async def pieces_of(
+    channel: Channel, *commands: str, timeout_ms: int | None = None, length: int | None = None
+) -> list[CommandOutput | CommandResult]:
+    call = run_shell_call(channel, commands, timeout_ms=timeout_ms, max_output_length=length)
+    async with aclosing(call):
+        return [piece async for piece in call]
+
+
+async def results_of(
+    channel: Channel, *commands: str, timeout_ms: int | None = None, length: int | None = None
+) -> list[CommandResult]:
+    pieces = await pieces_of(channel, *commands, timeout_ms=timeout_ms, length=length)
+    return [piece for piece in pieces if isinstance(piece, CommandResult)]
+
+
+async def test_commands_run_in_order_and_a_failure_stops_nothing(channel: Channel) -> None:
+    results = await results_of(channel, "X=1", "false", "echo $X; echo e >&2", "exit 4")
+    assert results == [
+        CommandResult(0, "", "", 0),
+        CommandResult(1, "", "", 1),
+        CommandResult(2, "1\n", "e\n", 0),
+        CommandResult(3, "", "", 4),
+    ]
+
+
+async def test_a_timeout_is_per_command_and_keeps_what_was_printed(channel: Channel) -> None:
+    first, second = await results_of(channel, "echo a; sleep 60", "echo b", timeout_ms=200)
+    assert first == CommandResult(0, "a\n", "", None)
+    assert second == CommandResult(1, "b\n", "", 0)
+
+
+async def test_pieces_joined_are_the_result(channel: Channel) -> None:
+    pieces = await pieces_of(channel, "for i in 1 2 3; do echo $i; echo -$i >&2; done; printf 'no end'")
+    *live, result = pieces
+    assert isinstance(result, CommandResult)
+    assert "".join(p.stdout for p in live) == result.stdout == "1\n2\n3\nno end"
+    assert "".join(p.stderr for p in live) == result.stderr == "-1\n-2\n-3\n"
+
+
+async def test_split_sequences_are_whole_and_invalid_bytes_are_replaced(channel: Channel) -> None:
+    command = (
+        r"printf '\xc3'; sleep 0.05; printf '\xa9\xf0\x9f'; sleep 0.05; printf '\x98\x80|\xff|\0|\xe2\x82'"
+    )
+    pieces = await pieces_of(channel, command)
+    *live, result = pieces
+    assert isinstance(result, CommandResult)
+    assert result.stdout == "é😀|\ufffd|\0|\ufffd"
+    assert "".join(p.stdout for p in live) == result.stdout
+
+
+async def test_endless_output_is_bounded_here_too(channel: Channel) -> None:
+    tracemalloc.start()
+    try:
+        pieces = await pieces_of(channel, "yes | head -c 100000000; echo; echo the end", length=2000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    *live, result = pieces
+    assert isinstance(result, CommandResult)
+    assert result.stdout.endswith("the end\n")
+    assert "[... 99998009 characters left out ...]" in result.stdout
+    assert len(result.stdout) < 2100
+    shown = "".join(p.stdout for p in live)
+    assert len(shown) < 2200
+    assert "more than 2000 characters" in shown
+    assert peak < 20_000_000
+
+
+async def test_a_command_with_nul_is_answered_not_run(channel: Channel) -> None:
+    bad, good = await results_of(channel, "echo a\0b", "echo c")
+    assert bad.exit_code == 2
+    assert "NUL" in bad.stderr
+    assert good.stdout == "c\n"
+
+
+async def test_closing_kills_the_command_and_begins_no_other(channel: Channel) -> None:
+    call = run_shell_call(channel, ["echo on; sleep 77", "touch begun"])
+    async with aclosing(call):
+        async for _ in call:
+            break
+    (result,) = await results_of(
+        channel, "ls; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 7[7]'"
+    )
+    assert result.stdout == "0\n"
+
+
+def test_limits_for_what_is_unset_zero_and_too_much() -> None:
+    limits = ShellLimits(timeout=120, max_timeout=3600, output_length=50, max_output_length=100)
+    assert [limits.timeout_seconds(ms) for ms in (None, 0, -1, 1500, 10**9)] == [120, 120, 120, 1.5, 3600]
+    assert [limits.characters(n) for n in (None, -1, 0, 70, 10**9)] == [50, 50, 0, 70, 100]
+
+
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(0, 60))
+def test_clipping_keeps_head_and_tail_of_any_bytes(chunks: list[bytes], limit: int) -> None:
+    clipped = Clipped(limit)
+    shown = "".join([clipped.feed(chunk) for chunk in chunks] + [clipped.feed(b"", final=True)])
+    whole = b"".join(chunks).decode("utf-8", "replace")
+    if len(whole) <= limit:
+        assert clipped.text() == shown == whole
+        return
+    head, tail = whole[: limit - limit // 2], whole[len(whole) - limit // 2 :]
+    left_out = len(whole) - limit
+    assert clipped.text() == f"{head}\n[... {left_out} characters left out ...]\n{tail}"
+    assert shown.startswith(whole[:limit])
+    assert shown[limit:].count("the end is shown when the command is done") == 1
