@@ -43,7 +43,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 notebooks: $(VENV)/.dev $(VENV)/.bwrap # runs the examples again and saves them with their outputs
-	$(BIN)/python notebooks/make_notebooks.py
+	@agent-kernel install --sys-prefix
+	AGENT_KERNEL_SANDBOX=bubblewrap $(BIN)/python notebooks/execute.py
 
 $(BIN)/python:
 	@.ci/venv $(VENV)
@@ -68,7 +69,8 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
-	@if grep -n "http[s]*:" requirements/*.txt; then echo "A lock names a host."; exit 1; fi
+	$(LOCK) requirements/toolbox.in --only-binary :all: --fork-strategy fewest --no-emit-find-links -o agent_kernel/sandboxes/toolbox.txt
+	@if grep -n "http[s]*:" requirements/*.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

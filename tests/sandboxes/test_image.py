@@ -1,0 +1,122 @@
+"""Building the toolbox image. (That it builds from Debian's packages is the first step of `make test`.)"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from agent_kernel.errors import EngineUnavailable, PreparationFailed
+from agent_kernel.sandboxes import image as module
+from agent_kernel.sandboxes.image import (
+    DEFAULT_IMAGE,
+    build_from_debian,
+    build_from_dockerfile,
+    context_directory,
+)
+
+needs_debian = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mmdebstrap") is None, reason="needs root, and mmdebstrap on Debian 12"
+)
+
+
+@pytest.fixture
+def name(docker_engine: None) -> Iterator[str]:
+    """A name for an image that is removed after the test, if the test made it."""
+    name = f"agent-kernel/test-image:{uuid.uuid4().hex[:12]}"
+    yield name
+    engine = docker.from_env()
+    if name in [tag for found in engine.images.list() for tag in found.tags]:
+        engine.images.remove(name)
+    engine.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A build context of the test's own in the place of the packaged one."""
+    folder = tmp_path / "context"
+    shutil.copytree(context_directory(), folder)
+    monkeypatch.setattr(module, "context_directory", lambda: folder)
+    return folder
+
+
+def images() -> list[str]:
+    engine = docker.from_env()
+    try:
+        return [tag for found in engine.images.list() for tag in found.tags]
+    finally:
+        engine.close()
+
+
+def test_the_context_is_whole_and_names_no_host() -> None:
+    folder = context_directory()
+    assert {path.name for path in folder.iterdir()} == {"Dockerfile", "packages.txt", "finish.sh"}
+    assert not [path for path in folder.iterdir() if "://" in path.read_text()]
+
+
+def test_image_and_toolbox_have_the_same_libraries() -> None:
+    packages = set((context_directory() / "packages.txt").read_text().split())
+    wanted = (Path(__file__).parents[2] / "requirements" / "toolbox.in").read_text()
+    libraries = re.findall(r"^\w+", wanted, flags=re.MULTILINE)
+    assert libraries
+    assert {f"python3-{library}" for library in libraries} <= packages
+
+
+@pytest.mark.docker
+def test_dockerfile(name: str, context: Path) -> None:
+    # On top of the image that is there, so that no registry is needed.
+    (context / "Dockerfile").write_text(f"FROM {DEFAULT_IMAGE}\nENV BUILT=here\n")
+    lines: list[str] = []
+    build_from_dockerfile(name, lines.append)
+    assert name in images()
+    assert any("Step 1/2" in line for line in lines)
+
+
+@pytest.mark.docker
+def test_a_failing_dockerfile_is_said(name: str, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY nothing-such /\n")
+    with pytest.raises(PreparationFailed, match="nothing-such"):
+        build_from_dockerfile(name, lambda line: None)
+    assert name not in images()
+
+
+@pytest.mark.docker
+@needs_debian
+def test_a_failing_package_is_said_and_leaves_nothing(
+    name: str, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (context / "packages.txt").write_text("python3\nno-such-package-anywhere\n")
+    work = tmp_path / "work"
+    work.mkdir(mode=0o755)
+    monkeypatch.setenv("TMPDIR", str(work))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(PreparationFailed, match="no-such-package-anywhere"):
+        build_from_debian(name, lambda line: None)
+    assert name not in images()
+    assert list(work.iterdir()) == []
+
+
+@needs_debian
+def test_only_debian_is_taken_from_the_machine() -> None:
+    sources = module._sources(lambda line: None)
+    assert sources
+    assert all(re.fullmatch(r"deb \[signed-by=\S+debian\S+\] \S+ bookworm\S* \S+", line) for line in sources)
+
+
+def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(PreparationFailed, match="root") as caught:
+        build_from_debian("x", lambda line: None)
+    assert "sudo" in (caught.value.mend or "")
+
+
+def test_without_an_engine_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(EngineUnavailable):
+        build_from_dockerfile("x", lambda line: None)
