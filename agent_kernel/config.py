@@ -47,8 +47,8 @@ class Choice(Unicode[str, str]):
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
 SCRIPTED_DEFAULT = "scripted/demo"
-NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL"})
-"""Variables of this name that are read elsewhere (by the tests)."""
+NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
+"""Variables of such a name that are read elsewhere (by the tests)."""
 
 
 class ModelSettings(Configurable):

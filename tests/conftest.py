@@ -22,6 +22,7 @@ from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 Missing = Callable[[str], NoReturn]
+CHECKOUT = Path(__file__).parents[1]
 
 
 def _missing(why: str) -> NoReturn:
@@ -55,6 +56,27 @@ def toolbox(data_dir: Path) -> Toolbox:
     except PreparationFailed as error:
         _missing(str(error))
     return toolbox
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
+    """An environment for child processes: no setting and no key of this machine's, folders of the test's own.
+
+    The toolbox is the shared one. Jupyter's folders lie below the test's as well, and know no kernel yet.
+    """
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_", "JUPYTER_"))}
+    data = tmp_path / "agent-kernel"
+    data.mkdir()
+    (data / "toolbox").symlink_to(toolbox.path.parent)
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")])),
+        "AGENT_KERNEL_DATA_DIR": str(data),
+        "JUPYTER_PATH": str(tmp_path / "share" / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+    }
 
 
 def _configured_docker() -> DockerBackend:

@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = flags.load(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and those may hold secrets
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it has to say at the start, we say
     try:
         from agent_kernel.server import serve
     except ModuleNotFoundError as error:
