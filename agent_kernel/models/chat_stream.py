@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.shell_function import malformed, parse_call
+from agent_kernel.models.shell_function import LiveCall, malformed, parse_call
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
     ItemBreak,
@@ -29,13 +29,16 @@ class _Call:
     given_id: str | None
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    live: LiveCall | None = None
 
 
 class Reader:
     """One answer. `finished` says that a finish reason has come.
 
-    `shell_function` is the name of the function that stands for the shell tool. A call is passed on when it
-    is whole: servers differ in how they cut them up, and some send the next one under the same index.
+    `shell_function` is the name of the function that stands for the shell tool. Servers differ in how they
+    cut calls up, and some send the next one under the same index; so a call is passed on when it is whole.
+    Only the first open one, if it is of the shell, is shown while it is written, and what a model says in the
+    middle of it (a stray line end of some servers' parsers) waits until the calls are over.
     """
 
     def __init__(self, call_ids: CallIds, shell_function: str) -> None:
@@ -43,6 +46,8 @@ class Reader:
         self._call_ids = call_ids
         self._shell_function = shell_function
         self._open: dict[int, _Call] = {}
+        self._live: LiveCall | None = None
+        self._held: list[ModelDelta] = []
         self._usage: Usage | None = None
 
     def read(self, chunk: Any) -> Deltas:
@@ -62,6 +67,14 @@ class Reader:
             yield self._usage
 
     def _said(self, delta: Any) -> Deltas:
+        if self._live is None:
+            yield from self._words(delta)
+        else:
+            self._held += self._words(delta)
+        for piece in delta.tool_calls or ():
+            yield from self._piece(piece)
+
+    def _words(self, delta: Any) -> Deltas:
         # Not in the package's type: two names that servers have for a model's thoughts.
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
         if isinstance(thought, str) and thought:
@@ -70,8 +83,6 @@ class Reader:
             yield TextDelta(delta.content)
         if getattr(delta, "refusal", None):
             yield RefusalDelta(delta.refusal)
-        for piece in delta.tool_calls or ():
-            yield from self._piece(piece)
 
     def _piece(self, piece: Any) -> Deltas:
         index = getattr(piece, "index", None) or 0
@@ -83,13 +94,23 @@ class Reader:
         if piece.function is not None:
             call.name = call.name or piece.function.name or ""
             call.arguments.append(piece.function.arguments or "")
+            yield from self._show(call)
+
+    def _show(self, call: _Call) -> Deltas:
+        if self._live is None and call.name == self._shell_function and len(self._open) == 1:
+            call.live = self._live = LiveCall(self._call_ids.unused(call.given_id))
+            yield from call.live.write("".join(call.arguments))
+        elif call.live is not None:
+            yield from call.live.write(call.arguments[-1])
 
     def _finish(self, reason: str) -> Deltas:
         cut_off = _TRUNCATED.get(reason)
         calls = list(self._open.values())
         for call in calls[:-1] if cut_off else calls:
             yield from self._whole(call)
-        if cut_off:
+        if not cut_off:
+            yield from self._held
+        else:
             if calls and calls[-1].name != self._shell_function:
                 yield from self._whole(calls[-1])
                 # No break: the item is still open when the step ends, and so becomes an incomplete one.
@@ -99,12 +120,14 @@ class Reader:
         arguments = "".join(call.arguments)
         if not call.name:
             raise malformed("it named no function", arguments)
-        call_id = self._call_ids.unused(call.given_id)
-        if call.name == self._shell_function:
-            yield parse_call(call_id, arguments)
+        if call.live is not None:
+            self._live = None
+            yield call.live.done()
+        elif call.name == self._shell_function:
+            yield parse_call(self._call_ids.unused(call.given_id), arguments)
         else:
             yield ItemBreak()
-            yield FunctionCallDelta(call_id, call.name, arguments)
+            yield FunctionCallDelta(self._call_ids.unused(call.given_id), call.name, arguments)
 
 
 def _usage(usage: Any) -> Usage:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent_kernel.errors import UpstreamInterrupted
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.shell_function import parse_call
+from agent_kernel.models.shell_function import LiveCall, parse_call
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
     ItemBreak,
@@ -47,6 +47,7 @@ class Reader:
         self._interrupted = interrupted
         self._calls: dict[int, tuple[str, str]] = {}  # output index -> call id and function's name
         self._streamed: set[int] = set()  # output indices of which a delta has come
+        self._live: dict[int, LiveCall] = {}  # shell calls that come as a function
 
     def read(self, event: Any) -> Deltas:
         """Give the deltas of one event; none for those that only announce or repeat.
@@ -82,7 +83,10 @@ class Reader:
 
     def _arguments(self, event: Any) -> Deltas:
         call_id, name = self._calls.get(event.output_index, ("", ""))
-        if call_id and name != self._shell_function:
+        if call_id and name == self._shell_function:
+            live = self._live.setdefault(event.output_index, LiveCall(call_id))
+            yield from live.write(event.delta)
+        elif call_id:
             self._streamed.add(event.output_index)
             yield FunctionCallDelta(call_id, name, event.delta)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import jiter
 
 from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.models.base import Item
-from agent_kernel.protocol.deltas import ShellCallDone
+from agent_kernel.protocol.deltas import ShellCallDelta, ShellCallDone
 
 _EXCERPT = 200  # characters of a malformed call
+_LIVE = 64 * 1024  # characters of arguments up to which a call is shown while it is written
 
 DESCRIPTION = (
     "Run shell commands in this conversation's container, one after the other, in a bash that stays "
@@ -61,6 +64,49 @@ def result_of(output: Item) -> str:
     return json.dumps([{name: c.get(name) for name in names} for c in contents], ensure_ascii=False)
 
 
+class LiveCall:
+    """A call while the model writes its arguments: the commands are shown as far as they can be read.
+
+    Each piece is read together with all before it, which is why that ends at some length; what `done` gives
+    is the whole call in any case.
+    """
+
+    def __init__(self, call_id: str) -> None:
+        self.call_id = call_id
+        self.arguments = ""
+        self._shown: list[str] = []
+
+    def write(self, piece: str) -> Iterator[ShellCallDelta]:
+        """Add a piece of the JSON, and give what it adds to the commands."""
+        self.arguments += piece
+        if not piece or len(self.arguments) > _LIVE:
+            return
+        try:
+            value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
+        except ValueError:  # no JSON, or not any more: `done` says so
+            return
+        commands = _commands(value)
+        for index, command in enumerate(commands or ()):
+            if index == len(self._shown):
+                self._shown.append("")
+                yield ShellCallDelta(self.call_id, index, command)
+            elif len(command) > len(self._shown[index]):
+                yield ShellCallDelta(self.call_id, index, command[len(self._shown[index]) :])
+            self._shown[index] = command
+
+    def done(self) -> ShellCallDone:
+        """Read the whole. Raises `MalformedModelOutput`."""
+        return parse_call(self.call_id, self.arguments)
+
+
+def _commands(value: Any) -> list[str] | None:
+    commands = value.get("commands") if isinstance(value, dict) else None
+    commands = [commands] if isinstance(commands, str) else commands
+    if isinstance(commands, list) and all(isinstance(command, str) for command in commands):
+        return commands
+    return None
+
+
 def parse_call(call_id: str, arguments: str) -> ShellCallDone:
     """Read the function's arguments as the model wrote them.
 
@@ -73,10 +119,13 @@ def parse_call(call_id: str, arguments: str) -> ShellCallDone:
         raise malformed("its arguments are not JSON", arguments) from None
     if not isinstance(value, dict):
         raise malformed("its arguments are not an object", arguments)
-    commands = value.get("commands")
-    commands = [commands] if isinstance(commands, str) else commands
-    if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
+    commands = _commands(value)
+    if not commands:
         raise malformed("it needs a list of strings called commands", arguments)
+    try:
+        "".join(commands).encode()
+    except UnicodeEncodeError:
+        raise malformed("a command has characters that do not exist", arguments) from None
     return ShellCallDone(
         call_id,
         tuple(commands),

@@ -80,9 +80,9 @@ class Assembler:
     def feed(self, delta: ModelDelta) -> Events:
         """Turn one delta into events; none for an empty piece of text.
 
-        Raises `MalformedModelOutput` for a call that cannot be assembled (a call id used before, commands out
-        of order or other than announced, no command at all). Nothing has been emitted then, and the stream
-        can be ended by `fail`.
+        Raises `MalformedModelOutput` for a call that cannot be assembled: a call id used before, commands out
+        of order or other than announced, no command at all, no end. Nothing has been emitted then, and the
+        stream can be ended by `fail`.
         """
         if self._step_ended:
             self._step, self._step_ended, self.truncated = [], False, None
@@ -92,19 +92,20 @@ class Assembler:
             return []
         self._check(delta)
         state = follow(self._state, type(delta))
-        events = [] if self._continues(state, delta) else self._close("completed")
+        events = [] if self._continues(state, delta) else self._leave()
         self._state = state
         return events + self._write(delta)
 
     def end_step(self) -> Events:
         """End the model's call: the open item is closed, as incomplete if the model was cut off.
 
+        Raises `MalformedModelOutput` if it ends in the middle of a shell call without having been cut off.
         `shell_calls` and `function_calls` then give those of this step, until the next delta is fed.
         """
         if self._step_ended:  # a step in which the model said nothing at all
             self._step, self.truncated = [], None
         state = follow(self._state, Act.END_STEP)
-        events = self._close("completed" if self.truncated is None else "incomplete")
+        events = self._leave()
         self._state = state
         self._step_ended = True
         return events
@@ -256,7 +257,7 @@ class Assembler:
         elif isinstance(delta, ShellCallDone):
             if not delta.commands:
                 _malformed(delta.call_id, "it has no command")
-            if known and tuple(known) != delta.commands:
+            if not _agrees(known, delta.commands):
                 _malformed(delta.call_id, "its commands are not those that were streamed")
 
     def _write(self, delta: ModelDelta) -> Events:
@@ -286,7 +287,10 @@ class Assembler:
 
     def _whole_call(self, delta: ShellCallDone) -> Events:
         shell, events = self._draft(ShellCallDraft, delta.call_id, self.container_id)
-        for index in range(len(shell.commands), len(delta.commands)):
+        known = shell.texts()
+        if known:  # the last one may have been streamed in part
+            events += shell.write(len(known) - 1, delta.commands[len(known) - 1][len(known[-1]) :])
+        for index in range(len(known), len(delta.commands)):
             events += shell.write(index, delta.commands[index])
         shell.timeout_ms, shell.max_output_length = delta.timeout_ms, delta.max_output_length
         events += self._close("completed")
@@ -301,6 +305,14 @@ class Assembler:
         if isinstance(draft, ShellCallDraft | FunctionCallDraft):
             self._call_ids.add(draft.call_id)
         return draft, draft.added()
+
+    def _leave(self) -> Events:
+        """Close the open item because the model goes on to another one, or ends."""
+        if self.truncated is not None:
+            return self._close("incomplete")
+        if isinstance(self._open, ShellCallDraft):  # half a command must never look like one to be run
+            _malformed(self._open.call_id, "it breaks off")
+        return self._close("completed")
 
     def _close(self, status: Final) -> Events:
         draft, self._open = self._open, None
@@ -346,6 +358,16 @@ class Assembler:
     def _update(self, **changes: Any) -> None:
         # A new object each time: events already emitted keep the response as it was then.
         self.response = self.response.model_copy(update=changes)
+
+
+def _agrees(known: list[str], commands: tuple[str, ...]) -> bool:
+    """Whether what was streamed is the beginning of the whole."""
+    if not known:
+        return True
+    if len(known) > len(commands):
+        return False
+    last = len(known) - 1
+    return known[:last] == list(commands[:last]) and commands[last].startswith(known[last])
 
 
 def _malformed(call_id: str, why: str) -> NoReturn:

@@ -50,7 +50,7 @@ class ShellCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ShellCallDone:
-    """The whole shell call. It may come without deltas before it; with them it must agree with them.
+    """The whole shell call. It may come without deltas before it; with them they must be its beginning.
 
     `timeout_ms` and `max_output_length` (characters) are None where the model did not set them.
     """

@@ -19,6 +19,7 @@ from agent_kernel.protocol.deltas import (
     ModelDelta,
     ReasoningDelta,
     RefusalDelta,
+    ShellCallDelta,
     ShellCallDone,
     TextDelta,
     Truncated,
@@ -44,7 +45,9 @@ async def model(upstream: Any) -> AsyncIterator[ChatModel]:
 
 async def said(model: ChatModel, *items: dict[str, Any], **fields: Any) -> list[ModelDelta]:
     request = ModelRequest("m", items or [{"role": "user", "content": "Hi"}], **fields)
-    return [delta async for delta in model.stream(request) if not isinstance(delta, ItemBreak)]
+    # What is shown of a call while it is written is another test's affair.
+    left_out = (ItemBreak, ShellCallDelta)
+    return [delta async for delta in model.stream(request) if not isinstance(delta, left_out)]
 
 
 def tool(index: int | None, name: str | None, arguments: str, id: str | None = None) -> dict[str, Any]:  # noqa: A002
@@ -100,6 +103,28 @@ async def test_parallel_calls_in_the_ways_that_servers_cut_them(model: ChatModel
         finish="stop",
     )
     assert await said(model, functions=[PLOT]) == expected
+
+
+async def test_a_shell_call_is_shown_while_it_is_written(model: ChatModel, upstream: Any) -> None:
+    upstream.chats(
+        {"content": "So: "},
+        tool(0, "shell", '{"commands":["ls', "a"),
+        {"content": "\n"},  # some servers' parsers leave such things behind
+        tool(1, "plot", "{", "b"),
+        tool(0, None, ' -l"]}'),
+        tool(1, None, "}"),
+        finish="tool_calls",
+    )
+    request = ModelRequest("m", [{"role": "user", "content": "x"}], functions=[PLOT])
+    assert [delta async for delta in model.stream(request)] == [
+        TextDelta("So: "),
+        ShellCallDelta("a", 0, "ls"),
+        ShellCallDelta("a", 0, " -l"),
+        ShellCallDone("a", ("ls -l",)),
+        ItemBreak(),
+        FunctionCallDelta("b", "plot", "{}"),
+        TextDelta("\n"),
+    ]
 
 
 async def test_ids_that_are_missing_or_used_before_are_replaced(model: ChatModel, upstream: Any) -> None:

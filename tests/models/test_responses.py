@@ -142,7 +142,7 @@ async def test_text_refusal_and_the_clients_functions(make: Make, upstream: Any)
 
 async def test_the_shell_as_a_function(make: Make, upstream: Any) -> None:
     call = {**FUNCTION_CALL, "name": "shell", "arguments": '{"commands":["ls"]}'}
-    delta = event("function_call_arguments.delta", item_id="fc", delta='{"commands"')
+    delta = event("function_call_arguments.delta", item_id="fc", delta='{"commands":["l')
     upstream.says(
         event("output_item.added", item={**call, "arguments": ""}),
         delta,
@@ -150,7 +150,7 @@ async def test_the_shell_as_a_function(make: Make, upstream: Any) -> None:
         end(),
     )
     deltas = await said(make(False), settings={"tool_choice": {"type": "shell"}, "temperature": 0.5})
-    assert deltas == [ShellCallDone("c2", ("ls",))]
+    assert deltas == [ShellCallDelta("c2", 0, "l"), ShellCallDone("c2", ("ls",))]
     body = upstream.requests[0]
     assert (body["tools"][0]["type"], body["tools"][0]["name"]) == ("function", "shell")
     assert body["tool_choice"] == {"type": "function", "name": "shell"}

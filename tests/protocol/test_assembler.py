@@ -342,3 +342,38 @@ def test_tools_are_echoed_unknown_ones_too() -> None:
         "strict": True,
     }
     assert json["tools"][1]["type"] == "namespace"
+
+
+def test_the_whole_call_completes_what_was_streamed_of_it() -> None:
+    assembler = begun()
+    events = feed(
+        assembler,
+        ShellCallDelta("c1", 0, "ls"),
+        ShellCallDelta("c1", 1, "pw"),
+        ShellCallDone("c1", ("ls", "pwd", "id")),
+    )
+    deltas = [to_json(event)["delta"] for event in events if event.type.endswith("command.delta")]
+    assert deltas == ["ls", "pw", "d", "id"]
+
+
+@pytest.mark.parametrize("then", [TextDelta("So."), ItemBreak(), ShellCallDone("c2", ("ls",)), None])
+def test_half_a_shell_call_is_never_one_to_run(then: ModelDelta | None) -> None:
+    assembler = begun()
+    feed(assembler, ShellCallDelta("c1", 0, "rm -r /mnt/data/old"))
+    with pytest.raises(MalformedModelOutput, match="breaks off"):
+        assembler.end_step() if then is None else assembler.feed(then)
+    call, output = to_json(assembler.fail(code="malformed", message="x")[-1])["response"]["output"]
+    assert call["status"] == output["status"] == "incomplete"
+
+
+def test_a_call_handed_over_to_the_client_is_left_unanswered() -> None:
+    assembler = begun()
+    feed(assembler, ShellCallDone("c1", ("ls",)), ShellCallDone("c2", ("pwd",)))
+    assembler.end_step()
+    first, second = assembler.shell_calls()
+    assembler.hand_over(first)
+    assert assembler.shell_calls() == [second]
+    with pytest.raises(RuntimeError, match="unknown or has an output"):
+        assembler.hand_over(first)
+    output = to_json(assembler.incomplete("interrupted")[-1])["response"]["output"]
+    assert [i["call_id"] for i in output if i["type"] == "shell_call_output"] == ["c2"]

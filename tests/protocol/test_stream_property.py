@@ -43,7 +43,20 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
     st.builds(Truncated, st.just("max_output_tokens")),
 )
-step = st.lists(wild_delta, max_size=8)
+
+
+@st.composite
+def whole_call(draw: st.DrawFn) -> list[ModelDelta]:
+    """A shell call as a good model body gives it: streamed, perhaps only in part, and then whole."""
+    identity, commands = draw(call_id), draw(st.lists(text, min_size=1, max_size=3))
+    shown = draw(st.integers(0, len(commands)))
+    pieces: list[ModelDelta] = [ShellCallDelta(identity, i, commands[i]) for i in range(shown)]
+    return [*pieces, ShellCallDone(identity, tuple(commands))]
+
+
+step = st.lists(whole_call() | wild_delta.map(lambda delta: [delta]), max_size=8).map(
+    lambda groups: [delta for group in groups for delta in group]
+)
 ending = st.sampled_from(["complete", "incomplete", "fail", "cut off"])
 
 

@@ -1,0 +1,69 @@
+"""The shell as a function: a call shown while it is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_kernel.errors import MalformedModelOutput
+from agent_kernel.models.shell_function import LiveCall
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.deltas import ShellCallDelta
+from agent_kernel.protocol.response import new_response
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+arguments = st.fixed_dictionaries(
+    {"commands": st.lists(text, min_size=1, max_size=3) | text},
+    optional={"timeout_ms": st.integers(1, 9999), "max_output_length": st.integers(1, 9999)},
+)
+
+
+@given(value=arguments, ascii_only=st.booleans(), size=st.integers(1, 9), backwards=st.booleans())
+def test_whatever_the_cut_the_pieces_are_the_call(
+    value: dict[str, object], ascii_only: bool, size: int, backwards: bool
+) -> None:
+    value = dict(reversed(value.items())) if backwards else value
+    json_text = json.dumps(value, ensure_ascii=ascii_only)
+    live = LiveCall("c1")
+    assembler = Assembler(new_response({}, id="r", model="m", tools=[], created_at=0))
+    assembler.begin()
+    for start in range(0, len(json_text), size):
+        for delta in live.write(json_text[start : start + size]):
+            assembler.feed(delta)
+    assembler.feed(live.done())
+    assembler.end_step()
+    (call,) = assembler.shell_calls()
+    commands = value["commands"]
+    assert call.action.commands == ([commands] if isinstance(commands, str) else commands)
+    assert call.action.timeout_ms == value.get("timeout_ms")
+
+
+def test_a_command_is_shown_before_it_is_whole() -> None:
+    live = LiveCall("c1")
+    shown = [list(live.write(piece)) for piece in ('{"comm', 'ands": ["ls -', 'l", "pw', 'd"]}')]
+    assert shown == [
+        [],
+        [ShellCallDelta("c1", 0, "ls -")],
+        [ShellCallDelta("c1", 0, "l"), ShellCallDelta("c1", 1, "pw")],
+        [ShellCallDelta("c1", 1, "d")],
+    ]
+
+
+def test_a_very_long_call_is_whole_in_the_end() -> None:
+    command = "x" * 200_000
+    live = LiveCall("c1")
+    assert list(live.write(json.dumps({"commands": [command]}))) == []
+    assert live.done().commands == (command,)
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"commands": ["ls", 3]}', '{"commands": ["a"', '{"commands": ["\\ud800"]}', "no"]
+)
+def test_what_is_wrong_is_said_in_the_end(broken: str) -> None:
+    live = LiveCall("c1")
+    list(live.write(broken))
+    with pytest.raises(MalformedModelOutput):
+        live.done()
