@@ -38,6 +38,9 @@ class RemoteRuntime:
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key or "none", timeout=CALL_TIMEOUT, max_retries=0
         )
+        if not self._client.base_url.host.endswith("openai.com"):
+            # Taken from OpenAI's own environment variables, and nobody else's business.
+            self._client.organization = self._client.project = None
         self._containers = RemoteContainers(self._client)
 
     @property

@@ -32,20 +32,26 @@ async def translated(client: AsyncOpenAI, *, begun: bool = False) -> AsyncGenera
         if begun:
             raise _broke_off(client) from error
         raise UpstreamUnavailable(
-            f"Nobody answers at {client.base_url}.",
+            f"Nobody answers at {address(client)}.",
             mend="Start the server there (agent-kernel serve), or correct the address.",
         ) from error
     except openai.APIError as error:
-        raise UpstreamInterrupted(f"{client.base_url} reports: {error.message}") from error
+        raise UpstreamInterrupted(f"{address(client)} reports: {error.message}") from error
     except ValueError as error:  # what was to be JSON is not
         if isinstance(error, AgentKernelError):
             raise
         raise _broke_off(client) from error
 
 
+def address(client: AsyncOpenAI) -> str:
+    """Where the server is, without a user and password that somebody may have put in front of it."""
+    url = client.base_url
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")
+
+
 def _broke_off(client: AsyncOpenAI) -> UpstreamInterrupted:
     return UpstreamInterrupted(
-        f"The answer of {client.base_url} broke off before its end.",
+        f"The answer of {address(client)} broke off before its end.",
         mend="Send it again; if it happens again, look into the server's log.",
     )
 
@@ -60,7 +66,7 @@ def _of_status(error: openai.APIStatusError, client: AsyncOpenAI) -> AgentKernel
     match error.status_code:
         case 401:
             return UpstreamRefused(
-                f"The server at {client.base_url} does not accept the key.",
+                f"The server at {address(client)} does not accept the key.",
                 mend="Give the key that the server was started with.",
             )
         case 404:
@@ -70,8 +76,8 @@ def _of_status(error: openai.APIStatusError, client: AsyncOpenAI) -> AgentKernel
         case 400 | 422:
             return InvalidRequest(message, param=error.param, code=error.code)
         case status if status == 429 or status >= 500:
-            return UpstreamUnavailable(f"The server at {client.base_url} cannot serve this now: {message}")
-    return UpstreamRefused(f"The server at {client.base_url} refuses: {message}")
+            return UpstreamUnavailable(f"The server at {address(client)} cannot serve this now: {message}")
+    return UpstreamRefused(f"The server at {address(client)} refuses: {message}")
 
 
 def _by_code(code: str | None) -> type[AgentKernelError] | None:

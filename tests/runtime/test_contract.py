@@ -175,9 +175,20 @@ async def test_a_failure_on_the_way_ends_the_stream_in_words(runtime: Runtime) -
 
 
 async def test_a_turn_that_does_not_end_is_incomplete_and_goes_on(runtime: Runtime) -> None:
-    looping = [{"role": "user", "content": "look"}]
-    response = await turn(runtime, "", input=looping, max_tool_calls=0)
-    assert "max_tool_calls" in outputs(response)[0]["output"][0]["stderr"]
+    response = await turn(runtime, "go on and on")
+    assert response.status == "incomplete"
+    assert to_json(response)["incomplete_details"] == {"reason": "agent_kernel.max_steps"}
+    assert len(outputs(response)) == 3
+    later = await turn(runtime, "remember", previous_response_id=response.id)
+    assert later.status == "completed"
+
+
+async def test_calls_over_max_tool_calls_are_answered_not_run(runtime: Runtime) -> None:
+    response = await turn(runtime, "go on and on", max_tool_calls=1)
+    first, second, _ = [output["output"][0] for output in outputs(response)]
+    assert first["stdout"] == "1\n"
+    assert second["stdout"] == ""
+    assert "max_tool_calls" in second["stderr"]
 
 
 async def test_store_false_is_not_kept(runtime: Runtime) -> None:
