@@ -8,7 +8,7 @@ from agent_kernel.cli import flags
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart")
 
-NAMES = (*flags.WHERE, "model", "upstream_url", "upstream_key", "api_key", "host", "port")
+NAMES = (*flags.WHERE, "model", "upstream_url", "upstream_key", "api_key", "host", "port", "server_lease")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -36,13 +37,13 @@ class Transcript:
             data = content["data"]
             item = data.get(ITEM_MIME)
             if item is None:
-                self._block(str(data.get("text/plain", "")), "  ", _DIM)
+                self._prose(str(data.get("text/plain", "")), "  ", _DIM)
             else:
                 self._item(item, str(data.get("text/plain", "")))
         elif kind == "stream":
             self._block(content["text"], "  ", _DIM)
         elif kind == "error":
-            self._block(f"{content['ename']}: {content['evalue']}", "  ", _RED)
+            self._prose(f"{content['ename']}: {content['evalue']}", "  ", _RED)
 
     def _item(self, item: Mapping[str, Any], plain: str) -> None:
         match item.get("type"):
@@ -58,9 +59,14 @@ class Transcript:
                         if part.get(name):
                             self._block(part[name], "    ", _DIM, OUTPUT_LINES)
             case "reasoning":
-                self._block(plain.partition("\n")[2], "  · ", _DIM)
+                self._prose(plain.partition("\n")[2], "  · ", _DIM)
             case _:
-                self._block(plain, "  ", None)
+                self._prose(plain, "  ", None)
+
+    def _prose(self, text: str, indent: str, style: str | None) -> None:
+        """Words, wrapped instead of cut; the lines of a table or a list stay as they are where they fit."""
+        wrapped = [textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in text.split("\n")]
+        self._block("\n".join(wrapped), indent, style)
 
     def _block(self, text: str, indent: str, style: str | None, most: int = 40) -> None:
         for line in _lines(text, most):

@@ -1,0 +1,132 @@
+"""Where settings come from, which source wins, and what is said of those that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_kernel import config
+from agent_kernel.errors import ConfigurationError
+
+
+def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> config.Settings:
+    return config.load(flags, environ or {}, [str(folder)])
+
+
+def test_the_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.sandbox.sandbox == "auto"
+    assert settings.model.chosen() == "scripted/demo"
+    assert settings.server.host == "127.0.0.1"
+    assert settings.runtime.kernel_lease == 60
+    assert settings.runtime.server_lease == 1200
+    assert settings.runtime.data_path().name == "agent-kernel"
+    assert settings.warnings == ()
+
+
+def test_environment_over_file_and_flag_over_environment(tmp_path: Path) -> None:
+    (tmp_path / "jupyter_agent_kernel_config.py").write_text("c.SandboxSettings.image = 'from-file'\n")
+    assert load(tmp_path).sandbox.image == "from-file"
+    environ = {"AGENT_KERNEL_IMAGE": "from-environment"}
+    assert load(tmp_path, environ).sandbox.image == "from-environment"
+    assert load(tmp_path, environ, image="from-flag").sandbox.image == "from-flag"
+
+
+def test_a_flag_that_is_not_given_leaves_the_setting_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, {"AGENT_KERNEL_IMAGE": "one"}, image=None).sandbox.image == "one"
+
+
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    assert load(tmp_path, {"AGENT_KERNEL_SANDBOX": ""}).sandbox.sandbox == "auto"
+
+
+def test_a_more_important_folder_wins(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "jupyter_agent_kernel_config.json").write_text(
+            f'{{"SandboxSettings": {{"image": "{name}"}}}}'
+        )
+    settings = config.load({}, {}, [str(tmp_path / "first"), str(tmp_path / "second")])
+    assert settings.sandbox.image == "first"
+
+
+def test_the_kernels_own_settings_come_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "jupyter_agent_kernel_config.py").write_text("c.KernelSettings.max_upload = 7\n")
+    assert load(tmp_path).kernel.max_upload == 7
+
+
+def test_numbers_are_read_from_text(tmp_path: Path) -> None:
+    assert load(tmp_path, port="80").server.port == 80
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "words"),
+    [
+        (
+            {"AGENT_KERNEL_SANDBOX": "dokcer"},
+            {},
+            ["AGENT_KERNEL_SANDBOX", "'dokcer'", "auto, docker, bubblewrap"],
+        ),
+        ({}, {"port": "70000"}, ["port", "65535"]),
+        ({}, {"port": "http"}, ["port"]),
+    ],
+)
+def test_a_value_that_cannot_be_used(
+    environ: dict[str, str], flags: dict[str, object], words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, environ, **flags)
+    assert all(word in caught.value.message for word in words)
+    assert caught.value.mend
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "jupyter_agent_kernel_config.py").write_text("c.SandboxSettings.image = \n")
+    with pytest.raises(
+        ConfigurationError, match=r"jupyter_agent_kernel_config\.py cannot be read: SyntaxError"
+    ):
+        load(tmp_path)
+
+
+def test_an_unknown_variable_is_named_with_the_nearest(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"AGENT_KERNEL_SANBOX": "docker", "AGENT_KERNEL_REQUIRE_ALL": "1"})
+    assert len(settings.warnings) == 1
+    assert "AGENT_KERNEL_SANBOX" in settings.warnings[0]
+    assert "AGENT_KERNEL_SANDBOX" in settings.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_BASE_URL", "AGENT_KERNEL_UPSTREAM_KEY"])
+def test_with_an_upstream_no_model_is_guessed(name: str, tmp_path: Path) -> None:
+    assert load(tmp_path, {name: "x"}).model.chosen() is None
+    assert load(tmp_path, {name: "x", "AGENT_KERNEL_MODEL": "openai/m"}).model.chosen() == "openai/m"
+
+
+def test_our_variable_wins_over_the_providers(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": "theirs", "AGENT_KERNEL_UPSTREAM_KEY": "ours"}
+    assert load(tmp_path, environ).model.upstream_key == "ours"
+
+
+def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"AGENT_KERNEL_UPSTREAM_KEY": "s3cret", "AGENT_KERNEL_API_KEY": "s3cret"})
+    shown = [settings, settings.model, settings.runtime, *config.catalogue()]
+    assert "s3cret" not in repr(shown) + str(shown)
+
+
+def test_a_child_gets_our_environment_but_none_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
+    monkeypatch.setenv("AGENT_KERNEL_MODEL", "openai/m")
+    monkeypatch.setenv("SOMETHING_ELSE", "kept")
+    child = config.environment_with(AGENT_KERNEL_SANDBOX="bubblewrap")
+    assert child["AGENT_KERNEL_SANDBOX"] == "bubblewrap"
+    assert child["SOMETHING_ELSE"] == "kept"
+    assert "OPENAI_API_KEY" not in child
+    assert "AGENT_KERNEL_MODEL" not in child
+
+
+def test_every_setting_stands_in_the_documentation() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    for setting in config.catalogue():
+        assert f"`{setting.group}.{setting.name}`" in text
+        if setting.variable:
+            assert f"`{setting.variable}`" in text
