@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 SCRIPTED_NOTICE = """\
-**A scripted model is playing.** No model is set, so the answers come from a script that was written \
-beforehand; it knows the prompts of its script and nothing else. Its commands are really executed, in a \
-sandbox.
+**A scripted model is playing.** Its answers were written beforehand; it knows the prompts of its script \
+and nothing else. Its commands are really executed, in a sandbox.
 
 For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
 runtime starts, or for another endpoint `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`; then \

@@ -4,123 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
-from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.kernel.client import Notebook
 
 HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "agent_kernel" / "kernel" / "spec"
 SCRIPT = HERE / "script.yaml"
-TIMEOUT = 60.0
-
-
-@dataclass
-class Result:
-    """What one cell gave: its reply and what it sent on iopub, without status and input."""
-
-    reply: dict[str, Any]
-    messages: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [message["msg_type"] for message in self.messages]
-
-    @property
-    def final(self) -> list[dict[str, Any]]:
-        """The outputs that a notebook keeps."""
-        kept: list[dict[str, Any]] = []
-        for message in self.messages:
-            if message["msg_type"] == "clear_output":
-                kept = []
-            elif message["msg_type"] in ("display_data", "error", "stream", "execute_result"):
-                kept.append(message["content"])
-        return kept
-
-    @property
-    def plain(self) -> list[str]:
-        return [output["data"]["text/plain"] for output in self.final if "data" in output]
-
-    @property
-    def error(self) -> str:
-        return f"{self.reply['ename']}: {self.reply['evalue']}"
-
-
-class Notebook:
-    """A kernel and a client that runs cells in it."""
-
-    def __init__(self, manager: KernelManager) -> None:
-        self.manager = manager
-        self.client: BlockingKernelClient = manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=TIMEOUT)
-
-    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": allow_stdin,
-            "stop_on_error": True,
-        }
-        metadata = {"cellId": cell_id} if cell_id else {}
-        message = self.client.session.msg("execute_request", content, metadata=metadata)
-        self.client.shell_channel.send(message)
-        return str(message["header"]["msg_id"])
-
-    def message(self, timeout: float = TIMEOUT) -> dict[str, Any]:
-        found: dict[str, Any] = self.client.get_iopub_msg(timeout=timeout)
-        return found
-
-    def collect(self, sent: str, until: Callable[[dict[str, Any]], bool] | None = None) -> Result:
-        """Everything that belongs to a request up to its idle status, or up to `until`."""
-        result = Result({})
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            message = self.message()
-            if message["parent_header"].get("msg_id") != sent:
-                continue
-            kind = message["msg_type"]
-            if kind == "status" and message["content"]["execution_state"] == "idle":
-                result.reply = self.reply(sent)
-                return result
-            if kind not in ("status", "execute_input"):
-                result.messages.append(message)
-            if until and until(message):
-                return result
-        raise AssertionError("the cell did not end")
-
-    def reply(self, sent: str) -> dict[str, Any]:
-        while True:
-            reply = self.client.get_shell_msg(timeout=TIMEOUT)
-            if reply["parent_header"].get("msg_id") == sent:
-                content: dict[str, Any] = reply["content"]
-                return content
-
-    def run(self, code: str, *, cell_id: str | None = None) -> Result:
-        return self.collect(self.send(code, cell_id=cell_id))
-
-    def drain(self) -> None:
-        try:
-            while True:
-                self.client.get_iopub_msg(timeout=0.2)
-        except Empty:
-            return
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        if self.manager.has_kernel:
-            self.manager.shutdown_kernel()
-        self.manager.cleanup_resources()
 
 
 @pytest.fixture(scope="session")
@@ -133,20 +28,24 @@ def kernel_data(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> P
 
 @pytest.fixture(scope="session")
 def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) -> Path:
-    """A folder with kernelspecs: `agent` plays the tests' script, `agent-demo` has nothing configured."""
+    """A folder with kernelspecs: `agent` plays the tests' script, `agent-demo` has no model configured."""
     root = tmp_path_factory.mktemp("jupyter")
-    environment = {
-        "AGENT_KERNEL_DATA_DIR": str(kernel_data),
-        "AGENT_KERNEL_SANDBOX": "bubblewrap",
-        "JUPYTER_CONFIG_DIR": str(root / "config"),
-        "PYTHONPATH": str(HERE.parents[1]),
-    }
-    for name, more in (("agent", {"AGENT_KERNEL_MODEL": f"scripted/{SCRIPT}"}), ("agent-demo", {})):
+    for name, settings in (("agent", {"model": f"scripted/{SCRIPT}"}), ("agent-demo", {})):
+        configuration = root / f"config-{name}"
+        configuration.mkdir()
+        configured = json.dumps({"KernelSettings": settings})
+        (configuration / "jupyter_agent_kernel_config.json").write_text(configured)
+        environment = {
+            "AGENT_KERNEL_DATA_DIR": str(kernel_data),
+            "AGENT_KERNEL_SANDBOX": "bubblewrap",
+            "JUPYTER_CONFIG_DIR": str(configuration),
+            "PYTHONPATH": str(HERE.parents[1]),
+        }
         folder = root / "kernels" / name
         folder.mkdir(parents=True)
         spec = json.loads((SPEC / "kernel.json").read_text())
         spec["argv"][0] = sys.executable
-        spec["env"] = environment | more
+        spec["env"] = environment
         (folder / "kernel.json").write_text(json.dumps(spec))
     return root
 

@@ -1,0 +1,124 @@
+"""A client that runs cells in a real kernel, for the tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+TIMEOUT = 60.0
+"""Seconds for anything that a kernel is waited for."""
+
+
+@dataclass
+class Result:
+    """What one cell gave: its reply and what it sent on iopub, without status and input."""
+
+    reply: dict[str, Any]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message["msg_type"] for message in self.messages]
+
+    @property
+    def final(self) -> list[dict[str, Any]]:
+        """The outputs that a notebook keeps."""
+        kept: list[dict[str, Any]] = []
+        for message in self.messages:
+            if message["msg_type"] == "clear_output":
+                kept = []
+            elif message["msg_type"] in ("display_data", "error", "stream", "execute_result"):
+                kept.append(message["content"])
+        return kept
+
+    @property
+    def plain(self) -> list[str]:
+        return [output["data"]["text/plain"] for output in self.final if "data" in output]
+
+    @property
+    def error(self) -> str:
+        return f"{self.reply['ename']}: {self.reply['evalue']}"
+
+
+class Notebook:
+    """A kernel and a client that runs cells in it."""
+
+    def __init__(self, manager: KernelManager) -> None:
+        self.manager = manager
+        self.client: BlockingKernelClient = manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=TIMEOUT)
+
+    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": allow_stdin,
+            "stop_on_error": True,
+        }
+        metadata = {"cellId": cell_id} if cell_id else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def message(self, timeout: float = TIMEOUT) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get_iopub_msg(timeout=timeout)
+        return found
+
+    def collect(self, sent: str, until: Callable[[dict[str, Any]], bool] | None = None) -> Result:
+        """Everything that belongs to a request up to its idle status, or up to `until`."""
+        result = Result({})
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            message = self.message()
+            if message["parent_header"].get("msg_id") != sent:
+                continue
+            kind = message["msg_type"]
+            if kind == "status" and message["content"]["execution_state"] == "idle":
+                result.reply = self.reply(sent)
+                return result
+            if kind not in ("status", "execute_input"):
+                result.messages.append(message)
+            if until and until(message):
+                return result
+        raise AssertionError("the cell did not end")
+
+    def reply(self, sent: str) -> dict[str, Any]:
+        while True:
+            reply = self.client.get_shell_msg(timeout=TIMEOUT)
+            if reply["parent_header"].get("msg_id") == sent:
+                content: dict[str, Any] = reply["content"]
+                return content
+
+    def run(self, code: str, *, cell_id: str | None = None) -> Result:
+        return self.collect(self.send(code, cell_id=cell_id))
+
+    def interrupt(self, times: int = 1) -> None:
+        """Send interrupts all at once, then wait until the kernel has taken them."""
+        channel = self.client.control_channel
+        for _ in range(times):
+            channel.send(self.client.session.msg("interrupt_request", {}))
+        for _ in range(times):
+            while channel.get_msg(timeout=TIMEOUT)["msg_type"] != "interrupt_reply":
+                pass
+
+    def drain(self) -> None:
+        try:
+            while True:
+                self.client.get_iopub_msg(timeout=0.2)
+        except Empty:
+            return
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        if self.manager.has_kernel:
+            self.manager.shutdown_kernel()
+        self.manager.cleanup_resources()

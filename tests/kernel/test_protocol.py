@@ -1,0 +1,354 @@
+"""A real kernel over Jupyter's protocol: interrupts, restarts, shutdown, magics, and what can go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.kernel.client import TIMEOUT, Notebook, Result
+
+pytestmark = pytest.mark.bubblewrap
+
+Start = Callable[..., Notebook]
+
+
+def interrupt_when(notebook: Notebook, code: str, seen: str, *, times: int = 1, cell_id: str = "c") -> Result:
+    """Run a cell live, interrupt it once `seen` has been streamed, and give all of its outputs."""
+    sent = notebook.send(code, cell_id=cell_id)
+    first = notebook.collect(sent, until=lambda message: seen in json.dumps(message["content"]))
+    notebook.interrupt(times)
+    rest = notebook.collect(sent)
+    return Result(rest.reply, first.messages + rest.messages)
+
+
+def test_state_stays_from_cell_to_cell(notebook: Notebook) -> None:
+    assert notebook.run("remember").reply["status"] == "ok"
+    result = notebook.run("what was it")
+    assert result.plain[-1] == "It was blue."
+    assert "blue in /tmp\nkept" in result.plain[-2]
+
+
+def test_a_shell_line_joins_the_chain_and_the_same_shell(notebook: Notebook) -> None:
+    notebook.run("!export COLOUR=green; cd /tmp; echo kept > /mnt/data/kept.txt")
+    assert notebook.run("what was it").plain[-1] == "It was green."
+    result = notebook.run("!echo $COLOUR\n!false\nsay hello")
+    assert result.plain == ["$ echo $COLOUR", "green", "$ false", "[exit 1]", "Hello, **world**."]
+
+
+def test_the_scripted_notice_comes_first_and_once(start: Start) -> None:
+    notebook = start("agent-demo")
+    result = notebook.run("something that no script knows")
+    assert result.plain[0].startswith("**A scripted model is playing.**")
+    for variable in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY"):
+        assert f"AGENT_KERNEL_{variable}" in result.plain[0]
+    assert result.kinds[-1] == "error"
+    assert "It knows:" in result.reply["evalue"]
+    assert notebook.run("something else").kinds == ["error"]
+
+
+def test_no_notice_where_a_script_was_asked_for(notebook: Notebook) -> None:
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_a_prompt_outside_the_script_says_what_it_knows(notebook: Notebook) -> None:
+    result = notebook.run("sing")
+    assert result.kinds == ["error"]
+    assert "say hello" in result.error
+    assert result.messages[0]["content"]["traceback"] == result.reply["traceback"]
+    assert not any("File " in line for line in result.reply["traceback"])
+
+
+def test_a_turn_that_fails_midway_keeps_its_outputs(notebook: Notebook) -> None:
+    result = notebook.run("what is in people.csv")  # which was not uploaded
+    assert result.reply["status"] == "error"
+    assert result.kinds[-1] == "error"
+    assert any("head -n 2 people.csv" in text for text in result.plain)
+    assert notebook.run("say hello").reply["status"] == "ok"
+
+
+def test_live_and_batch_end_with_the_same_outputs(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("name\nAda\n")
+    cells = [
+        "%upload people.csv\nwhat is in people.csv",
+        "draw and save",
+        "!ls",
+        "fail",
+        "be hostile",
+        "sing",
+    ]
+    live = [without_metadata(notebook.run(cell, cell_id="c").final) for cell in cells]
+    notebook.manager.restart_kernel(now=False)
+    notebook.client.wait_for_ready(timeout=TIMEOUT)
+    batch = [without_metadata(notebook.run(cell).final) for cell in cells]
+    assert live == batch
+
+
+def without_metadata(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in output.items() if key != "metadata"} for output in outputs]
+
+
+def test_a_live_cell_streams_and_leaves_no_widget(notebook: Notebook) -> None:
+    result = notebook.run("work slowly", cell_id="c")
+    assert result.kinds.count("comm_open") == 2  # the widget and its layout
+    assert result.kinds.count("comm_close") == 2
+    deltas = [
+        delta[4]
+        for message in result.messages
+        if message["msg_type"] == "comm_msg"
+        for delta in message["content"]["data"].get("content", {}).get("deltas", [])
+        if delta[1] == "stdout.0"
+    ]
+    assert "".join(deltas) == "".join(f"step {n} of 6\n" for n in range(1, 7))
+    assert len(deltas) > 2
+    assert "application/vnd.jupyter.widget-view+json" not in json.dumps(result.final)
+
+
+def test_files_of_a_turn_are_shown_in_order(notebook: Notebook) -> None:
+    result = notebook.run("draw and save")
+    assert [sorted(output["data"]) for output in result.final[-3:]] == [
+        ["text/html", "text/markdown", "text/plain"],
+        ["image/png", "text/plain"],
+        ["text/html", "text/markdown", "text/plain"],
+    ]
+    assert result.plain[-3:-1] == ["Wrote `note.txt` (1.5 kB)", "[picture: square.png]"]
+    assert result.plain[-1].startswith("`table.csv`: 10 rows × 2 columns")
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+# -- interrupts ---------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_in_a_command_keeps_what_was_printed(notebook: Notebook) -> None:
+    result = interrupt_when(notebook, "wait for ever", "begun\\n")
+    assert result.error.startswith("KeyboardInterrupt: ")
+    assert any("begun" in text for text in result.plain)
+    assert not any("Never said" in text for text in result.plain)
+    assert notebook.run("!pgrep -c sleep").plain[-1].startswith("0")
+
+
+def test_the_chain_goes_on_after_an_interrupt(notebook: Notebook) -> None:
+    notebook.run("remember")
+    interrupt_when(notebook, "wait for ever", "begun\\n")
+    assert notebook.run("what was it").plain[-1] == "It was blue."
+
+
+def test_five_interrupts_in_a_row(notebook: Notebook) -> None:
+    result = interrupt_when(notebook, "wait for ever", "begun\\n", times=5)
+    assert result.reply["ename"] == "KeyboardInterrupt"
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_an_interrupt_at_once_and_one_with_nothing_to_interrupt(notebook: Notebook) -> None:
+    notebook.interrupt()
+    sent = notebook.send("wait for ever")
+    notebook.collect(sent, until=lambda message: message["msg_type"] == "execute_input")
+    notebook.interrupt()
+    assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_cells_behind_an_interrupted_one_are_not_run(notebook: Notebook) -> None:
+    sent = notebook.send("wait for ever", cell_id="a")
+    behind = notebook.send("say hello", cell_id="b")
+    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    notebook.interrupt()
+    assert notebook.reply(sent)["status"] == "error"
+    assert notebook.reply(behind)["status"] == "aborted"
+
+
+def test_the_stop_button_stops(notebook: Notebook) -> None:
+    sent = notebook.send("wait for ever", cell_id="c")
+    first = notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    widget = next(m["content"]["comm_id"] for m in reversed(first.messages) if m["msg_type"] == "comm_open")
+    content = {"comm_id": widget, "data": {"method": "custom", "content": {"type": "stop"}}}
+    notebook.client.shell_channel.send(notebook.client.session.msg("comm_msg", content))
+    assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
+
+
+def test_other_messages_are_answered_while_a_cell_runs(notebook: Notebook) -> None:
+    sent = notebook.send("work slowly", cell_id="c")
+    notebook.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
+    asked = [notebook.client.comm_info(), notebook.client.kernel_info(), notebook.client.complete("%up")]
+    answered: set[str] = set()
+    while len(answered) < 3:
+        owner = notebook.client.get_shell_msg(timeout=TIMEOUT)["parent_header"]["msg_id"]
+        assert owner != sent, "the cell ended first"
+        answered |= {owner} & set(asked)
+    assert answered == set(asked)
+    result = notebook.collect(sent)
+    assert result.reply["status"] == "ok"
+    assert result.plain[-1] == "Done at last."
+    owners = {message["parent_header"]["msg_id"] for message in result.messages}
+    assert owners == {sent}
+
+
+def test_the_kernel_is_said_to_be_busy_until_the_cell_ends(notebook: Notebook) -> None:
+    sent = notebook.send("work slowly", cell_id="c")
+    notebook.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
+    asked = notebook.client.comm_info()
+    states: list[tuple[str, str]] = []
+    while ("cell", "idle") not in states:
+        message = notebook.message()
+        if message["msg_type"] == "status":
+            owner = {sent: "cell", asked: "comm_info"}.get(message["parent_header"].get("msg_id"), "")
+            states.append((owner, message["content"]["execution_state"]))
+    assert states == [("comm_info", "busy"), ("comm_info", "idle"), ("cell", "busy"), ("cell", "idle")]
+
+
+# -- the life of kernel and container -----------------------------------------------------------------------
+
+
+def test_shutdown_removes_the_container(start: Start, sandboxes: Callable[[], list[str]]) -> None:
+    before = set(sandboxes())
+    notebook = start()
+    assert set(sandboxes()) == before  # none is made before a cell needs it
+    notebook.run("remember")
+    assert len(set(sandboxes()) - before) == 1
+    notebook.manager.shutdown_kernel()
+    assert set(sandboxes()) == before
+
+
+def test_shutdown_in_the_middle_of_a_command(start: Start, sandboxes: Callable[[], list[str]]) -> None:
+    before = set(sandboxes())
+    notebook = start()
+    sent = notebook.send("wait for ever", cell_id="c")
+    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    began = time.monotonic()
+    notebook.manager.shutdown_kernel()
+    assert time.monotonic() - began < 5
+    assert set(sandboxes()) == before
+
+
+def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], list[str]]) -> None:
+    notebook.run("remember")
+    before = set(sandboxes())
+    notebook.manager.restart_kernel(now=False)
+    notebook.client.wait_for_ready(timeout=TIMEOUT)
+    result = notebook.run("!echo [$COLOUR]; ls")
+    assert result.plain[-1] == "[]"
+    assert len(set(sandboxes()) - before) == 1
+
+
+def test_a_container_killed_from_outside(notebook: Notebook) -> None:
+    notebook.run("remember")
+    kill_sandbox(container_of(notebook))
+    result = notebook.run("!ls /mnt/data; echo [$COLOUR]")
+    assert result.reply["status"] == "ok"
+    assert result.plain[0].startswith("The container of the cells above is gone")
+    assert result.plain[-1] == "[]"
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> None:
+    notebook.run("remember")
+    container_id = container_of(notebook)
+    sent = notebook.send("wait for ever", cell_id="c")
+    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    kill_sandbox(container_id)
+    result = notebook.collect(sent)
+    assert result.reply["status"] == "error"
+    assert container_id in result.reply["evalue"]
+    assert any("begun" in text for text in result.plain)
+    following = notebook.run("say hello")
+    assert following.plain[0].startswith("The container of the cells above is gone")
+    assert following.plain[-1] == "Hello, **world**."
+
+
+def container_of(notebook: Notebook) -> str:
+    return next(word for word in notebook.run("%container").plain[0].split() if word.startswith("cntr_"))
+
+
+def kill_sandbox(container_id: str) -> None:
+    """Kill every process of a sandbox, as an operator or the kernel's memory killer would."""
+    named = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if container_id in " ".join(process.info["cmdline"] or [])
+    ]
+    assert named
+    for process in named:
+        for doomed in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                doomed.kill()
+
+
+# -- magics -----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_magic_is_told_before_anything_runs(notebook: Notebook) -> None:
+    result = notebook.run("!touch made\n%uplod x\nsay hello")
+    assert result.kinds == ["error"]
+    assert "Did you mean %upload?" in result.error
+    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+
+
+def test_uploads(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a b.csv").write_bytes(b"x\n1\n")
+    (tmp_path / "data" / "c.csv").write_bytes(os.urandom(3_000_000))
+    result = notebook.run("%upload data/*.csv")
+    assert [text.split(" to ")[1] for text in result.plain] == ["`/mnt/data/a b.csv`", "`/mnt/data/c.csv`"]
+    assert notebook.run("!stat -c %s *.csv").plain[-1] == "4\n3000000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", "%upload needs the path of a file."),
+        ("missing.csv", "There is no file missing.csv."),
+        ("present.csv missing.csv", "There is no file missing.csv."),
+        ("*.parquet", "No file matches *.parquet"),
+        (".", "is a directory"),
+        ("fifo", "is not a plain file"),
+        ("'unclosed", "cannot be read"),
+        ("present.csv ./present.csv", "one would replace the other"),
+    ],
+)
+def test_uploads_that_cannot_be(notebook: Notebook, tmp_path: Path, arguments: str, words: str) -> None:
+    (tmp_path / "present.csv").write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    result = notebook.run(f"%upload {arguments}")
+    assert result.kinds == ["error"]
+    assert words in result.error
+    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+
+
+def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.run("remember")
+    with (tmp_path / "huge.csv").open("wb") as file:
+        file.truncate(2 << 30)
+    began = time.monotonic()
+    result = notebook.run("%upload huge.csv")
+    assert time.monotonic() - began < 5
+    assert result.kinds == ["error"]
+    assert "huge.csv has 2.1 GB; one upload may have 536.9 MB." in result.error
+    assert notebook.run("what was it").plain[-1] == "It was blue."
+
+
+def test_model_and_container_and_help(notebook: Notebook) -> None:
+    assert notebook.run("%container").plain == [
+        "There is no container yet; the first prompt, upload or command makes one."
+    ]
+    assert "%upload PATH ..." in notebook.run("%help").plain[0]
+    assert "Relative paths" in notebook.run("%help upload").plain[0]
+    assert "agent_kernel/shell" in notebook.run("%model").plain[0]
+    notebook.run("%model nosuch/model")
+    result = notebook.run("say hello")
+    assert result.kinds == ["error"]
+    assert "nosuch/model" in result.error
+    assert "status     running" in notebook.run("%container").plain[0]
+
+
+def test_a_silent_request_runs_nothing(notebook: Notebook) -> None:
+    sent = notebook.client.execute("say hello", silent=True)
+    result = notebook.collect(sent)
+    assert result.reply["status"] == "ok"
+    assert result.messages == []
