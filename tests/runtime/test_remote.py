@@ -88,7 +88,7 @@ async def test_refusals(answer: bytes, kind: type[AgentKernelError], words: str)
             lambda: runtime.containers.files.list("cntr_1"),
         ):
             with pytest.raises(kind, match=words) as caught:
-                await call()  # type: ignore[no-untyped-call]  # whatever it gives
+                await call()
             assert "secret-key" not in str(caught.value)
 
 

@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.runtime.containers import STORE_LABEL, ContainerSettings
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
@@ -58,7 +58,7 @@ def start(backend: Backend, tmp_path: Path) -> Iterator[Start]:
     yield start
     for server in servers:
         server.stop()
-    asyncio.run(_clear(backend))
+    asyncio.run(_clear(backend, SqliteStore(tmp_path / "store.sqlite")))
 
 
 @pytest.fixture
@@ -96,6 +96,8 @@ def _in_thread(runtime: LocalRuntime, api_key: str | None) -> Server:
     return Server(url.result(30), runtime, stop)
 
 
-async def _clear(backend: Backend) -> None:
-    for ref in await backend.list():
+async def _clear(backend: Backend, store: SqliteStore) -> None:
+    """Remove what this store's servers left, and nothing of anybody else's."""
+    for ref in await backend.list({STORE_LABEL: await store.identity()}):
         await backend.delete(ref)
+    await store.aclose()
