@@ -9,87 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from agent_kernel.errors import ChannelBroken, SandboxError, SandboxFileError, SandboxGone
 from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
+from agent_kernel.sandboxes.calls import (
+    Call,
+    CommandEvent,
+    Exited,
+    FileStat,
+    Frame,
+    Output,
+    TimedOut,
+    read_file,
+    read_outcome,
+    reason,
+)
 
 HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A piece of what a command printed: bytes as they came, cut anywhere."""
-
-    stream: Literal["stdout", "stderr"]
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The command ended by itself; 128 + n where signal n ended it."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """The command reached its time limit; all that it started was killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """A regular file inside: absolute path, size in bytes, time of change in nanoseconds since 1970."""
-
-    path: str
-    size: int
-    modified_ns: int
-
-
-CommandEvent = Output | Exited | TimedOut
-Frame = tuple[int, bytes]
-
-
-class _Call:
-    """What has come for one call and was not yet taken, and the credit in both directions (bytes)."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.frames: deque[Frame] = deque()
-        self.answered = False
-        self.may_send = wire.WINDOW
-        self.may_receive = wire.WINDOW
-        self.taken = 0
-        self.news = asyncio.Event()
-
-    def receive(self, kind: int, payload: bytes) -> None:
-        """Keep a frame of the peer's. Raises `WireError` if it takes more than it was given."""
-        if kind == wire.CREDIT:
-            self.may_send += wire.parse_credit(payload)
-        elif kind == wire.DATA:
-            self.may_receive -= len(payload) - 1
-            if self.may_receive < 0:
-                raise wire.WireError("more data than there was credit for")
-        elif kind in (wire.RESULT, wire.ERROR):
-            self.answered = True
-        if kind in (wire.DATA, wire.RESULT, wire.ERROR):
-            self.frames.append((kind, payload))
-        self.news.set()
-
-    def take_data(self, payload: bytes) -> tuple[int, bytes, int]:
-        """Split a data frame; the number is the credit to give back now, in large steps."""
-        stream, data = wire.parse_data(payload)
-        self.taken += len(data)
-        if self.taken < wire.WINDOW // 4:
-            return stream, data, 0
-        back, self.taken = self.taken, 0
-        self.may_receive += back
-        return stream, data, back
+__all__ = ["Channel", "CommandEvent", "Exited", "FileStat", "Output", "Terminal", "TimedOut"]
 
 
 class Channel:
@@ -101,7 +43,7 @@ class Channel:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._numbers = itertools.count(1)
         self._reader: asyncio.Task[None] | None = None
         self._write_lock = asyncio.Lock()
@@ -152,15 +94,25 @@ class Channel:
             async for event in self._watch(call):
                 yield event
 
-    async def _watch(self, call: _Call) -> AsyncIterator[CommandEvent]:
+    async def _watch(self, call: Call) -> AsyncIterator[CommandEvent]:
         while True:
             kind, payload = await self._next(call)
             if kind == wire.DATA:
                 stream, data = await self._data(call, payload)
                 yield Output("stderr" if stream == wire.STDERR else "stdout", data)
             else:
-                yield _outcome(wire.parse_json(payload))
+                yield read_outcome(wire.parse_json(payload))
                 return
+
+    async def reset(self) -> None:
+        """Begin with a fresh shell: nothing of its state stays. A running command ends."""
+        await self._ask("reset")
+
+    @contextlib.asynccontextmanager
+    async def terminal(self, rows: int, columns: int) -> AsyncIterator[Terminal]:
+        """A shell of its own on a pseudo-terminal; leaving hangs up. The agent's shell is another one."""
+        async with self._call("terminal", rows=rows, columns=columns) as call:
+            yield Terminal(self, call)
 
     async def put(self, path: str, content: AsyncIterable[bytes]) -> FileStat:
         """Write a file (folders are made); it appears under its name only when it is whole.
@@ -176,7 +128,7 @@ class Channel:
             else:
                 await self._send(wire.frame(wire.EOF, call.number))
             _, payload = await self._next(call)
-            return _file(wire.parse_json(payload))
+            return read_file(wire.parse_json(payload))
 
     async def get(self, path: str) -> AsyncGenerator[bytes, None]:
         """Read a regular file in chunks; closing the generator ends that. Raises `SandboxFileError`."""
@@ -191,11 +143,11 @@ class Channel:
     async def list(self, path: str) -> list[FileStat]:
         """All regular files below a folder, links not followed, at most 20,000 of them."""
         answer = await self._ask("list", path=path)
-        return [_file(entry) for entry in answer["files"]]
+        return [read_file(entry) for entry in answer["files"]]
 
     async def stat(self, path: str) -> FileStat:
         """A regular file's size and time of change. Raises `SandboxFileError`."""
-        return _file(await self._ask("stat", path=path))
+        return read_file(await self._ask("stat", path=path))
 
     async def remove(self, path: str) -> None:
         """Remove a file. Raises `SandboxFileError`."""
@@ -210,28 +162,28 @@ class Channel:
             _, payload = await self._next(call)
             return wire.parse_json(payload)
 
-    async def _next(self, call: _Call) -> Frame:
+    async def _next(self, call: Call) -> Frame:
         """The next data or result frame. Raises the error that boxd answered, or what ended the channel."""
         while not call.frames:
             await self._news(call)
         kind, payload = call.frames.popleft()
         if kind == wire.ERROR:
-            raise SandboxFileError(_reason(wire.parse_json(payload)))
+            raise SandboxFileError(reason(wire.parse_json(payload)))
         return kind, payload
 
-    async def _news(self, call: _Call) -> None:
+    async def _news(self, call: Call) -> None:
         if self.failure is not None:
             raise self.failure
         call.news.clear()
         await call.news.wait()
 
-    async def _data(self, call: _Call, payload: bytes) -> tuple[int, bytes]:
+    async def _data(self, call: Call, payload: bytes) -> tuple[int, bytes]:
         stream, data, back = call.take_data(payload)
         if back:
             await self._send(wire.credit(call.number, back))
         return stream, data
 
-    async def _send_data(self, call: _Call, chunk: bytes) -> None:
+    async def _send_data(self, call: Call, chunk: bytes) -> None:
         view = memoryview(chunk)
         while view and not call.answered:
             if call.may_send <= 0:
@@ -243,12 +195,12 @@ class Channel:
             view = view[size:]
 
     @contextlib.asynccontextmanager
-    async def _call(self, method: str, **arguments: Any) -> AsyncIterator[_Call]:
+    async def _call(self, method: str, **arguments: Any) -> AsyncIterator[Call]:
         """Open a call; leaving early cancels it and waits until boxd has confirmed."""
         if self.failure is not None:
             raise self.failure
         number = next(self._numbers)
-        call = self._calls[number] = _Call(number)
+        call = self._calls[number] = Call(number)
         try:
             await self._send(wire.message(wire.CALL, number, {"method": method, **arguments}))
             yield call
@@ -262,7 +214,7 @@ class Channel:
             finally:
                 self._calls.pop(number, None)
 
-    async def _cancel(self, call: _Call) -> None:
+    async def _cancel(self, call: Call) -> None:
         try:
             async with asyncio.timeout(CANCEL_TIMEOUT):
                 await self._send(wire.frame(wire.CANCEL, call.number))
@@ -331,22 +283,27 @@ class Channel:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-def _outcome(value: dict[str, Any]) -> Exited | TimedOut:
-    if value.get("timed_out"):
-        return TimedOut()
-    code = value.get("exit_code", 130 if value.get("cancelled") else None)
-    if not isinstance(code, int):
-        raise SandboxFileError(_reason({"message": value.get("error")}))
-    return Exited(code)
+class Terminal:
+    """A person's terminal in the sandbox; made by `Channel.terminal`."""
 
+    def __init__(self, channel: Channel, call: Call) -> None:
+        self._channel = channel
+        self._call = call
 
-def _file(value: dict[str, Any]) -> FileStat:
-    path, size, modified_ns = value.get("path"), value.get("size"), value.get("modified_ns")
-    if not (isinstance(path, str) and isinstance(size, int) and isinstance(modified_ns, int)):
-        raise wire.WireError("not a file's description")
-    return FileStat(path, size, modified_ns)
+    async def read(self) -> bytes | Exited:
+        """What the terminal shows next, control sequences and all; `Exited` when its shell has ended."""
+        kind, payload = await self._channel._next(self._call)
+        if kind == wire.DATA:
+            return (await self._channel._data(self._call, payload))[1]
+        outcome = read_outcome(wire.parse_json(payload))
+        return outcome if isinstance(outcome, Exited) else Exited(130)
 
+    async def write(self, typed: bytes) -> None:
+        """Type something."""
+        await self._channel._send_data(self._call, typed)
 
-def _reason(value: dict[str, Any]) -> str:
-    """A sentence for the person out of what boxd said; bounded, as all that comes from inside."""
-    return f"The sandbox says: {str(value.get('message'))[:500]}."
+    async def resize(self, rows: int, columns: int) -> None:
+        """The window has another size."""
+        await self._channel._send(
+            wire.message(wire.EVENT, self._call.number, {"rows": rows, "columns": columns})
+        )

@@ -469,3 +469,73 @@ async def test_privileges_cannot_grow(run: Sandbox) -> None:
     ):
         assert not effective & (1 << dangerous)
     assert lines[-2] != "0"
+
+
+# A shell for a person, and a fresh one for the agent
+
+
+async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:
+    await run("X=1; cd /tmp; sleep 6543 & echo x >/mnt/data/file")
+    await run.channel.reset()
+    assert (await run("echo [$X] $PWD; cat file")).stdout == b"[] /mnt/data\nx\n"
+    assert await sleepers(run, "6543") == 1
+
+
+async def test_a_terminal_has_a_size_an_echo_and_an_end(run: Sandbox) -> None:
+    await run("cd /tmp")
+    shown = b""
+    async with run.channel.terminal(24, 100) as terminal:
+        await terminal.write(b"stty size; pwd; tty\n")
+        async with asyncio.timeout(20):
+            while b"/dev/pts/" not in shown:
+                piece = await terminal.read()
+                assert isinstance(piece, bytes)
+                shown += piece
+            await terminal.resize(50, 132)
+            await terminal.write(b"stty size; exit 4\n")
+            while isinstance(piece := await terminal.read(), bytes):
+                shown += piece
+    assert piece == Exited(4)
+    assert b"24 100\r\n" in shown
+    assert b"/tmp\r\n" in shown
+    assert b"50 132\r\n" in shown
+
+
+async def test_leaving_a_terminal_hangs_up(run: Sandbox) -> None:
+    async with run.channel.terminal(24, 80) as terminal:
+        await terminal.write(b"echo be''gun; sleep 8642\n")
+        shown = b""
+        while b"begun" not in shown:
+            piece = await terminal.read()
+            assert isinstance(piece, bytes)
+            shown += piece
+        assert (await run("echo the agent goes on")).code == 0
+    async with asyncio.timeout(20):
+        while await sleepers(run, "8642"):
+            await asyncio.sleep(0.02)
+
+
+# Limits, in words
+
+
+@pytest.mark.docker
+async def test_out_of_memory_is_said_in_words(docker_backend: Backend) -> None:
+    async with started(docker_backend, memory=256 << 20) as run:
+        done = await run("python3 -c 'x = bytearray(1 << 30)'")
+        assert done.outcome == Exited(137, ("out of memory: limit 256 MiB",))
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+@pytest.mark.docker
+async def test_too_many_processes_is_said_in_words(docker_backend: Backend) -> None:
+    async with started(docker_backend, pids=40) as run:
+        done = await run("for i in $(seq 80); do sleep 5 & done; wait", timeout=20)
+        assert isinstance(done.outcome, Exited)
+        assert "too many processes: limit 40" in done.outcome.reached
+
+
+async def test_a_full_disk_is_said_in_words(run: Sandbox) -> None:
+    done = await run("head -c 3G /dev/zero >/tmp/full")
+    assert isinstance(done.outcome, Exited)
+    assert done.outcome.reached == ("no space left in /tmp",)
+    assert (await run("rm /tmp/full; echo on")).stdout == b"on\n"

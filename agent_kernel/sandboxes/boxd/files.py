@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .server import Channel
+    from .connection import Channel
 
 LIST_LIMIT = 20000
 
@@ -89,7 +89,7 @@ class Put(wire.Handler):
             raise wire.WireError("the file is closed")
         return self._fd
 
-    on_cancel = on_lost = close
+    on_lost = close
 
 
 class Get(wire.Handler):
@@ -122,4 +122,4 @@ class Get(wire.Handler):
             os.close(self._fd)
             self._fd = None
 
-    on_cancel = on_lost = close
+    on_lost = close

@@ -35,9 +35,10 @@ def _last_pid() -> int:
 class Process:
     """A line of the process table."""
 
-    def __init__(self, pid: int, parent: int, started: int) -> None:
+    def __init__(self, pid: int, parent: int, session: int, started: int) -> None:
         self.pid = pid
         self.parent = parent
+        self.session = session
         self.started = started
 
     def younger_than(self, moment: Moment) -> bool:
@@ -59,7 +60,7 @@ def table() -> dict[int, Process]:
                 continue
             if fields[0] not in (b"Z", b"X"):
                 pid = int(name)
-                processes[pid] = Process(pid, int(fields[1]), int(fields[19]))
+                processes[pid] = Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
     return processes
 
 
@@ -109,7 +110,20 @@ def kill_round(job: str, shell_pid: int, since: Moment) -> bool:
     return bool(pids)
 
 
+def hang_up(session: int) -> None:
+    """Tell every process of a terminal's session that its terminal is gone."""
+    for process in table().values():
+        if process.session == session:
+            send(process.pid, signal.SIGHUP)
+
+
 def send(pid: int, number: int) -> None:
     """Send a signal to a process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def default_signals() -> None:
+    """Undo, in a child, what Python ignores and what boxd handles."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)

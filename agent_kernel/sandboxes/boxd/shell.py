@@ -17,6 +17,7 @@ import termios
 from fcntl import ioctl
 
 from . import processes, wire
+from .limits import Limits
 from .log import Log
 
 TYPE_CHECKING = False
@@ -89,10 +90,13 @@ class Shell:
         self._loop = loop
         self._run = run
         self._workspace = workspace
-        self._environment = environment
+        self.environment = environment
         self._queue: list[Job] = []
         self._current: Job | None = None
         self._turn = 0
+        self._fresh = True
+        self._ending = False
+        self._limits = Limits(workspace)
         os.mkfifo(self._file("status"), 0o600)
         self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
@@ -117,6 +121,25 @@ class Shell:
             processes.send(self._pid, signal.SIGSTOP)
             self._kill(job)
 
+    def reset(self) -> None:
+        """Begin with a fresh shell: nothing of its state before stays. A running job is ended."""
+        for name in ("state.exit", "state.0", "state.1"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._file(name))
+        self._fresh = True
+        if self._current is not None:
+            self.abort(self._current, "cancelled")
+        else:
+            self._ending = True
+            processes.send(self._pid, signal.SIGKILL)
+
+    def directory(self) -> str:
+        """Where the shell is now; the workspace if that cannot be told."""
+        try:
+            return os.readlink("/proc/%d/cwd" % self._pid)
+        except OSError:
+            return self._workspace
+
     def _spawn(self) -> None:
         script, self._script = os.pipe()
         restored = self._restore()
@@ -139,15 +162,14 @@ class Shell:
             os.dup2(script, 0)
             os.dup2(null, 1)
             os.dup2(null, 2)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            processes.default_signals()
             os.setsid()
             _prefer_for_oom_killer()
             try:
                 os.chdir(self._workspace)
             except OSError:
                 os.chdir("/")
-            os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self._environment)  # noqa: S606
+            os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self.environment)  # noqa: S606
         finally:
             os._exit(127)
 
@@ -156,6 +178,9 @@ class Shell:
 
         The file of a running job's own turn still holds what was written two jobs ago.
         """
+        if self._fresh:
+            self._fresh = False
+            return ""
         last = self._turn - (self._current is not None)
         for name in ("state.exit", "state.%d" % (last % 2), "state.%d" % ((last + 1) % 2)):
             try:
@@ -179,7 +204,7 @@ class Shell:
             os.write(self._script, line.encode() + b"\n")
 
     def _next(self) -> None:
-        if self._current is not None or not self._queue:
+        if self._current is not None or self._ending or not self._queue:
             return
         job = self._current = self._queue.pop(0)
         try:
@@ -281,6 +306,8 @@ class Shell:
     def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:
             self._spawn()
+            self._ending = False
+            self._next()
             return
         if job.reason is not None and processes.kill_round(job.number, self._pid, job.since):
             self._loop.after(pause, lambda: self._begin_again(job, status, min(2 * pause, MAX_PAUSE)))
@@ -296,6 +323,8 @@ class Shell:
         if not job.sealed:
             for stream, fd in list(job.fds.items()):
                 self._drain(job, stream, fd)
+        if outcome.get("exit_code") != 0:
+            outcome["reached"] = self._limits.reached()
         job.outcome = outcome
         self.throttle(job, False)
         self._next()

@@ -81,7 +81,7 @@ def parse_data(payload: bytes) -> tuple[int, bytes]:
 
 
 class Handler:
-    """One end of a channel; a frame that a call does not take is a protocol error."""
+    """boxd's end of a channel; a frame that a call does not take is a protocol error."""
 
     def on_data(self, stream: int, payload: bytes) -> None:
         """Bytes came."""
@@ -94,8 +94,14 @@ class Handler:
     def on_credit(self) -> None:
         """There is more credit to send."""
 
-    def on_cancel(self) -> None:
-        """The host wants it stopped."""
+    def on_event(self, value: dict[str, Any]) -> None:
+        """The host says something about it."""
+        raise WireError("this call takes no events")
+
+    def on_cancel(self) -> bool:
+        """The host wants it stopped; true if the call will still answer by itself."""
+        self.on_lost()
+        return False
 
     def on_lost(self) -> None:
         """The host is gone."""

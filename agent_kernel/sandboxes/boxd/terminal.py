@@ -1,0 +1,135 @@
+"""A terminal for a person: a shell on a pseudo-terminal, carried over the same stream as all else."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import selectors
+import struct
+import termios
+
+from . import processes, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .connection import Channel
+    from .loop import Loop
+
+    Any = object
+
+
+HANG_UP_AFTER = (0, 0.1, 1)
+
+
+class Terminal(wire.Handler):
+    """bash on a pseudo-terminal: data in is what is typed, data out is what is shown, an event resizes."""
+
+    def __init__(
+        self, loop: Loop, channel: Channel, environment: dict[str, str], directory: str, size: tuple[int, int]
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._typed = b""
+        self._exit: int | None = None
+        self._master, slave = os.openpty()
+        os.set_blocking(self._master, False)
+        self._resize(*size)
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become_shell(slave, directory, environment)
+        os.close(slave)
+        loop.on_exit(self._pid, self._ended)
+        self._watch()
+
+    def _watch(self) -> None:
+        mask = selectors.EVENT_READ if self._channel.credit > 0 else 0
+        mask |= selectors.EVENT_WRITE if self._typed else 0
+        self._loop.watch(self._master, mask, self._ready)
+
+    def _ready(self, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE and self._typed:
+            with contextlib.suppress(BlockingIOError):
+                written = os.write(self._master, self._typed)
+                self._typed = self._typed[written:]
+                self._channel.grant(written)
+        if mask & selectors.EVENT_READ and not self._show():
+            return
+        self._watch()
+
+    def _show(self) -> bool:
+        """Send what the terminal shows; false when its last process has closed it."""
+        try:
+            shown = os.read(self._master, min(wire.CHUNK, self._channel.credit))
+        except BlockingIOError:
+            return True
+        except OSError:  # EIO: nobody holds the other side any more
+            shown = b""
+        if shown:
+            self._channel.data(wire.STDOUT, shown)
+            return True
+        self._loop.watch(self._master, 0, None)
+        self._tell()
+        return False
+
+    def _ended(self, status: int) -> None:
+        self._exit = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        self._loop.after(0, self._tell)
+
+    def _tell(self) -> None:
+        """Answer when the shell has ended and what it showed has been read."""
+        if self._exit is None or self._master < 0:
+            return
+        with contextlib.suppress(OSError):
+            while self._channel.credit > 0 and (shown := os.read(self._master, wire.CHUNK)):
+                self._channel.data(wire.STDOUT, shown)
+        self._close()
+        self._channel.result({"exit_code": self._exit})
+
+    def _resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def on_data(self, stream: int, payload: bytes) -> None:
+        """Something was typed."""
+        self._typed += payload
+        self._watch()
+
+    def on_eof(self) -> None:
+        """Nothing more will be typed: as Ctrl-D does."""
+        self.on_data(wire.CONTENT, b"\x04")
+
+    def on_event(self, value: dict[str, Any]) -> None:
+        """The window has another size."""
+        self._resize(int(str(value["rows"])), int(str(value["columns"])))
+
+    def on_credit(self) -> None:
+        """Go on showing."""
+        if self._master >= 0:
+            self._watch()
+
+    def on_lost(self) -> None:
+        """The person is gone: hang up, as a closed terminal window does."""
+        if self._master >= 0:
+            self._close()
+            for seconds in HANG_UP_AFTER:  # again, for what was just being started
+                self._loop.after(seconds, lambda: processes.hang_up(self._pid))
+
+    def _close(self) -> None:
+        self._loop.watch(self._master, 0, None)
+        os.close(self._master)
+        self._master = -1
+
+
+def _become_shell(slave: int, directory: str, environment: dict[str, str]) -> None:
+    try:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        for number in (0, 1, 2):
+            os.dup2(slave, number)
+        processes.default_signals()
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
+        here = dict(environment, TERM="xterm-256color")
+        os.execvpe("bash", ["bash", "--noprofile", "--norc", "-i"], here)  # noqa: S606
+    finally:
+        os._exit(127)

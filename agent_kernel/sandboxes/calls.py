@@ -1,0 +1,109 @@
+"""One call to boxd: what a command tells, and what has come for the call but was not yet taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent_kernel.errors import SandboxFileError
+from agent_kernel.sandboxes.boxd import wire
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A piece of what a command printed: bytes as they came, cut anywhere."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command ended by itself; 128 + n where signal n ended it.
+
+    `reached` names the sandbox's limits that it ran into, in words ("out of memory: limit 1 GiB").
+    """
+
+    code: int
+    reached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The command reached its time limit; all that it started was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A regular file inside: absolute path, size in bytes, time of change in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+CommandEvent = Output | Exited | TimedOut
+Frame = tuple[int, bytes]
+
+
+class Call:
+    """What has come for one call and was not yet taken, and the credit in both directions (bytes)."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.frames: deque[Frame] = deque()
+        self.answered = False
+        self.may_send = wire.WINDOW
+        self.may_receive = wire.WINDOW
+        self.taken = 0
+        self.news = asyncio.Event()
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        """Keep a frame of the peer's. Raises `WireError` if it takes more than it was given."""
+        if kind == wire.CREDIT:
+            self.may_send += wire.parse_credit(payload)
+        elif kind == wire.DATA:
+            self.may_receive -= len(payload) - 1
+            if self.may_receive < 0:
+                raise wire.WireError("more data than there was credit for")
+        elif kind in (wire.RESULT, wire.ERROR):
+            self.answered = True
+        if kind in (wire.DATA, wire.RESULT, wire.ERROR):
+            self.frames.append((kind, payload))
+        self.news.set()
+
+    def take_data(self, payload: bytes) -> tuple[int, bytes, int]:
+        """Split a data frame; the number is the credit to give back now, in large steps."""
+        stream, data = wire.parse_data(payload)
+        self.taken += len(data)
+        if self.taken < wire.WINDOW // 4:
+            return stream, data, 0
+        back, self.taken = self.taken, 0
+        self.may_receive += back
+        return stream, data, back
+
+
+def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
+    """A command's outcome out of what boxd said. Raises `SandboxFileError` if it is none."""
+    if value.get("timed_out"):
+        return TimedOut()
+    code = value.get("exit_code", 130 if value.get("cancelled") else None)
+    if not isinstance(code, int):
+        raise SandboxFileError(reason({"message": value.get("error")}))
+    words = value.get("reached") or []
+    return Exited(code, tuple(str(each)[:200] for each in words[:8]))
+
+
+def read_file(value: dict[str, Any]) -> FileStat:
+    """A file's description out of what boxd said. Raises `WireError`."""
+    path, size, modified_ns = value.get("path"), value.get("size"), value.get("modified_ns")
+    if not (isinstance(path, str) and isinstance(size, int) and isinstance(modified_ns, int)):
+        raise wire.WireError("not a file's description")
+    return FileStat(path, size, modified_ns)
+
+
+def reason(value: dict[str, Any]) -> str:
+    """A sentence for the person out of what boxd said; bounded, as all that comes from inside."""
+    return f"The sandbox says: {str(value.get('message'))[:500]}."
