@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -178,6 +181,26 @@ HEAVY = ("openai", "pydantic", "docker", "starlette", "uvicorn", "nbclient", "nb
 def test_the_way_to_the_first_idle_loads_nothing_heavy(module: str) -> None:
     done = python(f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    """What comes along with something else today may not come along tomorrow."""
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    wanted = [*declared["dependencies"], *declared["optional-dependencies"]["serve"]]
+    wanted += declared["optional-dependencies"]["demo"]
+    names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
+    homes = packages_distributions()
+    wrong = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules = [node.module or ""]
+            for top in {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names):
+                found = {home.lower().replace("_", "-") for home in homes.get(top, [])}
+                if top not in ("agent_kernel", "boxd") and not found & names:
+                    wrong.add(f"{name(path)}: {top}")
+    assert not wrong
 
 
 def test_public_names() -> None:
