@@ -18,7 +18,7 @@ SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 .PHONY: demo lab test suite lint format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
-	@agent-kernel demo
+	@agent-kernel demo --output build/demo
 
 lab: $(VENV)/.lab $(VENV)/.bwrap
 	@agent-kernel install --sys-prefix
