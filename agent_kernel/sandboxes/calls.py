@@ -23,16 +23,20 @@ class Output:
 class Exited:
     """The command ended by itself; 128 + n where signal n ended it.
 
-    `reached` names the sandbox's limits that it ran into, in words ("out of memory: limit 1 GiB").
+    `reached` names the sandbox's limits that it ran into, in words ("out of memory: limit 1 GiB"). `log` is
+    the path inside of the file with all of a long output (its head and tail, if it was very long).
     """
 
     code: int
     reached: tuple[str, ...] = ()
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The command reached its time limit; all that it started was killed."""
+    """The command reached its time limit; all that it started was killed. `log` as in `Exited`."""
+
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,15 @@ class Call:
 
 def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
     """A command's outcome out of what boxd said. Raises `SandboxFileError` if it is none."""
+    log = value.get("log")
+    path = log[:200] if isinstance(log, str) else None
     if value.get("timed_out"):
-        return TimedOut()
+        return TimedOut(path)
     code = value.get("exit_code", 130 if value.get("cancelled") else None)
     if not isinstance(code, int):
         raise SandboxFileError(reason({"message": value.get("error")}))
     words = value.get("reached") or []
-    return Exited(code, tuple(str(each)[:200] for each in words[:8]))
+    return Exited(code, tuple(str(each)[:200] for each in words[:8]), path)
 
 
 def read_file(value: dict[str, Any]) -> FileStat:

@@ -300,7 +300,7 @@ async def test_a_slow_reader_slows_the_command(run: Sandbox) -> None:
 
 async def test_endless_output_can_be_stopped(run: Sandbox) -> None:
     done = await run("yes", timeout=0.5)
-    assert done.outcome == TimedOut()
+    assert isinstance(done.outcome, TimedOut)
     assert (await run("echo on")).stdout == b"on\n"
 
 
@@ -511,7 +511,7 @@ async def test_leaving_a_terminal_hangs_up(run: Sandbox) -> None:
             shown += piece
         assert (await run("echo the agent goes on")).code == 0
     async with asyncio.timeout(20):
-        while await sleepers(run, "8642"):
+        while await sleepers(run, "8642"):  # noqa: ASYNC110 (a process in there tells nobody of its end)
             await asyncio.sleep(0.02)
 
 
@@ -539,3 +539,34 @@ async def test_a_full_disk_is_said_in_words(run: Sandbox) -> None:
     assert isinstance(done.outcome, Exited)
     assert done.outcome.reached == ("no space left in /tmp",)
     assert (await run("rm /tmp/full; echo on")).stdout == b"on\n"
+
+
+# The full log
+
+
+async def test_a_short_output_has_no_log(run: Sandbox) -> None:
+    assert (await run("echo short")).outcome == Exited(0)
+
+
+async def test_a_long_output_lies_in_a_file_inside(run: Sandbox) -> None:
+    done = await run("seq 100000; echo wrong >&2")
+    assert isinstance(done.outcome, Exited)
+    assert done.outcome.log is not None
+    logged = await run(f"cat {done.outcome.log}")
+    assert sorted(logged.stdout.splitlines()) == sorted([*done.stdout.splitlines(), b"wrong"])
+
+
+async def test_a_very_long_output_keeps_head_and_tail(run: Sandbox) -> None:
+    done = await run("seq 5000000")
+    assert isinstance(done.outcome, Exited)
+    logged = (await run(f"cat {done.outcome.log}")).stdout
+    assert logged.startswith(b"1\n2\n3\n")
+    assert logged.endswith(b"4999999\n5000000\n")
+    assert b"bytes left out" in logged
+    assert len(logged) < 4 << 20
+
+
+async def test_logs_are_bounded_together(run: Sandbox) -> None:
+    for _ in range(12):
+        await run("seq 1000000")
+    assert int((await run("ls /run/boxd/log | wc -l")).stdout) <= 8

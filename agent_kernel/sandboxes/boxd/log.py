@@ -29,6 +29,10 @@ class Log:
             self.start += len(dropped)
             self._cost -= len(dropped) + PIECE_COST
 
+    def pieces(self) -> list[bytes]:
+        """All that is kept, in order."""
+        return [payload for _, _, payload in self._pieces]
+
     def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
         """The bytes at `offset`, at most `limit` of them and of one stream: `(stream, bytes)` or None."""
         for position, stream, payload in reversed(self._pieces):  # a watcher is mostly near the end

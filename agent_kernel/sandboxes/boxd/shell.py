@@ -19,6 +19,7 @@ from fcntl import ioctl
 from . import processes, wire
 from .limits import Limits
 from .log import Log
+from .logfile import LogFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Job:
         self.command = command
         self.timeout = timeout
         self.log = Log()
+        self.file: LogFile | None = None
         self.outcome: dict[str, Any] | None = None
         self.reason: str | None = None
         self.timer: Timer | None = None
@@ -264,7 +266,7 @@ class Shell:
         elif (
             job.outcome is None and not job.sealed
         ):  # what a background process prints afterwards is read, and dropped
-            job.log.append(stream, payload)
+            self._append(job, stream, payload)
             job.on_change()
 
     def _reported(self) -> None:
@@ -325,6 +327,9 @@ class Shell:
                 self._drain(job, stream, fd)
         if outcome.get("exit_code") != 0:
             outcome["reached"] = self._limits.reached()
+        path = job.file.end() if job.file is not None else None
+        if path is not None:
+            outcome["log"] = path
         job.outcome = outcome
         self.throttle(job, False)
         self._next()
@@ -335,8 +340,14 @@ class Shell:
         left: int = struct.unpack("i", ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
         while left > 0:
             payload = os.read(fd, min(left, wire.CHUNK))
-            job.log.append(stream, payload)
+            self._append(job, stream, payload)
             left -= len(payload)
+
+    def _append(self, job: Job, stream: int, payload: bytes) -> None:
+        job.log.append(stream, payload)
+        if job.file is None:
+            job.file = LogFile(self._file("log"), job.number)
+        job.file.take(job.log, payload)
 
 
 def _prefer_for_oom_killer() -> None:
