@@ -92,7 +92,7 @@ class BubblewrapBackend:
 
     def _try(self) -> None:
         """Raises `EngineUnavailable` if not even an empty sandbox can be made."""
-        root = ("--ro-bind", "/", "/", "--", "/bin/true")
+        root = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/true")
         arguments = [self._program(), *bubblewrap_process.isolation(), *root]
         try:
             done = subprocess.run(
