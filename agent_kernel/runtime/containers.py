@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,15 +26,11 @@ from agent_kernel.runtime.expiry import ExpiryTimer
 from agent_kernel.runtime.files import LocalContainerFiles
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.store import ContainerRow, Store
+from agent_kernel.runtime.sweep import LIVE, STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 
 log = logging.getLogger(__name__)
-
-STORE_LABEL = "agent_kernel.store"
-"""Which store a sandbox belongs to; a sweep touches no other store's sandboxes."""
-
-LIVE = ("creating", "running")
 
 BackendSource = Backend | Callable[[], Awaitable[Backend]]
 """A backend, or what finds one on first use (looking for an engine takes time that a start-up has not)."""
@@ -76,6 +72,7 @@ class LocalContainers:
         self._backend: Backend | None = None
         self._store = store
         self._attached: dict[str, _Attached] = {}
+        self._expired: set[str] = set()
         self._starting = asyncio.Lock()
         self._files = LocalContainerFiles(self, store, self.settings.upload_limit)
         self._timer = ExpiryTimer(self._expire)
@@ -91,27 +88,14 @@ class LocalContainers:
             if self._backend is None:
                 source = self._backend_source
                 backend = await source() if callable(source) else source
-                await self._sweep(backend)
+                try:
+                    await sweep(backend, self._store)
+                except BaseException:
+                    await backend.aclose()
+                    raise
                 self._backend = backend
                 self._timer.start()
         return self._backend
-
-    async def _sweep(self, backend: Backend) -> None:
-        """Bring store and engine together after whatever happened to an earlier process."""
-        refs = {ref.id: ref for ref in await backend.list({STORE_LABEL: await self._store.identity()})}
-        rows = {row.id: row for row in await self._store.containers()}
-        for ref in refs.values():
-            row = rows.get(ref.id)
-            if row is None or row.status not in LIVE or ref.status == "dead":
-                log.info("Removing sandbox %s, left by an earlier run.", ref.id)
-                await backend.delete(ref)
-        for row in rows.values():
-            alive = row.id in refs and refs[row.id].status != "dead"
-            # One that is just being made by another process has a row before it has a sandbox.
-            if row.status == "running" and row.backend == backend.name and not alive:
-                await self._store.end_container(
-                    row.id, "expired" if row.expires_at <= time.time() else "dead"
-                )
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
         """Make a container; see `Containers.create`. Cancelling it leaves nothing behind."""
@@ -176,7 +160,7 @@ class LocalContainers:
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
         """One container; the engine is asked whether it is still alive."""
         row = await self._row(container_id)
-        if row.status == "running":
+        if row.status == "running" and row.backend == (await self._engine()).name:
             try:
                 await self._ref(row)
             except SandboxGone:
@@ -187,13 +171,14 @@ class LocalContainers:
         """End it and remove all that is in it; what it was is forgotten."""
         row = await self._row(container_id)
         if row.status in LIVE:
+            await self._check_backend(row)
             await self._remove_sandbox(container_id)
         await self._store.delete_container(container_id)
 
     async def is_alive(self, container_id: str) -> bool:
         """Whether it can be used now. Raises `EngineUnavailable`."""
         row = await self._store.container(container_id)
-        if row is None or row.status not in LIVE:
+        if row is None or row.status not in LIVE or row.backend != (await self._engine()).name:
             return False
         try:
             await self._ref(row)
@@ -209,13 +194,13 @@ class LocalContainers:
         `EngineUnavailable`.
         """
         channel = await self.channel(container_id)
-        attached = self._attached[container_id]
+        attached = self._attached.setdefault(container_id, _Attached())
         attached.users += 1
         self._timer.refresh()
         try:
             yield channel
         except SandboxGone as error:
-            await self._ref(await self._row(container_id))  # raises if it is really dead
+            await self.channel(container_id)  # a new connection tells: this raises if it is really dead
             raise SandboxUnreachable(
                 f"The connection to container {container_id} was lost, but it is still running.",
                 mend="Try again.",
@@ -256,7 +241,7 @@ class LocalContainers:
 
     async def _ref(self, row: ContainerRow) -> SandboxRef:
         """The live sandbox of a row. Raises `SandboxGone` after noting it."""
-        backend = await self._engine()
+        backend = await self._check_backend(row)
         try:
             ref = await backend.get(row.id)
         except SandboxGone as error:
@@ -267,6 +252,15 @@ class LocalContainers:
             raise gone(row.id)
         return ref
 
+    async def _check_backend(self, row: ContainerRow) -> Backend:
+        backend = await self._engine()
+        if row.backend != backend.name:
+            raise SandboxUnreachable(
+                f"Container {row.id} is a {row.backend} sandbox; this runtime uses {backend.name}.",
+                mend=f"Start it with AGENT_KERNEL_SANDBOX={row.backend}, or create a new container.",
+            )
+        return backend
+
     async def _lost(self, container_id: str) -> None:
         """It died without us: remember, and remove what is left of it."""
         if await self._store.end_container(container_id, "dead"):
@@ -276,8 +270,7 @@ class LocalContainers:
     async def _remove_sandbox(self, container_id: str) -> None:
         await self._detach(container_id)
         backend = await self._engine()
-        with suppress(SandboxGone):
-            await backend.delete(await backend.get(container_id))
+        await backend.delete(SandboxRef(container_id, backend.name, "dead"))
 
     async def _detach(self, container_id: str) -> None:
         attached = self._attached.pop(container_id, None)
@@ -297,11 +290,15 @@ class LocalContainers:
                 deadline = now + row.expires_after * 30
             elif row.expires_at <= now and await self._store.end_container(row.id, "expired", if_idle_at=now):
                 log.info("Container %s has expired.", row.id)
-                await self._remove_sandbox(row.id)
+                if row.backend == (await self._engine()).name:  # else that backend's next start removes it
+                    self._expired.add(row.id)
                 continue
             else:
                 deadline = row.expires_at
             soonest = deadline if soonest is None else min(soonest, deadline)
+        for container_id in list(self._expired):  # kept for the next time if the engine does not answer now
+            await self._remove_sandbox(container_id)
+            self._expired.discard(container_id)
         return soonest
 
     def refresh(self) -> None:

@@ -134,7 +134,8 @@ def _resource(container_id: str, stat: FileStat, uploads: set[str]) -> FileCreat
             "id": file_id(container_id, stat.path),
             "object": "container.file",
             "container_id": container_id,
-            "path": stat.path,
+            # A name need not be text; what is shown must be. The id is of the real name.
+            "path": stat.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             "bytes": stat.size,
             "created_at": stat.modified_ns // 1_000_000_000,
             "source": "user" if stat.path in uploads else "assistant",

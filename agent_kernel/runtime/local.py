@@ -30,6 +30,7 @@ from agent_kernel.protocol.items import shell_output, to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.containers import BackendSource, ContainerSettings, LocalContainers
+from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.history import History, Json, join, read_history
 from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import Turn, message, read_request
@@ -156,8 +157,7 @@ class LocalRuntime:
                 f"Something unforeseen went wrong in the runtime ({type(error).__name__}); its log has more."
             )
             final = run.assembler.fail(code="server_error", message=words)
-        await self._save(run)
-        for event in final:
+        for event in await self._settled(run, final):
             yield event
 
     async def _steps(self, run: _Run) -> AsyncGenerator[ResponseStreamEvent, None]:
@@ -179,8 +179,7 @@ class LocalRuntime:
                 break
         else:
             final = assembler.incomplete(MAX_STEPS)
-        await self._save(run)
-        for event in final:
+        for event in await self._settled(run, final):
             yield event
 
     async def _ask_model(self, run: _Run, step: int) -> AsyncGenerator[ResponseStreamEvent, None]:
@@ -259,8 +258,23 @@ class LocalRuntime:
                     for event in events:
                         yield event
 
+    async def _settled(
+        self, run: _Run, final: Sequence[ResponseStreamEvent]
+    ) -> Sequence[ResponseStreamEvent]:
+        """Write the turn down; return its last events, or those of a failure if that was not possible.
+
+        It comes before they go out: whoever has seen the end can continue.
+        """
+        try:
+            await self._save(run)
+        except AgentKernelError as error:
+            log.exception("The turn %s could not be stored.", run.assembler.response.id)
+            number = final[0].sequence_number
+            return failed_events(run.assembler.response, f"The turn could not be stored. {error}", number)
+        return final
+
     async def _save(self, run: _Run) -> None:
-        """Write the turn down, unless the client said not to. It comes before the last event goes out."""
+        """Write the turn down, unless the client said not to."""
         run.stored = True
         if not run.turn.store:
             return

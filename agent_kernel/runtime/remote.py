@@ -8,16 +8,12 @@ from typing import Any, cast
 
 import openai
 from openai import AsyncOpenAI, AsyncStream
-from openai.types.responses import (
-    Response,
-    ResponseErrorEvent,
-    ResponseFailedEvent,
-    ResponseStreamEvent,
-)
+from openai.types.responses import Response, ResponseStreamEvent
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol.fold import Fold
 from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.remote_containers import RemoteContainers
 from agent_kernel.runtime.remote_errors import translated
 
@@ -106,17 +102,5 @@ async def _whole(
     if failure is not None:
         if last is None:
             raise failure
-        for event in _failed(last, failure, number):
+        for event in failed_events(last, str(failure), number + 1):
             yield event
-
-
-def _failed(response: Response, failure: AgentKernelError, number: int) -> list[ResponseStreamEvent]:
-    fields: dict[str, Any] = {"code": "server_error", "message": str(failure), "param": None}
-    failed = response.model_copy(update={"status": "failed"})
-    failed.error = Response.construct(error={"code": "server_error", "message": str(failure)}).error
-    return [
-        ResponseErrorEvent.construct(
-            type="error", sequence_number=number + 1, **fields, error={"type": "server_error", **fields}
-        ),
-        ResponseFailedEvent.construct(type="response.failed", response=failed, sequence_number=number + 2),
-    ]

@@ -65,10 +65,16 @@ class SqliteStore:
         """Run `work` in one transaction on the worker thread. Cancelling the wait does not undo the work."""
 
         def transaction() -> T:
-            if self._connection is None:
-                self._connection = _open(self._path)
-            with self._connection as connection:
-                return work(connection)
+            try:
+                if self._connection is None:
+                    self._connection = _open(self._path)
+                with self._connection as connection:
+                    return work(connection)
+            except (OSError, sqlite3.Error) as error:
+                raise ConfigurationError(
+                    f"The store at {self._path} cannot be used: {error}.",
+                    mend="Free space there, or point AGENT_KERNEL_DATA_DIR at a folder that can be written.",
+                ) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, transaction)
 
@@ -200,24 +206,17 @@ class SqliteStore:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=30)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        # Only the worker thread uses it; sqlite3's own check would forbid closing it at interpreter exit.
-        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigurationError(
-            f"The store at {path} cannot be used: {error}.",
-            mend="Point AGENT_KERNEL_DATA_DIR at a folder that this user can write.",
-        ) from error
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

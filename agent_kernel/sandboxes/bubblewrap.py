@@ -155,17 +155,17 @@ class BubblewrapBackend:
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002
         """See `Backend.get`."""
-        folder = self._folder(id)
-        if not (folder / "spec.json").exists():
+        ref = await asyncio.to_thread(_ref, self._folder(id))
+        if ref is None:
             raise SandboxGone(f"The sandbox {id} does not exist any more.")
-        return await asyncio.to_thread(_ref, folder)
+        return ref
 
     async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
         """See `Backend.list`."""
         folders = sorted(self._root.iterdir()) if self._root.exists() else []
-        refs = [_ref(folder) for folder in folders if (folder / "spec.json").exists()]
+        refs = [_ref(folder) for folder in folders]
         wanted = (labels or {}).items()
-        return [ref for ref in refs if wanted <= dict(ref.labels).items()]
+        return [ref for ref in refs if ref is not None and wanted <= dict(ref.labels).items()]
 
     async def stream(self, ref: SandboxRef) -> ByteStream:
         """Connect to boxd's socket; see `Backend.stream`."""
@@ -212,8 +212,12 @@ def _labels(spec: SandboxSpec) -> dict[str, str]:
     return {**spec.labels, MANAGED_LABEL: "1"}
 
 
-def _ref(folder: Path) -> SandboxRef:
-    labels = json.loads((folder / "spec.json").read_text())["labels"]
+def _ref(folder: Path) -> SandboxRef | None:
+    """The sandbox of a folder; None if there is none, or if it is being removed at this moment."""
+    try:
+        labels = json.loads((folder / "spec.json").read_text())["labels"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     process = _process(folder)
     status: Status = "running" if process is not None and process.alive() else "dead"
     return SandboxRef(folder.name, BubblewrapBackend.name, status, labels)

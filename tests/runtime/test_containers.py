@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -20,6 +21,8 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
 from agent_kernel.runtime.files import workspace_path
 from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.store import ContainerRow
+from agent_kernel.runtime.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Output
@@ -253,6 +256,33 @@ async def test_a_start_removes_what_an_earlier_run_left(
         await bubblewrap_backend.delete(foreign)
 
 
+async def test_a_start_leaves_alone_what_another_process_is_just_making(
+    bubblewrap_backend: BubblewrapBackend, store: SqliteStore
+) -> None:
+    now = time.time()
+    label = {STORE_LABEL: await store.identity()}
+    for name, created_at in (("young", now), ("old", now - 3600)):
+        await store.put_container(ContainerRow(name, "", "bubblewrap", created_at, now, 20, "creating", None))
+        await bubblewrap_backend.create(SandboxSpec(name, labels=label))
+    await sweep(bubblewrap_backend, store)
+    assert [row.id for row in await store.containers()] == ["young"]
+    assert [ref.id for ref in await bubblewrap_backend.list()] == ["young"]
+    await bubblewrap_backend.delete(await bubblewrap_backend.get("young"))
+
+
+async def test_a_container_of_another_backend_is_said_so(
+    containers: LocalContainers, store: SqliteStore
+) -> None:
+    now = time.time()
+    await store.put_container(ContainerRow("cntr_x", "", "docker", now, now, 20, "running", None))
+    for use in (containers.channel("cntr_x"), containers.files.list("cntr_x"), containers.delete("cntr_x")):
+        with pytest.raises(SandboxUnreachable, match="AGENT_KERNEL_SANDBOX=docker"):
+            await use
+    assert not await containers.is_alive("cntr_x")
+    assert (await containers.retrieve("cntr_x")).status == "running"
+    await store.delete_container("cntr_x")
+
+
 async def test_a_cancelled_create_leaves_nothing(
     containers: LocalContainers, store: SqliteStore, bubblewrap_backend: BubblewrapBackend
 ) -> None:
@@ -297,13 +327,17 @@ async def test_expiry_survives_an_engine_that_does_not_answer(
     container = (await containers.create({})).id
     asked = asyncio.Event()
 
-    async def silent(_: str) -> None:
+    async def silent(_: object) -> None:
         asked.set()
         raise EngineUnavailable("The engine is away.")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(bubblewrap_backend, "get", silent)
+        patch.setattr(bubblewrap_backend, "delete", silent)
         await _age(store, container)
         containers.refresh()
         await asyncio.wait_for(asked.wait(), 10)
+    containers.refresh()  # a minute later
+    async with asyncio.timeout(10):
+        while await bubblewrap_backend.list():  # noqa: ASYNC110 (the engine has no event for it)
+            await asyncio.sleep(0.01)
     assert (await containers.create({})).status == "running"

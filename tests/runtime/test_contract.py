@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from agent_kernel.errors import InvalidRequest, NotFound, SandboxGone, TooLarge
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.base import Runtime
+from agent_kernel.runtime.local import LocalRuntime
 
 AUTO = {"type": "shell", "environment": {"type": "container_auto"}}
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}}
@@ -313,6 +316,34 @@ async def test_a_container_killed_while_a_command_runs(
     assert response.error is not None
     assert "ended from outside" in response.error.message
     assert outputs(response)[0]["output"][0]["stdout"] == "begun\n"
+
+
+async def test_a_file_name_that_is_no_text(runtime: Runtime) -> None:
+    made = await runtime.containers.create({})
+    await run(runtime, r"echo x > $'bad\xff'; echo y > good", made.id)
+    listed = (await runtime.containers.files.list(made.id)).data
+    good, bad = listed
+    assert (good.path, bad.path) == ("/mnt/data/good", "/mnt/data/bad\ufffd")
+    async with aclosing(runtime.containers.files.content(made.id, bad.id)) as content:
+        assert b"".join([chunk async for chunk in content]) == b"x\n"
+
+
+async def test_a_turn_that_cannot_be_stored_says_so(
+    runtime: Runtime, local_runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    await turn(runtime, "chat", tools=[])
+    with sqlite3.connect(tmp_path / "store.sqlite") as connection:
+        connection.execute("DROP TABLE responses")
+    connection.close()
+    events = await events_of(runtime, {"input": "chat"})
+    assert [event.type for event in events[-2:]] == ["error", "response.failed"]
+    numbers = [to_json(event)["sequence_number"] for event in events]
+    assert numbers == list(range(len(events)))
+    response = fold(events)
+    assert response.status == "failed"
+    assert response.error is not None
+    assert "could not be stored" in response.error.message
+    assert response.output_text == "Hello."
 
 
 async def test_models_are_named(runtime: Runtime) -> None:

@@ -13,9 +13,10 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.containers import STORE_LABEL, ContainerSettings
+from agent_kernel.runtime.containers import ContainerSettings
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.sweep import STORE_LABEL
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 
