@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -113,15 +112,3 @@ def command(page: Page, name: str) -> None:
 def start_command(page: Page, name: str) -> None:
     """Run one of JupyterLab's commands without waiting for it."""
     page.evaluate("(name) => { window.jupyterapp.commands.execute(name); return null; }", name)
-
-
-def write_notebook(path: Path, cells: list[str], *, kernel: str = "agent") -> None:
-    """A notebook with these cells for the Agent kernel."""
-    nothing: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-    notebook = {
-        "cells": [nothing | {"id": f"cell-{number}", "source": cell} for number, cell in enumerate(cells)],
-        "metadata": {"kernelspec": {"name": kernel, "display_name": "Agent", "language": "agent"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    path.write_text(json.dumps(notebook))

@@ -1,0 +1,121 @@
+"""One notebook in every front end that runs without a browser: the same final outputs in each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pexpect
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tests.kernel.client import Notebook
+from tests.kernel.notebooks import write_notebook
+
+pytestmark = pytest.mark.bubblewrap
+
+CELLS = [
+    "%upload people.csv\nwhat is in people.csv",
+    "draw and save",
+    "fail",
+    "be hostile",
+    "!ls",
+    "say hello",
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path, jupyter: Path) -> Path:
+    (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
+    write_notebook(tmp_path / "asked.ipynb", CELLS)
+    return tmp_path / "asked.ipynb"
+
+
+def outputs_of(path: Path) -> list[list[dict[str, Any]]]:
+    """The outputs of each cell, without what may differ from run to run: their metadata."""
+    notebook = json.loads(path.read_text())
+    particular = ("metadata", "execution_count")
+    return [
+        [{key: value for key, value in output.items() if key not in particular} for output in cell["outputs"]]
+        for cell in notebook["cells"]
+    ]
+
+
+def run_with_nbclient(path: Path) -> Path:
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(path.parent)}}).execute()
+    done = path.with_name("nbclient.ipynb")
+    nbformat.write(notebook, done)  # type: ignore[no-untyped-call]
+    return done
+
+
+def test_nbclient_and_jupyter_execute_and_a_live_front_end_agree(
+    path: Path, start: Callable[..., Notebook], tmp_path: Path
+) -> None:
+    first = outputs_of(run_with_nbclient(path))
+    done = path.with_name("executed.ipynb")
+    jupyter_execute = Path(sys.executable).with_name("jupyter-execute")
+    command = [str(jupyter_execute), str(path), f"--output={done.stem}"]
+    subprocess.run(command, cwd=path.parent, check=True, timeout=100)
+    assert outputs_of(done) == first
+
+    live = start()
+    for number, cell in enumerate(CELLS):
+        kept = live.run(cell, cell_id=f"cell-{number}").final
+        stored = [joined(output["data"]) for output in first[number]]
+        assert stored == [output["data"] for output in kept]
+
+
+def joined(data: dict[str, Any]) -> dict[str, Any]:
+    """Notebook files hold texts as lists of lines."""
+    return {mime: "".join(value) if isinstance(value, list) else value for mime, value in data.items()}
+
+
+def test_a_stored_notebook_is_valid_and_reads_without_kernel_or_widgets(path: Path) -> None:
+    done = run_with_nbclient(path)
+    notebook = nbformat.read(done, as_version=4)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
+    assert "widget" not in done.read_text()
+    for cell in notebook.cells:
+        assert cell.outputs
+        assert all("text/plain" in output.data for output in cell.outputs)
+
+
+def test_a_failing_cell_fails_the_batch(path: Path) -> None:
+    write_notebook(path, ["say hello", "sing", "say hello"])
+    with pytest.raises(CellExecutionError, match="has no answer to"):
+        run_with_nbclient(path)
+
+
+def test_the_console_shows_the_same(path: Path) -> None:
+    console = pexpect.spawn(
+        sys.executable,
+        ["-m", "jupyter_console", "--kernel=agent", "--simple-prompt"],
+        cwd=str(path.parent),
+        encoding="utf-8",
+        timeout=60,
+        env=os.environ | {"TERM": "dumb"},
+        dimensions=(60, 400),
+    )
+    try:
+        console.expect(r"In \[1\]:")
+        console.sendline("fail")
+        console.expect_exact("$ echo out; echo err >&2; exit 3")
+        console.expect(r"out\s+\[stderr\]\s+err\s+\[exit 3\]")
+        console.expect_exact("Both failed.")
+        console.expect(r"In \[2\]:")
+        console.sendline("be hostile")
+        console.expect_exact("red")
+        console.expect(r"In \[3\]:")
+        assert "\x1b]0;" not in (console.before or "")
+        console.sendline("%nosuch")
+        console.expect_exact("There is no magic %nosuch.")
+    finally:
+        console.close(force=True)
