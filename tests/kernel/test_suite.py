@@ -26,21 +26,21 @@ class TestAgentKernel(jupyter_kernel_test.KernelTests):
     file_extension = ".md"
     code_generate_error = "%nosuch"
     code_inspect_sample = "%upload"
-    code_display_data: ClassVar[list[dict[str, str]]] = [
+    code_display_data = [
         {"code": "say hello", "mime": "text/html"},
         {"code": "say hello", "mime": "text/markdown"},
         {"code": "say hello", "mime": "application/vnd.agent-kernel.item+json"},
         {"code": "!echo hello", "mime": "text/plain"},
         {"code": "%help", "mime": "text/html"},
     ]
-    completion_samples: ClassVar[list[dict[str, Any]]] = [
+    completion_samples = [
         {"text": "%up", "matches": {"%upload"}},
         {"text": "%", "matches": {f"%{name}" for name in MAGICS}},
         {"text": "say", "matches": set()},
     ]
-    complete_code_samples: ClassVar[list[str]] = ["say hello", "%files", "!ls"]
-    incomplete_code_samples: ClassVar[list[str]] = ["!ls \\"]
-    invalid_code_samples: ClassVar[list[str]] = ["%nosuch"]
+    complete_code_samples = ["say hello", "%files", "!ls"]
+    incomplete_code_samples = ["!ls \\"]
+    invalid_code_samples = ["%nosuch"]
 
     def test_only_what_is_served_is_claimed(self) -> None:
         self.flush_channels()
