@@ -121,7 +121,7 @@ async def _open(settings: Settings) -> tuple[list[Backend], SqliteStore]:
 
 async def _sandboxes(backends: list[Backend], store: SqliteStore) -> dict[str, tuple[Backend, SandboxRef]]:
     """The sandboxes of this store, by id. A silent engine is an error only if it was asked for."""
-    from agent_kernel.runtime.containers import STORE_LABEL
+    from agent_kernel.runtime.sweep import STORE_LABEL
 
     labels = {STORE_LABEL: await store.identity()}
     found = {}
