@@ -22,7 +22,8 @@ demo: $(VENV)/.demo $(VENV)/.bwrap
 
 lab: $(VENV)/.lab $(VENV)/.bwrap
 	@agent-kernel install --sys-prefix
-	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab notebooks $(LAB)
+	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab \
+	  $(if $(filter 0,$(shell id -u)),--allow-root) notebooks $(LAB)
 
 test: $(VENV)/.dev
 	@.ci/debian-packages
