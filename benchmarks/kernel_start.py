@@ -2,7 +2,7 @@
 
     python benchmarks/kernel_start.py [--rounds N] [--json]
 
-Both are started in turn by the same client. "First idle" is the reply to the first `kernel_info_request`: what
+Both are started in turn by the same client. "First idle" is the reply to the first kernel_info_request: what
 a front end waits for. Memory is the process's resident set then. The budget is 1.5 times for both; the exit
 status is 1 where it is exceeded.
 """
@@ -43,6 +43,7 @@ def measure(name: str) -> tuple[float, int]:
         client.wait_for_ready(timeout=60)
         seconds = time.perf_counter() - began
         assert isinstance(manager.provisioner, LocalProvisioner)
+        assert manager.provisioner.pid is not None
         return seconds, resident(manager.provisioner.pid)
     finally:
         client.stop_channels()
