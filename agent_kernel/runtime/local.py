@@ -34,6 +34,7 @@ from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.history import History, Json, join, read_history
 from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import Turn, message, read_request
+from agent_kernel.runtime.wellformed import well_formed_delta
 from agent_kernel.tools.shell import CommandOutput, ShellLimits, run_shell_call
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class LocalRuntime:
     async def _ask_model(self, run: _Run, step: int) -> AsyncGenerator[ResponseStreamEvent, None]:
         async with aclosing(run.model.stream(self._model_request(run, step))) as deltas:
             async for delta in deltas:
-                for event in run.assembler.feed(delta):
+                for event in run.assembler.feed(well_formed_delta(delta)):
                     yield event
         for event in run.assembler.end_step():
             yield event

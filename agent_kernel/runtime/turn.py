@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.container_params import check_params
+from agent_kernel.runtime.wellformed import well_formed
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Turn:
 
 def read_request(request: Json) -> Turn:
     """Check a `ResponseCreateParams`. Null means the same as absent. Raises `InvalidRequest`."""
+    request = well_formed(dict(request))
     _check_types(request)
     for unserved in ("background", "conversation", "prompt"):
         if request.get(unserved):

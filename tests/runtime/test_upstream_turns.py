@@ -165,6 +165,14 @@ async def test_malformed_output_of_a_model_is_said_and_goes_on(upstream: Upstrea
     assert later.output_text == "Better."
 
 
+async def test_half_a_character_is_replaced(upstream: Upstream, turn: Turn) -> None:
+    upstream.says({"content": "a\ud83d"}, {"content": "\ude00b"})
+    response = await turn("Say \ud800.", metadata={"k": "\udfff"})
+    assert response.output_text == "a\ufffd\ufffdb"
+    assert response.metadata == {"k": "\ufffd"}
+    assert upstream.requests[0]["messages"][-1]["content"] == "Say \ufffd."
+
+
 async def test_an_answer_cut_at_its_limit_is_incomplete(upstream: Upstream, turn: Turn) -> None:
     upstream.says({"content": "Too lo"}, finish="length")
     response = await turn("Go.", max_output_tokens=3)

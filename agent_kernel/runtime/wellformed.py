@@ -1,0 +1,31 @@
+"""Text that can be written down.
+
+JSON may carry one half of a surrogate pair, which is no character: UTF-8 has no bytes for it, and a stream, a
+store or a notebook that met one would break. So each is replaced by U+FFFD where text comes in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from typing import Any
+
+from agent_kernel.protocol.deltas import ModelDelta
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(value: Any) -> Any:
+    """The same JSON value (or tuple) without halves of characters, in keys too."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list | tuple):
+        return type(value)(well_formed(each) for each in value)
+    if isinstance(value, dict):
+        return {well_formed(key): well_formed(each) for key, each in value.items()}
+    return value
+
+
+def well_formed_delta(delta: ModelDelta) -> ModelDelta:
+    """The same delta; piece by piece, so that pieces and whole still agree."""
+    return replace(delta, **{field.name: well_formed(getattr(delta, field.name)) for field in fields(delta)})
