@@ -172,10 +172,14 @@ class DockerStream:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
 
     async def _end(self) -> bytes:
-        if self.on_end is not None:
+        if self.on_end is None:
+            if self._complaint:
+                raise SandboxUnreachable(f"The stream into the sandbox ended: {self.complaint}")
+            return b""
+        try:
             await self.on_end()
-        if self._complaint:
-            raise SandboxUnreachable(f"The stream into the sandbox ended: {self.complaint}")
+        except SandboxUnreachable as error:
+            raise SandboxUnreachable(f"{error.message} {self.complaint}".strip()) from error
         return b""
 
     async def _next_frame(self) -> bool:
