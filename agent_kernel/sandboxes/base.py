@@ -7,6 +7,7 @@ therefore the same under every backend. Names and labels are enough to find ever
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -33,6 +34,8 @@ class SandboxSpec:
     memory: int = 1 << 30
     pids: int = 512
     lease: float = 60.0
+    snapshot: str | None = None
+    """The id of a checkpoint to begin with: its files, packages and shell state."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,17 @@ class SandboxRef:
     id: str
     backend: str
     status: Status
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint: what a sandbox's files were. `size` in bytes, `created_at` in seconds since 1970."""
+
+    id: str
+    backend: str
+    created_at: float
+    size: int
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -117,6 +131,22 @@ class Backend(Protocol):
 
     async def delete(self, ref: SandboxRef) -> None:
         """End every process in it and remove all that was made for it. Deleting what is gone is no error."""
+        ...
+
+    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+        """Keep the sandbox's files under `id`: the workspace, installed packages, a saved shell.
+
+        The sandbox should be paused meanwhile. Raises `SandboxGone`, `SandboxError` (no space ...); nothing
+        partial is left behind, nor after a cancellation.
+        """
+        ...
+
+    async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
+        """All checkpoints that carry these labels, oldest first."""
+        ...
+
+    async def remove_snapshot(self, id: str) -> None:  # noqa: A002
+        """Remove a checkpoint; sandboxes that began with it live on. Removing what is gone is no error."""
         ...
 
     def capabilities(self) -> Capabilities:

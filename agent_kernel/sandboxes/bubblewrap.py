@@ -4,13 +4,14 @@ The host opens a listening socket and gives it to boxd; the socket's path lies o
 inside can replace it. Whoever may connect to it (the user that started it) can come back to the sandbox after
 a crash.
 
-What is seen inside: `/usr` read-only, a few files of `/etc`, the toolbox, `/mnt/data`; `/tmp` and `/home` are
-in memory. No network device but loopback.
+What is seen inside: `/usr` read-only, a few files of `/etc`, the toolbox, `/mnt/data`, a home folder; `/tmp`
+is in memory. No network device but loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import json
 import os
@@ -32,24 +33,28 @@ from agent_kernel.sandboxes.base import (
     Probe,
     SandboxRef,
     SandboxSpec,
+    Snapshot,
     Status,
 )
+from agent_kernel.sandboxes.bubblewrap_snapshots import PARTS, Snapshots, remove_tree
 from agent_kernel.sandboxes.socket_stream import SocketStream
-from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 
-TOOLBOX = "/opt/toolbox"
-PYTHON = f"{TOOLBOX}/bin/python3"
+PYTHON = f"{MOUNT}/bin/python3"
+PACKAGES = f"{HOME}/packages"
 ENVIRONMENT = {
-    "PATH": f"{TOOLBOX}/bin:/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/home/agent",
+    "PATH": f"{PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
+    "HOME": HOME,
     "LANG": "C.UTF-8",
+    "PIP_TARGET": PACKAGES,  # the toolbox is read-only; what a person installs lies at home
+    "PYTHONPATH": PACKAGES,
 }
 """All that bwrap, and so the sandbox, is told of an environment: nothing of the host's own."""
 
 INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 1 << 30
-"""Size limit of each file system in memory (/tmp, the home folder), in bytes."""
+"""Size limit of /tmp, in bytes."""
 START_TIMEOUT = 30.0
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
@@ -62,6 +67,7 @@ class BubblewrapBackend:
 
     def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
         self._root = Path(data_dir) / "sandboxes"
+        self._snapshots = Snapshots(Path(data_dir) / "snapshots", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
 
@@ -124,7 +130,10 @@ class BubblewrapBackend:
         program = self._program()
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
-        (folder / "workspace").mkdir()
+        for part in PARTS:
+            (folder / part).mkdir()
+        if spec.snapshot is not None:
+            self._snapshots.fill(folder, spec.snapshot)
         (folder / "spec.json").write_text(json.dumps({**asdict(spec), "labels": _labels(spec)}))
         with _listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
@@ -142,9 +151,11 @@ class BubblewrapBackend:
             *bubblewrap_process.base_mounts(
                 MEMORY_FILES, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
             ),
+            *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
             *("--ro-bind", str(launch.SOURCE), f"{launch.HOME}/boxd"),
             *("--bind", str(folder / "workspace"), WORKSPACE),
+            *("--bind", str(folder / "state"), launch.STATE),
             *("--chdir", WORKSPACE, "--remount-ro", "/"),
         ]
 
@@ -197,8 +208,31 @@ class BubblewrapBackend:
         process = _process(folder)
         if process is not None:
             process.end()
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_tree(folder)
+
+    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+        """Copy the folders that the sandbox writes to; see `Backend.checkpoint`."""
+        folder, _ = self._folder(ref.id), self._folder(id)
+        if not (folder / "spec.json").exists():
+            raise SandboxGone(f"The sandbox {ref.id} does not exist any more.")
+        taking = asyncio.ensure_future(asyncio.to_thread(self._snapshots.take, folder, id, labels))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.gather(taking, return_exceptions=True)
+            await self.remove_snapshot(id)
+            raise
+
+    async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
+        """See `Backend.snapshots`."""
+        wanted = (labels or {}).items()
+        found = await asyncio.to_thread(self._snapshots.all)
+        return [snapshot for snapshot in found if wanted <= dict(snapshot.labels).items()]
+
+    async def remove_snapshot(self, id: str) -> None:  # noqa: A002
+        """See `Backend.remove_snapshot`."""
+        self._folder(id)
+        await asyncio.to_thread(self._snapshots.remove, id)
 
     def capabilities(self) -> Capabilities:
         """Namespaces; without a cgroup of its own there is no limit on memory."""

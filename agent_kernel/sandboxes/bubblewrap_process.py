@@ -107,7 +107,6 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
         *words,
         *("--proc", "/proc", "--dev", "/dev"),
         *(*size, "--tmpfs", "/tmp"),  # noqa: S108 (inside the sandbox)
-        *(*size, "--tmpfs", "/home/agent"),
         *("--size", str(64 << 20), "--tmpfs", "/run"),
     ]
 
@@ -180,8 +179,9 @@ def _child_pid(info: IO[bytes]) -> int | None:
 
 
 def _ticks(pid: int) -> int | None:
-    """The start time of a process; None if there is none."""
+    """The start time of a living process; None if there is none (a zombie is none)."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Any
 
-from agent_kernel.errors import ChannelBroken, SandboxError, SandboxFileError, SandboxGone
+from agent_kernel.errors import ChannelBroken, SandboxError, SandboxFileError, SandboxGone, SandboxUnreachable
 from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import (
@@ -27,9 +27,11 @@ from agent_kernel.sandboxes.calls import (
     read_outcome,
     reason,
 )
+from agent_kernel.sandboxes.launch import SAVED_SHELL
 
 HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
+VERDICT_TIMEOUT = 5.0
 
 __all__ = ["Channel", "CommandEvent", "Exited", "FileStat", "Output", "Terminal", "TimedOut"]
 
@@ -108,6 +110,23 @@ class Channel:
         """Begin with a fresh shell: nothing of its state stays. A running command ends."""
         await self._ask("reset")
 
+    async def save_shell(self) -> None:
+        """Write the shell's state down where a checkpoint takes it along; waits for a running command.
+
+        Raises `SandboxFileError` if there is no place for it.
+        """
+        async for event in self.run(f"__boxd_dump {SAVED_SHELL}"):
+            if not isinstance(event, Output) and event != Exited(0):
+                raise SandboxFileError("The shell's state could not be written down in the sandbox.")
+
+    async def pause(self) -> None:
+        """Stop every process in the sandbox where it stands; files can still be moved."""
+        await self._ask("pause")
+
+    async def wake(self) -> None:
+        """Let a paused sandbox go on."""
+        await self._ask("wake")
+
     @contextlib.asynccontextmanager
     async def terminal(self, rows: int, columns: int) -> AsyncIterator[Terminal]:
         """A shell of its own on a pseudo-terminal; leaving hangs up. The agent's shell is another one."""
@@ -172,8 +191,7 @@ class Channel:
         return kind, payload
 
     async def _news(self, call: Call) -> None:
-        if self.failure is not None:
-            raise self.failure
+        self._check()
         call.news.clear()
         await call.news.wait()
 
@@ -197,8 +215,7 @@ class Channel:
     @contextlib.asynccontextmanager
     async def _call(self, method: str, **arguments: Any) -> AsyncIterator[Call]:
         """Open a call; leaving early cancels it and waits until boxd has confirmed."""
-        if self.failure is not None:
-            raise self.failure
+        self._check()
         number = next(self._numbers)
         call = self._calls[number] = Call(number)
         try:
@@ -228,11 +245,22 @@ class Channel:
         except SandboxError:
             return  # answered by an error, or the channel has ended: either way nothing runs for us
 
+    def _check(self) -> None:
+        """Raise what ended the channel, if something has."""
+        if self.failure is not None:
+            raise self.failure
+
     async def _send(self, encoded: bytes) -> None:
         async with self._write_lock:
-            if self.failure is not None:
-                raise self.failure
-            await self._stream.write(encoded)
+            self._check()
+            try:
+                await self._stream.write(encoded)
+            except SandboxUnreachable:
+                # The reading side is about to learn whether the sandbox or only this stream has ended.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.closed.wait(), VERDICT_TIMEOUT)
+                self._check()
+                raise
 
     async def _read(self) -> None:
         decoder = wire.Decoder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import re
 import uuid
@@ -19,8 +20,8 @@ from agent_kernel.errors import (
     SandboxStartFailed,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes import docker_engine, launch
-from agent_kernel.sandboxes.base import MANAGED_LABEL, Capabilities, Probe, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes import docker_engine, docker_snapshots, launch
+from agent_kernel.sandboxes.base import MANAGED_LABEL, Capabilities, Probe, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.docker_container import (
     ATTEMPT_LABEL,
     container_name,
@@ -128,6 +129,27 @@ class DockerBackend:
             return
         await self._engine.ask(docker_engine.remove, await self._engine.api(), container_name(ref.id))
 
+    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+        """Commit the container to an image; see `Backend.checkpoint`."""
+        if not _ID.fullmatch(id):
+            raise InvalidRequest(f"{id!r} cannot be a checkpoint's id.")
+        api = await self._engine.api()
+        try:
+            return await to_the_end(asyncio.to_thread(docker_snapshots.commit, api, ref.id, id, labels))
+        except asyncio.CancelledError:
+            await self.remove_snapshot(id)
+            raise
+
+    async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
+        """See `Backend.snapshots`."""
+        wanted = (labels or {}).items()
+        found = await self._engine.ask(docker_snapshots.snapshots, await self._engine.api())
+        return [snapshot for snapshot in found if wanted <= dict(snapshot.labels).items()]
+
+    async def remove_snapshot(self, id: str) -> None:  # noqa: A002
+        """See `Backend.remove_snapshot`."""
+        await self._engine.ask(docker_snapshots.remove, await self._engine.api(), id)
+
     def capabilities(self) -> Capabilities:
         """Memory and process limits, and the isolation runtime as configured (`runc` for the default)."""
         return Capabilities(memory_limit=True, process_limit=True, isolation=self.runtime or "runc")
@@ -164,13 +186,16 @@ class DockerBackend:
         from docker.errors import APIError, ImageNotFound
 
         command = launch.serve_argv(python=_PYTHON, listen=f"path:{launch.SOCKET}", lease=spec.lease)
+        image = self.image if spec.snapshot is None else docker_snapshots.image_of(spec.snapshot)
         arguments = create_arguments(
-            api, spec, image=self.image, runtime=self.runtime, command=command, attempt=attempt
+            api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
         )
         try:
             api.create_container(**arguments)
             _put_boxd(api, container_name(spec.id))
         except ImageNotFound as error:
+            if spec.snapshot is not None:
+                raise SandboxGone(f"There is no checkpoint {spec.snapshot}.") from error
             raise self._image_missing() from error
         except APIError as error:
             raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error

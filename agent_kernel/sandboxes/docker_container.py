@@ -76,11 +76,8 @@ def create_arguments(
 
 
 def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict[str, Any]:
-    from docker.types import LogConfig, Mount, Ulimit
+    from docker.types import LogConfig, Ulimit
 
-    # An anonymous volume: files at the disk's own speed under every runtime, never part of an image made from
-    # the container, and removed by the engine together with it.
-    workspace = Mount(WORKSPACE, None, type="volume", labels={MANAGED_LABEL: "1"})
     config: dict[str, Any] = api.create_host_config(
         runtime=runtime,
         auto_remove=True,  # the end of boxd, by its lease or otherwise, is the end of everything
@@ -101,7 +98,6 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         ],
         shm_size=_SHARED_MEMORY,
         tmpfs=TMPFS,
-        mounts=[workspace],
         init=False,  # boxd is process 1 and reaps, whatever the engine's default is
         # Whatever runs inside can write to process 1's output: nothing of it may reach the host's disk.
         log_config=LogConfig(type="none"),

@@ -19,6 +19,12 @@ SOCKET = f"{RUN}/socket"
 READY = b"boxd listens\n"
 """boxd's one line of standard output, when it listens at a path and can be attached to."""
 
+STATE = "/var/lib/agent-kernel"
+"""A folder inside that a checkpoint takes along, beside the workspace."""
+
+SAVED_SHELL = f"{STATE}/shell"
+"""The shell's variables, functions and directory as a checkpoint found them; a first shell begins there."""
+
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TERM": "dumb",
@@ -40,6 +46,7 @@ def serve_argv(*, python: str, listen: str, lease: float) -> list[str]:
         "lease": lease,
         "run": RUN,
         "workspace": WORKSPACE,
+        "saved": SAVED_SHELL,
         "environment": ENVIRONMENT,
     }
     return [*_boxd(python), "serve", json.dumps(options)]

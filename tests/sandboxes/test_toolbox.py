@@ -17,7 +17,7 @@ from agent_kernel.sandboxes import toolbox as module
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
-from agent_kernel.sandboxes.toolbox import MOUNT, REQUIREMENTS, Toolbox
+from agent_kernel.sandboxes.toolbox import HOME, MOUNT, REQUIREMENTS, Toolbox
 
 
 def test_requirements_are_hashed_and_name_no_host() -> None:
@@ -127,7 +127,8 @@ async def test_inside_a_sandbox(bubblewrap_backend: BubblewrapBackend) -> None:
 async def test_packages_of_the_host_stay_outside(bubblewrap_backend: BubblewrapBackend) -> None:
     async with opened(bubblewrap_backend) as channel:
         path, _ = await run(channel, "python3 -c 'import sys; print(*sys.path)'")
-        assert not [entry for entry in path.split() if "packages" in entry and not entry.startswith(MOUNT)]
+        inside = (MOUNT, HOME)
+        assert not [entry for entry in path.split() if "packages" in entry and not entry.startswith(inside)]
         host = Path(
             sys.base_prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
         )

@@ -27,8 +27,7 @@ def main(arguments: list[str]) -> None:
         listening.bind(where)
         os.chmod(where, 0o600)
         listening.listen(8)
-    environment = dict(os.environ, **options["environment"])
-    serve(listening, kind == "path", options["run"], options["workspace"], environment, options["lease"])
+    serve(listening, kind == "path", options)
 
 
 def _keep_only(fd: int) -> None:

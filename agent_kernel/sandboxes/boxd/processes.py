@@ -117,6 +117,18 @@ def hang_up(session: int) -> None:
             send(process.pid, signal.SIGHUP)
 
 
+def send_all(number: int) -> None:
+    """Send a signal to every process but boxd; again while there are new ones (they fork as we look)."""
+    reached: set[int] = set()
+    while True:
+        new = set(table()) - reached - {1, os.getpid()}
+        if not new:
+            return
+        for pid in new:
+            send(pid, number)
+        reached |= new
+
+
 def send(pid: int, number: int) -> None:
     """Send a signal to a process that may have ended."""
     with contextlib.suppress(ProcessLookupError):

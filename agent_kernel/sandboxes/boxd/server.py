@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import files, wire
+from . import files, processes, wire
 from .connection import Channel, Connection
 from .loop import Loop
 from .shell import Job, Shell
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 READY = "boxd listens\n"
-RECENT = 32
+RECENT = 8
 """How many ended jobs can still be watched."""
 
 
@@ -41,6 +41,8 @@ class Box:
             "run": self.call_run,
             "watch": self.call_watch,
             "reset": self.call_reset,
+            "pause": self.call_pause,
+            "wake": self.call_wake,
             "terminal": self.call_terminal,
             "put": self.call_put,
             "get": self.call_get,
@@ -95,6 +97,16 @@ class Box:
     def call_reset(self, channel: Channel, request: dict[str, Any]) -> None:
         """Begin with a fresh shell; background processes live on."""
         self._shell.reset()
+        channel.result({})
+
+    def call_pause(self, channel: Channel, request: dict[str, Any]) -> None:
+        """Stop every process but boxd, where it stands; the lease goes on."""
+        processes.send_all(signal.SIGSTOP)
+        channel.result({})
+
+    def call_wake(self, channel: Channel, request: dict[str, Any]) -> None:
+        """Let all go on."""
+        processes.send_all(signal.SIGCONT)
         channel.result({})
 
     def call_terminal(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
@@ -167,26 +179,21 @@ class Listener:
         self._box.accept(fds[0], fds[1], connected.close)
 
 
-def serve(
-    listening: socket.socket,
-    handed_over: bool,
-    run: str,
-    workspace: str,
-    environment: dict[str, str],
-    lease: float,
-) -> None:
-    """Run until the lease ends, the host says `shutdown`, or SIGTERM.
+def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) -> None:
+    """Run until the lease ends, the host says `shutdown`, or SIGTERM; `options` are those of `launch`.
 
     Its own standard output has one line, `READY`, when hosts may come: whoever starts it waits for that.
     """
+    environment = dict(os.environ, **options["environment"])
     if shutil.which("bash", path=environment.get("PATH")) is None:
         sys.exit("it has no bash")
-    os.makedirs(run, exist_ok=True)
-    os.makedirs(workspace, exist_ok=True)
+    os.makedirs(options["run"], exist_ok=True)
+    os.makedirs(options["workspace"], exist_ok=True)
+    os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
-    box = Box(loop, Shell(loop, run, workspace, environment), lease)
-    Listener(loop, box, listening, handed_over)
+    shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
+    Listener(loop, Box(loop, shell, options["lease"]), listening, handed_over)
     if handed_over:
         sys.stdout.write(READY)
         sys.stdout.flush()

@@ -88,10 +88,11 @@ class Job:
 class Shell:
     """Runs jobs one after the other in one bash."""
 
-    def __init__(self, loop: Loop, run: str, workspace: str, environment: dict[str, str]) -> None:
+    def __init__(self, loop: Loop, run: str, workspace: str, environment: dict[str, str], saved: str) -> None:
         self._loop = loop
         self._run = run
         self._workspace = workspace
+        self._saved = saved
         self.environment = environment
         self._queue: list[Job] = []
         self._current: Job | None = None
@@ -126,8 +127,8 @@ class Shell:
     def reset(self) -> None:
         """Begin with a fresh shell: nothing of its state before stays. A running job is ended."""
         for name in ("state.exit", "state.0", "state.1"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._file(name))
+            self._remove(name)
+        self._saved = os.devnull
         self._fresh = True
         if self._current is not None:
             self.abort(self._current, "cancelled")
@@ -182,20 +183,30 @@ class Shell:
         """
         if self._fresh:
             self._fresh = False
-            return ""
+            return self._restore_from(self._saved)
         last = self._turn - (self._current is not None)
         for name in ("state.exit", "state.%d" % (last % 2), "state.%d" % ((last + 1) % 2)):
-            try:
-                with open(self._file(name), "rb") as file:
-                    state = file.read()
-            except OSError:
-                continue
+            line = self._restore_from(self._file(name))
             if name == "state.exit":
-                os.unlink(self._file(name))
-            if state.endswith(b"# end\n"):
-                self._write_file("restore", _OWN.sub(b"", state))
-                return ". %s\n" % self._file("restore")
+                self._remove(name)
+            if line:
+                return line
         return ""
+
+    def _restore_from(self, path: str) -> str:
+        try:
+            with open(path, "rb") as file:
+                state = file.read()
+        except OSError:
+            return ""
+        if not state.endswith(b"# end\n"):
+            return ""
+        self._write_file("restore", _OWN.sub(b"", state))
+        return ". %s\n" % self._file("restore")
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._file(name))
 
     def _write_file(self, name: str, content: bytes) -> None:
         with open(self._file(name), "wb") as file:
@@ -238,8 +249,7 @@ class Shell:
 
     def _new_pipe(self, name: str) -> int:
         path = self._file(name)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        self._remove(name)
         os.mkfifo(path, 0o600)
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
