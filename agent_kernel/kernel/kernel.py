@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
@@ -54,9 +55,26 @@ class AgentKernel(Kernel):
         self._agent: Session = Session(app.open_runtime, app.settings, self.log)
         self._cell: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+        self._terminating: asyncio.Task[None] | None = None
         self.comm_manager = comm.get_comm_manager()
         for name in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[name] = getattr(self.comm_manager, name)
+
+    def start(self) -> None:
+        """Begin to answer, and to end in good order when told to by a signal."""
+        super().start()
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
+
+    def _on_sigterm(self) -> None:
+        if self._terminating is None:
+            self._terminating = self._loop.create_task(self._terminate())
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The main thread's event loop, where cells run."""
+        loop: asyncio.AbstractEventLoop = cast("Any", self.io_loop).asyncio_loop
+        return loop
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -250,7 +268,7 @@ class AgentKernel(Kernel):
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
         """Cancel the running cell; runs on the control thread."""
         if self.session:
-            self.io_loop.asyncio_loop.call_soon_threadsafe(self._interrupt_cell)  # type: ignore[attr-defined]
+            self._loop.call_soon_threadsafe(self._interrupt_cell)
             self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
 
     def _interrupt_cell(self) -> None:
@@ -261,9 +279,21 @@ class AgentKernel(Kernel):
 
     async def do_shutdown(self, restart: bool) -> Reply:
         """Stop the cell and delete the container; runs on the control thread, the work on the main one."""
-        closing = asyncio.run_coroutine_threadsafe(self._close(), self.io_loop.asyncio_loop)  # type: ignore[attr-defined]
-        await asyncio.wrap_future(closing)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._closed(), self._loop))
         return {"status": "ok", "restart": restart}
+
+    async def _closed(self) -> None:
+        """Close, once, however many ask for it."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _terminate(self) -> None:
+        """SIGTERM: front ends send it when a shutdown takes long, operators when they mean it."""
+        asked_by_message = self._closing is not None
+        await self._closed()
+        if not asked_by_message:
+            self.io_loop.stop()
 
     async def _close(self) -> None:
         cell = self._cell

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyter_client.manager import KernelManager
@@ -28,13 +29,22 @@ def kernel_data(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> P
 
 @pytest.fixture(scope="session")
 def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) -> Path:
-    """A folder with kernelspecs: `agent` plays the tests' script, `agent-demo` has no model configured."""
+    """A folder with kernelspecs.
+
+    `agent` plays the tests' script, `agent-demo` has no model configured, the sandboxes of `agent-short`
+    outlive their kernel by seconds only.
+    """
     root = tmp_path_factory.mktemp("jupyter")
-    for name, settings in (("agent", {"model": f"scripted/{SCRIPT}"}), ("agent-demo", {})):
+    playing = {"KernelSettings": {"model": f"scripted/{SCRIPT}"}}
+    specs: dict[str, dict[str, Any]] = {
+        "agent": playing,
+        "agent-demo": {},
+        "agent-short": {**playing, "RuntimeSettings": {"kernel_lease": 2.0}},
+    }
+    for name, settings in specs.items():
         configuration = root / f"config-{name}"
         configuration.mkdir()
-        configured = json.dumps({"KernelSettings": settings})
-        (configuration / "jupyter_agent_kernel_config.json").write_text(configured)
+        (configuration / "jupyter_agent_kernel_config.json").write_text(json.dumps(settings))
         environment = {
             "AGENT_KERNEL_DATA_DIR": str(kernel_data),
             "AGENT_KERNEL_SANDBOX": "bubblewrap",

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from tests.kernel.client import TIMEOUT, Notebook, Result
 
@@ -227,6 +228,32 @@ def test_shutdown_in_the_middle_of_a_command(start: Start, sandboxes: Callable[[
     assert set(sandboxes()) == before
 
 
+def test_a_terminated_kernel_removes_its_container(start: Start, sandboxes: Callable[[], list[str]]) -> None:
+    before = set(sandboxes())
+    notebook = start()
+    sent = notebook.send("wait for ever", cell_id="c")
+    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    provisioner = notebook.manager.provisioner
+    assert isinstance(provisioner, LocalProvisioner)
+    assert provisioner.process is not None
+    provisioner.process.terminate()
+    assert provisioner.process.wait(10) == 0
+    assert set(sandboxes()) == before
+
+
+def test_a_killed_kernel_leaves_no_process_after_the_lease(start: Start) -> None:
+    notebook = start("agent-short")
+    notebook.run("remember")
+    container_id = container_of(notebook)
+    notebook.run("!(sleep 500 &) >/dev/null 2>&1")
+    inside = processes_of(container_id)
+    assert any("sleep" in process.name() for process in inside)
+    notebook.manager.shutdown_kernel(now=True)  # SIGKILL
+    gone, alive = psutil.wait_procs(inside, timeout=20)
+    assert not alive
+    assert len(gone) == len(inside)
+
+
 def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], list[str]]) -> None:
     notebook.run("remember")
     before = set(sandboxes())
@@ -268,16 +295,20 @@ def container_of(notebook: Notebook) -> str:
 
 def kill_sandbox(container_id: str) -> None:
     """Kill every process of a sandbox, as an operator or the kernel's memory killer would."""
+    for process in processes_of(container_id):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def processes_of(container_id: str) -> list[psutil.Process]:
+    """Every process of a sandbox, seen from the host."""
     named = [
         process
         for process in psutil.process_iter(["cmdline"])
         if container_id in " ".join(process.info["cmdline"] or [])
     ]
     assert named
-    for process in named:
-        for doomed in [*process.children(recursive=True), process]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                doomed.kill()
+    return [*named, *(child for process in named for child in process.children(recursive=True))]
 
 
 # -- magics -----------------------------------------------------------------------------------------------
