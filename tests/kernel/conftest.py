@@ -32,7 +32,7 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
     """A folder with kernelspecs.
 
     `agent` plays the tests' script, `agent-demo` has no model configured, the sandboxes of `agent-short`
-    outlive their kernel by seconds only.
+    outlive their kernel by seconds only, `agent-docker` uses Docker, `agent-bare` has no toolbox.
     """
     root = tmp_path_factory.mktemp("jupyter")
     playing = {"KernelSettings": {"model": f"scripted/{SCRIPT}"}}
@@ -40,14 +40,16 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
         "agent": playing,
         "agent-demo": {},
         "agent-short": {**playing, "RuntimeSettings": {"kernel_lease": 2.0}},
+        "agent-docker": playing,
+        "agent-bare": playing,
     }
     for name, settings in specs.items():
         configuration = root / f"config-{name}"
         configuration.mkdir()
         (configuration / "jupyter_agent_kernel_config.json").write_text(json.dumps(settings))
         environment = {
-            "AGENT_KERNEL_DATA_DIR": str(kernel_data),
-            "AGENT_KERNEL_SANDBOX": "bubblewrap",
+            "AGENT_KERNEL_DATA_DIR": str(root / "bare" if name == "agent-bare" else kernel_data),
+            "AGENT_KERNEL_SANDBOX": "docker" if name == "agent-docker" else "bubblewrap",
             "JUPYTER_CONFIG_DIR": str(configuration),
             "PYTHONPATH": str(HERE.parents[1]),
         }

@@ -1,0 +1,98 @@
+"""What goes wrong outside of the kernel: each a short message in the notebook, and nothing lost."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.client import Notebook, Result
+from tests.kernel.upstream import Played, played
+
+pytestmark = pytest.mark.bubblewrap
+
+Start = Callable[..., Notebook]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Played]:
+    with played() as server:
+        yield server
+
+
+def assert_short(result: Result, *words: str) -> None:
+    """One short error in words, no traceback, and the reply says the same."""
+    assert result.reply["status"] == "error"
+    assert result.kinds[-1] == "error"
+    for word in words:
+        assert word in result.error
+    assert len(result.error) < 600
+    assert len(result.reply["traceback"]) == 1
+    assert "Traceback" not in result.reply["traceback"][0]
+
+
+@pytest.fixture
+def notebook_with(start: Start, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Notebook]:
+    """A kernel that talks to a Chat Completions endpoint at this address."""
+
+    def begin(url: str) -> Notebook:
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", url)
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "sk-secret-of-the-tests")
+        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        return start("agent-demo")
+
+    return begin
+
+
+def test_an_upstream_that_works_is_not_announced(
+    notebook_with: Callable[[str], Notebook], upstream: Played
+) -> None:
+    assert notebook_with(upstream.url).run("look").plain == ["Let me look."]
+
+
+@pytest.mark.parametrize(
+    ("plays", "words"), [("wrong key", "key"), ("dies", "ended"), ("malformed", "shell")]
+)
+def test_an_upstream_that_fails(
+    notebook_with: Callable[[str], Notebook], upstream: Played, plays: str, words: str
+) -> None:
+    notebook = notebook_with(upstream.url)
+    notebook.run("!echo kept > kept.txt")
+    upstream.plays = plays
+    result = notebook.run("look")
+    assert_short(result, words)
+    assert "sk-secret" not in str(result.messages)
+    if plays != "wrong key":
+        assert "Let me look." in result.plain
+    upstream.plays = "well"
+    assert notebook.run("look").plain == ["Let me look."]
+    assert notebook.run("!cat kept.txt").plain[-1] == "kept"
+
+
+def test_an_upstream_that_is_down(notebook_with: Callable[[str], Notebook]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        notebook = notebook_with(address)
+        assert_short(notebook.run("look"), address)
+        assert notebook.run("!echo still here").plain[-1] == "still here"
+
+
+def test_no_engine(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    result = start("agent-docker").run("say hello")
+    assert_short(result, "Docker")
+
+
+def test_the_toolbox_is_missing(start: Start) -> None:
+    assert_short(start("agent-bare").run("say hello"), "agent-kernel")
+
+
+def test_a_runtime_that_nobody_serves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", address)
+        assert_short(start().run("say hello"), address)
