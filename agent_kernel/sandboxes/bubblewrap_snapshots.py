@@ -79,9 +79,14 @@ def copy_parts(source: Path, target: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, also where a command has closed folders in it to its own user."""
+    """Remove a folder, also where a command has closed folders in it to its own user.
 
-    def open_up(function: Callable[[str], object], path: str, error: object) -> None:
+    Somebody else may be removing it at the same time.
+    """
+
+    def open_up(function: Callable[[str], object], path: str, error: tuple[object, ...]) -> None:
+        if isinstance(error[1], FileNotFoundError):
+            return
         os.chmod(os.path.dirname(path), stat.S_IRWXU)
         if os.path.isdir(path) and not os.path.islink(path):
             os.chmod(path, stat.S_IRWXU)

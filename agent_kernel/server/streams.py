@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
@@ -14,6 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agent_kernel.protocol.sse import encode
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,6 +46,13 @@ async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, A
         await asyncio.gather(task, watch, return_exceptions=True)
 
 
+async def _streamed(scope: Scope, receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await while_connected(scope, receive, work)
+    except ClientDisconnect:  # usual for a stream, and nobody is left to be told
+        log.info("The client left: %s %s.", scope["method"], scope["path"])
+
+
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -64,7 +74,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the turn ends or the client leaves, which cancels the turn."""
-        await while_connected(scope, receive, self._stream(send))
+        await _streamed(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
         alive: asyncio.Task[None] | None = None
@@ -106,7 +116,7 @@ class FileStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the end or until the client leaves."""
-        await while_connected(scope, receive, self._stream(send))
+        await _streamed(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
         started = False

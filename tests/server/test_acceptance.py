@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
@@ -182,7 +183,9 @@ async def test_a_killed_and_an_expired_container(server: Any, backend: Backend) 
     client.close()
 
 
-def test_a_client_that_leaves_ends_its_turn(client: OpenAI, server: Any) -> None:
+def test_a_client_that_leaves_ends_its_turn(
+    client: OpenAI, server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     container = client.containers.create(name="c")
     tool: Any = {
         "type": "shell",
@@ -204,6 +207,7 @@ def test_a_client_that_leaves_ends_its_turn(client: OpenAI, server: Any) -> None
         model="agent_kernel/shell", input="cat /proc/[0-9]*/cmdline | tr '\\0' ' '", tools=[tool]
     )
     assert "sleep 60" not in outputs(ps)[0].output[0].stdout
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_client_that_leaves_without_streaming_ends_its_turn(client: OpenAI, server: Any) -> None:
