@@ -41,11 +41,24 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """A regular file inside: absolute path, size in bytes, time of change in nanoseconds since 1970."""
+    """A regular file inside: absolute path, size in bytes, time of change in ns since 1970.
+
+    Bytes of a path that are no UTF-8 are lone surrogates, as in Python's own file names. `sha256` (hex) is
+    there where it was asked for.
+    """
 
     path: str
     size: int
     modified_ns: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed below a folder: files that are new or other than they were, and paths that are gone."""
+
+    files: tuple[FileStat, ...]
+    gone: tuple[str, ...]
 
 
 CommandEvent = Output | Exited | TimedOut
@@ -107,7 +120,8 @@ def read_file(value: dict[str, Any]) -> FileStat:
     path, size, modified_ns = value.get("path"), value.get("size"), value.get("modified_ns")
     if not (isinstance(path, str) and isinstance(size, int) and isinstance(modified_ns, int)):
         raise wire.WireError("not a file's description")
-    return FileStat(path, size, modified_ns)
+    digest = value.get("sha256")
+    return FileStat(path, size, modified_ns, digest if isinstance(digest, str) else None)
 
 
 def reason(value: dict[str, Any]) -> str:

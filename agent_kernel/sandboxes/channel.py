@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from typing import Any
 
 from agent_kernel.errors import ChannelBroken, SandboxError, SandboxFileError, SandboxGone, SandboxUnreachable
@@ -17,6 +17,7 @@ from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import (
     Call,
+    Changes,
     CommandEvent,
     Exited,
     FileStat,
@@ -33,7 +34,7 @@ HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
 VERDICT_TIMEOUT = 5.0
 
-__all__ = ["Channel", "CommandEvent", "Exited", "FileStat", "Output", "Terminal", "TimedOut"]
+__all__ = ["Changes", "Channel", "CommandEvent", "Exited", "FileStat", "Output", "Terminal", "TimedOut"]
 
 
 class Channel:
@@ -133,13 +134,16 @@ class Channel:
         async with self._call("terminal", rows=rows, columns=columns) as call:
             yield Terminal(self, call)
 
-    async def put(self, path: str, content: AsyncIterable[bytes]) -> FileStat:
+    async def put(
+        self, path: str, content: AsyncIterable[bytes], *, within: str | None = None, digest: bool = False
+    ) -> FileStat:
         """Write a file (folders are made); it appears under its name only when it is whole.
 
-        Raises `SandboxFileError`, and whatever `content` raises; nothing partial is left behind then, nor
-        after a cancellation.
+        `within` refuses a path that leads out of that folder, links followed. `digest` has boxd count a
+        SHA-256 of what arrived. Raises `SandboxFileError`, and whatever `content` raises; nothing partial is
+        left behind then, nor after a cancellation.
         """
-        async with self._call("put", path=path) as call:
+        async with self._call("put", path=path, within=within, digest=digest) as call:
             async for chunk in content:
                 await self._send_data(call, chunk)
                 if call.answered:  # it failed: the answer says why
@@ -149,15 +153,24 @@ class Channel:
             _, payload = await self._next(call)
             return read_file(wire.parse_json(payload))
 
-    async def get(self, path: str) -> AsyncGenerator[bytes, None]:
-        """Read a regular file in chunks; closing the generator ends that. Raises `SandboxFileError`."""
-        async with self._call("get", path=path) as call:
+    async def get(self, path: str, *, within: str | None = None) -> AsyncGenerator[bytes, None]:
+        """Read a regular file in chunks; closing the generator ends that. Raises `SandboxFileError`.
+
+        `within` refuses a path that leads out of that folder, links followed.
+        """
+        async with self._call("get", path=path, within=within) as call:
             while True:
                 kind, payload = await self._next(call)
                 if kind == wire.RESULT:
                     return
                 _, data = await self._data(call, payload)
                 yield data
+
+    async def changes(self, path: str, since: Sequence[FileStat]) -> Changes:
+        """What is new, changed or gone below a folder since an earlier `list`."""
+        known = {stat.path: [stat.size, stat.modified_ns] for stat in since}
+        answer = await self._ask("changes", path=path, since=known)
+        return Changes(tuple(read_file(entry) for entry in answer["files"]), tuple(answer["gone"]))
 
     async def list(self, path: str) -> list[FileStat]:
         """All regular files below a folder, links not followed, at most 20,000 of them."""
@@ -168,9 +181,9 @@ class Channel:
         """A regular file's size and time of change. Raises `SandboxFileError`."""
         return read_file(await self._ask("stat", path=path))
 
-    async def remove(self, path: str) -> None:
-        """Remove a file. Raises `SandboxFileError`."""
-        await self._ask("remove", path=path)
+    async def remove(self, path: str, *, within: str | None = None) -> None:
+        """Remove a file or a link. Raises `SandboxFileError`."""
+        await self._ask("remove", path=path, within=within)
 
     async def shutdown(self) -> None:
         """Ask boxd to end, and the whole sandbox with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -657,3 +658,64 @@ async def test_what_a_command_has_closed_is_removed_all_the_same(backend: Backen
         await run("mkdir -p shut/in; touch shut/in/file; chmod 500 shut/in; chmod 0 shut")
     with pytest.raises(SandboxGone):
         await backend.get(run.ref.id)
+
+
+# Files in depth
+
+
+async def test_a_checksum_of_what_arrived(run: Sandbox) -> None:
+    content = secrets.token_bytes(300_000)
+    stat = await run.channel.put(f"{WORKSPACE}/x", chunks(content), digest=True)
+    assert stat.sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_what_changed_since_a_mark(run: Sandbox) -> None:
+    await run("echo a >same; echo b >changed; echo c >removed")
+    mark = await run.channel.list(WORKSPACE)
+    await run("echo bb >changed; rm removed; mkdir d; echo e >d/new")
+    changes = await run.channel.changes(WORKSPACE, mark)
+    assert sorted(stat.path for stat in changes.files) == [f"{WORKSPACE}/changed", f"{WORKSPACE}/d/new"]
+    assert changes.gone == (f"{WORKSPACE}/removed",)
+
+
+async def test_names_that_are_no_utf8(run: Sandbox) -> None:
+    name = b"caf\xe9 \xff".decode("utf-8", "surrogateescape")
+    stat = await run.channel.put(f"{WORKSPACE}/{name}", chunks(b"content"))
+    assert await run.channel.list(WORKSPACE) == [stat]
+    assert (await run("printf '%s' *")).stdout == b"caf\xe9 \xff"
+    assert b"".join([piece async for piece in run.channel.get(stat.path)]) == b"content"
+
+
+@pytest.mark.parametrize(
+    "path", ["link/passwd", "file", "../etc/passwd", "/etc/passwd", "deep/../../../etc/passwd"]
+)
+async def test_paths_that_lead_out_are_refused(run: Sandbox, path: str) -> None:
+    await run("ln -s /etc link; ln -s /etc/passwd file; mkdir deep")
+    full = path if path.startswith("/") else f"{WORKSPACE}/{path}"
+    with pytest.raises(SandboxFileError, match="leads out"):
+        await anext(run.channel.get(full, within=WORKSPACE))
+    with pytest.raises(SandboxFileError, match="leads out"):
+        await run.channel.put(full, chunks(b"x"), within=WORKSPACE)
+    if path != "file":  # removing a link removes the link
+        with pytest.raises(SandboxFileError, match="leads out"):
+            await run.channel.remove(full, within=WORKSPACE)
+
+
+async def test_a_link_that_stays_inside_is_followed(run: Sandbox) -> None:
+    await run("echo content >file; ln -s file link")
+    assert [piece async for piece in run.channel.get(f"{WORKSPACE}/link", within=WORKSPACE)] == [b"content\n"]
+
+
+async def test_a_large_file_is_streamed_both_ways(run: Sandbox) -> None:
+    piece = secrets.token_bytes(1 << 20)
+
+    async def content() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield piece
+
+    stat = await run.channel.put(f"{WORKSPACE}/large", content(), digest=True)
+    assert stat.size == 64 << 20
+    back = hashlib.sha256()
+    async for part in run.channel.get(stat.path):
+        back.update(part)
+    assert back.hexdigest() == stat.sha256

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 LIST_LIMIT = 20000
 
 
+def _sha256() -> Any:
+    import hashlib  # only where it is asked for: loading it would slow every start
+
+    return hashlib.sha256()
+
+
 def describe(path: str, status: os.stat_result) -> dict[str, Any]:
     """What the host is told of a file."""
     return {"path": path, "size": status.st_size, "modified_ns": status.st_mtime_ns}
@@ -51,12 +57,32 @@ def list_files(root: str) -> dict[str, Any]:
     return {"files": files, "cut": False}
 
 
+def check_within(path: str, within: str | None) -> None:
+    """Raise `OSError` if `path`, links followed, leads out of the folder `within` (None: anywhere)."""
+    if within is None:
+        return
+    root = os.path.realpath(within)
+    if os.path.commonpath([root, os.path.realpath(path)]) != root:
+        raise PermissionError(1, "it leads out of %s" % within, path)
+
+
+def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:
+    """What is new or changed below `root`, and what is gone, against `{path: [size, modified_ns]}`."""
+    found = list_files(root)
+    now = {each["path"]: each for each in found["files"]}
+    changed = [each for path, each in now.items() if since.get(path) != [each["size"], each["modified_ns"]]]
+    gone = [path for path in since if path not in now]
+    return {"files": changed, "gone": gone, "cut": found["cut"]}
+
+
 class Put(wire.Handler):
     """Takes a file's content; it appears under its name only when it is whole."""
 
-    def __init__(self, channel: Channel, path: str) -> None:
+    def __init__(self, channel: Channel, path: str, within: str | None, digest: bool) -> None:
+        check_within(path, within)
         self._channel = channel
         self._path = path
+        self._digest = _sha256() if digest else None
         self._part = "%s.part-%d" % (path, channel.number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._fd: int | None = os.open(
@@ -65,6 +91,8 @@ class Put(wire.Handler):
 
     def on_data(self, stream: int, payload: bytes) -> None:
         """Write a piece and give the credit back."""
+        if self._digest is not None:
+            self._digest.update(payload)
         view = memoryview(payload)
         while view:
             view = view[os.write(self._open_fd(), view) :]
@@ -75,7 +103,10 @@ class Put(wire.Handler):
         os.close(self._open_fd())
         self._fd = None
         os.replace(self._part, self._path)
-        self._channel.result(stat_file(self._path))
+        described = stat_file(self._path)
+        if self._digest is not None:
+            described["sha256"] = self._digest.hexdigest()
+        self._channel.result(described)
 
     def close(self) -> None:
         """Leave nothing of a file that is not whole. Idempotent."""
@@ -95,8 +126,10 @@ class Put(wire.Handler):
 class Get(wire.Handler):
     """Sends a file's content as far as there is credit."""
 
-    def __init__(self, channel: Channel, path: str) -> None:
+    def __init__(self, channel: Channel, path: str, within: str | None, digest: bool) -> None:
+        check_within(path, within)
         self._channel = channel
+        self._digest = _sha256() if digest else None
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             self.close()
@@ -112,8 +145,10 @@ class Get(wire.Handler):
             payload = os.read(self._fd, min(wire.CHUNK, self._channel.credit))
             if not payload:
                 self.close()
-                self._channel.result({})
+                self._channel.result({} if self._digest is None else {"sha256": self._digest.hexdigest()})
                 return
+            if self._digest is not None:
+                self._digest.update(payload)
             self._channel.data(wire.CONTENT, payload)
 
     def close(self) -> None:

@@ -48,6 +48,7 @@ class Box:
             "get": self.call_get,
             "stat": self.call_stat,
             "list": self.call_list,
+            "changes": self.call_changes,
             "remove": self.call_remove,
             "shutdown": self.call_shutdown,
         }
@@ -116,11 +117,11 @@ class Box:
 
     def call_put(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Take a file."""
-        return files.Put(channel, request["path"])
+        return files.Put(channel, request["path"], request.get("within"), bool(request.get("digest")))
 
     def call_get(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Give a file."""
-        get = files.Get(channel, request["path"])
+        get = files.Get(channel, request["path"], request.get("within"), bool(request.get("digest")))
         channel.handler = get
         get.on_credit()
         return get
@@ -133,8 +134,13 @@ class Box:
         """Describe all files below a folder."""
         channel.result(files.list_files(request["path"]))
 
+    def call_changes(self, channel: Channel, request: dict[str, Any]) -> None:
+        """Describe what has changed below a folder since an earlier list."""
+        channel.result(files.changed_files(request["path"], request["since"]))
+
     def call_remove(self, channel: Channel, request: dict[str, Any]) -> None:
         """Remove a file."""
+        files.check_within(os.path.dirname(request["path"]), request.get("within"))
         os.unlink(request["path"])
         channel.result({})
 
