@@ -16,6 +16,9 @@ class AgentKernelApp(IPKernelApp):
     """ipykernel's application (sockets, threads, heartbeat), our kernel, none of IPython's configuration."""
 
     name = "agent-kernel"
+    outstream_class: Any = None
+    """What libraries print or log goes to the terminal that Jupyter runs in, never into a cell's outputs."""
+
     open_runtime: Any = AnyTrait()
     settings: Any = AnyTrait()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 import comm
+from ipykernel._version import kernel_protocol_version
 from ipykernel.kernelbase import Kernel
 from traitlets import Any as AnyTrait
 
@@ -78,8 +78,16 @@ class AgentKernel(Kernel):
 
     @property
     def kernel_info(self) -> dict[str, Any]:
-        """Without the features that come with IPython: subshells and the debugger."""
-        return {**super().kernel_info, "supported_features": []}
+        """As the base's, without subshells and the debugger (which the base loads only to look for it)."""
+        return {
+            "protocol_version": kernel_protocol_version,
+            "implementation": self.implementation,
+            "implementation_version": self.implementation_version,
+            "language_info": self.language_info,
+            "banner": self.banner,
+            "help_links": self.help_links,
+            "supported_features": [],
+        }
 
     # -- cells --------------------------------------------------------------------------------------------
 
@@ -248,14 +256,6 @@ class AgentKernel(Kernel):
         except (ValueError, KeyError, TypeError):
             return True  # the base says what is wrong with it
         return bool(header["msg_type"] == "execute_request")
-
-    def set_parent(self, ident: Any, parent: Any, channel: str = "shell") -> None:
-        """As the base does, and `print` (of libraries) goes to the same cell."""
-        super().set_parent(ident, parent, channel)
-        if channel == "shell":
-            for stream in (sys.stdout, sys.stderr):
-                if hasattr(stream, "set_parent"):
-                    stream.set_parent(parent)
 
     # -- interrupt and shutdown ---------------------------------------------------------------------------
 

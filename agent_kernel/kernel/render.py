@@ -75,7 +75,9 @@ def public(value: Any) -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [public(inner) for inner in value]
-    return clip(value, MAX_STORED) if isinstance(value, str) else value
+    if isinstance(value, str):  # half a character from a model or a file must not break the message
+        return clip(value, MAX_STORED).encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def _particulars(item: Item) -> dict[str, Any]:

@@ -65,12 +65,29 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
 @pytest.fixture
 def jupyter(jupyter_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make Jupyter find those kernelspecs, and no setting of the person who runs the tests."""
-    monkeypatch.setenv("JUPYTER_PATH", str(jupyter_path))
-    for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "RUNTIME_URL"):
-        monkeypatch.delenv(f"AGENT_KERNEL_{name}", raising=False)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    _use(jupyter_path, monkeypatch)
     return jupyter_path
+
+
+def _use(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("JUPYTER_PATH", str(jupyter_path))
+    for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "RUNTIME_URL", "API_KEY"):
+        patch.delenv(f"AGENT_KERNEL_{name}", raising=False)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """One kernel for the tests that leave it as it was; `shared.folder` is its working directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use(jupyter_path, patch)
+        manager = KernelManager(kernel_name="agent")
+        folder = tmp_path_factory.mktemp("shared")
+        manager.start_kernel(cwd=str(folder))
+        notebook = Notebook(manager, folder)
+        yield notebook
+        notebook.close()
 
 
 @pytest.fixture
@@ -81,7 +98,7 @@ def start(jupyter: Path, tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     def begin(name: str = "agent") -> Notebook:
         manager = KernelManager(kernel_name=name)
         manager.start_kernel(cwd=str(tmp_path))
-        started.append(Notebook(manager))
+        started.append(Notebook(manager, tmp_path))
         return started[-1]
 
     yield begin

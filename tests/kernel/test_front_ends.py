@@ -15,6 +15,7 @@ import pexpect
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 
 from tests.kernel.client import Notebook
 from tests.kernel.notebooks import write_notebook
@@ -86,6 +87,17 @@ def test_a_stored_notebook_is_valid_and_reads_without_kernel_or_widgets(path: Pa
     for cell in notebook.cells:
         assert cell.outputs
         assert all("text/plain" in output.data for output in cell.outputs)
+
+
+def test_an_exported_page_has_the_outputs_and_none_of_their_markup(path: Path) -> None:
+    notebook = nbformat.read(run_with_nbclient(path), as_version=4)  # type: ignore[no-untyped-call]
+    page, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    assert "head -n 2 people.csv" in page
+    assert "<strong>3 lines</strong>" in page
+    assert "data:image/png;base64," in page
+    assert "&lt;script&gt;window.hostile" in page
+    assert "<script>window.hostile" not in page
+    assert "<img src=x" not in page
 
 
 def test_a_failing_cell_fails_the_batch(path: Path) -> None:

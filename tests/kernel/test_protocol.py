@@ -55,24 +55,24 @@ def test_the_scripted_notice_comes_first_and_once(start: Start) -> None:
     assert notebook.run("something else").kinds == ["error"]
 
 
-def test_no_notice_where_a_script_was_asked_for(notebook: Notebook) -> None:
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+def test_no_notice_where_a_script_was_asked_for(shared: Notebook) -> None:
+    assert shared.run("say hello").plain == ["Hello, **world**."]
 
 
-def test_a_prompt_outside_the_script_says_what_it_knows(notebook: Notebook) -> None:
-    result = notebook.run("sing")
+def test_a_prompt_outside_the_script_says_what_it_knows(shared: Notebook) -> None:
+    result = shared.run("sing")
     assert result.kinds == ["error"]
     assert "say hello" in result.error
     assert result.messages[0]["content"]["traceback"] == result.reply["traceback"]
     assert not any("File " in line for line in result.reply["traceback"])
 
 
-def test_a_turn_that_fails_midway_keeps_its_outputs(notebook: Notebook) -> None:
-    result = notebook.run("what is in people.csv")  # which was not uploaded
+def test_a_turn_that_fails_midway_keeps_its_outputs(shared: Notebook) -> None:
+    result = shared.run("what is in people.csv")  # which was not uploaded
     assert result.reply["status"] == "error"
     assert result.kinds[-1] == "error"
     assert any("head -n 2 people.csv" in text for text in result.plain)
-    assert notebook.run("say hello").reply["status"] == "ok"
+    assert shared.run("say hello").reply["status"] == "ok"
 
 
 def test_live_and_batch_end_with_the_same_outputs(notebook: Notebook, tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def without_metadata(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in output.items() if key != "metadata"} for output in outputs]
 
 
-def test_a_live_cell_streams_and_leaves_no_widget(notebook: Notebook) -> None:
-    result = notebook.run("work slowly", cell_id="c")
+def test_a_live_cell_streams_and_leaves_no_widget(shared: Notebook) -> None:
+    result = shared.run("work slowly", cell_id="c")
     assert result.kinds.count("comm_open") == 2  # the widget and its layout
     assert result.kinds.count("comm_close") == 2
     deltas = [
@@ -127,12 +127,12 @@ def test_files_of_a_turn_are_shown_in_order(notebook: Notebook) -> None:
 # -- interrupts ---------------------------------------------------------------------------------------------
 
 
-def test_an_interrupt_in_a_command_keeps_what_was_printed(notebook: Notebook) -> None:
-    result = interrupt_when(notebook, "wait for ever", "begun\\n")
+def test_an_interrupt_in_a_command_keeps_what_was_printed(shared: Notebook) -> None:
+    result = interrupt_when(shared, "wait for ever", "begun\\n")
     assert result.error.startswith("KeyboardInterrupt: ")
     assert any("begun" in text for text in result.plain)
     assert not any("Never said" in text for text in result.plain)
-    assert notebook.run("!pgrep -c sleep").plain[-1].startswith("0")
+    assert shared.run("!pgrep -c sleep").plain[-1].startswith("0")
 
 
 def test_the_chain_goes_on_after_an_interrupt(notebook: Notebook) -> None:
@@ -141,63 +141,63 @@ def test_the_chain_goes_on_after_an_interrupt(notebook: Notebook) -> None:
     assert notebook.run("what was it").plain[-1] == "It was blue."
 
 
-def test_five_interrupts_in_a_row(notebook: Notebook) -> None:
-    result = interrupt_when(notebook, "wait for ever", "begun\\n", times=5)
+def test_five_interrupts_in_a_row(shared: Notebook) -> None:
+    result = interrupt_when(shared, "wait for ever", "begun\\n", times=5)
     assert result.reply["ename"] == "KeyboardInterrupt"
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+    assert shared.run("say hello").plain == ["Hello, **world**."]
 
 
-def test_an_interrupt_at_once_and_one_with_nothing_to_interrupt(notebook: Notebook) -> None:
-    notebook.interrupt()
-    sent = notebook.send("wait for ever")
-    notebook.collect(sent, until=lambda message: message["msg_type"] == "execute_input")
-    notebook.interrupt()
-    assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+def test_an_interrupt_at_once_and_one_with_nothing_to_interrupt(shared: Notebook) -> None:
+    shared.interrupt()
+    sent = shared.send("wait for ever")
+    shared.collect(sent, until=lambda message: message["msg_type"] == "execute_input")
+    shared.interrupt()
+    assert shared.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    assert shared.run("say hello").plain == ["Hello, **world**."]
 
 
-def test_cells_behind_an_interrupted_one_are_not_run(notebook: Notebook) -> None:
-    sent = notebook.send("wait for ever", cell_id="a")
-    behind = notebook.send("say hello", cell_id="b")
-    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
-    notebook.interrupt()
-    assert notebook.reply(sent)["status"] == "error"
-    assert notebook.reply(behind)["status"] == "aborted"
+def test_cells_behind_an_interrupted_one_are_not_run(shared: Notebook) -> None:
+    sent = shared.send("wait for ever", cell_id="a")
+    behind = shared.send("say hello", cell_id="b")
+    shared.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    shared.interrupt()
+    assert shared.reply(sent)["status"] == "error"
+    assert shared.reply(behind)["status"] == "aborted"
 
 
-def test_the_stop_button_stops(notebook: Notebook) -> None:
-    sent = notebook.send("wait for ever", cell_id="c")
-    first = notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+def test_the_stop_button_stops(shared: Notebook) -> None:
+    sent = shared.send("wait for ever", cell_id="c")
+    first = shared.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
     widget = next(m["content"]["comm_id"] for m in reversed(first.messages) if m["msg_type"] == "comm_open")
     content = {"comm_id": widget, "data": {"method": "custom", "content": {"type": "stop"}}}
-    notebook.client.shell_channel.send(notebook.client.session.msg("comm_msg", content))
-    assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    shared.client.shell_channel.send(shared.client.session.msg("comm_msg", content))
+    assert shared.collect(sent).reply["ename"] == "KeyboardInterrupt"
 
 
-def test_other_messages_are_answered_while_a_cell_runs(notebook: Notebook) -> None:
-    sent = notebook.send("work slowly", cell_id="c")
-    notebook.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
-    asked = [notebook.client.comm_info(), notebook.client.kernel_info(), notebook.client.complete("%up")]
+def test_other_messages_are_answered_while_a_cell_runs(shared: Notebook) -> None:
+    sent = shared.send("work slowly", cell_id="c")
+    shared.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
+    asked = [shared.client.comm_info(), shared.client.kernel_info(), shared.client.complete("%up")]
     answered: set[str] = set()
     while len(answered) < 3:
-        owner = notebook.client.get_shell_msg(timeout=TIMEOUT)["parent_header"]["msg_id"]
+        owner = shared.client.get_shell_msg(timeout=TIMEOUT)["parent_header"]["msg_id"]
         assert owner != sent, "the cell ended first"
         answered |= {owner} & set(asked)
     assert answered == set(asked)
-    result = notebook.collect(sent)
+    result = shared.collect(sent)
     assert result.reply["status"] == "ok"
     assert result.plain[-1] == "Done at last."
     owners = {message["parent_header"]["msg_id"] for message in result.messages}
     assert owners == {sent}
 
 
-def test_the_kernel_is_said_to_be_busy_until_the_cell_ends(notebook: Notebook) -> None:
-    sent = notebook.send("work slowly", cell_id="c")
-    notebook.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
-    asked = notebook.client.comm_info()
+def test_the_kernel_is_said_to_be_busy_until_the_cell_ends(shared: Notebook) -> None:
+    sent = shared.send("work slowly", cell_id="c")
+    shared.collect(sent, until=lambda message: "step 1" in json.dumps(message["content"]))
+    asked = shared.client.comm_info()
     states: list[tuple[str, str]] = []
     while ("cell", "idle") not in states:
-        message = notebook.message()
+        message = shared.message()
         if message["msg_type"] == "status":
             owner = {sent: "cell", asked: "comm_info"}.get(message["parent_header"].get("msg_id"), "")
             states.append((owner, message["content"]["execution_state"]))
@@ -343,13 +343,14 @@ def test_uploads(notebook: Notebook, tmp_path: Path) -> None:
         ("present.csv ./present.csv", "one would replace the other"),
     ],
 )
-def test_uploads_that_cannot_be(notebook: Notebook, tmp_path: Path, arguments: str, words: str) -> None:
-    (tmp_path / "present.csv").write_text("x")
-    os.mkfifo(tmp_path / "fifo")
-    result = notebook.run(f"%upload {arguments}")
+def test_uploads_that_cannot_be(shared: Notebook, arguments: str, words: str) -> None:
+    (shared.folder / "present.csv").write_text("x")
+    if not (shared.folder / "fifo").exists():
+        os.mkfifo(shared.folder / "fifo")
+    result = shared.run(f"%upload {arguments}")
     assert result.kinds == ["error"]
     assert words in result.error
-    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+    assert "present.csv" not in shared.run("%files").plain[0]
 
 
 def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, tmp_path: Path) -> None:
@@ -378,8 +379,8 @@ def test_model_and_container_and_help(notebook: Notebook) -> None:
     assert "status     running" in notebook.run("%container").plain[0]
 
 
-def test_a_silent_request_runs_nothing(notebook: Notebook) -> None:
-    sent = notebook.client.execute("say hello", silent=True)
-    result = notebook.collect(sent)
+def test_a_silent_request_runs_nothing(shared: Notebook) -> None:
+    sent = shared.client.execute("say hello", silent=True)
+    result = shared.collect(sent)
     assert result.reply["status"] == "ok"
     assert result.messages == []

@@ -125,6 +125,12 @@ def test_the_item_is_kept_without_nulls() -> None:
     }
 
 
+def test_half_a_character_breaks_no_message() -> None:
+    bundle = render_item(shell_output("half \ud800 of it", "\udcff"))
+    assert bundle is not None
+    assert json.dumps(bundle.data, ensure_ascii=False).encode("utf-8")
+
+
 def test_encrypted_reasoning_is_not_kept_and_not_shown() -> None:
     assert (
         render_item({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "AAAA"}) is None
