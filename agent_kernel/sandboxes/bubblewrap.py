@@ -23,8 +23,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxUnreachable
-from agent_kernel.sandboxes import bubblewrap_process, launch
+from agent_kernel.errors import (
+    EngineUnavailable,
+    ImageMissing,
+    SandboxGone,
+    SandboxStartFailed,
+    SandboxUnreachable,
+)
+from agent_kernel.sandboxes import bubblewrap_process, cgroups, launch
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
     WORKSPACE,
@@ -53,8 +59,9 @@ ENVIRONMENT = {
 
 INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
-MEMORY_FILES = 1 << 30
-"""Size limit of /tmp, in bytes."""
+MEMORY_FILES = 4
+"""/tmp may take one part in so many of the memory limit, against which it counts."""
+OPEN_FILES = 4096
 START_TIMEOUT = 30.0
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
@@ -114,48 +121,68 @@ class BubblewrapBackend:
             )
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
-        """Start bwrap and wait for boxd's greeting-ready socket; see `Backend.create`."""
+        """Start bwrap and wait until boxd greets; see `Backend.create`."""
+        program = await asyncio.to_thread(self._program)
+        if not self._toolbox.ready():
+            raise ImageMissing("The toolbox for bubblewrap sandboxes is not prepared.", mend=PREPARE)
         folder = self._folder(spec.id)
         try:
-            await asyncio.to_thread(self._start, spec, folder)
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise SandboxStartFailed(f"There is a sandbox {spec.id} already.") from None
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start, program, spec, folder))
+        try:
+            await asyncio.shield(starting)
         except BaseException:
+            await asyncio.gather(starting, return_exceptions=True)
             await asyncio.shield(asyncio.to_thread(self._remove, folder))
             raise
         return SandboxRef(spec.id, self.name, "running", _labels(spec))
 
-    def _start(self, spec: SandboxSpec, folder: Path) -> None:
-        if not self._toolbox.ready():
-            self._program()
-            raise ImageMissing("The toolbox for bubblewrap sandboxes is not prepared.", mend=PREPARE)
-        program = self._program()
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(mode=0o700)
+    def _start(self, program: str, spec: SandboxSpec, folder: Path) -> None:
         for part in PARTS:
             (folder / part).mkdir()
         if spec.snapshot is not None:
             self._snapshots.fill(folder, spec.snapshot)
         (folder / "spec.json").write_text(json.dumps({**asdict(spec), "labels": _labels(spec)}))
+        group = self._group(spec, folder)
         with _listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
+            mounts = self._mounts(folder, group, spec.memory // MEMORY_FILES)
             started = bubblewrap_process.start(
-                [program, *bubblewrap_process.isolation(), *self._mounts(folder), "--", *argv],
-                environment=ENVIRONMENT,
-                keep=(listening.fileno(),),
-                ready=lambda: _speaks(folder, listening),
+                bubblewrap_process.Start(
+                    arguments=[program, *bubblewrap_process.isolation(), *mounts, "--", *argv],
+                    environment=ENVIRONMENT,
+                    keep=(listening.fileno(),),
+                    open_files=OPEN_FILES,
+                    place=group.add,
+                    ready=lambda: _speaks(folder, listening),
+                )
             )
         (folder / "process.json").write_text(json.dumps(asdict(started)))
 
-    def _mounts(self, folder: Path) -> list[str]:
+    def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
+        """The sandbox's control group, written down before it exists so that a sweep finds it."""
+        try:
+            group = cgroups.create(f"agent-kernel-{spec.id}", cgroups.Limits(spec.memory, spec.pids))
+        except OSError as error:
+            raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
+        (folder / "group.json").write_text(json.dumps(group.folders))
+        return group
+
+    def _mounts(self, folder: Path, group: cgroups.Group, memory_files: int) -> list[str]:
         binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
         return [
             *bubblewrap_process.base_mounts(
-                MEMORY_FILES, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
+                memory_files, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
             ),
             *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
             *("--ro-bind", str(launch.SOURCE), f"{launch.HOME}/boxd"),
             *("--bind", str(folder / "workspace"), WORKSPACE),
             *("--bind", str(folder / "state"), launch.STATE),
+            *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
             *("--chdir", WORKSPACE, "--remount-ro", "/"),
         ]
 
@@ -208,6 +235,8 @@ class BubblewrapBackend:
         process = _process(folder)
         if process is not None:
             process.end()
+        with contextlib.suppress(FileNotFoundError):
+            cgroups.Group(json.loads((folder / "group.json").read_text())).remove()
         remove_tree(folder)
 
     async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
@@ -235,8 +264,11 @@ class BubblewrapBackend:
         await asyncio.to_thread(self._snapshots.remove, id)
 
     def capabilities(self) -> Capabilities:
-        """Namespaces; without a cgroup of its own there is no limit on memory."""
-        return Capabilities(memory_limit=False, process_limit=False, isolation="namespaces")
+        """Namespaces and a system call filter; limits where this user may make control groups."""
+        controllers = cgroups.available()
+        return Capabilities(
+            memory_limit="memory" in controllers, process_limit="pids" in controllers, isolation="namespaces"
+        )
 
     async def aclose(self) -> None:
         """Nothing is held."""

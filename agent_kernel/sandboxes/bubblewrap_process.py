@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from agent_kernel.errors import SandboxError, SandboxStartFailed
+from agent_kernel.sandboxes import bubblewrap_seccomp
 
 END_TIMEOUT = 10.0
 ETC = (
@@ -27,8 +28,8 @@ ETC = (
     "ssl/certs",
     "localtime",
 )
-ACCOUNTS = "root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
-GROUP = "root:x:0:\nagent:x:1000:\n"
+ACCOUNTS = b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
+GROUP = b"root:x:0:\nagent:x:1000:\n"
 
 
 @dataclass(frozen=True)
@@ -111,57 +112,81 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
     ]
 
 
-def start(
-    arguments: list[str], *, environment: dict[str, str], keep: tuple[int, ...], ready: Callable[[], bool]
-) -> Started:
-    """Start bwrap so that it outlives us; `ready` waits until the sandbox speaks and says whether it did.
+@dataclass(frozen=True)
+class Start:
+    """How to start one sandbox: what bwrap is told, and what is done on the way.
 
-    The shell in between ends at once: bwrap becomes nobody's child, and no signal to our group reaches it.
-    Raises `SandboxStartFailed` with bwrap's own words.
+    `place` is called with process 1's pid before it runs anything (to put it into its control group);
+    `ready` waits until the sandbox speaks, and says whether it did.
     """
+
+    arguments: list[str]
+    environment: dict[str, str]
+    keep: tuple[int, ...]
+    open_files: int
+    place: Callable[[int], None]
+    ready: Callable[[], bool]
+
+
+def start(wanted: Start) -> Started:
+    """Start bwrap so that it outlives us. Raises `SandboxStartFailed` with bwrap's own words."""
     info_read, info_write = os.pipe()
     error_read, error_write = os.pipe()
-    with os.fdopen(info_read, "rb", 0) as info, os.fdopen(error_read, "rb", 0) as errors:
+    block_read, block_write = os.pipe()
+    with (
+        os.fdopen(info_read, "rb", 0) as info,
+        os.fdopen(error_read, "rb", 0) as errors,
+        os.fdopen(block_write, "wb", 0) as block,
+    ):
         try:
-            _spawn(arguments, environment, keep, info_write, error_write)
+            _spawn(wanted, info_write, error_write, block_read)
         finally:
-            os.close(info_write)
-            os.close(error_write)
+            for fd in (info_write, error_write, block_read):
+                os.close(fd)
         pid = _child_pid(info)
         ticks = _ticks(pid) if pid else None
-        if not pid or ticks is None or not ready():
-            if pid and ticks:
-                Started(pid, ticks).end()
-            reason = (errors.read(2000) or b"no reason given").decode(errors="replace").strip()
-            raise SandboxStartFailed(f"The sandbox did not start: {reason}.", mend="See: agent-kernel doctor")
-        return Started(pid, ticks)
+        if pid and ticks and _go(wanted, pid, block):
+            return Started(pid, ticks)
+        if pid and ticks:
+            Started(pid, ticks).end()
+        reason = (errors.read(2000) or b"no reason given").decode(errors="replace").strip()
+        raise SandboxStartFailed(f"The sandbox did not start: {reason}.", mend="See: agent-kernel doctor")
 
 
-def _spawn(
-    arguments: list[str], environment: dict[str, str], keep: tuple[int, ...], info: int, errors: int
-) -> None:
-    with _text(ACCOUNTS) as passwd, _text(GROUP) as group:
+def _go(wanted: Start, pid: int, block: IO[bytes]) -> bool:
+    wanted.place(pid)
+    try:
+        block.write(b"1")
+    except BrokenPipeError:
+        return False
+    return wanted.ready()
+
+
+def _spawn(wanted: Start, info: int, errors: int, block: int) -> None:
+    """The shell in between ends at once: bwrap is nobody's child, and no signal to our group reaches it."""
+    with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
         options = [
-            *("--info-fd", str(info)),
+            *("--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp.fileno())),
             *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
             *("--perms", "0644", "--ro-bind-data", str(group.fileno()), "/etc/group"),
         ]
+        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; "$@" &'
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", arguments[0], *options, *arguments[1:]],
-            env=environment,
+            ["/bin/sh", "-c", limited, "sh", wanted.arguments[0], *options, *wanted.arguments[1:]],
+            env=wanted.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=(*keep, info, passwd.fileno(), group.fileno()),
+            pass_fds=(*wanted.keep, info, block, *(file.fileno() for file in (passwd, group, seccomp))),
             start_new_session=True,
             cwd="/",
             check=True,
         )
 
 
-def _text(content: str) -> IO[str]:
+def _file(content: bytes) -> IO[bytes]:
     """A file without a name that holds `content`, to be read from its start by descriptor."""
-    file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (the caller closes it)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(content)
     file.seek(0)
     return file

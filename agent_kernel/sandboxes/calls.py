@@ -55,7 +55,7 @@ class FileStat:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed below a folder: files that are new or other than they were, and paths that are gone."""
+    """What has changed below a folder: files that are new or not as they were, and paths that are gone."""
 
     files: tuple[FileStat, ...]
     gone: tuple[str, ...]

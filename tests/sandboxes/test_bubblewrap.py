@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap_seccomp import ARCHITECTURES, REFUSED, program
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.toolbox import Toolbox
 
@@ -45,7 +47,7 @@ async def test_the_host_is_out_of_reach(channel: Channel, tmp_path: Path) -> Non
     readable = f"cat {tmp_path}/secret {Path(__file__)} {Path.home()}/.profile /etc/shadow /etc/hostname"
     assert await output(channel, f"{readable} 2>/dev/null; true") == ""
     assert await output(channel, "ls -A /home /var /srv /boot /sys /tmp /run 2>/dev/null; true") == (
-        "/home:\nagent\n\n/run:\nboxd\n\n/tmp:\n\n/var:\nlib\n"
+        "/home:\nagent\n\n/run:\nboxd\n\n/sys:\nfs\n\n/tmp:\n\n/var:\nlib\n"
     )
     here = os.getpid()
     assert (
@@ -81,6 +83,50 @@ async def test_the_system_is_read_only(channel: Channel) -> None:
 
 async def test_user_namespaces_cannot_nest(channel: Channel) -> None:
     assert await output(channel, "unshare -U true 2>/dev/null && echo nested; true") == ""
+
+
+async def test_system_calls_that_reach_the_kernel_as_a_whole_are_refused(channel: Channel) -> None:
+    column = ARCHITECTURES[platform.machine()][0]
+    numbers = [number for row in REFUSED.values() if (number := row[column]) is not None]
+    code = (
+        "import ctypes\n"
+        "call = ctypes.CDLL(None, use_errno=True).syscall\n"
+        f"print([n for n in {numbers} if (call(n, 0, 0, 0, 0, 0, 0), ctypes.get_errno()) != (-1, 1)])\n"
+    )
+    assert (
+        await output(channel, f"grep ^Seccomp: /proc/self/status; python3 - <<'E'\n{code}E")
+        == "Seccomp:\t2\n[]\n"
+    )
+
+
+def test_an_unknown_machine_gets_no_sandbox_without_a_filter() -> None:
+    with pytest.raises(EngineUnavailable, match="vax"):
+        program("vax")
+    assert len(program("x86_64")) % 8 == len(program("aarch64")) % 8 == 0
+
+
+async def test_a_second_sandbox_of_the_same_id_harms_nothing(
+    bubblewrap_backend: BubblewrapBackend, channel: Channel
+) -> None:
+    with pytest.raises(SandboxStartFailed, match="already"):
+        await bubblewrap_backend.create(SandboxSpec("one"))
+    assert await output(channel, "echo on") == "on\n"
+
+
+async def test_a_cancelled_start_leaves_nothing(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path
+) -> None:
+    task = asyncio.create_task(bubblewrap_backend.create(SandboxSpec("cut")))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+    assert not [group for group in await asyncio.to_thread(_groups) if group.endswith("-cut")]
+
+
+async def test_limits_of_open_files_and_core_dumps(channel: Channel) -> None:
+    assert await output(channel, "ulimit -n; ulimit -c") == "4096\n0\n"
 
 
 async def test_a_killed_sandbox_is_gone_and_swept(
@@ -177,3 +223,7 @@ async def test_boxd_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path
 async def test_an_id_is_no_path(bubblewrap_backend: BubblewrapBackend) -> None:
     with pytest.raises(SandboxGone):
         await bubblewrap_backend.get("../one")
+
+
+def _groups() -> list[str]:
+    return [path for path, _, _ in os.walk("/sys/fs/cgroup") if "agent-kernel-" in path]
