@@ -60,7 +60,7 @@ ENVIRONMENT = {
 INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 4
-"""/tmp may take one part in so many of the memory limit, against which it counts."""
+"""The part of the memory limit that /tmp may take; what lies there counts against it."""
 OPEN_FILES = 4096
 START_TIMEOUT = 30.0
 DYING = 1.0
