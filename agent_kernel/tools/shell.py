@@ -7,7 +7,10 @@ Choices, where the standard leaves them open:
 - `timeout_ms` is **per command**. It is carried out inside the sandbox, kills the command's whole process
   tree and keeps what was printed.
 - `max_output_length` is in characters, **per command and per stream** (stdout and stderr each). Output
-  over it keeps its head and its tail with a line between that says how much was left out.
+  over it keeps its head and its tail with a line between that says how much was left out and, where the
+  sandbox keeps the whole of it in a file, the path of that file inside.
+- A limit of the sandbox that a command ran into ends its stderr as a line of words, such as
+  `[out of memory: limit 1 GiB]`, whatever `max_output_length` is: a bare 137 tells nobody anything.
 - Live pieces go out as they come, up to that same limit per stream; then one piece says that the rest
   follows at the end. Below the limit the pieces joined are exactly the final text; above it the final text
   is the record. However much a command prints, the host keeps at most the limit.
@@ -112,15 +115,16 @@ class Clipped:
         while self._tail and self._tail_length - len(self._tail[0]) >= self._tail_room:
             self._tail_length -= len(self._tail.popleft())
 
-    def text(self) -> str:
-        """Everything kept so far, with the line about what was left out."""
+    def text(self, log: str | None = None) -> str:
+        """Everything kept so far, with the line about what was left out; `log` is a file that has more."""
         head = "".join(self._head)
         tail = "".join(self._tail)
         if self._total <= self._limit:
             return head + tail
         tail = tail[-self._tail_room :] if self._tail_room else ""
         left_out = self._total - len(head) - len(tail)
-        return f"{head}\n[... {left_out} characters left out ...]\n{tail}"
+        where = f"; the log is {_printable(log)}" if log else ""
+        return f"{head}\n[... {left_out} characters left out{where} ...]\n{tail}"
 
 
 async def run_shell_call(
@@ -163,5 +167,20 @@ async def _command(
     for stream, clipped in printed.items():
         if text := clipped.feed(b"", final=True):
             yield CommandOutput(index, **{stream: text})
+    stdout, stderr = printed["stdout"].text(end.log), printed["stderr"].text(end.log)
+    if words := _limits_reached(end, stderr):
+        yield CommandOutput(index, stderr=words)
     exit_code = end.code if isinstance(end, Exited) else None
-    yield CommandResult(index, printed["stdout"].text(), printed["stderr"].text(), exit_code)
+    yield CommandResult(index, stdout, stderr + words, exit_code)
+
+
+def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:
+    """The limits that a command ran into, as lines to stand at the end of its stderr."""
+    reached = end.reached if isinstance(end, Exited) else ()
+    lines = "".join(f"[{_printable(words)}]\n" for words in reached)
+    return "\n" + lines if lines and stderr and not stderr.endswith("\n") else lines
+
+
+def _printable(words: str) -> str:
+    """What came from inside a sandbox, on one line."""
+    return "".join(character if character.isprintable() else "?" for character in words)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -90,12 +91,46 @@ async def test_endless_output_is_bounded_here_too(channel: Channel) -> None:
     *live, result = pieces
     assert isinstance(result, CommandResult)
     assert result.stdout.endswith("the end\n")
-    assert "[... 99998009 characters left out ...]" in result.stdout
+    (path,) = re.findall(r"\[\.\.\. 99998009 characters left out; the log is (/\S+) \.\.\.\]", result.stdout)
     assert len(result.stdout) < 2100
+    (log,) = await results_of(channel, f"head -c 4 {path}; tail -n 1 {path}")
+    assert log.stdout == "y\ny\nthe end\n"
     shown = "".join(p.stdout for p in live)
     assert len(shown) < 2200
     assert "more than 2000 characters" in shown
     assert peak < 20_000_000
+
+
+async def test_a_cut_output_that_is_short_has_no_log(channel: Channel) -> None:
+    (result,) = await results_of(channel, "printf 12345678; printf abcdefgh >&2", length=4)
+    assert result == CommandResult(
+        0, "12\n[... 4 characters left out ...]\n78", "ab\n[... 4 characters left out ...]\ngh", 0
+    )
+
+
+async def test_a_limit_that_was_reached_is_told_in_words(channel: Channel) -> None:
+    fill = "printf 'no newline' >&2; head -c 10G /dev/zero >/tmp/full 2>/dev/null; (exit 1)"
+    for length, begins in ((None, "no newline\n"), (0, "\n[... 10 characters left out ...]\n")):
+        *live, result = await pieces_of(channel, fill, length=length)
+        assert isinstance(result, CommandResult)
+        assert result.stderr.startswith(begins)
+        assert result.stderr.endswith("[no space left in /tmp]\n")
+        assert "".join(p.stderr for p in live).endswith("[no space left in /tmp]\n")
+    after, gone = await results_of(channel, "rm /tmp/full", "false")
+    assert (after.stderr, gone.stderr) == ("", "")
+
+
+@pytest.mark.docker
+async def test_out_of_memory_is_told_in_words(docker_backend: Backend) -> None:
+    ref = await docker_backend.create(SandboxSpec("cntr_memory", memory=256 << 20))
+    try:
+        channel = await Channel.open(await docker_backend.stream(ref))
+        (result,) = await results_of(channel, "python3 -c 'x = bytearray(1 << 30)'")
+        await channel.aclose()
+    finally:
+        await docker_backend.delete(ref)
+    assert result.exit_code == 137
+    assert result.stderr.endswith("[out of memory: limit 256 MiB]\n")
 
 
 async def test_a_command_with_nul_is_answered_not_run(channel: Channel) -> None:
