@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import struct
 
 from . import wire
 from .loop import Loop
@@ -19,7 +20,7 @@ class Channel:
     """One call of the host, as its handler sees it: credit to send, and a way to answer."""
 
     def __init__(self, connection: Connection, number: int) -> None:
-        self._connection = connection
+        self.connection = connection
         self.number = number
         self.credit = wire.WINDOW
         self.handler: wire.Handler | None = None
@@ -27,23 +28,23 @@ class Channel:
     def data(self, stream: int, payload: bytes) -> None:
         """Send a piece; the handler keeps within `credit`."""
         self.credit -= len(payload)
-        self._connection.send(wire.data(self.number, stream, payload))
+        self.connection.send(wire.data(self.number, stream, payload))
 
     def grant(self, amount: int) -> None:
         """Let the host send that much more."""
-        self._connection.send(wire.credit(self.number, amount))
+        self.connection.send(wire.credit(self.number, amount))
 
     def tell(self, value: dict[str, Any]) -> None:
         """Say something about the call while it goes on."""
-        self._connection.send(wire.message(wire.EVENT, self.number, value))
+        self.connection.send(wire.message(wire.EVENT, self.number, value))
 
     def result(self, value: dict[str, Any]) -> None:
         """Answer; the call is over."""
-        self._connection.end(self.number, wire.message(wire.RESULT, self.number, value))
+        self.connection.end(self.number, wire.message(wire.RESULT, self.number, value))
 
     def error(self, code: str, text: str) -> None:
         """Answer that it failed; the call is over."""
-        self._connection.end(
+        self.connection.end(
             self.number, wire.message(wire.ERROR, self.number, {"code": code, "message": text})
         )
 
@@ -124,7 +125,7 @@ class Connection:
             channel.handler = self._box.call(channel, request)
         except OSError as error:
             channel.error("os", error.strerror or str(error))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             channel.error("request", "bad call: %r" % error)
 
     def _continue(self, channel: Channel, kind: int, payload: bytes) -> None:
@@ -141,7 +142,7 @@ class Connection:
                 handler.on_event(wire.parse_json(payload))
             elif kind == wire.CANCEL and not handler.on_cancel():
                 channel.error("cancelled", "cancelled")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError, struct.error) as error:
             raise wire.WireError("bad frame: %r" % error) from error
         except OSError as error:
             handler.on_lost()
@@ -171,6 +172,11 @@ class Connection:
             return
         if waiting or self._out:
             self._watch()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._channels)
 
     def close(self) -> None:
         """Let go of the host. Commands go on. Idempotent."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from typing import Callable
 
 
+LONGEST_WAIT = 3600.0
+"""Seconds; the system's own call takes no number of any size."""
+
+
 class Timer:
     """A deadline that can be called off."""
 
@@ -99,7 +103,7 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - time.monotonic())
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
 
     def _fire(self) -> None:
         now = time.monotonic()

@@ -25,9 +25,12 @@ READY = "boxd listens\n"
 RECENT = 8
 """How many ended jobs can still be watched."""
 
+MOST_HOSTS = 8
+"""Hosts at once; of more, the one that came first is let go: streams that died unseen must not pile up."""
+
 
 class Box:
-    """The sandbox as its host sees it: calls by name, one host at a time, a lease."""
+    """The sandbox as its hosts see it: calls by name, each host with channels of its own, a lease."""
 
     def __init__(self, loop: Loop, shell: Shell, lease: float) -> None:
         self._loop = loop
@@ -35,7 +38,9 @@ class Box:
         self._lease = lease
         self._jobs: dict[int, Job] = {}
         self._numbers = 0
-        self._connection: Connection | None = None
+        self._hosts: list[Connection] = []
+        self._paused = False
+        self._holder: Connection | None = None
         self._expiry = loop.after(lease, loop.stop)
         self._methods = {
             "run": self.call_run,
@@ -54,100 +59,152 @@ class Box:
         }
 
     def accept(self, read_fd: int, write_fd: int, on_close: Callable[[], None]) -> None:
-        """Take a host; the one before it is let go."""
-        previous, self._connection = self._connection, None
-        if previous is not None:
-            previous.close()
+        """Take a host, beside those that are there. The lease runs only while there is none."""
         self._expiry.cancel()
 
         def closed(connection: Connection) -> None:
             on_close()
-            if connection is self._connection:
-                self._connection = None
+            if connection in self._hosts:
+                self._hosts.remove(connection)
+            if connection is self._holder:
+                self._wake()
+            if not self._hosts:
+                self._expiry.cancel()
                 self._expiry = self._loop.after(self._lease, self._loop.stop)
 
-        self._connection = Connection(self._loop, self, read_fd, write_fd, closed)
+        connection = Connection(self._loop, self, read_fd, write_fd, closed)
+        if not connection.closed:
+            self._hosts.append(connection)
+        if len(self._hosts) > MOST_HOSTS:
+            self._hosts[0].close()
 
     def call(self, channel: Channel, request: dict[str, Any]) -> wire.Handler | None:
         """Begin a call and return its handler, or None where it is answered at once."""
-        method: Callable[[Channel, dict[str, Any]], wire.Handler | None] = self._methods[request["method"]]
+        method: Callable[[Channel, dict[str, Any]], wire.Handler | None]
+        method = self._methods[_text(request, "method")]
         return method(channel, request)
 
     def call_run(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Run a command in the shell and watch it."""
-        command = request["command"].encode("utf-8", "surrogateescape")
+        command = _text(request, "command").encode("utf-8", "surrogateescape")
+        timeout = None if request.get("timeout") is None else float(request["timeout"])
         self._numbers += 1
-        job = Job(self._numbers, command, request.get("timeout"))
+        job = Job(self._numbers, command, timeout)
         self._jobs[self._numbers] = job
         for number in [n for n, old in self._jobs.items() if old.outcome is not None][:-RECENT]:
             del self._jobs[number]
         watch = Watch(channel, self._shell, job, 0)
+        self._be_awake()
         self._shell.submit(job)
         return watch
 
     def call_watch(self, channel: Channel, request: dict[str, Any]) -> wire.Handler | None:
         """Watch a job that an earlier host began, from an offset on."""
-        job = self._jobs.get(request["job"])
+        job = self._jobs.get(int(request["job"]))
         if job is None:
             channel.error("job", "no such command")
             return None
-        watch = Watch(channel, self._shell, job, request.get("offset", 0))
+        watch = Watch(channel, self._shell, job, int(request.get("offset", 0)))
         watch.on_credit()
         return watch
 
     def call_reset(self, channel: Channel, request: dict[str, Any]) -> None:
         """Begin with a fresh shell; background processes live on."""
+        self._be_awake()
         self._shell.reset()
         channel.result({})
 
     def call_pause(self, channel: Channel, request: dict[str, Any]) -> None:
-        """Stop every process but boxd, where it stands; the lease goes on."""
+        """Stop every process but boxd, where it stands; the lease goes on.
+
+        With `idle`, only if nothing is under way but in the background, and the next command wakes it.
+        Otherwise it stays so until this host says `wake`, or leaves.
+        """
+        others = [host for host in self._hosts if host is not channel.connection]
+        if request.get("idle"):
+            if self._shell.busy or self._holder is not None or any(host.busy for host in others):
+                channel.result({"paused": False})
+                return
+        elif self._holder in others:
+            channel.error("busy", "another host holds it paused")
+            return
+        else:
+            self._holder = channel.connection
+        self._paused = True
         processes.send_all(signal.SIGSTOP)
-        channel.result({})
+        channel.result({"paused": True})
 
     def call_wake(self, channel: Channel, request: dict[str, Any]) -> None:
         """Let all go on."""
-        processes.send_all(signal.SIGCONT)
+        self._wake()
         channel.result({})
+
+    def _wake(self) -> None:
+        self._holder = None
+        if self._paused:
+            self._paused = False
+            processes.send_all(signal.SIGCONT)
+
+    def _be_awake(self) -> None:
+        """Something is about to be run: an idle sandbox goes on; one that is held paused runs it later."""
+        if self._holder is None:
+            self._wake()
 
     def call_terminal(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """A shell of its own for a person, on a terminal of so many rows and columns."""
-        size = (int(request["rows"]), int(request["columns"]))
+        self._be_awake()
+        size = (_extent(request["rows"]), _extent(request["columns"]))
         return Terminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
 
     def call_put(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Take a file."""
-        return files.Put(channel, request["path"], request.get("within"), bool(request.get("digest")))
+        return files.Put(channel, _text(request, "path"), _folder(request), bool(request.get("digest")))
 
     def call_get(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Give a file."""
-        get = files.Get(channel, request["path"], request.get("within"), bool(request.get("digest")))
+        get = files.Get(channel, _text(request, "path"), _folder(request), bool(request.get("digest")))
         channel.handler = get
         get.on_credit()
         return get
 
     def call_stat(self, channel: Channel, request: dict[str, Any]) -> None:
         """Describe a file."""
-        channel.result(files.stat_file(request["path"]))
+        channel.result(files.stat_file(_text(request, "path")))
 
     def call_list(self, channel: Channel, request: dict[str, Any]) -> None:
         """Describe all files below a folder."""
-        channel.result(files.list_files(request["path"]))
+        channel.result(files.list_files(_text(request, "path")))
 
     def call_changes(self, channel: Channel, request: dict[str, Any]) -> None:
         """Describe what has changed below a folder since an earlier list."""
-        channel.result(files.changed_files(request["path"], request["since"]))
+        channel.result(files.changed_files(_text(request, "path"), request["since"]))
 
     def call_remove(self, channel: Channel, request: dict[str, Any]) -> None:
         """Remove a file."""
-        files.check_within(os.path.dirname(request["path"]), request.get("within"))
-        os.unlink(request["path"])
+        files.check_within(os.path.dirname(_text(request, "path")), _folder(request))
+        os.unlink(_text(request, "path"))
         channel.result({})
 
     def call_shutdown(self, channel: Channel, request: dict[str, Any]) -> None:
         """End the sandbox."""
         channel.result({})
         self._loop.stop()
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    value = request[name]
+    if not isinstance(value, str):
+        raise ValueError(name)
+    return value
+
+
+def _extent(value: object) -> int:
+    """Rows or columns: what fits a window's size."""
+    return min(max(int(str(value)), 1), 999)
+
+
+def _folder(request: dict[str, Any]) -> str | None:
+    return None if request.get("within") is None else _text(request, "within")
 
 
 class Listener:

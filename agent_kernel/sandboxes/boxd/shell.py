@@ -82,6 +82,7 @@ class Job:
         self.throttled = False
         self.sealed = False
         self.on_change: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] = lambda: None
         self.since = processes.Moment()
 
 
@@ -107,6 +108,11 @@ class Shell:
 
     def _file(self, name: str) -> str:
         return os.path.join(self._run, name)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        return self._current is not None or bool(self._queue)
 
     def submit(self, job: Job) -> None:
         """Queue a job."""

@@ -11,15 +11,23 @@ if TYPE_CHECKING:
 
 
 class Watch(wire.Handler):
-    """Tells the host a job's output from an offset on, and at last its outcome."""
+    """Tells the host a job's output from an offset on, and at last its outcome.
+
+    A job has one watch: a newer one takes over, and the older call ends with an error that says so.
+    """
 
     def __init__(self, channel: Channel, shell: Shell, job: Job, offset: int) -> None:
         self._channel = channel
         self._shell = shell
         self._job = job
         self._offset = max(offset, job.log.start)
+        job.on_taken()
         job.on_change = self._pump
+        job.on_taken = self._taken
         channel.tell({"job": int(job.number), "offset": self._offset})
+
+    def _taken(self) -> None:
+        self._channel.error("job", "another host watches this command now")
 
     def on_credit(self) -> None:
         """Go on."""
@@ -32,7 +40,7 @@ class Watch(wire.Handler):
 
     def on_lost(self) -> None:
         """The host is gone, the command goes on: its output is kept as far as the log reaches."""
-        self._job.on_change = lambda: None
+        self._forget()
         self._shell.throttle(self._job, False)
 
     def _pump(self) -> None:
@@ -46,5 +54,8 @@ class Watch(wire.Handler):
         if job.outcome is None:
             self._shell.throttle(job, channel.credit <= 0 and job.log.backlog(self._offset) > wire.WINDOW)
         elif self._offset == job.log.end:
-            job.on_change = lambda: None
+            self._forget()
             channel.result(dict(job.outcome, offset=self._offset))
+
+    def _forget(self) -> None:
+        self._job.on_change = self._job.on_taken = lambda: None
