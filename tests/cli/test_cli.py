@@ -80,7 +80,7 @@ def test_doctor_of_a_healthy_machine(own_environment: Environment) -> None:
     assert findings["bubblewrap"]["needed"]
     assert not findings["docker"]["needed"]
     assert str(findings["model"]["detail"]).startswith("scripted/demo")
-    assert findings["kernelspec"]["mend"] == "agent-kernel install"
+    assert not findings["kernelspec"]["needed"]
 
 
 def test_doctor_says_what_is_missing_and_what_mends_it(own_environment: Environment, tmp_path: Path) -> None:
@@ -159,7 +159,9 @@ def test_install_into_a_prefix(own_environment: Environment, tmp_path: Path) -> 
 
 
 def test_install_for_the_user_is_found_by_doctor(own_environment: Environment) -> None:
-    assert agent_kernel("install", "--user", "--no-toolbox", environment=own_environment).returncode == 0
+    done = agent_kernel("install", "--user", "--no-toolbox", environment=own_environment)
+    assert done.returncode == 0, done.stderr
+    assert own_environment["JUPYTER_DATA_DIR"] in done.stdout
     _, findings = doctor(own_environment)
     assert findings["kernelspec"]["ok"]
 
