@@ -123,7 +123,7 @@ class Backend(Protocol):
         ...
 
     async def stream(self, ref: SandboxRef) -> ByteStream:
-        """Open a new stream to boxd; a newer stream takes over from an older one.
+        """Open a new stream to boxd, beside those that are open, from this process or another.
 
         Raises `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
         """

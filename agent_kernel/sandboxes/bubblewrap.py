@@ -221,7 +221,7 @@ class BubblewrapBackend:
         return await SocketStream.open(connected, lambda: self._stream_ended(ref))
 
     async def _stream_ended(self, ref: SandboxRef) -> None:
-        """A stream ends with its sandbox, or because a newer one took over."""
+        """A stream ends with its sandbox, or because too many newer ones came."""
         process = _process(self._folder(ref.id))
         if process is not None and not await asyncio.to_thread(process.ends, DYING):
             raise SandboxUnreachable(f"The stream into the sandbox {ref.id} ended, but the sandbox lives on.")

@@ -120,9 +120,13 @@ class Channel:
             if not isinstance(event, Output) and event != Exited(0):
                 raise SandboxFileError("The shell's state could not be written down in the sandbox.")
 
-    async def pause(self) -> None:
-        """Stop every process in the sandbox where it stands; files can still be moved."""
-        await self._ask("pause")
+    async def pause(self, *, idle: bool = False) -> bool:
+        """Stop every process in the sandbox where it stands; files can still be moved.
+
+        It stays so until `wake`, or until this channel closes. With `idle` it stops only if nothing but
+        background processes is under way, from any host, and the next command wakes it; False: it did not.
+        """
+        return bool((await self._ask("pause", idle=idle)).get("paused"))
 
     async def wake(self) -> None:
         """Let a paused sandbox go on."""

@@ -316,8 +316,7 @@ async def test_a_command_goes_on_without_its_host_and_is_read_from_an_offset(run
     events = run.channel.run("echo one; sleep 1; echo two; exit 3")
     assert await anext(events) == Output("stdout", b"one\n")
     newer = await Channel.open(await run.backend.stream(run.ref))
-    with pytest.raises(SandboxUnreachable):  # the newer stream has taken over
-        await anext(events)
+    await run.channel.aclose()
     seen = [event async for event in newer.watch(1, offset=len(b"one\n"))]
     assert seen == [Output("stdout", b"two\n"), Exited(3)]
     assert [event async for event in newer.watch(1)] == [
@@ -326,6 +325,60 @@ async def test_a_command_goes_on_without_its_host_and_is_read_from_an_offset(run
         Exited(3),
     ]
     await newer.aclose()
+
+
+async def test_several_hosts_work_side_by_side(run: Sandbox) -> None:
+    await run("KEPT=1")
+    events = run.channel.run("echo one; sleep 0.5; echo two")
+    assert await anext(events) == Output("stdout", b"one\n")
+    other = Sandbox(run.backend, run.ref, await Channel.open(await run.backend.stream(run.ref)))
+    await other.channel.put(f"{WORKSPACE}/file", chunks(b"meanwhile\n"))
+    queued = asyncio.create_task(other("cat file; echo $KEPT"))
+    assert [event async for event in events] == [Output("stdout", b"two\n"), Exited(0)]
+    assert (await queued).stdout == b"meanwhile\n1\n"
+    await other.channel.aclose()
+    assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_of_two_who_watch_a_command_the_newer_goes_on(run: Sandbox) -> None:
+    events = run.channel.run("echo one; sleep 0.5; echo two")
+    assert await anext(events) == Output("stdout", b"one\n")
+    other = await Channel.open(await run.backend.stream(run.ref))
+    watching = other.watch(1)
+    assert await anext(watching) == Output("stdout", b"one\n")
+    with pytest.raises(SandboxFileError, match="another host watches"):
+        await anext(events)
+    assert [event async for event in watching] == [Output("stdout", b"two\n"), Exited(0)]
+    await other.aclose()
+
+
+async def test_hosts_that_died_unseen_do_not_pile_up(run: Sandbox) -> None:
+    channels = [await Channel.open(await run.backend.stream(run.ref)) for _ in range(8)]
+    async with asyncio.timeout(20):
+        await run.channel.closed.wait()
+    with pytest.raises(SandboxUnreachable):
+        await run("true")
+    for channel in channels:
+        assert not channel.closed.is_set()
+        await channel.aclose()
+
+
+async def test_the_lease_waits_for_the_last_host(backend: Backend) -> None:
+    async with started(backend, lease=0.5) as run:
+        other = Sandbox(backend, run.ref, await Channel.open(await backend.stream(run.ref)))
+        await run.channel.aclose()
+        assert (await other("sleep 0.8; echo on")).stdout == b"on\n"
+        await other.channel.aclose()
+        async with asyncio.timeout(20):
+            while await lives(backend, run.ref.id):  # noqa: ASYNC110 (no event is told of it)
+                await asyncio.sleep(0.05)
+
+
+async def lives(backend: Backend, sandbox_id: str) -> bool:
+    try:
+        return (await backend.get(sandbox_id)).status == "running"
+    except SandboxGone:
+        return False
 
 
 # Files
@@ -591,6 +644,39 @@ async def test_a_paused_sandbox_stands_still_and_goes_on(run: Sandbox) -> None:
     assert (await run("echo $KEPT; cat file")).stdout == b"1\nmoved meanwhile\n"
     more = f"until [ $(wc -c </tmp/ticks) -gt {before} ]; do sleep 0.01; done"
     assert (await run(more, timeout=20)).outcome == Exited(0)
+
+
+async def test_idle_a_sandbox_is_paused_until_the_next_command(run: Sandbox) -> None:
+    await run("(while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do :; done")
+    assert await run.channel.pause(idle=True)
+    before = (await run.channel.stat("/tmp/ticks")).size
+    await asyncio.sleep(0.2)
+    assert (await run.channel.stat("/tmp/ticks")).size == before
+    more = f"until [ $(wc -c </tmp/ticks) -gt {before} ]; do sleep 0.01; done"
+    assert (await run(more, timeout=20)).outcome == Exited(0)
+
+
+async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
+    other = await Channel.open(await run.backend.stream(run.ref))
+    events = run.channel.run("echo one; read -t 0.5 <> <(:); echo two")
+    assert await anext(events) == Output("stdout", b"one\n")
+    assert not await other.pause(idle=True)
+    assert [event async for event in events] == [Output("stdout", b"two\n"), Exited(0)]
+    async with run.channel.terminal(24, 80):
+        assert not await other.pause(idle=True)
+    await other.aclose()
+
+
+async def test_held_paused_it_waits_for_the_host_that_holds_it(run: Sandbox) -> None:
+    other = await Channel.open(await run.backend.stream(run.ref))
+    assert await other.pause()
+    running = asyncio.create_task(run("echo on"))
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    with pytest.raises(SandboxFileError, match="another host holds it"):
+        await run.channel.pause()
+    await other.aclose()  # whoever leaves lets go
+    assert (await running).stdout == b"on\n"
 
 
 async def checkpoint(run: Sandbox, **labels: str) -> Snapshot:
