@@ -70,15 +70,17 @@ def server(own_environment: Environment) -> Iterator[str]:
         finally:
             process.terminate()
     removing = [sys.executable, "-m", "agent_kernel", "containers", "rm", "--all", "--sandbox", "bubblewrap"]
-    subprocess.run(removing, env=own_environment, check=True, capture_output=True)
+    subprocess.run(removing, env=environment, check=True, capture_output=True)
+    sandboxes = Path(environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes"
+    assert not any(sandboxes.iterdir()), "a sandbox is left behind"
 
 
 @pytest.mark.bubblewrap
 def test_on_a_server_elsewhere(environment: Environment, server: str) -> None:
     """The kernel has no sandbox of its own here: the address and the key are all it knows."""
-    del environment["AGENT_KERNEL_DATA_DIR"]
+    here = {name: value for name, value in environment.items() if name != "AGENT_KERNEL_DATA_DIR"}
     remote = {"AGENT_KERNEL_RUNTIME_URL": server, "AGENT_KERNEL_API_KEY": "a key"}
-    nbval("01_first_questions", {**environment, **remote})
+    nbval("01_first_questions", {**here, **remote})
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
