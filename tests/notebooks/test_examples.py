@@ -44,16 +44,32 @@ def nbval(notebook: str, environment: Environment) -> None:
     assert "passed" in done.stdout
 
 
+def remove_containers(environment: Environment) -> None:
+    """nbval kills its kernel, so that only the lease would end the container: end it now."""
+    removing = [sys.executable, "-m", "agent_kernel", "containers", "rm", "--all"]
+    subprocess.run(removing, env=environment, check=True, capture_output=True)
+    sandboxes = Path(environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes"
+    assert not sandboxes.exists() or not any(sandboxes.iterdir()), "a sandbox is left behind"
+
+
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_in_bubblewrap(notebook: str, environment: Environment) -> None:
-    nbval(notebook, {**environment, "AGENT_KERNEL_SANDBOX": "bubblewrap"})
+    environment["AGENT_KERNEL_SANDBOX"] = "bubblewrap"
+    try:
+        nbval(notebook, environment)
+    finally:
+        remove_containers(environment)
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_in_docker(notebook: str, environment: Environment, docker_engine: None) -> None:
-    nbval(notebook, {**environment, "AGENT_KERNEL_SANDBOX": "docker"})
+    environment["AGENT_KERNEL_SANDBOX"] = "docker"
+    try:
+        nbval(notebook, environment)
+    finally:
+        remove_containers(environment)
 
 
 @pytest.fixture
@@ -69,10 +85,7 @@ def server(own_environment: Environment) -> Iterator[str]:
             yield line.removeprefix("Serving ").strip()
         finally:
             process.terminate()
-    removing = [sys.executable, "-m", "agent_kernel", "containers", "rm", "--all", "--sandbox", "bubblewrap"]
-    subprocess.run(removing, env=environment, check=True, capture_output=True)
-    sandboxes = Path(environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes"
-    assert not any(sandboxes.iterdir()), "a sandbox is left behind"
+    remove_containers(environment)
 
 
 @pytest.mark.bubblewrap
