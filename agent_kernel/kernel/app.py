@@ -22,6 +22,13 @@ class AgentKernelApp(IPKernelApp):
     open_runtime: Any = AnyTrait()
     settings: Any = AnyTrait()
 
+    def start(self) -> None:
+        """Run until shut down; then let the control thread end before its sockets do."""
+        super().start()
+        if self.control_thread is not None and self.control_thread.is_alive():
+            self.control_thread.stop()
+            self.control_thread.join(5)
+
     def load_config_file(self, suppress_errors: bool | None = None) -> None:  # type: ignore[override]
         """Nothing: `ipython_kernel_config.py` is about another kernel."""
 

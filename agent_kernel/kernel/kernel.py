@@ -282,6 +282,10 @@ class AgentKernel(Kernel):
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._closed(), self._loop))
         return {"status": "ok", "restart": restart}
 
+    def _process_children(self) -> list[Any]:
+        """None that the base may hunt down at a shutdown: whatever runs below is the runtime's to end."""
+        return []
+
     async def _closed(self) -> None:
         """Close, once, however many ask for it."""
         if self._closing is None:
