@@ -117,11 +117,7 @@ def verdicts(cells: Cells) -> str:
     for target in TARGETS:
         verdict = target.judge(cells)
         found = "not measured" if verdict["found"] is None else f"{verdict['found']:.2f} {target.unit}"
-        word = (
-            {True: "met", False: "NOT MET"}.get(bool(verdict["met"]), "")
-            if verdict["met"] is not None
-            else ""
-        )
+        word = "" if verdict["met"] is None else "met" if verdict["met"] else "NOT MET"
         bound = f"{'>=' if target.at_least else '<='} {target.limit:g} {target.unit}"
         lines.append(f"{target.words:<44}{found:>14}   {bound:<12}{word}")
     lines += [f"{words:<44}{value:>12.2f} x" for words, value in ratios(cells).items()]

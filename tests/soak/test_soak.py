@@ -1,0 +1,53 @@
+"""Nothing is left behind: a short run of the soak, and that the soak sees what is left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.sandboxes.base import SandboxSpec
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.toolbox import Toolbox
+from benchmarks.soak import LEASE, count
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def _soak(backend: str) -> dict[str, object]:
+    command = [sys.executable, "-m", "benchmarks.soak", "--json", "--commands", "100", "--cycles", "5"]
+    done = subprocess.run(
+        [*command, "--backend", backend], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    found: dict[str, object] = json.loads(done.stdout)
+    assert done.returncode == (1 if found["left"] else 0)
+    return found
+
+
+@pytest.mark.docker
+def test_docker_leaves_nothing(docker_engine: None) -> None:
+    found = _soak("docker")
+    assert found["left"] == {}
+    assert found["commands"] == 115
+
+
+@pytest.mark.bubblewrap
+def test_bubblewrap_leaves_nothing(toolbox: Toolbox) -> None:
+    found = _soak("bubblewrap")
+    assert found["left"] == {}
+    assert found["commands"] == 115
+
+
+@pytest.mark.bubblewrap
+async def test_a_sandbox_that_was_left_is_seen(bubblewrap_backend: BubblewrapBackend, tmp_path: Path) -> None:
+    before = await count(tmp_path, engine=False)
+    ref = await bubblewrap_backend.create(SandboxSpec("left", lease=LEASE))
+    stream = await bubblewrap_backend.stream(ref)
+    left = (await count(tmp_path, engine=False)).left_since(before)
+    await stream.aclose()
+    await bubblewrap_backend.delete(ref)
+    assert set(left) >= {"processes", "user_namespaces", "files", "descriptors"}
+    assert not (await count(tmp_path, engine=False)).left_since(before).keys() & {"processes", "descriptors"}
