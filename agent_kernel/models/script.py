@@ -13,18 +13,24 @@ A file holds one script, or several as YAML documents::
       - when: {regex: "wait (a|one) moment"}   # found in what the user says, case does not count
         do:
           - shell: {commands: [sleep 60], timeout_ms: 500, max_output_length: 1000}
+      - when: what is the weather
+        do:
+          - call: {name: get_weather, arguments: {city: Oslo}}   # the client's function, or a list
 
-What stands up to and including a `shell` is one step of the model; the commands are really executed, and the
-next step goes on from there. `say` may quote what they really printed: `{name}` stands for what the regular
-expression of that name found in the stdout of all commands of the turn (line by line for `^` and `$`; the
-last match wins; its first group, or the whole match if it has no group). What matches nothing is an error,
-never an invented text. `{{` and `}}` are literal braces; so are braces around anything that is not a word.
+What stands up to and including a `shell` or a `call` is one step of the model (both in one entry are called
+together); the commands are really executed, the functions by the client, and the next step goes on from
+there. `say` may quote what they really gave: `{name}` stands for what the regular expression of that name
+found in the stdout of all commands and the results of all functions of the turn (line by line for `^` and
+`$`; the last match wins; its first group, or the whole match if it has no group). What matches nothing is
+an error, never an invented text. `{{` and `}}` are literal braces; so are braces around anything that is not
+a word.
 
 The turn played is one whose `when` is the whole of what the user says, else the first that matches.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +63,14 @@ class Shell:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a function tool of the client's; `arguments` as JSON."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Say:
     """A message; `quote` holds the pattern of each of its placeholders."""
 
@@ -64,7 +78,7 @@ class Say:
     quote: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
 
-Move = Think | Shell | Say
+Move = Think | Shell | Call | Say
 
 
 @dataclass(frozen=True)
@@ -145,21 +159,32 @@ def _turn(turn: Any) -> Turn:
         raise ValueError("do is a list of think, shell and say")
     steps: list[list[Move]] = [[]]
     for entry in turn["do"]:
-        if steps[-1] and isinstance(steps[-1][-1], Shell):
+        if steps[-1] and isinstance(steps[-1][-1], Shell | Call):
             steps.append([])
-        steps[-1].append(_move(entry))
+        steps[-1] += _moves(entry)
     return Turn(when, pattern, steps)
 
 
-def _move(entry: Any) -> Move:
+def _moves(entry: Any) -> list[Move]:
     match entry:
         case {"think": str(text), **rest} if not rest:
-            return Think(text.strip())
-        case {"shell": shell, **rest} if not rest:
-            return _shell(shell)
+            return [Think(text.strip())]
         case {"say": str(text), **rest} if set(rest) <= {"quote"}:
-            return _say(text, rest.get("quote") or {})
-    raise ValueError("an entry of do is think, shell or say (with quote), each a text")
+            return [_say(text, rest.get("quote") or {})]
+        case dict() if entry and set(entry) <= {"shell", "call"}:
+            calls = entry.get("call", [])
+            shell: list[Move] = [_shell(entry["shell"])] if "shell" in entry else []
+            return [*shell, *(_call(call) for call in (calls if isinstance(calls, list) else [calls]))]
+    raise ValueError("an entry of do is think, say (with quote), shell, call, or these last two together")
+
+
+def _call(call: Any) -> Call:
+    match call:
+        case {"name": str(name), **rest} if name and set(rest) <= {"arguments"}:
+            arguments = rest.get("arguments", {})
+            if isinstance(arguments, dict):
+                return Call(name, json.dumps(arguments, ensure_ascii=False))
+    raise ValueError("a call has a name and, as a mapping, its arguments")
 
 
 def _shell(shell: Any) -> Shell:

@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from agent_kernel.errors import MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import Item, ModelRequest
-from agent_kernel.models.conversation import kind, last_user_message
-from agent_kernel.models.script import PLACEHOLDER, Move, Say, Script, Shell, Think, Turn
+from agent_kernel.models.conversation import CALL_OUTPUTS, kind, last_user_message, text_of
+from agent_kernel.models.script import PLACEHOLDER, Call, Move, Say, Script, Shell, Think, Turn
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import (
+    FunctionCallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
@@ -26,7 +27,7 @@ _WIDTH = 60  # characters of each
 
 
 class ScriptedModel:
-    """Plays a script: the turn is found by the last user message, the step by the shell calls made since."""
+    """Plays a script: the turn is found by the last user message, the step by the calls made since."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -39,9 +40,8 @@ class ScriptedModel:
         """
         said, since = last_user_message(request.input)
         turn = self._find(said)
-        done = sum(kind(item) == "shell_call" for item in since)
         paragraph = 0
-        for move in turn.steps[done] if done < len(turn.steps) else ():
+        for move in _step(turn, sum(kind(item) in CALL_OUTPUTS for item in since)):
             for delta in _deltas(move, since, paragraph):
                 yield delta
                 await asyncio.sleep(0)  # let what was said be shown before going on
@@ -67,24 +67,40 @@ class ScriptedModel:
         """Do nothing: there is no connection."""
 
 
+def _step(turn: Turn, calls_made: int) -> Sequence[Move]:
+    for step in turn.steps:
+        if calls_made <= 0:
+            return step
+        calls_made -= sum(isinstance(move, Shell | Call) for move in step)
+    return ()
+
+
 def _deltas(move: Move, since: Sequence[Item], paragraph: int) -> Iterator[ModelDelta]:
     match move:
         case Think(text):
             yield from (ReasoningDelta(word, part=paragraph) for word in _WORD.findall(text))
         case Say():
-            yield from (TextDelta(word) for word in _WORD.findall(_quoted(move, _stdout(since))))
+            yield from (TextDelta(word) for word in _WORD.findall(_quoted(move, _printed(since))))
             yield ItemBreak()
         case Shell(commands):
             call_id = ids.call_id()
             for index, command in enumerate(commands):
                 yield from (ShellCallDelta(call_id, index, word) for word in _WORD.findall(command) or [""])
             yield ShellCallDone(call_id, commands, move.timeout_ms, move.max_output_length)
+        case Call(name, arguments):
+            call_id = ids.call_id()
+            yield from (FunctionCallDelta(call_id, name, word) for word in _WORD.findall(arguments))
 
 
-def _stdout(since: Sequence[Item]) -> str:
-    """Join what the commands of this turn printed, each beginning on a line of its own."""
-    outputs = [item.get("output") or [] for item in since if kind(item) == "shell_call_output"]
-    texts = [str(content.get("stdout") or "") for contents in outputs for content in contents]
+def _printed(since: Sequence[Item]) -> str:
+    """Join what commands and functions of this turn gave back, each beginning on a line of its own."""
+    texts: list[str] = []
+    for item in since:
+        output = item.get("output") or []
+        if kind(item) == "shell_call_output":
+            texts += [str(content.get("stdout") or "") for content in output]
+        elif kind(item) == "function_call_output":
+            texts.append(text_of(output))
     return "".join(text if not text or text.endswith("\n") else text + "\n" for text in texts)
 
 

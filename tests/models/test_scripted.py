@@ -11,7 +11,14 @@ from agent_kernel.errors import ConfigurationError, MalformedModelOutput, OutOfS
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.script import Say, Turn, load, load_packaged
 from agent_kernel.models.scripted import ScriptedModel
-from agent_kernel.protocol.deltas import ModelDelta, ReasoningDelta, ShellCallDelta, ShellCallDone, TextDelta
+from agent_kernel.protocol.deltas import (
+    FunctionCallDelta,
+    ModelDelta,
+    ReasoningDelta,
+    ShellCallDelta,
+    ShellCallDone,
+    TextDelta,
+)
 
 SCRIPT = r"""
 name: tests
@@ -29,6 +36,13 @@ turns:
     do: [{say: 'Where?'}]
   - when: {regex: 'wait (a|one)\b'}
     do: [{shell: sleep 1}]
+  - when: weather
+    do:
+      - shell: ls
+        call: [{name: weather, arguments: {city: Oslo}}, {name: news}]
+      - call: {name: weather, arguments: {city: Rome}}
+      - say: "{weather}"
+        quote: {weather: 'sun|rain'}
 ---
 turns:
   - when: second document
@@ -111,6 +125,28 @@ async def test_a_turn_that_ends_with_a_command_says_nothing_more(model: Scripted
     assert await said(model, user("wait a moment"), *ran("")) == []
 
 
+def answered(call_id: str, output: Any) -> list[dict[str, Any]]:
+    return [
+        {"type": "function_call", "call_id": call_id, "name": "weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": call_id, "output": output},
+    ]
+
+
+async def test_functions_are_called_and_their_results_quoted(model: ScriptedModel) -> None:
+    items = [user("weather")]
+    deltas = await said(model, *items)
+    assert any(isinstance(delta, ShellCallDone) for delta in deltas)
+    calls = [delta for delta in deltas if isinstance(delta, FunctionCallDelta)]
+    assert "".join(call.arguments for call in calls if call.name == "weather") == '{"city": "Oslo"}'
+    assert "".join(call.arguments for call in calls if call.name == "news") == "{}"
+    assert len({call.call_id for call in calls}) == 2
+    items += [*ran("x"), *answered("c2", "rain"), *answered("c3", "none")]
+    again = await said(model, *items)
+    assert "".join(d.arguments for d in again if isinstance(d, FunctionCallDelta)) == '{"city": "Rome"}'
+    items += answered("c4", [{"type": "input_text", "text": "sun"}])
+    assert text(await said(model, *items)) == "sun"
+
+
 async def test_outside_the_script_it_says_what_it_knows(model: ScriptedModel) -> None:
     with pytest.raises(OutOfScript) as caught:
         await said(model, user("What is the meaning of <b>life</b>? " * 9))
@@ -132,6 +168,9 @@ async def test_outside_the_script_it_says_what_it_knows(model: ScriptedModel) ->
         ("turns: [{when: a, do: [{shell: []}]}]", "shell is a command"),
         ("turns: [{when: a, do: [{shell: {commands: [a], timeout: 1}}]}]", "a shell's mapping"),
         ("turns: [{when: a, do: [{shell: {commands: [a], timeout_ms: -1}}]}]", "whole numbers"),
+        ("turns: [{when: a, do: [{call: x}]}]", "a call has a name"),
+        ("turns: [{when: a, do: [{call: {name: x, arguments: '{'}}]}]", "a call has a name"),
+        ("turns: [{when: a, do: [{}]}]", "an entry of do"),
         ("turns: [{when: a, do: [{say: 'x {y}'}]}]", "{y} without a quote"),
         ("turns: [{when: a, do: [{say: x, quote: {y: '('}}]}]", "turn 1:"),
     ],
