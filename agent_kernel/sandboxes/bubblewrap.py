@@ -43,6 +43,7 @@ from agent_kernel.sandboxes.base import (
     Status,
 )
 from agent_kernel.sandboxes.bubblewrap_snapshots import PARTS, Snapshots, remove_tree
+from agent_kernel.sandboxes.compiled import compiled
 from agent_kernel.sandboxes.socket_stream import SocketStream
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 
@@ -74,6 +75,7 @@ class BubblewrapBackend:
 
     def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
         self._root = Path(data_dir) / "sandboxes"
+        self._boxd = Path(data_dir) / "boxd"
         self._snapshots = Snapshots(Path(data_dir) / "snapshots", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
@@ -179,7 +181,7 @@ class BubblewrapBackend:
             ),
             *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
-            *("--ro-bind", str(launch.SOURCE), f"{launch.HOME}/boxd"),
+            *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),
             *("--bind", str(folder / "workspace"), WORKSPACE),
             *("--bind", str(folder / "state"), launch.STATE),
             *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),

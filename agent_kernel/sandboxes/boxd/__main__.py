@@ -8,14 +8,15 @@ import os
 import socket
 import sys
 
-from .attach import attach
-from .server import serve
-
 
 def main(arguments: list[str]) -> None:
-    """Carry out one of the two."""
+    """Carry out one of the two. Each imports its own part only: a host is waiting."""
     if arguments[0] == "attach":
+        from .attach import attach
+
         sys.exit(attach(arguments[1]))
+    from .server import serve
+
     options = json.loads(arguments[1])
     kind, _, where = options["listen"].partition(":")
     if kind == "fd":

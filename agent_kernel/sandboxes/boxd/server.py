@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -248,7 +247,8 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
     Its own standard output has one line, `READY`, when hosts may come: whoever starts it waits for that.
     """
     environment = dict(os.environ, **options["environment"])
-    if shutil.which("bash", path=environment.get("PATH")) is None:
+    path = environment.get("PATH", os.defpath)
+    if not any(os.access(os.path.join(folder, "bash"), os.X_OK) for folder in path.split(os.pathsep)):
         sys.exit("it has no bash")
     os.makedirs(options["run"], exist_ok=True)
     os.makedirs(options["workspace"], exist_ok=True)

@@ -1,0 +1,42 @@
+"""boxd with its modules compiled ahead: compiling them is a third of what a start takes inside.
+
+For sandboxes that run this very Python, as the embedded ones do; any other Python reads the sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import py_compile
+import shutil
+import tempfile
+from pathlib import Path
+
+from agent_kernel.sandboxes.launch import SOURCE
+
+
+def compiled(root: Path) -> Path:
+    """A copy of the boxd package in a folder below `root`, made where this version of it is not there yet."""
+    sources = {path.name: path.read_bytes() for path in sorted(SOURCE.glob("*.py"))}
+    digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources)).encode())
+    folder = root / digest.hexdigest()[:16]
+    if folder.exists():
+        return folder
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    building = Path(tempfile.mkdtemp(dir=root))
+    try:
+        for name, content in sources.items():
+            path = building / name
+            path.write_bytes(content)
+            # Unchecked: the folder's name says which sources they are of.
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            py_compile.compile(str(path), dfile=f"boxd/{name}", doraise=True, invalidation_mode=mode)
+        building.rename(folder)
+    except OSError:
+        if not folder.exists():  # else somebody else was faster
+            raise
+    finally:
+        if os.path.lexists(building):
+            shutil.rmtree(building)
+    return folder
