@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from typing import Protocol
 
 from openai.types.containers import FileCreateResponse
 
-from agent_kernel.errors import InvalidRequest, NotFound, TooLarge
+from agent_kernel.errors import InvalidRequest, NotFound, SandboxError, SandboxFileError, TooLarge
+from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.store import Store
 from agent_kernel.sandboxes.base import WORKSPACE
+from agent_kernel.sandboxes.boxd.files import LEADS_OUT
 from agent_kernel.sandboxes.channel import Channel, FileStat
 
 
@@ -32,32 +34,57 @@ class Opener(Protocol):
 
 
 class LocalContainerFiles:
-    """Files through the containers' channels. `upload_limit` is in bytes, per file."""
+    """Files through the containers' channels. `upload_limit` is in bytes, per file.
 
-    def __init__(self, containers: Opener, store: Store, upload_limit: int) -> None:
+    Links are followed where they stay below `/mnt/data`, and refused where they lead out of it.
+    """
+
+    def __init__(self, containers: Opener, store: Store, upload_limit: int, audit: AuditLog = OFF) -> None:
         self._containers = containers
         self._store = store
+        self._audit = audit
         self.upload_limit = upload_limit
 
     async def create(
         self, container_id: str, *, path: str, content: AsyncIterable[bytes], size: int | None = None
     ) -> FileCreateResponse:
-        """Write a file; see `ContainerFiles.create`. A known `size` over the limit is refused unread."""
+        """Write a file; see `ContainerFiles.create`. A known `size` over the limit is refused unread.
+
+        Raises `SandboxError` if what arrived is not what was sent; the file is removed then.
+        """
         target = workspace_path(path)
         if size is not None and size > self.upload_limit:
             raise self._too_large(target, size)
         async with self._containers.use(container_id) as channel:
-            stat = await channel.put(target, self._limited(content, target))
+            sent = hashlib.sha256()
+            async with aclosing(self._limited(content, target, sent)) as pieces:
+                with _refused_outside():
+                    stat = await channel.put(target, pieces, within=WORKSPACE, digest=True)
+            if stat.sha256 != sent.hexdigest():
+                await channel.remove(target, within=WORKSPACE)
+                raise SandboxError(
+                    f"{posixpath.basename(target)} did not arrive as it was sent; it was removed.",
+                    mend="Upload it again.",
+                )
             await self._store.add_upload(container_id, target)
+        self._record(container_id, "in", stat, stat.sha256)
         return _resource(container_id, stat, {target})
 
-    async def _limited(self, content: AsyncIterable[bytes], path: str) -> AsyncGenerator[bytes, None]:
+    async def _limited(
+        self, content: AsyncIterable[bytes], path: str, sent: hashlib._Hash
+    ) -> AsyncGenerator[bytes, None]:
         total = 0
         async for chunk in content:
             total += len(chunk)
             if total > self.upload_limit:
                 raise self._too_large(path, None)
+            sent.update(chunk)
             yield chunk
+
+    def _record(self, container_id: str, direction: str, stat: FileStat, digest: str | None) -> None:
+        self._audit.write(
+            "file", container=container_id, direction=direction, path=stat.path, size=stat.size, sha256=digest
+        )
 
     def _too_large(self, path: str, size: int | None) -> TooLarge:
         is_size = f"is {size} bytes" if size is not None else "is larger than that"
@@ -89,16 +116,37 @@ class LocalContainerFiles:
         """The file's bytes, in chunks; closing the generator ends the transfer."""
         async with self._containers.use(container_id) as channel:
             stat = await _find(channel, container_id, file_id)
-            async with aclosing(channel.get(stat.path)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            taken = hashlib.sha256()
+            async with aclosing(channel.get(stat.path, within=WORKSPACE)) as chunks:
+                with _refused_outside():
+                    async for chunk in chunks:
+                        taken.update(chunk)
+                        yield chunk
+        self._record(container_id, "out", stat, taken.hexdigest())
 
     async def delete(self, container_id: str, file_id: str) -> None:
         """Remove the file."""
         async with self._containers.use(container_id) as channel:
             stat = await _find(channel, container_id, file_id)
-            await channel.remove(stat.path)
+            with _refused_outside():
+                await channel.remove(stat.path, within=WORKSPACE)
         await self._store.remove_upload(container_id, stat.path)
+        self._record(container_id, "removed", stat, None)
+
+
+@contextmanager
+def _refused_outside() -> Iterator[None]:
+    """A link that leads out of the workspace is the caller's error, in words."""
+    try:
+        yield
+    except SandboxFileError as error:
+        if LEADS_OUT not in error.message:
+            raise
+        raise InvalidRequest(
+            f"The path goes through a link that leads out of {WORKSPACE}.",
+            mend=f"Take a path that stays below {WORKSPACE}.",
+            param="file",
+        ) from error
 
 
 def workspace_path(path: str) -> str:

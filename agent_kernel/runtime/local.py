@@ -28,6 +28,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.items import shell_output, to_json
 from agent_kernel.protocol.response import new_response
+from agent_kernel.runtime.audit import OFF, AuditLog, audited
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.containers import BackendSource, ContainerSettings, LocalContainers
 from agent_kernel.runtime.failure import failed_events
@@ -83,10 +84,11 @@ class LocalRuntime:
         store: Store,
         container_settings: ContainerSettings | None = None,
         turn_settings: TurnSettings | None = None,
+        audit: AuditLog = OFF,
     ) -> None:
         self._models = models
         self._store = store
-        self._containers = LocalContainers(backend, store, container_settings)
+        self._containers = LocalContainers(backend, store, container_settings, audit)
         self._settings = turn_settings or TurnSettings()
 
     @property
@@ -118,6 +120,8 @@ class LocalRuntime:
         container_id, is_new = await self._container(turn, history)
         if is_new and history.container_id is not None:
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
+        elif container_id is not None and await self._containers.was_brought_back(container_id):
+            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
         response = new_response(
             turn.request,
             id=ids.response_id(),
@@ -239,13 +243,20 @@ class LocalRuntime:
         self, run: _Run, call: ResponseFunctionShellToolCall, container_id: str
     ) -> AsyncGenerator[ResponseStreamEvent, None]:
         assembler, call_id, action = run.assembler, call.call_id, call.action
-        async with self._containers.use(container_id) as channel:
-            pieces = run_shell_call(
-                channel,
+        async with self._containers.use(container_id, to_run=True) as channel:
+            pieces = audited(
+                self._containers.audit,
+                run_shell_call(
+                    channel,
+                    action.commands,
+                    timeout_ms=action.timeout_ms,
+                    max_output_length=action.max_output_length,
+                    limits=self._settings.shell,
+                ),
                 action.commands,
-                timeout_ms=action.timeout_ms,
-                max_output_length=action.max_output_length,
-                limits=self._settings.shell,
+                container=container_id,
+                response=assembler.response.id,
+                call=call_id,
             )
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -320,6 +331,11 @@ class LocalRuntime:
 CONTAINER_LOST = (
     "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
     " variables and background processes of earlier turns are gone."
+)
+
+CONTAINER_BACK = (
+    "The container had expired and was brought back from its checkpoint: files, installed packages, shell"
+    " variables and the working directory are as they were; background processes of earlier turns are gone."
 )
 
 

@@ -150,9 +150,22 @@ class SqliteStore:
         return await self._do(
             lambda db: (
                 db.execute(
-                    "UPDATE containers SET status = ? WHERE id = ? AND status IN ('creating', 'running')"
+                    "UPDATE containers SET status = ? WHERE id = ?"
+                    " AND status IN ('creating', 'running', 'restoring')"
                     " AND last_active_at + expires_after * 60 <= ?",
                     (status, id, idle_at),
+                ).rowcount
+                > 0
+            )
+        )
+
+    async def change_container(self, id: str, was: str, status: str, when: float) -> bool:  # noqa: A002
+        """See `Store`."""
+        return await self._do(
+            lambda db: (
+                db.execute(
+                    "UPDATE containers SET status = ?, last_active_at = ? WHERE id = ? AND status = ?",
+                    (status, when, id, was),
                 ).rowcount
                 > 0
             )

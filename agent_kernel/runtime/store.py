@@ -29,8 +29,8 @@ class ResponseRow:
 class ContainerRow:
     """One container. Times are Unix seconds; `expires_after` is in minutes after `last_active_at`.
 
-    `status` is `creating`, `running`, `expired` (we ended it, its time was over) or `dead` (it ended without
-    us).
+    `status` is `creating`, `running`, `expired` (we ended it, its time was over), `restoring` (it is being
+    brought back from a checkpoint) or `dead` (it ended without us).
     """
 
     id: str
@@ -91,6 +91,13 @@ class Store(Protocol):
         """Set the status of a live one and return whether it was live.
 
         With `if_idle_at` (Unix seconds), only if it has expired by then.
+        """
+        ...
+
+    async def change_container(self, id: str, was: str, status: str, when: float) -> bool:  # noqa: A002
+        """Set the status and the last activity (Unix seconds) of one whose status `was` this; whether it was.
+
+        Of several who try at once, one succeeds.
         """
         ...
 

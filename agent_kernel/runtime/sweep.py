@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import time
 
+from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.store import ContainerRow, Store
 from agent_kernel.sandboxes.base import Backend, SandboxRef
+from agent_kernel.sandboxes.pool import is_waiting
 
 log = logging.getLogger(__name__)
 
 STORE_LABEL = "agent_kernel.store"
 """Which store a sandbox belongs to; a sweep touches no other store's sandboxes."""
 
-LIVE = ("creating", "running")
+LIVE = ("creating", "running", "restoring")
 """The statuses of a container that has, or is about to have, a sandbox."""
 
 START_TIME = 300.0
-"""Seconds that no engine needs to start a sandbox; a row in `creating` that is older was left by a crash."""
+"""Seconds that no engine needs to start a sandbox; a row that says so for longer was left by a crash."""
 
 
-async def sweep(backend: Backend, store: Store) -> None:
+async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
     """Remove this store's sandboxes that nobody can use any more, and note the containers that died.
 
-    Other processes may use the same store at this moment: what they run or are just making is left alone.
+    That is: in whatever state (made but never started, paused, dead), those without a container, those of an
+    ended one, those whose start was cut off, and those waiting in the pool of a process that has died. Other
+    processes may use the same store at this moment: what they run or are just making is left alone.
     Raises `EngineUnavailable`.
     """
     now = time.time()
@@ -33,21 +37,31 @@ async def sweep(backend: Backend, store: Store) -> None:
         if _is_left_over(ref, rows.get(ref.id), now):
             log.info("Removing sandbox %s, left by an earlier run.", ref.id)
             await backend.delete(ref)
+            audit.write("sweep", container=ref.id, state=ref.status)
     for row in rows.values():
         alive = row.id in refs and refs[row.id].status != "dead"
-        if row.status == "creating" and not _is_starting(row, now):
-            await store.delete_container(row.id)
-        elif row.status == "running" and not alive:
-            await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")
+        await _settle(row, alive, store, now)
+
+
+async def _settle(row: ContainerRow, alive: bool, store: Store, now: float) -> None:
+    """Write down what became of a container."""
+    if row.status == "running" and not alive:
+        await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")
+    elif _is_starting(row, now):
+        return
+    elif row.status == "creating":
+        await store.delete_container(row.id)
+    elif row.status == "restoring":  # its checkpoint is still there
+        await store.change_container(row.id, "restoring", "expired", row.last_active_at)
 
 
 def _is_left_over(ref: SandboxRef, row: ContainerRow | None, now: float) -> bool:
-    if row is None or row.status not in LIVE:
+    if row is None:
+        return not is_waiting(ref.labels)
+    if row.status not in LIVE:
         return True
-    if row.status == "creating":
-        return not _is_starting(row, now)
-    return ref.status == "dead"
+    return ref.status == "dead" if row.status == "running" else not _is_starting(row, now)
 
 
 def _is_starting(row: ContainerRow, now: float) -> bool:
-    return row.status == "creating" and row.created_at > now - START_TIME
+    return row.status in ("creating", "restoring") and row.last_active_at > now - START_TIME

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent_kernel.models.catalogue import Models
+from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.base import Runtime
-from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
 from agent_kernel.runtime.local import LocalRuntime, TurnSettings
 from agent_kernel.runtime.remote import RemoteRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.sweep import STORE_LABEL
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 
@@ -73,3 +77,45 @@ def kill(backend: Backend) -> Callable[[str], Awaitable[None]]:
         await backend.delete(await backend.get(container_id))
 
     return kill
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A store of the test's own, for containers without a runtime around them."""
+    store = SqliteStore(tmp_path / "containers.sqlite")
+    yield store
+    await store.aclose()
+
+
+Make = Callable[..., LocalContainers]
+
+
+@pytest.fixture
+async def make(backend: Backend, store: SqliteStore, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes containers on each backend, with settings; all of them and their checkpoints go at the end."""
+    made: list[LocalContainers] = []
+
+    def make(**settings: Any) -> LocalContainers:
+        audit = AuditLog(tmp_path / "audit.jsonl")
+        made.append(LocalContainers(backend, store, ContainerSettings(**settings), audit))
+        return made[-1]
+
+    yield make
+    for row in await store.containers():
+        await made[0].delete(row.id)
+    for snapshot in await made[0].checkpoints.all():
+        assert await made[0].checkpoints.remove(snapshot)
+    for containers in made:
+        await containers.aclose()
+    assert await backend.list({STORE_LABEL: await store.identity()}) == []
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Reads the audit log: the lines of these events, or all."""
+
+    def audited(*events: str) -> list[dict[str, Any]]:
+        lines = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
+        return [line for line in lines if not events or line["event"] in events]
+
+    return audited

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from agent_kernel.errors import (
     TooLarge,
 )
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
+from agent_kernel.runtime.containers import CheckpointPolicy, ContainerSettings, LocalContainers
 from agent_kernel.runtime.files import workspace_path
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.store import ContainerRow
@@ -202,9 +203,9 @@ async def test_a_broken_channel_is_opened_again_and_the_shell_is_the_same(
     assert (await containers.retrieve(container)).status == "running"
 
 
-async def test_an_idle_container_expires(
-    containers: LocalContainers, store: SqliteStore, bubblewrap_backend: BubblewrapBackend
-) -> None:
+async def test_an_idle_container_expires(store: SqliteStore, bubblewrap_backend: BubblewrapBackend) -> None:
+    settings = ContainerSettings(checkpoints=CheckpointPolicy(keep_expired=False))
+    containers = LocalContainers(bubblewrap_backend, store, settings)
     idle, busy = [(await containers.create({})).id for _ in range(2)]
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with containers.use(busy):
@@ -225,6 +226,8 @@ async def test_an_idle_container_expires(
     assert [ref.id for ref in await bubblewrap_backend.list()] == [busy]
     with pytest.raises(InvalidRequest, match="expired"):
         await containers.channel(idle)
+    await containers.delete(busy)
+    await containers.aclose()
 
 
 async def _age(store: SqliteStore, container: str) -> None:
@@ -262,7 +265,9 @@ async def test_a_start_leaves_alone_what_another_process_is_just_making(
     now = time.time()
     label = {STORE_LABEL: await store.identity()}
     for name, created_at in (("young", now), ("old", now - 3600)):
-        await store.put_container(ContainerRow(name, "", "bubblewrap", created_at, now, 20, "creating", None))
+        await store.put_container(
+            ContainerRow(name, "", "bubblewrap", created_at, created_at, 20, "creating", None)
+        )
         await bubblewrap_backend.create(SandboxSpec(name, labels=label))
     await sweep(bubblewrap_backend, store)
     assert [row.id for row in await store.containers()] == ["young"]
@@ -311,7 +316,11 @@ async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: SqliteStore
     await containers.aclose()
 
 
-async def test_a_memory_limit_that_cannot_be_kept_is_refused(containers: LocalContainers) -> None:
+async def test_a_memory_limit_that_cannot_be_kept_is_refused(
+    containers: LocalContainers, bubblewrap_backend: BubblewrapBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = replace(bubblewrap_backend.capabilities(), memory_limit=False)
+    monkeypatch.setattr(bubblewrap_backend, "capabilities", lambda: none)
     with pytest.raises(InvalidRequest, match="cannot limit memory") as caught:
         await containers.create({"memory_limit": "4g"})
     assert caught.value.param == "memory_limit"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .connection import Channel
 
 LIST_LIMIT = 20000
+LEADS_OUT = "it leads out of"
 
 
 def _sha256() -> Any:
@@ -63,7 +64,7 @@ def check_within(path: str, within: str | None) -> None:
         return
     root = os.path.realpath(within)
     if os.path.commonpath([root, os.path.realpath(path)]) != root:
-        raise PermissionError(1, "it leads out of %s" % within, path)
+        raise PermissionError(1, "%s %s" % (LEADS_OUT, within), path)
 
 
 def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:

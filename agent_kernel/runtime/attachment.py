@@ -1,0 +1,88 @@
+"""What a process holds of one container: the channel, who uses it, and the wait until it is paused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from agent_kernel.errors import SandboxError
+from agent_kernel.sandboxes.channel import Channel
+
+log = logging.getLogger(__name__)
+
+
+class Attachment:
+    """One container of this process. `lock` is held while its sandbox comes or goes."""
+
+    def __init__(self, pause_after: float, on_pause: Callable[[], None]) -> None:
+        self.lock = asyncio.Lock()
+        self.channel: Channel | None = None
+        self.users = 0
+        self.paused = False
+        self.brought_back = False
+        self._pause_after = pause_after
+        self._on_pause = on_pause
+        self._timer: asyncio.TimerHandle | None = None
+        self._pausing: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> Channel | None:
+        """The channel, if it is open and nothing is being done to the sandbox."""
+        if self.channel is None or self.channel.closed.is_set() or self.lock.locked():
+            return None
+        return self.channel
+
+    def is_used(self) -> bool:
+        """Whether an operation is under way."""
+        return self.users > 0
+
+    def begin(self) -> None:
+        """Somebody uses it."""
+        self.users += 1
+        self._call_off()
+
+    def end(self) -> None:
+        """A use is over; after the last one the wait begins."""
+        self.users -= 1
+        self.wait()
+
+    def wait(self) -> None:
+        """Pause it when it has not been used for a while."""
+        self._call_off()
+        if not self.is_used() and self._pause_after > 0:
+            self._timer = asyncio.get_running_loop().call_later(self._pause_after, self._pause)
+
+    def _call_off(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _pause(self) -> None:
+        self._pausing = asyncio.create_task(self._pause_now(), name="container-pause")
+
+    async def _pause_now(self) -> None:
+        channel = self.open
+        if channel is None or self.is_used():
+            return
+        try:
+            paused = await channel.pause(idle=True)
+        except SandboxError as error:  # whoever uses it next is told what has happened to it
+            log.debug("An idle container could not be paused: %s", error)
+            return
+        if not paused:  # another host uses it
+            self.wait()
+        elif not self.is_used() and not self.paused:
+            self.paused = True
+            self._on_pause()
+
+    async def aclose(self) -> None:
+        """Close the channel; the sandbox stays as it is. It can be attached again."""
+        self._call_off()
+        if self._pausing is not None:
+            self._pausing.cancel()
+            await asyncio.gather(self._pausing, return_exceptions=True)
+            self._pausing = None
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            await channel.aclose()

@@ -1,0 +1,132 @@
+"""Fresh sandboxes kept ready, so that taking one costs a lookup and not a start.
+
+Each is handed out once and never comes back: no session sees what another has used. While it waits, a
+channel is open to it; when this process dies without a word, its lease ends it, and the next start's sweep
+knows by its label that nobody owns it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from agent_kernel.errors import SandboxError
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.channel import Channel
+
+log = logging.getLogger(__name__)
+
+OWNER_LABEL = "agent_kernel.pool"
+"""The process that made a sandbox in advance; it stays on it when it is handed out."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A sandbox that nobody has used yet, with the channel into it."""
+
+    ref: SandboxRef
+    channel: Channel
+
+
+class WarmPool:
+    """Keeps `size` sandboxes of the `template` ready; `new_id` names them. Use from one event loop.
+
+    What cannot be made is a warning in the log, and tried again when one is taken.
+    """
+
+    def __init__(self, backend: Backend, size: int, template: SandboxSpec, new_id: Callable[[], str]) -> None:
+        self._backend = backend
+        self._size = size
+        self._template = replace(template, id="")
+        self._new_id = new_id
+        self._ready: deque[Warm] = deque()
+        self._filling: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def ready(self) -> int:
+        """How many can be taken now."""
+        return sum(not warm.channel.closed.is_set() for warm in self._ready)
+
+    async def take(self, spec: SandboxSpec) -> Warm | None:
+        """A fresh sandbox that is like `spec` in all but its id; None if there is none at this moment.
+
+        It belongs to the caller from then on. Another one is made in the background.
+        """
+        if replace(spec, id="") != self._template:
+            return None
+        taken = None
+        while self._ready and taken is None:
+            warm = self._ready.popleft()
+            if warm.channel.closed.is_set():  # it was ended from outside while it waited
+                await self._remove(warm)
+            else:
+                taken = warm
+        self.fill()
+        return taken
+
+    def fill(self) -> None:
+        """Begin to make what is missing; returns at once."""
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self._fill(), name="warm-pool")
+
+    async def filled(self) -> None:
+        """Wait until it is full, or until it was found that it cannot be."""
+        while self._filling is not None and not self._filling.done():
+            await asyncio.shield(self._filling)
+
+    async def _fill(self) -> None:
+        while len(self._ready) < self._size:
+            try:
+                self._ready.append(await self._make())
+            except SandboxError as error:
+                log.warning("No sandbox could be made in advance: %s", error)
+                return
+
+    async def _make(self) -> Warm:
+        labels = {**self._template.labels, OWNER_LABEL: process_name()}
+        ref = await self._backend.create(replace(self._template, id=self._new_id(), labels=labels))
+        try:
+            return Warm(ref, await Channel.open(await self._backend.stream(ref)))
+        except BaseException:
+            await asyncio.shield(self._backend.delete(ref))
+            raise
+
+    async def _remove(self, warm: Warm) -> None:
+        await warm.channel.aclose()
+        with contextlib.suppress(SandboxError):
+            await self._backend.delete(warm.ref)
+
+    async def aclose(self) -> None:
+        """Delete what was not taken. Idempotent."""
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
+            self._filling = None
+        while self._ready:
+            await self._remove(self._ready.popleft())
+
+
+def process_name() -> str:
+    """Name this process, told apart from any other that has its pid later on."""
+    return f"{os.getpid()}.{_started(os.getpid())}"
+
+
+def is_waiting(labels: Mapping[str, str]) -> bool:
+    """Whether a sandbox with these labels may wait in the pool of a process that is alive."""
+    pid, _, started = labels.get(OWNER_LABEL, "").partition(".")
+    return pid.isdigit() and _started(int(pid)) == started != ""
+
+
+def _started(pid: int) -> str:
+    """When a process was started, in ticks since the machine was; empty if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except OSError:
+        return ""
