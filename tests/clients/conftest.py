@@ -1,0 +1,77 @@
+"""`agent-kernel serve`, as anybody would start it, and a tap between it and the client under test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.clients.tap import Tap
+from tests.conftest import CHECKOUT
+
+KEY = "sk-clients"
+MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
+
+
+@contextmanager
+def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
+    """Run a server with its own data folder; at the end it is stopped and its containers are removed."""
+    data.mkdir(exist_ok=True)
+    (data / "toolbox").symlink_to(toolbox.path.parent)
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_"))}
+    image = {n: v for n, v in os.environ.items() if n == "AGENT_KERNEL_IMAGE"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--server-lease", "60", *flags],
+        env={
+            **kept,
+            **image,
+            "PYTHONPATH": str(CHECKOUT),
+            "AGENT_KERNEL_API_KEY": KEY,
+            "AGENT_KERNEL_DATA_DIR": str(data),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("Serving "), line
+        url = line.split()[1]
+        yield url
+        with OpenAI(base_url=url, api_key=KEY) as client:
+            for container in client.containers.list(limit=100):
+                client.containers.delete(container.id)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)],
+)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox
+) -> Iterator[str]:
+    """The base URL of a server that plays `script.yaml` in real sandboxes."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    flags = ("--model", MODEL, "--sandbox", request.param)
+    with serving(tmp_path_factory.mktemp("server") / "data", toolbox, *flags) as url:
+        yield url
+
+
+@pytest.fixture
+def tap(server: str) -> Iterator[Tap]:
+    """The line to that server; when the test has passed, every stream on it is held against the types."""
+    with Tap(server) as tap:
+        yield tap
+        tap.check()

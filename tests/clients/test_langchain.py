@@ -1,0 +1,79 @@
+"""LangChain's ChatOpenAI over the Responses API, with the shell tool passed through.
+
+`bind_tools` knows no tool of type `shell` yet; `bind(tools=...)` hands it on as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import reduce
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from tests.clients.conftest import KEY
+from tests.clients.tap import Tap
+
+SHELL: dict[str, Any] = {"type": "shell", "environment": {"type": "container_auto"}}
+
+
+@pytest.fixture
+def chat(tap: Tap) -> ChatOpenAI:
+    return ChatOpenAI(
+        model="",
+        base_url=tap.url,
+        api_key=SecretStr(KEY),
+        use_responses_api=True,
+        max_retries=0,
+        output_version="responses/v1",
+    )
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return {"Oslo": "minus 4 degrees"}[city]
+
+
+def test_two_turns(chat: ChatOpenAI) -> None:
+    model = chat.bind(tools=[SHELL])
+    first = model.invoke("collect the measurements")
+    assert first.text == "There are 6 numbers."
+    second = model.invoke("add them up", previous_response_id=first.response_metadata["id"])
+    assert second.text == "They add up to 108 mm."
+
+
+def test_it_finds_the_previous_response_itself(chat: ChatOpenAI, tap: Tap) -> None:
+    chat.use_previous_response_id = True
+    model = chat.bind(tools=[SHELL])
+    said: list[Any] = [HumanMessage("collect the measurements")]
+    said.append(model.invoke(said))
+    said.append(HumanMessage("add them up"))
+    assert model.invoke(said).text == "They add up to 108 mm."
+    assert tap.turns()[-1].json["previous_response_id"].startswith("resp_")
+
+
+def test_two_turns_streamed(chat: ChatOpenAI) -> None:
+    model = chat.bind(tools=[SHELL])
+    previous: dict[str, Any] = {}
+    for prompt in ("collect the measurements", "add them up"):
+        first, *rest = model.stream(prompt, **previous)
+        whole = reduce(operator.add, rest, first)
+        previous = {"previous_response_id": whole.response_metadata["id"]}
+    assert whole.text == "They add up to 108 mm."
+
+
+def test_a_function_among_the_commands(chat: ChatOpenAI) -> None:
+    model = chat.bind(tools=[SHELL, convert_to_openai_tool(get_weather)])
+    first = model.invoke("compare with the weather")
+    assert isinstance(first, AIMessage)
+    (call,) = first.tool_calls
+    answer = get_weather.invoke(call)
+    assert isinstance(answer, ToolMessage)
+    second = model.invoke([answer], previous_response_id=first.response_metadata["id"])
+    assert second.text == "Inside 21, outside 4."

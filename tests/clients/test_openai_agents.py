@@ -1,0 +1,125 @@
+"""openai-agents: the hosted shell, its function tools among the commands, hand-offs, its local shell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIResponsesModel,
+    RunConfig,
+    Runner,
+    ShellTool,
+    function_tool,
+)
+from openai import AsyncOpenAI
+
+from tests.clients.conftest import KEY
+from tests.clients.tap import Tap
+
+QUIET = RunConfig(tracing_disabled=True)
+CONTAINER = ShellTool(environment={"type": "container_auto"})
+
+
+@pytest.fixture
+async def model(tap: Tap) -> AsyncIterator[OpenAIResponsesModel]:
+    async with AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        yield OpenAIResponsesModel(model="", openai_client=client)
+
+
+@function_tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return {"Oslo": "minus 4 degrees", "Rome": "30 degrees"}[city]
+
+
+def printed(result: Any) -> list[str]:
+    """What each command printed, over all responses of a run."""
+    return [
+        content.stdout
+        for response in result.raw_responses
+        for item in response.output
+        if item.type == "shell_call_output"
+        for content in item.output
+    ]
+
+
+async def test_two_turns(model: OpenAIResponsesModel) -> None:
+    agent = Agent("analyst", model=model, tools=[CONTAINER])
+    first = await Runner.run(agent, "collect the measurements", run_config=QUIET)
+    assert first.final_output == "There are 6 numbers."
+    second = await Runner.run(
+        agent, "add them up", previous_response_id=first.last_response_id, run_config=QUIET
+    )
+    assert second.final_output == "They add up to 108 mm."
+    assert printed(second) == ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
+
+
+async def test_two_turns_streamed(model: OpenAIResponsesModel) -> None:
+    agent = Agent("analyst", model=model, tools=[CONTAINER])
+    previous: str | None = None
+    for prompt in ("collect the measurements", "add them up"):
+        streamed = Runner.run_streamed(agent, prompt, previous_response_id=previous, run_config=QUIET)
+        kinds = [
+            event.name async for event in streamed.stream_events() if event.type == "run_item_stream_event"
+        ]
+        assert kinds.count("tool_called") == kinds.count("tool_output") > 0
+        assert kinds[-1] == "message_output_created"
+        previous = streamed.last_response_id
+    assert streamed.final_output == "They add up to 108 mm."
+
+
+@pytest.mark.parametrize("chained", [True, False])
+async def test_function_tools_among_the_commands(model: OpenAIResponsesModel, chained: bool) -> None:
+    agent = Agent("analyst", model=model, tools=[CONTAINER, get_weather])
+    result = await Runner.run(
+        agent, "both at once", auto_previous_response_id=chained, run_config=QUIET, max_turns=4
+    )
+    assert result.final_output == "Outside 30."
+    assert printed(result) == ["one\n", "two\n", "three\n"]
+
+
+async def test_a_function_tool_between_the_commands_streamed(model: OpenAIResponsesModel) -> None:
+    agent = Agent("analyst", model=model, tools=[CONTAINER, get_weather])
+    streamed = Runner.run_streamed(
+        agent, "compare with the weather", auto_previous_response_id=True, run_config=QUIET
+    )
+    async for _ in streamed.stream_events():
+        pass
+    assert streamed.final_output == "Inside 21, outside 4."
+    assert printed(streamed) == ["21\n", "21\n", "", "done\n"]
+
+
+async def test_a_hand_off_between_two_agents(model: OpenAIResponsesModel) -> None:
+    librarian = Agent("librarian", model=model, tools=[CONTAINER], instructions="Find books.")
+    reception = Agent("reception", model=model, tools=[CONTAINER], handoffs=[librarian])
+    result = await Runner.run(
+        reception, "ask the librarian", auto_previous_response_id=True, run_config=QUIET
+    )
+    assert result.last_agent is librarian
+    assert result.final_output == "The librarian found Moby-Dick."
+    assert printed(result) == ["", "", "Moby-Dick\n"]
+
+
+async def test_a_local_shell(model: OpenAIResponsesModel) -> None:
+    commands: list[str] = []
+
+    def execute(request: Any) -> str:
+        commands.extend(request.data.action.commands)
+        return "6"
+
+    agent = Agent(
+        "analyst",
+        model=model,
+        tools=[ShellTool(executor=execute)],
+        model_settings=ModelSettings(store=True),
+    )
+    result = await Runner.run(
+        agent, "collect the measurements", auto_previous_response_id=True, run_config=QUIET
+    )
+    assert result.final_output == "There are 6 numbers."
+    assert commands[0].startswith("mkdir")
+    assert len(commands) == 3

@@ -1,0 +1,169 @@
+"""openai-python: what its users write, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from openai.types.responses import FunctionShellToolParam, FunctionToolParam, Response, ToolParam
+
+from tests.clients.conftest import KEY
+from tests.clients.tap import Tap
+
+SHELL: FunctionShellToolParam = {"type": "shell", "environment": {"type": "container_auto"}}
+WEATHER: FunctionToolParam = {
+    "type": "function",
+    "name": "get_weather",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+pytestmark = pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+        pytest.param("docker", marks=pytest.mark.docker),
+    ],
+    indirect=True,
+)
+
+
+@pytest.fixture
+def client(tap: Tap) -> Iterator[OpenAI]:
+    with OpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        yield client
+
+
+def printed(response: Response) -> list[str]:
+    """What each command printed."""
+    return [
+        each.stdout for item in response.output if item.type == "shell_call_output" for each in item.output
+    ]
+
+
+def container_of(response: Response) -> str:
+    tool: Any = response.tools[0]
+    return str(tool.environment.container_id)
+
+
+def test_two_turns(client: OpenAI) -> None:
+    first = client.responses.create(input="Please collect the measurements", tools=[SHELL])
+    assert printed(first) == ["", "", "6\n"]
+    assert first.output_text == "There are 6 numbers."
+    second = client.responses.create(input="Now add them up", tools=[SHELL], previous_response_id=first.id)
+    assert printed(second) == ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
+    assert second.output_text == "They add up to 108 mm."
+    assert container_of(second) == container_of(first)
+    assert second.usage is not None
+
+
+def test_streams(client: OpenAI) -> None:
+    first = client.responses.create(input="collect the measurements", tools=[SHELL], stream=True)
+    *_, last = first
+    assert last.type == "response.completed"
+    with client.responses.stream(
+        input="add them up", tools=[SHELL], previous_response_id=last.response.id, model=""
+    ) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        final = stream.get_final_response()
+    assert text == final.output_text == "They add up to 108 mm."
+
+
+async def test_the_async_client(tap: Tap) -> None:
+    async with AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        first = await client.responses.create(input="collect the measurements", tools=[SHELL])
+        async with client.responses.stream(
+            input="add them up", tools=[SHELL], previous_response_id=first.id, model=""
+        ) as stream:
+            types = [event.type async for event in stream]
+            final = await stream.get_final_response()
+        assert final.output_text == "They add up to 108 mm."
+        assert types.count("response.shell_call_output_content.done") == 4
+        async for _ in await client.responses.create(input="say hello", stream=True):
+            pass
+
+
+def test_containers_and_files(client: OpenAI) -> None:
+    container = client.containers.create(
+        name="lab", expires_after={"anchor": "last_active_at", "minutes": 20}
+    )
+    client.containers.files.create(container.id, file=("numbers.csv", b"a,b\n1,2\n"))
+    shell: ToolParam = {
+        "type": "shell",
+        "environment": {"type": "container_reference", "container_id": container.id},
+    }
+    client.responses.create(input="collect the measurements", tools=[shell])
+    files = {file.path: file for file in client.containers.files.list(container.id)}
+    assert {path: file.source for path, file in files.items()} == {
+        "/mnt/data/numbers.csv": "user",
+        "/mnt/data/run/numbers.txt": "assistant",
+    }
+    numbers = files["/mnt/data/run/numbers.txt"]
+    content = client.containers.files.content.retrieve(numbers.id, container_id=container.id)
+    assert content.read() == b"4\n8\n15\n16\n23\n42\n"
+    client.containers.files.delete(numbers.id, container_id=container.id)
+    client.containers.delete(container.id)
+    with pytest.raises(openai.NotFoundError):
+        client.containers.retrieve(container.id)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_function_among_the_commands(client: OpenAI, streamed: bool) -> None:
+    tools: list[ToolParam] = [SHELL, WEATHER]
+    first = _create(client, streamed, input="compare with the weather", tools=tools)
+    assert printed(first) == ["21\n"]
+    call = first.output[-1]
+    assert call.type == "function_call"
+    assert (call.name, call.arguments) == ("get_weather", '{"city": "Oslo"}')
+    answer = {"type": "function_call_output", "call_id": call.call_id, "output": "minus 4 degrees"}
+    second = _create(client, streamed, input=[answer], tools=tools, previous_response_id=first.id)
+    assert printed(second) == ["21\n", "", "done\n"]
+    assert second.output_text == "Inside 21, outside 4."
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_function_beside_the_commands(client: OpenAI, streamed: bool) -> None:
+    tools: list[ToolParam] = [WEATHER, SHELL]
+    first = _create(client, streamed, input="both at once", tools=tools)
+    assert printed(first) == ["one\n", "two\n"]
+    (call,) = (item for item in first.output if item.type == "function_call")
+    answer = {"type": "function_call_output", "call_id": call.call_id, "output": "30 degrees"}
+    second = _create(client, streamed, input=[answer], tools=tools, previous_response_id=first.id)
+    assert printed(second) == ["three\n"]
+    assert second.output_text == "Outside 30."
+
+
+def _create(client: OpenAI, streamed: bool, **request: Any) -> Response:
+    if not streamed:
+        response: Response = client.responses.create(**request)
+        return response
+    with client.responses.stream(model="", **request) as stream:
+        return stream.get_final_response()
+
+
+def test_a_turn_that_fails(client: OpenAI) -> None:
+    failed = client.responses.create(input="fail now")
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert "nobody printed" in failed.error.message
+    with pytest.raises(openai.APIError, match="nobody printed"):
+        list(client.responses.create(input="fail now", stream=True))
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(input="say hello", previous_response_id="resp_none")
+    assert caught.value.code == "previous_response_not_found"
+
+
+def test_stored_responses(client: OpenAI) -> None:
+    made = client.responses.create(input="say hello", metadata={"topic": "greeting"})
+    again = client.responses.retrieve(made.id)
+    assert again.to_dict() == made.to_dict()
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
