@@ -79,9 +79,9 @@ def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
     }
 
 
-def _configured_docker() -> DockerBackend:
+def _configured_docker(runtime: str | None = None) -> DockerBackend:
     image = os.environ.get("AGENT_KERNEL_IMAGE") or DEFAULT_IMAGE
-    return DockerBackend(image, os.environ.get("AGENT_KERNEL_DOCKER_RUNTIME") or None)
+    return DockerBackend(image, runtime or os.environ.get("AGENT_KERNEL_DOCKER_RUNTIME") or None)
 
 
 async def _look(backend: Backend) -> Probe:
@@ -107,6 +107,22 @@ async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
     await backend.aclose()
 
 
+@pytest.fixture(scope="session")
+def runsc(docker_engine: None) -> None:
+    """The engine knows gVisor's runtime, or the test is skipped."""
+    probe = asyncio.run(_look(_configured_docker("runsc")))
+    if not probe.ok:
+        _missing(f"{probe.detail} {probe.mend or ''}")
+
+
+@pytest.fixture
+async def docker_runsc_backend(runsc: None) -> AsyncIterator[DockerBackend]:
+    """A Docker backend whose containers run on gVisor; a test deletes the sandboxes that it makes."""
+    backend = _configured_docker("runsc")
+    yield backend
+    await backend.aclose()
+
+
 @pytest.fixture
 async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[BubblewrapBackend]:
     """A bubblewrap backend with a folder of its own; a test deletes the sandboxes that it makes."""
@@ -121,10 +137,11 @@ async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[
 @pytest.fixture(
     params=[
         pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("docker-runsc", marks=pytest.mark.docker),
         pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
     ]
 )
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend in turn."""
-    found: Backend = request.getfixturevalue(f"{request.param}_backend")
+    found: Backend = request.getfixturevalue(f"{request.param.replace('-', '_')}_backend")
     return found

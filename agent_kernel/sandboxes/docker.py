@@ -29,6 +29,7 @@ from agent_kernel.sandboxes.docker_container import (
     directories,
     reference,
 )
+from agent_kernel.sandboxes.docker_end import ContainerEnd
 from agent_kernel.sandboxes.docker_engine import Engine, engine_errors, reason, to_the_end, unavailable
 from agent_kernel.sandboxes.docker_stream import DockerStream, RequestRefused, hijack
 from agent_kernel.sandboxes.image import DEFAULT_IMAGE
@@ -113,12 +114,19 @@ class DockerBackend:
         """Start boxd's attach program in the container and take over its input and output."""
         api, address = await self._engine.api(), await self._engine.address()
         name, argv = container_name(ref.id), launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
+        end: ContainerEnd | None = None
         try:
+            end = await ContainerEnd.follow(address, api.api_version, name)
             made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
             stream = await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
-        except engine_errors(RequestRefused, OSError) as error:
-            raise await self._stream_refused(ref.id, error) from error
-        stream.on_end = partial(self._stream_ended, ref.id)
+        except BaseException as error:
+            if end is not None:
+                await end.aclose()
+            if isinstance(error, engine_errors(RequestRefused, OSError)):
+                raise await self._stream_refused(ref.id, error) from error
+            raise
+        stream.on_end = partial(self._stream_ended, ref.id, end)
+        stream.follow(end)
         return stream
 
     async def delete(self, ref: SandboxRef) -> None:
@@ -251,13 +259,18 @@ class DockerBackend:
             mend="A sandbox image needs python3 (3.8 or newer) and bash.",
         )
 
-    async def _stream_ended(self, id: str) -> None:  # noqa: A002
-        """Raise `SandboxUnreachable` unless the sandbox has ended too.
+    async def _stream_ended(self, id: str, end: ContainerEnd) -> None:  # noqa: A002
+        """Raise `SandboxUnreachable` unless the sandbox has ended too; `SandboxGone` with a known reason.
 
         The engine closes the streams of a dying container a moment before it knows the container as dead.
         """
         if not await self._engine.ends(container_name(id), within=_DYING_SECONDS):
             raise SandboxUnreachable(f"The stream into the sandbox {id} ended, but the sandbox lives on.")
+        if await end.out_of_memory(within=_DYING_SECONDS):
+            raise SandboxGone(
+                f"The sandbox {id} ran out of memory, and was ended with all that was in it.",
+                mend="Ask for a larger memory_limit.",
+            )
 
     async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
         """Say what a refused stream means: gone for good, there but not answering, or no engine at all."""

@@ -21,10 +21,14 @@ from agent_kernel.errors import ChannelBroken, EngineUnavailable, SandboxUnreach
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from agent_kernel.sandboxes.docker_end import ContainerEnd
+
 _BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
 _KNOCK_SECONDS = 10.0
 _HEAD = 64 * 1024
 _COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
+
+_SILENCE = 0.5  # seconds after a container's end in which the rest of its output comes
 
 _STDOUT, _STDERR = 1, 2
 
@@ -104,13 +108,18 @@ async def hijack(address: Address, path: str, body: dict[str, Any] | None = None
         )
         writer.write(head.encode("ascii") + payload)
         await writer.drain()
-        status, length = await _response_head(reader)
-        if status not in (101, 200):
-            raise RequestRefused(status, _sentence(await reader.read(min(length, _HEAD))))
+        await expect(reader, 101, 200)
     except BaseException:
         writer.close()
         raise
     return DockerStream(reader, writer)
+
+
+async def expect(reader: asyncio.StreamReader, *statuses: int) -> None:
+    """Read the head of the engine's answer. Raises `RequestRefused` for any other status, `OSError`."""
+    status, length = await _response_head(reader)
+    if status not in statuses:
+        raise RequestRefused(status, _sentence(await reader.read(min(length, _HEAD))))
 
 
 async def _response_head(reader: asyncio.StreamReader) -> tuple[int, int]:
@@ -138,11 +147,15 @@ class DockerStream:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.on_end: Callable[[], Awaitable[None]] | None = None
         """Awaited when the stream has ended: raises where that is not the end of the sandbox."""
+        self.end: ContainerEnd | None = None
+        """What tells of the container's end, closed together with the stream."""
         self._reader = reader
         self._writer = writer
         self._kind = _STDOUT
         self._left = 0
         self._complaint = b""
+        self._reading = False
+        self._pieces = 0
 
     @property
     def complaint(self) -> str:
@@ -155,8 +168,10 @@ class DockerStream:
         Raises `SandboxUnreachable` when the connection breaks, or when the program at the other end
         stopped with a complaint; `ChannelBroken` when the engine sends what is no frame.
         """
+        self._reading = True
         try:
             while True:
+                self._pieces += 1
                 if self._left == 0 and not await self._next_frame():
                     return await self._end()
                 data = await self._reader.read(min(limit if self._kind == _STDOUT else _HEAD, self._left))
@@ -170,6 +185,22 @@ class DockerStream:
             raise
         except OSError as error:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
+        finally:
+            self._reading = False
+
+    def follow(self, end: ContainerEnd) -> None:
+        """Also end when `end` tells of the container's: some engines forget a stream of a killed runtime."""
+        self.end = end
+        end.then(lambda: self._end_when_silent(-1))
+
+    def _end_when_silent(self, pieces: int) -> None:
+        """Cut the connection once a reader has waited for nothing; a slow reader gets all there is."""
+        if self._writer.is_closing():
+            return
+        if self._reading and pieces == self._pieces:
+            self._writer.transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(_SILENCE, self._end_when_silent, self._pieces)
 
     async def _end(self) -> bytes:
         if self.on_end is None:
@@ -206,6 +237,8 @@ class DockerStream:
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""
+        if self.end is not None:
+            await self.end.aclose()
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()

@@ -16,7 +16,7 @@ import struct
 import termios
 from fcntl import ioctl
 
-from . import processes, wire
+from . import gvisor, processes, wire
 from .limits import Limits
 from .log import Log
 from .logfile import LogFile
@@ -37,7 +37,7 @@ MAX_PAUSE = 0.1
 PRELUDE = r"""
 shopt -s expand_aliases
 __boxd_dump() {
-  { declare -p; declare -f; alias -p; shopt -p; trap -p; umask -p; printf 'cd -- %%q\n# end\n' "$PWD"; } >"$1"
+  { declare -p; declare -f; alias -p; trap -p; umask -p; printf 'cd -- %%q\n# end\n' "$PWD"; } >"$1"
 } 2>/dev/null
 __boxd_leave() { __boxd_dump %(run)s/state.exit; }
 __boxd_user_trap() { eval "$2"; }
@@ -63,6 +63,8 @@ _OWN = re.compile(
     rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB)(=.*)?$",
     re.MULTILINE,
 )
+# The options of `shopt` as `declare -p` tells them: `shopt -p` would be a write for each of its fifty lines.
+_OPTIONS = re.compile(rb'^declare -\S+ BASHOPTS="([\w:]*)"$', re.MULTILINE)
 
 
 class Job:
@@ -83,7 +85,7 @@ class Job:
         self.sealed = False
         self.on_change: Callable[[], None] = lambda: None
         self.on_taken: Callable[[], None] = lambda: None
-        self.since = processes.Moment()
+        self.since: processes.Moment  # its start
 
 
 class Shell:
@@ -94,7 +96,7 @@ class Shell:
         self._run = run
         self._workspace = workspace
         self._saved = saved
-        self.environment = environment
+        self.environment = dict(environment, **gvisor.environment())
         self._queue: list[Job] = []
         self._current: Job | None = None
         self._turn = 0
@@ -207,7 +209,9 @@ class Shell:
             return ""
         if not state.endswith(b"# end\n"):
             return ""
-        self._write_file("restore", _OWN.sub(b"", state))
+        options = _OPTIONS.search(state)
+        switched = b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
+        self._write_file("restore", switched + _OWN.sub(b"", state))
         return ". %s\n" % self._file("restore")
 
     def _remove(self, name: str) -> None:
