@@ -1,8 +1,10 @@
 """The live view of a running turn: an anywidget that is replaced by static outputs when the turn ends.
 
 Texts travel as deltas in custom messages, gathered over a few hundredths of a second, each with its
-position; about once a second the whole (bounded) state is synchronised as well, so that a reloaded page or a
-second view catches up. Loaded at the first cell that needs it: the widget libraries cost time and memory.
+position; a second after a change the whole (bounded) state is synchronised as well, so that a reloaded page
+or a second view catches up.
+
+Loaded at the first cell that needs it: the widget libraries cost time and memory.
 """
 
 from __future__ import annotations
@@ -48,16 +50,19 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     _css: ClassVar[str] = (_STATIC / "live.css").read_text("utf-8")
 
     state = traitlets.Dict().tag(sync=True)
+    _opened = False
 
     def __init__(self, *, stop: Callable[[], None]) -> None:
         self._started = time.time()
         self._progress = Progress()
         self._pending: list[Delta] = []
-        self._synced = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._sync_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._restored = False
         self._stop = stop
         super().__init__(state=self._state())
+        self._opened = True
         self.on_msg(self._received)
 
     def bundle(self) -> Bundle:
@@ -78,6 +83,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         if event.type == "response.created":  # a cell may have several turns: `!` lines, then a prompt
             self._progress = Progress()
             self._pending.clear()
+            self._cancel_timers()
             self._sync()
             return
         deltas = self._progress.take(event)
@@ -97,12 +103,19 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
                 "deltas": [[d.index, d.part, d.position, len(d.text), d.text[-WINDOW:]] for d in deltas],
             }
         )
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self._sync()
+        if self._sync_timer is None:
+            self._sync_timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
 
     def _sync(self) -> None:
-        self._synced = time.monotonic()
+        """Send the whole state. What is pending follows as deltas; the view passes over what it knows."""
+        self._sync_timer = None
         self.state = self._state()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._sync_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._sync_timer = None
 
     def _state(self) -> dict[str, Any]:
         """Everything the view shows, each text as its end and how many characters that is the end of."""
@@ -115,19 +128,34 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             }
             for index, item in self._progress.items.items()
         ]
-        return {"elapsed": round(time.time() - self._started, 1), "items": items}
+        elapsed = round(time.time() - self._started, 1)
+        return {"elapsed": elapsed, "ended": self._closed, "items": items}
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """As the base does. A page that has come anew asks for all of it, and gets it as it is now."""
+        found = super().get_state(key, drop_defaults)
+        if self._opened and key is None:
+            self._restored = True
+            found["state"] = self._state()
+        return found
 
     def _received(self, _widget: object, content: Any, _buffers: object) -> None:
         if isinstance(content, dict) and content.get("type") == "stop":
             self._stop()
 
     def close(self) -> None:
-        """Take the view and its models away. Idempotent."""
+        """Take the view and its models away. Idempotent.
+
+        A page that was reloaded while the turn ran does not get the final outputs (Jupyter sends them to the
+        page that asked): there the view stays, says that it has ended, and shows what it has.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timers()
+        if self._restored:
+            self._sync()
+            return
         self.layout.close()
         super().close()
 

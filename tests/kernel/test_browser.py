@@ -107,14 +107,19 @@ def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(address: str, fol
 
 
 def test_a_reloaded_page_catches_up_with_the_running_turn(address: str, folder: Path) -> None:
-    write_notebook(folder / "reloaded.ipynb", ["work slowly"])
+    write_notebook(folder / "reloaded.ipynb", ["wait for ever"])
     with lab.lab_page(address, "reloaded.ipynb") as page:
         lab.start_command(page, "notebook:run-cell")
-        expect(page.locator(".agent-live-stdout")).to_contain_text("step 1 of 6", timeout=WAIT)
+        printed = page.locator(f"{LIVE} .agent-live-stdout")
+        expect(printed).to_contain_text("begun", timeout=WAIT)
         lab.command(page, "docmanager:save")
         page.reload()
-        view = page.locator(f"{LIVE} .agent-live-stdout")
-        expect(view).to_contain_text("step 1 of 6", timeout=WAIT)
+        expect(printed).to_contain_text("begun", timeout=WAIT)
+        page.locator(".agent-live-stop").click()
+        expect(page.locator(".agent-live-status")).to_contain_text("Ended", timeout=WAIT)
+        expect(page.locator(".agent-live-hint")).to_be_visible()
+        expect(page.locator(".agent-live-stop")).to_be_hidden()
+        expect(printed).to_contain_text("begun")
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
 
 

@@ -4,7 +4,7 @@
 const WINDOW = 20000; // characters kept of one text, as on the kernel's side
 
 function newStore() {
-  return { items: new Map(), startedAt: Date.now(), listeners: new Set() };
+  return { items: new Map(), startedAt: Date.now(), ended: false, listeners: new Set() };
 }
 
 function itemOf(store, index, kind, done) {
@@ -21,6 +21,7 @@ function itemOf(store, index, kind, done) {
 function takeState(store, state) {
   if (!state || !state.items) return;
   store.startedAt = Date.now() - 1000 * state.elapsed;
+  store.ended = state.ended;
   store.items = new Map();
   for (const { index, kind, done, parts } of state.items) {
     const item = itemOf(store, index, kind, done);
@@ -35,9 +36,13 @@ function takeMessage(store, message) {
     const item = store.items.get(index);
     if (!item) continue; // the next state brings it
     const part = item.parts.get(name) || { end: 0, text: "" };
-    // A delta that is known already is passed over; one that comes after a gap waits for the next state.
-    if (position !== part.end) continue;
-    item.parts.set(name, { end: position + length, text: (part.text + text).slice(-WINDOW) });
+    const end = position + length;
+    // What is known already is passed over; after a gap the next state helps. Positions count code points.
+    if (end <= part.end || position > part.end) continue;
+    const characters = Array.from(text);
+    const known = Math.max(0, part.end - (end - characters.length));
+    const added = characters.slice(known).join("");
+    item.parts.set(name, { end, text: (part.text + added).slice(-WINDOW) });
   }
   notify(store);
 }
@@ -141,12 +146,17 @@ export default () => {
         stop.textContent = "Stopping…";
         model.send({ type: "stop" });
       });
+      const hint = element("div", "agent-live-hint", root);
+      hint.textContent =
+        "This page was reloaded while the turn ran, so the notebook does not have its outputs; this is the kernel's view of it.";
       const body = element("div", "agent-live-body", root);
       const nodes = new Map();
       let frame = 0;
 
       const draw = () => {
         frame = 0;
+        root.classList.toggle("agent-live-ended", store.ended);
+        if (store.ended) status.textContent = `Ended · ${elapsed(store)}`;
         for (const [index, node] of nodes) {
           if (!store.items.has(index)) {
             node.remove();
@@ -162,6 +172,7 @@ export default () => {
         frame = frame || requestAnimationFrame(draw);
       };
       const tick = () => {
+        if (store.ended) return;
         status.textContent = `Working · ${elapsed(store)}`;
       };
       store.listeners.add(schedule);
