@@ -89,7 +89,8 @@ class Call:
             self.answered = True
         if kind in (wire.DATA, wire.RESULT, wire.ERROR):
             self.frames.append((kind, payload))
-        self.news.set()
+        if kind != wire.EVENT:  # nobody waits for those
+            self.news.set()
 
     def take_data(self, payload: bytes) -> tuple[int, bytes, int]:
         """Split a data frame; the number is the credit to give back now, in large steps."""

@@ -7,13 +7,17 @@ import selectors
 import struct
 
 from . import wire
-from .loop import Loop
+from .loop import Loop, Timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .server import Box
+
+
+SOON = 0.005
+"""Seconds. Between us and the host each message wakes three programs: a short command is to need but one."""
 
 
 class Channel:
@@ -35,8 +39,8 @@ class Channel:
         self.connection.send(wire.credit(self.number, amount))
 
     def tell(self, value: dict[str, Any]) -> None:
-        """Say something about the call while it goes on."""
-        self.connection.send(wire.message(wire.EVENT, self.number, value))
+        """Say something about the call while it goes on: with what is sent next, or by itself soon."""
+        self.connection.send_soon(wire.message(wire.EVENT, self.number, value))
 
     def result(self, value: dict[str, Any]) -> None:
         """Answer; the call is over."""
@@ -62,6 +66,8 @@ class Connection:
         self._decoder = wire.Decoder()
         self._out = bytearray()
         self._channels: dict[int, Channel] = {}
+        self._held = b""
+        self._release: Timer | None = None
         self._greeted = False
         self.closed = False
         for fd in self._fds:
@@ -152,8 +158,18 @@ class Connection:
         """Send, now as far as it goes and the rest when the host reads."""
         if self.closed:
             return
-        self._out += encoded
+        if self._release is not None:
+            self._release.cancel()
+            self._release = None
+        self._out += self._held + encoded
+        self._held = b""
         self._flush()
+
+    def send_soon(self, encoded: bytes) -> None:
+        """Send together with what is sent next, at the latest after `SOON`."""
+        self._held += encoded
+        if self._release is None:
+            self._release = self._loop.after(SOON, lambda: self.send(b""))
 
     def end(self, number: int, encoded: bytes) -> None:
         """Send the last frame of a channel."""

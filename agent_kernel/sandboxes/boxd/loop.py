@@ -34,6 +34,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._watched: set[int] = set()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._children: dict[int, Callable[[int], None]] = {}
@@ -72,13 +73,15 @@ class Loop:
 
     def watch(self, fd: int, mask: int, callback: Callable[[int], None] | None) -> None:
         """Call `callback(ready mask)` whenever `fd` is ready; a mask of 0 stops that."""
-        known = fd in self._selector.get_map()
-        if mask and known:
-            self._selector.modify(fd, mask, callback)
+        if fd not in self._watched:
+            if mask:
+                self._selector.register(fd, mask, callback)
+                self._watched.add(fd)
         elif mask:
-            self._selector.register(fd, mask, callback)
-        elif known:
+            self._selector.modify(fd, mask, callback)
+        else:
             self._selector.unregister(fd)
+            self._watched.discard(fd)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback()` once, `seconds` from now."""
@@ -94,7 +97,7 @@ class Loop:
         """Run until `stop`."""
         while not self._stopped:
             for key, mask in self._selector.select(self._wait()):
-                if key.fd in self._selector.get_map():  # an earlier callback may have closed it
+                if key.fd in self._watched:  # an earlier callback may have closed it
                     key.data(mask)
             self._fire()
 

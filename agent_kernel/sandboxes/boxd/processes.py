@@ -26,8 +26,11 @@ class Moment:
 def _last_pid() -> int:
     """The newest pid of this pid namespace; 0 where /proc does not tell."""
     try:
-        with open("/proc/loadavg") as file:
-            return int(file.read().split()[4])
+        fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)  # before every command: nothing slower
+        try:
+            return int(os.read(fd, 100).split()[4])
+        finally:
+            os.close(fd)
     except (OSError, ValueError, IndexError):
         return 0
 

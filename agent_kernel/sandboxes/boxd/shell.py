@@ -1,8 +1,9 @@
 """One bash that lives from command to command, and the commands (jobs) given to it.
 
-bash reads its script from a pipe. Each job is two lines on it: source the command's text with outputs of its
-own, then report the status. Its state is written down after each job, so that a command which ends the shell
-(`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell begins where that one stopped.
+bash reads its script from a pipe, byte by byte, so the two lines that are a job are short ones: source the
+command's text with outputs of its own, then report the status. Its state is written down after each job, so
+that a command which ends the shell (`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell
+begins where that one stopped.
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ __boxd_end() {
 }
 trap __boxd_leave EXIT
 trap 'exit 143' %(abort)d
+readonly __boxd_do='{ . %(run)s/command; __boxd_end; } >%(run)s/out 2>%(run)s/err </dev/null'
+readonly __boxd_tell='echo $? >%(run)s/status; __boxd_dump %(run)s/state.'
 export %(job)s
 """
 
 # Variables that belong to one bash process and must not be carried into the next.
 _OWN = re.compile(
     rb"^declare -\S+ (BASH\w*|LINENO|SECONDS|S?RANDOM|EPOCH\w+|FUNCNAME|PIPESTATUS|GROUPS|DIRSTACK|SHELLOPTS|"
-    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB)(=.*)?$",
+    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB|__boxd_\w+)(=.*)?$",
     re.MULTILINE,
 )
 # The options of `shopt` as `declare -p` tells them: `shopt -p` would be a write for each of its fifty lines.
@@ -210,7 +213,9 @@ class Shell:
         if not state.endswith(b"# end\n"):
             return ""
         options = _OPTIONS.search(state)
-        switched = b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
+        switched = (
+            b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
+        )
         self._write_file("restore", switched + _OWN.sub(b"", state))
         return ". %s\n" % self._file("restore")
 
@@ -219,8 +224,10 @@ class Shell:
             os.unlink(self._file(name))
 
     def _write_file(self, name: str, content: bytes) -> None:
-        with open(self._file(name), "wb") as file:
-            file.write(content)
+        with open(self._file(name), "wb", buffering=0) as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has just ended: `_ended` follows
@@ -244,17 +251,8 @@ class Shell:
             job.timer = self._loop.after(job.timeout, lambda: self.abort(job, "timed_out"))
         self._turn += 1
         self._say(
-            "%s=%s; { . %s; __boxd_end; } >%s 2>%s </dev/null\necho $? >%s; __boxd_dump %s.%d"
-            % (
-                processes.JOB_VARIABLE,
-                job.number,
-                self._file("command"),
-                self._file("out"),
-                self._file("err"),
-                self._file("status"),
-                self._file("state"),
-                self._turn % 2,
-            )
+            '%s=%s;eval "$__boxd_do"\neval "$__boxd_tell"%d'
+            % (processes.JOB_VARIABLE, job.number, self._turn % 2)
         )
 
     def _new_pipe(self, name: str) -> int:
