@@ -13,8 +13,9 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.clients.node import NodeMissing, install
 from tests.clients.tap import Tap
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, Missing
 
 KEY = "sk-clients"
 MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
@@ -75,3 +76,12 @@ def tap(server: str) -> Iterator[Tap]:
     with Tap(server) as tap:
         yield tap
         tap.check()
+
+
+@pytest.fixture(scope="session")
+def node(missing: Missing) -> Path:
+    """Node, with the npm packages of this folder."""
+    try:
+        return install()
+    except NodeMissing as why:
+        missing(str(why))

@@ -133,7 +133,7 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, kept
             target.write(data)
             await target.drain()
         target.write_eof()
-    except ConnectionError:
+    except OSError:
         target.close()  # one side left; the other is told
 
 

@@ -1,0 +1,81 @@
+// Vercel's AI SDK: tools.shell in a container, two turns, plain and streamed; a function tool of its own among the
+// commands, with its own loop over the steps.
+import { createOpenAI } from "@ai-sdk/openai";
+import { generateText, isStepCount, jsonSchema, stepCountIs, streamText, tool } from "ai";
+
+const provider = createOpenAI({ baseURL: process.env.OPENAI_BASE_URL });
+const model = provider.responses(process.env.MODEL);
+const shell = provider.tools.shell({ environment: { type: "containerAuto" } });
+const weather = tool({
+  description: "The weather of a city.",
+  inputSchema: jsonSchema({
+    type: "object",
+    properties: { city: { type: "string" } },
+    required: ["city"],
+    additionalProperties: false,
+  }),
+  execute: async ({ city }) => ({ Oslo: "minus 4 degrees", Rome: "30 degrees" })[city],
+});
+const common = { model, maxRetries: 0, tools: { shell } };
+const after = (result) => ({
+  providerOptions: { openai: { previousResponseId: result.providerMetadata.openai.responseId } },
+});
+const printed = (results) =>
+  results
+    .filter((result) => result.toolName === "shell")
+    .flatMap((result) => result.output.output.map((each) => each.stdout));
+
+async function twoTurns() {
+  const first = await generateText({ ...common, prompt: "collect the measurements" });
+  const second = await generateText({ ...common, prompt: "add them up", ...after(first) });
+  return {
+    said: [first.text, second.text],
+    printed: printed(second.toolResults),
+    executed: second.toolCalls.every((call) => call.providerExecuted),
+  };
+}
+
+async function streamed() {
+  const first = await generateText({ ...common, prompt: "collect the measurements" });
+  const result = streamText({ ...common, prompt: "add them up", ...after(first) });
+  const parts = [];
+  for await (const part of result.fullStream) {
+    if (part.type === "error") throw part.error;
+    parts.push(part);
+  }
+  return {
+    said: await result.text,
+    printed: printed(parts.filter((part) => part.type === "tool-result")),
+    finish: await result.finishReason,
+  };
+}
+
+async function steps(store) {
+  const result = await generateText({
+    ...common,
+    tools: { shell, get_weather: weather },
+    prompt: "both at once",
+    stopWhen: (isStepCount ?? stepCountIs)(4),
+    providerOptions: { openai: { store } },
+  });
+  return { said: result.text, printed: printed(result.steps.flatMap((step) => step.toolResults)) };
+}
+
+async function history() {
+  const messages = [{ role: "user", content: "collect the measurements" }];
+  const first = await generateText({ ...common, messages });
+  messages.push(...first.response.messages, { role: "user", content: "say hello" });
+  return (await generateText({ ...common, messages })).text;
+}
+
+const saw = {};
+for (const [name, run] of Object.entries({
+  twoTurns,
+  streamed,
+  stored: () => steps(true),
+  unstored: () => steps(false),
+  history,
+})) {
+  saw[name] = await run().catch((error) => ({ error: `${error.stack}\n${error.responseBody ?? ""}` }));
+}
+console.log(JSON.stringify(saw));

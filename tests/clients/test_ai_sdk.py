@@ -1,0 +1,22 @@
+"""Vercel's AI SDK: one script, which prints what it saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.clients.conftest import KEY, MODEL
+from tests.clients.node import run_script
+from tests.clients.tap import Tap
+
+SECOND_TURN = ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
+
+
+async def test_ai_sdk(node: Path, tap: Tap) -> None:
+    saw = await run_script(node, "ai-sdk.mjs", tap.url, KEY, MODEL)
+    assert saw["twoTurns"] == {
+        "said": ["There are 6 numbers.", "They add up to 108 mm."],
+        "printed": SECOND_TURN,
+        "executed": True,
+    }
+    assert saw["streamed"] == {"said": "They add up to 108 mm.", "printed": SECOND_TURN, "finish": "stop"}
+    assert saw["unstored"] == {"said": "Outside 30.", "printed": ["one\n", "two\n", "three\n"]}
