@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, HasTraits, Int, TraitError, TraitType, Unicode
+from traitlets import Bool, Float, HasTraits, Int, TraitError, TraitType, Unicode
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import (
     ConfigFileNotFound,
@@ -132,6 +132,39 @@ class RuntimeSettings(Configurable):
         return Path(jupyter_data_dir()) / "agent-kernel"
 
 
+class ContainerSettings(Configurable):
+    """How long containers stay, and what is kept and written down of them; docs/containers.md explains."""
+
+    pause_after = Float(
+        60.0,
+        min=0.0,
+        help="""Seconds without any operation until nothing in a container runs; the next command wakes it.
+        0: never.""",
+    ).tag(config=True, variable="AGENT_KERNEL_PAUSE_AFTER")
+    keep_expired = Bool(
+        True,
+        help="""Keep a checkpoint of a container that expires: its next use brings it back.""",
+    ).tag(config=True, variable="AGENT_KERNEL_KEEP_EXPIRED")
+    checkpoint_size = Int(
+        10 << 30,
+        min=0,
+        help="""Bytes of all those checkpoints together; over it the oldest is removed first.""",
+    ).tag(config=True)
+    checkpoint_days = Float(7.0, min=0.0, help="""Days after which such a checkpoint is removed.""").tag(
+        config=True
+    )
+    warm = Int(
+        0,
+        min=0,
+        max=100,
+        help="""Containers that a server keeps ready before they are asked for. A kernel keeps none.""",
+    ).tag(config=True, variable="AGENT_KERNEL_WARM")
+    audit = Unicode(
+        "",
+        help="""File of the audit log. Empty: `audit.jsonl` in the data folder. `off`: none is written.""",
+    ).tag(config=True, variable="AGENT_KERNEL_AUDIT")
+
+
 class ServerSettings(Configurable):
     """Where `agent-kernel serve` listens."""
 
@@ -147,6 +180,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     ModelSettings,
     SandboxSettings,
     RuntimeSettings,
+    ContainerSettings,
     ServerSettings,
     KernelSettings,
 )
@@ -196,6 +230,7 @@ class Settings:
     model: ModelSettings
     sandbox: SandboxSettings
     runtime: RuntimeSettings
+    container: ContainerSettings
     server: ServerSettings
     kernel: KernelSettings
     warnings: tuple[str, ...] = ()
@@ -222,8 +257,8 @@ def load(
             f"A setting cannot be used: {str(error).rstrip('.')}.",
             mend="docs/configuration.md lists all settings and their values.",
         ) from None
-    model, sandbox, runtime, server, kernel = groups
-    return Settings(model, sandbox, runtime, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
+    model, sandbox, runtime, container, server, kernel = groups
+    return Settings(model, sandbox, runtime, container, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
 
 
 def environment_with(**variables: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ COMMANDS = {
     "install": "put the kernel where Jupyter finds it, and prepare the embedded sandbox",
     "serve": "a Responses API with shell and containers, over HTTP",
     "doctor": "what is there, what is missing, and the command that mends it",
-    "containers": "list or remove the containers of this machine",
+    "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",
     "image": "build the Docker image, or prepare the embedded sandbox's toolbox",
     "kernel": "be a Jupyter kernel (Jupyter calls this)",
 }

@@ -15,7 +15,9 @@ from agent_kernel.errors import ConfigurationError, EngineUnavailable
 
 if TYPE_CHECKING:
     from agent_kernel.models.catalogue import Models
+    from agent_kernel.runtime.audit import AuditLog
     from agent_kernel.runtime.base import Runtime
+    from agent_kernel.runtime.container_settings import ContainerSettings
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
@@ -108,9 +110,40 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
     )
 
 
-def local_runtime(settings: Settings, *, lease: float, script_files: bool = True) -> LocalRuntime:
-    """A runtime in this process. `lease`: seconds that its containers outlive it."""
-    from agent_kernel.runtime.containers import ContainerSettings
+def audit_log(settings: Settings) -> AuditLog:
+    """The audit log as configured; the file is opened with the first line."""
+    from agent_kernel.runtime.audit import OFF, AuditLog
+
+    where = settings.container.audit
+    if where == "off":
+        return OFF
+    return AuditLog(Path(where).expanduser() if where else settings.runtime.data_path() / "audit.jsonl")
+
+
+def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerSettings:
+    """How containers are made. `lease`: seconds that they outlive this process."""
+    from agent_kernel.runtime.container_settings import CheckpointPolicy, ContainerSettings
+
+    return ContainerSettings(
+        lease=lease,
+        pause_after=settings.container.pause_after,
+        upload_limit=settings.kernel.max_upload,
+        warm=warm,
+        checkpoints=CheckpointPolicy(
+            keep_expired=settings.container.keep_expired,
+            total_size=settings.container.checkpoint_size,
+            max_age=settings.container.checkpoint_days * 86400,
+        ),
+    )
+
+
+def local_runtime(
+    settings: Settings, *, lease: float, script_files: bool = True, warm: int = 0
+) -> LocalRuntime:
+    """A runtime in this process.
+
+    `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready.
+    """
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.sqlite import SqliteStore
 
@@ -118,7 +151,8 @@ def local_runtime(settings: Settings, *, lease: float, script_files: bool = True
         models=models(settings, script_files=script_files),
         backend=backend_source(settings),
         store=SqliteStore(store_path(settings)),
-        container_settings=ContainerSettings(lease=lease, upload_limit=settings.kernel.max_upload),
+        container_settings=container_settings(settings, lease=lease, warm=warm),
+        audit=audit_log(settings),
     )
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 
 from agent_kernel.cli import flags
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart")
 
-NAMES = (*flags.WHERE, "model", "upstream_url", "upstream_key", "api_key", "host", "port", "server_lease")
+NAMES = (
+    *flags.WHERE,
+    "model",
+    "upstream_url",
+    "upstream_key",
+    "api_key",
+    "host",
+    "port",
+    "server_lease",
+    "pause_after",
+    "keep_expired",
+    "warm",
+    "audit",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +50,21 @@ def run(arguments: argparse.Namespace) -> int:
             f"The server's packages are not installed ({error.name} is missing).",
             mend='Install them: pip install "agent-kernel[serve]"',
         ) from error
+    warm = settings.container.warm
+    runtime = local_runtime(settings, lease=settings.runtime.server_lease, script_files=False, warm=warm)
+    warming: list[asyncio.Task[None]] = []
+
+    def announce(url: str) -> None:
+        print(f"Serving {url}", flush=True)
+        if warm:
+            warming.append(asyncio.get_running_loop().create_task(runtime.containers.warm_up()))
+
     serve(
-        local_runtime(settings, lease=settings.runtime.server_lease, script_files=False),
+        runtime,
         host=settings.server.host,
         port=settings.server.port,
         api_key=settings.runtime.api_key or None,
         upload_limit=settings.kernel.max_upload,
-        announce=lambda url: print(f"Serving {url}", flush=True),
+        announce=announce,
     )
     return 0

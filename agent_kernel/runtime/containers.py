@@ -8,6 +8,7 @@ when it is used, and expiry is decided in the store.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from typing import Any
 
 from openai.types import ContainerCreateResponse
 
-from agent_kernel.errors import InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.checkpoints import MEMORY_LABEL, NAME_LABEL, Checkpoints
@@ -27,6 +28,8 @@ from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.store import ContainerRow, Store
 from agent_kernel.sandboxes.base import Backend, Snapshot
 from agent_kernel.sandboxes.channel import Channel
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BackendSource", "CheckpointPolicy", "ContainerSettings", "LocalContainers"]
 
@@ -56,6 +59,13 @@ class LocalContainers:
     def checkpoints(self) -> Checkpoints:
         """What is kept of them."""
         return self._lifecycle.checkpoints
+
+    async def warm_up(self) -> None:
+        """Find the backend and begin to keep containers ready, before the first request; log what fails."""
+        try:
+            await self._lifecycle.engine()
+        except AgentKernelError as error:  # the first request that needs it is told, with the mend
+            log.warning("No containers can be kept ready: %s", error)
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
         """Make a container; see `Containers.create`. Cancelling it leaves nothing behind."""

@@ -244,17 +244,7 @@ class Lifecycle:
         """Remove a sandbox and see that it is gone. Raises `SandboxError` if it is not."""
         await self.detach(container_id)
         backend = await self.engine()
-        await backend.delete(SandboxRef(container_id, backend.name, "dead"))
-        try:
-            await backend.get(container_id)
-        except SandboxGone:
-            self.audit.write("delete", container=container_id, verified=True)
-            return
-        self.audit.write("delete", container=container_id, verified=False)
-        raise SandboxError(
-            f"The sandbox {container_id} is still there after it was removed.",
-            mend="See what holds it: agent-kernel containers list",
-        )
+        await remove_verified(backend, SandboxRef(container_id, backend.name, "dead"), self.audit)
 
     async def forget(self, row: ContainerRow) -> None:
         """Remove a container's sandbox and what it could be brought back from."""
@@ -355,6 +345,21 @@ class Lifecycle:
         if self._backend is not None:
             backend, self._backend = self._backend, None
             await backend.aclose()
+
+
+async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) -> None:
+    """Remove a sandbox, see that it is gone, and write that down. Raises `SandboxError` if it is not."""
+    await backend.delete(ref)
+    try:
+        await backend.get(ref.id)
+    except SandboxGone:
+        audit.write("delete", container=ref.id, verified=True)
+        return
+    audit.write("delete", container=ref.id, verified=False)
+    raise SandboxError(
+        f"The sandbox {ref.id} is still there after it was removed.",
+        mend="See what holds it: agent-kernel containers list",
+    )
 
 
 def new_id() -> str:

@@ -1,0 +1,179 @@
+"""The actions of `agent-kernel containers` around checkpoints: take, list, begin with one, prune."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.cli.containers import Opened, table
+from agent_kernel.config import Settings
+from agent_kernel.errors import EngineUnavailable, NotFound
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.containers import LocalContainers
+    from agent_kernel.sandboxes.base import Backend, Snapshot
+
+
+def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
+    """Add them to the parser's actions; return their parsers."""
+    taking = actions.add_parser("checkpoint", help="keep a container's files, packages and shell")
+    taking.add_argument("id", metavar="ID")
+    forking = actions.add_parser("fork", help="a new container with the files and shell of another")
+    forking.add_argument("id", metavar="ID")
+    restoring = actions.add_parser("restore", help="a new container that begins with a checkpoint")
+    restoring.add_argument("snapshot", metavar="SNAPSHOT")
+    listing = actions.add_parser("snapshots", help="all checkpoints with their sizes, oldest first")
+    listing.add_argument("--json", action="store_true", help="for machines")
+    pruning = actions.add_parser("prune", help="remove the checkpoints that the settings do not keep")
+    pruning.add_argument("--all", action="store_true", help="every checkpoint, those made on purpose too")
+    pruning.add_argument("ids", nargs="*", default=[], metavar="SNAPSHOT", help="these")
+    return [taking, forking, restoring, listing, pruning]
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Carry one out and say what was done."""
+    action = arguments.action
+    if action == "checkpoint":
+        snapshot = asyncio.run(_taken(settings, arguments.id))
+        print(f"{snapshot.id}  {size(snapshot.size)}")
+    elif action in ("fork", "restore"):
+        print(asyncio.run(_begun(settings, arguments)))
+    elif action == "snapshots":
+        snapshots = asyncio.run(_listed(settings))
+        print(json.dumps(_records(snapshots), indent=1) if arguments.json else _table(snapshots))
+    else:
+        removed = asyncio.run(_pruned(settings, arguments))
+        print(f"{removed} checkpoint{'' if removed == 1 else 's'} removed.")
+
+
+@asynccontextmanager
+async def containers_with(settings: Settings, container_id: str) -> AsyncGenerator[LocalContainers, None]:
+    """The containers on the backend of one of them. Raises `NotFound`."""
+    opened = Opened(settings)
+    try:
+        row = await opened.store.container(container_id)
+        backends = [backend for backend in opened.backends if row and backend.name == row.backend]
+        if not backends:
+            raise NotFound(f"There is no container {container_id}.", mend="See: agent-kernel containers list")
+        async with _containers_on(opened, backends[0]) as containers:
+            yield containers
+    finally:
+        await opened.aclose()
+
+
+@asynccontextmanager
+async def _containers_on(opened: Opened, backend: Backend) -> AsyncGenerator[LocalContainers, None]:
+    from agent_kernel.cli import compose
+    from agent_kernel.runtime.containers import LocalContainers
+
+    lease = opened.settings.runtime.server_lease
+    settings = compose.container_settings(opened.settings, lease=lease)
+    containers = LocalContainers(backend, opened.store, settings, opened.audit)
+    try:
+        yield containers
+    finally:
+        await containers.aclose()
+
+
+async def _taken(settings: Settings, container_id: str) -> Snapshot:
+    async with containers_with(settings, container_id) as containers:
+        return await containers.checkpoint(container_id)
+
+
+async def _begun(settings: Settings, arguments: argparse.Namespace) -> str:
+    """Make the new container and return its id."""
+    if arguments.action == "fork":
+        async with containers_with(settings, arguments.id) as containers:
+            return (await containers.fork(arguments.id)).id
+    opened = Opened(settings)
+    try:
+        backend, _ = await _find(opened, arguments.snapshot)
+        async with _containers_on(opened, backend) as containers:
+            return (await containers.restore(arguments.snapshot)).id
+    finally:
+        await opened.aclose()
+
+
+async def _find(opened: Opened, snapshot_id: str) -> tuple[Backend, Snapshot]:
+    for backend, snapshot in await _all(opened):
+        if snapshot.id == snapshot_id:
+            return backend, snapshot
+    raise NotFound(f"There is no checkpoint {snapshot_id}.", mend="See: agent-kernel containers snapshots")
+
+
+async def _all(opened: Opened) -> list[tuple[Backend, Snapshot]]:
+    found = []
+    for backend in opened.backends:
+        try:
+            found += [(backend, each) for each in await backend.snapshots(await opened.labels())]
+        except EngineUnavailable:
+            if len(opened.backends) == 1:
+                raise
+    return sorted(found, key=lambda each: each[1].created_at)
+
+
+async def _listed(settings: Settings) -> list[Snapshot]:
+    opened = Opened(settings)
+    try:
+        return [snapshot for _, snapshot in await _all(opened)]
+    finally:
+        await opened.aclose()
+
+
+async def _pruned(settings: Settings, arguments: argparse.Namespace) -> int:
+    opened = Opened(settings)
+    try:
+        if not arguments.all and not arguments.ids:
+            return await opened.prune()
+        chosen = await _all(opened)
+        if arguments.ids:
+            chosen = [await _find(opened, each) for each in arguments.ids]
+        for backend, snapshot in chosen:
+            await backend.remove_snapshot(snapshot.id)
+            opened.audit.write("prune", snapshot=snapshot.id, size=snapshot.size)
+        return len(chosen)
+    finally:
+        await opened.aclose()
+
+
+def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
+    """A checkpoint as machines are told of it."""
+    from agent_kernel.runtime.checkpoints import CONTAINER_LABEL, KIND_LABEL, NAME_LABEL
+
+    return [
+        {
+            "id": each.id,
+            "sandbox": each.backend,
+            "container": each.labels.get(CONTAINER_LABEL, ""),
+            "name": each.labels.get(NAME_LABEL, ""),
+            "kind": each.labels.get(KIND_LABEL, ""),
+            "created_at": int(each.created_at),
+            "size": each.size,
+        }
+        for each in snapshots
+    ]
+
+
+def _table(snapshots: list[Snapshot]) -> str:
+    if not snapshots:
+        return "No checkpoints."
+    rows = [("ID", "CONTAINER", "NAME", "SANDBOX", "KIND", "MADE", "SIZE")]
+    for each, record in zip(snapshots, _records(snapshots), strict=True):
+        made = datetime.fromtimestamp(each.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+        names = [str(record[name]) for name in ("id", "container", "name", "sandbox", "kind")]
+        rows.append((names[0], names[1], names[2], names[3], names[4], made, size(each.size)))
+    return f"{table(rows)}\nTogether: {size(sum(each.size for each in snapshots))}"
+
+
+def size(value: float) -> str:
+    """Bytes in words."""
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

@@ -1,0 +1,204 @@
+"""`agent-kernel containers` on real sandboxes, called as a person calls it; a terminal through tmux."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Environment = dict[str, str]
+Done = subprocess.CompletedProcess[str]
+
+OWNER = """
+import asyncio, os, sys
+from agent_kernel import config
+from agent_kernel.cli import compose
+from agent_kernel.runtime.containers import LocalContainers
+from agent_kernel.runtime.sqlite import SqliteStore
+async def main():
+    settings = config.load()
+    store = SqliteStore(compose.store_path(settings))
+    containers = LocalContainers(
+        compose.backend_source(settings), store, compose.container_settings(settings, lease=600)
+    )
+    container = (await containers.create({"name": "mine"})).id
+    async with containers.use(container, to_run=True) as channel:
+        async for _ in channel.run("echo content >file; X=kept"): pass
+    print(container, flush=True)
+    for line in sys.stdin:  # the owner goes on while others come and go
+        async with containers.use(container, to_run=True) as channel:
+            async for event in channel.run(line):
+                if hasattr(event, "data"): print(event.data.decode(), end="", flush=True)
+    await containers.delete(container)
+    await containers.aclose()
+    await store.aclose()
+asyncio.run(main())
+"""
+
+
+def agent_kernel(*words: str, environment: Environment) -> Done:
+    command = [sys.executable, "-W", "error", "-m", "agent_kernel", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def done(*words: str, environment: Environment) -> str:
+    result = agent_kernel("containers", *words, environment=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def environment(request: pytest.FixtureRequest, own_environment: Environment) -> Iterator[Environment]:
+    """A data folder of the test's own, on each backend; nothing is left in it."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    environment = {**own_environment, "AGENT_KERNEL_SANDBOX": request.param}
+    yield environment
+    done("rm", "--all", environment=environment)
+    done("prune", "--all", environment=environment)
+    assert done("snapshots", environment=environment) == "No checkpoints.\n"
+
+
+class Owner:
+    """Another process, which has made a container and uses it."""
+
+    def __init__(self, environment: Environment) -> None:
+        command = [sys.executable, "-c", OWNER]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.container = self.stdout.readline().strip()
+        assert self.container.startswith("cntr_")
+
+    def run(self, command: str) -> str:
+        self.stdin.write(command + "\n")
+        self.stdin.flush()
+        return self.stdout.readline()
+
+
+@pytest.fixture
+def owner(environment: Environment) -> Iterator[Owner]:
+    owner = Owner(environment)
+    with owner.process:
+        yield owner
+        owner.stdin.close()
+        assert owner.process.wait(30) == 0
+
+
+def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) -> None:
+    snapshot = done("checkpoint", owner.container, environment=environment).split()[0]
+    assert owner.run("echo changed >file; echo $X on") == "kept on\n"
+    restored = done("restore", snapshot, environment=environment).strip()
+    fork = done("fork", owner.container, environment=environment).strip()
+    assert len({owner.container, restored, fork}) == 3
+    listed = json.loads(done("snapshots", "--json", environment=environment))
+    assert [(each["container"], each["kind"], each["name"]) for each in listed] == [
+        (owner.container, "explicit", "mine")
+    ] * 2
+    assert listed[0]["id"] == snapshot
+    assert listed[0]["size"] > 0
+    table = done("snapshots", environment=environment)
+    assert snapshot in table
+    assert "Together: " in table
+    containers = json.loads(done("list", "--json", environment=environment))
+    assert {each["id"] for each in containers} == {owner.container, restored, fork}
+    assert done("prune", environment=environment) == "0 checkpoints removed.\n"
+    done("rm", restored, fork, environment=environment)
+    assert done("prune", snapshot, environment=environment) == "1 checkpoint removed.\n"
+    lines = (Path(environment["AGENT_KERNEL_DATA_DIR"]) / "audit.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert events.count("checkpoint") == 2
+    assert events.count("delete") == 2
+
+
+def test_what_is_unknown_is_explained(environment: Environment) -> None:
+    for words in (["checkpoint", "cntr_x"], ["fork", "cntr_x"], ["restore", "snap_x"], ["prune", "snap_x"]):
+        result = agent_kernel("containers", *words, environment=environment)
+        assert result.returncode == 2
+        assert words[1] in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 2
+
+
+@pytest.mark.bubblewrap
+def test_attach_needs_a_terminal(own_environment: Environment) -> None:
+    environment = {**own_environment, "AGENT_KERNEL_SANDBOX": "bubblewrap"}
+    result = agent_kernel("containers", "attach", "cntr_x", environment=environment)
+    assert result.returncode == 2
+    assert "needs a terminal" in result.stderr
+
+
+class Tmux:
+    """A terminal window that a test types into and looks at."""
+
+    def __init__(self, folder: Path, command: str, environment: Environment) -> None:
+        self._socket = str(folder / "tmux")
+        self("new-session", "-d", "-x", "100", "-y", "30", command, environment=environment)
+
+    def __call__(self, *words: str, environment: Environment | None = None) -> str:
+        command = ["tmux", "-f", "/dev/null", "-S", self._socket, *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20).stdout
+
+    def type(self, *keys: str) -> None:
+        self("send-keys", *keys)
+
+    def shows(self, words: str) -> None:
+        deadline = time.monotonic() + 30
+        while words not in (screen := self("capture-pane", "-p")):
+            assert time.monotonic() < deadline, screen
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def window(
+    owner: Owner, environment: Environment, tmp_path: Path, missing: Callable[[str], None]
+) -> Iterator[Tmux]:
+    if shutil.which("tmux") is None:
+        missing("tmux is not installed: apt-get install tmux")
+    command = f"{sys.executable} -m agent_kernel containers attach {owner.container}; echo left with $?; cat"
+    tmux = Tmux(tmp_path, command, environment)
+    tmux.shows("Attached to")
+    yield tmux
+    tmux("kill-server")
+
+
+def test_a_terminal_beside_the_owner(window: Tmux, owner: Owner) -> None:
+    window.type("cat file; tty; stty size", "Enter")
+    window.shows("content")
+    window.shows("30 100")
+    assert owner.run("echo $X on") == "kept on\n"
+    window("resize-window", "-x", "80", "-y", "20")
+    window.type(
+        "C-l", "until [ $(stty size | tr ' ' x) = 20x80 ]; do sleep 0.1; done; echo re''sized", "Enter"
+    )
+    window.shows("resized")
+    window.type("sleep 1234", "Enter")
+    assert owner.run("until pgrep -f 'sleep 123[4]' >/dev/null; do sleep 0.1; done; echo $X") == "kept\n"
+    window.type("C-c")  # an interrupt is for the command, not for us
+    window.shows("^C")
+    window.type("echo interrup''ted", "Enter")
+    window.shows("interrupted")
+    window.type("exit 7", "Enter")
+    window.shows("left with 7")
+    assert owner.run("echo $X on") == "kept on\n"
+
+
+def test_leaving_a_terminal_hangs_up_and_the_container_goes_on(window: Tmux, owner: Owner) -> None:
+    window.type("sleep 4321", "Enter")
+    assert owner.run("until pgrep -f 'sleep 432[1]' >/dev/null; do sleep 0.1; done; echo $X") == "kept\n"
+    window.type("C-]")
+    window.shows("left with 0")
+    assert owner.run("while pgrep -f 'sleep 432[1]' >/dev/null; do sleep 0.1; done; echo $X") == "kept\n"
