@@ -76,13 +76,10 @@ class ReasoningDraft(Draft):
         summary = [
             response_reasoning_item.Summary(type="summary_text", text="".join(p)) for p in self.paragraphs
         ]
-        return t.ResponseReasoningItem(
-            id=self.id,
-            type="reasoning",
-            summary=summary,
-            encrypted_content=self.encrypted_content,
-            status=status,
-        )
+        item = t.ResponseReasoningItem(id=self.id, type="reasoning", summary=summary, status=status)
+        if self.encrypted_content is not None:  # absent, not null: strict clients have no null here
+            item.encrypted_content = self.encrypted_content
+        return item
 
     def write(self, text: str, part: int) -> Events:
         """Add to paragraph `part`; a new number begins a new paragraph."""

@@ -103,6 +103,14 @@ def test_reasoning_paragraphs_and_the_opaque_blob() -> None:
     assert item["encrypted_content"] == "blob"
 
 
+def test_reasoning_without_a_blob_has_no_such_field() -> None:
+    assembler = begun()
+    events = feed(assembler, ReasoningDelta("a"), ItemBreak())
+    items = [to_json(event)["item"] for event in events if event.type.startswith("response.output_item")]
+    assert len(items) == 2
+    assert not any("encrypted_content" in item for item in items)
+
+
 def test_an_opaque_blob_alone_is_an_item() -> None:
     assembler = begun()
     events = feed(assembler, ReasoningOpaque("blob")) + assembler.end_step()
