@@ -19,6 +19,7 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
         ├── ImageMissing (LookupError)             the image or toolbox is not prepared
         ├── PreparationFailed                      that image or toolbox could not be made
         ├── IsolationUnavailable                   the asked-for OCI runtime is not installed
+        ├── LimitUnavailable                       an asked-for limit that this backend cannot keep
         ├── SandboxStartFailed                     it was there, but did not come up
         ├── SandboxGone                            it existed and is dead: its files may be lost
         ├── SandboxUnreachable (ConnectionError)   it may be alive, but nobody answers now
@@ -129,6 +130,12 @@ class PreparationFailed(SandboxError):
 
 class IsolationUnavailable(SandboxError):
     """The engine does not have the isolation runtime that was asked for."""
+
+    fault: ClassVar[Fault] = "operator"
+
+
+class LimitUnavailable(SandboxError):
+    """A limit was asked for that cannot be kept here; nothing is started without it."""
 
     fault: ClassVar[Fault] = "operator"
 

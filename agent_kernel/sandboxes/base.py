@@ -8,15 +8,26 @@ therefore the same under every backend. Names and labels are enough to find ever
 from __future__ import annotations
 
 import builtins
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from agent_kernel.errors import InvalidRequest
 
 WORKSPACE = "/mnt/data"
 """Where commands start and where uploads lie, in every sandbox."""
 
 MANAGED_LABEL = "agent_kernel.managed"
 """Every sandbox of ours carries this label (value "1"), so that a sweep can find it in any state."""
+
+LEAST_MEMORY = 64 << 20
+LEAST_PIDS = 16
+LEAST_CPUS = 0.01
+LEAST_OPEN_FILES = 64
+LEAST_DISK = 16 << 20
+VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 Status = Literal["running", "dead", "unreachable"]
 
@@ -36,6 +47,34 @@ class SandboxSpec:
     lease: float = 60.0
     snapshot: str | None = None
     """The id of a checkpoint to begin with: its files, packages and shell state."""
+    cpus: float | None = None
+    """How many processors' time it gets at most; None for all of the machine's."""
+    open_files: int = 4096
+    """How many files one process may have open."""
+    disk: int | None = None
+    """How much its root file system may grow; None for no limit. Asks for `Capabilities.disk_limit`."""
+    volume: str | None = None
+    """The named volume that is its workspace, made if there is none, and left when the sandbox ends.
+
+    A new volume begins with the checkpoint's workspace, if `snapshot` is given; one with files keeps its own.
+    """
+
+    def check(self) -> None:
+        """Raises `InvalidRequest` for limits and names that no backend could carry out."""
+        for name, value, least in (
+            ("memory", self.memory, LEAST_MEMORY),
+            ("pids", self.pids, LEAST_PIDS),
+            ("cpus", self.cpus, LEAST_CPUS),
+            ("open_files", self.open_files, LEAST_OPEN_FILES),
+            ("disk", self.disk, LEAST_DISK),
+            ("lease", self.lease, 0),
+        ):
+            if value is not None and not least <= value < math.inf:  # nan is refused as well
+                raise InvalidRequest(
+                    f"A sandbox cannot have {name} = {value}; the least is {least}.", param=name
+                )
+        if self.volume is not None and not VOLUME_NAME.fullmatch(self.volume):
+            raise InvalidRequest(f"{self.volume!r} cannot be a volume's name.", param="volume")
 
 
 @dataclass(frozen=True)
@@ -60,6 +99,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A named volume, without the engine's prefix. `created_at` in seconds since 1970."""
+
+    name: str
+    backend: str
+    created_at: float
+
+
+@dataclass(frozen=True)
 class Probe:
     """What a look at the machine found: `ok`, a sentence why, and the command that mends it if not."""
 
@@ -76,6 +124,13 @@ class Capabilities:
     process_limit: bool
     isolation: str
     """`runc`, `runsc`, `kata` ... for Docker; `namespaces` for bubblewrap."""
+    cpu_limit: bool = False
+    open_files_limit: bool = False
+    disk_limit: bool = False
+    """Known once the backend has been probed or has made a sandbox."""
+    volumes: bool = False
+    survives_out_of_memory: bool = True
+    """Whether the command alone is killed at the memory limit; otherwise the sandbox ends with it."""
 
 
 class ByteStream(Protocol):
@@ -109,8 +164,9 @@ class Backend(Protocol):
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Make a sandbox and start boxd in it.
 
-        Raises `EngineUnavailable`, `ImageMissing`, `IsolationUnavailable`, `SandboxStartFailed`; after any
-        of them nothing is left behind.
+        Raises `InvalidRequest`, `EngineUnavailable`, `ImageMissing`, `IsolationUnavailable`,
+        `LimitUnavailable`, `SandboxGone` (no such checkpoint), `SandboxStartFailed`; after any of them
+        nothing is left behind.
         """
         ...
 
@@ -147,6 +203,17 @@ class Backend(Protocol):
 
     async def remove_snapshot(self, id: str) -> None:  # noqa: A002
         """Remove a checkpoint; sandboxes that began with it live on. Removing what is gone is no error."""
+        ...
+
+    async def volumes(self) -> builtins.list[Volume]:
+        """All named volumes of ours, oldest first. Raises `EngineUnavailable`."""
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a named volume with its files; removing what is gone is no error.
+
+        Raises `SandboxError` while a sandbox has it.
+        """
         ...
 
     def capabilities(self) -> Capabilities:

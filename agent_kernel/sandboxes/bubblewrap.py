@@ -26,6 +26,7 @@ from pathlib import Path
 from agent_kernel.errors import (
     EngineUnavailable,
     ImageMissing,
+    LimitUnavailable,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
@@ -41,6 +42,7 @@ from agent_kernel.sandboxes.base import (
     SandboxSpec,
     Snapshot,
     Status,
+    Volume,
 )
 from agent_kernel.sandboxes.bubblewrap_snapshots import PARTS, Snapshots, remove_tree
 from agent_kernel.sandboxes.compiled import compiled
@@ -62,7 +64,6 @@ INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 4
 """The part of the memory limit that /tmp may take; what lies there counts against it."""
-OPEN_FILES = 4096
 START_TIMEOUT = 30.0
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
@@ -124,6 +125,8 @@ class BubblewrapBackend:
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Start bwrap and wait until boxd greets; see `Backend.create`."""
+        spec.check()
+        _refuse_what_is_not_kept(spec)
         program = await asyncio.to_thread(self._program)
         if not self._toolbox.ready():
             raise ImageMissing("The toolbox for bubblewrap sandboxes is not prepared.", mend=PREPARE)
@@ -157,7 +160,7 @@ class BubblewrapBackend:
                     arguments=[program, *bubblewrap_process.isolation(), *mounts, "--", *argv],
                     environment=ENVIRONMENT,
                     keep=(listening.fileno(),),
-                    open_files=OPEN_FILES,
+                    open_files=spec.open_files,
                     place=group.add,
                     ready=lambda: _speaks(folder, listening),
                 )
@@ -269,11 +272,30 @@ class BubblewrapBackend:
         """Namespaces and a system call filter; limits where this user may make control groups."""
         controllers = cgroups.available()
         return Capabilities(
-            memory_limit="memory" in controllers, process_limit="pids" in controllers, isolation="namespaces"
+            memory_limit="memory" in controllers,
+            process_limit="pids" in controllers,
+            isolation="namespaces",
+            open_files_limit=True,
         )
+
+    async def volumes(self) -> builtins.list[Volume]:
+        """There are none here."""
+        return []
+
+    async def remove_volume(self, name: str) -> None:
+        """There are none here."""
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+
+def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
+    for name, value in (("cpus", spec.cpus), ("disk", spec.disk), ("volume", spec.volume)):
+        if value is not None:
+            raise LimitUnavailable(
+                f"bubblewrap sandboxes have no {name} setting.",
+                mend=f"Leave {name} out, or use Docker: AGENT_KERNEL_SANDBOX=docker",
+            )
 
 
 def _labels(spec: SandboxSpec) -> dict[str, str]:

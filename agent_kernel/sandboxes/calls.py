@@ -34,9 +34,10 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The command reached its time limit; all that it started was killed. `log` as in `Exited`."""
+    """The command reached its time limit; all that it started was killed. The rest is as in `Exited`."""
 
     log: str | None = None
+    reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,13 @@ def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
     """A command's outcome out of what boxd said. Raises `SandboxFileError` if it is none."""
     log = value.get("log")
     path = log[:200] if isinstance(log, str) else None
+    reached = tuple(str(each)[:200] for each in (value.get("reached") or [])[:8])
     if value.get("timed_out"):
-        return TimedOut(path)
+        return TimedOut(path, reached)
     code = value.get("exit_code", 130 if value.get("cancelled") else None)
     if not isinstance(code, int):
         raise SandboxFileError(reason({"message": value.get("error")}))
-    words = value.get("reached") or []
-    return Exited(code, tuple(str(each)[:200] for each in words[:8]), path)
+    return Exited(code, reached, path)
 
 
 def read_file(value: dict[str, Any]) -> FileStat:

@@ -15,13 +15,22 @@ from agent_kernel.errors import (
     ImageMissing,
     InvalidRequest,
     IsolationUnavailable,
+    LimitUnavailable,
     SandboxError,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes import docker_engine, docker_snapshots, launch
-from agent_kernel.sandboxes.base import MANAGED_LABEL, Capabilities, Probe, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes import docker_engine, docker_snapshots, docker_volumes, launch
+from agent_kernel.sandboxes.base import (
+    MANAGED_LABEL,
+    Capabilities,
+    Probe,
+    SandboxRef,
+    SandboxSpec,
+    Snapshot,
+    Volume,
+)
 from agent_kernel.sandboxes.docker_container import (
     ATTEMPT_LABEL,
     container_name,
@@ -30,7 +39,14 @@ from agent_kernel.sandboxes.docker_container import (
     reference,
 )
 from agent_kernel.sandboxes.docker_end import ContainerEnd
-from agent_kernel.sandboxes.docker_engine import Engine, engine_errors, reason, to_the_end, unavailable
+from agent_kernel.sandboxes.docker_engine import (
+    Engine,
+    engine_errors,
+    limits_disk,
+    reason,
+    to_the_end,
+    unavailable,
+)
 from agent_kernel.sandboxes.docker_stream import DockerStream, RequestRefused, hijack
 from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 
@@ -58,18 +74,24 @@ class DockerBackend:
         self.image = image
         self.runtime = runtime
         self._engine = Engine()
+        self._limits_disk = False
 
     async def probe(self) -> Probe:
         """Look whether the engine answers, has the runtime and holds the image."""
         try:
-            info = await self._engine.info()
-            self._check_isolation(info)
+            info = await self._look()
             if not await self._engine.ask(_has_image, await self._engine.api(), self.image):
                 raise self._image_missing()
         except SandboxError as error:
             return Probe(False, error.message, error.mend)
         isolation = self.runtime or info.get("DefaultRuntime", "runc")
-        return Probe(True, f"Engine {info.get('ServerVersion', '?')} with {isolation}, image {self.image}.")
+        disk = (
+            ""
+            if self._limits_disk
+            else f" Disk space is not limited (storage driver {info.get('Driver', '?')})."
+        )
+        version = info.get("ServerVersion", "?")
+        return Probe(True, f"Engine {version} with {isolation}, image {self.image}.{disk}")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Make a container, put boxd into it, start it and wait until boxd listens; see `Backend.create`.
@@ -78,7 +100,10 @@ class DockerBackend:
         """
         if not _ID.fullmatch(spec.id):
             raise InvalidRequest(f"{spec.id!r} cannot be a sandbox id.")
-        self._check_isolation(await self._engine.info())
+        spec.check()
+        info = await self._look()
+        if spec.disk is not None and not self._limits_disk:
+            raise self._disk_unlimited(info.get("Driver", "?"))
         api = await self._engine.api()
         attempt = uuid.uuid4().hex
         try:
@@ -154,17 +179,48 @@ class DockerBackend:
         found = await self._engine.ask(docker_snapshots.snapshots, await self._engine.api())
         return [snapshot for snapshot in found if wanted <= dict(snapshot.labels).items()]
 
+    async def volumes(self) -> builtins.list[Volume]:
+        """See `Backend.volumes`."""
+        return await self._engine.ask(docker_volumes.volumes, await self._engine.api())
+
+    async def remove_volume(self, name: str) -> None:
+        """See `Backend.remove_volume`."""
+        await self._engine.ask(docker_volumes.remove, await self._engine.api(), name)
+
     async def remove_snapshot(self, id: str) -> None:  # noqa: A002
         """See `Backend.remove_snapshot`."""
         await self._engine.ask(docker_snapshots.remove, await self._engine.api(), id)
 
     def capabilities(self) -> Capabilities:
-        """Memory and process limits, and the isolation runtime as configured (`runc` for the default)."""
-        return Capabilities(memory_limit=True, process_limit=True, isolation=self.runtime or "runc")
+        """All limits but perhaps disk; the isolation runtime as configured (`runc` for the default)."""
+        return Capabilities(
+            memory_limit=True,
+            process_limit=True,
+            isolation=self.runtime or "runc",
+            cpu_limit=True,
+            open_files_limit=True,
+            disk_limit=self._limits_disk,
+            volumes=True,
+            survives_out_of_memory=self.runtime in (None, "runc"),
+        )
 
     async def aclose(self) -> None:
         """Close the connections to the engine; sandboxes live on. Idempotent."""
         await self._engine.aclose()
+
+    async def _look(self) -> Mapping[str, Any]:
+        """What the engine says about itself. Raises `EngineUnavailable`, `IsolationUnavailable`."""
+        info = await self._engine.info()
+        self._check_isolation(info)
+        self._limits_disk = limits_disk(info)
+        return info
+
+    def _disk_unlimited(self, why: str) -> LimitUnavailable:
+        return LimitUnavailable(
+            f"This engine cannot limit a sandbox's disk space ({why}).",
+            mend="Put its data root on XFS mounted with the option pquota (driver overlay2), or on btrfs "
+            "or ZFS with their drivers; or ask for no disk limit.",
+        )
 
     def _check_isolation(self, info: Mapping[str, Any]) -> None:
         """Refuse an engine without the asked-for runtime, or without system call filtering."""
@@ -206,6 +262,8 @@ class DockerBackend:
                 raise SandboxGone(f"There is no checkpoint {spec.snapshot}.") from error
             raise self._image_missing() from error
         except APIError as error:
+            if spec.disk is not None and "storage-opt" in reason(error):
+                raise self._disk_unlimited(reason(error)) from error
             raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
         except engine_errors() as error:
             raise unavailable(error) from error

@@ -17,6 +17,7 @@ from agent_kernel.sandboxes.base import MANAGED_LABEL, WORKSPACE, SandboxRef, Sa
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.types import Mount
 
 LABELS_LABEL = "agent_kernel.labels"
 """The labels as asked for, in JSON: the engine mixes the image's own labels with ours."""
@@ -42,12 +43,22 @@ TMPFS = {
 """Counted against the container's memory limit, like everything in memory."""
 
 _SHARED_MEMORY = 64 << 20
-_OPEN_FILES = 4096
+_GVISOR_TASKS = 512  # and some ten for each process inside: what gVisor takes of the host for itself
 
 
 def container_name(id: str) -> str:  # noqa: A002 (the field's own word)
     """The container's name, from which a sandbox is found again."""
     return f"agent-kernel-{id}"
+
+
+def volume_name(name: str) -> str:
+    """The engine's name of a named volume."""
+    return f"agent-kernel-{name}"
+
+
+def is_gvisor(runtime: str | None) -> bool:
+    """Whether the engine's runtime of this name is gVisor, by the name it is installed under."""
+    return runtime is not None and runtime.startswith("runsc")
 
 
 def create_arguments(
@@ -78,6 +89,7 @@ def create_arguments(
 def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict[str, Any]:
     from docker.types import LogConfig, Ulimit
 
+    gvisor = is_gvisor(runtime)
     config: dict[str, Any] = api.create_host_config(
         runtime=runtime,
         auto_remove=True,  # the end of boxd, by its lease or otherwise, is the end of everything
@@ -91,11 +103,16 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         ipc_mode="private",
         mem_limit=spec.memory,
         memswap_limit=spec.memory,  # memory and swap together: no swap beyond the limit
-        pids_limit=spec.pids,
+        nano_cpus=None if spec.cpus is None else round(spec.cpus * 1e9),
+        storage_opt=None if spec.disk is None else {"size": str(spec.disk)},
         ulimits=[
             Ulimit(name="core", soft=0, hard=0),
-            Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+            Ulimit(name="nofile", soft=spec.open_files, hard=spec.open_files),
+            *([Ulimit(name="nproc", soft=spec.pids, hard=spec.pids)] if gvisor else []),
         ],
+        # gVisor counts its processes itself, by nproc: the host's limit would end it with all that is inside.
+        pids_limit=_GVISOR_TASKS + 10 * spec.pids if gvisor else spec.pids,
+        mounts=None if spec.volume is None else [_workspace(spec.volume)],
         shm_size=_SHARED_MEMORY,
         tmpfs=TMPFS,
         init=False,  # boxd is process 1 and reaps, whatever the engine's default is
@@ -103,6 +120,13 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         log_config=LogConfig(type="none"),
     )
     return config
+
+
+def _workspace(volume: str) -> Mount:
+    from docker.types import Mount
+
+    # What the image holds in the workspace is copied into a new volume: a checkpoint's files.
+    return Mount(WORKSPACE, volume_name(volume), labels={MANAGED_LABEL: "1"})
 
 
 def status_of(state: Mapping[str, Any] | str) -> Status:

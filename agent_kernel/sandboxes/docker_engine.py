@@ -128,6 +128,14 @@ class Engine:
             await asyncio.to_thread(api.close)
 
 
+def limits_disk(info: Mapping[str, Any]) -> bool:
+    """Whether the storage driver can limit a container's disk space; overlay2 only on an XFS with quotas."""
+    status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
+    if info.get("Driver") in ("overlay2", "overlay"):
+        return status.get("Backing Filesystem") == "xfs"
+    return info.get("Driver") in ("btrfs", "zfs", "devicemapper", "windowsfilter")
+
+
 def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
     """The container of this name, None if there is none."""
     from docker.errors import NotFound

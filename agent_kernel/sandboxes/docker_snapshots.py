@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.sandboxes.base import Snapshot
+from agent_kernel.sandboxes.base import WORKSPACE, Snapshot
 from agent_kernel.sandboxes.docker_container import LABELS_LABEL, container_name
 from agent_kernel.sandboxes.docker_engine import reason
+from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -25,18 +26,38 @@ def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
 
 
 def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
-    """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`."""
+    """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`.
+
+    An image has no part of a volume: the files of a workspace on one are copied beside it for the commit.
+    """
     from docker.errors import APIError, NotFound
 
+    name = container_name(sandbox_id)
     marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: json.dumps(dict(labels))}
     changes = [f"LABEL {name}={json.dumps(value)}" for name, value in marks.items()]
     try:
-        api.commit(container_name(sandbox_id), REPOSITORY, id, changes=changes)
+        on_volume = any(mount["Destination"] == WORKSPACE for mount in api.inspect_container(name)["Mounts"])
+        if not on_volume:
+            api.commit(name, REPOSITORY, id, changes=changes)
+            return _describe(api, image_of(id), id, labels)
+        try:
+            _run(api, name, f"rm -rf {KEPT_WORKSPACE} && cp -a {WORKSPACE} {KEPT_WORKSPACE}")
+            api.commit(name, REPOSITORY, id, changes=changes)
+        finally:
+            _run(api, name, f"rm -rf {KEPT_WORKSPACE}")
         return _describe(api, image_of(id), id, labels)
     except NotFound as error:
         raise SandboxGone(f"The sandbox {sandbox_id} is gone.") from error
     except APIError as error:
         raise SandboxError(f"The engine did not make the checkpoint: {reason(error)}.") from error
+
+
+def _run(api: APIClient, name: str, command: str) -> None:
+    made = api.exec_create(name, ["bash", "-c", command], user="0:0")
+    said = api.exec_start(made["Id"])
+    if api.exec_inspect(made["Id"])["ExitCode"]:
+        words = said.decode(errors="replace").strip()[:300]
+        raise SandboxError(f"The workspace was not copied into the checkpoint: {words}.")
 
 
 def snapshots(api: APIClient) -> list[Snapshot]:

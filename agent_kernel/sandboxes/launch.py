@@ -25,6 +25,9 @@ STATE = "/var/lib/agent-kernel"
 SAVED_SHELL = f"{STATE}/shell"
 """The shell's variables, functions and directory as a checkpoint found them; a first shell begins there."""
 
+KEPT_WORKSPACE = f"{STATE}/workspace"
+"""Where a checkpoint has the files of a workspace on a volume, which no engine takes along by itself."""
+
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TERM": "dumb",
@@ -47,6 +50,7 @@ def serve_argv(*, python: str, listen: str, lease: float) -> list[str]:
         "run": RUN,
         "workspace": WORKSPACE,
         "saved": SAVED_SHELL,
+        "kept": KEPT_WORKSPACE,
         "environment": ENVIRONMENT,
     }
     return [*_boxd(python), "serve", json.dumps(options)]

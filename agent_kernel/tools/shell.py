@@ -176,8 +176,7 @@ async def _command(
 
 def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:
     """The limits that a command ran into, as lines to stand at the end of its stderr."""
-    reached = end.reached if isinstance(end, Exited) else ()
-    lines = "".join(f"[{_printable(words)}]\n" for words in reached)
+    lines = "".join(f"[{_printable(words)}]\n" for words in end.reached)
     return "\n" + lines if lines and stderr and not stderr.endswith("\n") else lines
 
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from agent_kernel.errors import SandboxFileError, SandboxGone, SandboxUnreachable
+from agent_kernel.errors import (
+    InvalidRequest,
+    LimitUnavailable,
+    SandboxError,
+    SandboxFileError,
+    SandboxGone,
+    SandboxUnreachable,
+)
 from agent_kernel.sandboxes.base import MANAGED_LABEL, WORKSPACE, Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
 
@@ -574,11 +583,16 @@ async def test_leaving_a_terminal_hangs_up(run: Sandbox) -> None:
 
 
 async def test_out_of_memory_is_said_in_words(backend: Backend) -> None:
-    if not backend.capabilities().memory_limit:
+    can = backend.capabilities()
+    if not can.memory_limit:
         pytest.skip("this user may not make control groups with a memory limit")
     async with started(backend, memory=256 << 20) as run:
-        done = await run("python3 -c 'x = bytearray(1 << 30)'")
-        assert done.outcome == Exited(137, ("out of memory: limit 256 MiB",))
+        eat = run("python3 -c 'x = bytearray(1 << 30)'")
+        if not can.survives_out_of_memory:
+            with pytest.raises(SandboxGone, match="ran out of memory"):
+                await eat
+            return
+        assert (await eat).outcome == Exited(137, ("out of memory: limit 256 MiB",))
         assert (await run("echo on")).stdout == b"on\n"
 
 
@@ -589,6 +603,48 @@ async def test_too_many_processes_is_said_in_words(backend: Backend) -> None:
         done = await run("for i in $(seq 80); do sleep 5 & done; wait", timeout=20)
         assert isinstance(done.outcome, Exited)
         assert "too many processes: limit 40" in done.outcome.reached
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_too_many_open_files_is_said_in_words(backend: Backend) -> None:
+    assert backend.capabilities().open_files_limit
+    async with started(backend, open_files=100) as run:
+        done = await run("python3 -c 'files = [open(\"/dev/null\") for _ in range(200)]'")
+        assert done.outcome == Exited(1, ("too many open files: limit 100",))
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend) -> None:
+    await backend.probe()
+    if backend.capabilities().disk_limit:
+        pytest.skip("disk space can be limited here")
+    spec = SandboxSpec(new_id(), disk=64 << 20)
+    with pytest.raises(LimitUnavailable, match="disk") as caught:
+        await backend.create(spec)
+    assert caught.value.mend
+    assert spec.id not in [ref.id for ref in await backend.list()]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"memory": 0},
+        {"pids": -1},
+        {"cpus": 0.0},
+        {"cpus": math.nan},
+        {"open_files": 1},
+        {"disk": 1},
+        {"lease": -1.0},
+        {"volume": "../up"},
+    ],
+    ids=str,
+)
+async def test_bad_limits_are_one_clear_error(backend: Backend, bad: dict[str, Any]) -> None:
+    spec = SandboxSpec(new_id(), **bad)
+    with pytest.raises(InvalidRequest) as caught:
+        await backend.create(spec)
+    assert caught.value.param == next(iter(bad))
+    assert spec.id not in [ref.id for ref in await backend.list()]
 
 
 async def test_a_full_disk_is_said_in_words(run: Sandbox) -> None:
@@ -808,3 +864,49 @@ async def test_a_large_file_is_streamed_both_ways(run: Sandbox) -> None:
     async for part in run.channel.get(stat.path):
         back.update(part)
     assert back.hexdigest() == stat.sha256
+
+
+# Named volumes
+
+
+@pytest.fixture
+async def volume(backend: Backend) -> AsyncIterator[str]:
+    """The name of a volume that the test may make."""
+    if not backend.capabilities().volumes:
+        pytest.skip("there are no named volumes here")
+    name = new_id()
+    yield name
+    await backend.remove_volume(name)
+    assert name not in [volume.name for volume in await backend.volumes()]
+
+
+async def test_a_named_volume_outlives_its_sandboxes(backend: Backend, volume: str) -> None:
+    async with started(backend, volume=volume) as run:
+        await run("echo kept >file; echo lost >/tmp/file")
+        assert volume in [found.name for found in await backend.volumes()]
+        with pytest.raises(SandboxError, match="in use"):
+            await backend.remove_volume(volume)
+    async with started(backend, volume=volume) as run:
+        assert (await run("cat file; ls /tmp")).stdout == b"kept\n"
+    await backend.remove_volume(volume)
+    await backend.remove_volume(volume)
+    async with started(backend, volume=volume) as run:
+        assert (await run("ls -A")).stdout == b""
+
+
+async def test_a_checkpoint_keeps_the_files_of_a_volume(backend: Backend, volume: str) -> None:
+    async with started(backend, volume=volume) as run:
+        await run("mkdir -p 'a b'; echo one >'a b/file'; ln -s nowhere link; cd 'a b'")
+        snapshot = await checkpoint(run)
+        await run("echo changed >file")
+    seen = 'cat "/mnt/data/a b/file"; readlink /mnt/data/link; pwd'
+    try:
+        async with started(backend, snapshot=snapshot.id) as fork:
+            assert (await fork(seen)).stdout == b"one\nnowhere\n/mnt/data/a b\n"
+        async with started(backend, snapshot=snapshot.id, volume=volume) as again:  # it has files of its own
+            assert (await again(seen)).stdout == b"changed\nnowhere\n/mnt/data/a b\n"
+        await backend.remove_volume(volume)
+        async with started(backend, snapshot=snapshot.id, volume=volume) as again:
+            assert (await again(seen)).stdout == b"one\nnowhere\n/mnt/data/a b\n"
+    finally:
+        await backend.remove_snapshot(snapshot.id)

@@ -1,34 +1,61 @@
-"""Limits of the sandbox that a command ran into, in words: a bare 137 helps nobody."""
+"""Limits of the sandbox that a command ran into, in words: a bare 137 helps nobody.
+
+Where the sandbox sees its control group, the kernel's own counters tell. What no counter tells (open files,
+processes under gVisor) is known by the system's words in what the command printed.
+"""
 
 from __future__ import annotations
 
+import errno
+import operator
 import os
+import resource
 
 MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 MEMORY_LIMIT = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 PROCESS_EVENTS = ("/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events")
 PROCESS_LIMIT = ("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max")
+CPU_EVENTS = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
+CPU_LIMIT = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+CPU_PERIOD = ("/sys/fs/cgroup/cpu/cpu.cfs_period_us",)
+
+SEEN = 16 << 10
+"""How much of the end of a command's output is looked at."""
+
+MANY_PERIODS = 5
+"""Periods (a tenth of a second each) of waiting for a share of the processors, from which that is said."""
 
 
 class Limits:
-    """Counts how often the sandbox's own control group has refused something."""
+    """Tells what was reached; counts how often the sandbox's own control group has refused something."""
 
     def __init__(self, workspace: str) -> None:
         self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (the sandbox's own)
-        self._killed = _counter(MEMORY_EVENTS, "oom_kill")
-        self._refused = _counter(PROCESS_EVENTS, "max")
+        self._counted = _counters()
 
-    def reached(self) -> list[str]:
+    def reached(self, printed: bytes) -> list[str]:
         """What was reached since the last look, as sentences without a full stop."""
         words = []
-        killed, refused = _counter(MEMORY_EVENTS, "oom_kill"), _counter(PROCESS_EVENTS, "max")
-        if killed > self._killed:
+        before, self._counted = self._counted, _counters()
+        killed, refused, held_back = map(operator.sub, self._counted, before)
+        if killed > 0:
             words.append("out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT)))
-        if refused > self._refused:
-            words.append("too many processes: limit %s" % _first_line(PROCESS_LIMIT))
-        self._killed, self._refused = killed, refused
+        if refused > 0 or (not _read(PROCESS_EVENTS) and _says(printed, errno.EAGAIN)):
+            words.append("too many processes: limit %s" % _process_limit())
+        if held_back >= MANY_PERIODS:
+            words.append("held back: limit %s" % _cpu_limit())
+        if _says(printed, errno.EMFILE):
+            words.append("too many open files: limit %d" % resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         words.extend("no space left in %s" % folder for folder in self._folders if _is_full(folder))
         return words
+
+
+def _counters() -> tuple[int, int, int]:
+    return (
+        _counter(MEMORY_EVENTS, "oom_kill"),
+        _counter(PROCESS_EVENTS, "max"),
+        _counter(CPU_EVENTS, "nr_throttled"),
+    )
 
 
 def _read(paths: tuple[str, ...]) -> str:
@@ -51,6 +78,25 @@ def _counter(paths: tuple[str, ...], name: str) -> int:
         if key == name and value.isdigit():
             return int(value)
     return 0
+
+
+def _says(printed: bytes, number: int) -> bool:
+    """Whether the system's words for an error stand in what was printed."""
+    return os.strerror(number).encode() in printed
+
+
+def _process_limit() -> str:
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    return _read(PROCESS_LIMIT).strip() or ("unknown" if limit == resource.RLIM_INFINITY else str(limit))
+
+
+def _cpu_limit() -> str:
+    """The share of processors, from `quota period` in one file (cgroup v2) or in two."""
+    fields = (_read(CPU_LIMIT) + " " + _read(CPU_PERIOD)).split()
+    try:
+        return "%g CPUs" % (int(fields[0]) / int(fields[1]))
+    except (ValueError, IndexError):
+        return "unknown"
 
 
 def _size(text: str) -> str:

@@ -33,6 +33,16 @@ class Log:
         """All that is kept, in order."""
         return [payload for _, _, payload in self._pieces]
 
+    def tail(self, limit: int) -> bytes:
+        """The last bytes of both streams, about `limit` of them."""
+        found: list[bytes] = []
+        for _, _, payload in reversed(self._pieces):
+            if limit <= 0:
+                break
+            found.append(payload[-limit:])
+            limit -= len(payload)
+        return b"".join(reversed(found))
+
     def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
         """The bytes at `offset`, at most `limit` of them and of one stream: `(stream, bytes)` or None."""
         for position, stream, payload in reversed(self._pieces):  # a watcher is mostly near the end

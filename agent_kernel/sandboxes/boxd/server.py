@@ -252,6 +252,10 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
         sys.exit("it has no bash")
     os.makedirs(options["run"], exist_ok=True)
     os.makedirs(options["workspace"], exist_ok=True)
+    if os.path.isdir(options["kept"]):
+        from .workspace import begin_with
+
+        begin_with(options["kept"], options["workspace"])
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())

@@ -17,8 +17,7 @@ import struct
 import termios
 from fcntl import ioctl
 
-from . import gvisor, processes, wire
-from .limits import Limits
+from . import gvisor, limits, processes, wire
 from .log import Log
 from .logfile import LogFile
 
@@ -55,9 +54,9 @@ __boxd_end() {
 }
 trap __boxd_leave EXIT
 trap 'exit 143' %(abort)d
+export %(job)s
 readonly __boxd_do='{ . %(run)s/command; __boxd_end; } >%(run)s/out 2>%(run)s/err </dev/null'
 readonly __boxd_tell='echo $? >%(run)s/status; __boxd_dump %(run)s/state.'
-export %(job)s
 """
 
 # Variables that belong to one bash process and must not be carried into the next.
@@ -105,7 +104,7 @@ class Shell:
         self._turn = 0
         self._fresh = True
         self._ending = False
-        self._limits = Limits(workspace)
+        self._limits = limits.Limits(workspace)
         os.mkfifo(self._file("status"), 0o600)
         self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
@@ -344,7 +343,7 @@ class Shell:
             for stream, fd in list(job.fds.items()):
                 self._drain(job, stream, fd)
         if outcome.get("exit_code") != 0:
-            outcome["reached"] = self._limits.reached()
+            outcome["reached"] = self._limits.reached(job.log.tail(limits.SEEN))
         path = job.file.end() if job.file is not None else None
         if path is not None:
             outcome["log"] = path
