@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from agent_kernel.config import RuntimeSettings
@@ -34,7 +34,7 @@ from benchmarks.sandboxes.contenders import (
     OursInDocker,
 )
 from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun
-from benchmarks.sandboxes.measures import MEASURES, QUICK, Figures, Sizes, crowd
+from benchmarks.sandboxes.measures import MEASURES, QUICK, Figures, Measure, Sizes, crowd
 from benchmarks.sandboxes.peers import PEERS
 
 Make = Callable[[], Contender]
@@ -68,41 +68,86 @@ def contenders(folder: Path) -> dict[str, Make]:
     }
 
 
-async def found_by(name: str, make: Make, what: str, sizes: Sizes, folder: Path) -> dict[str, float | str]:
-    """One measure of one contender: figures, or why there are none."""
-    made: list[Contender] = []
-    try:
-        if what == "crowd":
-            for _ in range(sizes.crowd):
-                made.append(make())  # one by one: those made are closed even if one fails
-            return dict(await crowd(made, COMMANDS if sizes.crowd > 10 else 3))
-        made.append(make())
-        figures: Figures = await MEASURES[what](made[0], sizes, folder)
-        return dict(figures)
-    except CannotError as reason:
-        return {what: str(reason)}
-    except Exception as error:  # noqa: BLE001 (a peer's failure is a result, whatever it raises)
-        return {what: f"{name}: {type(error).__name__}: {str(error)[:160]}"}
-    finally:
-        for contender in made:
+class Row:
+    """A contender while one thing is measured: what it has shown so far, or why it shows nothing."""
+
+    def __init__(self, name: str, make: Make) -> None:
+        self.name = name
+        self._make = make
+        self._made: list[Contender] = []
+        self.failure: str | None = None
+        self.samples: dict[str, list[float]] = {}
+
+    async def take(self, step: Callable[[Contender], Awaitable[dict[str, list[float]] | None]]) -> None:
+        """Take a step with the contender, unless an earlier one has failed."""
+        if self.failure is not None:
+            return
+        began = time.perf_counter()
+        try:
+            if not self._made:
+                self._made.append(self._make())
+            for figure, values in (await step(self._made[0]) or {}).items():
+                self.samples.setdefault(figure, []).extend(values)
+        except Exception as error:  # noqa: BLE001 (a peer's failure is a result, whatever it raises)
+            self._fail(error)
+        print(f"  {self.name}, {time.perf_counter() - began:.1f} s", file=sys.stderr)
+
+    async def crowd(self, sizes: Sizes) -> Figures:
+        """Measure many of it at once."""
+        try:
+            for _ in range(sizes.crowd):  # one by one: those made are closed even if one fails
+                self._made.append(self._make())
+            return await crowd(self._made, COMMANDS if sizes.crowd > 10 else 3)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._fail(error)
+            return {}
+
+    def _fail(self, error: Exception) -> None:
+        told = f"{self.name}: {type(error).__name__}: {str(error)[:160]}"
+        self.failure = str(error) if isinstance(error, CannotError) else told
+
+    async def aclose(self) -> None:
+        """Remove what is left of the contender."""
+        for contender in self._made:
+            await contender.stop()
             await contender.aclose()
 
 
+async def rounds(rows: Sequence[Row], measure: Measure) -> dict[str, Figures]:
+    """All rounds of one measure, and what each contender has shown."""
+    for row in rows:
+        await row.take(measure.begin)
+    for _ in range(measure.rounds):
+        for row in rows:
+            await row.take(measure.sample)
+    return {row.name: measure.figures(row.samples) for row in rows if row.failure is None}
+
+
 async def measure(sizes: Sizes, wanted: list[str], only: list[str]) -> dict[str, dict[str, float | str]]:
-    """All figures. One measure after the other, so that what is compared was measured close together."""
-    cells: dict[str, dict[str, float | str]] = {}
+    """All figures, by contender."""
     with tempfile.TemporaryDirectory(prefix="agent-kernel-bench-") as name:
         folder = Path(name)
         _write(folder / "upload", sizes.upload if "upload" in wanted else 0)
         everybody = {each: make for each, make in contenders(folder).items() if not only or each in only}
+        cells: dict[str, dict[str, float | str]] = {each: {} for each in everybody}
         for what in wanted:
-            for each, make in everybody.items():
-                row = cells.setdefault(each, {})
-                if what in PARTIAL.get(each, EVERYTHING) and (what != "crowd" or each in CROWDS):
-                    began = time.perf_counter()
-                    row |= await found_by(each, make, what, sizes, folder)
-                    print(f"{what}: {each}, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            print(what, file=sys.stderr)
+            rows = [Row(each, make) for each, make in everybody.items() if _takes_part(each, what)]
+            try:
+                if what == "crowd":
+                    found = {row.name: await row.crowd(sizes) for row in rows}
+                else:
+                    found = await rounds(rows, MEASURES[what](sizes, folder))
+            finally:
+                for row in rows:
+                    await row.aclose()
+            for row in rows:
+                cells[row.name] |= found.get(row.name, {}) if row.failure is None else {what: row.failure}
     return cells
+
+
+def _takes_part(name: str, what: str) -> bool:
+    return name in CROWDS if what == "crowd" else what in PARTIAL.get(name, EVERYTHING)
 
 
 def _write(path: Path, size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,6 @@ class Sizes:
 QUICK = Sizes(runs=20, starts=2, output=16 << 20, upload=16_000_000, checkpoints=1, crowd=3)
 
 Figures = dict[str, float]
-Measure = Callable[[Contender, Sizes, Path], Awaitable[Figures]]
 
 
 async def timed(work: Awaitable[object]) -> float:
@@ -40,64 +39,116 @@ async def timed(work: Awaitable[object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def warm(contender: Contender, sizes: Sizes, folder: Path) -> Figures:
+class Measure:
+    """One thing to measure, in rounds: the contenders take turns, so that a busy moment hits all of them."""
+
+    def __init__(self, sizes: Sizes, folder: Path) -> None:
+        self.sizes = sizes
+        self.folder = folder
+
+    rounds = 5
+
+    async def begin(self, contender: Contender) -> None:
+        """Before the first round; `stop` of the contender is called at the end, whatever happens."""
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
+        """One round: what was found, by figure."""
+        raise NotImplementedError
+
+    def figures(self, samples: Mapping[str, list[float]]) -> Figures:
+        """What all rounds say together."""
+        return {name: statistics.median(values) for name, values in samples.items()}
+
+
+class Warm(Measure):
     """A command in a sandbox that runs: the median, in ms."""
-    async with contender.running():
+
+    async def begin(self, contender: Contender) -> None:
+        await contender.start()
         for _ in range(WARM_UP):
             await contender.run("/bin/true")
-        return {
-            "warm": statistics.median([await timed(contender.run("/bin/true")) for _ in range(sizes.runs)])
-        }
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
+        runs = max(1, self.sizes.runs // self.rounds)
+        return {"warm": [await timed(contender.run("/bin/true")) for _ in range(runs)]}
 
 
-async def first(contender: Contender, sizes: Sizes, folder: Path) -> Figures:
+class First(Measure):
     """From nothing to the end of a first command: the median, in ms."""
-    durations = []
-    for _ in range(sizes.starts + 1):
+
+    def __init__(self, sizes: Sizes, folder: Path) -> None:
+        super().__init__(sizes, folder)
+        self.rounds = sizes.starts
+
+    async def begin(self, contender: Contender) -> None:
+        await self.sample(contender)
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
         try:
-            durations.append(await timed(_start_and_run(contender)))
+            return {"first": [await timed(start_and_run(contender))]}
         finally:
             await contender.stop()
-    return {"first": statistics.median(durations[1:])}
 
 
-async def _start_and_run(contender: Contender, snapshot: str | None = None) -> None:
-    await contender.start(snapshot)
-    await contender.run("/bin/true")
+class PrintedOutput(Measure):
+    """Output received per second, in MB: the best round."""
 
+    rounds = 3
 
-async def output(contender: Contender, sizes: Sizes, folder: Path) -> Figures:
-    """Output received per second, in MB; the best of three, the machine has other things to do."""
-    async with contender.running():
+    async def begin(self, contender: Contender) -> None:
+        await contender.start()
         await contender.print_bytes(1 << 20)
-        spent = min([await timed(contender.print_bytes(sizes.output)) for _ in range(3)])
-    return {"output": sizes.output / 1e6 / (spent / 1000)}
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
+        spent = await timed(contender.print_bytes(self.sizes.output))
+        return {"output": [self.sizes.output / 1e6 / (spent / 1000)]}
+
+    def figures(self, samples: Mapping[str, list[float]]) -> Figures:
+        return {name: max(values) for name, values in samples.items()}
 
 
-async def upload(contender: Contender, sizes: Sizes, folder: Path) -> Figures:
-    """A large file, in seconds: the best of two."""
-    source = folder / "upload"
-    async with contender.running():
-        spent = min([await timed(contender.upload(source, f"{WORKSPACE}/{name}")) for name in "ab"])
-    return {"upload": spent / 1000}
+class Upload(Measure):
+    """A large file, in seconds: the best round."""
+
+    rounds = 3
+
+    async def begin(self, contender: Contender) -> None:
+        await contender.start()
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
+        spent = await timed(contender.upload(self.folder / "upload", f"{WORKSPACE}/upload"))
+        return {"upload": [spent / 1000]}
+
+    def figures(self, samples: Mapping[str, list[float]]) -> Figures:
+        return {name: min(values) for name, values in samples.items()}
 
 
-async def checkpoint(contender: Contender, sizes: Sizes, folder: Path) -> Figures:
+class Checkpoint(Measure):
     """A checkpoint of a small change, and from there to the end of a first command: medians, in ms."""
-    taken, restored = [], []
-    for _ in range(sizes.checkpoints):
+
+    def __init__(self, sizes: Sizes, folder: Path) -> None:
+        super().__init__(sizes, folder)
+        self.rounds = sizes.checkpoints
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
         async with contender.running():
             await contender.run(CHANGE)
             start = time.perf_counter()
             snapshot = await contender.checkpoint()
-            taken.append((time.perf_counter() - start) * 1000)
+            taken = (time.perf_counter() - start) * 1000
         try:
-            restored.append(await timed(_start_and_run(contender, snapshot)))
+            restored = await timed(start_and_run(contender, snapshot))
             await contender.run(f"test -s {WORKSPACE}/change")
         finally:
             await contender.stop()
             await contender.drop(snapshot)
-    return {"checkpoint": statistics.median(taken), "restore": statistics.median(restored)}
+        return {"checkpoint": [taken], "restore": [restored]}
+
+
+async def start_and_run(contender: Contender, snapshot: str | None = None) -> None:
+    """A sandbox, and the first command in it."""
+    await contender.start(snapshot)
+    await contender.run("/bin/true")
 
 
 async def crowd(contenders: Sequence[Contender], commands: int) -> Figures:
@@ -109,7 +160,7 @@ async def crowd(contenders: Sequence[Contender], commands: int) -> Figures:
 
     async def start(contender: Contender) -> None:
         async with starting:
-            await _start_and_run(contender)
+            await start_and_run(contender)
 
     async def several(contender: Contender) -> list[float]:
         return [await timed(contender.run("/bin/true")) for _ in range(commands)]
@@ -153,10 +204,10 @@ def _proportional(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-MEASURES: dict[str, Measure] = {
-    "warm": warm,
-    "first": first,
-    "output": output,
-    "upload": upload,
-    "checkpoint": checkpoint,
+MEASURES: dict[str, type[Measure]] = {
+    "warm": Warm,
+    "first": First,
+    "output": PrintedOutput,
+    "upload": Upload,
+    "checkpoint": Checkpoint,
 }
