@@ -84,7 +84,7 @@ class AuditLog:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if path.stat().st_ino != inode:  # another process was first
+            if not path.exists() or path.stat().st_ino != inode:  # another process was first
                 return
             for number in range(self._kept, 0, -1):
                 older = path if number == 1 else Path(f"{path}.{number - 1}")

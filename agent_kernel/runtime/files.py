@@ -116,13 +116,16 @@ class LocalContainerFiles:
         """The file's bytes, in chunks; closing the generator ends the transfer."""
         async with self._containers.use(container_id) as channel:
             stat = await _find(channel, container_id, file_id)
-            taken = hashlib.sha256()
-            async with aclosing(channel.get(stat.path, within=WORKSPACE)) as chunks:
-                with _refused_outside():
-                    async for chunk in chunks:
-                        taken.update(chunk)
-                        yield chunk
-        self._record(container_id, "out", stat, taken.hexdigest())
+            taken, whole = hashlib.sha256(), False
+            try:
+                async with aclosing(channel.get(stat.path, within=WORKSPACE)) as chunks:
+                    with _refused_outside():
+                        async for chunk in chunks:
+                            taken.update(chunk)
+                            yield chunk
+                whole = True
+            finally:  # a part that was read has left the container as well
+                self._record(container_id, "out", stat, taken.hexdigest() if whole else None)
 
     async def delete(self, container_id: str, file_id: str) -> None:
         """Remove the file."""
