@@ -37,6 +37,11 @@ class Server:
         """The official client, told to be strict and never to try again."""
         return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=60)
 
+    @staticmethod
+    def model(script: str) -> str:
+        """The model that plays a script of this folder."""
+        return f"scripted/{Path(__file__).parent / script}"
+
 
 Start = Callable[[str | None], Server]
 
