@@ -19,7 +19,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,6 +45,8 @@ from agent_kernel.sandboxes.base import (
     Volume,
 )
 from agent_kernel.sandboxes.bubblewrap_snapshots import PARTS, Snapshots, remove_tree
+from agent_kernel.sandboxes.bubblewrap_socket import START_TIMEOUT, listen, reachable, speaks
+from agent_kernel.sandboxes.bubblewrap_volumes import Volumes
 from agent_kernel.sandboxes.compiled import compiled
 from agent_kernel.sandboxes.socket_stream import SocketStream
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
@@ -64,7 +66,6 @@ INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 4
 """The part of the memory limit that /tmp may take; what lies there counts against it."""
-START_TIMEOUT = 30.0
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
 
@@ -78,6 +79,7 @@ class BubblewrapBackend:
         self._root = Path(data_dir) / "sandboxes"
         self._boxd = Path(data_dir) / "boxd"
         self._snapshots = Snapshots(Path(data_dir) / "snapshots", self.name)
+        self._volumes = Volumes(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
 
@@ -150,27 +152,35 @@ class BubblewrapBackend:
             (folder / part).mkdir()
         if spec.snapshot is not None:
             self._snapshots.fill(folder, spec.snapshot)
+        if spec.volume is not None:
+            self._volumes.attach(spec.volume, folder)
         (folder / "spec.json").write_text(json.dumps({**asdict(spec), "labels": _labels(spec)}))
         group = self._group(spec, folder)
-        with _listen(folder) as listening:
+
+        def place(started: bubblewrap_process.Started) -> None:
+            (folder / "process.json").write_text(json.dumps(asdict(started)))
+            group.add(started.pid)
+
+        with listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
             mounts = self._mounts(folder, group, spec.memory // MEMORY_FILES)
-            started = bubblewrap_process.start(
+            bubblewrap_process.start(
                 bubblewrap_process.Start(
                     arguments=[program, *bubblewrap_process.isolation(), *mounts, "--", *argv],
                     environment=ENVIRONMENT,
                     keep=(listening.fileno(),),
                     open_files=spec.open_files,
-                    place=group.add,
-                    ready=lambda: _speaks(folder, listening),
+                    place=place,
+                    ready=lambda: speaks(folder, listening),
                 )
             )
-        (folder / "process.json").write_text(json.dumps(asdict(started)))
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
         """The sandbox's control group, written down before it exists so that a sweep finds it."""
         try:
-            group = cgroups.create(f"agent-kernel-{spec.id}", cgroups.Limits(spec.memory, spec.pids))
+            group = cgroups.create(
+                f"agent-kernel-{spec.id}", cgroups.Limits(spec.memory, spec.pids, spec.cpus)
+            )
         except OSError as error:
             raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
         (folder / "group.json").write_text(json.dumps(group.folders))
@@ -214,7 +224,7 @@ class BubblewrapBackend:
         """Connect to boxd's socket; see `Backend.stream`."""
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _reachable(self._folder(ref.id)) as folder:
+            with reachable(self._folder(ref.id)) as folder:
                 connected.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(connected, f"{folder}/socket")
         except OSError as error:
@@ -276,24 +286,29 @@ class BubblewrapBackend:
             process_limit="pids" in controllers,
             isolation="namespaces",
             open_files_limit=True,
+            cpu_limit="cpu" in controllers,
+            volumes=True,
         )
 
     async def volumes(self) -> builtins.list[Volume]:
-        """There are none here."""
-        return []
+        """See `Backend.volumes`."""
+        return await asyncio.to_thread(self._volumes.all)
 
     async def remove_volume(self, name: str) -> None:
-        """There are none here."""
+        """See `Backend.remove_volume`."""
+        alive = [self._folder(ref.id) for ref in await self.list() if ref.status != "dead"]
+        await asyncio.to_thread(self._volumes.remove, name, alive)
 
     async def aclose(self) -> None:
         """Nothing is held."""
 
 
 def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
-    for name, value in (("cpus", spec.cpus), ("disk", spec.disk), ("volume", spec.volume)):
-        if value is not None:
+    able = {"cpus": "cpu" in cgroups.available(), "disk": False}
+    for name, value in (("cpus", spec.cpus), ("disk", spec.disk)):
+        if value is not None and not able[name]:
             raise LimitUnavailable(
-                f"bubblewrap sandboxes have no {name} setting.",
+                f"bubblewrap sandboxes cannot keep a limit on {name} here.",
                 mend=f"Leave {name} out, or use Docker: AGENT_KERNEL_SANDBOX=docker",
             )
 
@@ -318,34 +333,3 @@ def _process(folder: Path) -> bubblewrap_process.Started | None:
         return bubblewrap_process.Started(**json.loads((folder / "process.json").read_text()))
     except FileNotFoundError:  # its start is under way, or was cut off
         return None
-
-
-@contextlib.contextmanager
-def _reachable(folder: Path) -> Iterator[str]:
-    """A short name for the folder: a socket's path may have 107 bytes only."""
-    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
-
-
-def _speaks(folder: Path, listening: socket.socket) -> bool:
-    """Whether boxd greets on a connection; when it dies before, the connection ends."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, _reachable(folder) as short:
-        connected.settimeout(START_TIMEOUT)
-        connected.connect(f"{short}/socket")
-        listening.close()  # ours; the sandbox's own is then the last
-        try:
-            return bool(connected.recv(1))
-        except OSError:
-            return False
-
-
-@contextlib.contextmanager
-def _listen(folder: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        with _reachable(folder) as short:
-            listening.bind(f"{short}/socket")
-        listening.listen(8)
-        yield listening

@@ -116,7 +116,8 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
 class Start:
     """How to start one sandbox: what bwrap is told, and what is done on the way.
 
-    `place` is called with process 1's pid before it runs anything (to put it into its control group);
+    `place` is called with process 1 before it runs anything (to write it down, so that it is found whatever
+    happens to us, and to put it into its control group);
     `ready` waits until the sandbox speaks, and says whether it did.
     """
 
@@ -124,7 +125,7 @@ class Start:
     environment: dict[str, str]
     keep: tuple[int, ...]
     open_files: int
-    place: Callable[[int], None]
+    place: Callable[[Started], None]
     ready: Callable[[], bool]
 
 
@@ -145,16 +146,17 @@ def start(wanted: Start) -> Started:
                 os.close(fd)
         pid = _child_pid(info)
         ticks = _ticks(pid) if pid else None
-        if pid and ticks and _go(wanted, pid, block):
-            return Started(pid, ticks)
         if pid and ticks:
-            Started(pid, ticks).end()
+            started = Started(pid, ticks)
+            if _go(wanted, started, block):
+                return started
+            started.end()
         reason = (errors.read(2000) or b"no reason given").decode(errors="replace").strip()
         raise SandboxStartFailed(f"The sandbox did not start: {reason}.", mend="See: agent-kernel doctor")
 
 
-def _go(wanted: Start, pid: int, block: IO[bytes]) -> bool:
-    wanted.place(pid)
+def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
+    wanted.place(started)
     try:
         block.write(b"1")
     except BrokenPipeError:
