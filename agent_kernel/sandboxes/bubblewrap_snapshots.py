@@ -66,8 +66,11 @@ class Snapshots:
 
 
 def copy_parts(source: Path, target: Path) -> None:
-    """Copy the folders, links as links. Raises `SandboxError` in the words of `cp`."""
-    parts = [str(source / part) for part in PARTS if (source / part).exists()]
+    """Copy the folders, links in them as links. Raises `SandboxError` in the words of `cp`.
+
+    A workspace on a volume is itself a link, and what it leads to is copied.
+    """
+    parts = [os.path.realpath(source / part) for part in PARTS if (source / part).exists()]
     done = subprocess.run(
         ["cp", "--archive", "--reflink=auto", *parts, str(target)],
         capture_output=True,

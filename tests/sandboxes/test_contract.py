@@ -614,6 +614,19 @@ async def test_too_many_open_files_is_said_in_words(backend: Backend) -> None:
         assert (await run("echo on")).stdout == b"on\n"
 
 
+async def test_a_share_of_the_processors_is_not_exceeded(backend: Backend) -> None:
+    if not backend.capabilities().cpu_limit:
+        pytest.skip("processors cannot be limited here")
+    code = (
+        "import time; end = time.monotonic() + 1.5\n"
+        "while time.monotonic() < end: pass\n"
+        "print(time.process_time())"
+    )
+    async with started(backend, cpus=0.2) as run:
+        done = await run(f"python3 -c '{code}'")
+    assert float(done.stdout) < 0.8
+
+
 async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend) -> None:
     await backend.probe()
     if backend.capabilities().disk_limit:
