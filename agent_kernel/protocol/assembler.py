@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from openai.types.responses.response import IncompleteDetails
 
-from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol import items as t
 from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft
 from agent_kernel.protocol.deltas import (
@@ -31,11 +30,13 @@ from agent_kernel.protocol.deltas import (
     Truncated,
     Usage,
 )
-from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft
+from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
+from agent_kernel.protocol.malformed import agrees, malformed
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.usage import total_usage
 
 D = TypeVar("D", bound=Draft)
+A = TypeVar("A", bound=t.ResponseStreamEvent)
 
 
 class Assembler:
@@ -54,6 +55,7 @@ class Assembler:
         self._numbers = itertools.count()
         self._indices = itertools.count()
         self._state = State.NEW
+        self._queued = False
         self._open: Draft | None = None
         self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
@@ -65,17 +67,24 @@ class Assembler:
 
     # -- the model speaks ---------------------------------------------------------------------------------
 
+    def queue(self) -> Events:
+        """Emit `response.created` and `response.queued`, both with status `queued`; `begin` comes later."""
+        if self._state is not State.NEW or self._queued:
+            raise RuntimeError("Only a new response can be queued.")
+        self._queued = True
+        self._update(status="queued")
+        return [self._created(), self._about(t.ResponseQueuedEvent, "response.queued")]
+
     def begin(self) -> Events:
-        """Emit `response.created` and `response.in_progress`, both showing the response as it was given."""
+        """Emit `response.created` and `response.in_progress`; of a queued response only the latter."""
         self._state = follow(self._state, Act.BEGIN)
-        return [
-            t.ResponseCreatedEvent.construct(
-                type="response.created", response=self.response, sequence_number=next(self._numbers)
-            ),
-            t.ResponseInProgressEvent.construct(
-                type="response.in_progress", response=self.response, sequence_number=next(self._numbers)
-            ),
-        ]
+        opening = [] if self._queued else [self._created()]
+        self._update(status="in_progress")
+        return [*opening, self._about(t.ResponseInProgressEvent, "response.in_progress")]
+
+    def next_number(self) -> int:
+        """Take a sequence number for an event about this response that is not the assembler's."""
+        return next(self._numbers)
 
     def feed(self, delta: ModelDelta) -> Events:
         """Turn one delta into events; none for an empty piece of text.
@@ -122,6 +131,23 @@ class Assembler:
         """List the complete calls of the step just ended to function tools of the client's, in order."""
         calls = [item for item in self._step if isinstance(item, t.ResponseFunctionToolCall)]
         return [call for call in calls if call.status == "completed"]
+
+    def last_calls(self) -> list[t.ResponseFunctionShellToolCall]:
+        """List the shell calls of the step just ended, answered or not."""
+        return [item for item in self._step if isinstance(item, t.ResponseFunctionShellToolCall)]
+
+    def output_tokens(self) -> int:
+        """Count those of all steps so far, as far as the model reported them."""
+        return sum(step.output_tokens for step in self._usage)
+
+    def insert(self, item: Mapping[str, Any], usage: Usage) -> Events:
+        """Add a whole item that no model spoke, between two steps; `usage` is what it cost."""
+        follow(self._state, Act.OUTPUT)
+        self._usage.append(usage)
+        index, made = next(self._indices), t.item_of(item)
+        self._finished[index] = made
+        self._update(output=[self._finished[each] for each in sorted(self._finished)])
+        return whole_item(index, made, self._numbers)
 
     def hand_over(self, call: t.ResponseFunctionShellToolCall) -> None:
         """Leave a shell call to the client, who runs it and sends its output as input of the next turn."""
@@ -176,10 +202,7 @@ class Assembler:
         self._unanswered.clear()
         events = self._settle("completed", "")
         self._update(status="completed", completed_at=int(self._clock()))
-        event = t.ResponseCompletedEvent.construct(
-            type="response.completed", response=self.response, sequence_number=next(self._numbers)
-        )
-        return [*events, event]
+        return [*events, self._about(t.ResponseCompletedEvent, "response.completed")]
 
     def incomplete(self, reason: str) -> Events:
         """Emit `response.incomplete`, with `reason` in its `incomplete_details`.
@@ -187,12 +210,20 @@ class Assembler:
         An open item is closed as incomplete, and each shell call without an output is given one, so that the
         chain can be continued.
         """
-        events = self._settle("incomplete", f"The command was stopped or not begun ({reason}).")
+        opening = self.begin() if self._state is State.NEW else []
+        events = opening + self._settle("incomplete", f"The command was stopped or not begun ({reason}).")
         self._update(status="incomplete", incomplete_details=IncompleteDetails.construct(reason=_any(reason)))
-        event = t.ResponseIncompleteEvent.construct(
-            type="response.incomplete", response=self.response, sequence_number=next(self._numbers)
-        )
-        return [*events, event]
+        return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
+
+    def cancel(self) -> Events:
+        """Settle what is open as `incomplete` does; the status is `cancelled`.
+
+        The standard has no event of that name: the last one is `response.incomplete`, whose response says it.
+        """
+        opening = self.begin() if self._state is State.NEW else []
+        events = opening + self._settle("incomplete", "The command was stopped or not begun: cancelled.")
+        self._update(status="cancelled")
+        return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
 
     def fail(self, *, code: str, message: str) -> Events:
         """Settle what is open as `incomplete` does; then emit `error` and `response.failed`.
@@ -213,10 +244,7 @@ class Assembler:
             **fields,
             error={"type": "server_error", **fields},
         )
-        failed = t.ResponseFailedEvent.construct(
-            type="response.failed", response=self.response, sequence_number=next(self._numbers)
-        )
-        return [*events, error, failed]
+        return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
 
     # -- within -------------------------------------------------------------------------------------------
 
@@ -247,18 +275,18 @@ class Assembler:
             return
         draft = self._call(delta.call_id)
         if draft is None and delta.call_id in self._call_ids:
-            _malformed(delta.call_id, "it uses the id of an earlier call")
+            malformed(delta.call_id, "it uses the id of an earlier call")
         if draft is not None and isinstance(draft, FunctionCallDraft) != isinstance(delta, FunctionCallDelta):
-            _malformed(delta.call_id, "it is a shell call and a function call at once")
+            malformed(delta.call_id, "it is a shell call and a function call at once")
         known = draft.texts() if isinstance(draft, ShellCallDraft) else []
         if isinstance(delta, ShellCallDelta):
             if delta.command_index not in (len(known) - 1, len(known)) or delta.command_index < 0:
-                _malformed(delta.call_id, f"command {delta.command_index} comes out of order")
+                malformed(delta.call_id, f"command {delta.command_index} comes out of order")
         elif isinstance(delta, ShellCallDone):
             if not delta.commands:
-                _malformed(delta.call_id, "it has no command")
-            if not _agrees(known, delta.commands):
-                _malformed(delta.call_id, "its commands are not those that were streamed")
+                malformed(delta.call_id, "it has no command")
+            if not agrees(known, delta.commands):
+                malformed(delta.call_id, "its commands are not those that were streamed")
 
     def _write(self, delta: ModelDelta) -> Events:
         match delta:
@@ -311,7 +339,7 @@ class Assembler:
         if self.truncated is not None:
             return self._close("incomplete")
         if isinstance(self._open, ShellCallDraft):  # half a command must never look like one to be run
-            _malformed(self._open.call_id, "it breaks off")
+            malformed(self._open.call_id, "it breaks off")
         return self._close("completed")
 
     def _close(self, status: Final) -> Events:
@@ -355,26 +383,16 @@ class Assembler:
         self._update(usage=total_usage(self._usage))
         return events
 
+    def _created(self) -> t.ResponseStreamEvent:
+        return self._about(t.ResponseCreatedEvent, "response.created")
+
+    def _about(self, kind: type[A], name: str) -> A:
+        event: Any = kind.construct(type=name, response=self.response, sequence_number=next(self._numbers))
+        return cast(A, event)
+
     def _update(self, **changes: Any) -> None:
         # A new object each time: events already emitted keep the response as it was then.
         self.response = self.response.model_copy(update=changes)
-
-
-def _agrees(known: list[str], commands: tuple[str, ...]) -> bool:
-    """Whether what was streamed is the beginning of the whole."""
-    if not known:
-        return True
-    if len(known) > len(commands):
-        return False
-    last = len(known) - 1
-    return known[:last] == list(commands[:last]) and commands[last].startswith(known[last])
-
-
-def _malformed(call_id: str, why: str) -> NoReturn:
-    raise MalformedModelOutput(
-        f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
-        mend="Run the cell again, or choose another model.",
-    )
 
 
 def _any(value: str) -> Any:

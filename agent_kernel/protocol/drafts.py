@@ -61,6 +61,17 @@ class Draft(ABC):
         ]
 
 
+def whole_item(index: int, item: t.ResponseOutputItem, numbers: Iterator[int]) -> Events:
+    """Make an item known that is final from the beginning."""
+    added = t.ResponseOutputItemAddedEvent(
+        type="response.output_item.added", output_index=index, sequence_number=next(numbers), item=item
+    )
+    done = t.ResponseOutputItemDoneEvent(
+        type="response.output_item.done", output_index=index, sequence_number=next(numbers), item=item
+    )
+    return [added, done]
+
+
 class ReasoningDraft(Draft):
     """A reasoning item: a summary of numbered paragraphs, and perhaps an opaque blob."""
 

@@ -42,3 +42,34 @@ def function_call_id() -> str:
 def call_id() -> str:
     """Join a call to its output where the model gave no usable id of its own."""
     return _random("call_")
+
+
+_ITEMS = {
+    "message": "msg_",
+    "reasoning": "rs_",
+    "shell_call": "sh_",
+    "shell_call_output": "sho_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "compaction": "cmp_",
+}
+
+
+def item_id(kind: str) -> str:
+    """Of an item of type `kind` that came without one."""
+    return _random(_ITEMS.get(kind, "item_"))
+
+
+def conversation_id() -> str:
+    """Of a conversation."""
+    return _random("conv_")
+
+
+def file_id() -> str:
+    """Of an uploaded file."""
+    return _random("file-")
+
+
+def steer_id() -> str:
+    """Of a message that steers a running response."""
+    return _random("steer_")

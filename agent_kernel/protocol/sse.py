@@ -68,10 +68,15 @@ def _types() -> dict[str, type[BaseModel]]:
 _TYPES = _types()
 
 
+def event_of(value: Any) -> ResponseStreamEvent | None:
+    """Make an event from its JSON, or None if the `openai` package knows no event of that type."""
+    cls = _TYPES.get(str(value.get("type"))) if isinstance(value, dict) else None
+    return cast(ResponseStreamEvent, cls.construct(**value)) if cls is not None else None
+
+
 def _event(text: str) -> ResponseStreamEvent | None:
     try:
         value: Any = json.loads(text)
     except ValueError as error:
         raise UpstreamInterrupted(f"The stream said something that is not JSON: {text[:80]!r}.") from error
-    cls = _TYPES.get(str(value.get("type"))) if isinstance(value, dict) else None
-    return cast(ResponseStreamEvent, cls.construct(**value)) if cls is not None else None
+    return event_of(value)

@@ -11,15 +11,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel's way to its first idle
-    from openai.types import ContainerCreateResponse
+    from openai import BaseModel
+    from openai.types import ContainerCreateResponse, FileObject
     from openai.types.containers import FileCreateResponse
-    from openai.types.responses import Response, ResponseStreamEvent
+    from openai.types.conversations import Conversation
+    from openai.types.responses import (
+        CompactedResponse,
+        Response,
+        ResponseSteerAcceptedEvent,
+        ResponseSteerFailedEvent,
+        ResponseSteerPendingEvent,
+        ResponseStreamEvent,
+    )
 
 ResponseRequest = Mapping[str, Any]
 """The JSON body of `POST /v1/responses` (`ResponseCreateParams`)."""
+
+SessionEvent: TypeAlias = (
+    "ResponseStreamEvent | ResponseSteerAcceptedEvent | ResponseSteerFailedEvent | ResponseSteerPendingEvent"
+)
+"""What a client hears on a connection of its own."""
 
 T = TypeVar("T")
 Order = Literal["asc", "desc"]
@@ -132,4 +146,159 @@ class Runtime(Protocol):
 
     async def aclose(self) -> None:
         """Release everything held; containers of a local runtime live on until their lease ends."""
+        ...
+
+
+class Session(Protocol):
+    """One client's connection, over which it sends one turn after the other.
+
+    It remembers the turns that are stored nowhere (`store: false`), and only it can continue them.
+    """
+
+    def respond(self, request: ResponseRequest) -> AsyncGenerator[SessionEvent, None]:
+        """Run one turn as `Runtime.respond` does; `background` and `stream` mean nothing here.
+
+        When the turn is steered, its successor follows in the same generator. A continuation that fails is
+        forgotten with the turn that it continued, if that was remembered here only.
+        """
+        ...
+
+    def steer(self, previous_response_id: object, given: object) -> SessionEvent:
+        """Say something to the response that runs: `response.steer.accepted`, or `.failed` with the reason.
+
+        The response then ends at the next safe place, as `incomplete` with the reason `steered`: a model is
+        stopped at once, a command has a few seconds to end.
+        """
+        ...
+
+    def lost(self, error: Exception) -> Sequence[SessionEvent]:
+        """Events that give back what was accepted, after `respond` raised `error` for a successor."""
+        ...
+
+
+class Conversations(Protocol):
+    """`/v1/conversations`. All raise `NotFound`, and `InvalidRequest` for what is wrong in `params`."""
+
+    async def create(self, params: Mapping[str, Any]) -> Conversation:
+        """Make one (`metadata`, `items`)."""
+        ...
+
+    async def retrieve(self, conversation_id: str) -> Conversation:
+        """One conversation."""
+        ...
+
+    async def update(self, conversation_id: str, params: Mapping[str, Any]) -> Conversation:
+        """Replace its `metadata`."""
+        ...
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete it and its items."""
+        ...
+
+    async def add(self, conversation_id: str, params: Mapping[str, Any]) -> Page[Any]:
+        """Append `items`; returns them as they are kept."""
+        ...
+
+    async def items(
+        self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[Any]:
+        """A page of its items."""
+        ...
+
+    async def item(self, conversation_id: str, item_id: str) -> BaseModel:
+        """One item."""
+        ...
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> Conversation:
+        """Remove one item."""
+        ...
+
+
+class Files(Protocol):
+    """`/v1/files`. All methods raise `NotFound` for an unknown file."""
+
+    async def create(
+        self, *, filename: str, purpose: str, content: AsyncIterable[bytes], expires_after: int | None = None
+    ) -> FileObject:
+        """Keep a file. Raises `InvalidRequest`, `TooLarge`; nothing partial is left behind."""
+        ...
+
+    async def list(
+        self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
+    ) -> Page[FileObject]:
+        """A page of the files."""
+        ...
+
+    async def retrieve(self, file_id: str) -> FileObject:
+        """One file's metadata."""
+        ...
+
+    def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        """Its bytes, in chunks."""
+        ...
+
+    async def delete(self, file_id: str) -> None:
+        """Delete it."""
+        ...
+
+
+class ServedRuntime(Runtime, Protocol):
+    """A runtime with all that a server of the API offers."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """The uploaded files."""
+        ...
+
+    async def start(self) -> None:
+        """Clean up after processes that died. Idempotent; everything else does it on first use."""
+        ...
+
+    def session(self) -> Session:
+        """A connection of one client's."""
+        ...
+
+    def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
+        """The events of a background response with a number greater than `after`, those to come included.
+
+        Raises `NotFound`, and `InvalidRequest` for a response that was not made in the background.
+        """
+        ...
+
+    async def cancel(self, response_id: str) -> Response:
+        """Stop a background response and return it; one that has ended is returned as it is.
+
+        Raises `NotFound`, and `InvalidRequest` for a response that was not made in the background.
+        """
+        ...
+
+    async def input_items(
+        self, response_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[Any]:
+        """A page of a response's input items. Raises `NotFound`, `InvalidRequest`."""
+        ...
+
+    async def count_tokens(self, request: ResponseRequest) -> int:
+        """Tokens that the model would be told, estimated. Raises `InvalidRequest`, `NotFound`."""
+        ...
+
+    async def compact(self, request: ResponseRequest) -> CompactedResponse:
+        """A conversation in short. Raises `InvalidRequest`, `NotFound`, and what the model raises."""
+        ...
+
+    async def create_container(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Make a container that begins with the uploaded files in `file_ids`; see `Containers.create`."""
+        ...
+
+    async def copy_file(self, container_id: str, file_id: str) -> FileCreateResponse:
+        """Copy an uploaded file into a container; see `ContainerFiles.create`."""
+        ...
+
+    async def measures(self) -> str:
+        """Counts of what was done, in the text format that Prometheus reads."""
         ...

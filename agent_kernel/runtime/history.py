@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.input_items import OUTPUT_OF
 from agent_kernel.runtime.store import ResponseRow, Store
-from agent_kernel.runtime.turn import OUTPUT_OF
 
 Json = Mapping[str, Any]
+
+REMEMBERED = 256
+"""Chains whose items are kept in memory; a chain's turns share the items themselves."""
 
 
 @dataclass(frozen=True)
@@ -23,43 +27,93 @@ class History:
     items: Sequence[Json] = ()
     container_id: str | None = None
     stopped: frozenset[str] = frozenset()
+    deletions: int = -1
+    """The store's count of deletions when this was read; see `Histories`."""
+
+    def after(self, row: ResponseRow) -> History:
+        """What came before the turn that follows `row`."""
+        return History(
+            items=[*self.items, *row.input, *_said(row)],
+            container_id=row.container_id or self.container_id,
+            stopped=self.stopped | _stopped(row),
+            deletions=self.deletions,
+        )
 
 
-async def read_history(store: Store, previous_id: str | None) -> History:
-    """The chain that ends in `previous_id`. Raises `InvalidRequest` where it is not whole."""
-    if previous_id is None:
-        return History()
-    rows = await store.chain(previous_id)
-    if not rows:
-        raise _broken(f"Previous response with id '{previous_id}' not found.")
-    if rows[0].previous_id is not None:
-        raise _broken(f"The chain of '{previous_id}' is not whole: '{rows[0].previous_id}' was deleted.")
-    containers = [row.container_id for row in rows if row.container_id is not None]
-    return History(
-        items=[item for row in rows for item in _items(row)],
-        container_id=containers[-1] if containers else None,
-        stopped=frozenset(
-            item["call_id"]
-            for row in rows
-            if row.status != "completed"
-            for item in row.response["output"]
-            if item["type"] in OUTPUT_OF
-        ),
+class Histories:
+    """The histories of a store's chains.
+
+    Those of the latest turns are remembered, so that the two hundredth turn of a chain costs what the second
+    did. What is remembered holds as long as no response was deleted, in whatever process.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[str, History] = OrderedDict()
+
+    async def of(self, previous_id: str | None) -> History:
+        """The chain that ends in `previous_id`. Raises `InvalidRequest` where it is not whole."""
+        deletions = await self._store.deletions()
+        if previous_id is None:
+            return History(deletions=deletions)
+        known = self._known.get(previous_id)
+        if known is None or known.deletions != deletions:
+            known = await self._read(previous_id, deletions)
+        self.remember(previous_id, known)
+        return known
+
+    def remember(self, response_id: str, history: History) -> None:
+        """What comes before the turn that continues this response."""
+        self._known[response_id] = history
+        self._known.move_to_end(response_id)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _read(self, previous_id: str, deletions: int) -> History:
+        rows = await self._store.chain(previous_id)
+        if not rows:
+            raise broken(previous_id)
+        if rows[0].previous_id is not None:
+            raise broken(
+                previous_id,
+                f"The chain of '{previous_id}' is not whole: '{rows[0].previous_id}' was deleted.",
+            )
+        if rows[-1].owner is not None:
+            raise InvalidRequest(
+                f"The response '{previous_id}' is still {rows[-1].status}.",
+                mend="Wait for its end, or cancel it.",
+                param="previous_response_id",
+            )
+        items: list[Json] = []
+        for row in rows:
+            items += [*row.input, *_said(row)]
+        containers = [row.container_id for row in rows if row.container_id is not None]
+        stopped = frozenset[str]().union(*map(_stopped, rows))
+        return History(items, containers[-1] if containers else None, stopped, deletions)
+
+
+def broken(previous_id: str, message: str | None = None) -> InvalidRequest:
+    """Make the error for a previous response that cannot be continued."""
+    return InvalidRequest(
+        message or f"Previous response with id '{previous_id}' not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
     )
 
 
-def _broken(message: str) -> InvalidRequest:
-    return InvalidRequest(message, param="previous_response_id", code="previous_response_not_found")
-
-
-def _items(row: ResponseRow) -> list[Json]:
+def _said(row: ResponseRow) -> list[Json]:
     # A function call that broke off has half a JSON object for its arguments: nobody can answer that.
-    said = [
+    return [
         item
         for item in row.response["output"]
         if item["type"] != "function_call" or item.get("status") != "incomplete"
     ]
-    return [*row.input, *said]
+
+
+def _stopped(row: ResponseRow) -> frozenset[str]:
+    if row.status == "completed":
+        return frozenset()
+    return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in OUTPUT_OF)
 
 
 def join(history: History, new: Sequence[Json]) -> list[Json]:

@@ -1,73 +1,48 @@
 """The runtime in this process: a turn loop over a store, a model and a sandbox.
 
-    request ─► checks ─► the chain ─► a container ─► model ─► shell ─► model ─► ... ─► stored response
+    request ─► preparation ─► run ─► loop: model ─► shell ─► model ─► ... ─► stored response
 
-The loop is one async generator, pulled by whoever reads the events: a reader that stops reading stops the
-model and the command, and one that leaves cancels them.
+This module only puts the parts together; each is a module of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from typing import Any
 
-from openai.types.responses import (
-    Response,
-    ResponseFunctionShellToolCall,
-    ResponseStreamEvent,
-)
+from openai.types import ContainerCreateResponse
+from openai.types.containers import FileCreateResponse
+from openai.types.responses import CompactedResponse, Response, ResponseStreamEvent
 
-from agent_kernel.errors import AgentKernelError, NotFound
-from agent_kernel.models.base import Model, ModelRequest
+from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.assembler import Assembler
-from agent_kernel.protocol.items import shell_output, to_json
-from agent_kernel.protocol.response import new_response
-from agent_kernel.runtime.audit import OFF, AuditLog, audited
-from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.protocol.usage import total_usage
+from agent_kernel.runtime.audit import OFF, AuditLog
+from agent_kernel.runtime.background import Background
+from agent_kernel.runtime.base import Order, Page, ResponseRequest
+from agent_kernel.runtime.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.containers import BackendSource, ContainerSettings, LocalContainers
-from agent_kernel.runtime.failure import failed_events
-from agent_kernel.runtime.history import History, Json, join, read_history
+from agent_kernel.runtime.conversations import LocalConversations
+from agent_kernel.runtime.history import Histories, join
+from agent_kernel.runtime.interrupt import Interrupt
+from agent_kernel.runtime.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettings
+from agent_kernel.runtime.metrics import Metrics
+from agent_kernel.runtime.ownership import Owner
+from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.preparation import Preparation
+from agent_kernel.runtime.recovery import Recovery, journal_of
+from agent_kernel.runtime.session import LocalSession
+from agent_kernel.runtime.shown import Shown, shown
 from agent_kernel.runtime.store import ResponseRow, Store
-from agent_kernel.runtime.turn import Turn, message, read_request
-from agent_kernel.runtime.wellformed import well_formed_delta
-from agent_kernel.tools.shell import CommandOutput, ShellLimits, run_shell_call
+from agent_kernel.runtime.turn import read_request
+from agent_kernel.runtime.turns import Turns
+from agent_kernel.runtime.uploaded_files import LocalFiles
 
-log = logging.getLogger(__name__)
-
-CANCELLED = "agent_kernel.cancelled"
-"""`incomplete_details.reason` of a turn whose reader left."""
-
-MAX_STEPS = "agent_kernel.max_steps"
-"""`incomplete_details.reason` of a turn in which the model did not come to an end."""
-
-
-@dataclass(frozen=True)
-class TurnSettings:
-    """What bounds one turn."""
-
-    max_steps: int = 50
-    """Calls of the model in one turn; then the response is incomplete and can be continued."""
-    shell: ShellLimits = field(default_factory=ShellLimits)
-
-
-@dataclass
-class _Run:
-    """One turn under way."""
-
-    turn: Turn
-    model: Model
-    upstream_name: str
-    conversation: list[Json]
-    container_id: str | None
-    assembler: Assembler
-    calls_made: int = 0
-    stored: bool = False
+__all__ = ["CANCELLED", "MAX_STEPS", "LocalRuntime", "TurnSettings"]
 
 
 class LocalRuntime:
@@ -88,255 +63,185 @@ class LocalRuntime:
     ) -> None:
         self._models = models
         self._store = store
+        self._metrics = Metrics()
         self._containers = LocalContainers(backend, store, container_settings, audit)
-        self._settings = turn_settings or TurnSettings()
+        self._conversations = LocalConversations(store)
+        self._files = LocalFiles(store, self._containers.settings.upload_limit)
+        self._owner = Owner(store.folder)
+        self._recovery = Recovery(store, self._owner)
+        self._preparation = Preparation(
+            models,
+            store,
+            Histories(store),
+            self._containers,
+            self._conversations,
+            self._files,
+            self._owner.id,
+        )
+        loop = TurnLoop(self._containers, turn_settings or TurnSettings(), self._metrics)
+        self._turns = Turns(self._preparation, loop, self._conversations, self._recovery)
+        self._background = Background(store, loop)
 
     @property
     def containers(self) -> LocalContainers:
         """The sandboxes that commands run in."""
         return self._containers
 
+    @property
+    def conversations(self) -> LocalConversations:
+        """The conversations."""
+        return self._conversations
+
+    @property
+    def files(self) -> LocalFiles:
+        """The uploaded files."""
+        return self._files
+
+    async def start(self) -> None:
+        """See `ServedRuntime`."""
+        await self._recovery.once()
+
+    def session(self) -> LocalSession:
+        """See `ServedRuntime`."""
+        return LocalSession(self._turns)
+
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """Run one turn and stream it; see `Runtime.respond`."""
-        async with AsyncExitStack() as stack:
-            run = await self._prepare(read_request(request))
-            if run.container_id is not None:  # held for the whole turn: a thinking model lets nothing expire
-                await stack.enter_async_context(self._containers.use(run.container_id))
-            try:
-                async with aclosing(self._events(run)) as events:
-                    async for event in events:
-                        yield event
-            except (GeneratorExit, asyncio.CancelledError):
-                if not run.stored:
-                    run.assembler.incomplete(CANCELLED)
-                    await asyncio.shield(self._save(run))
-                raise
+        """Run one turn and stream it; see `Runtime.respond`.
 
-    async def _prepare(self, turn: Turn) -> _Run:
-        """Everything that can be refused, before the first event."""
-        model, upstream_name = self._models.resolve(turn.model)
-        history = await read_history(self._store, turn.previous_id)
-        conversation = join(history, turn.input)
-        container_id, is_new = await self._container(turn, history)
-        if is_new and history.container_id is not None:
-            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
-        elif container_id is not None and await self._containers.was_brought_back(container_id):
-            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
-        response = new_response(
-            turn.request,
-            id=ids.response_id(),
-            model=turn.model or self._models.default or upstream_name,
-            tools=turn.tools_shown(container_id),
-            created_at=time.time(),
-        )
-        assembler = Assembler(response)
-        assembler.container_id = container_id
-        return _Run(turn, model, upstream_name, conversation, container_id, assembler)
-
-    async def _container(self, turn: Turn, history: History) -> tuple[str | None, bool]:
-        """The container of this turn, and whether it was made for it."""
-        if turn.shell is None or turn.shell.kind == "local":
-            return None, False
-        if turn.shell.container_id is not None:
-            return turn.shell.container_id, False
-        if history.container_id is not None and await self._containers.is_alive(history.container_id):
-            return history.container_id, False
-        container = await self._containers.create({**(turn.shell.params or {}), "name": "auto"})
-        return container.id, True
-
-    async def _events(self, run: _Run) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """The whole stream. Whatever goes wrong ends it by `error` and `response.failed`."""
-        for event in run.assembler.begin():
-            yield event
-        try:
-            async with aclosing(self._steps(run)) as events:
-                async for event in events:
-                    yield event
-            return
-        except AgentKernelError as error:
-            log.info("The turn %s failed.", run.assembler.response.id, exc_info=True)
-            final = run.assembler.fail(code=error.code or "server_error", message=str(error))
-        except Exception as error:  # a stream that has begun must end in words, whatever happens
-            log.exception("The turn %s failed.", run.assembler.response.id)
-            words = (
-                f"Something unforeseen went wrong in the runtime ({type(error).__name__}); its log has more."
-            )
-            final = run.assembler.fail(code="server_error", message=words)
-        for event in await self._settled(run, final):
-            yield event
-
-    async def _steps(self, run: _Run) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """Model, shell, model, ... until the model is done, is cut off, or has had its number of steps."""
-        assembler = run.assembler
-        for step in range(self._settings.max_steps):
-            async with aclosing(self._ask_model(run, step)) as events:
-                async for event in events:
-                    yield event
-            if assembler.truncated is not None:
-                final = assembler.incomplete(assembler.truncated)
-                break
-            calls = assembler.shell_calls()
-            async with aclosing(self._carry_out_all(run, calls)) as events:
-                async for event in events:
-                    yield event
-            if not calls or run.container_id is None or assembler.function_calls():
-                final = assembler.complete()  # the model is done, or the client has calls to answer
-                break
-        else:
-            final = assembler.incomplete(MAX_STEPS)
-        for event in await self._settled(run, final):
-            yield event
-
-    async def _ask_model(self, run: _Run, step: int) -> AsyncGenerator[ResponseStreamEvent, None]:
-        async with aclosing(run.model.stream(self._model_request(run, step))) as deltas:
-            async for delta in deltas:
-                for event in run.assembler.feed(well_formed_delta(delta)):
-                    yield event
-        for event in run.assembler.end_step():
-            yield event
-
-    def _model_request(self, run: _Run, step: int) -> ModelRequest:
-        settings = dict(run.turn.settings)
-        if step > 0 and settings.get("tool_choice") not in ("auto", "none"):
-            settings.pop("tool_choice", None)  # it was obeyed; obeying it for ever would never end
-        return ModelRequest(
-            model=run.upstream_name,
-            input=[*run.conversation, *(to_json(item) for item in run.assembler.response.output)],
-            instructions=run.turn.instructions,
-            shell=run.turn.shell is not None,
-            functions=run.turn.functions,
-            settings=settings,
-        )
-
-    async def _carry_out_all(
-        self, run: _Run, calls: Sequence[ResponseFunctionShellToolCall]
-    ) -> AsyncGenerator[ResponseStreamEvent, None]:
-        for call in calls:
-            if run.container_id is None:
-                run.assembler.hand_over(call)
-                continue
-            async with aclosing(self._carry_out(run, call, run.container_id)) as events:
-                async for event in events:
-                    yield event
-
-    async def _carry_out(
-        self, run: _Run, call: ResponseFunctionShellToolCall, container_id: str
-    ) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """Run one shell call in the turn's container; its output goes out as it is printed."""
-        assembler, call_id = run.assembler, call.call_id
-        for event in assembler.open_output(call):
-            yield event
-        run.calls_made += 1
-        if run.turn.max_tool_calls is not None and run.calls_made > run.turn.max_tool_calls:
-            for index in range(len(call.action.commands)):
-                content = shell_output("", "Not run: max_tool_calls is used up.", exit_code=126)
-                for event in assembler.command_done(call_id, index, content):
-                    yield event
-        else:
-            async with aclosing(self._run_commands(run, call, container_id)) as events:
-                async for event in events:
-                    yield event
-        for event in assembler.close_output(call_id):
-            yield event
-
-    async def _run_commands(
-        self, run: _Run, call: ResponseFunctionShellToolCall, container_id: str
-    ) -> AsyncGenerator[ResponseStreamEvent, None]:
-        assembler, call_id, action = run.assembler, call.call_id, call.action
-        async with self._containers.use(container_id, to_run=True) as channel:
-            pieces = audited(
-                self._containers.audit,
-                run_shell_call(
-                    channel,
-                    action.commands,
-                    timeout_ms=action.timeout_ms,
-                    max_output_length=action.max_output_length,
-                    limits=self._settings.shell,
-                ),
-                action.commands,
-                container=container_id,
-                response=assembler.response.id,
-                call=call_id,
-            )
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if isinstance(piece, CommandOutput):
-                        events = assembler.output(
-                            call_id, piece.command_index, stdout=piece.stdout, stderr=piece.stderr
-                        )
-                    else:
-                        content = shell_output(piece.stdout, piece.stderr, exit_code=piece.exit_code)
-                        events = assembler.command_done(call_id, piece.command_index, content)
-                    for event in events:
-                        yield event
-
-    async def _settled(
-        self, run: _Run, final: Sequence[ResponseStreamEvent]
-    ) -> Sequence[ResponseStreamEvent]:
-        """Write the turn down; return its last events, or those of a failure if that was not possible.
-
-        It comes before they go out: whoever has seen the end can continue.
+        With `background` the turn goes on when the generator is closed; `cancel` ends it.
         """
-        try:
-            await self._save(run)
-        except AgentKernelError as error:
-            log.exception("The turn %s could not be stored.", run.assembler.response.id)
-            number = final[0].sequence_number
-            return failed_events(run.assembler.response, f"The turn could not be stored. {error}", number)
-        return final
-
-    async def _save(self, run: _Run) -> None:
-        """Write the turn down, unless the client said not to."""
-        run.stored = True
-        if not run.turn.store:
+        if request.get("background") is True:
+            response_id = await self._begin(request)
+            async with aclosing(self._background.follow(response_id, -1)) as events:
+                async for event in events:
+                    yield event
             return
-        response = run.assembler.response
-        await self._store.put_response(
-            ResponseRow(
-                id=response.id,
-                created_at=response.created_at,
-                status=response.status or "completed",
-                model=response.model,
-                previous_id=run.turn.previous_id,
-                container_id=run.container_id,
-                request={name: value for name, value in run.turn.request.items() if name != "input"},
-                input=run.turn.input,
-                response=to_json(response),
-            )
-        )
+        async with self._turns.prepared(request) as run, aclosing(self._turns.events(run)) as events:
+            async for event in events:
+                yield event
+
+    async def _begin(self, request: ResponseRequest) -> str:
+        interrupt = Interrupt()
+        async with AsyncExitStack() as stack:
+            run = await stack.enter_async_context(self._turns.prepared(request, interrupt))
+            await self._background.start(run, interrupt, stack.pop_all())
+        return run.id
+
+    async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
+        """See `ServedRuntime`."""
+        row = await self._row(response_id)
+        _check_background(row, "streamed again")
+        async with aclosing(self._background.follow(response_id, after)) as events:
+            async for event in events:
+                yield event
+
+    async def cancel(self, response_id: str) -> Response:
+        """See `ServedRuntime`."""
+        _check_background(await self._row(response_id), "cancelled")
+        await self._background.cancel(response_id)
+        return await self.retrieve(response_id)
 
     async def retrieve(self, response_id: str) -> Response:
-        """A stored response. Raises `NotFound`."""
-        row = await self._store.response(response_id)
-        if row is None:
-            raise _no_response(response_id)
-        return Response.construct(**row.response)
+        """A stored response, as far as it is. Raises `NotFound`."""
+        snapshot = self._background.snapshot(response_id)
+        if snapshot is not None:
+            return snapshot
+        row = await self._row(response_id)
+        if row.owner is None:
+            return Response.construct(**row.response)
+        events = [json.loads(text) for _, text in await journal_of(self._store, response_id)]
+        output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+        return Response.construct(**{**row.response, "output": output})
 
     async def delete(self, response_id: str) -> None:
         """Delete a stored response. Raises `NotFound`. Turns after it cannot be continued any more."""
+        await self._recovery.once()
+        await self._background.cancel(response_id)
         if not await self._store.delete_response(response_id):
             raise _no_response(response_id)
+
+    async def input_items(
+        self, response_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[Shown]:
+        """See `ServedRuntime`."""
+        row = await self._row(response_id)
+        return page([shown(item) for item in row.input], after=after, limit=limit, order=order)
+
+    async def count_tokens(self, request: ResponseRequest) -> int:
+        """See `ServedRuntime`; docs/api.md says how it is estimated."""
+        turn = read_request({"input": [], **_without_nulls(request)})
+        history = await self._preparation.history(turn)
+        items = join(history, await self._preparation.resolved(turn.input, history))
+        beside: list[Mapping[str, Any]] = [{"tools": list(turn.tools)}] if turn.tools else []
+        if turn.instructions:
+            beside.append({"text": turn.instructions})
+        return estimate([*for_model(items), *beside])
+
+    async def compact(self, request: ResponseRequest) -> CompactedResponse:
+        """See `ServedRuntime`."""
+        if "model" not in request:
+            raise InvalidRequest("model is missing.", param="model")
+        turn = read_request({"input": [], **_without_nulls(request)})
+        model, upstream_name = self._models.resolve(turn.model)
+        history = await self._preparation.history(turn)
+        items = join(history, await self._preparation.resolved(turn.input, history))
+        if not items:
+            raise InvalidRequest("There is nothing to compact.", param="input")
+        item, usage = await compacted(model, upstream_name, items)
+        kept = [each for each in items if each["type"] == "message" and each.get("role") == "user"]
+        return CompactedResponse.construct(
+            id=ids.response_id(),
+            object="response.compaction",
+            created_at=int(time.time()),
+            output=[*(shown(each) for each in kept), item],
+            usage=total_usage([usage]),
+        )
+
+    async def create_container(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
+        """See `ServedRuntime`."""
+        return await self._containers.retrieve(await self._preparation.container(params))
+
+    async def copy_file(self, container_id: str, file_id: str) -> FileCreateResponse:
+        """See `ServedRuntime`."""
+        return await self._files.copy(file_id, container_id, self._containers.files)
 
     async def models(self) -> Sequence[str]:
         """Names of models that can be asked for."""
         return self._models.names()
 
+    async def measures(self) -> str:
+        """See `ServedRuntime`."""
+        rows = await self._store.containers()
+        alive = sum(row.status == "running" for row in rows)
+        return self._metrics.render({"containers": alive, "background_turns": len(self._background)})
+
     async def aclose(self) -> None:
         """Release everything held; containers live on until their lease ends. Idempotent."""
+        await self._background.aclose()
         await self._containers.aclose()
         await self._models.aclose()
         await self._store.aclose()
+        self._owner.release()
+
+    async def _row(self, response_id: str) -> ResponseRow:
+        await self._recovery.once()
+        row = await self._store.response(response_id)
+        if row is None:
+            raise _no_response(response_id)
+        return row
 
 
-CONTAINER_LOST = (
-    "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
-    " variables and background processes of earlier turns are gone."
-)
+def _without_nulls(request: ResponseRequest) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if value is not None}
 
-CONTAINER_BACK = (
-    "The container had expired and was brought back from its checkpoint: files, installed packages, shell"
-    " variables and the working directory are as they were; background processes of earlier turns are gone."
-)
+
+def _check_background(row: ResponseRow, what: str) -> None:
+    if not row.request.get("background"):
+        raise InvalidRequest(
+            f"Only a response made with background true can be {what}.",
+            mend="To end any other, close its connection.",
+            param="response_id",
+        )
 
 
 def _no_response(response_id: str) -> NotFound:

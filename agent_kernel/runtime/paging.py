@@ -18,13 +18,13 @@ class Identified(Protocol):
 R = TypeVar("R", bound=Identified)
 
 
-def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order) -> Page[R]:
-    """The page of `limit` (1 to 100) resources after the one with id `after`, in `order`.
+def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order, most: int = 100) -> Page[R]:
+    """The page of `limit` (1 to `most`) resources after the one with id `after`, in `order`.
 
     Raises `InvalidRequest` for a limit, an order or an id that does not exist.
     """
-    if not 1 <= limit <= 100:
-        raise InvalidRequest("limit must be from 1 to 100.", param="limit")
+    if not 1 <= limit <= most:
+        raise InvalidRequest(f"limit must be from 1 to {most}.", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("order must be asc or desc.", param="order")
     data = list(ascending) if order == "asc" else list(reversed(ascending))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 Json = Mapping[str, Any]
@@ -23,6 +24,41 @@ class ResponseRow:
     input: Sequence[Json]
     response: Json
     """The `Response` as JSON; its `output` is the turn's output items."""
+    owner: str | None = None
+    """The process that runs the turn, while it runs (see `ownership`)."""
+    conversation_id: str | None = None
+
+
+JournalEntry = tuple[int, str]
+"""An event's sequence number and its JSON."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """All that is written when a turn ends, in one transaction.
+
+    `events` are the last of the journal; without `keep_events` the journal is dropped, because the row now
+    has everything. Without `keep_row` (`store: false`) only the conversation, if any, gets what was `said`.
+    """
+
+    row: ResponseRow
+    events: Sequence[JournalEntry] = ()
+    keep_events: bool = False
+    keep_row: bool = True
+    said: Sequence[Json] = ()
+    """The turn's input and output items, for its conversation; each has an id."""
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of `/v1/files`. Times are Unix seconds."""
+
+    id: str
+    created_at: float
+    filename: str
+    purpose: str
+    bytes: int
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,12 +84,8 @@ class ContainerRow:
         return self.last_active_at + self.expires_after * 60
 
 
-class Store(Protocol):
-    """Where turns and containers are written down. Methods may be called concurrently, and each is atomic."""
-
-    async def identity(self) -> str:
-        """An id of this store, the same for ever: labels the sandboxes that belong to it."""
-        ...
+class ResponseStore(Protocol):
+    """Where turns and conversations are written down."""
 
     async def put_response(self, row: ResponseRow) -> None:
         """Insert, or replace the one with this id."""
@@ -70,6 +102,62 @@ class Store(Protocol):
     async def delete_response(self, id: str) -> bool:  # noqa: A002
         """True if there was one."""
         ...
+
+    async def deletions(self) -> int:
+        """How many responses were ever deleted: what was read of a chain holds while this stays the same."""
+        ...
+
+    async def unfinished_responses(self) -> list[ResponseRow]:
+        """Those that have an owner."""
+        ...
+
+    async def adopt_response(self, id: str, was: str, owner: str) -> bool:  # noqa: A002
+        """Change the owner; of several who try at once, one succeeds."""
+        ...
+
+    async def append_events(self, id: str, entries: Sequence[JournalEntry]) -> None:  # noqa: A002
+        """Write on a response's journal."""
+        ...
+
+    async def events(self, id: str, after: int, limit: int) -> list[JournalEntry]:  # noqa: A002
+        """At most `limit` entries with a number greater than `after`, in order."""
+        ...
+
+    async def finish_response(self, finish: Finish) -> None:
+        """Write the end of a turn down, whole or not at all."""
+        ...
+
+    async def item(self, id: str) -> Json | None:  # noqa: A002
+        """An item of any stored turn or conversation."""
+        ...
+
+    async def put_conversation(self, id: str, created_at: float, metadata: Json) -> None:  # noqa: A002
+        """Insert one without items, or change the metadata of the one with this id."""
+        ...
+
+    async def conversation(self, id: str) -> tuple[float, Json, str | None] | None:  # noqa: A002
+        """When it was made, its metadata, and the container of its last turn that had one."""
+        ...
+
+    async def delete_conversation(self, id: str) -> bool:  # noqa: A002
+        """Delete it with its items. True if there was one."""
+        ...
+
+    async def add_conversation_items(self, id: str, items: Sequence[Json]) -> None:  # noqa: A002
+        """Append items, each with an id."""
+        ...
+
+    async def conversation_items(self, id: str) -> list[tuple[Json, bool]]:  # noqa: A002
+        """All items, oldest first, and whether each is of a turn that did not complete."""
+        ...
+
+    async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
+        """True if there was one."""
+        ...
+
+
+class ContainerStore(Protocol):
+    """Where containers are written down."""
 
     async def put_container(self, row: ContainerRow) -> None:
         """Insert, or replace the one with this id (its uploads are kept)."""
@@ -115,6 +203,39 @@ class Store(Protocol):
 
     async def uploads(self, container_id: str) -> set[str]:
         """Paths that came from the user."""
+        ...
+
+
+class FileStore(Protocol):
+    """Where uploaded files are listed; their bytes are elsewhere."""
+
+    async def put_file(self, row: FileRow) -> None:
+        """Insert."""
+        ...
+
+    async def file(self, id: str) -> FileRow | None:  # noqa: A002
+        """One file, or None."""
+        ...
+
+    async def files(self) -> list[FileRow]:
+        """All of them, oldest first."""
+        ...
+
+    async def delete_file(self, id: str) -> bool:  # noqa: A002
+        """True if there was one."""
+        ...
+
+
+class Store(ResponseStore, ContainerStore, FileStore, Protocol):
+    """All of it. Methods may be called concurrently, and each is atomic."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to the store lie; it may not exist yet."""
+        ...
+
+    async def identity(self) -> str:
+        """An id of this store, the same for ever: labels the sandboxes that belong to it."""
         ...
 
     async def aclose(self) -> None:

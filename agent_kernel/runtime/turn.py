@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.container_params import check_params
+from agent_kernel.runtime.input_items import identified, message, read_items
 from agent_kernel.runtime.wellformed import well_formed
 
 log = logging.getLogger(__name__)
@@ -24,18 +25,12 @@ _SETTINGS = (
     "tool_choice",
     "parallel_tool_calls",
 )
-_NUMBERS = ("temperature", "top_p", "max_output_tokens", "max_tool_calls")
-_OBJECTS = ("reasoning", "text", "metadata")
+_NUMBERS = ("temperature", "top_p")
+_COUNTS = ("max_output_tokens", "max_tool_calls")
+_OBJECTS = ("reasoning", "text")
 _STRINGS = ("model", "instructions", "previous_response_id")
-_ROLES = ("user", "assistant", "system", "developer")
-
-
-OUTPUT_OF = {
-    "function_call": "function_call_output",
-    "shell_call": "shell_call_output",
-    "custom_tool_call": "custom_tool_call_output",
-}
-"""Which item answers which call; both carry the same `call_id`."""
+_FLAGS = ("background", "store", "stream", "parallel_tool_calls", "generate")
+MOST_FILES = 50
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,15 @@ class Turn:
     tools: Sequence[Json]
     settings: Json
     max_tool_calls: int | None
+    max_output_tokens: int | None = None
+    conversation_id: str | None = None
+    background: bool = False
+    generate: bool = True
+    """Without it nobody is asked: the input is taken into the chain, and that is all."""
+    compact_threshold: int | None = None
+    """Tokens of input above which the conversation is compacted first."""
+    file_ids: Sequence[str] = ()
+    """Uploaded files that a container made for this turn begins with."""
 
     def tools_shown(self, container_id: str | None) -> list[Json]:
         """The tools as the response shows them: `container_auto` has become a reference to the container."""
@@ -78,9 +82,9 @@ def read_request(request: Json) -> Turn:
     """Check a `ResponseCreateParams`. Null means the same as absent. Raises `InvalidRequest`."""
     request = well_formed(dict(request))
     _check_types(request)
-    for unserved in ("background", "conversation", "prompt"):
-        if request.get(unserved):
-            raise InvalidRequest(f"{unserved} is not served here.", param=unserved)
+    if request.get("prompt"):
+        raise InvalidRequest("prompt is not served here.", param="prompt")
+    conversation_id = _conversation(request)
     tools = _tools(request.get("tools"))
     shell = _shell(tools)
     settings = {name: request[name] for name in _SETTINGS if request.get(name) is not None}
@@ -94,63 +98,116 @@ def read_request(request: Json) -> Turn:
         input=_input(request.get("input")),
         instructions=request.get("instructions"),
         previous_id=request.get("previous_response_id"),
-        store=request.get("store") is not False,
+        store=_store(request),
         shell=shell,
         functions=[tool for tool in tools if tool["type"] == "function"],
         tools=tools,
         settings=settings,
         max_tool_calls=request.get("max_tool_calls"),
+        max_output_tokens=request.get("max_output_tokens"),
+        conversation_id=conversation_id,
+        background=bool(request.get("background")),
+        generate=request.get("generate") is not False,
+        compact_threshold=_compact_threshold(request.get("context_management")),
+        file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
     )
 
 
+def _conversation(request: Json) -> str | None:
+    given = request.get("conversation")
+    if given is None:
+        return None
+    name = given.get("id") if isinstance(given, Mapping) else given
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest("conversation must be an id, or an object with one.", param="conversation")
+    if request.get("previous_response_id") is not None:
+        raise InvalidRequest(
+            "conversation and previous_response_id cannot be given together.", param="previous_response_id"
+        )
+    return name
+
+
+def _store(request: Json) -> bool:
+    store = request.get("store") is not False
+    if request.get("background") and not store:
+        raise InvalidRequest("background needs store: it is how the response is found again.", param="store")
+    return store
+
+
+def _compact_threshold(given: object) -> int | None:
+    if given is None:
+        return None
+    where = "context_management"
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise InvalidRequest(f"{where} must be a list.", param=where)
+    threshold = None
+    for index, entry in enumerate(given):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
+            raise InvalidRequest(f"{where}[{index}] must be an object with a type.", param=where)
+        tokens = entry.get("compact_threshold")
+        if entry["type"] != "compaction" or tokens is None:
+            continue
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
+            raise InvalidRequest(f"{where}[{index}].compact_threshold must be a whole number.", param=where)
+        threshold = tokens
+    return threshold
+
+
+def read_file_ids(params: Json, where: str = "") -> list[str]:
+    """The `file_ids` that a container is to begin with. Raises `InvalidRequest`."""
+    given = params.get("file_ids") or []
+    if (
+        not isinstance(given, Sequence)
+        or isinstance(given, str | bytes)
+        or len(given) > MOST_FILES
+        or not all(isinstance(each, str) for each in given)
+    ):
+        raise InvalidRequest(
+            f"file_ids must be a list of at most {MOST_FILES} ids.", param=where + "file_ids"
+        )
+    return list(given)
+
+
+_TYPES: tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...] = (
+    (_STRINGS, lambda value: isinstance(value, str), "a string"),
+    (_NUMBERS, lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+    (
+        _COUNTS,
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+        "a whole number above 0",
+    ),
+    (_FLAGS, lambda value: isinstance(value, bool), "true or false"),
+    (_OBJECTS, lambda value: isinstance(value, Mapping), "an object"),
+    (("tool_choice",), lambda value: isinstance(value, str | Mapping), "a string or an object"),
+)
+
+
 def _check_types(request: Json) -> None:
-    for name in _STRINGS:
-        if not isinstance(request.get(name), str | None):
-            raise InvalidRequest(f"{name} must be a string.", param=name)
-    for name in _NUMBERS:
-        value = request.get(name)
-        if not isinstance(value, int | float | None) or isinstance(value, bool):
-            raise InvalidRequest(f"{name} must be a number.", param=name)
-    for name in _OBJECTS:
-        if not isinstance(request.get(name), Mapping | None):
-            raise InvalidRequest(f"{name} must be an object.", param=name)
+    for names, is_right, words in _TYPES:
+        for name in names:
+            if request.get(name) is not None and not is_right(request[name]):
+                raise InvalidRequest(f"{name} must be {words}.", param=name)
+    check_metadata(request.get("metadata"))
+
+
+def check_metadata(metadata: object) -> None:
+    """At most 16 pairs of text. Raises `InvalidRequest`."""
+    if metadata is None:
+        return
+    if not isinstance(metadata, Mapping):
+        raise InvalidRequest("metadata must be an object.", param="metadata")
+    if len(metadata) > 16 or not all(
+        isinstance(value, str) and len(key) <= 64 and len(value) <= 512 for key, value in metadata.items()
+    ):
+        raise InvalidRequest(
+            "metadata may have 16 pairs, with keys of 64 and values of 512 characters.", param="metadata"
+        )
 
 
 def _input(given: object) -> list[Json]:
     if isinstance(given, str):
-        return [message("user", given)]
-    if not isinstance(given, Sequence) or isinstance(given, bytes):
-        raise InvalidRequest("input must be a string or a list of items.", param="input")
-    return [_item(item, f"input[{index}]") for index, item in enumerate(given)]
-
-
-def _item(item: object, where: str) -> Json:
-    if not isinstance(item, Mapping):
-        raise InvalidRequest(f"{where} must be an object.", param=where)
-    kind = item.get("type", "message")
-    if not isinstance(kind, str):
-        raise InvalidRequest(f"{where}.type must be a string.", param=f"{where}.type")
-    if kind == "item_reference":
-        raise InvalidRequest(
-            "item_reference is not served here.",
-            mend="Send the item itself, or continue with previous_response_id.",
-            param=where,
-        )
-    if kind == "message":
-        if item.get("role") not in _ROLES:
-            raise InvalidRequest(f"{where}.role must be one of {', '.join(_ROLES)}.", param=f"{where}.role")
-        if not isinstance(item.get("content"), str | Sequence):
-            raise InvalidRequest(f"{where}.content must be a string or a list.", param=f"{where}.content")
-    elif kind in (*OUTPUT_OF, *OUTPUT_OF.values()):
-        call_id = item.get("call_id")
-        if not isinstance(call_id, str) or not call_id:
-            raise InvalidRequest(f"{where}.call_id must be a string.", param=f"{where}.call_id")
-    return {**item, "type": kind}
-
-
-def message(role: str, text: str) -> Json:
-    """An input message of one text."""
-    return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
+        return [identified(message("user", given))]
+    return read_items(given, "input")
 
 
 def _tools(given: object) -> list[Json]:
@@ -185,7 +242,7 @@ def _shell(tools: Sequence[Json]) -> ShellEnvironment | None:
         raise InvalidRequest(f"{where} must be an object.", param=where)
     match environment.get("type"):
         case "container_auto":
-            check_params(environment, where=where + ".")
+            check_params({**environment, "file_ids": None}, where=where + ".")
             return ShellEnvironment("auto", index, params=environment)
         case "container_reference":
             container_id = environment.get("container_id")

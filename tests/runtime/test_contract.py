@@ -125,10 +125,10 @@ async def _until_stored(runtime: Runtime, response_id: str) -> Response:
     """A server notices a moment later that its client has left."""
     async with asyncio.timeout(15):
         while True:
-            try:
-                return await runtime.retrieve(response_id)
-            except NotFound:
-                await asyncio.sleep(0.02)
+            stored = await runtime.retrieve(response_id)
+            if stored.status != "in_progress":
+                return stored
+            await asyncio.sleep(0.02)
 
 
 async def test_a_timeout_keeps_what_was_printed_and_goes_on(runtime: Runtime) -> None:
@@ -334,7 +334,9 @@ async def test_a_turn_that_cannot_be_stored_says_so(
 ) -> None:
     await turn(runtime, "chat", tools=[])
     with sqlite3.connect(tmp_path / "store.sqlite") as connection:
-        connection.execute("DROP TABLE responses")
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON responses BEGIN SELECT raise(ABORT, 'the disk is full'); END"
+        )
     connection.close()
     events = await events_of(runtime, {"input": "chat"})
     assert [event.type for event in events[-2:]] == ["error", "response.failed"]

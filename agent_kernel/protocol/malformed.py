@@ -1,0 +1,25 @@
+"""Tool calls that cannot be assembled."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from agent_kernel.errors import MalformedModelOutput
+
+
+def agrees(known: list[str], commands: tuple[str, ...]) -> bool:
+    """Whether what was streamed is the beginning of the whole."""
+    if not known:
+        return True
+    if len(known) > len(commands):
+        return False
+    last = len(known) - 1
+    return known[:last] == list(commands[:last]) and commands[last].startswith(known[last])
+
+
+def malformed(call_id: str, why: str) -> NoReturn:
+    """Raise `MalformedModelOutput`, saying why and which call."""
+    raise MalformedModelOutput(
+        f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
+        mend="Run the cell again, or choose another model.",
+    )

@@ -1,0 +1,141 @@
+"""From a request to a turn that can run: everything that can be refused, before the first event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.models.catalogue import Models
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.response import new_response
+from agent_kernel.runtime.containers import LocalContainers
+from agent_kernel.runtime.conversations import LocalConversations
+from agent_kernel.runtime.history import Histories, History, Json, join
+from agent_kernel.runtime.input_items import message
+from agent_kernel.runtime.interrupt import Interrupt
+from agent_kernel.runtime.run import Record, Run
+from agent_kernel.runtime.store import Store
+from agent_kernel.runtime.turn import Turn, read_file_ids
+from agent_kernel.runtime.uploaded_files import LocalFiles
+
+Memory = Mapping[str, History]
+"""What comes before turns that continue responses kept nowhere else, by the response's id."""
+
+CONTAINER_LOST = (
+    "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
+    " variables and background processes of earlier turns are gone."
+)
+
+CONTAINER_BACK = (
+    "The container had expired and was brought back from its checkpoint: files, installed packages, shell"
+    " variables and the working directory are as they were; background processes of earlier turns are gone."
+)
+
+
+class Preparation:
+    """Makes runs of requests. `owner` names this process in the store."""
+
+    def __init__(
+        self,
+        models: Models,
+        store: Store,
+        histories: Histories,
+        containers: LocalContainers,
+        conversations: LocalConversations,
+        files: LocalFiles,
+        owner: str,
+    ) -> None:
+        self._models = models
+        self._store = store
+        self._histories = histories
+        self._containers = containers
+        self._conversations = conversations
+        self._files = files
+        self._owner = owner
+
+    async def run(self, turn: Turn, interrupt: Interrupt | None = None, memory: Memory | None = None) -> Run:
+        """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
+        model, upstream_name = self._models.resolve(turn.model)
+        history = await self.history(turn, memory)
+        turn = replace(turn, input=await self.resolved(turn.input, history))
+        conversation = join(history, turn.input)
+        container_id, is_new = await self._container(turn, history)
+        if is_new and history.container_id is not None:
+            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
+        elif container_id is not None and await self._containers.was_brought_back(container_id):
+            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
+        response = new_response(
+            turn.request,
+            id=ids.response_id(),
+            model=turn.model or self._models.default or upstream_name,
+            tools=turn.tools_shown(container_id),
+            created_at=time.time(),
+        )
+        assembler = Assembler(response)
+        assembler.container_id = container_id
+        record = Record(self._store, self._histories, self._owner)
+        return Run(
+            turn, model, upstream_name, history, conversation, container_id, assembler, record, interrupt
+        )
+
+    async def history(self, turn: Turn, memory: Memory | None = None) -> History:
+        """What the turn continues. Raises `InvalidRequest`, `NotFound`."""
+        if turn.conversation_id is not None:
+            return await self._conversations.history(turn.conversation_id)
+        if memory is not None and turn.previous_id is not None and turn.previous_id in memory:
+            return memory[turn.previous_id]
+        return await self._histories.of(turn.previous_id)
+
+    async def resolved(self, items: Sequence[Json], history: History) -> Sequence[Json]:
+        """The items with each reference replaced by its item, unless the history has that anyway.
+
+        Raises `InvalidRequest` for a reference to nothing.
+        """
+        if not any(item["type"] == "item_reference" for item in items):
+            return items
+        known = {item.get("id") for item in history.items}
+        resolved: list[Json] = []
+        for item in items:
+            if item["type"] != "item_reference":
+                resolved.append(item)
+            elif item["id"] not in known:
+                resolved.append(await self._item(item["id"]))
+        return resolved
+
+    async def _item(self, item_id: str) -> Json:
+        item = await self._store.item(item_id)
+        if item is None:
+            raise InvalidRequest(
+                f"Item with id '{item_id}' not found.",
+                mend="Items of responses with store false are not kept: send the item itself.",
+                param="input",
+            )
+        return item
+
+    async def _container(self, turn: Turn, history: History) -> tuple[str | None, bool]:
+        """The container of this turn, and whether it was made for it."""
+        if turn.shell is None or turn.shell.kind == "local":
+            return None, False
+        if turn.shell.container_id is not None:
+            return turn.shell.container_id, False
+        if history.container_id is not None and await self._containers.is_alive(history.container_id):
+            return history.container_id, False
+        container_id = await self.container({**(turn.shell.params or {}), "name": "auto"})
+        return container_id, True
+
+    async def container(self, params: Mapping[str, Any]) -> str:
+        """Make a container with the uploaded files that `file_ids` names. A failure leaves none behind."""
+        file_ids = read_file_ids(params)
+        await self._files.check(tuple(file_ids))
+        container = await self._containers.create({**params, "file_ids": None})
+        try:
+            for file_id in file_ids:
+                await self._files.copy(file_id, container.id, self._containers.files)
+        except BaseException:
+            await self._containers.delete(container.id)
+            raise
+        return container.id

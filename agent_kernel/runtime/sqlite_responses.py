@@ -1,0 +1,194 @@
+"""Responses, the journal of what happens in them, and conversations, in SQLite; see `store.ResponseStore`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from agent_kernel.runtime.database import Database
+from agent_kernel.runtime.store import Finish, JournalEntry, Json, ResponseRow
+
+_COLUMNS = (
+    "id, created_at, status, model, previous_id, container_id, owner, conversation_id,"
+    " request, input, response"
+)
+
+_PUT = f"""
+INSERT INTO responses ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET
+    status = excluded.status, container_id = excluded.container_id, owner = excluded.owner,
+    request = excluded.request, input = excluded.input, response = excluded.response
+"""  # noqa: S608 (a constant)
+
+_CHAIN = f"""
+WITH RECURSIVE chain(chained, before, depth) AS (
+    SELECT id, previous_id, 0 FROM responses WHERE id = ?
+    UNION ALL
+    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain c ON r.id = c.before
+)
+SELECT {_COLUMNS} FROM responses r JOIN chain c ON r.id = c.chained ORDER BY c.depth DESC
+"""  # noqa: S608
+
+
+class SqliteResponses(Database):
+    """The responses of a store."""
+
+    async def put_response(self, row: ResponseRow) -> None:
+        """See `Store`."""
+        values = _values(row)
+        await self._do(lambda db: db.execute(_PUT, values))
+
+    async def response(self, id: str) -> ResponseRow | None:  # noqa: A002
+        """See `Store`."""
+        query = f"SELECT {_COLUMNS} FROM responses WHERE id = ?"  # noqa: S608
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        return _row(row) if row else None
+
+    async def chain(self, id: str) -> list[ResponseRow]:  # noqa: A002
+        """See `Store`."""
+        return [_row(row) for row in await self._do(lambda db: db.execute(_CHAIN, (id,)).fetchall())]
+
+    async def deletions(self) -> int:
+        """See `Store`."""
+        return int(await self._do(lambda db: db.execute("SELECT count FROM deletions").fetchone()[0]))
+
+    async def delete_response(self, id: str) -> bool:  # noqa: A002
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("UPDATE deletions SET count = count + 1")
+            return db.execute("DELETE FROM responses WHERE id = ?", (id,)).rowcount > 0
+
+        return await self._do(work)
+
+    async def unfinished_responses(self) -> list[ResponseRow]:
+        """See `Store`."""
+        query = f"SELECT {_COLUMNS} FROM responses WHERE owner IS NOT NULL"  # noqa: S608
+        return [_row(row) for row in await self._do(lambda db: db.execute(query).fetchall())]
+
+    async def adopt_response(self, id: str, was: str, owner: str) -> bool:  # noqa: A002
+        """See `Store`."""
+        query = "UPDATE responses SET owner = ? WHERE id = ? AND owner = ?"
+        return await self._do(lambda db: db.execute(query, (owner, id, was)).rowcount > 0)
+
+    async def append_events(self, id: str, entries: Sequence[JournalEntry]) -> None:  # noqa: A002
+        """See `Store`."""
+        await self._do(lambda db: _append(db, id, entries))
+
+    async def events(self, id: str, after: int, limit: int) -> list[JournalEntry]:  # noqa: A002
+        """See `Store`."""
+        query = (
+            "SELECT number, event FROM events WHERE response_id = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        return await self._do(lambda db: db.execute(query, (id, after, limit)).fetchall())
+
+    async def finish_response(self, finish: Finish) -> None:
+        """See `Store`."""
+        row, values = finish.row, _values(finish.row)
+        ids = [(item["id"], row.id) for item in (*row.input, *row.response["output"]) if item.get("id")]
+
+        def work(db: sqlite3.Connection) -> None:
+            known = "SELECT 1 FROM responses WHERE id = ?"
+            if finish.keep_row and db.execute(known, (row.id,)).fetchone():  # else deleted while it ran
+                db.execute(_PUT, values)
+                db.executemany("INSERT OR IGNORE INTO items VALUES (?, ?)", ids)
+                if finish.keep_events:
+                    _append(db, row.id, finish.events)
+                else:
+                    db.execute("DELETE FROM events WHERE response_id = ?", (row.id,))
+            if row.conversation_id is not None:
+                _add_items(db, row.conversation_id, finish.said, stopped=row.status != "completed")
+                db.execute(
+                    "UPDATE conversations SET container_id = coalesce(?, container_id) WHERE id = ?",
+                    (row.container_id, row.conversation_id),
+                )
+
+        await self._do(work)
+
+    async def item(self, id: str) -> Json | None:  # noqa: A002
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> Json | None:
+            found = db.execute(
+                "SELECT input, response FROM items JOIN responses r ON r.id = response_id WHERE items.id = ?",
+                (id,),
+            ).fetchone()
+            if found is None:
+                found = db.execute("SELECT item FROM conversation_items WHERE id = ?", (id,)).fetchone()
+                return json.loads(found[0]) if found else None
+            for item in (*json.loads(found[0]), *json.loads(found[1])["output"]):
+                if item.get("id") == id:
+                    return dict(item)
+            return None
+
+        return await self._do(work)
+
+    # -- conversations ------------------------------------------------------------------------------------
+
+    async def put_conversation(self, id: str, created_at: float, metadata: Json) -> None:  # noqa: A002
+        """See `Store`."""
+        query = (
+            "INSERT INTO conversations (id, created_at, metadata) VALUES (?,?,?)"
+            " ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata"
+        )
+        await self._do(lambda db: db.execute(query, (id, created_at, json.dumps(metadata))))
+
+    async def conversation(self, id: str) -> tuple[float, Json, str | None] | None:  # noqa: A002
+        """See `Store`."""
+        query = "SELECT created_at, metadata, container_id FROM conversations WHERE id = ?"
+        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        return (row[0], json.loads(row[1]), row[2]) if row else None
+
+    async def delete_conversation(self, id: str) -> bool:  # noqa: A002
+        """See `Store`."""
+        query = "DELETE FROM conversations WHERE id = ?"
+        return await self._do(lambda db: db.execute(query, (id,)).rowcount > 0)
+
+    async def add_conversation_items(self, id: str, items: Sequence[Json]) -> None:  # noqa: A002
+        """See `Store`."""
+        await self._do(lambda db: _add_items(db, id, items, stopped=False))
+
+    async def conversation_items(self, id: str) -> list[tuple[Json, bool]]:  # noqa: A002
+        """See `Store`."""
+        query = "SELECT item, stopped FROM conversation_items WHERE conversation_id = ? ORDER BY position"
+        rows = await self._do(lambda db: db.execute(query, (id,)).fetchall())
+        return [(json.loads(item), bool(stopped)) for item, stopped in rows]
+
+    async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
+        """See `Store`."""
+        query = "DELETE FROM conversation_items WHERE conversation_id = ? AND id = ?"
+        return await self._do(lambda db: db.execute(query, (id, item_id)).rowcount > 0)
+
+
+def _append(db: sqlite3.Connection, response_id: str, entries: Sequence[JournalEntry]) -> None:
+    # A response that was deleted while it ran has no journal any more, and needs none.
+    db.executemany(
+        "INSERT OR REPLACE INTO events SELECT id, ?, ? FROM responses WHERE id = ?",
+        [(number, event, response_id) for number, event in entries],
+    )
+
+
+def _add_items(db: sqlite3.Connection, id: str, items: Sequence[Json], *, stopped: bool) -> None:  # noqa: A002
+    db.executemany(
+        "INSERT OR REPLACE INTO conversation_items (conversation_id, id, item, stopped)"
+        " SELECT id, ?, ?, ? FROM conversations WHERE id = ?",
+        [(item["id"], json.dumps(item), stopped, id) for item in items],
+    )
+
+
+def _values(row: ResponseRow) -> tuple[Any, ...]:
+    return (
+        row.id, row.created_at, row.status, row.model, row.previous_id, row.container_id, row.owner,
+        row.conversation_id, json.dumps(row.request), json.dumps(row.input), json.dumps(row.response),
+    )  # fmt: skip
+
+
+def _row(values: Sequence[Any]) -> ResponseRow:
+    id_, created_at, status, model, previous_id, container_id, owner, conversation_id, *texts = values
+    request, given, response = map(json.loads, texts)
+    return ResponseRow(
+        id_, created_at, status, model, previous_id, container_id, request, given, response,
+        owner=owner, conversation_id=conversation_id,
+    )  # fmt: skip

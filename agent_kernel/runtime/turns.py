@@ -1,0 +1,45 @@
+"""Turns from the request to the last event, whoever asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.conversations import LocalConversations
+from agent_kernel.runtime.interrupt import Interrupt
+from agent_kernel.runtime.loop import Events, TurnLoop
+from agent_kernel.runtime.preparation import Memory, Preparation
+from agent_kernel.runtime.recovery import Recovery
+from agent_kernel.runtime.run import Run
+from agent_kernel.runtime.turn import read_request
+
+
+class Turns:
+    """Prepares turns and carries them out."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        loop: TurnLoop,
+        conversations: LocalConversations,
+        recovery: Recovery,
+    ) -> None:
+        self._preparation = preparation
+        self._loop = loop
+        self._conversations = conversations
+        self._recovery = recovery
+
+    @asynccontextmanager
+    async def prepared(
+        self, request: ResponseRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
+    ) -> AsyncGenerator[Run, None]:
+        """A turn that can run, and what it holds while it does. Raises whatever can be refused."""
+        turn = read_request(request)
+        await self._recovery.once()
+        with self._conversations.claim(turn.conversation_id):
+            yield await self._preparation.run(turn, interrupt, memory)
+
+    def events(self, run: Run) -> Events:
+        """The whole stream of a turn."""
+        return self._loop.events(run)
