@@ -192,6 +192,7 @@ class BubblewrapBackend:
             *bubblewrap_process.base_mounts(
                 memory_files, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
             ),
+            *bubblewrap_process.own_devices(folder / "dev"),
             *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
             *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),

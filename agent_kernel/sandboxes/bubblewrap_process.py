@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from agent_kernel.errors import SandboxError, SandboxStartFailed
 from agent_kernel.sandboxes import bubblewrap_seccomp
 
 END_TIMEOUT = 10.0
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""The host's own nodes in the `/dev` that bwrap makes."""
 ETC = (
     "alternatives",  # Debian's awk, editor, pager ... are links through it
     "ld.so.cache",
@@ -107,9 +110,36 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
     return [
         *words,
         *("--proc", "/proc", "--dev", "/dev"),
+        # Started by root, the user inside is root to the kernel where files are concerned, and bwrap leaves
+        # its settings writable then.
+        *("--ro-bind", "/proc/sys", "/proc/sys"),
         *(*size, "--tmpfs", "/tmp"),  # noqa: S108 (inside the sandbox)
         *("--size", str(64 << 20), "--tmpfs", "/run"),
     ]
+
+
+def own_devices(folder: Path) -> list[str]:
+    """Device nodes of the sandbox's own, for a user who could change the modes of the host's: root.
+
+    Raises `SandboxStartFailed` where they cannot be made.
+    """
+    if all(os.stat(f"/dev/{name}").st_uid != os.geteuid() for name in DEVICES):
+        return []
+    folder.mkdir()
+    words = []
+    try:
+        for name in DEVICES:
+            node = folder / name
+            os.mknod(node, stat.S_IFCHR | 0o666, os.stat(f"/dev/{name}").st_rdev)
+            node.chmod(0o666)
+            words += ["--dev-bind", str(node), f"/dev/{name}"]
+        (folder / "null").read_bytes()  # on a file system for it
+    except OSError as error:
+        raise SandboxStartFailed(
+            f"No device nodes can be made for the sandbox in {folder}: {error.strerror or error}.",
+            mend="Run as an ordinary user, or set AGENT_KERNEL_DATA_DIR to a file system without nodev.",
+        ) from error
+    return words
 
 
 @dataclass(frozen=True)

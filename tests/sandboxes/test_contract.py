@@ -7,8 +7,10 @@ import contextlib
 import hashlib
 import math
 import secrets
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -533,6 +535,26 @@ async def test_privileges_cannot_grow(run: Sandbox) -> None:
     ):
         assert not effective & (1 << dangerous)
     assert lines[-2] != "0"
+
+
+async def test_the_kernel_of_the_host_cannot_be_set(run: Sandbox) -> None:
+    settings = (
+        "/proc/sys/kernel/core_pattern /proc/sys/vm/drop_caches /proc/sys/kernel/panic /proc/sysrq-trigger"
+    )
+    done = await run(f"for each in {settings}; do : 2>/dev/null >>$each && echo $each; done")
+    assert done.stdout == b""
+
+
+async def test_device_nodes_of_the_host_keep_their_modes(run: Sandbox) -> None:
+    nodes = [Path("/dev", name) for name in ("full", "random", "tty", "urandom", "zero")]
+    before = [(node.stat().st_mode, node.stat().st_uid) for node in nodes]
+    try:
+        await run("cd /dev; chmod 600 full random tty urandom zero; chown 3 full zero")
+        assert [(node.stat().st_mode, node.stat().st_uid) for node in nodes] == before
+    finally:
+        for node, (mode, _) in zip(nodes, before, strict=True):
+            if node.stat().st_mode != mode:
+                node.chmod(stat.S_IMODE(mode))
 
 
 # A shell for a person, and a fresh one for the agent
