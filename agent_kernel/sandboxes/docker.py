@@ -47,7 +47,8 @@ from agent_kernel.sandboxes.docker_engine import (
     to_the_end,
     unavailable,
 )
-from agent_kernel.sandboxes.docker_stream import DockerStream, RequestRefused, hijack
+from agent_kernel.sandboxes.docker_first import FirstStreams
+from agent_kernel.sandboxes.docker_stream import Address, DockerStream, RequestRefused, hijack
 from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class DockerBackend:
         self.image = image
         self.runtime = runtime
         self._engine = Engine()
+        self._first = FirstStreams()
         self._limits_disk = False
 
     async def probe(self) -> Probe:
@@ -108,7 +110,7 @@ class DockerBackend:
         attempt = uuid.uuid4().hex
         try:
             await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
-            await self._start(api, container_name(spec.id))
+            self._first.keep(spec.id, await self._start(api, container_name(spec.id)))
         except BaseException:
             await to_the_end(asyncio.to_thread(_remove_attempt, api, container_name(spec.id), attempt))
             raise
@@ -136,14 +138,15 @@ class DockerBackend:
         ]
 
     async def stream(self, ref: SandboxRef) -> DockerStream:
-        """Start boxd's attach program in the container and take over its input and output."""
+        """Hand out the stream of the start, or start boxd's attach program and take over its streams."""
         api, address = await self._engine.api(), await self._engine.address()
-        name, argv = container_name(ref.id), launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
+        name = container_name(ref.id)
         end: ContainerEnd | None = None
         try:
             end = await ContainerEnd.follow(address, api.api_version, name)
-            made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
-            stream = await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
+            if ref.id in self._first and (await self.get(ref.id)).status != "running":
+                await self._first.drop(ref.id)  # the engine says best what is the matter
+            stream = await self._first.take(ref.id) or await _attach(api, address, name)
         except BaseException as error:
             if end is not None:
                 await end.aclose()
@@ -156,6 +159,7 @@ class DockerBackend:
 
     async def delete(self, ref: SandboxRef) -> None:
         """Kill everything in the container and remove it with its volume; gone already is no error."""
+        await self._first.drop(ref.id)
         try:
             await self.get(ref.id)
         except SandboxGone:
@@ -206,6 +210,7 @@ class DockerBackend:
 
     async def aclose(self) -> None:
         """Close the connections to the engine; sandboxes live on. Idempotent."""
+        await self._first.aclose()
         await self._engine.aclose()
 
     async def _look(self) -> Mapping[str, Any]:
@@ -268,9 +273,9 @@ class DockerBackend:
         except engine_errors() as error:
             raise unavailable(error) from error
 
-    async def _start(self, api: APIClient, name: str) -> None:
-        """Start the container and wait for boxd's word that it listens."""
-        path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdout=1&stderr=1"
+    async def _start(self, api: APIClient, name: str) -> DockerStream:
+        """Start the container, wait for boxd's word that it listens and return the stream that follows."""
+        path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:
             output = await hijack(await self._engine.address(), path)
         except RequestRefused as error:
@@ -281,12 +286,14 @@ class DockerBackend:
             await to_the_end(asyncio.to_thread(self._start_container, api, name))
             async with asyncio.timeout(_START_SECONDS):
                 await self._listening(output)
-        except TimeoutError as error:
-            raise SandboxStartFailed(
-                f"boxd said nothing for {_START_SECONDS:.0f} s after its start in {self.image}."
-            ) from error
-        finally:
+        except BaseException as error:
             await output.aclose()
+            if isinstance(error, TimeoutError):
+                raise SandboxStartFailed(
+                    f"boxd said nothing for {_START_SECONDS:.0f} s after its start in {self.image}."
+                ) from error
+            raise
+        return output
 
     def _start_container(self, api: APIClient, name: str) -> None:
         from docker.errors import APIError
@@ -310,6 +317,8 @@ class DockerBackend:
                 said = (said + piece)[-4096:]
         except SandboxUnreachable as error:
             raise self._unfit(output.complaint or error.message) from error
+        output.unread(said.partition(launch.READY)[2])
+        output.ends_with_complaint = True
 
     def _unfit(self, why: str) -> SandboxStartFailed:
         return SandboxStartFailed(
@@ -352,6 +361,12 @@ def _has_image(api: APIClient, image: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+async def _attach(api: APIClient, address: Address, name: str) -> DockerStream:
+    argv = launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
+    made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
+    return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
 
 
 def _put_boxd(api: APIClient, name: str) -> None:

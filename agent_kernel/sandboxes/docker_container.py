@@ -71,6 +71,7 @@ def create_arguments(
         "entrypoint": command[:1],  # the image's own entrypoint must not come between
         "command": command[1:],
         "user": "0:0",
+        "stdin_open": True,  # boxd's own input and output are the first stream; its end is passed on
         "working_dir": WORKSPACE,
         "hostname": "sandbox",
         "labels": {

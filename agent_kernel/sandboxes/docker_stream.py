@@ -149,6 +149,8 @@ class DockerStream:
         """Awaited when the stream has ended: raises where that is not the end of the sandbox."""
         self.end: ContainerEnd | None = None
         """What tells of the container's end, closed together with the stream."""
+        self.ends_with_complaint = False
+        """Whether anything on stderr is the program's last word, though the engine keeps the stream open."""
         self._reader = reader
         self._writer = writer
         self._kind = _STDOUT
@@ -156,6 +158,7 @@ class DockerStream:
         self._complaint = b""
         self._reading = False
         self._pieces = 0
+        self._unread = b""
 
     @property
     def complaint(self) -> str:
@@ -170,6 +173,9 @@ class DockerStream:
         """
         self._reading = True
         try:
+            if self._unread:
+                data, self._unread = self._unread[:limit], self._unread[limit:]
+                return data
             while True:
                 self._pieces += 1
                 if self._left == 0 and not await self._next_frame():
@@ -181,12 +187,23 @@ class DockerStream:
                 if self._kind == _STDOUT:
                     return data
                 self._complaint = (self._complaint + data)[-_COMPLAINT:]
+                if self.ends_with_complaint:
+                    return await self._end()
         except SandboxUnreachable:
             raise
         except OSError as error:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
         finally:
             self._reading = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is known to be over, with nothing left to read."""
+        return self._writer.is_closing() or (self._reader.at_eof() and not self._unread)
+
+    def unread(self, data: bytes) -> None:
+        """Give back what was read beyond one's own part: the next `read` begins with it."""
+        self._unread = data + self._unread
 
     def follow(self, end: ContainerEnd) -> None:
         """Also end when `end` tells of the container's: some engines forget a stream of a killed runtime."""

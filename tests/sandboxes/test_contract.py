@@ -754,7 +754,8 @@ async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
     assert await anext(events) == Output("stdout", b"one\n")
     assert not await other.pause(idle=True)
     assert [event async for event in events] == [Output("stdout", b"two\n"), Exited(0)]
-    async with run.channel.terminal(24, 80):
+    async with run.channel.terminal(24, 80) as terminal:
+        await terminal.read()  # two streams have no order: now it is there
         assert not await other.pause(idle=True)
     await other.aclose()
 

@@ -124,6 +124,7 @@ class Connection:
         if hello.get("version") != wire.VERSION:
             raise wire.WireError("boxd speaks version %d" % wire.VERSION)
         self._greeted = True
+        self._box.greeted()
 
     def _call(self, number: int, request: dict[str, Any]) -> None:
         channel = self._channels[number] = Channel(self, number)
@@ -188,6 +189,11 @@ class Connection:
             return
         if waiting or self._out:
             self._watch()
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the host has said who it is; before that it is none."""
+        return self._greeted
 
     @property
     def busy(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -58,8 +59,7 @@ class Box:
         }
 
     def accept(self, read_fd: int, write_fd: int, on_close: Callable[[], None]) -> None:
-        """Take a host, beside those that are there. The lease runs only while there is none."""
-        self._expiry.cancel()
+        """Take a host, beside those that are there. The lease runs only while none of them has greeted."""
 
         def closed(connection: Connection) -> None:
             on_close()
@@ -67,7 +67,7 @@ class Box:
                 self._hosts.remove(connection)
             if connection is self._holder:
                 self._wake()
-            if not self._hosts:
+            if not any(host.greeted for host in self._hosts):
                 self._expiry.cancel()
                 self._expiry = self._loop.after(self._lease, self._loop.stop)
 
@@ -76,6 +76,10 @@ class Box:
             self._hosts.append(connection)
         if len(self._hosts) > MOST_HOSTS:
             self._hosts[0].close()
+
+    def greeted(self) -> None:
+        """A host is there."""
+        self._expiry.cancel()
 
     def call(self, channel: Channel, request: dict[str, Any]) -> wire.Handler | None:
         """Begin a call and return its handler, or None where it is answered at once."""
@@ -244,7 +248,8 @@ class Listener:
 def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) -> None:
     """Run until the lease ends, the host says `shutdown`, or SIGTERM; `options` are those of `launch`.
 
-    Its own standard output has one line, `READY`, when hosts may come: whoever starts it waits for that.
+    Where hosts attach, its standard output begins with a line, `READY`, when they may come: whoever starts it
+    waits for that. What follows is a stream like any other, with its standard input the first there is.
     """
     environment = dict(os.environ, **options["environment"])
     path = environment.get("PATH", os.defpath)
@@ -260,8 +265,30 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
-    Listener(loop, Box(loop, shell, options["lease"]), listening, handed_over)
+    box = Box(loop, shell, options["lease"])
+    Listener(loop, box, listening, handed_over)
     if handed_over:
         sys.stdout.write(READY)
         sys.stdout.flush()
+        _take_own_streams(box)
     loop.run()
+
+
+def _take_own_streams(box: Box) -> None:
+    """Take the host at our standard input and output; under their numbers, all leads nowhere from then on.
+
+    An engine keeps these streams open towards the host for as long as we live. So a word on standard error,
+    which nothing else is written to, says that we have let go of them.
+    """
+    read_fd, write_fd, error_fd = (os.dup(standard) for standard in (0, 1, 2))
+
+    def let_go() -> None:
+        with contextlib.suppress(OSError):
+            os.write(error_fd, b"boxd has let go of this stream\n")
+        os.close(error_fd)
+
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    box.accept(read_fd, write_fd, let_go)
