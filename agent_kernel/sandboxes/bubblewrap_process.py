@@ -31,6 +31,15 @@ ETC = (
     "ssl/certs",
     "localtime",
 )
+MASKED = (
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
+"""What tells of the host's kernel and its other users, out of sight as under Docker."""
 ACCOUNTS = b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
 GROUP = b"root:x:0:\nagent:x:1000:\n"
 
@@ -113,17 +122,18 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
         # Started by root, the user inside is root to the kernel where files are concerned, and bwrap leaves
         # its settings writable then.
         *("--ro-bind", "/proc/sys", "/proc/sys"),
+        *(word for path in MASKED if os.path.exists(path) for word in ("--ro-bind", os.devnull, path)),
         *(*size, "--tmpfs", "/tmp"),  # noqa: S108 (inside the sandbox)
         *("--size", str(64 << 20), "--tmpfs", "/run"),
     ]
 
 
 def own_devices(folder: Path) -> list[str]:
-    """Device nodes of the sandbox's own, for a user who could change the modes of the host's: root.
+    """Device nodes of the sandbox's own where we are root, and could change the modes of the host's.
 
     Raises `SandboxStartFailed` where they cannot be made.
     """
-    if all(os.stat(f"/dev/{name}").st_uid != os.geteuid() for name in DEVICES):
+    if os.geteuid() != 0 or all(os.stat(f"/dev/{name}").st_uid != 0 for name in DEVICES):
         return []
     folder.mkdir()
     words = []
