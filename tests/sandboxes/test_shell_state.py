@@ -1,0 +1,38 @@
+"""What a shell carries over to the next one beside variables: its options, and what depends on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agent_kernel.sandboxes.base import Backend
+from tests.sandboxes.test_contract import Sandbox, started
+
+
+@pytest.fixture
+async def run(backend: Backend) -> AsyncIterator[Sandbox]:
+    async with started(backend) as sandbox:
+        yield sandbox
+
+
+async def test_options_come_back_on_and_off(run: Sandbox) -> None:
+    await run("shopt -s nullglob extglob; shopt -u sourcepath interactive_comments")
+    before = (await run("shopt")).stdout
+    assert (await run("kill -9 $$")).code == 137
+    assert (await run("shopt")).stdout == before
+
+
+async def test_a_function_with_an_extended_pattern_comes_back(run: Sandbox) -> None:
+    await run("shopt -s extglob\nf() { case $1 in @(a|b)*) echo yes;; esac; }\ncd /tmp")
+    await run("kill -9 $$")
+    assert (await run("f bcd; pwd")).stdout == b"yes\n/tmp\n"
+
+
+async def test_what_runs_commands_cannot_be_overwritten_and_comes_back(run: Sandbox) -> None:
+    assert b"readonly" in (await run("__boxd_do=:")).stderr
+    assert b"readonly" in (await run("unset __boxd_tell")).stderr
+    assert (await run("echo one")).stdout == b"one\n"
+    await run("kill -9 $$")
+    assert (await run("echo two; __boxd_do=x")).stdout == b"two\n"
+    assert (await run("echo three")).stdout == b"three\n"
