@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ _ENVIRONMENT = {"LANG": "C.UTF-8", "MPLBACKEND": "Agg"}
 _CHANGES = [*(f"ENV {k}={v}" for k, v in _ENVIRONMENT.items()), "WORKDIR /mnt/data", 'CMD ["bash"]']
 _APT_FIELDS = ("CREATED_BY", "ORIGIN", "REPO_URI", "CODENAME", "RELEASE", "COMPONENT")
 _APT_SETTINGS = re.compile(r'Acquire::(?:https?::\S+|Check-Valid-Until|Check-Date|Retries) "[^"]+";')
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}(?:=[A-Za-z0-9.+:~-]{1,99})?")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -67,18 +68,25 @@ def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print
         client.close()
 
 
-def build_from_debian(image: str = DEFAULT_IMAGE, progress: Progress = print) -> None:
-    """Build `image` from Debian 12 packages, taken from where this machine's apt takes them.
+def build_from_debian(
+    image: str = DEFAULT_IMAGE, progress: Progress = print, extra: Sequence[str] = ()
+) -> None:
+    """Build `image` from Debian 12 packages (and `extra` ones), from where this machine's apt takes them.
 
     Needs root (a root file system is made with its owners and device nodes), Debian 12 and mmdebstrap.
     Raises `EngineUnavailable`, `PreparationFailed`. Interrupting it leaves nothing behind.
     """
+    for package in extra:
+        if not _PACKAGE.fullmatch(package):
+            raise PreparationFailed(
+                f"{package!r} cannot be a Debian package.", mend="Give names as apt-get install takes them."
+            )
     _require_tools()
     client = connect(_IMPORT_SECONDS)
     try:
         with tempfile.TemporaryDirectory(prefix="agent-kernel-image-") as folder:
             tarball = Path(folder, "root.tar")
-            _bootstrap(tarball, progress)
+            _bootstrap(tarball, progress, extra)
             progress(f"Importing {tarball.stat().st_size / 1e6:.0f} MB as {image}")
             _import(client, tarball, image)
     finally:
@@ -134,9 +142,9 @@ def _apt_options() -> list[str]:
     return [f"--aptopt={line}" for line in dump.stdout.splitlines() if _APT_SETTINGS.fullmatch(line)]
 
 
-def _bootstrap(tarball: Path, progress: Progress) -> None:
+def _bootstrap(tarball: Path, progress: Progress, extra: Sequence[str]) -> None:
     sources = _sources(progress)
-    packages = (context_directory() / "packages.txt").read_text().split()
+    packages = [*(context_directory() / "packages.txt").read_text().split(), *extra]
     finish = context_directory() / "finish.sh"
     command = [
         "mmdebstrap",

@@ -56,7 +56,7 @@ def images() -> list[str]:
 
 def test_the_context_is_whole_and_names_no_host() -> None:
     folder = context_directory()
-    assert {path.name for path in folder.iterdir()} == {"Dockerfile", "packages.txt", "finish.sh"}
+    assert {path.name for path in folder.iterdir()} == {"Dockerfile", "packages.txt", "finish.sh", "add.sh"}
     assert not [path for path in folder.iterdir() if "://" in path.read_text()]
 
 
