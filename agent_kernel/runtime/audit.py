@@ -32,8 +32,8 @@ class AuditLog:
     """Appends to `path`, readable by its user only. With `path` None nothing is written.
 
     A file over `limit` bytes becomes `<path>.1`, that one `<path>.2` and so on up to `kept`; older ones are
-    removed. Processes may share a log. Opening raises `ConfigurationError` where the file cannot be written;
-    a failure later on (a full disk) is an error in the program's log, and commands go on.
+    removed. Processes may share a log. `open` raises `ConfigurationError` where the file cannot be written; a
+    failure later on (a full disk) is an error in the program's log, and commands go on.
     """
 
     def __init__(self, path: Path | None, *, limit: int = 32 << 20, kept: int = 4) -> None:
@@ -43,42 +43,44 @@ class AuditLog:
         self._fd: int | None = None
         self._broken = False
 
+    def open(self) -> None:
+        """Open it before anything is done that it must tell. Raises `ConfigurationError`."""
+        if self._path is None or self._fd is not None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = _opened(self._path)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The audit log {self._path} cannot be written: {error.strerror or error}.",
+                mend="Point AGENT_KERNEL_AUDIT at another file, or set it to off.",
+            ) from error
+
     def write(self, event: str, **fields: Field) -> None:
         """Append one line; None fields are left out."""
         if self._path is None:
             return
         line = _line(event, fields)
-        fd = self._open(self._path) if self._fd is None else self._fd
         try:
-            os.write(self._follow(self._path, fd), line)
+            os.write(self._follow(self._path), line)
             self._broken = False
         except OSError as error:
             if not self._broken:
-                log.error("The audit log %s cannot be written: %s", self._path, error.strerror)
+                log.error("The audit log %s cannot be written: %s", self._path, error.strerror or error)
             self._broken = True
 
-    def _open(self, path: Path) -> int:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._fd = os.open(path, flags, 0o600)
-            return self._fd
-        except OSError as error:
-            raise ConfigurationError(
-                f"The audit log {path} cannot be written: {error.strerror or error}.",
-                mend="Point AGENT_KERNEL_AUDIT at another file, or set it to off.",
-            ) from error
-
-    def _follow(self, path: Path, fd: int) -> int:
-        """Go on in a new file where this one is full, or where another process has begun a new one."""
-        ours = os.fstat(fd)
-        if ours.st_size >= self._limit:
-            self._rotate(path, ours.st_ino)
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == ours.st_ino:
-                return fd
-        self.close()
-        return self._open(path)
+    def _follow(self, path: Path) -> int:
+        """The file to write to: a new one where this one is full, or another process has begun a new one."""
+        if self._fd is not None:
+            ours = os.fstat(self._fd)
+            if ours.st_size >= self._limit:
+                self._rotate(path, ours.st_ino)
+            with suppress(FileNotFoundError):
+                if path.stat().st_ino == ours.st_ino:
+                    return self._fd
+            self.close()
+        self._fd = _opened(path)
+        return self._fd
 
     def _rotate(self, path: Path, inode: int) -> None:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -102,6 +104,11 @@ class AuditLog:
 
 OFF = AuditLog(None)
 """Writes nothing."""
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600)
 
 
 def _line(event: str, fields: dict[str, Field]) -> bytes:

@@ -218,9 +218,13 @@ class Files(Protocol):
     """`/v1/files`. All methods raise `NotFound` for an unknown file."""
 
     async def create(
-        self, *, filename: str, purpose: str, content: AsyncIterable[bytes], expires_after: int | None = None
+        self, *, filename: str, content: AsyncIterable[bytes], form: Mapping[str, str]
     ) -> FileObject:
-        """Keep a file. Raises `InvalidRequest`, `TooLarge`; nothing partial is left behind."""
+        """Keep a file. Raises `InvalidRequest`, `TooLarge`; nothing partial is left behind.
+
+        `form` has the upload's other fields, `purpose` and perhaps `expires_after[seconds]`; those may come
+        after the file, so it is looked at when all of `content` has come.
+        """
         ...
 
     async def list(

@@ -11,6 +11,7 @@ from openai.types.conversations import Conversation
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.history import History, Json
 from agent_kernel.runtime.input_items import OUTPUT_OF, read_items
@@ -18,7 +19,6 @@ from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.shown import Shown, shown
 from agent_kernel.runtime.store import Store
 from agent_kernel.runtime.turn import check_metadata
-from agent_kernel.runtime.wellformed import well_formed
 
 MOST_ITEMS = 20
 """Items that may be added at a time, as at OpenAI's."""

@@ -57,22 +57,19 @@ class Interrupt:
         room, queue = asyncio.Semaphore(AHEAD), asyncio.Queue[Any]()
 
         async def pump() -> None:
-            try:
-                async with aclosing(source):
-                    async for piece in source:
-                        await room.acquire()
-                        queue.put_nowait(piece)
-            finally:
-                queue.put_nowait(_END)
+            async with aclosing(source):
+                async for piece in source:
+                    await room.acquire()
+                    queue.put_nowait(piece)
 
         self.check()
         task = asyncio.create_task(pump())
+        task.add_done_callback(lambda _: queue.put_nowait(_END))  # also if it is cancelled before it began
         self._waiting[task] = grace
         try:
             while (piece := await queue.get()) is not _END:
                 room.release()
                 yield piece
-            await asyncio.wait({task})
         finally:
             del self._waiting[task]
             task.cancel()

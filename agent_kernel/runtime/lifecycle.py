@@ -61,6 +61,7 @@ class Lifecycle:
         """The backend, found and swept on first use."""
         async with self._starting:
             if self._backend is None:
+                self.audit.open()
                 source = self._source
                 backend = await source() if callable(source) else source
                 try:

@@ -22,6 +22,7 @@ from openai.types.responses import (
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.protocol.items import shell_output
+from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.audit import audited
 from agent_kernel.runtime.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.containers import LocalContainers
@@ -29,7 +30,6 @@ from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.interrupt import Stopped
 from agent_kernel.runtime.metrics import Metrics
 from agent_kernel.runtime.run import Run
-from agent_kernel.runtime.wellformed import well_formed_delta
 from agent_kernel.tools.shell import CommandOutput, ShellLimits, run_shell_call
 
 log = logging.getLogger(__name__)

@@ -11,15 +11,15 @@ from openai.types.responses.response_steer_accepted_event import ResponseSteerAc
 from openai.types.responses.response_steer_failed_event import ResponseSteerFailedEvent
 from openai.types.responses.response_steer_pending_event import ResponseSteerPendingEvent
 
-from agent_kernel.errors import AgentKernelError, InvalidRequest
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import ResponseRequest, SessionEvent
 from agent_kernel.runtime.history import History, Json
 from agent_kernel.runtime.input_items import OUTPUT_OF, read_items
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.run import Run
 from agent_kernel.runtime.turns import Turns
-from agent_kernel.runtime.wellformed import well_formed
 
 STEERED = "steered"
 """`incomplete_details.reason` of a response that a steering message ended; the standard's own word."""
@@ -133,7 +133,7 @@ class LocalSession:
             steer={"id": steer.id, "previous_response_id": active.run.id},
         )
 
-    def lost(self, error: AgentKernelError) -> list[SessionEvent]:
+    def lost(self, error: Exception) -> list[SessionEvent]:
         """Give back what was accepted and could not be said, because its successor could not begin."""
         active, self._active = self._active, None
         if active is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.container_params import check_params
 from agent_kernel.runtime.input_items import identified, message, read_items
-from agent_kernel.runtime.wellformed import well_formed
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import posixpath
 import time
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,15 +15,18 @@ from openai.types.containers import FileCreateResponse
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, NotFound, TooLarge
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import ContainerFiles, Order, Page
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.store import FileRow, Store
-from agent_kernel.runtime.wellformed import well_formed
 
 CHUNK = 256 << 10
 """Bytes read at a time."""
 
 LONGEST_PURPOSE = 64
+SHORTEST_LIFE = 3600
+LONGEST_LIFE = 30 * 24 * 3600
+"""Seconds, as at OpenAI's."""
 
 
 class LocalFiles:
@@ -35,22 +38,22 @@ class LocalFiles:
         self._limit = upload_limit
 
     async def create(
-        self, *, filename: str, purpose: str, content: AsyncIterable[bytes], expires_after: int | None = None
+        self, *, filename: str, content: AsyncIterable[bytes], form: Mapping[str, str]
     ) -> FileObject:
-        """Keep a file; `expires_after` is in seconds. Nothing partial is left behind.
-
-        Raises `InvalidRequest`, `TooLarge`.
-        """
-        if not purpose or len(purpose) > LONGEST_PURPOSE:
-            raise InvalidRequest("purpose must be a word, for instance user_data.", param="purpose")
+        """Keep a file. `form` is looked at when all of `content` has come: see `Files.create`."""
         name = well_formed(posixpath.basename(filename.replace("\0", "")))
         if name in ("", ".", ".."):
             raise InvalidRequest("The file needs a name.", param="file")
         id, now = ids.file_id(), time.time()  # noqa: A001
         size = await self._write(id, name, content)
-        expires_at = None if expires_after is None else now + expires_after
-        row = FileRow(id, now, name, well_formed(purpose), size, expires_at)
-        await self._store.put_file(row)
+        try:
+            seconds = _seconds(form.get("expires_after[seconds]"))
+            expires_at = None if seconds is None else now + seconds
+            row = FileRow(id, now, name, _purpose(form.get("purpose")), size, expires_at)
+            await self._store.put_file(row)
+        except BaseException:
+            await asyncio.to_thread((self._folder / id).unlink)
+            raise
         return _resource(row)
 
     async def _write(self, id: str, name: str, content: AsyncIterable[bytes]) -> int:  # noqa: A002
@@ -132,6 +135,23 @@ class LocalFiles:
 
     def _path(self, row: FileRow) -> Path:
         return self._folder / row.id
+
+
+def _purpose(given: str | None) -> str:
+    if not given or len(given) > LONGEST_PURPOSE:
+        raise InvalidRequest("purpose is missing: for instance user_data.", param="purpose")
+    return str(well_formed(given))
+
+
+def _seconds(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal()) or not SHORTEST_LIFE <= int(given[:9]) <= LONGEST_LIFE:
+        raise InvalidRequest(
+            f"expires_after must be from {SHORTEST_LIFE} to {LONGEST_LIFE} seconds after created_at.",
+            param="expires_after",
+        )
+    return int(given)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from agent_kernel.runtime.base import Runtime
+from agent_kernel.runtime.base import ServedRuntime
 from agent_kernel.server.auth import Guard
 from agent_kernel.server.errors import HANDLERS
 from agent_kernel.server.routes import ROUTES
@@ -17,7 +17,7 @@ from agent_kernel.server.routes import ROUTES
 UPLOAD_LIMIT = 512 << 20
 
 
-def create_app(runtime: Runtime, *, api_key: str | None, upload_limit: int = UPLOAD_LIMIT) -> Starlette:
+def create_app(runtime: ServedRuntime, *, api_key: str | None, upload_limit: int = UPLOAD_LIMIT) -> Starlette:
     """Make the application. It owns `runtime`, which is closed when the server stops.
 
     `api_key` is what clients must send as bearer token. None means no key, and then only requests whose
@@ -30,6 +30,7 @@ def create_app(runtime: Runtime, *, api_key: str | None, upload_limit: int = UPL
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        await runtime.start()
         try:
             yield
         finally:

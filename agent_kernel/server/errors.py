@@ -60,18 +60,25 @@ def error_response(
     return JSONResponse(body, status, headers)
 
 
-def _of_ours(request: Request, error: Exception) -> Response:
-    if not isinstance(error, AgentKernelError):
-        raise error
+def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
+    """The status and the API's error object."""
     status = next(status for cls, status in STATUS if isinstance(error, cls))
     param, code = None, error.code
     if isinstance(error, InvalidRequest):
         param, code = error.param, error.request_code
     if code is None and type(error) is not InvalidRequest:
         code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return status, {"message": str(error), "type": kind, "param": param, "code": code}
+
+
+def _of_ours(request: Request, error: Exception) -> Response:
+    if not isinstance(error, AgentKernelError):
+        raise error
+    status, body = described(error)
     if status >= 500:
         log.warning("%s %s: %s", request.method, request.url.path, error)
-    response = error_response(status, str(error), param=param, code=code)
+    response = JSONResponse({"error": body}, status)
     return Refusal(response) if isinstance(error, TooLarge) else response
 
 

@@ -1,27 +1,37 @@
-"""The endpoints: each reads its request, calls the runtime, and writes the answer."""
+"""Every endpoint there is: a line each, from which the routes and the OpenAPI document are made."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.fold import afold
-from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.base import Order, Page, Runtime
-from agent_kernel.server.streams import EventStream, FileStream, while_connected
-from agent_kernel.server.uploads import read_json, read_upload
+from agent_kernel.errors import NotFound
+from agent_kernel.server import containers as c
+from agent_kernel.server import conversations as v
+from agent_kernel.server import files as f
+from agent_kernel.server import responses as r
+from agent_kernel.server.pages import path, runtime_of
+from agent_kernel.server.socket import ResponsesSocket
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+PAGE = ("after", "limit", "order")
 
 
-def _runtime(request: Request) -> Runtime:
-    return cast(Runtime, request.app.state.runtime)
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint. `body` and `result` name schemas of the OpenAPI document (see `openapi`)."""
 
-
-def _deleted(id: str, kind: str) -> JSONResponse:  # noqa: A002
-    return JSONResponse({"id": id, "object": kind, "deleted": True})
+    method: str
+    path: str
+    handler: Handler
+    result: str = "object"
+    body: str | None = None
+    query: tuple[str, ...] = ()
 
 
 async def healthz(request: Request) -> Response:
@@ -29,130 +39,81 @@ async def healthz(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def create_response(request: Request) -> Response:
-    """Run a turn, streamed or folded. A client that leaves ends the turn."""
-    body = await read_json(request)
-    events = _runtime(request).respond(body)
-    if body.get("stream"):
-        return EventStream(events)
-    return JSONResponse(to_json(await while_connected(request.scope, request.receive, afold(events))))
+async def metrics(request: Request) -> Response:
+    """Count what was done, for Prometheus."""
+    return PlainTextResponse(
+        await runtime_of(request).measures(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
-async def retrieve_response(request: Request) -> Response:
-    """Return a stored response."""
-    if request.query_params.get("stream", "false") not in ("false", "0"):
-        raise InvalidRequest("A stored response cannot be streamed here.", param="stream")
-    return JSONResponse(to_json(await _runtime(request).retrieve(request.path_params["response_id"])))
+async def openapi_document(request: Request) -> Response:
+    """Describe this server."""
+    from agent_kernel.server.openapi import document
+
+    return JSONResponse(document(ENDPOINTS))
 
 
-async def delete_response(request: Request) -> Response:
-    """Delete a stored response."""
-    response_id = request.path_params["response_id"]
-    await _runtime(request).delete(response_id)
-    return _deleted(response_id, "response")
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "agent-kernel"}
 
 
 async def list_models(request: Request) -> Response:
     """Name the models that can be asked for."""
-    names = await _runtime(request).models()
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "agent-kernel"} for name in names]
-    return JSONResponse({"object": "list", "data": data})
+    return JSONResponse({"object": "list", "data": [_model(n) for n in await runtime_of(request).models()]})
 
 
-async def create_container(request: Request) -> Response:
-    """Make a container."""
-    return JSONResponse(to_json(await _runtime(request).containers.create(await read_json(request))))
+async def retrieve_model(request: Request) -> Response:
+    """Return one model."""
+    name = path(request, "model")
+    if name not in await runtime_of(request).models():
+        raise NotFound(f"The model {name!r} is not among those listed here.", param="model")
+    return JSONResponse(_model(name))
 
 
-async def list_containers(request: Request) -> Response:
-    """Return a page of the containers."""
-    name = request.query_params.get("name")
-    return _page(await _runtime(request).containers.list(name=name, **_paging(request)))
+_RESPONSES = "/v1/responses"
+_RESPONSE = "/v1/responses/{response_id}"
+_CONVERSATION = "/v1/conversations/{conversation_id}"
+_CONTAINER = "/v1/containers/{container_id}"
+_FILE = "/v1/files/{file_id}"
 
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/healthz", healthz),
+    Endpoint("GET", "/metrics", metrics, "text"),
+    Endpoint("GET", "/openapi.json", openapi_document),
+    Endpoint("POST", _RESPONSES, r.create_response, "Response", "ResponseCreateParams"),
+    Endpoint("POST", _RESPONSES + "/compact", r.compact_response, "CompactedResponse", "CompactParams"),
+    Endpoint("POST", _RESPONSES + "/input_tokens", r.count_input_tokens, body="InputTokenCountParams"),
+    Endpoint("GET", _RESPONSE, r.retrieve_response, "Response", query=("stream", "starting_after")),
+    Endpoint("DELETE", _RESPONSE, r.delete_response, "Deleted"),
+    Endpoint("POST", _RESPONSE + "/cancel", r.cancel_response, "Response"),
+    Endpoint("GET", _RESPONSE + "/input_items", r.list_input_items, "List", query=PAGE),
+    Endpoint("POST", "/v1/conversations", v.create_conversation, body="ConversationCreateParams"),
+    Endpoint("GET", _CONVERSATION, v.retrieve_conversation),
+    Endpoint("POST", _CONVERSATION, v.update_conversation, body="ConversationUpdateParams"),
+    Endpoint("DELETE", _CONVERSATION, v.delete_conversation, "Deleted"),
+    Endpoint("POST", _CONVERSATION + "/items", v.create_items, "List", "ItemCreateParams"),
+    Endpoint("GET", _CONVERSATION + "/items", v.list_items, "List", query=PAGE),
+    Endpoint("GET", _CONVERSATION + "/items/{item_id}", v.retrieve_item),
+    Endpoint("DELETE", _CONVERSATION + "/items/{item_id}", v.delete_item),
+    Endpoint("GET", "/v1/models", list_models, "List"),
+    Endpoint("GET", "/v1/models/{model:path}", retrieve_model),
+    Endpoint("POST", "/v1/containers", c.create_container, body="ContainerCreateParams"),
+    Endpoint("GET", "/v1/containers", c.list_containers, "List", query=(*PAGE, "name")),
+    Endpoint("GET", _CONTAINER, c.retrieve_container),
+    Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
+    Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),
+    Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=PAGE),
+    Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),
+    Endpoint("DELETE", _CONTAINER + "/files/{file_id}", c.delete_container_file, "Deleted"),
+    Endpoint("GET", _CONTAINER + "/files/{file_id}/content", c.container_file_content, "bytes"),
+    Endpoint("POST", "/v1/files", f.upload_file, body="Upload"),
+    Endpoint("GET", "/v1/files", f.list_files, "List", query=(*PAGE, "purpose")),
+    Endpoint("GET", _FILE, f.retrieve_file),
+    Endpoint("DELETE", _FILE, f.delete_file, "Deleted"),
+    Endpoint("GET", _FILE + "/content", f.file_content, "bytes"),
+)
 
-async def retrieve_container(request: Request) -> Response:
-    """Return one container."""
-    return JSONResponse(to_json(await _runtime(request).containers.retrieve(_container(request))))
-
-
-async def delete_container(request: Request) -> Response:
-    """End a container."""
-    await _runtime(request).containers.delete(_container(request))
-    return _deleted(_container(request), "container.deleted")
-
-
-async def create_file(request: Request) -> Response:
-    """Upload a file, streamed into the container."""
-    path, content = await read_upload(request, request.app.state.upload_limit)
-    files = _runtime(request).containers.files
-    return JSONResponse(to_json(await files.create(_container(request), path=path, content=content)))
-
-
-async def list_files(request: Request) -> Response:
-    """Return a page of a container's files."""
-    return _page(await _runtime(request).containers.files.list(_container(request), **_paging(request)))
-
-
-async def retrieve_file(request: Request) -> Response:
-    """Return one file's metadata."""
-    file = await _runtime(request).containers.files.retrieve(_container(request), _file(request))
-    return JSONResponse(to_json(file))
-
-
-async def file_content(request: Request) -> Response:
-    """Download a file."""
-    return FileStream(_runtime(request).containers.files.content(_container(request), _file(request)))
-
-
-async def delete_file(request: Request) -> Response:
-    """Remove a file."""
-    await _runtime(request).containers.files.delete(_container(request), _file(request))
-    return _deleted(_file(request), "container.file.deleted")
-
-
-def _container(request: Request) -> str:
-    return str(request.path_params["container_id"])
-
-
-def _file(request: Request) -> str:
-    return str(request.path_params["file_id"])
-
-
-def _paging(request: Request) -> dict[str, Any]:
-    limit = request.query_params.get("limit", "20")
-    if not limit.isdecimal() or len(limit) > 9:
-        raise InvalidRequest("limit must be from 1 to 100.", param="limit")
-    order = cast(Order, request.query_params.get("order", "desc"))
-    return {"after": request.query_params.get("after"), "limit": int(limit), "order": order}
-
-
-def _page(page: Page[Any]) -> JSONResponse:
-    return JSONResponse(
-        {
-            "object": "list",
-            "data": [to_json(resource) for resource in page.data],
-            "first_id": page.data[0].id if page.data else None,
-            "last_id": page.data[-1].id if page.data else None,
-            "has_more": page.has_more,
-        }
-    )
-
-
-_FILES = "/v1/containers/{container_id}/files"
-
-ROUTES = [
-    Route("/healthz", healthz, methods=["GET"]),
-    Route("/v1/models", list_models, methods=["GET"]),
-    Route("/v1/responses", create_response, methods=["POST"]),
-    Route("/v1/responses/{response_id}", retrieve_response, methods=["GET"]),
-    Route("/v1/responses/{response_id}", delete_response, methods=["DELETE"]),
-    Route("/v1/containers", create_container, methods=["POST"]),
-    Route("/v1/containers", list_containers, methods=["GET"]),
-    Route("/v1/containers/{container_id}", retrieve_container, methods=["GET"]),
-    Route("/v1/containers/{container_id}", delete_container, methods=["DELETE"]),
-    Route(_FILES, create_file, methods=["POST"]),
-    Route(_FILES, list_files, methods=["GET"]),
-    Route(_FILES + "/{file_id}", retrieve_file, methods=["GET"]),
-    Route(_FILES + "/{file_id}", delete_file, methods=["DELETE"]),
-    Route(_FILES + "/{file_id}/content", file_content, methods=["GET"]),
+ROUTES: list[BaseRoute] = [
+    WebSocketRoute(_RESPONSES, ResponsesSocket),
+    *(Route(each.path, each.handler, methods=[each.method]) for each in ENDPOINTS),
 ]

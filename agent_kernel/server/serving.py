@@ -12,9 +12,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.runtime.base import Runtime
+from agent_kernel.runtime.base import ServedRuntime
 from agent_kernel.server.app import UPLOAD_LIMIT, create_app
 from agent_kernel.server.auth import is_loopback
+from agent_kernel.server.uploads import JSON_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ Announce = Callable[[str], None]
 
 
 def serve(
-    runtime: Runtime,
+    runtime: ServedRuntime,
     *,
     host: str = "127.0.0.1",
     port: int = 8642,
@@ -95,7 +96,8 @@ def _config(app: Starlette) -> uvicorn.Config:
         app,
         log_config=None,  # logging is the composition root's affair
         access_log=False,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=JSON_LIMIT,
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
         server_header=False,

@@ -82,16 +82,20 @@ class EventStream(Response):
             async with aclosing(self._events) as events:
                 async for event in events:
                     if alive is None:
-                        start = {"status": self.status_code, "headers": self.raw_headers}
-                        await send({"type": "http.response.start", **start})
+                        await self._start(send)
                         alive = asyncio.create_task(self._keep_alive(send))
                     await self._send(send, encode(event))
+            if alive is None:
+                await self._start(send)
         finally:
             if alive is not None:
                 alive.cancel()
                 with suppress(asyncio.CancelledError):
                     await alive
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     async def _send(self, send: Send, chunk: bytes) -> None:
         self._sent_at = time.monotonic()

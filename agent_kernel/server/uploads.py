@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from agent_kernel.errors import InvalidRequest, TooLarge
+from agent_kernel.protocol.wellformed import well_formed
 
 JSON_LIMIT = 64 << 20
 """Bytes of a JSON body."""
+
+MOST_FIELDS = 16
+LONGEST_FIELD = 1024
 
 FRAMING = 64 << 10
 """Bytes that a multipart body may have beside the file itself, for the check of its announced length."""
@@ -32,32 +38,56 @@ async def read_json(request: Request) -> dict[str, Any]:
         body += chunk
         if len(body) > JSON_LIMIT:
             raise TooLarge(f"The body is larger than {JSON_LIMIT} bytes.")
+    return parse_json(bytes(body))
+
+
+def parse_json(text: bytes | str) -> dict[str, Any]:
+    """Parse a JSON object. Raises `InvalidRequest`, also for numbers that JSON does not have."""
     try:
-        value = json.loads(bytes(body))
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    return value
+    return cast(dict[str, Any], well_formed(value))
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
 
 
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_upload(request: Request, limit: int) -> tuple[str, AsyncGenerator[bytes, None]]:
-    """Read a multipart body up to its part `file`; return that part's file name and content.
+@dataclass
+class Upload:
+    """A file on its way in: its name, its content as it comes, and the form's other fields.
+
+    Those after it are in `fields` once the content has been read.
+    """
+
+    filename: str
+    content: AsyncGenerator[bytes, None]
+    fields: dict[str, str]
+
+
+def is_json(request: Request) -> bool:
+    """Whether the body says that it is JSON."""
+    return _content_type(request) == "application/json"
+
+
+async def read_upload(request: Request, limit: int) -> Upload:
+    """Read a multipart body up to its part `file`; the fields' values appear in `fields` as they come.
 
     Raises `TooLarge` if the body is announced as larger than `limit` bytes, `InvalidRequest` for anything
     that is not a file upload.
     """
-    if _content_type(request) == "application/json":
-        await read_json(request)
-        raise InvalidRequest(
-            "Files cannot be copied by file_id here.",
-            mend="Upload the file itself, as the part 'file' of a multipart/form-data body.",
-            param="file_id",
-        )
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if _content_type(request) != "multipart/form-data" or not boundary:
@@ -66,7 +96,7 @@ async def read_upload(request: Request, limit: int) -> tuple[str, AsyncGenerator
     if announced.isdecimal() and int(announced) > limit + FRAMING:
         raise TooLarge(f"The upload is larger than {limit} bytes, the most that one may have.", param="file")
     upload = _Upload(boundary, request.stream())
-    return await upload.name(), upload.content()
+    return Upload(await upload.name(), upload.content(), upload.fields)
 
 
 class _Upload:
@@ -80,6 +110,8 @@ class _Upload:
         self._name: str | None = None
         self._in_file = False
         self._whole = False
+        self._field: str | None = None
+        self.fields: dict[str, str] = {}
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -147,12 +179,18 @@ class _Upload:
         if self._name is None and options.get(b"name") == b"file" and options.get(b"filename"):
             self._name = _file_name(options[b"filename"])
             self._in_file = True
+        elif b"filename" not in options and len(self.fields) < MOST_FIELDS:
+            self._field = options.get(b"name", b"").decode("utf-8", "replace")
+            self.fields[self._field] = ""
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
             self._data.append(data[start:end])
+        elif self._field is not None and len(self.fields[self._field]) < LONGEST_FIELD:
+            self.fields[self._field] += data[start:end].decode("utf-8", "replace")
 
     def _part_end(self) -> None:
+        self._field = None
         if self._in_file:
             self._in_file = False
             self._whole = True

@@ -44,7 +44,7 @@ async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[Local
 
 
 @asynccontextmanager
-async def served(runtime: Runtime, api_key: str | None) -> AsyncIterator[str]:
+async def served(runtime: LocalRuntime, api_key: str | None) -> AsyncIterator[str]:
     """A real server on a free port of loopback."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     app = create_app(runtime, api_key=api_key, upload_limit=UPLOAD_LIMIT)

@@ -10,19 +10,29 @@ import re
 from dataclasses import fields, replace
 from typing import Any
 
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.deltas import ModelDelta
 
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def well_formed(value: Any) -> Any:
-    """The same JSON value (or tuple) without halves of characters, in keys too."""
+DEEPEST = 100
+"""Levels of objects and lists in a request; what is deeper is nobody's data, and breaks serializers."""
+
+
+def well_formed(value: Any, depth: int = 0) -> Any:
+    """The same JSON value (or tuple) without halves of characters, in keys too.
+
+    Raises `InvalidRequest` for what is nested too deep.
+    """
     if isinstance(value, str):
         return _HALF.sub("\ufffd", value)
+    if depth > DEEPEST:
+        raise InvalidRequest(f"The request is nested deeper than {DEEPEST} levels.")
     if isinstance(value, list | tuple):
-        return type(value)(well_formed(each) for each in value)
+        return type(value)(well_formed(each, depth + 1) for each in value)
     if isinstance(value, dict):
-        return {well_formed(key): well_formed(each) for key, each in value.items()}
+        return {well_formed(key): well_formed(each, depth + 1) for key, each in value.items()}
     return value
 
 

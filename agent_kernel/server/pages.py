@@ -1,0 +1,73 @@
+"""Query parameters and lists, as the API has them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from openai import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.base import Order, Page, ServedRuntime
+
+
+def runtime_of(request: Request) -> ServedRuntime:
+    """The runtime that is served."""
+    return cast(ServedRuntime, request.app.state.runtime)
+
+
+def path(request: Request, name: str) -> str:
+    """A part of the path."""
+    return str(request.path_params[name])
+
+
+def number(request: Request, name: str, default: int) -> int:
+    """A whole number of the query. Raises `InvalidRequest`."""
+    text = request.query_params.get(name, str(default))
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 9:
+        raise InvalidRequest(f"{name} must be a whole number.", param=name)
+    return int(text)
+
+
+def flag(request: Request, name: str) -> bool:
+    """A truth value of the query. Raises `InvalidRequest`."""
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise InvalidRequest(f"{name} must be true or false.", param=name)
+    return text in ("true", "1")
+
+
+def paging(request: Request, *, limit: int = 20) -> dict[str, Any]:
+    """What a list's query says of its page; `limit` is the default."""
+    order = cast(Order, request.query_params.get("order", "desc"))
+    return {
+        "after": request.query_params.get("after"),
+        "limit": number(request, "limit", limit),
+        "order": order,
+    }
+
+
+def answer(resource: BaseModel) -> JSONResponse:
+    """One resource."""
+    return JSONResponse(to_json(resource))
+
+
+def deleted(id: str, kind: str) -> JSONResponse:  # noqa: A002
+    """That it is gone."""
+    return JSONResponse({"id": id, "object": kind, "deleted": True})
+
+
+def listed(page: Page[Any]) -> JSONResponse:
+    """A page of resources."""
+    return JSONResponse(
+        {
+            "object": "list",
+            "data": [to_json(resource) for resource in page.data],
+            "first_id": page.data[0].id if page.data else None,
+            "last_id": page.data[-1].id if page.data else None,
+            "has_more": page.has_more,
+        }
+    )

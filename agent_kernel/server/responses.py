@@ -1,0 +1,74 @@
+"""`/v1/responses`: each endpoint reads its request, calls the runtime, and writes the answer."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from openai.types.responses import Response as ModelResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.fold import afold
+from agent_kernel.server.pages import answer, deleted, flag, listed, number, paging, path, runtime_of
+from agent_kernel.server.streams import EventStream, while_connected
+from agent_kernel.server.uploads import read_json
+
+
+async def create_response(request: Request) -> Response:
+    """Run a turn, streamed or whole. A client that leaves ends the turn, unless it is in the background."""
+    body = await read_json(request)
+    if not isinstance(body.get("stream"), bool | None):
+        raise InvalidRequest("stream must be true or false.", param="stream")
+    events = runtime_of(request).respond(body)
+    if body.get("stream"):
+        return EventStream(events)
+    work = _begun(events) if body.get("background") is True else afold(events)
+    return answer(await while_connected(request.scope, request.receive, work))
+
+
+async def _begun(events: Any) -> ModelResponse:
+    """The response as it is queued; the turn goes on without us."""
+    async with aclosing(events):
+        first = await anext(events)
+    response: ModelResponse = first.response
+    return response
+
+
+async def retrieve_response(request: Request) -> Response:
+    """Return a stored response, or with `stream` its events from `starting_after` on."""
+    response_id = path(request, "response_id")
+    after = number(request, "starting_after", -1)
+    if flag(request, "stream"):
+        return EventStream(runtime_of(request).follow(response_id, after))
+    return answer(await runtime_of(request).retrieve(response_id))
+
+
+async def delete_response(request: Request) -> Response:
+    """Delete a stored response."""
+    response_id = path(request, "response_id")
+    await runtime_of(request).delete(response_id)
+    return deleted(response_id, "response")
+
+
+async def cancel_response(request: Request) -> Response:
+    """Stop a background response."""
+    return answer(await runtime_of(request).cancel(path(request, "response_id")))
+
+
+async def list_input_items(request: Request) -> Response:
+    """Return a page of what a response was asked."""
+    return listed(await runtime_of(request).input_items(path(request, "response_id"), **paging(request)))
+
+
+async def count_input_tokens(request: Request) -> Response:
+    """Estimate the tokens of a request."""
+    tokens = await runtime_of(request).count_tokens(await read_json(request))
+    return JSONResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
+
+async def compact_response(request: Request) -> Response:
+    """Put a conversation in short."""
+    work = runtime_of(request).compact(await read_json(request))
+    return answer(await while_connected(request.scope, request.receive, work))

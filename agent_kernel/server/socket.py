@@ -1,0 +1,140 @@
+"""WebSocket on `/v1/responses`: one connection, one turn after the other, events as JSON messages.
+
+Messages of the client are flat: `{"type": "response.create", ...}` with the fields of the HTTP body, and
+`{"type": "response.steer", "previous_response_id", "input"}`. What would be an error status over HTTP is one
+event of type `error` here, with that status; a turn that failed on its way ends by `response.failed` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing, suppress
+from typing import Any, cast
+
+from openai import BaseModel
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from agent_kernel.errors import AgentKernelError, InvalidRequest
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.base import ServedRuntime, Session
+from agent_kernel.server.errors import described
+from agent_kernel.server.uploads import parse_json
+
+log = logging.getLogger(__name__)
+
+WAITING = 16
+"""Requests that may wait for the one that runs."""
+
+_TRANSPORT = ("type", "stream", "stream_options", "background", "stream_id")
+"""Fields that mean nothing to the turn itself."""
+
+
+class ResponsesSocket:
+    """One connection."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._socket = WebSocket(scope, receive, send)
+        self._running: set[asyncio.Future[Any]] = scope["app"].state.running
+        self._session: Session = cast(ServedRuntime, scope["app"].state.runtime).session()
+        self._requests = asyncio.Queue[dict[str, Any]](WAITING)
+        self._sending = asyncio.Lock()
+        self._lane: str | None = None
+
+    def __await__(self) -> Any:
+        """Serve until the client leaves, which ends its turn."""
+        return self._serve().__await__()
+
+    async def _serve(self) -> None:
+        await self._socket.accept()
+        worker = asyncio.create_task(self._work())
+        self._running.add(worker)
+        worker.add_done_callback(self._running.discard)
+        worker.add_done_callback(lambda _: reader.cancel())
+        reader = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait({reader})
+        finally:
+            for task in (reader, worker):
+                task.cancel()
+            await asyncio.gather(reader, worker, return_exceptions=True)
+        with suppress(RuntimeError):
+            if self._socket.application_state is WebSocketState.CONNECTED:
+                await self._socket.close(1001)
+
+    async def _read(self) -> None:
+        """Take messages in while a turn may be running."""
+        with suppress(WebSocketDisconnect):
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                try:
+                    await self._take(parse_json(message.get("text") or message.get("bytes") or b""))
+                except AgentKernelError as error:
+                    await self._refuse(error)
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "response.create":
+                try:
+                    self._requests.put_nowait(message)
+                except asyncio.QueueFull:
+                    raise InvalidRequest(
+                        f"{WAITING} requests wait already for the one that runs.", code="too_many_requests"
+                    ) from None
+            case "response.steer":
+                event = self._session.steer(message.get("previous_response_id"), message.get("input"))
+                await self._send(event)
+            case other:
+                raise InvalidRequest(
+                    f"There is no message of type {other!r}; there are response.create and response.steer.",
+                    param="type",
+                )
+
+    async def _work(self) -> None:
+        """Run the turns, one after the other."""
+        with suppress(WebSocketDisconnect):
+            while True:
+                message = await self._requests.get()
+                lane = message.get("stream_id")
+                self._lane = lane if isinstance(lane, str) else None
+                request = {name: value for name, value in message.items() if name not in _TRANSPORT}
+                await self._turn(request)
+                self._lane = None
+
+    async def _turn(self, request: dict[str, Any]) -> None:
+        try:
+            async with aclosing(self._session.respond(request)) as events:
+                async for event in events:
+                    if event.type != "error":  # `response.failed` follows and says the same
+                        await self._send(event)
+        except AgentKernelError as error:
+            lost = self._session.lost(error)
+            for event in lost:
+                await self._send(event)
+            if not lost:
+                await self._refuse(error)
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            log.exception("A turn on a WebSocket broke off.")
+            words = f"Something unforeseen happened ({type(error).__name__}); the server's log has more."
+            await self._error(500, {"message": words, "type": "server_error", "param": None, "code": None})
+
+    async def _refuse(self, error: AgentKernelError) -> None:
+        await self._error(*described(error))
+
+    async def _error(self, status: int, error: dict[str, Any]) -> None:
+        await self._put({"type": "error", "sequence_number": 0, "status": status, "error": error})
+
+    async def _send(self, event: BaseModel) -> None:
+        await self._put(to_json(event))
+
+    async def _put(self, event: dict[str, Any]) -> None:
+        if self._lane is not None:
+            event["stream_id"] = self._lane
+        async with self._sending:
+            await self._socket.send_text(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
