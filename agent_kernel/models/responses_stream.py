@@ -30,7 +30,8 @@ class Reader:
 
     `shell_function` is the name under which the shell was offered as a function (None: as the native tool),
     `wrap` puts encrypted reasoning into its envelope (id, blob), `interrupted` makes the error for a failure
-    that the upstream reports itself. Servers that send an item only when it is done are understood too.
+    that the upstream reports itself. Servers that send an item only when it is done are understood too, and
+    those that write several calls at once: what is said about other items waits until the open call is done.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Reader:
         self._calls: dict[int, tuple[str, str]] = {}  # output index -> call id and function's name
         self._streamed: set[int] = set()  # output indices of which a delta has come
         self._live: dict[int, LiveCall] = {}  # shell calls that come as a function
+        self._open: int | None = None  # output index of the call being written
+        self._held: list[Any] = []  # events of other items meanwhile
 
     def read(self, event: Any) -> Deltas:
         """Give the deltas of one event; none for those that only announce or repeat.
@@ -55,7 +58,21 @@ class Reader:
         Raises `UpstreamInterrupted` where the upstream reports a failure, `MalformedModelOutput`.
         """
         handler = _HANDLERS.get(event.type)
-        return handler(self, event) if handler is not None else iter(())
+        index = getattr(event, "output_index", None)
+        if handler is None:
+            return
+        if self._open is not None and index not in (None, self._open):
+            self._held.append(event)
+            return
+        yield from handler(self, event)
+        if event.type == "response.output_item.done":
+            yield from self._release()
+
+    def _release(self) -> Deltas:
+        self._open = None
+        held, self._held = self._held, []
+        for event in held:
+            yield from self.read(event)
 
     def _added(self, event: Any) -> Deltas:
         if event.item is not None and event.item.type in ("function_call", "shell_call"):
@@ -83,6 +100,8 @@ class Reader:
 
     def _arguments(self, event: Any) -> Deltas:
         call_id, name = self._calls.get(event.output_index, ("", ""))
+        if call_id:
+            self._open = event.output_index
         if call_id and name == self._shell_function:
             live = self._live.setdefault(event.output_index, LiveCall(call_id))
             yield from live.write(event.delta)
@@ -94,6 +113,7 @@ class Reader:
         call_id, _ = self._calls.get(event.output_index, ("", ""))
         text = event.delta if event.type.endswith("delta") else event.command
         if call_id:
+            self._open = event.output_index
             yield ShellCallDelta(call_id, event.command_index, text)
 
     def _done(self, event: Any) -> Deltas:
@@ -132,6 +152,8 @@ class Reader:
             yield parse_call(call_id, item.arguments)
 
     def _completed(self, event: Any) -> Deltas:
+        while self._held:  # the open call was never said to be done
+            yield from self._release()
         self.finished = True
         usage = event.response.usage
         if usage is not None:

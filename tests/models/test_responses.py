@@ -157,6 +157,45 @@ async def test_the_shell_as_a_function(make: Make, upstream: Any) -> None:
     assert body["temperature"] == 0.5
 
 
+async def test_calls_that_are_written_at_once(make: Make, upstream: Any) -> None:
+    def call(index: int, name: str, arguments: str, status: str = "completed") -> dict[str, Any]:
+        fields = {"call_id": f"c{index}", "name": name, "arguments": arguments, "status": status}
+        return {"type": "function_call", "id": f"fc_{index}", **fields}
+
+    pieces = {1: ['{"commands": ["l', 's"]}'], 2: ['{"city":', ' "Oslo"}'], 3: ['{"commands": ', '"pwd"}']}
+    names = {1: "shell", 2: "weather", 3: "shell"}
+    wholes = {index: call(index, names[index], "".join(pieces[index])) for index in names}
+    upstream.says(
+        event("output_text.delta", 0, delta="Look."),
+        *(event("output_item.added", index, item=call(index, names[index], "")) for index in names),
+        *(event("function_call_arguments.delta", index, delta=pieces[index][0]) for index in names),
+        *(event("function_call_arguments.delta", index, delta=pieces[index][1]) for index in names),
+        *(event("output_item.done", index, item=wholes[index]) for index in (2, 3, 1)),
+        end(),
+    )
+    deltas = await said(make(False), functions=[{"type": "function", "name": "weather", "parameters": {}}])
+    assert [delta for delta in deltas if not isinstance(delta, ShellCallDelta)] == [
+        TextDelta("Look."),
+        ShellCallDone("c1", ("ls",)),
+        FunctionCallDelta("c2", "weather", '{"city":'),
+        FunctionCallDelta("c2", "weather", ' "Oslo"}'),
+        ShellCallDone("c3", ("pwd",)),
+    ]
+    shown = [delta.call_id for delta in deltas if isinstance(delta, ShellCallDelta)]
+    assert shown == sorted(shown)
+
+
+async def test_a_call_that_is_never_done_holds_nothing_back_for_ever(make: Make, upstream: Any) -> None:
+    added = {**FUNCTION_CALL, "arguments": "", "status": "in_progress"}
+    upstream.says(
+        event("output_item.added", 0, item=added),
+        event("function_call_arguments.delta", 0, delta="{}"),
+        event("output_text.delta", 1, delta="Yes."),
+        end(),
+    )
+    assert await said(make(False)) == [FunctionCallDelta("c2", "plot", "{}"), TextDelta("Yes.")]
+
+
 async def test_the_conversation_for_a_native_upstream(make: Make, upstream: Any) -> None:
     upstream.responds()
     text = {"type": "output_text", "text": "ok", "annotations": [{"type": "container_file_citation"}]}
