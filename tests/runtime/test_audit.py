@@ -20,6 +20,8 @@ import pytest
 from agent_kernel.errors import ConfigurationError, InvalidRequest, SandboxError
 from agent_kernel.runtime.audit import LONGEST_TEXT, OFF, AuditLog, audited
 from agent_kernel.runtime.containers import LocalContainers
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
 
@@ -34,6 +36,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_a_line_is_one_object_and_for_its_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "audit.jsonl"
     log = AuditLog(path)
+    log.open()
     log.write("command", container="c", command="a\nb\u2028\x1b[0m\ud800ü", exit_code=None, seconds=1 / 3)
     log.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -91,10 +94,19 @@ def test_off_writes_nothing(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_error_with_the_mend(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_AUDIT"):
-        AuditLog(tmp_path / "file" / "audit.jsonl").write("create")
+        AuditLog(tmp_path / "file" / "audit.jsonl").open()
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_AUDIT"):
-        AuditLog(tmp_path / "link").write("create")
+        AuditLog(tmp_path / "link").open()
+
+
+async def test_without_its_log_nothing_is_done(backend: Backend, store: SqliteStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    containers = LocalContainers(backend, store, audit=AuditLog(tmp_path / "file" / "audit.jsonl"))
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_AUDIT"):
+        await containers.create({})
+    assert await store.containers() == []
+    await containers.aclose()
 
 
 def test_a_full_disk_later_on_is_said_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
