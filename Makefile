@@ -65,13 +65,19 @@ $(VENV)/.bwrap: requirements/bubblewrap.txt | $(BIN)/python
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-header --no-annotate $(UPGRADE)
 
+# What the proxy in the tests starts without: databases, clouds, profilers.
+UNUSED := azure-core azure-identity azure-storage-blob boto3 botocore croniter granian hf-xet isodate jmespath \
+  litellm-enterprise litellm-proxy-extras msal msal-extensions polars polars-runtime-32 psycopg psycopg-binary \
+  pyroscope-io rq s3transfer
+
 lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	$(LOCK) pyproject.toml requirements/build.in --extra dev --no-emit-package agent-kernel -o requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
 	$(LOCK) requirements/toolbox.in --only-binary :all: --fork-strategy fewest --no-emit-find-links -o agent_kernel/sandboxes/toolbox.txt
-	@if grep -n "http[s]*:" requirements/*.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
+	$(LOCK) tests/clients/upstream/requirements.in $(UNUSED:%=--no-emit-package %) -o tests/clients/upstream/requirements.txt
+	@if grep -n "http[s]*:" requirements/*.txt tests/clients/upstream/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
