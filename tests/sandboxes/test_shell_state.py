@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent_kernel.sandboxes.base import Backend
-from tests.sandboxes.test_contract import Sandbox, started
+from tests.sandboxes.inside import Sandbox, started
 
 
 @pytest.fixture

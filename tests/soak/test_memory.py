@@ -13,7 +13,7 @@ import pytest
 
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Exited, Output
-from tests.sandboxes.test_contract import Sandbox, started
+from tests.sandboxes.inside import Sandbox, started
 
 GIGABYTES = float(os.environ.get("AGENT_KERNEL_TEST_OUTPUT_GB", "1"))
 GROWTH = 30 << 20

@@ -1,0 +1,124 @@
+"""Pause, checkpoints, restore and forks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent_kernel.errors import (
+    SandboxFileError,
+    SandboxGone,
+)
+from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
+from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from tests.sandboxes.inside import Sandbox, checkpoint, chunks, new_id, started
+
+
+async def test_a_paused_sandbox_stands_still_and_goes_on(run: Sandbox) -> None:
+    await run(
+        "KEPT=1; (while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do :; done"
+    )
+    await run.channel.pause()
+    before = (await run.channel.stat("/tmp/ticks")).size
+    await asyncio.sleep(0.3)
+    assert (await run.channel.stat("/tmp/ticks")).size == before
+    await run.channel.put(f"{WORKSPACE}/file", chunks(b"moved meanwhile\n"))
+    await run.channel.wake()
+    assert (await run("echo $KEPT; cat file")).stdout == b"1\nmoved meanwhile\n"
+    more = f"until [ $(wc -c </tmp/ticks) -gt {before} ]; do sleep 0.01; done"
+    assert (await run(more, timeout=20)).outcome == Exited(0)
+
+
+async def test_idle_a_sandbox_is_paused_until_the_next_command(run: Sandbox) -> None:
+    await run("(while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do :; done")
+    assert await run.channel.pause(idle=True)
+    before = (await run.channel.stat("/tmp/ticks")).size
+    await asyncio.sleep(0.2)
+    assert (await run.channel.stat("/tmp/ticks")).size == before
+    more = f"until [ $(wc -c </tmp/ticks) -gt {before} ]; do sleep 0.01; done"
+    assert (await run(more, timeout=20)).outcome == Exited(0)
+
+
+async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
+    other = await Channel.open(await run.backend.stream(run.ref))
+    events = run.channel.run("echo one; read -t 0.5 <> <(:); echo two")
+    assert await anext(events) == Output("stdout", b"one\n")
+    assert not await other.pause(idle=True)
+    assert [event async for event in events] == [Output("stdout", b"two\n"), Exited(0)]
+    async with run.channel.terminal(24, 80) as terminal:
+        await terminal.read()  # two streams have no order: now it is there
+        assert not await other.pause(idle=True)
+    await other.aclose()
+
+
+async def test_held_paused_it_waits_for_the_host_that_holds_it(run: Sandbox) -> None:
+    other = await Channel.open(await run.backend.stream(run.ref))
+    assert await other.pause()
+    running = asyncio.create_task(run("echo on"))
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    with pytest.raises(SandboxFileError, match="another host holds it"):
+        await run.channel.pause()
+    await other.aclose()  # whoever leaves lets go
+    assert (await running).stdout == b"on\n"
+
+
+async def test_a_checkpoint_keeps_files_packages_and_the_shell(run: Sandbox) -> None:
+    await run(
+        "mkdir -p 'a b'; echo one >'a b/file'; ln -s nowhere link; export X='two words'; f() { echo f; }"
+    )
+    await run("echo 'print(42)' >module.py; python3 -c 'import site, sys, os; print(os.environ[\"HOME\"])'")
+    await run("mkdir -p ~/packages/extra; echo 'VALUE = 7' >~/packages/extra/__init__.py; cd 'a b'")
+    snapshot = await checkpoint(run, owner="contract")
+    try:
+        await run("echo changed >file; rm ../module.py")
+        async with started(run.backend, snapshot=snapshot.id) as fork:
+            done = await fork('echo "$PWD $X"; f; cat file; ls -A ..; readlink ../link')
+            assert done.stdout == b"/mnt/data/a b two words\nf\none\na b\nlink\nmodule.py\nnowhere\n"
+            assert (await fork("cat ~/packages/extra/__init__.py")).stdout == b"VALUE = 7\n"
+            await fork("echo mine >file")
+        assert (await run("cat file")).stdout == b"changed\n"
+        assert snapshot in await run.backend.snapshots({"owner": "contract"})
+        assert snapshot not in await run.backend.snapshots({"owner": "somebody else"})
+        assert snapshot.size > 0
+    finally:
+        await run.backend.remove_snapshot(snapshot.id)
+    assert snapshot not in await run.backend.snapshots()
+    await run.backend.remove_snapshot(snapshot.id)
+
+
+async def test_a_fork_of_a_fork_outlives_its_parents(backend: Backend) -> None:
+    async with started(backend) as run:
+        await run("echo 1 >>log")
+        first = await checkpoint(run)
+    async with started(backend, snapshot=first.id) as run:
+        await run("echo 2 >>log")
+        second = await checkpoint(run)
+    await backend.remove_snapshot(first.id)
+    async with started(backend, snapshot=second.id) as run:
+        assert (await run("cat log")).stdout == b"1\n2\n"
+    await backend.remove_snapshot(second.id)
+
+
+async def test_an_unknown_checkpoint_is_said_and_leaves_nothing(backend: Backend) -> None:
+    spec = SandboxSpec(new_id(), snapshot="nothing")
+    with pytest.raises(SandboxGone, match="checkpoint nothing"):
+        await backend.create(spec)
+    assert spec.id not in [ref.id for ref in await backend.list()]
+
+
+async def test_a_checkpoint_of_what_is_gone_is_said_and_leaves_nothing(backend: Backend) -> None:
+    async with started(backend) as run:
+        await backend.delete(run.ref)
+        name = new_id()
+        with pytest.raises(SandboxGone):
+            await backend.checkpoint(run.ref, name, {})
+    assert name not in [snapshot.id for snapshot in await backend.snapshots()]
+
+
+async def test_what_a_command_has_closed_is_removed_all_the_same(backend: Backend) -> None:
+    async with started(backend) as run:
+        await run("mkdir -p shut/in; touch shut/in/file; chmod 500 shut/in; chmod 0 shut")
+    with pytest.raises(SandboxGone):
+        await backend.get(run.ref.id)

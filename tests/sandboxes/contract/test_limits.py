@@ -1,0 +1,102 @@
+"""Limits, each reached on purpose and said in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from agent_kernel.errors import (
+    InvalidRequest,
+    LimitUnavailable,
+    SandboxGone,
+)
+from agent_kernel.sandboxes.base import Backend, SandboxSpec
+from agent_kernel.sandboxes.channel import Exited
+from tests.sandboxes.inside import Sandbox, new_id, started
+
+
+async def test_out_of_memory_is_said_in_words(backend: Backend) -> None:
+    can = backend.capabilities()
+    if not can.memory_limit:
+        pytest.skip("this user may not make control groups with a memory limit")
+    async with started(backend, memory=256 << 20) as run:
+        eat = run("python3 -c 'x = bytearray(1 << 30)'")
+        if not can.survives_out_of_memory:
+            with pytest.raises(SandboxGone, match="ran out of memory"):
+                await eat
+            return
+        assert (await eat).outcome == Exited(137, ("out of memory: limit 256 MiB",))
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_too_many_processes_is_said_in_words(backend: Backend) -> None:
+    if not backend.capabilities().process_limit:
+        pytest.skip("this user may not make control groups with a process limit")
+    async with started(backend, pids=40) as run:
+        done = await run("for i in $(seq 80); do sleep 5 & done; wait", timeout=20)
+        assert isinstance(done.outcome, Exited)
+        assert "too many processes: limit 40" in done.outcome.reached
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_too_many_open_files_is_said_in_words(backend: Backend) -> None:
+    assert backend.capabilities().open_files_limit
+    async with started(backend, open_files=100) as run:
+        done = await run("python3 -c 'files = [open(\"/dev/null\") for _ in range(200)]'")
+        assert done.outcome == Exited(1, ("too many open files: limit 100",))
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def test_a_share_of_the_processors_is_not_exceeded(backend: Backend) -> None:
+    if not backend.capabilities().cpu_limit:
+        pytest.skip("processors cannot be limited here")
+    code = (
+        "import time; end = time.monotonic() + 1.5\n"
+        "while time.monotonic() < end: pass\n"
+        "print(time.process_time())"
+    )
+    async with started(backend, cpus=0.2) as run:
+        done = await run(f"python3 -c '{code}'")
+    assert float(done.stdout) < 0.8
+
+
+async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend) -> None:
+    await backend.probe()
+    if backend.capabilities().disk_limit:
+        pytest.skip("disk space can be limited here")
+    spec = SandboxSpec(new_id(), disk=64 << 20)
+    with pytest.raises(LimitUnavailable, match="disk") as caught:
+        await backend.create(spec)
+    assert caught.value.mend
+    assert spec.id not in [ref.id for ref in await backend.list()]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"memory": 0},
+        {"pids": -1},
+        {"cpus": 0.0},
+        {"cpus": math.nan},
+        {"open_files": 1},
+        {"disk": 1},
+        {"lease": -1.0},
+        {"volume": "../up"},
+    ],
+    ids=str,
+)
+async def test_bad_limits_are_one_clear_error(backend: Backend, bad: dict[str, Any]) -> None:
+    spec = SandboxSpec(new_id(), **bad)
+    with pytest.raises(InvalidRequest) as caught:
+        await backend.create(spec)
+    assert caught.value.param == next(iter(bad))
+    assert spec.id not in [ref.id for ref in await backend.list()]
+
+
+async def test_a_full_disk_is_said_in_words(run: Sandbox) -> None:
+    done = await run("head -c 3G /dev/zero >/tmp/full")
+    assert isinstance(done.outcome, Exited)
+    assert done.outcome.reached == ("no space left in /tmp",)
+    assert (await run("rm /tmp/full; echo on")).stdout == b"on\n"

@@ -1,0 +1,49 @@
+"""A terminal for a person, and a fresh shell for the agent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agent_kernel.sandboxes.channel import Exited
+from tests.sandboxes.inside import Sandbox, sleepers
+
+
+async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:
+    await run("X=1; cd /tmp; sleep 6543 & echo x >/mnt/data/file")
+    await run.channel.reset()
+    assert (await run("echo [$X] $PWD; cat file")).stdout == b"[] /mnt/data\nx\n"
+    assert await sleepers(run, "6543") == 1
+
+
+async def test_a_terminal_has_a_size_an_echo_and_an_end(run: Sandbox) -> None:
+    await run("cd /tmp")
+    shown = b""
+    async with run.channel.terminal(24, 100) as terminal:
+        await terminal.write(b"stty size; pwd; tty\n")
+        async with asyncio.timeout(20):
+            while b"/dev/pts/" not in shown:
+                piece = await terminal.read()
+                assert isinstance(piece, bytes)
+                shown += piece
+            await terminal.resize(50, 132)
+            await terminal.write(b"stty size; exit 4\n")
+            while isinstance(piece := await terminal.read(), bytes):
+                shown += piece
+    assert piece == Exited(4)
+    assert b"24 100\r\n" in shown
+    assert b"/tmp\r\n" in shown
+    assert b"50 132\r\n" in shown
+
+
+async def test_leaving_a_terminal_hangs_up(run: Sandbox) -> None:
+    async with run.channel.terminal(24, 80) as terminal:
+        await terminal.write(b"echo be''gun; sleep 8642\n")
+        shown = b""
+        while b"begun" not in shown:
+            piece = await terminal.read()
+            assert isinstance(piece, bytes)
+            shown += piece
+        assert (await run("echo the agent goes on")).code == 0
+    async with asyncio.timeout(20):
+        while await sleepers(run, "8642"):  # noqa: ASYNC110 (a process in there tells nobody of its end)
+            await asyncio.sleep(0.02)

@@ -1,0 +1,79 @@
+"""A sandbox under test: commands as calls, files as chunks, and what several suites ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    outcome: Exited | TimedOut
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def code(self) -> int:
+        assert isinstance(self.outcome, Exited)
+        return self.outcome.code
+
+
+@dataclass
+class Sandbox:
+    """A sandbox under test, with the channel into it."""
+
+    backend: Backend
+    ref: SandboxRef
+    channel: Channel
+
+    async def __call__(self, command: str, timeout: float | None = 60) -> Done:
+        printed = {"stdout": b"", "stderr": b""}
+        async for event in self.channel.run(command, timeout=timeout):
+            if isinstance(event, Output):
+                printed[event.stream] += event.data
+            else:
+                return Done(event, printed["stdout"], printed["stderr"])
+        raise AssertionError("a command ended without an outcome")
+
+
+def new_id() -> str:
+    return f"test-{secrets.token_hex(6)}"
+
+
+@contextlib.asynccontextmanager
+async def started(backend: Backend, **fields: object) -> AsyncIterator[Sandbox]:
+    ref = await backend.create(SandboxSpec(new_id(), **fields))  # type: ignore[arg-type]
+    try:
+        channel = await Channel.open(await backend.stream(ref))
+        try:
+            yield Sandbox(backend, ref, channel)
+        finally:
+            await channel.aclose()
+    finally:
+        await backend.delete(ref)
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def sleepers(run: Sandbox, seconds: str) -> int:
+    """How many processes inside sleep for a number of seconds that begins like this."""
+    return int((await run(f"grep -alE '[s]leep.{seconds}' /proc/[0-9]*/cmdline 2>/dev/null | wc -l")).stdout)
+
+
+async def checkpoint(run: Sandbox, **labels: str) -> Snapshot:
+    await run.channel.save_shell()
+    await run.channel.pause()
+    try:
+        return await run.backend.checkpoint(run.ref, new_id(), labels)
+    finally:
+        await run.channel.wake()
