@@ -60,8 +60,8 @@ class ResponsesSocket:
             for task in (reader, worker):
                 task.cancel()
             await asyncio.gather(reader, worker, return_exceptions=True)
-        with suppress(RuntimeError):
-            if self._socket.application_state is WebSocketState.CONNECTED:
+        with suppress(RuntimeError, WebSocketDisconnect):
+            if self._socket.client_state is WebSocketState.CONNECTED:
                 await self._socket.close(1001)
 
     async def _read(self) -> None:
@@ -128,6 +128,7 @@ class ResponsesSocket:
         await self._error(*described(error))
 
     async def _error(self, status: int, error: dict[str, Any]) -> None:
+        error = {**error, "code": error["code"] or error["type"]}  # on a socket an error always has a code
         await self._put({"type": "error", "sequence_number": 0, "status": status, "error": error})
 
     async def _send(self, event: BaseModel) -> None:
