@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -139,6 +140,26 @@ def test_attach_needs_a_terminal(own_environment: Environment) -> None:
     result = agent_kernel("containers", "attach", "cntr_x", environment=environment)
     assert result.returncode == 2
     assert "needs a terminal" in result.stderr
+
+
+def test_a_server_keeps_containers_ready_from_its_start_to_its_end(environment: Environment) -> None:
+    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--warm", "2"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("Serving http")
+        deadline = time.monotonic() + 60
+        while len(json.loads(done("list", "--json", environment=environment))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) in (0, -signal.SIGTERM)  # uvicorn ends by the signal, in order
+    assert json.loads(done("list", "--json", environment=environment)) == []
+
+
+def test_what_is_off_is_not_written(owner: Owner, environment: Environment) -> None:
+    quiet = {**environment, "AGENT_KERNEL_AUDIT": "off"}
+    done("rm", done("fork", owner.container, environment=quiet).strip(), environment=quiet)
+    assert not (Path(environment["AGENT_KERNEL_DATA_DIR"]) / "audit.jsonl").exists()
 
 
 class Tmux:
