@@ -37,6 +37,9 @@ from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun
 from benchmarks.sandboxes.measures import MEASURES, QUICK, Figures, Measure, Sizes, crowd
 from benchmarks.sandboxes.peers import PEERS
 
+STEP_SECONDS = 60.0
+"""For one round of one contender; some gather output in time that grows with its square."""
+
 Make = Callable[[], Contender]
 EVERYTHING = (*MEASURES, "crowd")
 PARTIAL = {
@@ -86,8 +89,13 @@ class Row:
         try:
             if not self._made:
                 self._made.append(self._make())
-            for figure, values in (await step(self._made[0]) or {}).items():
+            async with asyncio.timeout(STEP_SECONDS):
+                taken = await step(self._made[0]) or {}
+            for figure, values in taken.items():
                 self.samples.setdefault(figure, []).extend(values)
+        except TimeoutError:
+            self.failure = f"{self.name}: not done in {STEP_SECONDS:.0f} s"
+            await self._made[0].stop()  # what still runs is not to disturb the others
         except Exception as error:  # noqa: BLE001 (a peer's failure is a result, whatever it raises)
             self._fail(error)
         print(f"  {self.name}, {time.perf_counter() - began:.1f} s", file=sys.stderr)

@@ -21,7 +21,7 @@ class Sizes:
 
     runs: int = 200
     starts: int = 7
-    output: int = 512 << 20
+    output: int = 256 << 20
     upload: int = 1_000_000_000
     checkpoints: int = 5
     crowd: int = 50
