@@ -19,6 +19,8 @@ from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 
+LABEL = "agent_kernel.test=image-build"
+
 Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
@@ -44,6 +46,8 @@ def name() -> Iterator[str]:
     engine = docker.from_env()
     if name in images():
         engine.images.remove(name)
+    for step in engine.images.list(filters={"label": LABEL}):  # the engine keeps the steps of a failed build
+        engine.images.remove(step.id)
     engine.close()
     assert not [tag for tag in images() if tag.startswith("agent-kernel/build")]
 
@@ -52,7 +56,7 @@ def written(folder: Path, *lines: str) -> str:
     """A Dockerfile on top of the toolbox image, as if that had just been built: nothing is downloaded."""
     path = folder / "Sandboxfile"
     fresh = "RUN mkdir -p /usr/lib/agent-kernel && touch -a /usr/lib/agent-kernel/statx.so"
-    path.write_text("\n".join([f"FROM {DEFAULT_IMAGE}", fresh, *lines]) + "\n")
+    path.write_text("\n".join([f"FROM {DEFAULT_IMAGE}", f"LABEL {LABEL}", fresh, *lines]) + "\n")
     return str(path)
 
 
