@@ -47,7 +47,7 @@ def name() -> Iterator[str]:
     if name in images():
         engine.images.remove(name)
     for step in engine.images.list(filters={"label": LABEL}):  # the engine keeps the steps of a failed build
-        engine.images.remove(step.id)
+        engine.images.remove(step.id or "")
     engine.close()
     assert not [tag for tag in images() if tag.startswith("agent-kernel/build")]
 

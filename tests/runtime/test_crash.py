@@ -146,8 +146,8 @@ async def test_killed_in_mid_command_the_next_one_attaches_and_misses_nothing(
                 if said.endswith(b"5\n"):
                     break  # leaving ends the command
         assert said == b"1\n2\n3\n4\n5\n"
-        events = [event async for event in channel.run("echo $X $(tail -n 1 file)")]
-        assert events == [Output("stdout", b"before 5\n"), Exited(0)]
+        told = [event async for event in channel.run("echo $X $(tail -n 1 file)")]
+        assert told == [Output("stdout", b"before 5\n"), Exited(0)]
     await again.delete(container)
     assert await backend.list({STORE_LABEL: await store.identity()}) == []
 
