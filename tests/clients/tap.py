@@ -126,7 +126,10 @@ class Tap:
         """Hold every stream so far against the SDK's types and the order of events; return them."""
         streams = [x for x in self.exchanges() if x.content_type == "text/event-stream"]
         for stream in streams:
-            check_stream(stream.events, whole=stream.whole)
+            if stream.method == "GET":
+                check_part(stream.events)
+            else:
+                check_stream(stream.events, whole=stream.whole)
         return [stream.events for stream in streams]
 
 
@@ -142,6 +145,8 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, kept
 
 
 def _exchanges(line: Line) -> Iterator[Exchange]:
+    if line.down.startswith(b"HTTP/1.1 101 "):
+        return  # a WebSocket
     server, client = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
     server.receive_data(bytes(line.up))
     client.receive_data(bytes(line.down))
@@ -152,7 +157,7 @@ def _exchanges(line: Line) -> Iterator[Exchange]:
         while isinstance(response := client.next_event(), h11.InformationalResponse):
             pass
         if not isinstance(response, h11.Response):
-            return  # upgraded, or not answered yet
+            return  # not answered yet
         types = [value for name, value in response.headers if name == b"content-type"]
         answer = _body(client)
         yield Exchange(
@@ -191,6 +196,14 @@ def _event_types() -> dict[str, type[BaseModel]]:
 def check_event(event: Json) -> None:
     """Hold one event against its type in the SDK. Raises `pydantic.ValidationError`, or `KeyError`."""
     _event_types()[event["type"]].model_validate_json(json.dumps(event), strict=True)
+
+
+def check_part(events: list[Json]) -> None:
+    """A stream that was taken up on its way: every event by its type, numbers without a gap."""
+    for event in events:
+        check_event(event)
+    numbers = [event["sequence_number"] for event in events]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def check_stream(events: list[Json], *, whole: bool = True) -> None:

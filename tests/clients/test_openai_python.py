@@ -167,3 +167,88 @@ def test_stored_responses(client: OpenAI) -> None:
     client.responses.delete(made.id)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(made.id)
+
+
+def test_in_the_background(client: OpenAI) -> None:
+    queued = client.responses.create(input="collect the measurements", tools=[SHELL], background=True)
+    assert queued.status in ("queued", "in_progress")
+    *_, last = client.responses.retrieve(queued.id, stream=True)
+    assert last.type == "response.completed"
+    assert client.responses.retrieve(queued.id).output_text == "There are 6 numbers."
+    stream = client.responses.create(
+        input="add them up", tools=[SHELL], previous_response_id=queued.id, background=True, stream=True
+    )
+    first = next(stream)
+    assert first.type == "response.created"
+    for event in stream:
+        if event.type == "response.shell_call_output_content.delta":
+            break
+    stream.close()  # the turn goes on
+    rest = list(
+        client.responses.retrieve(first.response.id, stream=True, starting_after=event.sequence_number)
+    )
+    assert rest[0].sequence_number == event.sequence_number + 1
+    last = rest[-1]
+    assert last.type == "response.completed"
+    assert last.response.output_text == "They add up to 108 mm."
+
+
+def test_cancelling_what_runs_in_the_background(client: OpenAI) -> None:
+    running = client.responses.create(input="take your time", tools=[SHELL], background=True)
+    for event in client.responses.retrieve(running.id, stream=True):
+        if event.type == "response.shell_call_output_content.delta":
+            break
+    cancelled = client.responses.cancel(running.id)
+    assert cancelled.status == "cancelled"
+    assert client.responses.cancel(running.id).status == "cancelled"
+    outputs = [item for item in cancelled.output if item.type == "shell_call_output"]
+    assert outputs[0].output[0].stdout == "begun\n"
+    after = client.responses.create(
+        input="collect the measurements", tools=[SHELL], previous_response_id=running.id
+    )
+    assert after.output_text == "There are 6 numbers."
+
+
+def test_uploaded_files_in_a_container(client: OpenAI) -> None:
+    file = client.files.create(file=("table.csv", b"a,b\n1,2\n3,4\n"), purpose="user_data")
+    assert file.id in [each.id for each in client.files.list()]
+    shell: ToolParam = {"type": "shell", "environment": {"type": "container_auto", "file_ids": [file.id]}}
+    response = client.responses.create(input="describe the upload", tools=[shell])
+    assert printed(response) == ["table.csv\n", "3\n", "a,b\n"]
+    assert client.files.content(file.id).read() == b"a,b\n1,2\n3,4\n"
+    client.files.delete(file.id)
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(file.id)
+
+
+def test_a_conversation(client: OpenAI) -> None:
+    conversation = client.conversations.create(metadata={"topic": "measurements"})
+    for prompt, answer in (
+        ("collect the measurements", "There are 6 numbers."),
+        ("add them up", "They add up to 108 mm."),
+    ):
+        response = client.responses.create(input=prompt, tools=[SHELL], conversation=conversation.id)
+        assert response.output_text == answer
+    kinds = [item.type for item in client.conversations.items.list(conversation.id, order="asc", limit=100)]
+    assert kinds.count("shell_call") == kinds.count("shell_call_output") == 5
+    assert kinds.count("message") == 4
+    client.conversations.delete(conversation.id)
+
+
+async def test_a_web_socket(tap: Tap) -> None:
+    async with (
+        AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0) as client,
+        client.responses.connect() as connection,
+    ):
+        previous: str | None = None
+        said: list[str] = []
+        for prompt in ("collect the measurements", "add them up"):
+            await connection.response.create(
+                model="", input=prompt, tools=[SHELL], store=False, previous_response_id=previous
+            )
+            async for event in connection:
+                if event.type == "response.completed":
+                    previous = event.response.id
+                    said.append(event.response.output_text)
+                    break
+    assert said == ["There are 6 numbers.", "They add up to 108 mm."]
