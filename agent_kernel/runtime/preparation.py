@@ -63,8 +63,9 @@ class Preparation:
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(turn.input, history))
         conversation = join(history, turn.input)
-        container_id, is_new = await self._container(turn, history)
-        if is_new and history.container_id is not None:
+        earlier = history.container_id or _container_in(turn.input)
+        container_id, is_new = await self._container(turn, earlier)
+        if is_new and earlier is not None:
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
         elif container_id is not None and await self._containers.was_brought_back(container_id):
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
@@ -116,14 +117,14 @@ class Preparation:
             )
         return item
 
-    async def _container(self, turn: Turn, history: History) -> tuple[str | None, bool]:
-        """The container of this turn, and whether it was made for it."""
+    async def _container(self, turn: Turn, earlier: str | None) -> tuple[str | None, bool]:
+        """The turn's container, and whether it was made for it; `earlier` is that of the turns before."""
         if turn.shell is None or turn.shell.kind == "local":
             return None, False
         if turn.shell.container_id is not None:
             return turn.shell.container_id, False
-        if history.container_id is not None and await self._containers.is_alive(history.container_id):
-            return history.container_id, False
+        if earlier is not None and await self._containers.is_alive(earlier):
+            return earlier, False
         container_id = await self.container({**(turn.shell.params or {}), "name": "auto"})
         return container_id, True
 
@@ -139,3 +140,17 @@ class Preparation:
             await self._containers.delete(container.id)
             raise
         return container.id
+
+
+def _container_in(items: Sequence[Json]) -> str | None:
+    """The container of the last shell call in the input.
+
+    Clients that send the conversation again, whole or by reference, instead of naming the previous response
+    go on in it too.
+    """
+    for item in reversed(items):
+        environment = item.get("environment") if item["type"] == "shell_call" else None
+        if isinstance(environment, Mapping) and environment.get("type") == "container_reference":
+            container_id = environment.get("container_id")
+            return container_id if isinstance(container_id, str) else None
+    return None

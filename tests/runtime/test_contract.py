@@ -87,6 +87,30 @@ async def test_the_next_turn_finds_files_variables_and_directory(runtime: Runtim
     assert outputs(second)[0]["output"][0]["stdout"] == "1\n/mnt/data/sub\n"
 
 
+@pytest.mark.parametrize("by_reference", [True, False])
+async def test_a_conversation_sent_again_goes_on_in_its_container(
+    runtime: Runtime, by_reference: bool
+) -> None:
+    first = await turn(runtime, "look")
+    said: list[Any] = items(first)
+    if by_reference:
+        said = [{"type": "item_reference", "id": item["id"]} for item in said]
+    again = [{"role": "user", "content": "look"}, *said, {"role": "user", "content": "remember"}]
+    second = fold(await events_of(runtime, {"input": again, "tools": [AUTO]}))
+    assert container_of(second) == container_of(first)
+    assert outputs(second)[0]["output"][0]["stdout"] == "1\n/mnt/data/sub\n"
+
+
+async def test_a_container_that_only_the_input_knows_is_lost(runtime: Runtime) -> None:
+    elsewhere = {"type": "container_reference", "container_id": "cntr_elsewhere"}
+    call = {"type": "shell_call", "call_id": "c1", "action": {"commands": ["ls"]}, "environment": elsewhere}
+    output = {"type": "shell_call_output", "call_id": "c1", "output": []}
+    said = [{"role": "user", "content": "Hello"}, call, output, {"role": "user", "content": "look"}]
+    response = fold(await events_of(runtime, {"input": said, "tools": [AUTO]}))
+    assert response.status == "completed"
+    assert container_of(response) != "cntr_elsewhere"
+
+
 async def test_output_is_seen_while_the_command_runs(runtime: Runtime) -> None:
     request = {"input": "slow", "tools": [AUTO]}
     async with aclosing(runtime.respond(request)) as events:
