@@ -50,11 +50,11 @@ async function streamed() {
   };
 }
 
-async function steps(store) {
+async function steps(prompt, store) {
   const result = await generateText({
     ...common,
     tools: { shell, get_weather: weather },
-    prompt: "both at once",
+    prompt,
     stopWhen: (isStepCount ?? stepCountIs)(4),
     providerOptions: { openai: { store } },
   });
@@ -72,8 +72,8 @@ const saw = {};
 for (const [name, run] of Object.entries({
   twoTurns,
   streamed,
-  stored: () => steps(true),
-  unstored: () => steps(false),
+  stored: () => steps("compare with the weather", true),
+  unstored: () => steps("both at once", false),
   history,
 })) {
   saw[name] = await run().catch((error) => ({ error: `${error.stack}\n${error.responseBody ?? ""}` }));

@@ -20,5 +20,5 @@ async def test_ai_sdk(node: Path, tap: Tap) -> None:
     }
     assert saw["streamed"] == {"said": "They add up to 108 mm.", "printed": SECOND_TURN, "finish": "stop"}
     assert saw["unstored"] == {"said": "Outside 30.", "printed": ["one\n", "two\n", "three\n"]}
-    assert saw["stored"] == {"said": "Outside 30.", "printed": ["one\n", "two\n", "three\n"]}
+    assert saw["stored"] == {"said": "Inside 21, outside 4.", "printed": ["21\n", "21\n", "", "done\n"]}
     assert saw["history"] == "Hello there."
