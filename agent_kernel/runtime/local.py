@@ -182,7 +182,7 @@ class LocalRuntime:
         if "model" not in request:
             raise InvalidRequest("model is missing.", param="model")
         turn = read_request({"input": [], **_without_nulls(request)})
-        model, upstream_name = self._models.resolve(turn.model)
+        model, upstream_name = self._preparation.model(turn)
         history = await self._preparation.history(turn)
         items = join(history, await self._preparation.resolved(turn.input, history))
         if not items:

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent_kernel.errors import InvalidRequest
+from openai.types.responses.response import Conversation
+
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.models.base import Model
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
@@ -59,7 +62,7 @@ class Preparation:
 
     async def run(self, turn: Turn, interrupt: Interrupt | None = None, memory: Memory | None = None) -> Run:
         """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
-        model, upstream_name = self._models.resolve(turn.model)
+        model, upstream_name = self.model(turn)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(turn.input, history))
         conversation = join(history, turn.input)
@@ -76,12 +79,25 @@ class Preparation:
             tools=turn.tools_shown(container_id),
             created_at=time.time(),
         )
+        if turn.conversation_id is not None:
+            response = response.model_copy(update={"conversation": Conversation(id=turn.conversation_id)})
         assembler = Assembler(response)
         assembler.container_id = container_id
         record = Record(self._store, self._histories, self._owner)
         return Run(
             turn, model, upstream_name, history, conversation, container_id, assembler, record, interrupt
         )
+
+    def model(self, turn: Turn) -> tuple[Model, str]:
+        """The model, and the upstream's name for it. A model that only the request wants is its mistake."""
+        try:
+            return self._models.resolve(turn.model)
+        except ConfigurationError as error:
+            if not turn.model or turn.model == self._models.default:
+                raise
+            raise InvalidRequest(
+                error.message, mend=error.mend, param="model", code="model_not_found"
+            ) from error
 
     async def history(self, turn: Turn, memory: Memory | None = None) -> History:
         """What the turn continues. Raises `InvalidRequest`, `NotFound`."""

@@ -359,7 +359,7 @@ async def test_a_turn_that_cannot_be_stored_says_so(
     await turn(runtime, "chat", tools=[])
     with sqlite3.connect(tmp_path / "store.sqlite") as connection:
         connection.execute(
-            "CREATE TRIGGER full BEFORE UPDATE ON responses BEGIN SELECT raise(ABORT, 'the disk is full'); END"
+            "CREATE TRIGGER full BEFORE UPDATE ON responses BEGIN SELECT raise(ABORT, 'disk full'); END"
         )
     connection.close()
     events = await events_of(runtime, {"input": "chat"})

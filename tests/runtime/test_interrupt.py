@@ -27,12 +27,11 @@ async def test_everything_passes_in_order() -> None:
 async def test_what_waits_is_stopped() -> None:
     closed: list[str] = []
     interrupt = Interrupt()
-    seen = []
+    source = interrupt.through(numbers(closed, pause=60))
+    assert await anext(source) == 0
+    interrupt.stop("cancelled")
     with pytest.raises(Stopped):
-        async for number in interrupt.through(numbers(closed, pause=60)):
-            seen.append(number)
-            interrupt.stop("cancelled")
-    assert seen == [0]
+        await anext(source)
     assert closed == ["closed"]
     with pytest.raises(Stopped):
         interrupt.check()
@@ -70,9 +69,10 @@ async def test_errors_and_leaving_readers() -> None:
         yield 1
         raise ValueError("wrong")
 
+    source = Interrupt().through(failing())
+    assert await anext(source) == 1
     with pytest.raises(ValueError, match="wrong"):
-        async for _ in Interrupt().through(failing()):
-            pass
+        await anext(source)
     closed: list[str] = []
     source = Interrupt().through(numbers(closed, pause=60))
     assert await anext(source) == 0

@@ -143,5 +143,5 @@ def test_a_stopping_server_ends_them_in_good_order(start: Any) -> None:
         stored = client.responses.retrieve(begun.id)
         assert stored.status == "incomplete"
         assert stored.incomplete_details is not None
-        assert stored.incomplete_details.reason == "agent_kernel.server_stopped"  # type: ignore[comparison-overlap]
+        assert stored.incomplete_details.reason == "agent_kernel.server_stopped"
         assert stored.output[-1].type == "shell_call_output"

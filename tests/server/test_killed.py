@@ -1,0 +1,114 @@
+"""A server that is killed in mid-turn: what it had done is kept, and every chain can be continued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+SCRIPT = Path(__file__).parent / "acceptance.yaml"
+SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
+
+
+class Process:
+    """`agent-kernel serve` as users start it, on the embedded sandbox."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
+        self._process = subprocess.Popen(
+            [*command, "--model", f"scripted/{SCRIPT}", "--server-lease", "2"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self.client = OpenAI(base_url=line.removeprefix("Serving ").strip(), api_key="x", max_retries=0)
+
+    def end(self, signal_: int) -> None:
+        self.client.close()
+        os.kill(self._process.pid, signal_)
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def serve(own_environment: dict[str, str], bubblewrap_backend: object) -> Iterator[Any]:
+    running: list[Process] = []
+
+    def start() -> Process:
+        running.append(Process(own_environment))
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process._process.poll() is None:
+            process.end(signal.SIGTERM)
+
+
+def until_a_command_runs(client: OpenAI, **request: Any) -> str:
+    stream = client.responses.create(input="wait", tools=[SHELL], stream=True, **request)
+    response_id = ""
+    for event in stream:
+        if event.type == "response.created":
+            response_id = event.response.id
+        if event.type == "response.output_item.added" and event.item.type == "shell_call_output":
+            return response_id
+    raise AssertionError("the turn ended")
+
+
+@pytest.mark.bubblewrap
+def test_killed_in_mid_turn(serve: Any, own_environment: dict[str, str]) -> None:
+    first = serve()
+    conversation = first.client.conversations.create()
+    made = first.client.responses.create(input="make a file", tools=[SHELL])
+    plain = until_a_command_runs(first.client, previous_response_id=made.id)
+    behind = until_a_command_runs(first.client, background=True, conversation=conversation.id)
+    done = first.client.responses.create(input="chat")
+    first.end(signal.SIGKILL)
+
+    client = serve().client
+    for response_id in (plain, behind):
+        stored = client.responses.retrieve(response_id)
+        assert stored.status == "incomplete"
+        assert stored.incomplete_details.reason == "agent_kernel.interrupted"
+        call, output = stored.output
+        assert (call.type, output.type) == ("shell_call", "shell_call_output")
+        assert call.call_id == output.call_id
+        assert output.output[0].outcome.exit_code == 130
+        later = client.responses.create(input="chat", previous_response_id=response_id)
+        assert later.output_text == "Hello there."
+    events = list(client.responses.retrieve(behind, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.incomplete"
+    items = client.conversations.items.list(conversation.id, order="asc").data
+    assert [item.type for item in items] == ["message", "shell_call", "shell_call_output"]
+    assert client.responses.retrieve(done.id).output_text == "Hello there."
+    path = Path(own_environment["AGENT_KERNEL_DATA_DIR"]) / "store.sqlite"
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM responses WHERE owner IS NOT NULL").fetchone() == (0,)
+    connection.close()
+
+
+@pytest.mark.bubblewrap
+def test_a_turn_of_another_living_server_is_let_be(serve: Any) -> None:
+    first, second = serve(), serve()
+    begun = first.client.responses.create(input="count slowly", tools=[SHELL], background=True)
+    assert second.client.responses.retrieve(begun.id).status in ("queued", "in_progress")
+    deadline = time.monotonic() + 20
+    while second.client.responses.retrieve(begun.id).status != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert second.client.responses.create(input="chat", previous_response_id=begun.id).status == "completed"
