@@ -68,10 +68,16 @@ def build_image(
 ) -> None:
     """Build the Docker image. Raises `EngineUnavailable`, `PreparationFailed`."""
     from agent_kernel.cli.compose import docker
-    from agent_kernel.sandboxes.image import DEFAULT_IMAGE, build_from_debian, build_from_dockerfile
+    from agent_kernel.sandboxes.image import (
+        DEFAULT_IMAGE,
+        build_from_debian,
+        build_from_dockerfile,
+        is_current,
+    )
 
     image = settings.sandbox.image or DEFAULT_IMAGE
-    if if_missing and asyncio.run(docker(settings).probe()).ok:
+    there = if_missing and asyncio.run(docker(settings).probe()).ok
+    if there and (image != DEFAULT_IMAGE or is_current(image)):
         print(f"{image} is there.")
         return
     with OneLine() as progress:

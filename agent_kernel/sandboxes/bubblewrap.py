@@ -170,6 +170,7 @@ class BubblewrapBackend:
                     environment=ENVIRONMENT,
                     keep=(listening.fileno(),),
                     open_files=spec.open_files,
+                    folders=sorted(set(group.folders.values())),
                     place=place,
                     ready=lambda: speaks(folder, listening),
                 )

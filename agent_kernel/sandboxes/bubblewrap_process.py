@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import stat
 import subprocess
@@ -156,6 +157,7 @@ def own_devices(folder: Path) -> list[str]:
 class Start:
     """How to start one sandbox: what bwrap is told, and what is done on the way.
 
+    `folders` (empty by then) are removed when the sandbox ends.
     `place` is called with process 1 before it runs anything (to write it down, so that it is found whatever
     happens to us, and to put it into its control group);
     `ready` waits until the sandbox speaks, and says whether it did.
@@ -165,6 +167,7 @@ class Start:
     environment: dict[str, str]
     keep: tuple[int, ...]
     open_files: int
+    folders: list[str]
     place: Callable[[Started], None]
     ready: Callable[[], bool]
 
@@ -205,14 +208,18 @@ def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
 
 
 def _spawn(wanted: Start, info: int, errors: int, block: int) -> None:
-    """The shell in between ends at once: bwrap is nobody's child, and no signal to our group reaches it."""
+    """Start bwrap below a shell that is nobody's child, so that no signal to our group reaches it.
+
+    That shell stays as long as the sandbox does, and clears away what must not outlive it, whoever is gone.
+    """
     with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
         options = [
             *("--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp.fileno())),
             *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
             *("--perms", "0644", "--ro-bind-data", str(group.fileno()), "/etc/group"),
         ]
-        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; "$@" &'
+        clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
+        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
         subprocess.run(
             ["/bin/sh", "-c", limited, "sh", wanted.arguments[0], *options, *wanted.arguments[1:]],
             env=wanted.environment,

@@ -6,6 +6,7 @@ images agree. The functions block (minutes) and report their progress line by li
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import docker
 
 DEFAULT_IMAGE = "agent-kernel/toolbox:1"
+DEFINITION_LABEL = "agent_kernel.definition"
 
 _IMPORT_SECONDS = 900  # several hundred MB, silent until they are there
 
@@ -44,6 +46,27 @@ def context_directory() -> Path:
     return (installed if installed.is_dir() else checkout) / "toolbox"
 
 
+def definition() -> str:
+    """A digest of all that the toolbox image is made from; an image carries that of its build."""
+    digest = hashlib.sha256()
+    for path in sorted(context_directory().iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def is_current(image: str = DEFAULT_IMAGE) -> bool:
+    """Whether the engine's toolbox image was built from what we have now. Raises `EngineUnavailable`."""
+    from docker.errors import ImageNotFound
+
+    client = connect(_IMPORT_SECONDS)
+    try:
+        return bool(client.images.get(image).labels.get(DEFINITION_LABEL) == definition())
+    except ImageNotFound:
+        return False
+    finally:
+        client.close()
+
+
 def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print) -> None:
     """Build `image` with the engine's own builder, which must be able to reach a registry.
 
@@ -53,7 +76,10 @@ def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print
 
     client = connect(_IMPORT_SECONDS)
     try:
-        steps = client.api.build(path=str(context_directory()), tag=image, rm=True, forcerm=True, decode=True)
+        labels = {DEFINITION_LABEL: definition()}
+        steps = client.api.build(
+            path=str(context_directory()), tag=image, rm=True, forcerm=True, decode=True, labels=labels
+        )
         for step in steps:
             if "error" in step:
                 raise PreparationFailed(
@@ -192,8 +218,11 @@ def _import(client: docker.DockerClient, tarball: Path, image: str) -> None:
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(image)
+    label = f"LABEL {DEFINITION_LABEL}={definition()}"
     try:
-        client.api.import_image_from_file(str(tarball), repository, tag or "latest", changes=_CHANGES)
+        client.api.import_image_from_file(
+            str(tarball), repository, tag or "latest", changes=[*_CHANGES, label]
+        )
         client.images.get(image)
     except DockerException as error:
         raise PreparationFailed(f"The engine did not take the image: {error}.") from error

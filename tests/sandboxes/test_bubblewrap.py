@@ -105,6 +105,19 @@ def test_an_unknown_machine_gets_no_sandbox_without_a_filter() -> None:
     assert len(program("x86_64")) % 8 == len(program("aarch64")) % 8 == 0
 
 
+async def test_nothing_outlives_a_lease_but_the_folder(bubblewrap_backend: BubblewrapBackend) -> None:
+    ref = await bubblewrap_backend.create(SandboxSpec("leased", lease=0.2))
+    channel = await Channel.open(await bubblewrap_backend.stream(ref))
+    groups = [group for group in await asyncio.to_thread(_groups) if group.endswith("-leased")]
+    assert bool(groups) == bubblewrap_backend.capabilities().memory_limit
+    await channel.aclose()
+    async with asyncio.timeout(20):
+        while set(groups) & set(await asyncio.to_thread(_groups)):  # noqa: ASYNC110 (nobody is there to tell)
+            await asyncio.sleep(0.05)
+    assert (await bubblewrap_backend.get("leased")).status == "dead"
+    await bubblewrap_backend.delete(ref)
+
+
 async def test_a_second_sandbox_of_the_same_id_harms_nothing(
     bubblewrap_backend: BubblewrapBackend, channel: Channel
 ) -> None:

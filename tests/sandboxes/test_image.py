@@ -19,6 +19,7 @@ from agent_kernel.sandboxes.image import (
     build_from_debian,
     build_from_dockerfile,
     context_directory,
+    is_current,
 )
 
 needs_debian = pytest.mark.skipif(
@@ -75,7 +76,10 @@ def test_dockerfile(name: str, context: Path) -> None:
     lines: list[str] = []
     build_from_dockerfile(name, lines.append)
     assert name in images()
-    assert any("Step 1/2" in line for line in lines)
+    assert is_current(name)
+    assert any("Step 1/" in line for line in lines)
+    (context / "added").write_text("x")
+    assert not is_current(name)
 
 
 @pytest.mark.docker
