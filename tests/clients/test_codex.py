@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.clients.conftest import KEY, MODEL
 from tests.clients.node import MODULES, environment
 from tests.clients.tap import Tap
@@ -27,6 +29,7 @@ name = "agent-kernel"
 base_url = "{url}"
 env_key = "AGENT_KERNEL_API_KEY"
 wire_api = "responses"
+supports_websockets = {socket}
 request_max_retries = 0
 stream_max_retries = 0
 """
@@ -73,10 +76,11 @@ def done(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     ]
 
 
-async def test_two_turns(node: Path, tap: Tap, tmp_path: Path) -> None:
+@pytest.mark.parametrize("socket", ["false", "true"])
+async def test_two_turns(node: Path, tap: Tap, tmp_path: Path, socket: str) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "codex").mkdir()
-    (tmp_path / "codex" / "config.toml").write_text(CONFIG.format(model=MODEL, url=tap.url))
+    (tmp_path / "codex" / "config.toml").write_text(CONFIG.format(model=MODEL, url=tap.url, socket=socket))
     first = await codex(node, tmp_path, "count the lines, Codex")
     commands = done(first, "command_execution")
     assert [command["exit_code"] for command in commands] == [0, 0, 0]
@@ -89,6 +93,9 @@ async def test_two_turns(node: Path, tap: Tap, tmp_path: Path) -> None:
     assert done(second, "agent_message")[-1]["text"] == "The note says noted."
     assert not (tmp_path / "work" / "letters.txt").exists()
 
+    assert bool(tap.turns()) == (socket == "false")
+    if socket == "true":
+        return
     assert {turn.status for turn in tap.turns()} == {200}
     assert {turn.json["store"] for turn in tap.turns()} == {False}
     unserved = {tool["type"] for tool in tap.turns()[0].json["tools"]} - {"function"}

@@ -10,6 +10,7 @@ from agents import (
     Agent,
     ModelSettings,
     OpenAIResponsesModel,
+    OpenAIResponsesWSModel,
     RunConfig,
     Runner,
     ShellTool,
@@ -56,6 +57,23 @@ async def test_two_turns(model: OpenAIResponsesModel) -> None:
     )
     assert second.final_output == "They add up to 108 mm."
     assert printed(second) == ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
+
+
+async def test_two_turns_on_a_web_socket(tap: Tap) -> None:
+    async with AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        model = OpenAIResponsesWSModel(model="", openai_client=client)
+        agent = Agent("analyst", model=model, tools=[CONTAINER, get_weather])
+        first = await Runner.run(agent, "collect the measurements", run_config=QUIET)
+        second = await Runner.run(
+            agent, "add them up", previous_response_id=first.last_response_id, run_config=QUIET
+        )
+        assert second.final_output == "They add up to 108 mm."
+        third = await Runner.run(
+            agent, "both at once", previous_response_id=second.last_response_id, run_config=QUIET
+        )
+        assert third.final_output == "Outside 30."
+        await model.close()
+    assert tap.turns() == []
 
 
 async def test_two_turns_streamed(model: OpenAIResponsesModel) -> None:
