@@ -186,7 +186,10 @@ class Backend(Protocol):
         ...
 
     async def delete(self, ref: SandboxRef) -> None:
-        """End every process in it and remove all that was made for it. Deleting what is gone is no error."""
+        """End every process in it and remove all that was made for it, but a named volume.
+
+        Deleting what is gone is no error. Raises `SandboxError` that names what could not be removed.
+        """
         ...
 
     async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002

@@ -12,16 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import (
-    ImageMissing,
     InvalidRequest,
-    IsolationUnavailable,
-    LimitUnavailable,
     SandboxError,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes import docker_engine, docker_snapshots, docker_volumes, launch
+from agent_kernel.sandboxes import docker_engine, docker_removal, docker_snapshots, docker_volumes, launch
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
     Capabilities,
@@ -41,6 +38,7 @@ from agent_kernel.sandboxes.docker_container import (
 from agent_kernel.sandboxes.docker_end import ContainerEnd
 from agent_kernel.sandboxes.docker_engine import (
     Engine,
+    ends_what_it_should_remove,
     engine_errors,
     limits_disk,
     reason,
@@ -48,6 +46,7 @@ from agent_kernel.sandboxes.docker_engine import (
     unavailable,
 )
 from agent_kernel.sandboxes.docker_first import FirstStreams
+from agent_kernel.sandboxes.docker_refusals import check_isolation, disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker_stream import Address, DockerStream, RequestRefused, hijack
 from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 
@@ -77,13 +76,14 @@ class DockerBackend:
         self._engine = Engine()
         self._first = FirstStreams()
         self._limits_disk = False
+        self._removes_itself = True
 
     async def probe(self) -> Probe:
         """Look whether the engine answers, has the runtime and holds the image."""
         try:
             info = await self._look()
             if not await self._engine.ask(_has_image, await self._engine.api(), self.image):
-                raise self._image_missing()
+                raise image_missing(self.image)
         except SandboxError as error:
             return Probe(False, error.message, error.mend)
         isolation = self.runtime or info.get("DefaultRuntime", "runc")
@@ -105,7 +105,7 @@ class DockerBackend:
         spec.check()
         info = await self._look()
         if spec.disk is not None and not self._limits_disk:
-            raise self._disk_unlimited(info.get("Driver", "?"))
+            raise disk_unlimited(info.get("Driver", "?"))
         api = await self._engine.api()
         attempt = uuid.uuid4().hex
         try:
@@ -158,13 +158,13 @@ class DockerBackend:
         return stream
 
     async def delete(self, ref: SandboxRef) -> None:
-        """Kill everything in the container and remove it with its volume; gone already is no error."""
+        """Kill all in the container, remove it, and look that nothing is left; see `Backend.delete`."""
         await self._first.drop(ref.id)
         try:
             await self.get(ref.id)
         except SandboxGone:
             return
-        await self._engine.ask(docker_engine.remove, await self._engine.api(), container_name(ref.id))
+        await self._engine.ask(docker_removal.remove, await self._engine.api(), container_name(ref.id))
 
     async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
         """Commit the container to an image; see `Backend.checkpoint`."""
@@ -216,59 +216,32 @@ class DockerBackend:
     async def _look(self) -> Mapping[str, Any]:
         """What the engine says about itself. Raises `EngineUnavailable`, `IsolationUnavailable`."""
         info = await self._engine.info()
-        self._check_isolation(info)
+        check_isolation(info, self.runtime)
         self._limits_disk = limits_disk(info)
+        self._removes_itself = not ends_what_it_should_remove(info)
         return info
-
-    def _disk_unlimited(self, why: str) -> LimitUnavailable:
-        return LimitUnavailable(
-            f"This engine cannot limit a sandbox's disk space ({why}).",
-            mend="Put its data root on XFS mounted with the option pquota (driver overlay2), or on btrfs "
-            "or ZFS with their drivers; or ask for no disk limit.",
-        )
-
-    def _check_isolation(self, info: Mapping[str, Any]) -> None:
-        """Refuse an engine without the asked-for runtime, or without system call filtering."""
-        runtimes = info.get("Runtimes") or {}
-        if self.runtime is not None and self.runtime not in runtimes:
-            raise IsolationUnavailable(
-                f"The engine has no isolation runtime {self.runtime!r}, only: {', '.join(sorted(runtimes))}.",
-                mend=f'Install {self.runtime} and name it under "runtimes" in the engine\'s daemon.json, or '
-                "set AGENT_KERNEL_DOCKER_RUNTIME to one that it has.",
-            )
-        seccomp = [option for option in info.get("SecurityOptions") or [] if "name=seccomp" in option]
-        if self.runtime is None and (not seccomp or "unconfined" in seccomp[0]):
-            raise IsolationUnavailable(
-                "The engine runs its containers without a seccomp filter.",
-                mend="Start it with its default seccomp profile, or choose a runtime with a kernel interface "
-                "of its own (AGENT_KERNEL_DOCKER_RUNTIME=runsc).",
-            )
-
-    def _image_missing(self) -> ImageMissing:
-        own = self.image == DEFAULT_IMAGE
-        pull = f"Pull it (docker pull {self.image}) or set AGENT_KERNEL_IMAGE to one that it has."
-        mend = "Make it: agent-kernel image build" if own else pull
-        return ImageMissing(f"The engine has no image {self.image}.", mend=mend)
 
     def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> None:
         """Create the container and put boxd into it (blocking)."""
         from docker.errors import APIError, ImageNotFound
 
-        command = launch.serve_argv(python=_PYTHON, listen=f"path:{launch.SOCKET}", lease=spec.lease)
+        listen = f"path:{launch.SOCKET}"
+        command = launch.serve_argv(python=_PYTHON, listen=listen, lease=spec.lease, disk=spec.disk)
         image = self.image if spec.snapshot is None else docker_snapshots.image_of(spec.snapshot)
         arguments = create_arguments(
             api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
         )
+        arguments["host_config"]["AutoRemove"] = self._removes_itself
         try:
             api.create_container(**arguments)
             _put_boxd(api, container_name(spec.id))
         except ImageNotFound as error:
             if spec.snapshot is not None:
                 raise SandboxGone(f"There is no checkpoint {spec.snapshot}.") from error
-            raise self._image_missing() from error
+            raise image_missing(self.image) from error
         except APIError as error:
             if spec.disk is not None and "storage-opt" in reason(error):
-                raise self._disk_unlimited(reason(error)) from error
+                raise disk_unlimited(reason(error)) from error
             raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
         except engine_errors() as error:
             raise unavailable(error) from error
@@ -302,7 +275,7 @@ class DockerBackend:
             api.start(name)
         except APIError as error:
             if f'"{_PYTHON}"' in reason(error) and "not found" in reason(error):
-                raise self._unfit(f"it has no {_PYTHON}") from error
+                raise unfit(self.image, f"it has no {_PYTHON}") from error
             raise SandboxStartFailed(f"The engine did not start the container: {reason(error)}.") from error
         except engine_errors() as error:
             raise unavailable(error) from error
@@ -313,18 +286,12 @@ class DockerBackend:
             while launch.READY not in said:
                 piece = await output.read(4096)
                 if not piece:
-                    raise self._unfit("boxd ended without a word")
+                    raise unfit(self.image, "boxd ended without a word")
                 said = (said + piece)[-4096:]
         except SandboxUnreachable as error:
-            raise self._unfit(output.complaint or error.message) from error
+            raise unfit(self.image, output.complaint or error.message) from error
         output.unread(said.partition(launch.READY)[2])
         output.ends_with_complaint = True
-
-    def _unfit(self, why: str) -> SandboxStartFailed:
-        return SandboxStartFailed(
-            f"The image {self.image} cannot be a sandbox: {why}.",
-            mend="A sandbox image needs python3 (3.8 or newer) and bash.",
-        )
 
     async def _stream_ended(self, id: str, end: ContainerEnd) -> None:  # noqa: A002
         """Raise `SandboxUnreachable` unless the sandbox has ended too; `SandboxGone` with a known reason.

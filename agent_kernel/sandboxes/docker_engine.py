@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from agent_kernel.errors import EngineUnavailable
+from agent_kernel.errors import EngineUnavailable, SandboxError
 from agent_kernel.sandboxes.docker_stream import Address
 
 if TYPE_CHECKING:
@@ -99,10 +99,16 @@ class Engine:
 
     async def ask(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Make a blocking call in a thread. Whatever goes wrong with the engine is `EngineUnavailable`."""
+
+        def knock_and_call() -> T:
+            if self._api is not None:  # docker-py leaves the socket of a refused connection open
+                Address.of(self._api).knock()
+            return call(*arguments, **options)
+
         try:
-            return await asyncio.to_thread(call, *arguments, **options)
-        except engine_errors() as error:
-            raise unavailable(error) from error
+            return await asyncio.to_thread(knock_and_call)
+        except engine_errors(OSError) as error:
+            raise error if isinstance(error, SandboxError) else unavailable(error) from error
 
     async def info(self) -> Mapping[str, Any]:
         """What the engine says about itself. Raises `EngineUnavailable`."""
@@ -129,11 +135,20 @@ class Engine:
 
 
 def limits_disk(info: Mapping[str, Any]) -> bool:
-    """Whether the storage driver can limit a container's disk space; overlay2 only on an XFS with quotas."""
+    """Whether the storage driver can limit disk space: overlay2 does on XFS with quotas."""
     status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
     if info.get("Driver") in ("overlay2", "overlay"):
         return status.get("Backing Filesystem") == "xfs"
     return info.get("Driver") in ("btrfs", "zfs", "devicemapper", "windowsfilter")
+
+
+def ends_what_it_should_remove(info: Mapping[str, Any]) -> bool:
+    """Whether the engine keeps containers over its own restart, except for those that remove themselves.
+
+    So did engines with live restore before version 25.
+    """
+    major = str(info.get("ServerVersion", "")).partition(".")[0]
+    return bool(info.get("LiveRestoreEnabled")) and not (major.isdigit() and int(major) >= 25)
 
 
 def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:

@@ -42,11 +42,12 @@ ENVIRONMENT = {
 """What every command's environment has beside the image's own; nothing of the host's."""
 
 
-def serve_argv(*, python: str, listen: str, lease: float) -> list[str]:
+def serve_argv(*, python: str, listen: str, lease: float, disk: int | None = None) -> list[str]:
     """The sandbox's process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`."""
     options = {
         "listen": listen,
         "lease": lease,
+        "disk": disk,
         "run": RUN,
         "workspace": WORKSPACE,
         "saved": SAVED_SHELL,

@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 import ssl
+import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,17 @@ from agent_kernel.errors import (
     ImageMissing,
     InvalidRequest,
     IsolationUnavailable,
+    SandboxError,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
 )
+from agent_kernel.sandboxes import docker_engine, docker_removal
 from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.docker
 
@@ -211,6 +216,80 @@ async def test_delete_removes_the_container(
         await docker_backend.get(ref.id)
     with pytest.raises(SandboxGone):
         await docker_backend.stream(ref)
+
+
+@pytest.fixture
+def with_volume(engine: docker.DockerClient) -> Iterator[str]:
+    """An image that makes the engine add an anonymous volume."""
+    container = engine.containers.create(DEFAULT_IMAGE, "true", network_mode="none")
+    name, tag = "agent-kernel/test-volume", uuid.uuid4().hex[:12]
+    container.commit(name, tag, changes='VOLUME ["/cache"]')
+    container.remove()
+    yield f"{name}:{tag}"
+    engine.images.remove(f"{name}:{tag}")
+
+
+async def test_nothing_is_left_of_what_was_deleted(with_volume: str, engine: docker.DockerClient) -> None:
+    backend = DockerBackend(with_volume)
+    ref = await backend.create(new_spec())
+    found = engine.api.inspect_container(f"agent-kernel-{ref.id}")
+    traces = docker_removal.traces(engine.api, found)
+    before = " ".join(docker_removal.remains(engine.api, replace(traces, local=False)))
+    assert before == f"container {traces.container[:12]} volume {traces.volumes[0]}"
+    if os.geteuid() == 0 and traces.local:
+        assert found["State"]["Pid"] in docker_removal.processes(traces.container)
+        assert f"layer {traces.folders[0]}" in docker_removal.layers(traces)
+    await backend.delete(ref)
+    assert docker_removal.remains(engine.api, traces) == []
+    await backend.aclose()
+
+
+async def test_an_engine_that_does_not_do_as_it_says_is_found_out(
+    docker_backend: DockerBackend, sandbox: SandboxRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(docker_engine, "remove", lambda api, name: None)
+        patched.setattr(docker_removal, "END_SECONDS", 0.1)
+        with pytest.raises(SandboxError, match="these are left: container ") as caught:
+            await docker_backend.delete(sandbox)
+    assert caught.value.mend
+
+
+HOST = """
+import asyncio, sys
+from agent_kernel.sandboxes.base import SandboxRef
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.docker import DockerBackend
+
+async def main():
+    channel = await Channel.open(await DockerBackend().stream(SandboxRef(sys.argv[1], "docker", "running")))
+    async for event in channel.run("for i in $(seq 200); do echo line $i; sleep 0.01; done; exit 3"):
+        print(event.data.hex(), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_host_is_followed_by_another_with_nothing_lost_or_doubled(
+    docker_backend: DockerBackend, sandbox: SandboxRef
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOST, sandbox.id, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert host.stdout is not None
+    seen = b""
+    while b"line 20\n" not in seen:
+        seen += bytes.fromhex((await host.stdout.readline()).decode())
+    host.kill()
+    seen += b"".join([bytes.fromhex(line.decode()) async for line in host.stdout if line.endswith(b"\n")])
+    await host.wait()
+    channel = await Channel.open(await docker_backend.stream(sandbox))
+    rest = [event async for event in channel.watch(1, offset=len(seen))]
+    seen += b"".join(event.data for event in rest if isinstance(event, Output))
+    assert seen == b"".join(b"line %d\n" % number for number in range(1, 201))
+    assert rest[-1] == Exited(3)
+    await channel.aclose()
 
 
 async def test_the_lease_removes_all(docker_backend: DockerBackend, engine: docker.DockerClient) -> None:
@@ -405,8 +484,6 @@ def derived_image(engine: docker.DockerClient, base: str, remove: str) -> str:
 
 @pytest.mark.parametrize(("program", "word"), [("/usr/bin/python3", "no python3"), ("/bin/bash", "no bash")])
 async def test_an_image_without_what_is_needed(engine: docker.DockerClient, program: str, word: str) -> None:
-    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
-
     image = derived_image(engine, DEFAULT_IMAGE, program)
     backend = DockerBackend(image)
     try:

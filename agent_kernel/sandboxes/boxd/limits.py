@@ -30,6 +30,8 @@ class Limits:
     """Tells what was reached; counts how often the sandbox's own control group has refused something."""
 
     def __init__(self, workspace: str) -> None:
+        self.disk: int | None = None
+        """The limit of the root file system in bytes, where there is one."""
         self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (the sandbox's own)
         self._counted = _counters()
 
@@ -46,6 +48,8 @@ class Limits:
             words.append("held back: limit %s" % _cpu_limit())
         if _says(printed, errno.EMFILE):
             words.append("too many open files: limit %d" % resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        if self.disk is not None and (_says(printed, errno.ENOSPC) or _says(printed, errno.EDQUOT)):
+            words.append("no disk space left: limit %s" % _size(str(self.disk)))
         words.extend("no space left in %s" % folder for folder in self._folders if _is_full(folder))
         return words
 

@@ -265,6 +265,7 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
+    shell.limits.disk = options["disk"]
     box = Box(loop, shell, options["lease"])
     Listener(loop, box, listening, handed_over)
     if handed_over:

@@ -104,7 +104,7 @@ class Shell:
         self._turn = 0
         self._fresh = True
         self._ending = False
-        self._limits = limits.Limits(workspace)
+        self.limits = limits.Limits(workspace)
         os.mkfifo(self._file("status"), 0o600)
         self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
@@ -343,7 +343,7 @@ class Shell:
             for stream, fd in list(job.fds.items()):
                 self._drain(job, stream, fd)
         if outcome.get("exit_code") != 0:
-            outcome["reached"] = self._limits.reached(job.log.tail(limits.SEEN))
+            outcome["reached"] = self.limits.reached(job.log.tail(limits.SEEN))
         path = job.file.end() if job.file is not None else None
         if path is not None:
             outcome["log"] = path
