@@ -166,7 +166,7 @@ class ContainerSettings(Configurable):
 
 
 class ServerSettings(Configurable):
-    """Where `agent-kernel serve` listens."""
+    """Where `agent-kernel serve` listens, and what it says."""
 
     host = Unicode("127.0.0.1", help="""Address to listen on; anything but loopback needs a key.""").tag(
         config=True
@@ -174,6 +174,11 @@ class ServerSettings(Configurable):
     port = Int(8642, min=0, max=65535, help="""Port to listen on; 0 takes a free one and says which.""").tag(
         config=True
     )
+    log = Choice(
+        "text",
+        help="""How `serve` writes its log on stderr: `text`, or `json`, an object per line with the ids of
+        response and container.""",
+    ).tag(config=True, variable="AGENT_KERNEL_LOG", words=("text", "json"))
 
 
 GROUPS: tuple[type[Configurable], ...] = (

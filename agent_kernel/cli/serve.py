@@ -7,7 +7,7 @@ import asyncio
 
 from agent_kernel.cli import flags
 
-PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart")
+PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets")
 
 NAMES = (
     *flags.WHERE,
@@ -22,6 +22,7 @@ NAMES = (
     "keep_expired",
     "warm",
     "audit",
+    "log",
 )
 
 
@@ -32,17 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted. Refuses any address but loopback without a key."""
-    import logging
-
     from agent_kernel.cli.compose import local_runtime
     from agent_kernel.errors import ConfigurationError
 
     settings = flags.load(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and those may hold secrets
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it has to say at the start, we say
     try:
-        from agent_kernel.server import serve
+        from agent_kernel.server import logs, serve
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
@@ -50,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"The server's packages are not installed ({error.name} is missing).",
             mend='Install them: pip install "agent-kernel[serve]"',
         ) from error
+    logs.set_up(settings.server.log)
     warm = settings.container.warm
     runtime = local_runtime(settings, lease=settings.runtime.server_lease, script_files=False, warm=warm)
     warming: list[asyncio.Task[None]] = []

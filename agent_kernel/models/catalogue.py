@@ -58,6 +58,7 @@ class Models:
         self._script_files = script_files
         self._retries = retries
         self._bodies: dict[str, Model] = {}
+        self._scripts: dict[Path, tuple[tuple[int, int, int], ScriptedModel]] = {}
         self._makers: dict[str, Callable[[], Model]] = {
             "openai": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=True),
             "responses": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=False),
@@ -132,8 +133,19 @@ class Models:
                 mend=f"Ask for scripted/demo, or start it with {name!r} as its model.",
                 param="model",
             )
-        # Read each time: whoever writes a script changes it between two turns.
-        return ScriptedModel(load(Path(file).expanduser())), file
+        return self._played(Path(file).expanduser()), file
+
+    def _played(self, path: Path) -> ScriptedModel:
+        """The script as it is now: whoever writes one changes it between two turns."""
+        try:
+            found = path.stat()
+        except OSError:
+            return ScriptedModel(load(path))  # which says in words what is wrong
+        version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._scripts.get(path)
+        if known is None or known[0] != version:
+            known = self._scripts[path] = version, ScriptedModel(load(path))
+        return known[1]
 
 
 def _known() -> str:
