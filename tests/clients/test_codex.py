@@ -16,6 +16,7 @@ from tests.clients.conftest import KEY, MODEL
 from tests.clients.node import MODULES, environment
 from tests.clients.tap import Tap
 
+pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
 CONFIG = """
 model = "{model}"
 model_provider = "agent_kernel"

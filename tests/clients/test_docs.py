@@ -17,6 +17,7 @@ from tests.clients.tap import Tap
 from tests.clients.test_codex import CONFIG
 from tests.conftest import CHECKOUT, Missing
 
+pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
 PAGE = (CHECKOUT / "docs" / "clients.md").read_text()
 SNIPPETS = re.findall(r"^## ([^\n]+)\n.*?^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:8642/v1"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.clients.conftest import KEY
 from tests.clients.node import run_script
 from tests.clients.tap import Tap
 
+pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
 SECOND_TURN = ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
 
 
