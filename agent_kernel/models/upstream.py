@@ -80,8 +80,8 @@ class Upstream:
     def interrupted(self, why: str) -> UpstreamInterrupted:
         """Make the error for an answer that broke off."""
         return UpstreamInterrupted(
-            f"The model at {self.address} broke off in the middle of its answer: {why}.",
-            mend="What was done before that is kept. Run the cell again.",
+            f"The model at {self.address} broke off in the middle of its answer: {why.rstrip('.')}.",
+            mend="What was done before that is kept. Send it again.",
         )
 
     def refusal(self, error: openai.OpenAIError) -> ModelError:
