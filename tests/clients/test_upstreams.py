@@ -112,6 +112,18 @@ def test_an_upstream_that_fails(client: OpenAI, model: str) -> None:
         list(client.responses.create(model=model, input="fail", stream=True))
 
 
+def test_an_upstream_that_breaks_off(client: OpenAI, model: str) -> None:
+    failed = client.responses.create(model=model, input="break off", tools=[SHELL])
+    assert failed.status == "failed"
+    assert failed.output[0].type == "message"
+    assert [each for each in printed(failed) if each] == []
+    again = client.responses.create(
+        model=model, input="add them up", tools=[SHELL], previous_response_id=failed.id
+    )
+    assert again.status == "completed"
+    assert printed(again)[-1] == ""  # half a command was never run: there is no file
+
+
 def test_a_model_that_the_upstream_does_not_have(client: OpenAI, model: str) -> None:
     failed = client.responses.create(model=model.replace("played", "nobody"), input="hello")
     assert failed.error is not None

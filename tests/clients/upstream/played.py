@@ -49,6 +49,10 @@ class Played(CustomLLM):
         prompt = _text(messages[said])
         if prompt == "fail":
             raise RuntimeError("The played model fails as it was told to.")
+        if prompt == "break off":
+            yield _chunk("I was about to ")
+            yield _chunk(tool=_call(0, '{"commands": ["touch half; touch ', id="call_0", name="shell"))
+            raise RuntimeError("The played model breaks off as it was told to.")
         since = messages[said + 1 :]
         step = sum(message["role"] == "assistant" for message in since)
         steps = TURNS.get(prompt, [])
