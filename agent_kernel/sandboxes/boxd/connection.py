@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import selectors
 import struct
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from .server import Box
 
 
+F_SETPIPE_SZ = 1031  # the fcntl module has it from Python 3.10 on
 SOON = 0.005
 """Seconds. Between us and the host each message wakes three programs: a short command is to need but one."""
 
@@ -73,6 +76,8 @@ class Connection:
         for fd in self._fds:
             os.set_blocking(fd, False)
             os.set_inheritable(fd, False)
+            with contextlib.suppress(OSError):  # a socket, or too many large pipes already
+                fcntl.fcntl(fd, F_SETPIPE_SZ, wire.WINDOW)
         self._watch()
         self.send(wire.message(wire.HELLO, 0, {"version": wire.VERSION}))
 
@@ -93,7 +98,7 @@ class Connection:
 
     def _receive(self) -> None:
         try:
-            received = os.read(self._fds[0], wire.CHUNK)
+            received = os.read(self._fds[0], 2 * wire.CHUNK)
         except BlockingIOError:
             return
         except OSError:

@@ -83,6 +83,7 @@ class Put(wire.Handler):
         check_within(path, within)
         self._channel = channel
         self._path = path
+        self._taken = 0
         self._digest = _sha256() if digest else None
         self._part = "%s.part-%d" % (path, channel.number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -91,13 +92,16 @@ class Put(wire.Handler):
         )
 
     def on_data(self, stream: int, payload: bytes) -> None:
-        """Write a piece and give the credit back."""
+        """Write a piece and give the credit back, in large steps."""
         if self._digest is not None:
             self._digest.update(payload)
         view = memoryview(payload)
         while view:
             view = view[os.write(self._open_fd(), view) :]
-        self._channel.grant(len(payload))
+        self._taken += len(payload)
+        if self._taken >= wire.WINDOW // 4:  # each message to the host has its price
+            self._channel.grant(self._taken)
+            self._taken = 0
 
     def on_eof(self) -> None:
         """The file is whole."""

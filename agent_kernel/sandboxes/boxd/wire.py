@@ -118,14 +118,15 @@ class Decoder:
         self._buffer += received
         frames = []
         start = 0
-        while len(self._buffer) - start >= HEADER.size:
-            length, kind, channel = HEADER.unpack_from(self._buffer, start)
-            if length > MAX_FRAME or kind not in KINDS:
-                raise WireError("not a frame: length %d, kind %d" % (length, kind))
-            end = start + HEADER.size + length
-            if len(self._buffer) < end:
-                break
-            frames.append((kind, channel, bytes(self._buffer[start + HEADER.size : end])))
-            start = end
+        with memoryview(self._buffer) as view:  # a slice of the buffer itself would be one more copy
+            while len(view) - start >= HEADER.size:
+                length, kind, channel = HEADER.unpack_from(view, start)
+                if length > MAX_FRAME or kind not in KINDS:
+                    raise WireError("not a frame: length %d, kind %d" % (length, kind))
+                end = start + HEADER.size + length
+                if len(view) < end:
+                    break
+                frames.append((kind, channel, bytes(view[start + HEADER.size : end])))
+                start = end
         del self._buffer[:start]
         return frames
