@@ -69,14 +69,17 @@ class Models:
     def resolve(self, name: str | None) -> tuple[Model, str]:
         """Find the model of that name, and the upstream's own name for it.
 
-        None and "" mean the default. Raises `InvalidRequest` for a prefix that does not exist,
-        `ConfigurationError` where a key or an address is missing or a script is wrong. Contacts nobody.
+        None and "" mean the default. Raises `InvalidRequest` for a prefix that does not exist, one that
+        needs an upstream where none is set, and for no name where there is no default; `ConfigurationError`
+        where the default needs an upstream, or a script is wrong. Contacts nobody.
         """
-        name = name or self.default
+        asked, name = name or None, name or self.default
         if name is None:
-            raise ConfigurationError(
+            raise InvalidRequest(
                 "No model is named, and none is the default: an upstream is set, but not its model.",
                 mend="Set AGENT_KERNEL_MODEL, for instance to openai/NAME, or name one: %model openai/NAME",
+                param="model",
+                code="missing_required_parameter",
             )
         prefix, slash, rest = name.partition("/")
         if name == DIRECT:
@@ -90,10 +93,11 @@ class Models:
         if prefix not in self._makers:
             raise InvalidRequest(f"There is no model {name!r}.", mend=_known(), param="model")
         if prefix != "ollama" and self._url is None and self._key is None:
-            raise ConfigurationError(
-                f"The model {name!r} needs an upstream, and none is set.",
-                mend="Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another.",
-            )
+            words = f"The model {name!r} needs an upstream, and none is set."
+            mend = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
+            if asked is None:
+                raise ConfigurationError(words, mend=mend)
+            raise InvalidRequest(words, mend=mend, param="model", code="model_not_found")
         return self._body(prefix, self._makers[prefix]), rest
 
     def names(self) -> list[str]:

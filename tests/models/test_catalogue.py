@@ -64,8 +64,11 @@ def test_wrong_names_say_which_there_are(name: str, kind: type[AgentKernelError]
 
 @pytest.mark.parametrize("name", ["gpt-5", "openai/gpt-5", "responses/x", "chat/x"])
 def test_without_an_upstream_it_says_what_to_set(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_UPSTREAM_KEY"):
+    with pytest.raises(InvalidRequest, match="AGENT_KERNEL_UPSTREAM_KEY") as caught:
         catalogue(upstream_key=None).resolve(name)
+    assert (caught.value.param, caught.value.request_code) == ("model", "model_not_found")
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_UPSTREAM_KEY"):  # nobody asked for it
+        catalogue(upstream_key=None, default=name).resolve(None)
 
 
 async def test_a_url_alone_is_enough_and_ollama_needs_neither() -> None:
@@ -100,8 +103,9 @@ def test_a_script_file_and_a_server_that_opens_none(tmp_path: Path) -> None:
 
 def test_no_default_means_that_a_model_must_be_named() -> None:
     models = catalogue(default=None)
-    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_MODEL"):
+    with pytest.raises(InvalidRequest, match="AGENT_KERNEL_MODEL") as caught:
         models.resolve(None)
+    assert caught.value.param == "model"
     assert models.names()[0] == "scripted/demo"
 
 

@@ -181,6 +181,12 @@ def test_a_previous_response(server: Server) -> None:
     assert second["previous_response_id"] == first["id"]
 
 
+def test_a_model_that_is_not_here(server: Server) -> None:
+    response = post(server, {"model": "gpt-none", "input": "Speak."})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "model_not_found"
+
+
 def test_the_shapes_are_strict(server: Server) -> None:
     answer = answered(server, input="Speak.")
     for name in set(Resource.model_fields):
