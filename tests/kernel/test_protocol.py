@@ -308,7 +308,7 @@ def processes_of(container_id: str) -> list[psutil.Process]:
         if container_id in " ".join(process.info["cmdline"] or [])
     ]
     assert named
-    return [*named, *(child for process in named for child in process.children(recursive=True))]
+    return list({*named, *(child for process in named for child in process.children(recursive=True))})
 
 
 # -- magics -----------------------------------------------------------------------------------------------
