@@ -53,7 +53,8 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
 
 
 def _run(api: APIClient, name: str, command: str) -> None:
-    made = api.exec_create(name, ["bash", "-c", command], user="0:0")
+    # With an input of its own: gVisor gives the host's /dev/null to the user it runs as, where it gets that.
+    made = api.exec_create(name, ["bash", "-c", command], user="0:0", stdin=True)
     said = api.exec_start(made["Id"])
     if api.exec_inspect(made["Id"])["ExitCode"]:
         words = said.decode(errors="replace").strip()[:300]

@@ -34,12 +34,12 @@ class Sandbox:
     channel: Channel
 
     async def __call__(self, command: str, timeout: float | None = 60) -> Done:
-        printed = {"stdout": b"", "stderr": b""}
+        printed = {"stdout": bytearray(), "stderr": bytearray()}
         async for event in self.channel.run(command, timeout=timeout):
             if isinstance(event, Output):
                 printed[event.stream] += event.data
             else:
-                return Done(event, printed["stdout"], printed["stderr"])
+                return Done(event, bytes(printed["stdout"]), bytes(printed["stderr"]))
         raise AssertionError("a command ended without an outcome")
 
 

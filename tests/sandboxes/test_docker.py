@@ -450,6 +450,7 @@ async def test_an_engine_behind_tcp(docker_engine: None, monkeypatch: pytest.Mon
 
 
 async def test_gvisor_is_the_kernel(docker_runsc_backend: DockerBackend) -> None:
+    owner = os.stat(os.devnull).st_uid
     ref = await docker_runsc_backend.create(new_spec())
     try:
         said, code = await run(docker_runsc_backend, ref, "dmesg")
@@ -457,6 +458,7 @@ async def test_gvisor_is_the_kernel(docker_runsc_backend: DockerBackend) -> None
         assert code == 0
     finally:
         await docker_runsc_backend.delete(ref)
+    assert os.stat(os.devnull).st_uid == owner  # where it is given as an input, gVisor takes it over
 
 
 async def test_gvisor_out_of_memory_ends_the_sandbox_in_words(docker_runsc_backend: DockerBackend) -> None:
