@@ -129,7 +129,7 @@ def _jupyter() -> Iterator[Finding]:
 
     try:
         spec = KernelSpecManager().get_kernel_spec("agent")
-        yield Finding("kernelspec", True, spec.resource_dir)
+        yield Finding("kernelspec", True, spec.resource_dir, needed=False)
     except NoSuchKernel:
         yield Finding(
             "kernelspec", False, "Jupyter does not know the kernel", "agent-kernel install", needed=False
