@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import files, processes, wire
+from . import files, guard, processes, wire
 from .connection import Channel, Connection
 from .loop import Loop
 from .shell import Job, Shell
@@ -262,6 +262,7 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
 
         begin_with(options["kept"], options["workspace"])
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
+    guard.close()
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])

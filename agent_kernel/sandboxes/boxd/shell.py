@@ -17,7 +17,7 @@ import struct
 import termios
 from fcntl import ioctl
 
-from . import gvisor, limits, processes, wire
+from . import guard, gvisor, limits, processes, wire
 from .log import Log
 from .logfile import LogFile
 
@@ -369,6 +369,7 @@ class Shell:
 
 def _prefer_for_oom_killer() -> None:
     """Under memory pressure a command is to die, not boxd."""
+    guard.reopen()  # or the file would be root's
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")

@@ -64,3 +64,13 @@ async def test_device_nodes_of_the_host_keep_their_modes(run: Sandbox) -> None:
         for node, (mode, _) in zip(nodes, before, strict=True):
             if node.stat().st_mode != mode:
                 node.chmod(stat.S_IMODE(mode))
+
+
+async def test_a_command_cannot_trace_stop_or_rewrite_boxd(run: Sandbox) -> None:
+    """Or a boxd that stands still would outlive its lease."""
+    attach = "import ctypes; print(ctypes.CDLL(None).ptrace(16, 1, 0, 0))"
+    assert (await run(f'python3 -c "{attach}"')).stdout == b"-1\n"
+    assert (await run(": 2>/dev/null >>/proc/1/mem; echo $?")).stdout == b"1\n"
+    if run.backend.capabilities().isolation != "runsc":  # gVisor does not spare process 1: docs/isolation.md
+        await run("kill -STOP 1")
+    assert (await run("echo on")).stdout == b"on\n"
