@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
@@ -189,6 +190,34 @@ async def test_it_outlives_the_host_that_made_it(
     assert await output(channel, "echo $KEPT") == "1\n"
     await channel.aclose()
     await bubblewrap_backend.delete(ref)
+
+
+async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import asyncio, os, sys, time\n"
+        "from pathlib import Path\n"
+        "from agent_kernel.sandboxes import bubblewrap_process\n"
+        "from agent_kernel.sandboxes.base import SandboxSpec\n"
+        "from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend\n"
+        "from agent_kernel.sandboxes.toolbox import Toolbox\n"
+        "bubblewrap_process._child_pid = lambda info: os.kill(os.getpid(), 9)\n"
+        "backend = BubblewrapBackend(Path(sys.argv[1]), Toolbox(Path(sys.argv[2])))\n"
+        "asyncio.run(backend.create(SandboxSpec('cut', lease=0.5)))\n"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program, str(tmp_path), str(data_dir)], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+
+    def left() -> list[str]:
+        commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+        return [" ".join(command) for command in commands if str(tmp_path) in " ".join(command)]
+
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(left):  # noqa: ASYNC110 (nobody is there to tell)
+            await asyncio.sleep(0.05)
 
 
 async def test_no_toolbox_is_said_with_its_mend(tmp_path: Path) -> None:
