@@ -183,7 +183,7 @@ def start(wanted: Start) -> Started:
         os.fdopen(block_write, "wb", 0) as block,
     ):
         try:
-            _spawn(wanted, info_write, error_write, block_read)
+            _spawn(wanted, info_write, error_write, block_read, (info_read, error_read))
         finally:
             for fd in (info_write, error_write, block_read):
                 os.close(fd)
@@ -207,10 +207,12 @@ def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
     return wanted.ready()
 
 
-def _spawn(wanted: Start, info: int, errors: int, block: int) -> None:
+def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, ...]) -> None:
     """Start bwrap below a shell that is nobody's child, so that no signal to our group reaches it.
 
     That shell stays as long as the sandbox does, and clears away what must not outlive it, whoever is gone.
+    `ends` are our ends of its pipes: bwrap holds them too, or it would die of a broken pipe if we are killed
+    at this very moment, and its child would wait for it for ever.
     """
     with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
         options = [
@@ -218,6 +220,7 @@ def _spawn(wanted: Start, info: int, errors: int, block: int) -> None:
             *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
             *("--perms", "0644", "--ro-bind-data", str(group.fileno()), "/etc/group"),
         ]
+        files = [file.fileno() for file in (passwd, group, seccomp)]
         clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
         limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
         subprocess.run(
@@ -226,7 +229,7 @@ def _spawn(wanted: Start, info: int, errors: int, block: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=(*wanted.keep, info, block, *(file.fileno() for file in (passwd, group, seccomp))),
+            pass_fds=(*wanted.keep, *ends, info, block, *files),
             start_new_session=True,
             cwd="/",
             check=True,
