@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import docker
 import pytest
 
-from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.base import Backend, SandboxRef
+from agent_kernel.sandboxes.docker import DockerBackend
+from tests.sandboxes.docker_sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
 
 
@@ -14,3 +17,26 @@ from tests.sandboxes.inside import Sandbox, started
 async def run(backend: Backend) -> AsyncIterator[Sandbox]:
     async with started(backend) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def engine(docker_engine: None) -> docker.DockerClient:
+    return docker.from_env()
+
+
+@pytest.fixture
+async def nothing_left(docker_engine: None, engine: docker.DockerClient) -> AsyncIterator[None]:
+    """Every test here ends with the containers and volumes it began with, other runs aside."""
+    yield
+    left = [c for c in engine.containers.list(all=True) if (c.name or "").startswith(f"agent-kernel-{RUN}")]
+    for container in left:  # or every later test would fail as well
+        container.remove(force=True, v=True)
+    engine.close()
+    assert [container.name for container in left] == []
+
+
+@pytest.fixture
+async def sandbox(docker_backend: DockerBackend) -> AsyncIterator[SandboxRef]:
+    ref = await docker_backend.create(new_spec(purpose="test"))
+    yield ref
+    await docker_backend.delete(ref)
