@@ -300,11 +300,14 @@ class DockerBackend:
         """
         if not await self._engine.ends(container_name(id), within=_DYING_SECONDS):
             raise SandboxUnreachable(f"The stream into the sandbox {id} ended, but the sandbox lives on.")
-        if await end.out_of_memory(within=_DYING_SECONDS):
+        why = await end.reason(within=_DYING_SECONDS)
+        if why == "out of memory":
             raise SandboxGone(
                 f"The sandbox {id} ran out of memory, and was ended with all that was in it.",
                 mend="Ask for a larger memory_limit.",
             )
+        if why == "killed":
+            raise SandboxGone(f"The sandbox {id} was ended from outside, or ran out of memory.")
 
     async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
         """Say what a refused stream means: gone for good, there but not answering, or no engine at all."""

@@ -10,12 +10,16 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from typing import Literal
 from urllib.parse import quote
 
 from agent_kernel.sandboxes.docker_stream import Address, expect
 
 _FOLLOWED = ("oom", "die", "destroy")
 _SAME_CAUSE = 5_000_000_000  # nanoseconds
+_KILLED = "137"
+
+Reason = Literal["out of memory", "killed"]
 
 
 class ContainerEnd:
@@ -26,7 +30,7 @@ class ContainerEnd:
         self._writer = writer
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._out_of_memory = False
+        self._reason: Reason | None = None
 
     @classmethod
     async def follow(cls, address: Address, version: str, container: str) -> ContainerEnd:
@@ -56,17 +60,22 @@ class ContainerEnd:
                     out_of_memory_at = event["timeNano"]
                     continue
                 # A command may have run out of memory long before, and the sandbox lived on.
-                self._out_of_memory = event["timeNano"] - out_of_memory_at < _SAME_CAUSE
+                recent = event["timeNano"] - out_of_memory_at < _SAME_CAUSE
+                killed = event["Actor"]["Attributes"].get("exitCode") == _KILLED
+                self._reason = "out of memory" if recent else "killed" if killed else None
                 self._ended.set()
                 ended()
                 return
 
-    async def out_of_memory(self, within: float) -> bool:
-        """Whether it ended because its memory limit was reached; its end is awaited for so many seconds."""
+    async def reason(self, within: float) -> Reason | None:
+        """Why it ended, where that is known; its end is awaited for so many seconds.
+
+        What was killed may have run out of memory as well: a busy engine loses its word of that.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._ended.wait()
-        return self._out_of_memory
+        return self._reason
 
     async def aclose(self) -> None:
         """Stop listening. Idempotent."""
