@@ -28,7 +28,8 @@ def engine(docker_engine: None) -> docker.DockerClient:
 async def nothing_left(docker_engine: None, engine: docker.DockerClient) -> AsyncIterator[None]:
     """Every test here ends with the containers and volumes it began with, other runs aside."""
     yield
-    left = [c for c in engine.containers.list(all=True, ignore_removed=True) if (c.name or "").startswith(f"agent-kernel-{RUN}")]
+    listed = engine.containers.list(all=True, ignore_removed=True)
+    left = [container for container in listed if (container.name or "").startswith(f"agent-kernel-{RUN}")]
     for container in left:  # or every later test would fail as well
         container.remove(force=True, v=True)
     engine.close()
