@@ -249,9 +249,9 @@ def test_a_killed_kernel_leaves_no_process_after_the_lease(start: Start) -> None
     inside = processes_of(container_id)
     assert any("sleep" in process.name() for process in inside)
     notebook.manager.shutdown_kernel(now=True)  # SIGKILL
-    gone, alive = psutil.wait_procs(inside, timeout=20)
-    assert not alive
-    assert len(gone) == len(inside)
+    _, alive = psutil.wait_procs(inside, timeout=20)
+    # One that has ended may wait for its new parent to take note; that parent is not ours.
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], list[str]]) -> None:
