@@ -14,6 +14,7 @@ from traitlets import Any as AnyTrait
 
 from agent_kernel import __version__
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.approvals import Asker
 from agent_kernel.kernel.cells import MagicLine, parse
 from agent_kernel.kernel.outputs import CellOutputs
 
@@ -109,6 +110,7 @@ class AgentKernel(Kernel):
         outputs = CellOutputs(lambda kind, content: self._publish(kind, content, parent))
         live = cell_id is not None and self._agent.settings.live
         self._stop_asked.clear()
+        self._agent.approvals.asker = None
         self._cell = cell = asyncio.create_task(self._run(code, outputs, live=live))
         try:
             await self._ended(cell)
@@ -147,6 +149,8 @@ class AgentKernel(Kernel):
         live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live")
         view = live.open_view(self._interrupt_cell)
         outputs.show_live(view, view.bundle())
+        if isinstance(view, Asker):
+            self._agent.approvals.asker = view
 
     def _reply(self, cell: asyncio.Task[None], outputs: CellOutputs) -> Reply:
         outputs.finish()

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
+from agent_kernel.kernel.approvals import Approvals
 
 if TYPE_CHECKING:
     from openai.types.responses import Response
@@ -49,6 +50,7 @@ class Session:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.settings = settings
+        self.approvals = Approvals()
         self.model: str | None = settings.model or None
         self.container_id: str | None = None
         self._open_runtime = open_runtime
