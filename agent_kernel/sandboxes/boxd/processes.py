@@ -21,6 +21,7 @@ class Moment:
     def __init__(self) -> None:
         self.ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK)
         self.last_pid = _last_pid()
+        self.living = frozenset() if self.last_pid else frozenset(_pids())  # gVisor has no newest pid
 
 
 def _last_pid() -> int:
@@ -48,23 +49,25 @@ class Process:
         """Whether it was started after `moment`; ticks are 10 ms, so pids decide within one."""
         if self.started != moment.ticks:
             return self.started > moment.ticks
-        return self.pid > moment.last_pid
+        return self.pid > moment.last_pid and self.pid not in moment.living
 
 
 def table() -> dict[int, Process]:
     """All living processes of the sandbox by pid; zombies are left out."""
     processes = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name, "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:  # it ended while we looked
-                continue
-            if fields[0] not in (b"Z", b"X"):
-                pid = int(name)
-                processes[pid] = Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+    for pid in _pids():
+        try:
+            with open("/proc/%d/stat" % pid, "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        if fields[0] not in (b"Z", b"X"):
+            processes[pid] = Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
     return processes
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def job_of(pid: int) -> str | None:
