@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from agent_kernel import __version__
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.approvals import Asker
 from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.front_end import FrontEnd, front_end_of
 from agent_kernel.kernel.outputs import CellOutputs
 
 if TYPE_CHECKING:
@@ -107,8 +109,12 @@ class AgentKernel(Kernel):
         if silent or not code.strip():
             return self._ok()
         parent = self.get_parent("shell")
-        outputs = CellOutputs(lambda kind, content: self._publish(kind, content, parent))
-        live = cell_id is not None and self._agent.settings.live
+        outputs = CellOutputs(
+            lambda kind, content: self._publish(kind, content, parent),
+            front_end_of(cell_id, allow_stdin=allow_stdin),
+            execution_count=self.execution_count,
+        )
+        live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
         self._stop_asked.clear()
         self._agent.approvals.asker = None
         self._cell = cell = asyncio.create_task(self._run(code, outputs, live=live))
@@ -162,7 +168,7 @@ class AgentKernel(Kernel):
             return self._failed("KeyboardInterrupt", "Interrupted. What was done up to here is kept.")
         error = cell.exception()
         if error is None:
-            return self._ok()
+            return self._ok(outputs.payload)
         if isinstance(error, AgentKernelError):
             self.log.info("The cell failed.", exc_info=error)
             return self._failed(getattr(error, "ename", type(error).__name__), str(error))
@@ -171,11 +177,11 @@ class AgentKernel(Kernel):
             type(error).__name__, "Something unforeseen went wrong in the kernel; its log has the details."
         )
 
-    def _ok(self) -> Reply:
+    def _ok(self, payload: Sequence[dict[str, Any]] = ()) -> Reply:
         return {
             "status": "ok",
             "execution_count": self.execution_count,
-            "payload": [],
+            "payload": list(payload),
             "user_expressions": {},
         }
 

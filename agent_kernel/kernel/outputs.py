@@ -5,8 +5,11 @@ Both end with exactly the same outputs, so that a notebook reads the same howeve
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from agent_kernel.kernel.front_end import FrontEnd
 
 if TYPE_CHECKING:
     from openai.types.responses import ResponseStreamEvent
@@ -30,38 +33,90 @@ class LiveView(Protocol):
 
 
 class CellOutputs:
-    """The outputs of one cell. Use `finish()` however the cell ended."""
+    """The outputs of one cell. Use `finish()` however the cell ended.
 
-    def __init__(self, publish: Publish) -> None:
+    `payload` is what the reply hands to the front end beside them: pages of help.
+    """
+
+    def __init__(
+        self, publish: Publish, front_end: FrontEnd = FrontEnd.BATCH, *, execution_count: int = 0
+    ) -> None:
+        self.front_end = front_end
+        self.payload: list[dict[str, Any]] = []
         self._publish = publish
-        self._kept: list[dict[str, Any]] = []
+        self._execution_count = execution_count
+        self._kept: list[tuple[str, dict[str, Any]]] = []
+        self._printed = 0
         self._live: LiveView | None = None
+        self._progress_id: str | None = None
 
     def emit(self, bundle: Bundle) -> None:
         """Add a final output."""
-        content = {"data": bundle.data, "metadata": bundle.metadata, "transient": {}}
-        self._kept.append(content)
-        if self._live is None:
-            self._publish("display_data", content)
+        self._keep("display_data", _content(bundle))
+
+    def result(self, bundle: Bundle) -> None:
+        """Add a final output that is what a line of the cell evaluates to."""
+        content = {"data": bundle.data, "metadata": bundle.metadata, "execution_count": self._execution_count}
+        self._keep("execute_result", content)
+
+    def stream(self, name: Literal["stdout", "stderr"], text: str) -> None:
+        """Add final text to one of the cell's two streams."""
+        self._keep("stream", {"name": name, "text": text})
+
+    def page(self, bundle: Bundle) -> None:
+        """Have the front end show this in its pager; the notebook does not keep it."""
+        self.payload.append({"source": "page", "data": bundle.data, "start": 0})
+
+    @property
+    def plain_result(self) -> str | None:
+        """The text of the last result."""
+        results = [content for kind, content in self._kept if kind == "execute_result"]
+        return str(results[-1]["data"].get("text/plain", "")) if results else None
+
+    def _keep(self, kind: str, content: dict[str, Any]) -> None:
+        self._kept.append((kind, content))
+        if self._live is None and self._progress_id is None:
+            self._print()
+
+    def _print(self) -> None:
+        for kind, content in self._kept[self._printed :]:
+            self._publish(kind, content)
+        self._printed = len(self._kept)
 
     def show_live(self, view: LiveView, bundle: Bundle) -> None:
         """Show `view` until `finish()`; `bundle` displays it."""
         self.finish()
         self._live = view
-        self._publish("display_data", {"data": bundle.data, "metadata": bundle.metadata, "transient": {}})
+        self._publish("display_data", _content(bundle))
 
     def event(self, event: ResponseStreamEvent) -> None:
         """Hand an event to the live view, where there is one."""
         if self._live is not None:
             self._live.show(event)
 
+    def progress(self, bundle: Bundle) -> None:
+        """Show how far something has come, in place of what was shown before; gone after `finish()`."""
+        if self.front_end is FrontEnd.BATCH:
+            return
+        again = self._progress_id is not None
+        self._progress_id = self._progress_id or uuid.uuid4().hex
+        content = _content(bundle) | {"transient": {"display_id": self._progress_id}}
+        self._publish("update_display_data" if again else "display_data", content)
+
     def finish(self) -> None:
-        """Replace the live view by the final outputs. Idempotent."""
+        """Replace what was shown for the time being by the final outputs. Idempotent."""
         view, self._live = self._live, None
-        if view is None:
+        progress, self._progress_id = self._progress_id, None
+        if view is None and progress is None:
             return
         # With wait, the front end swaps old for new in one step; with nothing to come it would wait for ever.
         self._publish("clear_output", {"wait": bool(self._kept)})
-        for content in self._kept:
-            self._publish("display_data", content)
-        view.close()
+        if self.front_end is not FrontEnd.CONSOLE:  # which keeps what it has printed
+            self._printed = 0
+        self._print()
+        if view is not None:
+            view.close()
+
+
+def _content(bundle: Bundle) -> dict[str, Any]:
+    return {"data": bundle.data, "metadata": bundle.metadata, "transient": {}}
