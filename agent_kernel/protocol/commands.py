@@ -1,0 +1,174 @@
+"""Patterns for shell commands, and as much of the shell's grammar as it takes to match them safely.
+
+A pattern is words, in which `?` stands for any character and `*` for any characters; a `*` that is its last
+word stands for any further words, none included. It is matched in two ways, and each errs on the safe side:
+
+- `covers` looks at a command as a whole. It knows lists of plain commands (joined by `;`, `&&`, `||`, `|`,
+  `&` or a new line) whose words are literal. Whatever else a shell can do (expansion, substitution,
+  redirection, compound commands, comments, assignments) is covered by no pattern.
+- `occurs` looks for the pattern anywhere in a command's text, with and without quotes and backslashes. What
+  a shell only puts together while it runs (`eval`, variables, an encoded script) it cannot see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+Words = tuple[str, ...]
+
+_QUOTING = re.compile(r"\\\n|[\\'\"]")
+
+
+class _NotPlain(Exception):
+    """The text has something in it that is not a literal word of a plain command."""
+
+
+def plain_commands(text: str) -> tuple[Words, ...] | None:
+    """The plain commands that `text` is a list of, each as its words; None if it has anything else in it."""
+    try:
+        commands = tuple(_commands(text))
+    except _NotPlain:
+        return None
+    if not commands or any("=" in words[0] for words in commands):  # an assignment may change any command
+        return None
+    return commands
+
+
+def covers(pattern: str, words: Words) -> bool:
+    """Whether the pattern matches all of a plain command."""
+    globs = pattern.split()
+    if globs and globs[-1] == "*":
+        globs.pop()
+        words = words[: len(globs)] if len(words) >= len(globs) else ()
+    return len(globs) == len(words) and all(
+        fnmatchcase(word, glob.replace("[", "[[]")) for word, glob in zip(words, globs, strict=True)
+    )
+
+
+def occurs(pattern: str, text: str) -> bool:
+    """Whether the pattern is found anywhere in a command's text. Takes time in proportion to its length."""
+    return _found(pattern, text) or _found(pattern, _QUOTING.sub("", text))
+
+
+def kinds(commands: Sequence[str]) -> tuple[str, ...]:
+    """Patterns that cover these commands and others of the same programs; none where one is not plain."""
+    found: dict[str, None] = {}
+    for command in commands:
+        plain = plain_commands(command)
+        if plain is None:
+            return ()
+        for words in plain:
+            if not words[0] or re.search(r"[*?\s]", words[0]):
+                return ()
+            found[f"{words[0]} *"] = None
+    return tuple(found)
+
+
+def _found(pattern: str, text: str) -> bool:
+    position = 0
+    for segment in _segments(pattern):
+        match = segment.search(text, position)
+        if match is None:
+            return False
+        position = match.end()
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _segments(pattern: str) -> tuple[re.Pattern[str], ...]:
+    """What stands between the stars; each is looked for after the one before."""
+    parts = [part.strip() for part in pattern.split("*")]
+    edges = [part != raw for part, raw in zip(parts, pattern.split("*"), strict=True)]
+    segments = []
+    for index, part in enumerate(parts):
+        if not part:
+            continue
+        begins = index == 0 and (part[0].isalnum() or part[0] == "_")
+        ends = (index == len(parts) - 1 or edges[index]) and (part[-1].isalnum() or part[-1] == "_")
+        body = "".join(_piece(each) for each in re.split(r"(\s*[|;&<>()]\s*|\s+|\?)", part))
+        segments.append(
+            re.compile((r"(?<![\w.-])" if begins else "") + body + (r"(?![\w-])" if ends else ""), re.DOTALL)
+        )
+    return tuple(segments)
+
+
+def _piece(text: str) -> str:
+    """A part of a pattern. Around its operators the shell needs no space, and may have any."""
+    bare = text.strip()
+    if text and not bare:
+        return r"\s+"
+    if bare in tuple("|;&<>()"):
+        return rf"\s*{re.escape(bare)}\s*"
+    return "." if bare == "?" else re.escape(text)
+
+
+def _commands(text: str) -> Iterator[Words]:
+    """Split at the separators. Raises `_NotPlain`."""
+    words: list[str] = []
+    for token in _tokens(text):
+        if isinstance(token, _Separator):
+            if words:
+                yield tuple(words)
+            elif token.text != "\n":
+                raise _NotPlain
+            words = []
+        else:
+            words.append(token)
+    if words:
+        yield tuple(words)
+
+
+class _Separator:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_SEPARATOR = re.compile(r"&&|\|\||\|&|[;&|\n]")
+_SINGLE = re.compile(r"'([^']*)'")
+_DOUBLE = re.compile(r'"((?:[^"\\$`]|\\[^\n])*)"')
+_BARE = re.compile(r"[^\s\\'\";&|$`<>(){}]+")
+
+
+def _tokens(text: str) -> Iterator[str | _Separator]:
+    """Words, their quotes removed, and separators. Raises `_NotPlain`."""
+    position, word = 0, None
+    while position < len(text):
+        if match := _SEPARATOR.match(text, position):
+            if word is not None:
+                yield word
+            word = None
+            yield _Separator(match[0])
+            position = match.end()
+        elif text[position] in " \t":
+            if word is not None:
+                yield word
+            word, position = None, position + 1
+        else:
+            piece, position = _literal(text, position, begins=word is None)
+            word = (word or "") + piece
+    if word is not None:
+        yield word
+
+
+def _literal(text: str, position: int, *, begins: bool) -> tuple[str, int]:
+    """A piece of a word and where it ends."""
+    if match := _SINGLE.match(text, position):
+        return _checked(match[1]), match.end()
+    if match := _DOUBLE.match(text, position):
+        return _checked(re.sub(r'\\([\\"$`])', r"\1", match[1])), match.end()
+    escaped = text[position + 1 : position + 2]
+    if text[position] == "\\" and escaped not in ("", "\n"):
+        return _checked(escaped), position + 2
+    match = _BARE.match(text, position)
+    if match is None or (begins and match[0].startswith("#")):
+        raise _NotPlain
+    return _checked(match[0]), match.end()
+
+
+def _checked(piece: str) -> str:
+    if any(not character.isprintable() and character not in "\n\t" for character in piece):
+        raise _NotPlain
+    return piece
