@@ -10,7 +10,7 @@ containers `ContainerCreateResponse` / `ContainerRetrieveResponse`, files `FileC
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel's way to its first idle
@@ -45,6 +45,50 @@ class Page(Generic[T]):
 
     data: Sequence[T]
     has_more: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the holder of a key may use. None: as much as there is."""
+
+    turns: int | None = None
+    """Turns at the same time."""
+    containers: int | None = None
+    """Containers that are alive at the same time."""
+    stored_bytes: int | None = None
+    """Bytes of all uploaded files; as many again of what is kept of expired containers."""
+    requests_per_minute: int | None = None
+
+    def over(self, others: Limits) -> Limits:
+        """These, and where there is none that of `others`."""
+        return Limits(
+            **{
+                each.name: mine
+                if (mine := getattr(self, each.name)) is not None
+                else getattr(others, each.name)
+                for each in fields(self)
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Key:
+    """Who asks, never the secret itself. The name is "" for whoever has no key of a name."""
+
+    name: str = ""
+    limits: Limits = Limits()
+
+
+class Keys(Protocol):
+    """The keys that a server knows by name."""
+
+    async def exist(self) -> bool:
+        """Whether there ever was one, be it revoked since: nobody is served without a key then."""
+        ...
+
+    async def find(self, secret: str) -> Key | None:
+        """Whose key this is; None if it is nobody's, or was revoked."""
+        ...
 
 
 class ContainerFiles(Protocol):
@@ -247,7 +291,19 @@ class Files(Protocol):
 
 
 class ServedRuntime(Runtime, Protocol):
-    """A runtime with all that a server of the API offers."""
+    """A runtime with all that a server of the API offers.
+
+    What raises for a limit of its key (`LimitReached`) does so before anything has changed.
+    """
+
+    @property
+    def keys(self) -> Keys:
+        """Who may be served."""
+        ...
+
+    def for_key(self, key: Key) -> ServedRuntime:
+        """The same runtime as the holder of this key has it: whatever is another's does not exist."""
+        ...
 
     @property
     def conversations(self) -> Conversations:

@@ -7,12 +7,13 @@ statements of one process meet. Several processes (kernels, a server) may share 
 from __future__ import annotations
 
 import asyncio
+import copy
 import sqlite3
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from agent_kernel.errors import ConfigurationError
 
@@ -63,25 +64,39 @@ MIGRATIONS = (
         bytes INTEGER NOT NULL, expires_at REAL
     );
     """,
+    """
+    CREATE TABLE keys (
+        name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, created_at REAL NOT NULL,
+        revoked_at REAL, turns INTEGER, containers INTEGER, stored_bytes INTEGER, requests_per_minute INTEGER
+    );
+    ALTER TABLE responses ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    ALTER TABLE conversations ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    ALTER TABLE containers ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    ALTER TABLE files ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    CREATE TABLE items_of_tenants (
+        tenant TEXT NOT NULL, id TEXT NOT NULL,
+        response_id TEXT NOT NULL REFERENCES responses(id) ON DELETE CASCADE, PRIMARY KEY (id, tenant)
+    ) WITHOUT ROWID;
+    INSERT INTO items_of_tenants SELECT '', id, response_id FROM items;
+    DROP TABLE items;
+    ALTER TABLE items_of_tenants RENAME TO items;
+    CREATE INDEX items_of_response ON items(response_id);
+    CREATE INDEX conversation_items_by_id ON conversation_items(id);
+    """,
 )
 """Each brings the file from version n to n + 1 (`PRAGMA user_version`). Released ones never change."""
 
 
-class Database:
-    """The file. It and its folder are made on first use, readable by this user only."""
+class _Connection:
+    """The open file and the thread that uses it; every view of the database has the same one."""
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
-    @property
-    def folder(self) -> Path:
-        """See `Store`."""
-        return self._path.parent
-
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction on the worker thread. Cancelling the wait does not undo the work."""
 
         def transaction() -> T:
@@ -98,17 +113,8 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, transaction)
 
-    async def identity(self) -> str:
-        """See `Store`."""
-
-        def work(db: sqlite3.Connection) -> str:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (uuid.uuid4().hex,))
-            return str(db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0])
-
-        return await self._do(work)
-
     async def aclose(self) -> None:
-        """See `Store`."""
+        """Finish what is queued and close the file. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -120,6 +126,47 @@ class Database:
 
         await asyncio.get_running_loop().run_in_executor(self._worker, close)
         self._worker.shutdown(wait=False)
+
+
+class Database:
+    """The file. It and its folder are made on first use, readable by this user only.
+
+    `tenant` is whose rows are seen and made, None for all: every statement says so itself, by
+    `tenant = coalesce(?, tenant)`.
+    """
+
+    tenant: str | None = None
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._connection = _Connection(self._path)
+
+    def of(self, tenant: str) -> Self:
+        """See `Store`."""
+        view = copy.copy(self)
+        view.tenant = tenant
+        return view
+
+    @property
+    def folder(self) -> Path:
+        """See `Store`."""
+        return self._path.parent
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._connection.do(work)
+
+    async def identity(self) -> str:
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> str:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (uuid.uuid4().hex,))
+            return str(db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0])
+
+        return await self._do(work)
+
+    async def aclose(self) -> None:
+        """See `Store`."""
+        await self._connection.aclose()
 
 
 def _open(path: Path) -> sqlite3.Connection:

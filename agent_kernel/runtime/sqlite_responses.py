@@ -15,21 +15,35 @@ _COLUMNS = (
     " request, input, response"
 )
 
+_MINE = "tenant = coalesce(?, tenant)"
+
 _PUT = f"""
-INSERT INTO responses ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)
+INSERT INTO responses ({_COLUMNS}, tenant) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (id) DO UPDATE SET
     status = excluded.status, container_id = excluded.container_id, owner = excluded.owner,
     request = excluded.request, input = excluded.input, response = excluded.response
-"""  # noqa: S608 (a constant)
+"""
 
 _CHAIN = f"""
 WITH RECURSIVE chain(chained, before, depth) AS (
-    SELECT id, previous_id, 0 FROM responses WHERE id = ?
+    SELECT id, previous_id, 0 FROM responses WHERE id = ? AND {_MINE}
     UNION ALL
-    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain c ON r.id = c.before
+    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain c ON r.id = c.before WHERE {_MINE}
 )
 SELECT {_COLUMNS} FROM responses r JOIN chain c ON r.id = c.chained ORDER BY c.depth DESC
-"""  # noqa: S608
+"""
+
+_ITEM = """
+SELECT input, response FROM items i JOIN responses r ON r.id = i.response_id
+WHERE i.id = ? AND i.tenant = coalesce(?, i.tenant)
+"""
+
+_CONVERSATION_ITEM = f"""
+SELECT item FROM conversation_items i JOIN conversations c ON c.id = i.conversation_id
+WHERE i.id = ? AND {_MINE}
+"""
+
+_CONVERSATION = f"(SELECT id FROM conversations WHERE id = ? AND {_MINE})"
 
 
 class SqliteResponses(Database):
@@ -37,18 +51,19 @@ class SqliteResponses(Database):
 
     async def put_response(self, row: ResponseRow) -> None:
         """See `Store`."""
-        values = _values(row)
+        values = (*_values(row), self.tenant or "")
         await self._do(lambda db: db.execute(_PUT, values))
 
     async def response(self, id: str) -> ResponseRow | None:  # noqa: A002
         """See `Store`."""
-        query = f"SELECT {_COLUMNS} FROM responses WHERE id = ?"  # noqa: S608
-        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        query = f"SELECT {_COLUMNS} FROM responses WHERE id = ? AND {_MINE}"
+        row = await self._do(lambda db: db.execute(query, (id, self.tenant)).fetchone())
         return _row(row) if row else None
 
     async def chain(self, id: str) -> list[ResponseRow]:  # noqa: A002
         """See `Store`."""
-        return [_row(row) for row in await self._do(lambda db: db.execute(_CHAIN, (id,)).fetchall())]
+        values = (id, self.tenant, self.tenant)
+        return [_row(row) for row in await self._do(lambda db: db.execute(_CHAIN, values).fetchall())]
 
     async def deletions(self) -> int:
         """See `Store`."""
@@ -58,20 +73,23 @@ class SqliteResponses(Database):
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> bool:
-            db.execute("UPDATE deletions SET count = count + 1")
-            return db.execute("DELETE FROM responses WHERE id = ?", (id,)).rowcount > 0
+            query = f"DELETE FROM responses WHERE id = ? AND {_MINE}"
+            deleted = db.execute(query, (id, self.tenant)).rowcount > 0
+            if deleted:
+                db.execute("UPDATE deletions SET count = count + 1")
+            return deleted
 
         return await self._do(work)
 
     async def unfinished_responses(self) -> list[ResponseRow]:
         """See `Store`."""
-        query = f"SELECT {_COLUMNS} FROM responses WHERE owner IS NOT NULL"  # noqa: S608
-        return [_row(row) for row in await self._do(lambda db: db.execute(query).fetchall())]
+        query = f"SELECT {_COLUMNS} FROM responses WHERE owner IS NOT NULL AND {_MINE}"
+        return [_row(row) for row in await self._do(lambda db: db.execute(query, (self.tenant,)).fetchall())]
 
     async def adopt_response(self, id: str, was: str, owner: str) -> bool:  # noqa: A002
         """See `Store`."""
-        query = "UPDATE responses SET owner = ? WHERE id = ? AND owner = ?"
-        return await self._do(lambda db: db.execute(query, (owner, id, was)).rowcount > 0)
+        query = f"UPDATE responses SET owner = ? WHERE id = ? AND owner = ? AND {_MINE}"
+        return await self._do(lambda db: db.execute(query, (owner, id, was, self.tenant)).rowcount > 0)
 
     async def append_events(self, id: str, entries: Sequence[JournalEntry]) -> None:  # noqa: A002
         """See `Store`."""
@@ -80,29 +98,34 @@ class SqliteResponses(Database):
     async def events(self, id: str, after: int, limit: int) -> list[JournalEntry]:  # noqa: A002
         """See `Store`."""
         query = (
-            "SELECT number, event FROM events WHERE response_id = ? AND number > ? ORDER BY number LIMIT ?"
+            "SELECT number, event FROM events JOIN responses ON id = response_id"
+            f" WHERE id = ? AND {_MINE} AND number > ? ORDER BY number LIMIT ?"
         )
-        return await self._do(lambda db: db.execute(query, (id, after, limit)).fetchall())
+        values = (id, self.tenant, after, limit)
+        return await self._do(lambda db: db.execute(query, values).fetchall())
 
     async def finish_response(self, finish: Finish) -> None:
         """See `Store`."""
-        row, values = finish.row, _values(finish.row)
+        row, values = finish.row, (*_values(finish.row), self.tenant or "")
         ids = [(item["id"], row.id) for item in (*row.input, *row.response["output"]) if item.get("id")]
+        add_item = "INSERT OR IGNORE INTO items SELECT tenant, ?, id FROM responses WHERE id = ?"
 
         def work(db: sqlite3.Connection) -> None:
             known = "SELECT 1 FROM responses WHERE id = ?"
             if finish.keep_row and db.execute(known, (row.id,)).fetchone():  # else deleted while it ran
                 db.execute(_PUT, values)
-                db.executemany("INSERT OR IGNORE INTO items VALUES (?, ?)", ids)
+                db.executemany(add_item, ids)
                 if finish.keep_events:
                     _append(db, row.id, finish.events)
                 else:
                     db.execute("DELETE FROM events WHERE response_id = ?", (row.id,))
             if row.conversation_id is not None:
-                _add_items(db, row.conversation_id, finish.said, stopped=row.status != "completed")
+                stopped = row.status != "completed"
+                _add_items(db, row.conversation_id, finish.said, stopped=stopped, tenant=self.tenant)
                 db.execute(
-                    "UPDATE conversations SET container_id = coalesce(?, container_id) WHERE id = ?",
-                    (row.container_id, row.conversation_id),
+                    "UPDATE conversations SET container_id = coalesce(?, container_id)"
+                    f" WHERE id = ? AND {_MINE}",
+                    (row.container_id, row.conversation_id, self.tenant),
                 )
 
         await self._do(work)
@@ -111,12 +134,9 @@ class SqliteResponses(Database):
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> Json | None:
-            found = db.execute(
-                "SELECT input, response FROM items JOIN responses r ON r.id = response_id WHERE items.id = ?",
-                (id,),
-            ).fetchone()
+            found = db.execute(_ITEM, (id, self.tenant)).fetchone()
             if found is None:
-                found = db.execute("SELECT item FROM conversation_items WHERE id = ?", (id,)).fetchone()
+                found = db.execute(_CONVERSATION_ITEM, (id, self.tenant)).fetchone()
                 return json.loads(found[0]) if found else None
             for item in (*json.loads(found[0]), *json.loads(found[1])["output"]):
                 if item.get("id") == id:
@@ -130,36 +150,40 @@ class SqliteResponses(Database):
     async def put_conversation(self, id: str, created_at: float, metadata: Json) -> None:  # noqa: A002
         """See `Store`."""
         query = (
-            "INSERT INTO conversations (id, created_at, metadata) VALUES (?,?,?)"
+            "INSERT INTO conversations (id, created_at, metadata, tenant) VALUES (?,?,?,?)"
             " ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata"
         )
-        await self._do(lambda db: db.execute(query, (id, created_at, json.dumps(metadata))))
+        values = (id, created_at, json.dumps(metadata), self.tenant or "")
+        await self._do(lambda db: db.execute(query, values))
 
     async def conversation(self, id: str) -> tuple[float, Json, str | None] | None:  # noqa: A002
         """See `Store`."""
-        query = "SELECT created_at, metadata, container_id FROM conversations WHERE id = ?"
-        row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
+        query = f"SELECT created_at, metadata, container_id FROM conversations WHERE id = ? AND {_MINE}"
+        row = await self._do(lambda db: db.execute(query, (id, self.tenant)).fetchone())
         return (row[0], json.loads(row[1]), row[2]) if row else None
 
     async def delete_conversation(self, id: str) -> bool:  # noqa: A002
         """See `Store`."""
-        query = "DELETE FROM conversations WHERE id = ?"
-        return await self._do(lambda db: db.execute(query, (id,)).rowcount > 0)
+        query = f"DELETE FROM conversations WHERE id = ? AND {_MINE}"
+        return await self._do(lambda db: db.execute(query, (id, self.tenant)).rowcount > 0)
 
     async def add_conversation_items(self, id: str, items: Sequence[Json]) -> None:  # noqa: A002
         """See `Store`."""
-        await self._do(lambda db: _add_items(db, id, items, stopped=False))
+        await self._do(lambda db: _add_items(db, id, items, stopped=False, tenant=self.tenant))
 
     async def conversation_items(self, id: str) -> list[tuple[Json, bool]]:  # noqa: A002
         """See `Store`."""
-        query = "SELECT item, stopped FROM conversation_items WHERE conversation_id = ? ORDER BY position"
-        rows = await self._do(lambda db: db.execute(query, (id,)).fetchall())
+        query = (
+            f"SELECT item, stopped FROM conversation_items WHERE conversation_id IN {_CONVERSATION}"
+            " ORDER BY position"
+        )
+        rows = await self._do(lambda db: db.execute(query, (id, self.tenant)).fetchall())
         return [(json.loads(item), bool(stopped)) for item, stopped in rows]
 
     async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
         """See `Store`."""
-        query = "DELETE FROM conversation_items WHERE conversation_id = ? AND id = ?"
-        return await self._do(lambda db: db.execute(query, (id, item_id)).rowcount > 0)
+        query = f"DELETE FROM conversation_items WHERE conversation_id IN {_CONVERSATION} AND id = ?"
+        return await self._do(lambda db: db.execute(query, (id, self.tenant, item_id)).rowcount > 0)
 
 
 def _append(db: sqlite3.Connection, response_id: str, entries: Sequence[JournalEntry]) -> None:
@@ -170,11 +194,18 @@ def _append(db: sqlite3.Connection, response_id: str, entries: Sequence[JournalE
     )
 
 
-def _add_items(db: sqlite3.Connection, id: str, items: Sequence[Json], *, stopped: bool) -> None:  # noqa: A002
+def _add_items(
+    db: sqlite3.Connection,
+    id: str,  # noqa: A002
+    items: Sequence[Json],
+    *,
+    stopped: bool,
+    tenant: str | None,
+) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO conversation_items (conversation_id, id, item, stopped)"
-        " SELECT id, ?, ?, ? FROM conversations WHERE id = ?",
-        [(item["id"], json.dumps(item), stopped, id) for item in items],
+        f" SELECT id, ?, ?, ? FROM conversations WHERE id = ? AND {_MINE}",
+        [(item["id"], json.dumps(item), stopped, id, tenant) for item in items],
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent_kernel.runtime.base import Limits
+
 Json = Mapping[str, Any]
 
 
@@ -77,11 +79,25 @@ class ContainerRow:
     expires_after: int
     status: str
     memory_limit: str | None
+    tenant: str = ""
+    """Whose it is; see `Store.of`."""
 
     @property
     def expires_at(self) -> float:
         """Unix seconds."""
         return self.last_active_at + self.expires_after * 60
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """One key. `id` is the part of it that is no secret, `hash` the SHA-256 of the whole, as hex digits."""
+
+    name: str
+    id: str
+    hash: str
+    created_at: float
+    revoked_at: float | None
+    limits: Limits
 
 
 class ResponseStore(Protocol):
@@ -182,11 +198,27 @@ class ContainerStore(Protocol):
         """
         ...
 
-    async def change_container(self, id: str, was: str, status: str, when: float) -> bool:  # noqa: A002
+    async def change_container(
+        self,
+        id: str,  # noqa: A002
+        was: str,
+        status: str,
+        when: float,
+        *,
+        most: int | None = None,
+    ) -> bool:
         """Set the status and the last activity (Unix seconds) of one whose status `was` this; whether it was.
 
-        Of several who try at once, one succeeds.
+        Of several who try at once, one succeeds; none while `most` of its tenant are live.
         """
+        ...
+
+    async def add_container(self, row: ContainerRow, most: int | None) -> bool:
+        """Insert one, unless `most` of its tenant are live already; whether it was."""
+        ...
+
+    async def rename_container(self, id: str, new: str) -> None:  # noqa: A002
+        """Give one another id."""
         ...
 
     async def delete_container(self, id: str) -> bool:  # noqa: A002
@@ -209,8 +241,8 @@ class ContainerStore(Protocol):
 class FileStore(Protocol):
     """Where uploaded files are listed; their bytes are elsewhere."""
 
-    async def put_file(self, row: FileRow) -> None:
-        """Insert."""
+    async def put_file(self, row: FileRow, most: int | None = None) -> bool:
+        """Insert, unless the tenant's files would have more than `most` bytes then; whether it was."""
         ...
 
     async def file(self, id: str) -> FileRow | None:  # noqa: A002
@@ -221,13 +253,51 @@ class FileStore(Protocol):
         """All of them, oldest first."""
         ...
 
+    async def stored_bytes(self) -> int:
+        """Of all of them together."""
+        ...
+
     async def delete_file(self, id: str) -> bool:  # noqa: A002
         """True if there was one."""
         ...
 
 
-class Store(ResponseStore, ContainerStore, FileStore, Protocol):
-    """All of it. Methods may be called concurrently, and each is atomic."""
+class KeyStore(Protocol):
+    """Where keys are listed. They belong to the store, not to a tenant of it."""
+
+    async def add_key(self, row: KeyRow) -> bool:
+        """Insert, or replace the revoked one of this name. False if there is one that is not revoked."""
+        ...
+
+    async def key(self, id: str) -> KeyRow | None:  # noqa: A002
+        """One key, be it revoked, or None."""
+        ...
+
+    async def keys(self) -> list[KeyRow]:
+        """All there ever were, by name."""
+        ...
+
+    async def revoke_key(self, name: str, when: float) -> bool:
+        """True if there was one that was not."""
+        ...
+
+
+class Store(ResponseStore, ContainerStore, FileStore, KeyStore, Protocol):
+    """All of it. Methods may be called concurrently, and each is atomic.
+
+    Everything belongs to a tenant: the name of a key, or "" for whoever has no key of a name. A store of one
+    tenant (`of`) neither sees nor changes what is another's: it is as if that did not exist. A store of none
+    sees all, and is for what serves everybody: clean-up, expiry, the operator's commands.
+    """
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose store this is; None sees all."""
+        ...
+
+    def of(self, tenant: str) -> Store:
+        """The same store as one tenant sees it. Whichever is closed, all are."""
+        ...
 
     @property
     def folder(self) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.runtime.database import MIGRATIONS
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.store import ContainerRow, ResponseRow
 
@@ -125,3 +126,31 @@ async def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_DATA_DIR"):
         await store.identity()
     await store.aclose()
+
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Whatever it holds stays, and belongs to whoever has no key of a name."""
+    path = tmp_path / "store.sqlite"
+    with sqlite3.connect(path) as db:
+        for script in MIGRATIONS[:2]:
+            db.executescript(script)
+        db.execute("PRAGMA user_version = 2")
+        db.execute(
+            "INSERT INTO responses VALUES ('resp_1',1,'completed','m',NULL,NULL,'{}','[]',"
+            """'{"output": [{"id": "msg_1"}]}',NULL,NULL)"""
+        )
+        db.execute("INSERT INTO items VALUES ('msg_1', 'resp_1')")
+        db.execute("INSERT INTO containers VALUES ('cntr_1','n','docker',1,1,20,'running',NULL)")
+    db.close()
+    store = SqliteStore(path)
+    try:
+        assert await store.of("").item("msg_1") == {"id": "msg_1"}
+        row = await store.of("").container("cntr_1")
+        assert row is not None
+        assert row.tenant == ""
+        assert await store.of("other").item("msg_1") is None
+        assert await store.of("other").containers() == []
+        assert await store.delete_response("resp_1")
+        assert await store.item("msg_1") is None
+    finally:
+        await store.aclose()
