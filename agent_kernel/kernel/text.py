@@ -6,32 +6,63 @@ import html
 import re
 from dataclasses import dataclass
 
+_COLOUR = r"\x1b\[[0-9;:]*m"
+COLOUR = re.compile(_COLOUR)
+"""The sequence that sets colours and weights: the only one that is ever kept."""
+
 _ESCAPE_SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC and its like: titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]",  # the two- and three-byte rest
-    re.DOTALL,
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC and its like: titles, links, clipboard
+    r"|\x1b[\]PX^_][^\n\x07\x1b]*"  # one that was never ended must not hide the lines below it
+    r"|\x1b[ -/]*[0-~]"  # the two- and three-byte rest
 )
-# What would act on a terminal, or turn the order of the letters around in any front end.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What would act on a terminal, turn the order of the letters around, or hide among them, in any front end.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_KEPT_OR_UNSEEN = re.compile(f"{_COLOUR}|{_UNSEEN.pattern}")
+_MARKS = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STACKED = re.compile(f"({_MARKS}{{4}}){_MARKS}+")
 _OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n|$)", re.MULTILINE)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Text as a person would have seen it.
+    """Text as a person would have seen it, without colours.
 
-    No escape sequences, progress bars at their last state, every other control character spelled out.
+    No escape sequences, progress bars at their last state, every other control character spelled out, and
+    so is what cannot be seen. Marks that pile up on one letter are cut to four: more run over other lines.
     """
-    text = _ESCAPE_SEQUENCES.sub("", text)
+    return _seen(_ESCAPE_SEQUENCES.sub("", text), _UNSEEN)
+
+
+def clean_but_colours(text: str) -> str:
+    """The same with the sequences that set colours (`COLOUR`) still in it, for `ansi.Painter`."""
+    return _seen(_ESCAPE_SEQUENCES.sub(_colour_only, text), _KEPT_OR_UNSEEN)
+
+
+def _seen(text: str, unseen: re.Pattern[str]) -> str:
     text = text.replace("\r\n", "\n")
     if "\r" in text:
-        text = _OVERWRITTEN.sub("", text).replace("\r", "")
-    text = _UNSEEN.sub(_spelled, text)
+        text = _OVERWRITTEN.sub(_colours_of, text).replace("\r", "")
+    text = unseen.sub(_spelled, text)
+    text = _STACKED.sub(r"\1", text)
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def _colour_only(match: re.Match[str]) -> str:
+    return match[0] if COLOUR.fullmatch(match[0]) else ""
+
+
+def _colours_of(match: re.Match[str]) -> str:
+    """What an overwritten piece of a line leaves behind: the colours that it set."""
+    return "".join(COLOUR.findall(match[0]))
+
+
 def _spelled(match: re.Match[str]) -> str:
+    if len(match[0]) > 1:
+        return match[0]
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
@@ -80,13 +111,10 @@ class Folded:
 def fold(text: str, *, head: int, tail: int, line_length: int = 300) -> Folded:
     """Keep `head` lines at the start and `tail` at the end; over-long lines count for several.
 
+    A colour's sequence is not cut, and is no longer than a character.
     Where only three lines or fewer would be hidden, nothing is: the fold costs a line itself.
     """
-    pieces = [
-        line[start : start + line_length]
-        for line in re.findall(r"[^\n]*\n|[^\n]+", text)
-        for start in range(0, len(line), line_length)
-    ]
+    pieces = re.findall(rf"(?:{_COLOUR}|[^\n]){{1,{line_length}}}\n?|\n", text)
     if len(pieces) <= head + tail + 3:
         return Folded(text)
     end = len(pieces) - tail
