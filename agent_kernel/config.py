@@ -31,6 +31,7 @@ from traitlets.config.loader import (
 
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
+from agent_kernel.models.settings import ModelSettings
 
 
 class Choice(Unicode[str, str]):
@@ -46,34 +47,8 @@ class Choice(Unicode[str, str]):
 
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
-SCRIPTED_DEFAULT = "scripted/demo"
 NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
 """Variables of such a name that are read elsewhere (by the tests)."""
-
-
-class ModelSettings(Configurable):
-    """Who answers."""
-
-    model = Unicode(
-        "",
-        help="""Model that answers when a request or notebook names none: `openai/NAME`, `responses/NAME`,
-        `chat/NAME`, `ollama/NAME`, `scripted/FILE`. Empty: `scripted/demo` if neither an upstream's address
-        nor a key is set; with one of them set there is no default, because a guess could cost money.""",
-    ).tag(config=True, variable="AGENT_KERNEL_MODEL")
-    upstream_url = Unicode(
-        "",
-        help="""Address of the endpoint that serves the model, up to and including `/v1`. Empty: the
-        provider's own.""",
-    ).tag(config=True, variable="AGENT_KERNEL_UPSTREAM_URL", fallback="OPENAI_BASE_URL")
-    upstream_key = Unicode("", help="""Key for that endpoint. Empty: none is sent.""").tag(
-        config=True, secret=True, variable="AGENT_KERNEL_UPSTREAM_KEY", fallback="OPENAI_API_KEY"
-    )
-
-    def chosen(self) -> str | None:
-        """The model to use when nobody names one, or None if it has to be named."""
-        if self.model:
-            return self.model
-        return None if self.upstream_url or self.upstream_key else SCRIPTED_DEFAULT
 
 
 class SandboxSettings(Configurable):

@@ -9,7 +9,8 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
     │   └── TooLarge                           an upload or body over the limit
     ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
     ├── ModelError                             the model's side of the street
-    │   ├── UpstreamUnavailable (ConnectionError)  nobody answers, or answers 5xx/429
+    │   ├── UpstreamUnavailable (ConnectionError)  nobody answers, or answers 5xx
+    │   │   └── RateLimited                        it answers 429
     │   ├── UpstreamRefused (PermissionError)      wrong or missing key, unknown model
     │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
     │   ├── MalformedModelOutput (ValueError)      the model said what no tool can carry out
@@ -81,7 +82,20 @@ class ModelError(AgentKernelError):
 
 
 class UpstreamUnavailable(ModelError, ConnectionError):
-    """Nobody answers at the upstream's address, or it answers with 429 or 5xx."""
+    """Nobody answers at the upstream's address, or it answers with 429 or 5xx.
+
+    `retry_after` is for how many seconds it asks to be left alone, None where it does not say.
+    """
+
+    def __init__(self, message: str, *, mend: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, mend=mend)
+        self.retry_after = retry_after
+
+
+class RateLimited(UpstreamUnavailable):
+    """The upstream wants fewer requests (429)."""
+
+    code: ClassVar[str | None] = "rate_limit_exceeded"
 
 
 class UpstreamRefused(ModelError, PermissionError):

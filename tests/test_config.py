@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,41 @@ def test_every_setting_stands_in_the_documentation() -> None:
         assert f"`{setting.group}.{setting.name}`" in text
         if setting.variable:
             assert f"`{setting.variable}`" in text
+
+
+UPSTREAM = '{"fast": {"url": "http://127.0.0.1:1/v1", "key": "s3cret", "dialect": "chat"}}'
+
+
+def test_more_upstreams_come_as_json(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"AGENT_KERNEL_UPSTREAMS": UPSTREAM}).model
+    entry = {"url": "http://127.0.0.1:1/v1", "key": "s3cret", "dialect": "chat"}
+    assert settings.upstreams == {"fast": entry}
+    assert settings.chosen() is None, "a model there has to be named"
+
+
+def test_more_upstreams_come_from_a_file(tmp_path: Path) -> None:
+    entry = {"url": "http://127.0.0.1:1/v1"}
+    (tmp_path / "jupyter_agent_kernel_config.py").write_text(
+        f"c.ModelSettings.upstreams = {{'ollama': {entry}}}"
+    )
+    assert load(tmp_path).model.upstreams == {"ollama": {**entry, "key": None, "dialect": "chat"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{s3cret", "an object in JSON"),
+        ('["s3cret"]', "an object in JSON"),
+        ('{"fast": "s3cret"}', "'fast' must be an object"),
+        ('{"fast": {"key": "s3cret"}}', "needs a url"),
+        ('{"fast": {"url": "http://h", "key": "s3cret"}}', "openai, responses, chat"),
+        ('{"fast": {"url": "http://h", "secret": "s3cret"}}', "'secret'; there are url, key and dialect"),
+        ('{"scripted": {"url": "http://h", "key": "s3cret"}}', "'scripted' cannot be a prefix"),
+    ],
+)
+def test_an_upstream_that_cannot_be_used_is_named_without_its_key(
+    value: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        load(tmp_path, {"AGENT_KERNEL_UPSTREAMS": value})
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))

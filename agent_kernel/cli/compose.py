@@ -99,14 +99,19 @@ def store_path(settings: Settings) -> Path:
 
 
 def models(settings: Settings, *, script_files: bool = True) -> Models:
-    """All models, over the configured upstream. `script_files`: whether requests may name a script's path."""
-    from agent_kernel.models.catalogue import Models
+    """All models, on the configured upstreams. `script_files`: whether requests may name a script's path."""
+    from agent_kernel.models.catalogue import Models, NamedUpstream
+    from agent_kernel.models.retry import RetryPolicy
 
+    chosen = settings.model
     return Models(
-        upstream_url=settings.model.upstream_url or None,
-        upstream_key=settings.model.upstream_key or None,
-        default=settings.model.chosen(),
+        upstream_url=chosen.upstream_url or None,
+        upstream_key=chosen.upstream_key or None,
+        default=chosen.chosen(),
         script_files=script_files,
+        upstreams={name: NamedUpstream(**entry) for name, entry in chosen.upstreams.items()},
+        retry=RetryPolicy(chosen.upstream_retries),
+        silence=chosen.upstream_silence,
     )
 
 

@@ -14,6 +14,8 @@ NAMES = (
     "model",
     "upstream_url",
     "upstream_key",
+    "upstream_retries",
+    "upstream_silence",
     "api_key",
     "host",
     "port",

@@ -38,6 +38,8 @@ class Model(Protocol):
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream one step. It ends normally when the model has said all of it.
 
+        What fails before the first delta may be tried again within; after it, never.
+
         Raises `UpstreamUnavailable`, `UpstreamRefused`, `UpstreamInterrupted`, `MalformedModelOutput`,
         `OutOfScript`. Cancelling or closing the generator ends the upstream's request.
         """

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
 from agent_kernel.models.base import Model
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.models.responses import ResponsesModel
+from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.script import PACKAGED, load, load_packaged, packaged_names
 from agent_kernel.models.scripted import ScriptedModel
-from agent_kernel.models.upstream import OPENAI_URL, Upstream
+from agent_kernel.models.upstream import DEFAULT_RETRY, OPENAI_URL, SILENCE, Upstream
 
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT = "agent_kernel/shell"
@@ -21,6 +24,24 @@ _FORMS = (
     "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>",
     DIRECT,
 )
+
+Dialect = Literal["openai", "responses", "chat"]
+DIALECTS: Mapping[str, Dialect] = {
+    "openai": "openai",
+    "responses": "responses",
+    "chat": "chat",
+    "ollama": "chat",
+}
+"""What is spoken behind the prefixes that are always there."""
+
+
+@dataclass(frozen=True)
+class NamedUpstream:
+    """An upstream with a prefix of its own. `dialect`: what is spoken there, as in the table of `Models`."""
+
+    dialect: Dialect
+    url: str
+    key: str | None = None
 
 
 class Models:
@@ -35,12 +56,13 @@ class Models:
     | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
     | `scripted/demo` | plays all packaged scripts |
     | `agent_kernel/shell` | no model: the message is run as a command |
+    | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 
     `upstream_url` None means OpenAI; `upstream_key` None means that none is sent. `default` is the name for
     requests that give none; None means that they must give one. `script_files` False forbids paths after
-    `scripted/` except in `default`: for a server whose callers must not make it open files. `retries`: see
-    `Upstream`. Bodies are made when first asked for, one per prefix, and live until `aclose`.
+    `scripted/` except in `default`: for a server whose callers must not make it open files. `retry` and
+    `silence`: see `Upstream`. Bodies are made when first asked for, one per prefix, and live until `aclose`.
     """
 
     def __init__(
@@ -50,21 +72,19 @@ class Models:
         upstream_key: str | None,
         default: str | None,
         script_files: bool = True,
-        retries: int = 2,
+        upstreams: Mapping[str, NamedUpstream] | None = None,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        silence: float = SILENCE,
     ) -> None:
         self._url = upstream_url or None
         self._key = upstream_key or None
         self.default = default or None
         self._script_files = script_files
-        self._retries = retries
+        self._upstreams = dict(upstreams or {})
+        self._retry = retry
+        self._silence = silence
         self._bodies: dict[str, Model] = {}
         self._scripts: dict[Path, tuple[tuple[int, int, int], ScriptedModel]] = {}
-        self._makers: dict[str, Callable[[], Model]] = {
-            "openai": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=True),
-            "responses": lambda: ResponsesModel(self._upstream(OPENAI_URL), native=False),
-            "chat": lambda: ChatModel(self._upstream(OPENAI_URL)),
-            "ollama": lambda: ChatModel(self._upstream(OLLAMA_URL)),
-        }
 
     def resolve(self, name: str | None) -> tuple[Model, str]:
         """Find the model of that name, and the upstream's own name for it.
@@ -85,20 +105,24 @@ class Models:
         if name == DIRECT:
             return self._body(DIRECT, DirectModel), name
         if slash and not rest:
-            raise InvalidRequest(f"The model name {name!r} ends at its prefix.", mend=_known(), param="model")
+            raise InvalidRequest(
+                f"The model name {name!r} ends at its prefix.", mend=self._known(), param="model"
+            )
         if prefix == "scripted" and slash:
             return self._scripted(name, rest)
         if not slash:
             prefix, rest = "openai", name
-        if prefix not in self._makers:
-            raise InvalidRequest(f"There is no model {name!r}.", mend=_known(), param="model")
+        if prefix in self._upstreams:
+            return self._body(prefix, lambda: self._named(prefix)), rest
+        if prefix not in DIALECTS:
+            raise InvalidRequest(f"There is no model {name!r}.", mend=self._known(), param="model")
         if prefix != "ollama" and self._url is None and self._key is None:
             words = f"The model {name!r} needs an upstream, and none is set."
             mend = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
             if asked is None:
                 raise ConfigurationError(words, mend=mend)
             raise InvalidRequest(words, mend=mend, param="model", code="model_not_found")
-        return self._body(prefix, self._makers[prefix]), rest
+        return self._body(prefix, lambda: self._unnamed(prefix)), rest
 
     def names(self) -> list[str]:
         """List the default first, then what is known without asking an upstream."""
@@ -111,8 +135,26 @@ class Models:
         for body in bodies:
             await body.aclose()
 
-    def _upstream(self, default_url: str) -> Upstream:
-        return Upstream(self._url or default_url, self._key, retries=self._retries)
+    def _unnamed(self, prefix: str) -> Model:
+        url = self._url or (OLLAMA_URL if prefix == "ollama" else OPENAI_URL)
+        upstream = Upstream(url, self._key, retry=self._retry, silence=self._silence)
+        return _speaking(DIALECTS[prefix], upstream)
+
+    def _named(self, prefix: str) -> Model:
+        named = self._upstreams[prefix]
+        url, key = (f"the {what} of {prefix!r} in AGENT_KERNEL_UPSTREAMS" for what in ("url", "key"))
+        upstream = Upstream(
+            named.url,
+            named.key,
+            retry=self._retry,
+            silence=self._silence,
+            settings=(url, key),
+        )
+        return _speaking(named.dialect, upstream)
+
+    def _known(self) -> str:
+        named = [f"{prefix}/<model>" for prefix in self._upstreams if prefix not in DIALECTS]
+        return f"Names are of the forms {', '.join([*named, *_FORMS])}."
 
     def _body(self, key: str, make: Callable[[], Model]) -> Model:
         if key not in self._bodies:
@@ -152,5 +194,7 @@ class Models:
         return known[1]
 
 
-def _known() -> str:
-    return f"Names are of the forms {', '.join(_FORMS)}."
+def _speaking(dialect: Dialect, upstream: Upstream) -> Model:
+    if dialect == "chat":
+        return ChatModel(upstream)
+    return ResponsesModel(upstream, native=dialect == "openai")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import openai
@@ -31,8 +32,10 @@ class ChatModel:
         """Stream one step; see `models.base.Model.stream`."""
         while True:
             try:
-                async for delta in self._attempt(request):
-                    yield delta
+                answer = self._upstream.persistently(lambda: self._attempt(request))
+                async with aclosing(answer) as deltas:
+                    async for delta in deltas:
+                        yield delta
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._ask_usage or "stream_options" not in str(error):
                     raise self._upstream.refusal(error) from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import openai
@@ -58,8 +60,10 @@ class ResponsesModel:
         dialect: Dialect | None = self._learned.get(request.model, self._first)
         while dialect is not None:
             try:
-                async for delta in self._attempt(request, dialect):
-                    yield delta
+                answer = self._upstream.persistently(partial(self._attempt, request, dialect))
+                async with aclosing(answer) as deltas:
+                    async for delta in deltas:
+                        yield delta
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 dialect = dialect.without(error)
                 if dialect is None:
@@ -73,7 +77,7 @@ class ResponsesModel:
             CallIds(request.input),
             None if dialect.native_shell else function_name(request.functions),
             lambda item_id, blob: wrap_reasoning(item_id, origin, blob),
-            lambda why: self._upstream.interrupted(self._upstream.scrub(why)),
+            self._upstream.failure,
         )
         call = self._upstream.client.responses.create(**self._body(request, dialect))
         async with self._upstream.events(call) as events:

@@ -63,7 +63,7 @@ def _translate(item: Item, shell_function: str | None, origin: str | None) -> It
         case other if other in _PASSED_ON:
             yield {name: value for name, value in item.items() if name != "id"}
         case other:
-            log.info("an item of type %r is not sent to the upstream", other)
+            log.debug("an item of type %r is not sent to the upstream", other)
 
 
 def _message(item: Item) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent_kernel.errors import UpstreamInterrupted
+from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.shell_function import LiveCall, parse_call
 from agent_kernel.protocol.deltas import (
@@ -29,9 +29,10 @@ class Reader:
     """One answer. `finished` says that its closing event has come.
 
     `shell_function` is the name under which the shell was offered as a function (None: as the native tool),
-    `wrap` puts encrypted reasoning into its envelope (id, blob), `interrupted` makes the error for a failure
-    that the upstream reports itself. Servers that send an item only when it is done are understood too, and
-    those that write several calls at once: what is said about other items waits until the open call is done.
+    `wrap` puts encrypted reasoning into its envelope (id, blob), `failure` makes the error for a failure that
+    the upstream reports itself (code, words). Servers that send an item only when it is done are understood
+    too, and those that write several calls at once: what is said about other items waits until the open call
+    is done.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class Reader:
         call_ids: CallIds,
         shell_function: str | None,
         wrap: Callable[[str, str], str],
-        interrupted: Callable[[str], UpstreamInterrupted],
+        failure: Callable[[object, str], ModelError],
     ) -> None:
         self.finished = False
         self._call_ids = call_ids
         self._shell_function = shell_function
         self._wrap = wrap
-        self._interrupted = interrupted
+        self._failure = failure
         self._calls: dict[int, tuple[str, str]] = {}  # output index -> call id and function's name
         self._streamed: set[int] = set()  # output indices of which a delta has come
         self._live: dict[int, LiveCall] = {}  # shell calls that come as a function
@@ -55,7 +56,8 @@ class Reader:
     def read(self, event: Any) -> Deltas:
         """Give the deltas of one event; none for those that only announce or repeat.
 
-        Raises `UpstreamInterrupted` where the upstream reports a failure, `MalformedModelOutput`.
+        Raises `UpstreamInterrupted` or `UpstreamRefused` where the upstream reports a failure, and
+        `MalformedModelOutput`.
         """
         handler = _HANDLERS.get(event.type)
         index = getattr(event, "output_index", None)
@@ -171,10 +173,10 @@ class Reader:
 
     def _failed(self, event: Any) -> Deltas:
         error = event.response.error
-        raise self._interrupted(error.message if error else "it gives no reason")
+        raise self._failure(error.code, error.message) if error else self._failure(None, "it gives no reason")
 
     def _error(self, event: Any) -> Deltas:
-        raise self._interrupted(event.message or "it gives no reason")
+        raise self._failure(event.code, event.message or "it gives no reason")
 
 
 def _part(part: Any) -> ModelDelta:

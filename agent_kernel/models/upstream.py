@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 
-from agent_kernel.errors import ModelError, UpstreamInterrupted, UpstreamRefused, UpstreamUnavailable
+from agent_kernel.errors import (
+    ModelError,
+    RateLimited,
+    UpstreamInterrupted,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from agent_kernel.models.retry import RetryPolicy, retry_after
+
+log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 
 _KEY_SETTING = "AGENT_KERNEL_UPSTREAM_KEY"
 _URL_SETTING = "AGENT_KERNEL_UPSTREAM_URL"
 _EXCERPT = 400  # characters of an upstream's own message
+_CONNECT = 10.0  # seconds
+
+_HOPELESS = ("invalid_", "image_", "unsupported_", "insufficient_", "context_length_")
+"""How the codes of errors begin that would come again if the same were asked again."""
+
+SILENCE = 600.0
+DEFAULT_RETRY = RetryPolicy()
 
 T = TypeVar("T")
 
@@ -24,20 +41,37 @@ T = TypeVar("T")
 class Upstream:
     """A server that speaks one of the two dialects, and how to say so when it does not.
 
-    `url` is the base URL (`.../v1`), `key` the bearer key or None for servers that want none. `retries` is
-    how often a request is sent again when nobody answers or the answer is 429 or 5xx: only ever before
-    anything of the answer has been received. The key is in no message and no log of ours.
+    `url` is the base URL (`.../v1`), `key` the bearer key or None for servers that want none. `silence` is
+    for how many seconds it may say nothing, before its answer and in the middle of it. `settings` names what
+    sets address and key, for the errors. The key is in no message and no log of ours.
     """
 
-    def __init__(self, url: str, key: str | None, *, retries: int = 2) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        silence: float = SILENCE,
+        settings: tuple[str, str] = (_URL_SETTING, _KEY_SETTING),
+    ) -> None:
         self.url = url
         self._key = key
+        self._retry = retry
+        self._silence = silence
+        self._url_setting, self._key_setting = settings
         parts = urlsplit(url)
         # Without a user and password that somebody may have put in front of the host.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
         self.is_openai = (parts.hostname or "").endswith("openai.com")
-        # A made-up key where there is none: given nothing, the package would look into the environment.
-        self.client = openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=retries)
+        # A made-up key where there is none: given nothing, the package would look into the environment. It
+        # would ask again by itself, but only before an answer has begun; see `persistently`.
+        self.client = openai.AsyncOpenAI(
+            base_url=url,
+            api_key=key or "none",
+            max_retries=0,
+            timeout=openai.Timeout(silence, connect=min(silence, _CONNECT)),
+        )
         if not self.is_openai:  # these too come from the environment, and are nobody else's business
             self.client.organization = self.client.project = None
 
@@ -48,6 +82,31 @@ class Upstream:
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
         await self.client.close()
+
+    async def persistently(self, attempt: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+        """Pass an answer on; one that fails before its first word is asked for again.
+
+        What has been passed on may have been shown, or be a command that runs: then, and when all attempts
+        are used up, the failure is raised. Closing it ends the attempt, or the wait for the next.
+        """
+        failures = 0
+        while True:
+            begun = False
+            try:
+                async with aclosing(attempt()) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+            except (UpstreamUnavailable, UpstreamInterrupted) as error:
+                failures += 1
+                asked = error.retry_after if isinstance(error, UpstreamUnavailable) else None
+                wait = None if begun else self._retry.wait(failures, asked)
+                if wait is None:
+                    raise
+                log.warning("%s Attempt %d follows in %.1f s.", error.message, failures + 1, wait)
+            else:
+                return
+            await self._retry.sleep(wait)
 
     @asynccontextmanager
     async def events(self, request: Any) -> AsyncGenerator[AsyncIterator[Any], None]:
@@ -70,10 +129,12 @@ class Upstream:
         try:
             async for event in stream:
                 yield event
+        except openai.APITimeoutError:
+            raise self.interrupted(f"it said nothing for {self._silence:g} seconds") from None
         except openai.APIConnectionError as error:
             raise self.interrupted(f"the connection was lost ({_cause(error)})") from None
         except openai.OpenAIError as error:
-            raise self.interrupted(self.scrub(str(error))) from None
+            raise self.failure(getattr(error, "code", None), str(error)) from None
         except ValueError:  # the package's own JSON and UTF-8 errors, whose text may hold anything
             raise self.interrupted("it sent something that is not an event") from None
 
@@ -84,16 +145,23 @@ class Upstream:
             mend="What was done before that is kept. Send it again.",
         )
 
+    def failure(self, code: object, why: str) -> ModelError:
+        """Make the error for a failure that the upstream itself reports in its stream."""
+        if isinstance(code, str) and code.startswith(_HOPELESS):
+            return UpstreamRefused(f"The model at {self.address} refused the request: {self.scrub(why)}")
+        return self.interrupted(self.scrub(why))
+
     def refusal(self, error: openai.OpenAIError) -> ModelError:
         """Translate what the package raised before the first event."""
         if isinstance(error, openai.APITimeoutError):
             return UpstreamUnavailable(
-                f"The model at {self.address} did not answer in time.", mend="Try again later."
+                f"The model at {self.address} said nothing for {self._silence:g} seconds.",
+                mend="Try again later.",
             )
         if isinstance(error, openai.APIConnectionError):
             return UpstreamUnavailable(
                 f"Nobody answers at {self.address} ({_cause(error)}).",
-                mend=f"Start the model's server, or set {_URL_SETTING} to where it is.",
+                mend=f"Start the model's server, or set {self._url_setting} to where it is.",
             )
         if isinstance(error, openai.APIStatusError):
             return self._status(error)
@@ -105,13 +173,18 @@ class Upstream:
             what = "the key" if self._key else "a request without a key"
             return UpstreamRefused(
                 f"The model at {self.address} refused {what} (401).",
-                mend=f"Set {_KEY_SETTING} to a valid key.",
+                mend=f"Set {self._key_setting} to a valid key.",
             )
-        if status in (408, 409, 429) or status >= 500:
-            return UpstreamUnavailable(
-                f"The model at {self.address} cannot answer now ({status}): {said}", mend="Try again later."
+        hopeless = isinstance(error.code, str) and error.code.startswith(_HOPELESS)
+        if (status in (408, 409, 429) and not hopeless) or status >= 500:
+            asked = retry_after(error.response.headers)
+            kind = RateLimited if status == 429 else UpstreamUnavailable
+            return kind(
+                f"The model at {self.address} cannot answer now ({status}): {said}",
+                mend=f"Try again in {asked:.0f} seconds." if asked else "Try again later.",
+                retry_after=asked,
             )
-        mend = f"Look at the model's name and at {_URL_SETTING}." if status == 404 else None
+        mend = f"Look at the model's name and at {self._url_setting}." if status == 404 else None
         return UpstreamRefused(
             f"The model at {self.address} refused the request ({status}): {said}", mend=mend
         )

@@ -221,9 +221,11 @@ def _tools(given: object) -> list[Json]:
             raise InvalidRequest(f"tools[{index}] must be an object with a type.", param=f"tools[{index}]")
         if tool["type"] == "function" and not isinstance(tool.get("name"), str):
             raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
-        if tool["type"] not in ("shell", "function"):
-            log.warning("Tools of type %r are not served here; the model is not offered it.", tool["type"])
         tools.append(tool)
+    unserved = {tool["type"] for tool in tools} - {"shell", "function"}
+    if unserved:
+        names = ", ".join(map(repr, sorted(unserved)))
+        log.info("Tools of these types are not served here, and not offered to the model: %s.", names)
     return tools
 
 

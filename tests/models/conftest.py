@@ -15,7 +15,11 @@ import pytest
 
 @dataclass
 class Answer:
-    """One HTTP answer. `hold` keeps the connection open after the last event, `cut` drops it in mid-body."""
+    """One HTTP answer.
+
+    `hold` keeps the connection open after the last event, `cut` drops it in mid-body, `mute` drops it (or,
+    with `hold`, keeps it open) before the first byte of an answer.
+    """
 
     events: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
@@ -23,6 +27,8 @@ class Answer:
     done: bool = False
     hold: bool = False
     cut: bool = False
+    mute: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
     def body(self) -> list[bytes]:
         if self.raw is not None:
@@ -46,9 +52,10 @@ class Upstream:
         self.answers.append(Answer(list(events), **fields))
 
     def refuses(self, status: int, message: str, **fields: Any) -> None:
-        """Answer the next request with an error object."""
+        """Answer the next request with an error object; `headers` are the answer's."""
+        headers = fields.pop("headers", {})
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": None, **fields}
-        self.answers.append(Answer(status=status, raw=json.dumps({"error": error}).encode()))
+        self.answers.append(Answer(status=status, raw=json.dumps({"error": error}).encode(), headers=headers))
 
     def chats(self, *deltas: dict[str, Any], finish: str | None = "stop", usage: Any = None) -> None:
         """Answer the next request with a Chat Completions stream."""
@@ -88,19 +95,24 @@ class Upstream:
         self.keys.append(headers.get("authorization", ""))
         self.requests.append(json.loads(body))
         answer = self.answers.popleft()
+        if not answer.mute:
+            await self._speak(answer, writer)
+        if answer.hold:
+            await reader.read()  # ends when the client goes away
+            self.closed_early.set()
+        elif not answer.cut and not answer.mute:
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+
+    async def _speak(self, answer: Answer, writer: asyncio.StreamWriter) -> None:
         kind = "text/event-stream" if answer.status == 200 else "application/json"
+        more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
         writer.write(
-            f"HTTP/1.1 {answer.status} X\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n"
+            f"HTTP/1.1 {answer.status} X\r\nContent-Type: {kind}\r\n{more}Transfer-Encoding: chunked\r\n"
             "Connection: close\r\n\r\n".encode()
         )
         for chunk in answer.body():
             writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            await writer.drain()
-        if answer.hold:
-            await reader.read()  # ends when the client goes away
-            self.closed_early.set()
-        elif not answer.cut:
-            writer.write(b"0\r\n\r\n")
             await writer.drain()
 
     async def aclose(self) -> None:

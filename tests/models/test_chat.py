@@ -11,6 +11,7 @@ import pytest
 from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat import ChatModel
+from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
@@ -38,7 +39,7 @@ PLOT = {
 
 @pytest.fixture
 async def model(upstream: Any) -> AsyncIterator[ChatModel]:
-    body = ChatModel(Upstream(upstream.url, "sk-secret", retries=0))
+    body = ChatModel(Upstream(upstream.url, "sk-secret", retry=RetryPolicy(0)))
     yield body
     await body.aclose()
 

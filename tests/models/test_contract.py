@@ -15,6 +15,7 @@ from agent_kernel.models.base import Model, ModelRequest
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.models.responses import ResponsesModel
+from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.script import load
 from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.models.upstream import Upstream
@@ -70,7 +71,7 @@ def case_chat(upstream: Any, tmp_path: Path) -> Case:
         upstream.says(delta, hold=True)
 
     speaks = lambda: upstream.chats({"role": "assistant", "content": "It is "}, {"content": "4."})  # noqa: E731
-    return Case(ChatModel(Upstream(upstream.url, "sk", retries=0)), calls, speaks, hangs)
+    return Case(ChatModel(Upstream(upstream.url, "sk", retry=RetryPolicy(0))), calls, speaks, hangs)
 
 
 def _responses(upstream: Any, call: dict[str, Any], *, native: bool) -> Case:
@@ -78,7 +79,7 @@ def _responses(upstream: Any, call: dict[str, Any], *, native: bool) -> Case:
     text = {"type": "output_text", "text": "It is 4.", "annotations": []}
     message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [text]}
     delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "It"}
-    model = ResponsesModel(Upstream(upstream.url, "sk", retries=0), native=native)
+    model = ResponsesModel(Upstream(upstream.url, "sk", retry=RetryPolicy(0)), native=native)
     return Case(
         model,
         lambda: upstream.responds(reasoning, call),

@@ -11,6 +11,7 @@ import pytest
 from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.responses import ResponsesModel
+from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
@@ -47,7 +48,7 @@ async def make(upstream: Any) -> AsyncIterator[Make]:
     made: list[ResponsesModel] = []
 
     def one(native: bool) -> ResponsesModel:
-        made.append(ResponsesModel(Upstream(upstream.url, "sk-secret", retries=0), native=native))
+        made.append(ResponsesModel(Upstream(upstream.url, "sk-secret", retry=RetryPolicy(0)), native=native))
         return made[-1]
 
     yield one

@@ -12,6 +12,7 @@ from agent_kernel.errors import ModelError, UpstreamInterrupted, UpstreamRefused
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.responses import ResponsesModel
+from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, TextDelta
 
@@ -20,7 +21,7 @@ REQUEST = ModelRequest("m", [{"role": "user", "content": "Hi"}])
 
 
 async def said(upstream: Any, *, retries: int = 0, key: str | None = KEY) -> list[ModelDelta]:
-    model = ChatModel(Upstream(upstream.url, key, retries=retries))
+    model = ChatModel(Upstream(upstream.url, key, retry=RetryPolicy(retries, first=0)))
     try:
         return [delta async for delta in model.stream(REQUEST)]
     finally:
@@ -81,7 +82,7 @@ async def test_a_busy_upstream_is_asked_again(upstream: Any) -> None:
 
 
 async def test_nobody_answers() -> None:
-    model = ChatModel(Upstream("http://user:hidden@127.0.0.1:9/v1", KEY, retries=0))
+    model = ChatModel(Upstream("http://user:hidden@127.0.0.1:9/v1", KEY, retry=RetryPolicy(0)))
     with pytest.raises(UpstreamUnavailable, match=r"Nobody answers at http://127\.0\.0\.1:9/v1") as caught:
         async for _ in model.stream(REQUEST):
             pass
@@ -93,7 +94,7 @@ async def test_nobody_answers() -> None:
 async def test_the_connection_breaks_in_mid_stream(upstream: Any) -> None:
     delta = {"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
     upstream.says(delta, cut=True)
-    model = ChatModel(Upstream(upstream.url, KEY, retries=2))
+    model = ChatModel(Upstream(upstream.url, KEY, retry=RetryPolicy(2, first=0)))
     stream = model.stream(REQUEST)
     assert await anext(stream) == TextDelta("Hel")
     with pytest.raises(UpstreamInterrupted, match="the connection was lost"):
@@ -116,7 +117,7 @@ async def test_what_is_no_stream_at_all(upstream: Any) -> None:
     upstream.says(raw=b"<html>Welcome!</html>")
     await fails(upstream, UpstreamInterrupted, "without a finish reason")
     upstream.says(raw=b"<html>Welcome!</html>")
-    model = ResponsesModel(Upstream(upstream.url, KEY, retries=0), native=True)
+    model = ResponsesModel(Upstream(upstream.url, KEY, retry=RetryPolicy(0)), native=True)
     with pytest.raises(UpstreamInterrupted, match="without a closing event"):
         async for _ in model.stream(REQUEST):
             pass

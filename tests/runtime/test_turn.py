@@ -104,7 +104,7 @@ def test_a_shell_without_environment_runs_in_a_container() -> None:
 
 
 def test_unknown_tools_are_tolerated_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         turn = read_request({"input": "x", "tools": [{"type": "namespace"}, {"type": "web_search"}]})
     assert turn.functions == []
     assert "namespace" in caplog.text

@@ -1,0 +1,92 @@
+"""Who answers, as an operator says it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from traitlets import Dict, Float, HasTraits, Int, TraitError, Unicode
+from traitlets.config import Configurable
+
+SCRIPTED_DEFAULT = "scripted/demo"
+_DIALECTS = ("openai", "responses", "chat")
+_NOT_UPSTREAMS = ("scripted", "agent_kernel")
+_IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollama": "chat"}
+
+
+class Upstreams(Dict):
+    """Upstreams by the prefix of their models' names: `{prefix: {"url", "key", "dialect"}}`."""
+
+    def from_string(self, s: str) -> Any:
+        """Leave text to `validate`: what is raised here reaches nobody."""
+        return s
+
+    def validate(self, obj: HasTraits, value: Any) -> dict[str, Any]:
+        """Refuse what names no upstream, in words that show no key; text is read as JSON."""
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = json.loads(value)
+        if not isinstance(value, Mapping):
+            raise TraitError("AGENT_KERNEL_UPSTREAMS must be an object in JSON")
+        return {name: _checked(name, entry) for name, entry in value.items()}
+
+
+def _checked(name: object, entry: object) -> dict[str, Any]:
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or name in _NOT_UPSTREAMS:
+        raise TraitError(f"upstreams: {name!r} cannot be a prefix of models")
+    if not isinstance(entry, Mapping) or not all(isinstance(each, str | None) for each in entry.values()):
+        raise TraitError(f"upstreams: what stands for {name!r} must be an object of strings")
+    unknown = sorted(set(entry) - {"url", "key", "dialect"})
+    if unknown:
+        raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are url, key and dialect")
+    if not (entry.get("url") or "").startswith(("http://", "https://")):
+        raise TraitError(f"upstreams: {name!r} needs a url that begins with http:// or https://")
+    dialect = entry.get("dialect") or _IMPLIED.get(name)
+    if dialect not in _DIALECTS:
+        raise TraitError(f"upstreams: {name!r} needs a dialect, which may be {', '.join(_DIALECTS)}")
+    return {"url": entry["url"], "key": entry.get("key") or None, "dialect": dialect}
+
+
+class ModelSettings(Configurable):
+    """Who answers."""
+
+    model = Unicode(
+        "",
+        help="""Model that answers when a request or notebook names none: `openai/NAME`, `responses/NAME`,
+        `chat/NAME`, `ollama/NAME`, `scripted/FILE`. Empty: `scripted/demo` if neither an upstream's address
+        nor a key is set; with one of them set there is no default, because a guess could cost money.""",
+    ).tag(config=True, variable="AGENT_KERNEL_MODEL")
+    upstream_url = Unicode(
+        "",
+        help="""Address of the endpoint that serves the model, up to and including `/v1`. Empty: the
+        provider's own.""",
+    ).tag(config=True, variable="AGENT_KERNEL_UPSTREAM_URL", fallback="OPENAI_BASE_URL")
+    upstream_key = Unicode("", help="""Key for that endpoint. Empty: none is sent.""").tag(
+        config=True, secret=True, variable="AGENT_KERNEL_UPSTREAM_KEY", fallback="OPENAI_API_KEY"
+    )
+    upstreams = Upstreams(
+        help="""More endpoints, by the prefix of their models' names: `{"PREFIX": {"url": ..., "key": ...,
+        "dialect": "openai", "responses" or "chat"}}`, in the environment as JSON. The model `PREFIX/NAME` is
+        then asked for there.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_UPSTREAMS")
+    upstream_retries = Int(
+        2,
+        min=0,
+        max=20,
+        help="""How often an upstream is asked again that does not answer, answers 429 or 5xx, or breaks off
+        before its first word.""",
+    ).tag(config=True)
+    upstream_silence = Float(
+        600.0,
+        min=0.001,
+        help="""Seconds for which an upstream may say nothing; then its answer counts as broken off.""",
+    ).tag(config=True)
+
+    def chosen(self) -> str | None:
+        """The model to use when nobody names one, or None if it has to be named."""
+        if self.model:
+            return self.model
+        return None if self.upstream_url or self.upstream_key or self.upstreams else SCRIPTED_DEFAULT
