@@ -30,6 +30,8 @@ from agent_kernel.sandboxes.calls import (
 )
 from agent_kernel.sandboxes.launch import SAVED_SHELL
 
+CONTENT_CHUNK = 128 << 10
+"""What is sent of a file at once; each piece is handled by four programs on its way."""
 HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
 VERDICT_TIMEOUT = 5.0
@@ -224,9 +226,9 @@ class Channel:
             if call.may_send <= 0:
                 await self._news(call)
                 continue
-            size = min(len(view), call.may_send, wire.CHUNK)
+            size = min(len(view), call.may_send, CONTENT_CHUNK)
             call.may_send -= size
-            await self._send(wire.data(call.number, wire.CONTENT, bytes(view[:size])))
+            await self._send(wire.data(call.number, wire.CONTENT, view[:size]))
             view = view[size:]
 
     @contextlib.asynccontextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.docker_end import ContainerEnd
 
 _BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
+_SEND_BUFFER = 1 << 20  # the kernel gives less where it allows less; TCP finds its own
 _KNOCK_SECONDS = 10.0
 _HEAD = 64 * 1024
 _COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
@@ -109,6 +110,9 @@ async def hijack(address: Address, path: str, body: dict[str, Any] | None = None
         writer.write(head.encode("ascii") + payload)
         await writer.drain()
         await expect(reader, 101, 200)
+        if address.path is not None:
+            connection: socket.socket = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     except BaseException:
         writer.close()
         raise

@@ -30,6 +30,24 @@ def test_frames_survive_any_cut(sent: list[tuple[int, int, bytes]], cuts: list[i
     assert received + decoder.feed(encoded) == sent
 
 
+def test_a_frame_larger_than_the_buffer_is_received_whole() -> None:
+    sent = [(wire.DATA, 1, bytes(range(256)) * 8192), (wire.EOF, 1, b""), (wire.DATA, 2, b"small")]
+    assert len(sent[0][2]) > wire.BUFFER
+    decoder = wire.Decoder()
+    assert decoder.feed(b"".join(wire.frame(*each) for each in sent)) == sent
+    assert len(decoder.space()) == wire.BUFFER  # and the memory for it is given back
+
+
+def test_a_payload_is_a_view_of_what_was_received() -> None:
+    decoder = wire.Decoder()
+    encoded = wire.data(1, wire.CONTENT, b"content")
+    space = decoder.space()
+    space[: len(encoded)] = encoded
+    ((kind, channel, payload),) = decoder.took(len(encoded))
+    assert (kind, channel, payload.tobytes()) == (wire.DATA, 1, b"\0content")
+    assert payload.obj is space.obj
+
+
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 20, b"\0\0\0\0\x63\0\0\0\0"])
 def test_garbage_is_no_frame(garbage: bytes) -> None:
     with pytest.raises(wire.WireError):

@@ -98,22 +98,22 @@ class Connection:
 
     def _receive(self) -> None:
         try:
-            received = os.read(self._fds[0], 2 * wire.CHUNK)
+            received = os.readv(self._fds[0], [self._decoder.space()])
         except BlockingIOError:
             return
         except OSError:
-            received = b""
+            received = 0
         if not received:
             self.close()
             return
         try:
-            for kind, number, payload in self._decoder.feed(received):
+            for kind, number, payload in self._decoder.took(received):
                 self._take(kind, number, payload)
         except wire.WireError as error:
             self.send(wire.message(wire.ERROR, 0, {"code": "protocol", "message": str(error)}))
             self.close()
 
-    def _take(self, kind: int, number: int, payload: bytes) -> None:
+    def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == wire.HELLO:
             self._greet(wire.parse_json(payload))
         elif not self._greeted:
@@ -140,7 +140,7 @@ class Connection:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             channel.error("request", "bad call: %r" % error)
 
-    def _continue(self, channel: Channel, kind: int, payload: bytes) -> None:
+    def _continue(self, channel: Channel, kind: int, payload: memoryview) -> None:
         handler = channel.handler or wire.Handler()
         try:
             if kind == wire.CREDIT:

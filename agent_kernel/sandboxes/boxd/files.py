@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .connection import Channel
 
 LIST_LIMIT = 20000
+AHEAD = 4 * wire.WINDOW
+"""How much of a file may be on its way here: nothing of it waits in memory, it is written as it comes."""
 LEADS_OUT = "it leads out of"
 
 
@@ -90,8 +92,9 @@ class Put(wire.Handler):
         self._fd: int | None = os.open(
             self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
         )
+        channel.grant(AHEAD - wire.WINDOW)
 
-    def on_data(self, stream: int, payload: bytes) -> None:
+    def on_data(self, stream: int, payload: wire.Bytes) -> None:
         """Write a piece and give the credit back, in large steps."""
         if self._digest is not None:
             self._digest.update(payload)
@@ -99,7 +102,7 @@ class Put(wire.Handler):
         while view:
             view = view[os.write(self._open_fd(), view) :]
         self._taken += len(payload)
-        if self._taken >= wire.WINDOW // 4:  # each message to the host has its price
+        if self._taken >= AHEAD // 4:  # each message to the host has its price
             self._channel.grant(self._taken)
             self._taken = 0
 

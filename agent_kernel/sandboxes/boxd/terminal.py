@@ -89,7 +89,7 @@ class Terminal(wire.Handler):
     def _resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def on_data(self, stream: int, payload: bytes) -> None:
+    def on_data(self, stream: int, payload: wire.Bytes) -> None:
         """Something was typed."""
         self._typed += payload
         self._watch()
