@@ -7,6 +7,7 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
     ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
     │   ├── NotFound (LookupError)             no such response, container or file
     │   └── TooLarge                           an upload or body over the limit
+    ├── LimitReached                           a key has used up what its holder may use
     ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
     ├── ModelError                             the model's side of the street
     │   ├── UpstreamUnavailable (ConnectionError)  nobody answers, or answers 5xx
@@ -69,6 +70,22 @@ class NotFound(InvalidRequest, LookupError):
 
 class TooLarge(InvalidRequest):
     """A body or an upload is over the limit. HTTP 413."""
+
+
+class LimitReached(AgentKernelError):
+    """The holder of a key has used up what the key allows; nothing has changed. HTTP 429.
+
+    `request_code` names the limit. `retry_after` is in seconds; None: it takes more than waiting.
+    """
+
+    fault: ClassVar[Fault] = "caller"
+
+    def __init__(
+        self, message: str, *, mend: str | None = None, code: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, mend=mend)
+        self.request_code = code
+        self.retry_after = retry_after
 
 
 class ConfigurationError(AgentKernelError, ValueError):
