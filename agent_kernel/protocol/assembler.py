@@ -31,6 +31,7 @@ from agent_kernel.protocol.deltas import (
     Usage,
 )
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
+from agent_kernel.protocol.failed import error_event
 from agent_kernel.protocol.malformed import agrees, malformed
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.usage import total_usage
@@ -140,28 +141,31 @@ class Assembler:
         """Count those of all steps so far, as far as the model reported them."""
         return sum(step.output_tokens for step in self._usage)
 
-    def insert(self, item: Mapping[str, Any], usage: Usage) -> Events:
+    def insert(self, item: Mapping[str, Any], usage: Usage | None = None) -> Events:
         """Add a whole item that no model spoke, between two steps; `usage` is what it cost."""
         follow(self._state, Act.OUTPUT)
-        self._usage.append(usage)
+        self._usage += [usage] if usage is not None else []
         index, made = next(self._indices), t.item_of(item)
         self._finished[index] = made
         self._update(output=[self._finished[each] for each in sorted(self._finished)])
         return whole_item(index, made, self._numbers)
 
+    def adopt(self, call: t.ResponseFunctionShellToolCall) -> None:
+        """Take over a call of an earlier response, whose output belongs to this one."""
+        self._call_ids.add(call.call_id)
+        self._unanswered[call.call_id] = call
+
     def hand_over(self, call: t.ResponseFunctionShellToolCall) -> None:
         """Leave a shell call to the client, who runs it and sends its output as input of the next turn."""
         follow(self._state, Act.OUTPUT)
-        if self._unanswered.pop(call.call_id, None) is None:
-            raise RuntimeError(f"The shell call {call.call_id} is unknown or has an output already.")
+        self._take(call)
 
     # -- commands print -----------------------------------------------------------------------------------
 
     def open_output(self, call: t.ResponseFunctionShellToolCall) -> Events:
         """Begin the output item of a shell call. Outputs of several calls may be open at once."""
         follow(self._state, Act.OUTPUT)
-        if self._unanswered.pop(call.call_id, None) is None:
-            raise RuntimeError(f"The shell call {call.call_id} is unknown or has an output already.")
+        self._take(call)
         return self._open_output(call)
 
     def output(self, call_id: str, command_index: int, *, stdout: str = "", stderr: str = "") -> Events:
@@ -195,7 +199,7 @@ class Assembler:
     def complete(self) -> Events:
         """Emit `response.completed`, with the usage of all steps (zeros where no step reported any).
 
-        Shell calls that were never opened stay without an output: those are the client's to carry out.
+        Shell calls that were never opened stay without an output: those are the client's, or wait.
         """
         if self._outputs:
             raise RuntimeError("A response with an open shell output cannot be complete.")
@@ -228,22 +232,14 @@ class Assembler:
     def fail(self, *, code: str, message: str) -> Events:
         """Settle what is open as `incomplete` does; then emit `error` and `response.failed`.
 
-        The `error` event carries its fields twice: flat, as the package's type has them, and nested in
-        `error`, the form on which the package's client raises instead of passing it on. The stream is begun
-        first where the failure came before `begin`.
+        The stream is begun first where the failure came before `begin`.
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle(
             "incomplete", "The command was stopped or not begun: the turn failed."
         )
-        fields: dict[str, Any] = {"code": code, "message": message, "param": None}
         self._update(status="failed", error=t.ResponseError.construct(code=_any(code), message=message))
-        error = t.ResponseErrorEvent.construct(
-            type="error",
-            sequence_number=next(self._numbers),
-            **fields,
-            error={"type": "server_error", **fields},
-        )
+        error = error_event(code, message, next(self._numbers))
         return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
 
     # -- within -------------------------------------------------------------------------------------------
@@ -356,6 +352,10 @@ class Assembler:
             self._unanswered[item.call_id] = item
         self._update(output=[self._finished[index] for index in sorted(self._finished)])
         return draft.done(item)
+
+    def _take(self, call: t.ResponseFunctionShellToolCall) -> None:
+        if self._unanswered.pop(call.call_id, None) is None:
+            raise RuntimeError(f"The shell call {call.call_id} is unknown or has an output already.")
 
     def _open_output(self, call: t.ResponseFunctionShellToolCall) -> Events:
         draft = ShellOutputDraft(next(self._indices), self._numbers, call)

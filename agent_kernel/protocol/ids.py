@@ -52,6 +52,8 @@ _ITEMS = {
     "function_call": "fc_",
     "function_call_output": "fco_",
     "compaction": "cmp_",
+    "mcp_approval_request": "mcpr_",
+    "mcp_approval_response": "mcpa_",
 }
 
 

@@ -61,6 +61,7 @@ class Background:
         """Begin a turn: it is queued and can be followed when this returns. `held` is closed at its end."""
         journal = Journal(self._store, run.id)
         run.record.journal = journal
+        await run.approvals.claim(run.id, run.assembler)
         opening = run.assembler.queue()
         await run.record.begin(run)
         for event in opening:

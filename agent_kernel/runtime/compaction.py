@@ -18,6 +18,7 @@ from agent_kernel.errors import OutOfScript
 from agent_kernel.models.base import Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
+from agent_kernel.runtime.approval_items import in_order
 from agent_kernel.runtime.input_items import OUTPUT_OF, message
 
 Json = Mapping[str, Any]
@@ -64,6 +65,7 @@ def _images(item: Json) -> int:
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
     """The conversation as the model is told it."""
+    items = in_order(items)
     last = next((index for index in range(len(items) - 1, -1, -1) if _summary(items[index])), None)
     if last is None:
         return items

@@ -83,6 +83,9 @@ MIGRATIONS = (
     CREATE INDEX items_of_response ON items(response_id);
     CREATE INDEX conversation_items_by_id ON conversation_items(id);
     """,
+    """
+    CREATE TABLE approvals (id TEXT PRIMARY KEY, response_id TEXT NOT NULL) WITHOUT ROWID;
+    """,
 )
 """Each brings the file from version n to n + 1 (`PRAGMA user_version`). Released ones never change."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.approval_items import unanswered
 from agent_kernel.runtime.input_items import OUTPUT_OF
 from agent_kernel.runtime.store import ResponseRow, Store
 
@@ -116,10 +117,11 @@ def _stopped(row: ResponseRow) -> frozenset[str]:
     return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in OUTPUT_OF)
 
 
-def join(history: History, new: Sequence[Json]) -> list[Json]:
+def join(history: History, new: Sequence[Json], to_come: Collection[object] = ()) -> list[Json]:
     """History and new input as one conversation, every call answered.
 
-    A call of a turn that was stopped need not be answered: it is, in its client's place, by a note. Raises
+    A call of a turn that was stopped need not be answered: it is, in its client's place, by a note; so is one
+    that waited for an approval. Calls with ids in `to_come` get their outputs in the turn itself. Raises
     `InvalidRequest` naming the call id for any other call without output, and for an output without call.
     """
     items = [*history.items, *new]
@@ -130,21 +132,25 @@ def join(history: History, new: Sequence[Json]) -> list[Json]:
             raise InvalidRequest(
                 f"No tool call found for {item['type']} with call_id {item['call_id']}.", param="input"
             )
+    waited = unanswered(items)
     joined: list[Json] = []
     for item in items:
         joined.append(item)
-        if item["type"] not in OUTPUT_OF or item.get("call_id") in answered:
+        call_id = item.get("call_id")
+        if item["type"] not in OUTPUT_OF or call_id in answered or call_id in to_come:
             continue
-        if item.get("call_id") not in history.stopped:
+        if call_id in waited:
+            joined.append(_unanswered(item, waited[call_id]))
+            continue
+        if call_id not in history.stopped:
             raise InvalidRequest(
                 f"No tool output found for {item['type']} {item.get('call_id')}.", param="input"
             )
-        joined.append(_unanswered(item))
+        joined.append(_unanswered(item, "Not carried out: the turn was stopped."))
     return joined
 
 
-def _unanswered(call: Json) -> Json:
-    note = "Not carried out: the turn was stopped."
+def _unanswered(call: Json, note: str) -> Json:
     output: Any = note
     if call["type"] == "shell_call":
         output = [{"stdout": "", "stderr": note, "outcome": {"type": "exit", "exit_code": 130}}]

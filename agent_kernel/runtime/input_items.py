@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
+from agent_kernel.runtime.approval_items import RESPONSE, check_answer
 
 Json = Mapping[str, Any]
 
@@ -47,6 +48,8 @@ def _item(item: object, where: str) -> Json:
         _check_message(item, where)
     elif kind in (*OUTPUT_OF, *OUTPUT_OF.values()):
         _check_call(item, kind, where)
+    elif kind == RESPONSE:
+        check_answer(item, where)
     return {**item, "type": kind}
 
 

@@ -20,6 +20,7 @@ from openai.types.responses import CompactedResponse, Response, ResponseStreamEv
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.usage import total_usage
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.background import Background
@@ -60,6 +61,7 @@ class LocalRuntime:
         container_settings: ContainerSettings | None = None,
         turn_settings: TurnSettings | None = None,
         audit: AuditLog = OFF,
+        approval: Policy | None = None,
     ) -> None:
         self._models = models
         self._store = store
@@ -77,6 +79,7 @@ class LocalRuntime:
             self._conversations,
             self._files,
             self._owner.id,
+            approval or Policy(),
         )
         loop = TurnLoop(self._containers, turn_settings or TurnSettings(), self._metrics)
         self._turns = Turns(self._preparation, loop, self._conversations, self._recovery)
@@ -102,7 +105,7 @@ class LocalRuntime:
         await self._recovery.once()
 
     def session(self) -> LocalSession:
-        """See `ServedRuntime`."""
+        """See `Runtime`."""
         return LocalSession(self._turns)
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:

@@ -23,6 +23,8 @@ from agent_kernel.errors import AgentKernelError
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.protocol.items import shell_output
 from agent_kernel.protocol.wellformed import well_formed_delta
+from agent_kernel.runtime.approval import NOT_RUN, told
+from agent_kernel.runtime.approval_items import Answer
 from agent_kernel.runtime.audit import audited
 from agent_kernel.runtime.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.containers import LocalContainers
@@ -73,6 +75,7 @@ class TurnLoop:
         async with AsyncExitStack() as stack:
             if run.container_id is not None:  # held for the whole turn: a thinking model lets nothing expire
                 await stack.enter_async_context(self._containers.use(run.container_id))
+            await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             try:
                 async with aclosing(self._guarded(run)) as events:
                     async for event in events:
@@ -127,6 +130,8 @@ class TurnLoop:
     def _over(self, run: Run) -> str | None:
         """Which limit keeps a turn from its next step, None if it has ended by itself."""
         calls = run.assembler.last_calls()
+        if run.approvals.waiting:
+            return None
         if not calls or run.container_id is None or run.assembler.function_calls():
             return None  # the model is done, or the client has calls to answer
         limit = run.turn.max_output_tokens
@@ -140,6 +145,9 @@ class TurnLoop:
     async def _steps(self, run: Run) -> Events:
         """Model, shell, model, ... until the model is done, is cut off, or a limit is reached."""
         assembler = run.assembler
+        async with aclosing(self._carry_out_answered(run)) as events:
+            async for event in events:
+                yield event
         for step in range(self._settings.max_steps if run.turn.generate else 0):
             for part in (self._compact(run), self._ask_model(run, step)):
                 async with aclosing(part) as events:
@@ -201,29 +209,63 @@ class TurnLoop:
                 continue
             if run.interrupt is not None:
                 run.interrupt.check()
-            async with aclosing(self._carry_out(run, call, run.container_id)) as events:
+            refusal = run.approvals.decide(run.id, call)
+            if run.approvals.waits(call):
+                run.assembler.hand_over(call)
+                continue
+            async with aclosing(self._carry_out(run, call, run.container_id, refusal)) as events:
+                async for event in events:
+                    yield event
+        for _, item in run.approvals.waiting:
+            for event in run.assembler.insert(item):
+                yield event
+
+    async def _carry_out_answered(self, run: Run) -> Events:
+        """Run the calls of the turn before that were waiting for the approvals which this one brings."""
+        for answer in run.approvals.answers:
+            assert run.container_id is not None  # noqa: S101 (else the answer would have been refused)
+            if run.interrupt is not None:
+                run.interrupt.check()
+            refusal = run.approvals.refusal(answer, run.container_id)
+            carried_out = self._carry_out(run, answer.call, run.container_id, refusal, answer)
+            async with aclosing(carried_out) as events:
                 async for event in events:
                     yield event
 
-    async def _carry_out(self, run: Run, call: ResponseFunctionShellToolCall, container_id: str) -> Events:
-        """Run one shell call in the turn's container; its output goes out as it is printed."""
+    async def _carry_out(
+        self,
+        run: Run,
+        call: ResponseFunctionShellToolCall,
+        container_id: str,
+        refusal: str | None,
+        answer: Answer | None = None,
+    ) -> Events:
+        """Run one shell call in the turn's container; its output goes out as it is printed.
+
+        With a `refusal` it is not run: that is its output.
+        """
         assembler, call_id = run.assembler, call.call_id
         for event in assembler.open_output(call):
             yield event
-        run.calls_made += 1
-        if run.turn.max_tool_calls is not None and run.calls_made > run.turn.max_tool_calls:
+        if refusal is None:
+            run.calls_made += 1
+            if run.turn.max_tool_calls is not None and run.calls_made > run.turn.max_tool_calls:
+                refusal = "Not run: max_tool_calls is used up."
+        if refusal is not None:
             for index in range(len(call.action.commands)):
-                content = shell_output("", "Not run: max_tool_calls is used up.", exit_code=126)
+                content = shell_output("", refusal, exit_code=NOT_RUN)
                 for event in assembler.command_done(call_id, index, content):
                     yield event
         else:
-            async with aclosing(self._run_commands(run, call, container_id)) as events:
+            async with aclosing(self._run_commands(run, call, container_id, answer)) as events:
                 async for event in events:
                     yield event
         for event in assembler.close_output(call_id):
             yield event
 
-    async def _run_commands(self, run: Run, call: ResponseFunctionShellToolCall, container_id: str) -> Events:
+    async def _run_commands(
+        self, run: Run, call: ResponseFunctionShellToolCall, container_id: str, answer: Answer | None
+    ) -> Events:
         assembler, call_id, action = run.assembler, call.call_id, call.action
         async with self._containers.use(container_id, to_run=True) as channel:
             pieces = audited(
@@ -240,6 +282,7 @@ class TurnLoop:
                 response=run.id,
                 call=call_id,
             )
+            pieces = told(answer, pieces)
             async with aclosing(self._through(run, pieces, self._settings.steer_grace)) as source:
                 async for piece in source:
                     if isinstance(piece, CommandOutput):

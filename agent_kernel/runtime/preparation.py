@@ -14,7 +14,9 @@ from agent_kernel.models.base import Model
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.response import new_response
+from agent_kernel.runtime.approval import approvals_of
 from agent_kernel.runtime.containers import LocalContainers
 from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.history import Histories, History, Json, join
@@ -51,6 +53,7 @@ class Preparation:
         conversations: LocalConversations,
         files: LocalFiles,
         owner: str,
+        approval: Policy,
     ) -> None:
         self._models = models
         self._store = store
@@ -59,13 +62,17 @@ class Preparation:
         self._conversations = conversations
         self._files = files
         self._owner = owner
+        self._approval = approval
 
     async def run(self, turn: Turn, interrupt: Interrupt | None = None, memory: Memory | None = None) -> Run:
         """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
         model, upstream_name = self.model(turn)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(turn.input, history))
-        conversation = join(history, turn.input)
+        approvals = approvals_of(
+            turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
+        )
+        conversation = join(history, turn.input, [each.call.call_id for each in approvals.answers])
         earlier = history.container_id or _container_in(turn.input)
         container_id, is_new = await self._container(turn, earlier)
         if is_new and earlier is not None:
@@ -85,7 +92,16 @@ class Preparation:
         assembler.container_id = container_id
         record = Record(self._store, self._histories, self._owner)
         return Run(
-            turn, model, upstream_name, history, conversation, container_id, assembler, record, interrupt
+            turn,
+            model,
+            upstream_name,
+            history,
+            conversation,
+            container_id,
+            assembler,
+            record,
+            approvals,
+            interrupt,
         )
 
     def model(self, turn: Turn) -> tuple[Model, str]:

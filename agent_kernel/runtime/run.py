@@ -13,6 +13,7 @@ from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEv
 from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.approval import Approvals
 from agent_kernel.runtime.history import Histories, History, Json
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.journal import Journal, entry_of
@@ -32,6 +33,7 @@ class Run:
     container_id: str | None
     assembler: Assembler
     record: Record
+    approvals: Approvals
     interrupt: Interrupt | None = None
     calls_made: int = 0
     produced: dict[int, Json] = field(default_factory=dict)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from agent_kernel.runtime.sqlite_approvals import SqliteApprovals
 from agent_kernel.runtime.sqlite_containers import SqliteContainers
 from agent_kernel.runtime.sqlite_files import SqliteFiles
 from agent_kernel.runtime.sqlite_keys import SqliteKeys
 from agent_kernel.runtime.sqlite_responses import SqliteResponses
 
 
-class SqliteStore(SqliteResponses, SqliteContainers, SqliteFiles, SqliteKeys):
+class SqliteStore(SqliteResponses, SqliteContainers, SqliteFiles, SqliteApprovals, SqliteKeys):
     """The store in one file; see `store.Store` for what it does, and `database` for how."""

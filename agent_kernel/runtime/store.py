@@ -172,6 +172,17 @@ class ResponseStore(Protocol):
         ...
 
 
+class ApprovalStore(Protocol):
+    """Which approvals were answered. Nothing is ever taken back: what was answered once cannot be again."""
+
+    async def claim_approvals(self, ids: Sequence[str], response_id: str) -> str | None:
+        """Answer all of these for a response, or none: then the first that was answered before is returned.
+
+        Of several who try at once, in whatever process, one succeeds.
+        """
+        ...
+
+
 class ContainerStore(Protocol):
     """Where containers are written down."""
 
@@ -282,7 +293,7 @@ class KeyStore(Protocol):
         ...
 
 
-class Store(ResponseStore, ContainerStore, FileStore, KeyStore, Protocol):
+class Store(ResponseStore, ContainerStore, FileStore, ApprovalStore, KeyStore, Protocol):
     """All of it. Methods may be called concurrently, and each is atomic.
 
     Everything belongs to a tenant: the name of a key, or "" for whoever has no key of a name. A store of one

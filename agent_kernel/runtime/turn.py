@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.runtime.approval_items import read_approval
 from agent_kernel.runtime.container_params import check_params
 from agent_kernel.runtime.input_items import identified, message, read_items
 
@@ -65,6 +67,8 @@ class Turn:
     """Without it nobody is asked: the input is taken into the chain, and that is all."""
     compact_threshold: int | None = None
     """Tokens of input above which the conversation is compacted first."""
+    approval: Policy | None = None
+    """What the request adds to the operator's policy."""
     file_ids: Sequence[str] = ()
     """Uploaded files that a container made for this turn begins with."""
 
@@ -109,6 +113,7 @@ def read_request(request: Json) -> Turn:
         background=bool(request.get("background")),
         generate=request.get("generate") is not False,
         compact_threshold=_compact_threshold(request.get("context_management")),
+        approval=read_approval(request),
         file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
     )
 

@@ -1,0 +1,24 @@
+"""Which approvals were answered, in SQLite; see `store.ApprovalStore`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from agent_kernel.runtime.database import Database
+
+
+class SqliteApprovals(Database):
+    """The answers of a store. They outlive the responses: what was answered once can never be again."""
+
+    async def claim_approvals(self, ids: Sequence[str], response_id: str) -> str | None:
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> str | None:
+            for id_ in ids:
+                if db.execute("SELECT 1 FROM approvals WHERE id = ?", (id_,)).fetchone():
+                    return id_
+            db.executemany("INSERT INTO approvals VALUES (?, ?)", [(id_, response_id) for id_ in ids])
+            return None
+
+        return await self._do(work)
