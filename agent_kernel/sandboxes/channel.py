@@ -141,15 +141,22 @@ class Channel:
             yield Terminal(self, call)
 
     async def put(
-        self, path: str, content: AsyncIterable[bytes], *, within: str | None = None, digest: bool = False
+        self,
+        path: str,
+        content: AsyncIterable[bytes],
+        *,
+        within: str | None = None,
+        digest: bool = False,
+        executable: bool = False,
     ) -> FileStat:
         """Write a file (folders are made); it appears under its name only when it is whole.
 
         `within` refuses a path that leads out of that folder, links followed. `digest` has boxd count a
-        SHA-256 of what arrived. Raises `SandboxFileError`, and whatever `content` raises; nothing partial is
-        left behind then, nor after a cancellation.
+        SHA-256 of what arrived; an `executable` file can be run. Raises `SandboxFileError`, and whatever
+        `content` raises; nothing partial is left behind then, nor after a cancellation.
         """
-        async with self._call("put", path=path, within=within, digest=digest) as call:
+        asked = {"path": path, "within": within, "digest": digest, "executable": executable}
+        async with self._call("put", **asked) as call:
             async for chunk in content:
                 await self._send_data(call, chunk)
                 if call.answered:  # it failed: the answer says why

@@ -81,7 +81,9 @@ def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:
 class Put(wire.Handler):
     """Takes a file's content; it appears under its name only when it is whole."""
 
-    def __init__(self, channel: Channel, path: str, within: str | None, digest: bool) -> None:
+    def __init__(
+        self, channel: Channel, path: str, within: str | None, digest: bool, executable: bool = False
+    ) -> None:
         check_within(path, within)
         self._channel = channel
         self._path = path
@@ -90,7 +92,9 @@ class Put(wire.Handler):
         self._part = "%s.part-%d" % (path, channel.number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._fd: int | None = os.open(
-            self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            self._part,
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o755 if executable else 0o644,
         )
         channel.grant(AHEAD - wire.WINDOW)
 

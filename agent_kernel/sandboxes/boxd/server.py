@@ -161,7 +161,8 @@ class Box:
 
     def call_put(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Take a file."""
-        return files.Put(channel, _text(request, "path"), _folder(request), bool(request.get("digest")))
+        flags = (bool(request.get("digest")), bool(request.get("executable")))
+        return files.Put(channel, _text(request, "path"), _folder(request), *flags)
 
     def call_get(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Give a file."""

@@ -27,6 +27,14 @@ async def test_files_go_in_and_out(run: Sandbox, name: str) -> None:
     assert await run.channel.list(WORKSPACE) == []
 
 
+async def test_only_what_is_to_be_run_can_be_run(run: Sandbox) -> None:
+    for name, executable in (("program", True), ("text", False)):
+        script = chunks(b"#!/bin/sh\necho ran\n")
+        await run.channel.put(f"{WORKSPACE}/{name}", script, executable=executable)
+    ended = await run("./program; test -x text || echo not this")
+    assert ended.stdout == b"ran\nnot this\n"
+
+
 async def test_an_upload_cut_short_leaves_nothing(run: Sandbox) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x" * 100_000
