@@ -252,6 +252,8 @@ class BubblewrapBackend:
         process = _process(folder)
         if process is not None:
             process.end()
+        else:  # its host may have been killed before it could write down the process
+            bubblewrap_process.end_unknown(str(folder / "workspace"))
         with contextlib.suppress(FileNotFoundError):
             cgroups.Group(json.loads((folder / "group.json").read_text())).remove()
         remove_tree(folder)

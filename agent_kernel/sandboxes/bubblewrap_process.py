@@ -87,6 +87,27 @@ class Started:
             raise SandboxError(f"The sandbox's process {self.pid} does not end.")
 
 
+def end_unknown(bound: str) -> None:
+    """End a sandbox of which only a folder is known that bwrap was told to bind, if there is one."""
+    mark = os.fsencode(bound)
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            if mark in words and words[0].endswith(b"bwrap"):  # not the shell above it, which waits for it
+                _end_monitor(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+
+
+def _end_monitor(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        ticks = _ticks(int(child))
+        if ticks is not None:
+            Started(int(child), ticks).end()
+    os.kill(pid, signal.SIGKILL)
+
+
 def isolation() -> list[str]:
     """Every namespace is new, no capability is kept, and no further user namespace can be made."""
     return [

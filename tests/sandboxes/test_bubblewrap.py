@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -192,8 +193,9 @@ async def test_it_outlives_the_host_that_made_it(
     await bubblewrap_backend.delete(ref)
 
 
-async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease(
-    data_dir: Path, tmp_path: Path
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease_or_its_deletion(
+    data_dir: Path, tmp_path: Path, deleted: bool
 ) -> None:
     program = (
         "import asyncio, os, sys, time\n"
@@ -204,12 +206,17 @@ async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease(
         "from agent_kernel.sandboxes.toolbox import Toolbox\n"
         "bubblewrap_process._child_pid = lambda info: os.kill(os.getpid(), 9)\n"
         "backend = BubblewrapBackend(Path(sys.argv[1]), Toolbox(Path(sys.argv[2])))\n"
-        "asyncio.run(backend.create(SandboxSpec('cut', lease=0.5)))\n"
+        "asyncio.run(backend.create(SandboxSpec('cut', lease=float(sys.argv[3]))))\n"
     )
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", program, str(tmp_path), str(data_dir)], check=False
-    )
+    lease = "300" if deleted else "0.5"
+    words = [sys.executable, "-c", program, str(tmp_path), str(data_dir), lease]
+    done = await asyncio.to_thread(subprocess.run, words, check=False)
     assert done.returncode == -signal.SIGKILL
+    if deleted:
+        await asyncio.to_thread(_wait_for_boxd, str(tmp_path / "sandboxes/cut/workspace"))
+        backend = BubblewrapBackend(tmp_path, Toolbox(data_dir))
+        await backend.delete(await backend.get("cut"))
+        assert not (tmp_path / "sandboxes/cut").exists()
 
     def left() -> list[str]:
         commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
@@ -265,6 +272,20 @@ async def test_boxd_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path
 async def test_an_id_is_no_path(bubblewrap_backend: BubblewrapBackend) -> None:
     with pytest.raises(SandboxGone):
         await bubblewrap_backend.get("../one")
+
+
+def _wait_for_boxd(bound: str) -> None:
+    """Until the bwrap that binds this folder has started what it was to start."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if bound in words and words[0].endswith("bwrap"):
+                children = [child.cmdline() for child in process.children()]
+                if any(child and child[0].endswith("python3") for child in children):
+                    return
+        time.sleep(0.02)
+    raise AssertionError("boxd did not start")
 
 
 def _groups() -> list[str]:
