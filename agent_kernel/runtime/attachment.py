@@ -17,6 +17,7 @@ class Attachment:
 
     def __init__(self, pause_after: float, on_pause: Callable[[], None]) -> None:
         self.lock = asyncio.Lock()
+        self.tenant = ""
         self.channel: Channel | None = None
         self.users = 0
         self.paused = False

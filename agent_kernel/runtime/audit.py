@@ -43,6 +43,10 @@ class AuditLog:
         self._fd: int | None = None
         self._broken = False
 
+    def of(self, key: str) -> AuditLog:
+        """The same log, each of whose lines says whose key it was for; "" says nothing."""
+        return _OfKey(self, key) if key else self
+
     def open(self) -> None:
         """Open it before anything is done that it must tell. Raises `ConfigurationError`."""
         if self._path is None or self._fd is not None:
@@ -100,6 +104,27 @@ class AuditLog:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+class _OfKey(AuditLog):
+    """The log as the containers of one key write it."""
+
+    def __init__(self, log: AuditLog, key: str) -> None:
+        super().__init__(None)
+        self._log = log
+        self._key = key
+
+    def of(self, key: str) -> AuditLog:
+        return self._log.of(key)
+
+    def open(self) -> None:
+        self._log.open()
+
+    def write(self, event: str, **fields: Field) -> None:
+        self._log.write(event, **{"key": self._key, **fields})
+
+    def close(self) -> None:
+        self._log.close()
 
 
 OFF = AuditLog(None)

@@ -13,9 +13,11 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from agent_kernel.errors import NotFound, SandboxError
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.container_settings import CheckpointPolicy
 from agent_kernel.runtime.store import ContainerRow, Store
@@ -29,6 +31,8 @@ CONTAINER_LABEL = "agent_kernel.container"
 KIND_LABEL = "agent_kernel.checkpoint"
 NAME_LABEL = "agent_kernel.name"
 MEMORY_LABEL = "agent_kernel.memory_limit"
+KEY_LABEL = "agent_kernel.key"
+"""Whose it is: the name of a key; absent for whoever has no key of a name."""
 
 Kind = Literal["expired", "explicit"]
 
@@ -50,6 +54,8 @@ class Checkpoints:
         self._store = store
         self._policy = policy
         self._audit = audit
+        self.allowances: dict[str, Allowance] = {}
+        """Of the keys that this process has served: each bounds what is kept for it."""
 
     async def take(self, row: ContainerRow, channel: Channel, kind: Kind) -> Snapshot:
         """Keep a container's files, packages and shell. It stands still meanwhile and goes on afterwards.
@@ -63,6 +69,7 @@ class Checkpoints:
             KIND_LABEL: kind,
             NAME_LABEL: row.name,
             MEMORY_LABEL: row.memory_limit or "",
+            **({KEY_LABEL: row.tenant} if row.tenant else {}),
         }
         await self._save_shell(row, channel)
         await channel.pause()
@@ -72,7 +79,7 @@ class Checkpoints:
         finally:
             with suppress(SandboxError):  # the sandbox may be gone: whoever uses it is told
                 await channel.wake()
-        self._audit.write(
+        self._audit.of(row.tenant).write(
             "checkpoint", container=row.id, snapshot=snapshot.id, kind=kind, size=snapshot.size,
             seconds=time.monotonic() - began,
         )  # fmt: skip
@@ -89,10 +96,10 @@ class Checkpoints:
         """Every checkpoint of this store's containers, oldest first."""
         return await (await self._engine()).snapshots({STORE_LABEL: await self._store.identity()})
 
-    async def one(self, snapshot_id: str) -> Snapshot:
-        """The checkpoint of this id. Raises `NotFound`."""
+    async def one(self, snapshot_id: str, tenant: str | None = None) -> Snapshot:
+        """The checkpoint of this id, if it is this tenant's (None: anybody's). Raises `NotFound`."""
         for snapshot in await self.all():
-            if snapshot.id == snapshot_id:
+            if snapshot.id == snapshot_id and tenant in (None, tenant_of(snapshot)):
                 return snapshot
         raise NotFound(
             f"There is no checkpoint {snapshot_id!r}.", mend="See: agent-kernel containers snapshots"
@@ -116,18 +123,25 @@ class Checkpoints:
         except SandboxError as error:
             log.info("The checkpoint %s stays for now: %s", snapshot.id, error)
             return False
-        self._audit.write("prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size)
+        audit = self._audit.of(tenant_of(snapshot))
+        audit.write("prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size)
         return True
 
     async def prune(self) -> list[Snapshot]:
         """Remove what the policy does not keep; return what was removed.
 
         That is: of expired containers what is too old, belongs to no container any more, or is, oldest
-        first, over the total size.
+        first, over the total size or over what its key may store.
         """
         known = {row.id for row in await self._store.containers()}
         kept = [each for each in await self.all() if each.labels.get(KIND_LABEL) == "expired"]
-        return [each for each in _beyond(kept, known, self._policy, time.time()) if await self.remove(each)]
+        beyond = _beyond(kept, known, self._policy, time.time())
+        for tenant, allowance in self.allowances.items():
+            if (most := allowance.limits.stored_bytes) is not None:
+                policy = replace(self._policy, total_size=most)
+                theirs = [each for each in kept if tenant_of(each) == tenant and each not in beyond]
+                beyond += _beyond(theirs, known, policy, time.time())
+        return [each for each in beyond if await self.remove(each)]
 
 
 def _beyond(
@@ -142,6 +156,11 @@ def _beyond(
             size -= snapshot.size
             beyond.append(snapshot)
     return beyond[::-1]
+
+
+def tenant_of(snapshot: Snapshot) -> str:
+    """Whose checkpoint it is; see `Store.of`."""
+    return snapshot.labels.get(KEY_LABEL, "")
 
 
 def _is_of(snapshot: Snapshot, container_id: str) -> bool:

@@ -8,6 +8,7 @@ when it is used, and expiry is decided in the store.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -17,9 +18,10 @@ from typing import Any
 from openai.types import ContainerCreateResponse
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.base import Order, Page
-from agent_kernel.runtime.checkpoints import MEMORY_LABEL, NAME_LABEL, Checkpoints
+from agent_kernel.runtime.checkpoints import MEMORY_LABEL, NAME_LABEL, Checkpoints, tenant_of
 from agent_kernel.runtime.container_params import check_params
 from agent_kernel.runtime.container_settings import CheckpointPolicy, ContainerSettings
 from agent_kernel.runtime.files import LocalContainerFiles
@@ -45,10 +47,21 @@ class LocalContainers:
         audit: AuditLog = OFF,
     ) -> None:
         self.settings = settings or ContainerSettings()
-        self.audit = audit
-        self._store = store
         self._lifecycle = Lifecycle(backend, store, self.settings, audit)
+        self._see(store, audit, Allowance())
+
+    def _see(self, store: Store, audit: AuditLog, allowance: Allowance) -> None:
+        self._store = store
+        self.audit = audit
+        self._allowance = allowance
         self._files = LocalContainerFiles(self, store, self.settings.upload_limit, audit)
+
+    def of(self, tenant: str, allowance: Allowance) -> LocalContainers:
+        """The same containers as one tenant sees them; see `Store.of`. Whichever is closed, all are."""
+        view = copy.copy(self)
+        view._see(self._store.of(tenant), self.audit.of(tenant), allowance)
+        self.checkpoints.allowances[tenant] = allowance
+        return view
 
     @property
     def files(self) -> LocalContainerFiles:
@@ -68,12 +81,20 @@ class LocalContainers:
             log.warning("No containers can be kept ready: %s", error)
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Make a container; see `Containers.create`. Cancelling it leaves nothing behind."""
-        row = await self._lifecycle.create(self._new_row(params, await self._lifecycle.engine()))
-        self.refresh()
-        return _resource(row)
+        """Make a container; see `Containers.create`. Cancelling it leaves nothing behind.
 
-    def _new_row(self, params: Mapping[str, Any], backend: Backend) -> ContainerRow:
+        Raises `LimitReached`.
+        """
+        return await self._create(self._new_row(params, await self._lifecycle.engine()))
+
+    async def _create(self, row: ContainerRow, snapshot: Snapshot | None = None) -> ContainerCreateResponse:
+        created = await self._lifecycle.create(row, snapshot, most=self._allowance.limits.containers)
+        if created is None:
+            raise self._allowance.too_many_containers()
+        self.refresh()
+        return _resource(created)
+
+    def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
         asked = check_params(params)
         if asked.memory_limit is not None and not backend.capabilities().memory_limit:
             raise InvalidRequest(
@@ -91,6 +112,7 @@ class LocalContainers:
             expires_after=asked.minutes or self.settings.expires_after,
             status="creating",
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
+            tenant=tenant if self._store.tenant is None else self._store.tenant,
         )
 
     async def list(
@@ -168,7 +190,7 @@ class LocalContainers:
             if (channel := attachment.open) is not None:
                 return channel
         async with attachment.lock:
-            channel = await self._lifecycle.attach(await self._row(container_id))
+            channel = await self._lifecycle.attach(await self._row(container_id), self._allowance)
             await self._store.touch_container(container_id, time.time())
             return channel
 
@@ -189,12 +211,10 @@ class LocalContainers:
 
     async def restore(self, snapshot_id: str) -> ContainerCreateResponse:
         """A new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
-        snapshot = await self.checkpoints.one(snapshot_id)
+        snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
         params = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
-        row = self._new_row(params, await self._lifecycle.engine())
-        row = await self._lifecycle.create(row, snapshot)
-        self.refresh()
-        return _resource(row)
+        row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
+        return await self._create(row, snapshot)
 
     async def fork(self, container_id: str) -> ContainerCreateResponse:
         """A new container with the files, packages and shell of another; the checkpoint for it stays."""

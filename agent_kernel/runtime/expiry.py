@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 
 from agent_kernel.errors import AgentKernelError
 
@@ -25,8 +26,8 @@ class ExpiryTimer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin. Needs a running loop."""
-        self._task = asyncio.create_task(self._run(), name="container-expiry")
+        """Begin. Needs a running loop. What it logs is about whatever expires, not for who was first here."""
+        self._task = asyncio.create_task(self._run(), name="container-expiry", context=Context())
 
     def refresh(self) -> None:
         """Something came, went or was active: ask again for the next moment."""

@@ -20,6 +20,7 @@ from agent_kernel.errors import (
     SandboxGone,
     SandboxUnreachable,
 )
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.attachment import Attachment
 from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.checkpoints import Checkpoints
@@ -55,7 +56,7 @@ class Lifecycle:
         self._attachments: dict[str, Attachment] = {}
         self._starting = asyncio.Lock()
         self._pruned = False
-        self._expired: set[str] = set()
+        self._expired: dict[str, ContainerRow] = {}
 
     async def engine(self) -> Backend:
         """The backend, found and swept on first use."""
@@ -100,51 +101,59 @@ class Lifecycle:
         if found is None:
 
             def paused() -> None:
-                self.audit.write("pause", container=container_id)
+                self.audit.of(attachment.tenant).write("pause", container=container_id)
 
-            found = self._attachments[container_id] = Attachment(self.settings.pause_after, paused)
+            attachment = found = self._attachments[container_id] = Attachment(
+                self.settings.pause_after, paused
+            )
         return found
 
     # -- coming -------------------------------------------------------------------------------------------
 
-    async def create(self, row: ContainerRow, snapshot: Snapshot | None = None) -> ContainerRow:
+    async def create(
+        self, row: ContainerRow, snapshot: Snapshot | None = None, *, most: int | None = None
+    ) -> ContainerRow | None:
         """Make the sandbox of a new container and write both down; a warm one brings its own id.
 
-        Nothing is left behind by a failure or a cancellation.
+        None, and nothing is made, if `most` of its tenant are live already. Nothing is left behind by a
+        failure or a cancellation.
         """
         began = time.monotonic()
         spec = await self._spec(row.id, row.memory_limit)
-        warm = await self._pool.take(spec) if self._pool is not None and snapshot is None else None
-        if warm is not None:
-            row = replace(row, id=warm.ref.id)
-        started = warm is not None
+        started = False
         try:
-            await self._store.put_container(row)
+            if not await self._store.add_container(row, most):
+                return None
+            warm = await self._pool.take(spec) if self._pool is not None and snapshot is None else None
             if warm is not None:
+                asked, row, started = row, replace(row, id=warm.ref.id), True
                 self.attachment(row.id).channel = warm.channel
+                await self._store.rename_container(asked.id, row.id)
             else:
                 await self._start(row, snapshot)
                 started = True
             row = replace(row, status="running", last_active_at=time.time())
             await self._store.put_container(row)
         except BaseException:
-            await asyncio.shield(self._undo_create(row.id, started=started))
+            await asyncio.shield(self._undo_create(row, started=started))
             raise
-        self.attachment(row.id).wait()
-        self.audit.write(
+        attachment = self.attachment(row.id)
+        attachment.tenant = row.tenant
+        attachment.wait()
+        self.audit.of(row.tenant).write(
             "create", container=row.id, name=row.name, backend=row.backend, memory_limit=row.memory_limit,
             warm=warm is not None, snapshot=snapshot.id if snapshot else None,
             seconds=time.monotonic() - began,
         )  # fmt: skip
         return row
 
-    async def _undo_create(self, container_id: str, *, started: bool) -> None:
+    async def _undo_create(self, row: ContainerRow, *, started: bool) -> None:
         try:
             if started:
-                await self.remove(container_id)
+                await self.remove(row)
         finally:
-            self._attachments.pop(container_id, None)
-            await self._store.delete_container(container_id)
+            self._attachments.pop(row.id, None)
+            await self._store.delete_container(row.id)
 
     async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
         """Make a sandbox and attach to it at once: the lease runs while nobody is. All of it or nothing."""
@@ -156,22 +165,23 @@ class Lifecycle:
             attachment.channel = await Channel.open(await backend.stream(ref))
             attachment.paused = False
         except BaseException:
-            await asyncio.shield(self.remove(row.id))
+            await asyncio.shield(self.remove(row))
             raise
 
-    async def attach(self, row: ContainerRow) -> Channel:
+    async def attach(self, row: ContainerRow, allowance: Allowance | None = None) -> Channel:
         """Open the channel to a running container, or bring back an expired one; hold its lock.
 
-        Raises `InvalidRequest` for an expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`,
-        `EngineUnavailable`.
+        Raises `LimitReached` where it cannot be brought back beside those that live, `InvalidRequest` for an
+        expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
         """
         if row.status == "expired":
-            await self._bring_back(row)
+            await self._bring_back(row, allowance or Allowance())
         if row.status == "restoring":
             raise SandboxUnreachable(f"Container {row.id} is being brought back.", mend="Try again.")
         if row.status == "dead":
             raise gone(row.id)
         attachment = self.attachment(row.id)
+        attachment.tenant = row.tenant
         if attachment.channel is None or attachment.channel.closed.is_set():
             attachment.channel = await self._open(row)
             attachment.paused = False
@@ -183,9 +193,9 @@ class Lifecycle:
         try:
             channel = await Channel.open(await backend.stream(ref))
         except SandboxGone as error:
-            await self.lost(row.id)
+            await self.lost(row)
             raise gone(row.id) from error
-        self.audit.write("attach", container=row.id)
+        self.audit.of(row.tenant).write("attach", container=row.id)
         return channel
 
     async def ref(self, row: ContainerRow) -> SandboxRef:
@@ -194,10 +204,10 @@ class Lifecycle:
         try:
             ref = await backend.get(row.id)
         except SandboxGone as error:
-            await self.lost(row.id)
+            await self.lost(row)
             raise gone(row.id) from error
         if ref.status == "dead":
-            await self.lost(row.id)
+            await self.lost(row)
             raise gone(row.id)
         return ref
 
@@ -211,15 +221,19 @@ class Lifecycle:
             )
         return backend
 
-    async def _bring_back(self, row: ContainerRow) -> None:
+    async def _bring_back(self, row: ContainerRow, allowance: Allowance) -> None:
         """Start an expired container again, from its checkpoint."""
         await self.check_backend(row)
         began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
         if snapshot is None:
             raise InvalidRequest("Container is expired.", mend="Create a new one; its files are gone.")
         if row.id in self._expired:  # the engine did not answer when it was to be removed
-            await self._remove_expired(row.id)
-        if not await self._store.change_container(row.id, "expired", "restoring", time.time()):
+            await self._remove_expired(row)
+        most = allowance.limits.containers
+        if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):
+            now = await self._store.container(row.id)
+            if now is not None and now.status == "expired":
+                raise allowance.too_many_containers()
             raise SandboxUnreachable(f"Container {row.id} is being brought back.", mend="Try again.")
         try:
             await self._start(row, snapshot)
@@ -230,28 +244,30 @@ class Lifecycle:
         await self._store.change_container(row.id, "restoring", "running", time.time())
         self.attachment(row.id).brought_back = True
         log.info("Container %s had expired and was brought back from checkpoint %s.", row.id, snapshot.id)
-        self.audit.write("restore", container=row.id, snapshot=snapshot.id, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self.audit.of(row.tenant).write("restore", container=row.id, snapshot=snapshot.id, seconds=seconds)
 
     # -- going --------------------------------------------------------------------------------------------
 
-    async def lost(self, container_id: str) -> None:
+    async def lost(self, row: ContainerRow) -> None:
         """It died without us: remember, and remove what is left of it."""
-        if await self._store.end_container(container_id, "dead"):
-            log.warning("Container %s was ended from outside.", container_id)
-            self.audit.write("dead", container=container_id)
-            await self.remove(container_id)
+        if await self._store.end_container(row.id, "dead"):
+            log.warning("Container %s was ended from outside.", row.id)
+            self.audit.of(row.tenant).write("dead", container=row.id)
+            await self.remove(row)
 
-    async def remove(self, container_id: str) -> None:
+    async def remove(self, row: ContainerRow) -> None:
         """Remove a sandbox and see that it is gone. Raises `SandboxError` if it is not."""
-        await self.detach(container_id)
+        await self.detach(row.id)
         backend = await self.engine()
-        await remove_verified(backend, SandboxRef(container_id, backend.name, "dead"), self.audit)
+        ref = SandboxRef(row.id, backend.name, "dead")
+        await remove_verified(backend, ref, self.audit.of(row.tenant))
 
     async def forget(self, row: ContainerRow) -> None:
         """Remove a container's sandbox and what it could be brought back from."""
         if row.status in LIVE:
             await self.check_backend(row)
-            await self.remove(row.id)
+            await self.remove(row)
         if row.backend == (await self.engine()).name:
             await self.checkpoints.forget(row.id)
         self._attachments.pop(row.id, None)
@@ -284,8 +300,8 @@ class Lifecycle:
                 if ended:
                     continue
             soonest = deadline if soonest is None else min(soonest, deadline)
-        for container_id in list(self._expired):  # kept for the next time if the engine does not answer now
-            await self._remove_expired(container_id)
+        for expired in list(self._expired.values()):  # kept for the next time if no engine answers now
+            await self._remove_expired(expired)
         if pruning:
             await self.checkpoints.prune()
             self._pruned = True
@@ -310,15 +326,16 @@ class Lifecycle:
             return False
         kept = f"; its checkpoint is {snapshot.id}" if snapshot is not None else ""
         log.info("Container %s has expired%s.", row.id, kept)
-        self.audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
-        self._expired.add(row.id)
-        await self._remove_expired(row.id)
+        audit = self.audit.of(row.tenant)
+        audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
+        self._expired[row.id] = row
+        await self._remove_expired(row)
         await self.checkpoints.forget(row.id, but=snapshot.id if snapshot else None)
         return True
 
-    async def _remove_expired(self, container_id: str) -> None:
-        await self.remove(container_id)
-        self._expired.discard(container_id)
+    async def _remove_expired(self, row: ContainerRow) -> None:
+        await self.remove(row)
+        self._expired.pop(row.id, None)
 
     async def _kept(self, row: ContainerRow) -> Snapshot | None:
         """A checkpoint of a container that is about to expire; None, and a warning, if none can be taken.

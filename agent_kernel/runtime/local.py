@@ -7,6 +7,8 @@ This module only puts the parts together; each is a module of its own.
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -22,14 +24,16 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.usage import total_usage
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.background import Background
-from agent_kernel.runtime.base import Order, Page, ResponseRequest
+from agent_kernel.runtime.base import Key, Order, Page, ResponseRequest
 from agent_kernel.runtime.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.containers import BackendSource, ContainerSettings, LocalContainers
 from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.history import Histories, join
 from agent_kernel.runtime.interrupt import Interrupt
+from agent_kernel.runtime.keys import StoredKeys
 from agent_kernel.runtime.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettings
 from agent_kernel.runtime.metrics import Metrics
 from agent_kernel.runtime.ownership import Owner
@@ -49,7 +53,8 @@ __all__ = ["CANCELLED", "MAX_STEPS", "LocalRuntime", "TurnSettings"]
 class LocalRuntime:
     """A Responses API in this process. `backend` may be a callable that finds one on first use.
 
-    It owns `models`, `store` and the backend: `aclose` closes them.
+    It owns `models`, `store` and the backend: `aclose` closes them. It shows what belongs to whoever has no
+    key of a name; `for_key` gives the holders of keys theirs.
     """
 
     def __init__(
@@ -64,26 +69,54 @@ class LocalRuntime:
         approval: Policy | None = None,
     ) -> None:
         self._models = models
-        self._store = store
-        self._metrics = Metrics()
-        self._containers = LocalContainers(backend, store, container_settings, audit)
-        self._conversations = LocalConversations(store)
-        self._files = LocalFiles(store, self._containers.settings.upload_limit)
+        self._whole_store = store
+        self._all_containers = LocalContainers(backend, store, container_settings, audit)
+        self._all_metrics = Metrics()
+        self._turn_settings = turn_settings or TurnSettings()
+        self._approval = approval or Policy()
         self._owner = Owner(store.folder)
         self._recovery = Recovery(store, self._owner)
+        self._keys = StoredKeys(store)
+        self._tenants: dict[str, LocalRuntime] = {}
+        self._move_in(Key())
+
+    def _move_in(self, key: Key) -> None:
+        """Make what each tenant has of its own. Its store shows it nothing else, so no part has to ask."""
+        self._tenants[key.name] = self
+        self._key = key
+        self._store = self._whole_store.of(key.name)
+        self._allowance = Allowance(key.limits)
+        self._metrics = self._all_metrics.of(key.name)
+        self._containers = self._all_containers.of(key.name, self._allowance)
+        self._conversations = LocalConversations(self._store)
+        self._files = LocalFiles(self._store, self._containers.settings.upload_limit, self._allowance)
         self._preparation = Preparation(
-            models,
-            store,
-            Histories(store),
+            self._models,
+            self._store,
+            Histories(self._store),
             self._containers,
             self._conversations,
             self._files,
             self._owner.id,
-            approval or Policy(),
+            self._approval,
         )
-        loop = TurnLoop(self._containers, turn_settings or TurnSettings(), self._metrics)
-        self._turns = Turns(self._preparation, loop, self._conversations, self._recovery)
-        self._background = Background(store, loop)
+        loop = TurnLoop(self._containers, self._turn_settings, self._metrics)
+        self._turns = Turns(self._preparation, loop, self._conversations, self._recovery, self._allowance)
+        self._background = Background(self._store, loop)
+
+    def for_key(self, key: Key) -> LocalRuntime:
+        """See `ServedRuntime`."""
+        view = self._tenants.get(key.name)
+        if view is None:
+            view = copy.copy(self)  # models, engine, limits of turns ... are everybody's
+            view._move_in(key)
+        view._allowance.limits = key.limits
+        return view
+
+    @property
+    def keys(self) -> StoredKeys:
+        """See `ServedRuntime`."""
+        return self._keys
 
     @property
     def containers(self) -> LocalContainers:
@@ -119,13 +152,15 @@ class LocalRuntime:
                 async for event in events:
                     yield event
             return
-        async with self._turns.prepared(request) as run, aclosing(self._turns.events(run)) as events:
-            async for event in events:
-                yield event
+        with self._turns.admitted():
+            async with self._turns.prepared(request) as run, aclosing(self._turns.events(run)) as events:
+                async for event in events:
+                    yield event
 
     async def _begin(self, request: ResponseRequest) -> str:
         interrupt = Interrupt()
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._turns.admitted())
             run = await stack.enter_async_context(self._turns.prepared(request, interrupt))
             await self._background.start(run, interrupt, stack.pop_all())
         return run.id
@@ -146,7 +181,7 @@ class LocalRuntime:
 
     async def retrieve(self, response_id: str) -> Response:
         """A stored response, as far as it is. Raises `NotFound`."""
-        snapshot = self._background.snapshot(response_id)
+        snapshot = self._background.snapshot(response_id)  # of this tenant's turns, as all that is here
         if snapshot is not None:
             return snapshot
         row = await self._row(response_id)
@@ -190,7 +225,8 @@ class LocalRuntime:
         items = join(history, await self._preparation.resolved(turn.input, history))
         if not items:
             raise InvalidRequest("There is nothing to compact.", param="input")
-        item, usage = await compacted(model, upstream_name, items)
+        with self._turns.admitted():
+            item, usage = await compacted(model, upstream_name, items)
         kept = [each for each in items if each["type"] == "message" and each.get("role") == "user"]
         return CompactedResponse.construct(
             id=ids.response_id(),
@@ -214,13 +250,18 @@ class LocalRuntime:
 
     async def measures(self) -> str:
         """See `ServedRuntime`."""
-        rows = await self._store.containers()
-        alive = sum(row.status == "running" for row in rows)
-        return self._metrics.render({"containers": alive, "background_turns": len(self._background)})
+        everybody = not self._key.name
+        rows = await (self._whole_store if everybody else self._store).containers()
+        seen = self._tenants.values() if everybody else (self,)
+        gauges = {
+            "containers": sum(row.status == "running" for row in rows),
+            "background_turns": sum(len(each._background) for each in seen),
+        }
+        return self._metrics.render(gauges)
 
     async def aclose(self) -> None:
-        """Release everything held; containers live on until their lease ends. Idempotent."""
-        await self._background.aclose()
+        """Release everything held, for all keys; containers live on until their lease ends. Idempotent."""
+        await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
         await self._containers.aclose()
         await self._models.aclose()
         await self._store.aclose()

@@ -58,20 +58,21 @@ class LocalSession:
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[SessionEvent, None]:
         """Run a turn, and the turns that steering it leads to; see `base.Session.respond`."""
-        following: ResponseRequest | None = self._with_pending(request)
-        while following is not None:
-            async for event in self._one(following):
-                yield event
-            active, self._active = self._active, None
-            following = None
-            if active is None or not active.steers:
-                continue
-            if self._awaits_client(active.run):
-                self._pending[active.run.id] = active.steers
-                for steer in active.steers:
-                    yield _pending(active.run, steer)
-            else:
-                following = _successor(request, active)
+        with self._turns.admitted():  # a successor needs no admission of its own
+            following: ResponseRequest | None = self._with_pending(request)
+            while following is not None:
+                async for event in self._one(following):
+                    yield event
+                active, self._active = self._active, None
+                following = None
+                if active is None or not active.steers:
+                    continue
+                if self._awaits_client(active.run):
+                    self._pending[active.run.id] = active.steers
+                    for steer in active.steers:
+                        yield _pending(active.run, steer)
+                else:
+                    following = _successor(request, active)
 
     async def _one(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
         previous = request.get("previous_response_id")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from agent_kernel.runtime.base import Limits
 from agent_kernel.runtime.database import Database
 from agent_kernel.runtime.store import KeyRow
@@ -34,15 +37,20 @@ class SqliteKeys(Database):
         """See `Store`."""
         query = f"SELECT {_COLUMNS} FROM keys WHERE id = ?"
         row = await self._do(lambda db: db.execute(query, (id,)).fetchone())
-        return KeyRow(*row[:5], limits=Limits(*row[5:])) if row else None
+        return _key(row) if row else None
 
     async def keys(self) -> list[KeyRow]:
         """See `Store`."""
         query = f"SELECT {_COLUMNS} FROM keys ORDER BY name"
         rows = await self._do(lambda db: db.execute(query).fetchall())
-        return [KeyRow(*row[:5], limits=Limits(*row[5:])) for row in rows]
+        return [_key(row) for row in rows]
 
     async def revoke_key(self, name: str, when: float) -> bool:
         """See `Store`."""
         query = "UPDATE keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL"
         return await self._do(lambda db: db.execute(query, (when, name)).rowcount > 0)
+
+
+def _key(values: Sequence[Any]) -> KeyRow:
+    name, id_, digest, created_at, revoked_at, *limits = values
+    return KeyRow(name, id_, digest, created_at, revoked_at, Limits(*limits))

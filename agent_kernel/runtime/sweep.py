@@ -37,7 +37,8 @@ async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
         if _is_left_over(ref, rows.get(ref.id), now):
             log.info("Removing sandbox %s, left by an earlier run.", ref.id)
             await backend.delete(ref)
-            audit.write("sweep", container=ref.id, state=ref.status)
+            row = rows.get(ref.id)
+            audit.of(row.tenant if row else "").write("sweep", container=ref.id, state=ref.status)
     for row in rows.values():
         alive = row.id in refs and refs[row.id].status != "dead"
         await _settle(row, alive, store, now)

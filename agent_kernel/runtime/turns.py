@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.interrupt import Interrupt
@@ -24,11 +25,17 @@ class Turns:
         loop: TurnLoop,
         conversations: LocalConversations,
         recovery: Recovery,
+        allowance: Allowance,
     ) -> None:
         self._preparation = preparation
         self._loop = loop
         self._conversations = conversations
         self._recovery = recovery
+        self._allowance = allowance
+
+    def admitted(self) -> AbstractContextManager[None]:
+        """Held while a turn runs, or turns one after the other. Raises `LimitReached`, first of all."""
+        return self._allowance.turn()
 
     @asynccontextmanager
     async def prepared(

@@ -16,6 +16,7 @@ from openai.types.containers import FileCreateResponse
 from agent_kernel.errors import ConfigurationError, InvalidRequest, NotFound, TooLarge
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.base import ContainerFiles, Order, Page
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.store import FileRow, Store
@@ -30,10 +31,12 @@ LONGEST_LIFE = 30 * 24 * 3600
 
 
 class LocalFiles:
-    """The files of one store. `upload_limit` is in bytes, per file."""
+    """The files of one store. `upload_limit` is in bytes, per file; `allowance` bounds them together."""
 
-    def __init__(self, store: Store, upload_limit: int) -> None:
+    def __init__(self, store: Store, upload_limit: int, allowance: Allowance | None = None) -> None:
         self._store = store
+        self._allowance = allowance or Allowance()
+        self._arriving = 0
         self._folder = store.folder / "files"
         self._limit = upload_limit
 
@@ -50,7 +53,8 @@ class LocalFiles:
             seconds = _seconds(form.get("expires_after[seconds]"))
             expires_at = None if seconds is None else now + seconds
             row = FileRow(id, now, name, _purpose(form.get("purpose")), size, expires_at)
-            await self._store.put_file(row)
+            if not await self._store.put_file(row, self._allowance.limits.stored_bytes):
+                raise self._allowance.too_many_bytes()
         except BaseException:
             await asyncio.to_thread((self._folder / id).unlink)
             raise
@@ -59,10 +63,14 @@ class LocalFiles:
     async def _write(self, id: str, name: str, content: AsyncIterable[bytes]) -> int:  # noqa: A002
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True, mode=0o700)
         path, partial = self._folder / id, self._folder / f".{id}"
+        room = await self._room()
         size, fd = 0, await asyncio.to_thread(os.open, partial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
         try:
             async for chunk in content:
                 size += len(chunk)
+                self._arriving += len(chunk)
+                if room is not None and self._arriving > room:
+                    raise self._allowance.too_many_bytes()
                 if size > self._limit:
                     raise TooLarge(
                         f"{name} is larger than {self._limit} bytes, the most that one file may have.",
@@ -75,10 +83,21 @@ class LocalFiles:
                 f"The file cannot be kept: {error.strerror}.", mend="Free space in the data folder."
             ) from error
         finally:
+            self._arriving -= size
             os.close(fd)
             with suppress(OSError):
                 partial.unlink()
         return size
+
+    async def _room(self) -> int | None:
+        """Bytes that may still come, by all uploads together; None: as many as there is place for."""
+        most = self._allowance.limits.stored_bytes
+        if most is None:
+            return None
+        for row in await self._store.files():
+            if _is_over(row):
+                await self.delete(row.id)
+        return most - await self._store.stored_bytes()
 
     async def list(
         self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
