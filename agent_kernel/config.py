@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from traitlets.config.loader import (
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
+from agent_kernel.protocol.policy import MODES, Policy, read_policy
 
 
 class Choice(Unicode[str, str]):
@@ -140,6 +142,35 @@ class ContainerSettings(Configurable):
     ).tag(config=True, variable="AGENT_KERNEL_AUDIT")
 
 
+class ApprovalSettings(Configurable):
+    """What runs by itself, what somebody is asked about, what never runs; docs/approvals.md explains."""
+
+    approval = Choice(
+        "auto",
+        help="""What becomes of a command that no rule is about: `auto` runs it, `ask` asks first, `never`
+        denies it. Notebooks and requests can be stricter, never looser.""",
+    ).tag(config=True, variable="AGENT_KERNEL_APPROVAL", words=tuple(MODES))
+    approval_rules = Unicode(
+        "",
+        help="""TOML file with rules about commands, in order. Empty: there are none.""",
+    ).tag(config=True, variable="AGENT_KERNEL_APPROVAL_RULES")
+
+    def policy(self) -> Policy:
+        """Both together. Raises `ConfigurationError` for a file that cannot be used: no rule is skipped."""
+        path = Path(self.approval_rules).expanduser()
+        try:
+            read = tomllib.loads(path.read_text("utf-8")) if self.approval_rules else {}
+            if "default" in read:
+                raise ValueError("approval.default stands in AGENT_KERNEL_APPROVAL, not among the rules")
+            return read_policy({**read, "default": self.approval})
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(
+                f"The rules of approvals in {path} cannot be used: {str(why).rstrip('.')}.",
+                mend="docs/approvals.md shows how they are written.",
+            ) from None
+
+
 class ServerSettings(Configurable):
     """Where `agent-kernel serve` listens, and what it says."""
 
@@ -161,6 +192,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     SandboxSettings,
     RuntimeSettings,
     ContainerSettings,
+    ApprovalSettings,
     ServerSettings,
     KernelSettings,
 )
@@ -211,6 +243,7 @@ class Settings:
     sandbox: SandboxSettings
     runtime: RuntimeSettings
     container: ContainerSettings
+    approval: ApprovalSettings
     server: ServerSettings
     kernel: KernelSettings
     warnings: tuple[str, ...] = ()
@@ -237,8 +270,8 @@ def load(
             f"A setting cannot be used: {str(error).rstrip('.')}.",
             mend="docs/configuration.md lists all settings and their values.",
         ) from None
-    model, sandbox, runtime, container, server, kernel = groups
-    return Settings(model, sandbox, runtime, container, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
+    model, sandbox, runtime, container, approval, server, kernel = groups
+    return Settings(model, sandbox, runtime, container, approval, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
 
 
 def environment_with(**variables: str) -> dict[str, str]:

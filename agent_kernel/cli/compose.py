@@ -158,6 +158,7 @@ def local_runtime(
         store=SqliteStore(store_path(settings)),
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
+        approval=settings.approval.policy(),
     )
 
 

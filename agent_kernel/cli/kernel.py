@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.model.model
     if not settings.kernel.model and not configured.startswith("scripted/"):  # a script is announced as such
         settings.kernel.model = configured or None
+    settings.kernel.approval = settings.approval.policy()
     launch(
         connection_args=["-f", arguments.connection_file, *arguments.more],
         open_runtime=partial(kernel_runtime, settings),

@@ -24,6 +24,8 @@ NAMES = (
     "keep_expired",
     "warm",
     "audit",
+    "approval",
+    "approval_rules",
     "log",
 )
 

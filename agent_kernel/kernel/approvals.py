@@ -6,8 +6,30 @@ an `Asker`: the live widget in a browser, a question in a console. Where nobody 
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from agent_kernel.protocol.commands import covers, kinds, plain_commands
+from agent_kernel.protocol.policy import Policy
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.runtime.base import SessionEvent
+
+    Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
+
+MOST_UNATTENDED = 25
+"""Times in one cell that a model may ask and be denied with nobody there."""
+
+NOBODY = "Nobody could be asked."
+
+NOBODY_MEND = (
+    "**Nobody can be asked here**, so what asks is denied. To let it run, allow it by a rule "
+    "(`AGENT_KERNEL_APPROVAL_RULES`) or for all commands (`AGENT_KERNEL_APPROVAL=auto`), or take back the "
+    "`%approve` of this notebook; in JupyterLab and in a console you are asked."
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +77,120 @@ class Approvals:
     """What one notebook has decided so far, and who can be asked in the cell that runs.
 
     The kernel sets `asker` at the beginning of each cell: the live view where it is an `Asker`, a question
-    where the front end takes input, else None.
+    where the front end takes input, else None. `policy` is what the notebook asks for itself: it goes with
+    each request, and can make the runtime's own policy stricter, never looser. Only a person who was asked
+    can allow a kind for the rest of the notebook; no text in a notebook can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy | None = None) -> None:
         self.asker: Asker | None = None
+        self.configured = policy or Policy()
+        self.said: Policy | None = None
+        self.allowed: list[str] = []
+        """Patterns of the kinds that a person has allowed."""
+        self._commands: set[tuple[str, ...]] = set()
+
+    def policy(self, of_notebook: Policy | None = None) -> Policy:
+        """What holds: `%approve`, else the notebook's metadata, else the settings."""
+        return self.said or of_notebook or self.configured
+
+    def forget(self) -> None:
+        """Take back what was said by `%approve` and what a person has allowed."""
+        self.said = None
+        self.allowed.clear()
+        self._commands.clear()
+
+    async def through(
+        self, respond: Respond, request: Mapping[str, Any], outputs: CellOutputs
+    ) -> AsyncGenerator[SessionEvent, None]:
+        """The events of a turn, and of those that go on with it after each decision.
+
+        Cancelling it while a question is open takes the question away; nothing has run then, and the chain
+        can be continued.
+        """
+        unattended = 0
+        following: Mapping[str, Any] | None = request
+        while following is not None:
+            last: Any = None
+            async with aclosing(respond(following)) as events:
+                async for event in events:
+                    last = event.response if event.type == "response.completed" else last
+                    yield event
+            asked = _requests(last)
+            if self.asker is None:
+                unattended += bool(asked)
+            if not asked or unattended > MOST_UNATTENDED:
+                return
+            answers = [await self._answer(each, outputs, first=unattended == 1) for each in asked]
+            following = {**request, "previous_response_id": last.id, "input": answers}
+
+    async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs, *, first: bool) -> dict[str, Any]:
+        from agent_kernel.kernel.bundles import notice
+        from agent_kernel.kernel.render_approvals import decision_note
+
+        request = _read(item)
+        standing = request is not None and self._is_allowed(request)
+        if request is None:
+            decision = Decision(False, reason="The kernel could not read what was asked.")
+        elif standing:
+            decision = Decision(True)
+        elif self.asker is None:
+            decision = Decision(False, reason=NOBODY)
+            if first:
+                outputs.emit(notice(NOBODY_MEND))
+        else:
+            decision = await self.asker.ask(request)
+            if decision.approve and decision.remember:
+                self._remember(request)
+        outputs.emit(decision_note(decision, standing=standing))
+        return _response(str(item.get("id")), decision)
+
+    def _is_allowed(self, request: ApprovalRequest) -> bool:
+        if request.commands in self._commands:
+            return True
+        parts = [plain_commands(command) for command in request.commands]
+        return all(
+            part is not None
+            and all(any(covers(pattern, words) for pattern in self.allowed) for words in part)
+            for part in parts
+        )
+
+    def _remember(self, request: ApprovalRequest) -> None:
+        patterns = kinds(request.commands)
+        self.allowed += [each for each in patterns if each not in self.allowed]
+        if not patterns:
+            self._commands.add(request.commands)
+
+
+def _requests(response: Any) -> list[Mapping[str, Any]]:
+    """The questions about our shell that a response ends with; others are not the kernel's to answer."""
+    items = [
+        item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+        for item in (response.output if response is not None else ())
+    ]
+    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel", "name": "shell"}
+    return [item for item in items if all(item.get(name) == value for name, value in ours.items())]
+
+
+def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
+    from agent_kernel.kernel.render_approvals import arguments_of
+
+    arguments = arguments_of(item)
+    commands = arguments.get("commands")
+    if not isinstance(commands, list) or not commands or not all(isinstance(each, str) for each in commands):
+        return None
+    kind = ", ".join(kinds(commands))
+    return ApprovalRequest(str(item["id"]), tuple(commands), str(arguments.get("reason") or ""), kind)
+
+
+def _response(request_id: str, decision: Decision) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "type": "mcp_approval_response",
+        "approval_request_id": request_id,
+        "approve": decision.approve,
+    }
+    if decision.reason:
+        answer["reason"] = decision.reason
+    if decision.approve and decision.commands is not None:
+        answer["agent_kernel"] = {"commands": list(decision.commands)}
+    return answer
