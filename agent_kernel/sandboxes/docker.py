@@ -32,7 +32,6 @@ from agent_kernel.sandboxes.docker_container import (
     ATTEMPT_LABEL,
     container_name,
     create_arguments,
-    directories,
     reference,
 )
 from agent_kernel.sandboxes.docker_end import ContainerEnd
@@ -96,7 +95,7 @@ class DockerBackend:
         return Probe(True, f"Engine {version} with {isolation}, image {self.image}.{disk}")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
-        """Make a container, put boxd into it, start it and wait until boxd listens; see `Backend.create`.
+        """Make a container, start it and wait until boxd listens; see `Backend.create`.
 
         Also raises `InvalidRequest` for an id that cannot name a container.
         """
@@ -222,11 +221,13 @@ class DockerBackend:
         return info
 
     def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> None:
-        """Create the container and put boxd into it (blocking)."""
+        """Create the container (blocking)."""
         from docker.errors import APIError, ImageNotFound
 
         listen = f"path:{launch.SOCKET}"
-        command = launch.serve_argv(python=_PYTHON, listen=listen, lease=spec.lease, disk=spec.disk)
+        command = launch.serve_argv(
+            python=_PYTHON, listen=listen, lease=spec.lease, disk=spec.disk, streamed=True
+        )
         image = self.image if spec.snapshot is None else docker_snapshots.image_of(spec.snapshot)
         arguments = create_arguments(
             api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
@@ -234,7 +235,6 @@ class DockerBackend:
         arguments["host_config"]["AutoRemove"] = self._removes_itself
         try:
             api.create_container(**arguments)
-            _put_boxd(api, container_name(spec.id))
         except ImageNotFound as error:
             if spec.snapshot is not None:
                 raise SandboxGone(f"There is no checkpoint {spec.snapshot}.") from error
@@ -247,7 +247,7 @@ class DockerBackend:
             raise unavailable(error) from error
 
     async def _start(self, api: APIClient, name: str) -> DockerStream:
-        """Start the container, wait for boxd's word that it listens and return the stream that follows."""
+        """Start the container, tell it its program, and return the stream that follows boxd's word."""
         path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:
             output = await hijack(await self._engine.address(), path)
@@ -256,6 +256,7 @@ class DockerBackend:
         except OSError as error:
             raise error if isinstance(error, SandboxError) else unavailable(error) from error
         try:
+            output.write_ahead(launch.program())
             await to_the_end(asyncio.to_thread(self._start_container, api, name))
             async with asyncio.timeout(_START_SECONDS):
                 await self._listening(output)
@@ -337,16 +338,6 @@ async def _attach(api: APIClient, address: Address, name: str) -> DockerStream:
     argv = launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
     made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
     return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
-
-
-def _put_boxd(api: APIClient, name: str) -> None:
-    from docker.errors import NotFound
-
-    try:
-        api.put_archive(name, launch.HOME, launch.archive())
-    except NotFound:  # an image that was not made for us
-        api.put_archive(name, "/", directories(launch.HOME))
-        api.put_archive(name, launch.HOME, launch.archive())
 
 
 def _remove_attempt(api: APIClient, name: str, attempt: str) -> None:

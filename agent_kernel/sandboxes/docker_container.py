@@ -6,11 +6,8 @@ paths below /proc and /sys, and no device beyond the pseudo ones.
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.sandboxes.base import MANAGED_LABEL, WORKSPACE, SandboxRef, SandboxSpec, Status
@@ -142,15 +139,3 @@ def reference(id: str, labels: Mapping[str, str], state: Mapping[str, Any] | str
     """A reference to a container of ours, with the labels it was asked for."""
     asked = json.loads(labels.get(LABELS_LABEL, "{}"))
     return SandboxRef(id, "docker", status_of(state), {**asked, MANAGED_LABEL: "1"})
-
-
-def directories(path: str) -> bytes:
-    """A tar of the folders that lead to `path`, to be unpacked at the root."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        relative = PurePosixPath(path).relative_to("/")
-        for folder in [*reversed(relative.parents), relative][1:]:
-            member = tarfile.TarInfo(str(folder))
-            member.type, member.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(member)
-    return buffer.getvalue()

@@ -256,6 +256,10 @@ class DockerStream:
         except OSError as error:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
 
+    def write_ahead(self, data: bytes) -> None:
+        """Begin to write, for a program that is not there yet; what goes wrong is seen by reading."""
+        self._writer.write(data)
+
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""
         if self.end is not None:

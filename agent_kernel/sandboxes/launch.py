@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import json
-import tarfile
 from pathlib import Path
 
 from agent_kernel.sandboxes.base import WORKSPACE
 
 SOURCE = Path(__file__).parent / "boxd"
 HOME = "/opt/agent-kernel"
-"""The folder that holds the `boxd` package inside a sandbox."""
+"""The folder that holds the `boxd` package inside a sandbox that has it as files."""
+
+PROGRAM_SECONDS = 60
+"""How long a sandbox waits for its program, where that comes down the stream."""
 
 RUN = "/run/boxd"
 SOCKET = f"{RUN}/socket"
@@ -42,8 +44,25 @@ ENVIRONMENT = {
 """What every command's environment has beside the image's own; nothing of the host's."""
 
 
-def serve_argv(*, python: str, listen: str, lease: float, disk: int | None = None) -> list[str]:
-    """The sandbox's process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`."""
+_FROM_FILES = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; main(sys.argv[1:])"
+
+_FROM_STREAM = """\
+import os, select, sys
+program = b""
+while len(program) < {size}:
+    piece = select.select([0], [], [], {seconds})[0] and os.read(0, {size} - len(program))
+    program += piece or sys.exit("it was not told what to do")
+exec(program)
+"""
+
+
+def serve_argv(
+    *, python: str, listen: str, lease: float, disk: int | None = None, streamed: bool = False
+) -> list[str]:
+    """The sandbox's process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
+
+    `streamed`: it first reads `program` from its standard input. Otherwise it has the package as files.
+    """
     options = {
         "listen": listen,
         "lease": lease,
@@ -54,26 +73,22 @@ def serve_argv(*, python: str, listen: str, lease: float, disk: int | None = Non
         "kept": KEPT_WORKSPACE,
         "environment": ENVIRONMENT,
     }
-    return [*_boxd(python), "serve", json.dumps(options)]
+    start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
+    return [*_python(python), start, json.dumps(options)]
 
 
 def attach_argv(*, python: str, path: str = SOCKET) -> list[str]:
     """The program that hands its own standard input and output to a boxd listening at `path`."""
-    return [*_boxd(python), "attach", path]
+    return [*_python(python), (SOURCE / "attach.py").read_text() + "\nsys.exit(attach(sys.argv[1]))", path]
 
 
-def _boxd(python: str) -> list[str]:
-    start = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; main(sys.argv[1:])"
-    return [python, "-I", "-S", "-B", "-c", start]
+def _python(python: str) -> list[str]:
+    return [python, "-I", "-S", "-B", "-c"]
 
 
-def archive() -> bytes:
-    """A tar of the boxd package, to be unpacked at `HOME`."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path in sorted(SOURCE.glob("*.py")):
-            member = tarfile.TarInfo(f"boxd/{path.name}")
-            content = path.read_bytes()
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+@functools.cache
+def program() -> bytes:
+    """The boxd package in one piece, as a Python program."""
+    sources = {f"boxd.{path.stem}": path.read_text() for path in sorted(SOURCE.glob("*.py"))}
+    sources["boxd"] = sources.pop("boxd.__init__")
+    return f"{sources.pop('boxd.boot')}\nbegin({sources!r})\n".encode()

@@ -80,7 +80,7 @@ async def test_files_of_the_host_are_out_of_reach(
 async def test_processes_of_the_host_are_out_of_sight(
     docker_backend: DockerBackend, sandbox: SandboxRef
 ) -> None:
-    commands, _ = await run(docker_backend, sandbox, "tr '\\0' ' ' < /proc/1/cmdline; echo; ps -e -o comm=")
+    commands, _ = await run(docker_backend, sandbox, "tr '\\0\\n' ' ' </proc/1/cmdline; echo; ps -e -o comm=")
     first, *others = commands.splitlines()
     assert "boxd" in first
     assert set(others) <= {"python3", "bash", "ps", "tr"}

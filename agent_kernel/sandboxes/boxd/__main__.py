@@ -1,4 +1,4 @@
-"""`python3 boxd serve JSON` and `python3 boxd attach PATH`."""
+"""`python3 boxd JSON`: serve a sandbox. See `attach` for what comes to it later."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import os
 import socket
 import sys
 
+from .server import serve
+
 
 def main(arguments: list[str]) -> None:
-    """Carry out one of the two. Each imports its own part only: a host is waiting."""
-    if arguments[0] == "attach":
-        from .attach import attach
-
-        sys.exit(attach(arguments[1]))
-    from .server import serve
-
-    options = json.loads(arguments[1])
+    """Listen as the options say, and serve."""
+    options = json.loads(arguments[0])
     kind, _, where = options["listen"].partition(":")
     if kind == "fd":
         _keep_only(int(where))

@@ -1,0 +1,57 @@
+"""boxd as it is started: its program comes down the stream, or lies there as files."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.sandboxes import launch
+from agent_kernel.sandboxes.boxd import wire
+
+
+def streamed(tmp_path: Path) -> list[str]:
+    argv = launch.serve_argv(
+        python=sys.executable, listen=f"path:{tmp_path / 'socket'}", lease=0.2, streamed=True
+    )
+    options = json.loads(argv[-1])
+    names = ("run", "workspace", "saved", "kept")
+    return [*argv[:-1], json.dumps({**options, **{name: str(tmp_path / name) for name in names}})]
+
+
+def test_a_program_that_came_down_the_stream_serves(tmp_path: Path) -> None:
+    with subprocess.Popen(streamed(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(launch.program())
+        process.stdin.flush()
+        hello = wire.message(wire.HELLO, 0, {"version": wire.VERSION})
+        assert process.stdout.read(len(launch.READY) + len(hello)) == launch.READY + hello
+        process.stdin.close()  # no host: the lease ends it
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("part", [b"", launch.program()[:1000]], ids=["nothing", "a part"])
+def test_a_program_that_does_not_come_is_not_waited_for(tmp_path: Path, part: bytes) -> None:
+    done = subprocess.run(streamed(tmp_path), input=part, capture_output=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == b"it was not told what to do\n"
+
+
+def test_who_attaches_brings_its_program_along(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.listen()
+        argv = launch.attach_argv(python=sys.executable, path=str(tmp_path / "socket"))
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+            connected, _ = listening.accept()
+            with connected:
+                _, descriptors, _, _ = socket.recv_fds(connected, 1, 2)
+                for descriptor in descriptors:
+                    socket.close(descriptor)
+            assert process.wait(30) == 0
+        assert len(descriptors) == 2
