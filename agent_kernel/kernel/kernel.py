@@ -22,6 +22,7 @@ from agent_kernel.kernel.outputs import CellOutputs
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.app import AgentKernelApp
+    from agent_kernel.kernel.live import LiveViews
     from agent_kernel.kernel.session import Session
 
 STOP_SECONDS = 15.0
@@ -57,6 +58,7 @@ class AgentKernel(Kernel):
         app = cast("AgentKernelApp", self.parent)
         self._agent: Session = Session(app.open_runtime, app.settings, self.log)
         self._cell: asyncio.Task[None] | None = None
+        self._views: LiveViews | None = None
         self._stop_asked = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._terminating: asyncio.Task[None] | None = None
@@ -153,7 +155,9 @@ class AgentKernel(Kernel):
         from importlib import import_module
 
         live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live")
-        view = live.open_view(self._interrupt_cell)
+        if self._views is None:
+            self._views = live.LiveViews(self._interrupt_cell, self._agent.steer)
+        view = self._views.open()
         outputs.show_live(view, view.bundle())
         if isinstance(view, Asker):
             self._agent.approvals.asker = view

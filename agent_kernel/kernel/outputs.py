@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from agent_kernel.kernel.front_end import FrontEnd
 
 if TYPE_CHECKING:
-    from openai.types.responses import ResponseStreamEvent
-
     from agent_kernel.kernel.render import Bundle
+    from agent_kernel.runtime.base import SessionEvent
 
 Publish = Callable[[str, dict[str, Any]], None]
 """Send one iopub message (type, content) with the cell as its parent."""
@@ -23,8 +22,12 @@ Publish = Callable[[str, dict[str, Any]], None]
 class LiveView(Protocol):
     """What shows a running turn."""
 
-    def show(self, event: ResponseStreamEvent) -> None:
+    def show(self, event: SessionEvent) -> None:
         """Take in one event."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show what the person said to the running turn."""
         ...
 
     def close(self) -> None:
@@ -89,10 +92,18 @@ class CellOutputs:
         self._live = view
         self._publish("display_data", _content(bundle))
 
-    def event(self, event: ResponseStreamEvent) -> None:
+    def event(self, event: SessionEvent) -> None:
         """Hand an event to the live view, where there is one."""
         if self._live is not None:
             self._live.show(event)
+
+    def said(self, text: str) -> None:
+        """Show what the person said to the running turn: in the live view now, and as an output."""
+        from agent_kernel.kernel.render import note
+
+        self.emit(note(f"**You, while it ran:** {text}"))
+        if self._live is not None:
+            self._live.say(text)
 
     def progress(self, bundle: Bundle) -> None:
         """Show how far something has come, in place of what was shown before; gone after `finish()`."""

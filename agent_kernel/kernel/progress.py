@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openai.types.responses import ResponseStreamEvent
+    from agent_kernel.runtime.base import SessionEvent
+
+
+class Text:
+    """A text that grows; of its characters only the last `limit` are kept, however long it becomes."""
+
+    def __init__(self, limit: int) -> None:
+        self.length = 0
+        self._limit = limit
+        self._pieces: deque[str] = deque()
+        self._kept = 0
+
+    def append(self, text: str) -> None:
+        """Add to the end."""
+        self.length += len(text)
+        self._pieces.append(text[-self._limit :])
+        self._kept += len(self._pieces[-1])
+        while self._kept - len(self._pieces[0]) >= self._limit:
+            self._kept -= len(self._pieces.popleft())
+
+    def end(self, limit: int | None = None) -> str:
+        """The last characters, at most as many as are kept."""
+        whole = "".join(self._pieces)
+        self._pieces, self._kept = deque([whole]), len(whole)
+        return whole[-min(limit or self._limit, self._limit) :]
+
+    def __str__(self) -> str:
+        end = self.end()
+        before = self.length - len(end)
+        return f"[... {before:,} characters before this ...]\n{end}" if before else end
 
 
 @dataclass
@@ -15,12 +46,22 @@ class Growing:
     """An item under way.
 
     `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
-    `outcome.N`.
+    `outcome.N`, `seconds.N`. `call_id` joins a call and its output.
     """
 
     kind: str
-    parts: dict[str, str] = field(default_factory=dict)
+    call_id: str = ""
+    limit: int = 100_000
+    parts: dict[str, Text] = field(default_factory=dict)
     done: bool = False
+    touched: float = field(default_factory=time.monotonic)
+    """When it began, or when its last command ended."""
+
+    def append(self, part: str, text: str) -> int:
+        """Add to a part; returns how long that was before."""
+        grown = self.parts.setdefault(part, Text(self.limit))
+        grown.append(text)
+        return grown.length - len(text)
 
     def item(self) -> dict[str, Any]:
         """What is there so far, in the shape of an output item without ids."""
@@ -31,13 +72,16 @@ class Growing:
         if self.kind == "shell_call_output":
             indices = sorted({int(name.partition(".")[2]) for name in self.parts if "." in name})
             return {"type": self.kind, "output": [self._content(index) for index in indices]}
-        return {"type": self.kind, "content": [{"type": "output_text", "text": self.parts.get("text", "")}]}
+        return {
+            "type": self.kind,
+            "content": [{"type": "output_text", "text": str(self.parts.get("text", ""))}],
+        }
 
     def _all(self, prefix: str) -> list[str]:
-        return [text for name, text in self.parts.items() if name.startswith(prefix + ".")]
+        return [str(text) for name, text in self.parts.items() if name.startswith(prefix + ".")]
 
     def _content(self, index: int) -> dict[str, Any]:
-        texts = {name: self.parts.get(f"{name}.{index}", "") for name in ("stdout", "stderr")}
+        texts = {name: str(self.parts.get(f"{name}.{index}", "")) for name in ("stdout", "stderr")}
         return {**texts, "outcome": None}
 
 
@@ -52,56 +96,114 @@ class Delta:
 
 
 class Progress:
-    """All items of one response, by output index."""
+    """All items of a cell's turns, in the order in which they began, by numbers of their own.
 
-    def __init__(self) -> None:
+    `limit` is how many characters of each text are kept.
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
         self.items: dict[int, Growing] = {}
+        self.changed: set[int] = set()
+        """Items that began or ended; whoever shows them empties it."""
+        self._limit = limit
+        self._numbers: dict[int, int] = {}
+        """Of the present turn's items, by output index."""
+        self._next = 0
 
-    def take(self, event: ResponseStreamEvent) -> list[Delta]:
+    def take(self, event: SessionEvent) -> list[Delta]:
         """Take in an event; return what it added. Events of other kinds add nothing."""
         reader = _READERS.get(event.type)
         return reader(self, event) if reader else []
 
+    def add(self, kind: str, text: str) -> list[Delta]:
+        """Add an item that no event tells of; it is done."""
+        number = self._new(kind, "")
+        self.items[number].done = True
+        return self._append(number, "text", text)
+
+    def forget(self, output_index: int) -> None:
+        """Drop an item of the present turn that is kept elsewhere."""
+        number = self._numbers.get(output_index)
+        if number is not None:
+            self.items.pop(number, None)
+
+    def _new(self, kind: str, call_id: str) -> int:
+        number, self._next = self._next, self._next + 1
+        self.items[number] = Growing(kind, call_id, self._limit)
+        self.changed.add(number)
+        return number
+
+    def _created(self, _event: Any) -> list[Delta]:
+        self._numbers.clear()
+        return []
+
     def _added(self, event: Any) -> list[Delta]:
-        self.items[event.output_index] = Growing(event.item.type)
+        call_id = str(getattr(event.item, "call_id", None) or "")
+        self._numbers[event.output_index] = self._new(event.item.type, call_id)
         return []
 
     def _item_done(self, event: Any) -> list[Delta]:
         """The final item is the record: whatever the deltas left out is added now."""
         item = event.item.to_dict(mode="json", warnings=False)
-        growing = self.items.setdefault(event.output_index, Growing(item["type"]))
-        growing.done = True
-        added: list[Delta] = []
-        for part, text in _final_parts(item):
-            shown = growing.parts.get(part, "")
-            if text.startswith(shown) and len(text) > len(shown):
-                added += self._append(event.output_index, part, text[len(shown) :])
-        return added
-
-    def _append(self, index: int, part: str, text: str) -> list[Delta]:
-        growing = self.items.get(index)
-        if growing is None or not text:
+        if event.output_index not in self._numbers:
+            self._added(event)
+        number = self._numbers[event.output_index]
+        if number not in self.items:
             return []
-        before = growing.parts.get(part, "")
-        growing.parts[part] = before + text
-        return [Delta(index, part, len(before), text)]
+        self.items[number].done = True
+        self.changed.add(number)
+        return [delta for part, text in _final_parts(item) for delta in self._complete(number, part, text)]
+
+    def _complete(self, number: int, part: str, text: str) -> list[Delta]:
+        """Append what is missing of a text that is whole now; one that came otherwise stays as it came."""
+        known = self.items[number].parts.get(part)
+        if known is None:
+            return self._append(number, part, text)
+        end = known.end()
+        if not text.startswith(end, known.length - len(end)):
+            return []
+        return self._append(number, part, text[known.length :])
+
+    def _append(self, number: int | None, part: str, text: str) -> list[Delta]:
+        growing = self.items.get(number) if number is not None else None
+        if number is None or growing is None or not text:
+            return []
+        return [Delta(number, part, growing.append(part, text), text)]
+
+    def _delta(self, event: Any, part: str, text: str | None) -> list[Delta]:
+        return self._append(self._numbers.get(event.output_index), part, text or "")
 
     def _text(self, event: Any) -> list[Delta]:
-        return self._append(event.output_index, "text", event.delta)
+        return self._delta(event, "text", event.delta)
 
     def _summary(self, event: Any) -> list[Delta]:
-        return self._append(event.output_index, f"summary.{event.summary_index}", event.delta)
+        return self._delta(event, f"summary.{event.summary_index}", event.delta)
 
     def _command(self, event: Any) -> list[Delta]:
-        return self._append(event.output_index, f"command.{event.command_index}", event.delta)
+        return self._delta(event, f"command.{event.command_index}", event.delta)
 
     def _output(self, event: Any) -> list[Delta]:
+        out = self._delta(event, f"stdout.{event.command_index}", event.delta.stdout)
+        return out + self._delta(event, f"stderr.{event.command_index}", event.delta.stderr)
+
+    def _output_done(self, event: Any) -> list[Delta]:
+        """A command ended: how, and after how long."""
         index = event.command_index
-        out = self._append(event.output_index, f"stdout.{index}", event.delta.stdout or "")
-        return out + self._append(event.output_index, f"stderr.{index}", event.delta.stderr or "")
+        number = self._numbers.get(event.output_index)
+        growing = self.items.get(number) if number is not None else None
+        if number is None or growing is None or f"outcome.{index}" in growing.parts:
+            return []
+        now = time.monotonic()
+        seconds, growing.touched = now - growing.touched, now
+        self.changed.add(number)
+        parts = [(f"seconds.{index}", f"{seconds:.1f}")]
+        for content in event.output:
+            parts += _output_parts(index, content.to_dict(mode="json", warnings=False))
+        return [delta for part, text in parts for delta in self._complete(number, part, text)]
 
 
 _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
+    "response.created": Progress._created,
     "response.output_item.added": Progress._added,
     "response.output_item.done": Progress._item_done,
     "response.output_text.delta": Progress._text,
@@ -109,19 +211,28 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
     "response.reasoning_summary_text.delta": Progress._summary,
     "response.shell_call_command.delta": Progress._command,
     "response.shell_call_output_content.delta": Progress._output,
+    "response.shell_call_output_content.done": Progress._output_done,
 }
 
 
-def _final_parts(item: dict[str, Any]) -> list[tuple[str, str]]:
+def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
     if item["type"] == "shell_call":
         commands = (item.get("action") or {}).get("commands") or []
         return [(f"command.{number}", command) for number, command in enumerate(commands)]
     if item["type"] == "shell_call_output":
-        parts: list[tuple[str, str]] = []
-        for number, content in enumerate(item.get("output") or []):
-            outcome = content.get("outcome") or {}
-            ended = "timed out" if outcome.get("type") == "timeout" else f"exit {outcome.get('exit_code')}"
-            parts += [(f"stdout.{number}", content["stdout"]), (f"stderr.{number}", content["stderr"])]
-            parts += [(f"outcome.{number}", ended)]
-        return parts
+        return [
+            part
+            for number, content in enumerate(item.get("output") or [])
+            for part in _output_parts(number, content)
+        ]
     return []
+
+
+def _output_parts(number: int, content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    outcome = content.get("outcome") or {}
+    ended = "timed out" if outcome.get("type") == "timeout" else f"exit {outcome.get('exit_code')}"
+    return [
+        (f"stdout.{number}", content.get("stdout") or ""),
+        (f"stderr.{number}", content.get("stderr") or ""),
+        (f"outcome.{number}", ended),
+    ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.kernel.turn import Turn
     from agent_kernel.runtime.base import Runtime
+    from agent_kernel.runtime.base import Session as Line
 
 OpenRuntime = Callable[[], Awaitable["Runtime"]]
 """Opens the runtime when it is first needed; may raise any `AgentKernelError`."""
@@ -59,6 +60,8 @@ class Session:
         self._previous_id: str | None = None
         self._unsettled_id: str | None = None
         self._announced = False
+        self._line: Line | None = None
+        self._running: Turn | None = None
         self._notes: list[str] = []
         self._keeper: asyncio.Task[None] | None = None
 
@@ -135,8 +138,10 @@ class Session:
         await self._look_for_unsettled()
         runtime = await self.runtime()
         turn = Turn(outputs, announce_script=model is None and not self._announced)
+        self._line = line = runtime.session()
+        self._running = turn
         try:
-            await turn.run(runtime.respond(self._request(text, model, container_id)))
+            await turn.run(line.respond(self._request(text, model, container_id)))
         except asyncio.CancelledError:
             await self._settle(turn)
             raise
@@ -145,9 +150,22 @@ class Session:
                 await self._show_changes(turn, before, outputs)
             raise
         finally:
+            self._line = self._running = None
             self._announced |= turn.announced
             self._advance(turn)
         await self._show_changes(turn, before, outputs)
+
+    async def steer(self, text: str) -> str | None:
+        """Say something to the running turn. Returns None when it was taken, else why not."""
+        line, turn = self._line, self._running
+        if line is None or turn is None or turn.response_id is None:
+            return "No turn is running that could hear it. Send it in a moment, or as the next cell."
+        event = await line.steer(turn.response_id, text)
+        if event.type == "response.steer.accepted":
+            turn.said(text)
+            return None
+        error = getattr(event, "error", None)
+        return str(getattr(error, "message", None) or (error or {}).get("message"))
 
     async def _show_changes(self, turn: Turn, before: Snapshot, outputs: CellOutputs) -> None:
         from agent_kernel.kernel.artifacts import show_files, snapshot
@@ -184,8 +202,8 @@ class Session:
 
     def _advance(self, turn: Turn) -> None:
         """The chain goes on from a turn that can be continued, else from the one before it."""
-        if turn.ending in ("completed", "incomplete") and turn.response_id:
-            self._previous_id = turn.response_id
+        if turn.continued_from:
+            self._previous_id = turn.continued_from
             self._notes.clear()
 
     async def _settle(self, turn: Turn) -> None:

@@ -12,9 +12,10 @@ from agent_kernel.kernel.render import note, notice, render_item
 from agent_kernel.kernel.text import code
 
 if TYPE_CHECKING:
-    from openai.types.responses import Response, ResponseStreamEvent
+    from openai.types.responses import Response
 
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.runtime.base import SessionEvent
 
 SCRIPTED_NOTICE = """\
 **A scripted model is playing.** Its answers were written beforehand; it knows the prompts of its script \
@@ -23,6 +24,9 @@ and nothing else. Its commands are really executed, in a sandbox.
 For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
 runtime starts, or for another endpoint `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`; then \
 restart it."""
+
+STEERED = "steered"
+"""`incomplete_details.reason` of a response that the person's words ended, for another to follow."""
 
 Ending = Literal["running", "completed", "incomplete", "failed"]
 
@@ -38,10 +42,15 @@ class TurnFailed(AgentKernelError):
 
 
 class Turn:
-    """Takes the events of one response. `announce_script` asks for the notice about a scripted model."""
+    """Takes the events of one response, and of those that steering it leads to.
+
+    `announce_script` asks for the notice about a scripted model. `continued_from` is the last response that
+    ended in a way that can be continued, `response_id` the last that began.
+    """
 
     def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
         self.response_id: str | None = None
+        self.continued_from: str | None = None
         self.ending: Ending = "running"
         self.announced = False
         self.ran_commands = False
@@ -51,7 +60,7 @@ class Turn:
         self._emitted: set[int] = set()
         self._error: tuple[str, str] | None = None
 
-    async def run(self, events: AsyncGenerator[ResponseStreamEvent, None]) -> None:
+    async def run(self, events: AsyncGenerator[SessionEvent, None]) -> None:
         """Take all events. Raises `TurnFailed`; cancelling it closes the generator before it returns."""
         async with aclosing(events):
             async for event in events:
@@ -62,6 +71,10 @@ class Turn:
             raise TurnFailed(
                 "StreamEnded", "The runtime's stream ended before the answer did. Run the cell again."
             )
+
+    def said(self, text: str) -> None:
+        """Show what the person said to it."""
+        self._outputs.said(text)
 
     def _take(self, event: Any) -> None:
         self._progress.take(event)
@@ -76,8 +89,11 @@ class Turn:
             self._end(event.type.rpartition(".")[2], event.response)
 
     def _begin(self, response: Response) -> None:
+        """The first response, or the successor of a steered one."""
         self.response_id = response.id
-        if self._announce_script and str(response.model).startswith("scripted"):
+        self.ending = "running"
+        self._emitted.clear()
+        if self._announce_script and not self.announced and str(response.model).startswith("scripted"):
             self.announced = True
             self._outputs.emit(notice(SCRIPTED_NOTICE))
 
@@ -85,6 +101,7 @@ class Turn:
         if index in self._emitted:
             return
         self._emitted.add(index)
+        self._progress.forget(index)
         self.ran_commands |= item.get("type") == "shell_call_output"
         bundle = render_item(item)
         if bundle is not None:
@@ -92,24 +109,29 @@ class Turn:
 
     def _end(self, ending: Any, response: Response) -> None:
         self.ending = ending
+        if ending in ("completed", "incomplete"):
+            self.continued_from = response.id
         if ending == "failed" and response.error is not None and self._error is None:
             self._error = (_ename(response.error.code), response.error.message)
         if ending == "incomplete":
             details = response.incomplete_details
+            if details and details.reason == STEERED:  # it goes on, in a response that heard what was said
+                return
             reason = code(str(details.reason)) if details and details.reason else "no reason was given"
             self._outputs.emit(note(f"The answer was cut off here ({reason})."))
 
     def settle(self, response: Response | None) -> None:
         """Show what there was at an interrupt; `response` is the stored one, if there is one (yet)."""
         if response is not None:
-            self.ending = "incomplete"
+            self.ending, self.continued_from = "incomplete", response.id
             for index, item in enumerate(response.output):
                 plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
                 self._item(index, plain)
             return
-        for index, growing in sorted(self._progress.items.items()):
-            if growing.parts:
-                self._item(index, growing.item())
+        for growing in self._progress.items.values():
+            bundle = render_item(growing.item()) if growing.parts else None
+            if bundle is not None:
+                self._outputs.emit(bundle)
 
 
 def _error_of(event: Any) -> tuple[str, str]:

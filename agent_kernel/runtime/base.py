@@ -176,6 +176,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def session(self) -> Session:
+        """A connection for turns that may be steered."""
+        ...
+
     async def retrieve(self, response_id: str) -> Response:
         """A stored response. Raises `NotFound`."""
         ...
@@ -207,11 +211,12 @@ class Session(Protocol):
         """
         ...
 
-    def steer(self, previous_response_id: object, given: object) -> SessionEvent:
+    async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
         """Say something to the response that runs: `response.steer.accepted`, or `.failed` with the reason.
 
         The response then ends at the next safe place, as `incomplete` with the reason `steered`: a model is
-        stopped at once, a command has a few seconds to end.
+        stopped at once, a command has a few seconds to end. Raises nothing that a connection does wrong: that
+        is a `.failed` too.
         """
         ...
 
@@ -317,10 +322,6 @@ class ServedRuntime(Runtime, Protocol):
 
     async def start(self) -> None:
         """Clean up after processes that died. Idempotent; everything else does it on first use."""
-        ...
-
-    def session(self) -> Session:
-        """A connection of one client's."""
         ...
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:

@@ -16,6 +16,7 @@ from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.remote_containers import RemoteContainers
 from agent_kernel.runtime.remote_errors import translated
+from agent_kernel.runtime.remote_session import RemoteSession
 
 CALL_TIMEOUT = openai.Timeout(180.0, connect=10.0)
 """Seconds. Making a container is the slowest call; connecting is never slow."""
@@ -59,6 +60,10 @@ class RemoteRuntime:
         async with aclosing(_whole(stream, self._client)) as events:
             async for event in events:
                 yield event
+
+    def session(self) -> RemoteSession:
+        """See `Runtime`."""
+        return RemoteSession(self.respond)
 
     async def retrieve(self, response_id: str) -> Response:
         """A stored response. Raises `NotFound`."""

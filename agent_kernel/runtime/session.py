@@ -107,7 +107,7 @@ class LocalSession:
     def _awaits_client(run: Run) -> bool:
         return run.assembler.response.status == "completed" and bool(_unanswered(run))
 
-    def steer(self, previous_response_id: object, given: object) -> SessionEvent:
+    async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
         """Queue a message of the user's for the running response; see `base.Session.steer`."""
         active = self._active
         if active is None or active.run.id != previous_response_id:

@@ -86,7 +86,7 @@ class ResponsesSocket:
                         f"{WAITING} requests wait already for the one that runs.", code="too_many_requests"
                     ) from None
             case "response.steer":
-                event = self._session.steer(message.get("previous_response_id"), message.get("input"))
+                event = await self._session.steer(message.get("previous_response_id"), message.get("input"))
                 await self._send(event)
             case other:
                 raise InvalidRequest(

@@ -164,7 +164,8 @@ async def test_steering_a_response_that_waits_for_the_client_is_pending(server: 
             call = event.item
             # as if it had come before the interrupt could stop anything
             session._active.interrupt.stop = lambda *_, **__: None
-            assert session.steer(events[0].response.id, "chat").type == "response.steer.accepted"
+            steered = await session.steer(events[0].response.id, "chat")
+            assert steered.type == "response.steer.accepted"
     assert [event.type for event in events[-2:]] == ["response.completed", "response.steer.pending"]
     pending = events[-1].to_dict()
     assert pending["required_input"] == [{"type": "function_call_output", "call_id": call.call_id}]

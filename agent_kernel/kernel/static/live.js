@@ -1,49 +1,79 @@
-// The live view of a running turn. Every text in it comes from a model or a command: it is only ever set as
-// textContent, never as markup.
+// The live view of a running turn: what the kernel told (store), what is drawn of it, and what a person can do.
 
 const WINDOW = 20000; // characters kept of one text, as on the kernel's side
+const PATIENCE = 8000; // milliseconds for the kernel to answer what a person did
 
 function newStore() {
-  return { items: new Map(), startedAt: Date.now(), ended: false, listeners: new Set() };
+  return {
+    items: new Map(),
+    tokens: [0, 0],
+    question: null,
+    startedAt: Date.now(),
+    ended: false,
+    seconds: 0,
+    listeners: new Set(),
+    waiting: new Map(),
+    asked: 0,
+  };
 }
 
-function itemOf(store, index, kind, done) {
-  let item = store.items.get(index);
-  if (!item) {
-    item = { kind, done, parts: new Map() };
-    store.items.set(index, item);
-  }
-  item.done = done;
+function seconds(store) {
+  return store.ended ? store.seconds : Math.max(0, (Date.now() - store.startedAt) / 1000);
+}
+
+function takeItem(store, { index, kind, call, done, at }) {
+  const item = store.items.get(index) ?? { parts: new Map() };
+  store.items.set(index, Object.assign(item, { kind, call, done, at }));
   return item;
 }
 
-// A state is the whole truth: it replaces what deltas have built.
+// Takes the characters of a part that end at position `end`. Positions count code points, as Python does. What is
+// known already is passed over; after a gap the part begins anew, with what is there.
+function takeText(item, name, end, text) {
+  const part = item.parts.get(name) ?? { end: 0, text: "", total: 0, made: 0 };
+  item.parts.set(name, part);
+  if (end <= part.end) return;
+  const characters = Array.from(text);
+  const known = part.end - (end - characters.length);
+  const added = known > 0 ? characters.slice(known).join("") : text;
+  if (known < 0) Object.assign(part, { text: "", total: 0, made: part.made + 1 });
+  part.text = (part.text + added).slice(-WINDOW);
+  part.total += added.length;
+  part.end = end;
+}
+
+// A state is the whole truth, but for what has been dropped from it to keep it small.
 function takeState(store, state) {
   if (!state || !state.items) return;
   store.startedAt = Date.now() - 1000 * state.elapsed;
+  store.seconds = state.elapsed;
   store.ended = state.ended;
-  store.items = new Map();
-  for (const { index, kind, done, parts } of state.items) {
-    const item = itemOf(store, index, kind, done);
-    for (const [name, end, text] of parts) item.parts.set(name, { end, text });
+  store.tokens = state.tokens;
+  store.question = state.question;
+  for (const outline of state.items) {
+    const item = takeItem(store, outline);
+    for (const [name, end, text] of outline.parts) takeText(item, name, end, text);
   }
+  if (state.items.length) dropBefore(store, state.items[0].index);
   notify(store);
 }
 
+function dropBefore(store, first) {
+  for (const index of store.items.keys()) if (index < first) store.items.delete(index);
+}
+
 function takeMessage(store, message) {
-  for (const [index, kind, done] of message.items || []) itemOf(store, index, kind, done);
-  for (const [index, name, position, length, text] of message.deltas || []) {
-    const item = store.items.get(index);
-    if (!item) continue; // the next state brings it
-    const part = item.parts.get(name) || { end: 0, text: "" };
-    const end = position + length;
-    // What is known already is passed over; after a gap the next state helps. Positions count code points.
-    if (end <= part.end || position > part.end) continue;
-    const characters = Array.from(text);
-    const known = Math.max(0, part.end - (end - characters.length));
-    const added = characters.slice(known).join("");
-    item.parts.set(name, { end, text: (part.text + added).slice(-WINDOW) });
+  if ("answered" in message) {
+    store.waiting.get(message.answered)?.(message.why);
+    return;
   }
+  store.tokens = message.tokens;
+  for (const outline of message.items) takeItem(store, outline);
+  for (const [index, name, end, text] of message.deltas) {
+    const item = store.items.get(index);
+    if (item) takeText(item, name, end, text); // else the next state brings it
+  }
+  dropBefore(store, message.first);
   notify(store);
 }
 
@@ -51,69 +81,171 @@ function notify(store) {
   for (const listener of store.listeners) listener();
 }
 
-function element(tag, className, parent) {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (parent) parent.append(made);
+// Tells the kernel what a person did. Comes to null when it is done, else to the reason why not.
+function act(store, model, what) {
+  store.asked += 1;
+  const id = `${Date.now()}.${store.asked}`; // other pages ask as well
+  return new Promise((resolve) => {
+    const late = "The kernel has not answered. If the page is connected to it, try again.";
+    const clock = setTimeout(() => resolve(late), PATIENCE);
+    store.waiting.set(id, resolve);
+    try {
+      model.send({ ...what, id });
+    } catch (error) {
+      resolve(`This could not be sent: ${error}`);
+    }
+  }).finally(() => store.waiting.delete(id));
+}
+
+function button(label, parent, onClick, className = "") {
+  const made = element("button", `agent-live-button ${className}`, parent, label);
+  made.type = "button";
+  made.addEventListener("click", onClick);
   return made;
 }
 
-// Control sequences of terminals mean nothing here.
-function readable(text) {
-  return text
-    .replace(/\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]/g, "")
-    .replace(/\r\n/g, "\n")
-    .replace(/[^\n]*\r(?!\n)/g, "")
-    .replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+// Carries out `what` once, with the controls off meanwhile; what went wrong is said in `said`.
+async function commit(store, model, what, controls, said) {
+  for (const control of controls) control.disabled = true;
+  setText(said, "Sending …");
+  const why = await act(store, model, what);
+  setText(said, why ?? "");
+  said.classList.toggle("agent-live-bad", why !== null);
+  for (const control of controls) control.disabled = false;
+  return why === null;
 }
 
-function partsOf(item, prefix) {
-  return [...item.parts]
-    .filter(([name]) => name === prefix || name.startsWith(prefix + "."))
-    .map(([name, part]) => [name, readable(part.text)]);
+// The question whether commands may run.
+class Question {
+  constructor(store, model, parent, question) {
+    const node = (this.node = element("div", "agent-live-question", parent));
+    node.setAttribute("role", "group");
+    node.setAttribute("aria-label", "Approval");
+    const several = question.commands.length > 1;
+    element("div", "agent-live-question-title", node, several ? "May these commands run?" : "May this command run?");
+    for (const command of question.commands) drawCommand(element("pre", "agent-live-command", node), command);
+    element("div", "agent-live-reason", node, readable(question.reason));
+    const choices = element("div", "agent-live-row", node);
+    const fields = element("div", "agent-live-fields", node);
+    const said = element("div", "agent-live-reply", node);
+    said.setAttribute("role", "alert");
+    const decide = (answer) =>
+      commit(store, model, { type: "decide", question: question.id, ...answer }, node.querySelectorAll("button"), said);
+    const kind = readable(question.kind) || (several ? "these very commands" : "this very command");
+    button("Allow once", choices, () => decide({ approve: true }), "agent-live-main");
+    const always = button("Allow this kind", choices, () => decide({ approve: true, remember: true }));
+    always.title = `From now on, as long as this kernel lives: ${kind}`;
+    button("Edit …", choices, () => this.edit(fields, question, decide));
+    button("Deny …", choices, () => this.deny(fields, decide), "agent-live-danger");
+    element("div", "agent-live-quiet", node, `“Allow this kind” means from now on: ${kind}`);
+  }
+
+  edit(fields, question, decide) {
+    fields.replaceChildren();
+    const inputs = question.commands.map((command, number) => {
+      const input = element("textarea", "agent-live-input agent-live-code-input", fields);
+      input.value = command;
+      input.rows = Math.min(12, command.split("\n").length + 1);
+      input.spellcheck = false;
+      input.setAttribute("aria-label", `Command ${number + 1}`);
+      return input;
+    });
+    const send = () => decide({ approve: true, commands: inputs.map((input) => input.value) });
+    button("Run it like this", fields, send, "agent-live-main");
+    inputs[0].focus();
+  }
+
+  deny(fields, decide) {
+    fields.replaceChildren();
+    const input = element("input", "agent-live-input", fields);
+    input.placeholder = "Why, or what to do instead (the model is told)";
+    input.setAttribute("aria-label", "Reason");
+    const send = () => decide({ approve: false, reason: input.value });
+    input.addEventListener("keydown", (event) => event.key === "Enter" && send());
+    button("Deny", fields, send, "agent-live-danger");
+    input.focus();
+  }
 }
 
-// What an item shows, as [class, text] lines; the classes are styled in live.css.
-const READERS = {
-  reasoning: (item) => partsOf(item, "summary").map(([, text]) => ["agent-live-reasoning", text]),
-  message: (item) => partsOf(item, "text").map(([, text]) => ["agent-live-message", text]),
-  shell_call: (item) =>
-    partsOf(item, "command").map(([, text]) => ["agent-live-command", "$ " + text.replace(/\n$/, "")]),
-  shell_call_output: (item) => {
-    const numbers = [...new Set([...item.parts.keys()].map((name) => Number(name.split(".")[1])))];
-    return numbers
-      .sort((a, b) => a - b)
-      .flatMap((number) =>
-        [
-          ["stdout", "agent-live-stdout"],
-          ["stderr", "agent-live-stderr"],
-          ["outcome", "agent-live-outcome"],
-        ].flatMap(([name, className]) => {
-          const part = item.parts.get(`${name}.${number}`);
-          if (!part || !part.text || part.text === "exit 0") return [];
-          return [[className, readable(part.text)]];
-        }),
-      );
-  },
-};
-
-function drawItem(node, item) {
-  const lines = (READERS[item.kind] || (() => [["agent-live-reasoning", item.kind]]))(item);
-  node.classList.toggle("agent-live-running", !item.done);
-  lines.forEach(([className, text], number) => {
-    const line = node.children[number] || element("div", "", node);
-    if (line.className !== className) line.className = className;
-    if (line.textContent === text) return;
-    const atEnd = line.scrollHeight - line.scrollTop - line.clientHeight < 30;
-    line.textContent = text;
-    if (atEnd) line.scrollTop = line.scrollHeight;
+// A line to say something to the turn while it runs.
+function steering(store, model, parent) {
+  const form = element("form", "agent-live-row agent-live-steer", parent);
+  const input = element("input", "agent-live-input", form);
+  input.placeholder = "Say something to the running turn";
+  input.setAttribute("aria-label", input.placeholder);
+  const send = button("Send", form, () => {});
+  send.type = "submit";
+  const said = element("div", "agent-live-reply", parent);
+  said.setAttribute("role", "alert");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    if (!text || send.disabled) return;
+    if ((await commit(store, model, { type: "steer", text }, [send], said)) && input.value.trim() === text) input.value = "";
   });
-  while (node.children.length > lines.length) node.lastChild.remove();
 }
 
-function elapsed(store) {
-  const seconds = Math.max(0, Math.floor((Date.now() - store.startedAt) / 1000));
-  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+function duration(store) {
+  const whole = Math.floor(seconds(store));
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+function doing(store) {
+  if (store.ended) return "Ended";
+  if (store.question) return "Waiting for you";
+  const open = [...store.items.values()].reverse().find((item) => !item.done);
+  return { shell_call: "Writing a command", shell_call_output: "Running", message: "Answering" }[open?.kind] ?? "Thinking";
+}
+
+const HINT =
+  "This page came while the turn was running, so the notebook does not have the turn’s outputs; this is the " +
+  "kernel’s view of it. To put them into the notebook, run %replay in a new cell.";
+
+function drawView(store, model, el) {
+  const root = element("section", "agent-live", el);
+  root.setAttribute("aria-label", "Running turn");
+  root.dataset.lmSuppressShortcuts = "true"; // Enter on a button is for the button
+  const head = element("div", "agent-live-head", root);
+  element("span", "agent-live-dot", head).setAttribute("aria-hidden", "true");
+  const status = element("span", "agent-live-status", head);
+  const told = element("span", "agent-live-unseen", head); // for screen readers: what goes on, not each second
+  told.setAttribute("role", "status");
+  const stopping = element("span", "agent-live-reply");
+  const end = async () => {
+    if (await commit(store, model, { type: "stop" }, [stop], stopping)) {
+      stop.disabled = true;
+      setText(stopping, "Stopping …");
+    }
+  };
+  const stop = button("Stop", head, end, "agent-live-stop agent-live-danger");
+  stop.title = "Stop this turn; what was done is kept";
+  head.append(stopping);
+  const hint = element("div", "agent-live-hint agent-live-quiet", root, HINT);
+  const items = new Items(root);
+  const asked = element("div", "", root);
+  const controls = element("div", "agent-live-controls", root);
+  steering(store, model, controls);
+  let question = null;
+
+  const tick = () => {
+    const [taken, given] = store.tokens;
+    const tokens = taken + given ? ` · ${(taken + given).toLocaleString("en")} tokens` : "";
+    setText(status, `${doing(store)} · ${duration(store)}${tokens}`);
+    setText(told, doing(store));
+    stop.hidden = controls.hidden = store.ended;
+    hint.hidden = !store.ended;
+    root.classList.toggle("agent-live-ended", store.ended);
+  };
+  const draw = () => {
+    tick();
+    items.draw(store, seconds(store));
+    if (store.question?.id !== question) {
+      question = store.question?.id ?? null;
+      asked.replaceChildren();
+      if (store.question) new Question(store, model, asked, store.question);
+    }
+  };
+  return draw;
 }
 
 // A function, so that each widget has a store of its own for all its views.
@@ -134,50 +266,18 @@ export default () => {
     },
 
     render({ model, el }) {
-      const root = element("div", "agent-live", el);
-      const head = element("div", "agent-live-head", root);
-      element("span", "agent-live-dot", head);
-      const status = element("span", "agent-live-status", head);
-      const stop = element("button", "agent-live-stop", head);
-      stop.textContent = "Stop";
-      stop.title = "Stop this turn; what was done is kept";
-      stop.addEventListener("click", () => {
-        stop.disabled = true;
-        stop.textContent = "Stopping…";
-        model.send({ type: "stop" });
-      });
-      const hint = element("div", "agent-live-hint", root);
-      hint.textContent =
-        "This page was reloaded while the turn ran, so the notebook does not have its outputs; this is the kernel's view of it.";
-      const body = element("div", "agent-live-body", root);
-      const nodes = new Map();
+      const draw = drawView(store, model, el);
       let frame = 0;
-
-      const draw = () => {
-        frame = 0;
-        root.classList.toggle("agent-live-ended", store.ended);
-        if (store.ended) status.textContent = `Ended · ${elapsed(store)}`;
-        for (const [index, node] of nodes) {
-          if (!store.items.has(index)) {
-            node.remove();
-            nodes.delete(index);
-          }
-        }
-        for (const [index, item] of store.items) {
-          if (!nodes.has(index)) nodes.set(index, element("div", `agent-live-item agent-live-${item.kind}-item`, body));
-          drawItem(nodes.get(index), item);
-        }
-      };
       const schedule = () => {
-        frame = frame || requestAnimationFrame(draw);
-      };
-      const tick = () => {
-        if (store.ended) return;
-        status.textContent = `Working · ${elapsed(store)}`;
+        frame =
+          frame ||
+          requestAnimationFrame(() => {
+            frame = 0;
+            draw();
+          });
       };
       store.listeners.add(schedule);
-      const clock = setInterval(tick, 1000);
-      tick();
+      const clock = setInterval(schedule, 1000);
       draw();
       return () => {
         store.listeners.delete(schedule);

@@ -1,0 +1,175 @@
+// What the items of a turn look like. Each class draws one item again and again while it grows.
+
+function partsOf(item, prefix) {
+  return [...item.parts].filter(([name]) => name.startsWith(prefix + ".")).map(([, part]) => part.text);
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+class Reasoning {
+  constructor(parent) {
+    this.node = element("details", "agent-live-reasoning", parent);
+    this.node.open = true;
+    const summary = element("summary", "", this.node, "Reasoning");
+    summary.addEventListener("click", () => (this.chosen = true));
+    this.texts = new Markdown(this.node);
+  }
+
+  draw(item) {
+    const text = partsOf(item, "summary").join("\n\n");
+    this.node.hidden = !text.trim();
+    this.texts.draw(text);
+    if (item.done && !this.chosen) this.node.open = false; // unless the person had a hand in it
+  }
+}
+
+class Message {
+  constructor(parent) {
+    this.text = new Markdown(parent);
+  }
+
+  draw(item) {
+    const part = item.parts.get("text");
+    if (part && part.text !== this.drawn) this.text.draw((this.drawn = part.text));
+  }
+}
+
+class Said {
+  constructor(parent) {
+    this.node = element("div", "agent-live-said", parent);
+    element("span", "agent-live-quiet", this.node, "You: ");
+    this.text = element("span", "", this.node);
+  }
+
+  draw(item) {
+    setText(this.text, readable(item.parts.get("text")?.text ?? ""));
+  }
+}
+
+class Decided {
+  constructor(parent) {
+    this.node = element("div", "agent-live-said agent-live-quiet", parent);
+  }
+
+  draw(item) {
+    setText(this.node, readable(item.parts.get("text")?.text ?? ""));
+  }
+}
+
+class Unknown {
+  constructor(parent) {
+    this.node = element("div", "agent-live-quiet", parent);
+  }
+
+  draw(item) {
+    setText(this.node, readable(item.kind));
+  }
+}
+
+// One stream of one command's output, made when there is something to show.
+class Stream {
+  constructor(parent, name, number) {
+    this.place = element("div", "", parent);
+    this.name = name;
+    this.label = `${name === "stderr" ? "Errors" : "Output"} of command ${number + 1}`;
+  }
+
+  draw(part) {
+    if (!part || !part.text) return;
+    if (!this.terminal) {
+      this.terminal = new Terminal(`agent-live-${this.name}`, this.label, this.place);
+      this.made = part.made;
+      this.written = 0;
+    }
+    const missing = part.total - this.written;
+    if (part.made !== this.made || missing > part.text.length) {
+      this.terminal.reset(part.end > part.text.length);
+      this.terminal.write(part.text);
+    } else if (missing) this.terminal.write(part.text.slice(part.text.length - missing));
+    this.made = part.made;
+    this.written = part.total;
+  }
+}
+
+// A command, its output, and how it ended.
+class Command {
+  constructor(parent, number) {
+    this.number = number;
+    this.node = element("div", "agent-live-command-block", parent);
+    this.words = element("pre", "agent-live-command", this.node);
+    this.streams = ["stdout", "stderr"].map((name) => new Stream(this.node, name, number));
+    this.outcome = element("div", "agent-live-outcome", this.node);
+  }
+
+  draw(call, output, now) {
+    const words = call?.parts.get(`command.${this.number}`)?.text;
+    this.words.hidden = words === undefined;
+    if (words !== undefined && words !== this.drawn) drawCommand(this.words, (this.drawn = words));
+    if (!output) return;
+    for (const stream of this.streams) stream.draw(output.parts.get(`${stream.name}.${this.number}`));
+    const ended = output.parts.get(`outcome.${this.number}`)?.text;
+    const seconds = output.parts.get(`seconds.${this.number}`)?.text;
+    const running = !ended && !output.done && this.runs(output);
+    this.outcome.classList.toggle("agent-live-bad", Boolean(ended) && ended !== "exit 0");
+    this.outcome.classList.toggle("agent-live-running", running);
+    if (ended) setText(this.outcome, seconds === undefined ? ended : `${ended} · ${seconds} s`);
+    else setText(this.outcome, running ? `running · ${Math.max(0, Math.floor(now - output.at))} s` : "");
+  }
+
+  runs(output) {
+    return this.number === partsOf(output, "outcome").length; // they run one after the other
+  }
+}
+
+class ShellCall {
+  constructor(parent) {
+    this.parent = parent;
+    this.commands = [];
+  }
+
+  // `call` and `output` are two items that belong together; either may be missing.
+  draw(call, output, now) {
+    const numbers = [call, output].flatMap((item) => (item ? [...item.parts.keys()] : []));
+    const count = Math.max(0, ...numbers.map((name) => 1 + Number(name.split(".")[1] || -1)));
+    while (this.commands.length < count) this.commands.push(new Command(this.parent, this.commands.length));
+    for (const command of this.commands) command.draw(call, output, now);
+  }
+}
+
+const KINDS = { reasoning: Reasoning, message: Message, said: Said, decided: Decided, shell_call: ShellCall, shell_call_output: ShellCall };
+
+// The list of a turn's items. An output is drawn with its call, where both are there.
+class Items {
+  constructor(parent) {
+    this.node = element("div", "agent-live-items", parent);
+    this.drawn = new Map();
+  }
+
+  draw(store, now) {
+    for (const [index, { node }] of this.drawn) {
+      if (store.items.has(index)) continue;
+      node.remove();
+      this.drawn.delete(index);
+    }
+    const calls = new Map();
+    for (const [index, item] of store.items) if (item.kind === "shell_call" && item.call) calls.set(item.call, index);
+    const outputs = new Map();
+    for (const item of store.items.values()) {
+      if (item.kind === "shell_call_output" && calls.has(item.call)) outputs.set(item.call, item);
+    }
+    for (const [index, item] of store.items) {
+      if (item.kind === "shell_call_output" && outputs.get(item.call) === item) continue;
+      let { made } = this.drawn.get(index) ?? {};
+      if (!made) {
+        const node = element("div", "agent-live-item", this.node);
+        made = new (KINDS[item.kind] ?? Unknown)(node);
+        this.drawn.set(index, { node, made });
+      }
+      if (item.kind === "shell_call") made.draw(item, outputs.get(item.call), now);
+      else if (item.kind === "shell_call_output") made.draw(undefined, item, now);
+      else made.draw(item);
+    }
+  }
+}
