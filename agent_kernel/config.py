@@ -99,6 +99,11 @@ class RuntimeSettings(Configurable):
         min=1.0,
         help="""Seconds that a server's container lives on after the server has died.""",
     ).tag(config=True)
+    retention_days = Float(
+        0.0,
+        min=0.0,
+        help="""Days after which a server deletes stored responses that no later turn continues. 0: never.""",
+    ).tag(config=True, variable="AGENT_KERNEL_RETENTION_DAYS")
 
     def data_path(self) -> Path:
         """The data folder; it need not exist yet."""

@@ -158,7 +158,9 @@ def local_runtime(
         store=SqliteStore(store_path(settings)),
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
+        skills=skills(settings),
         approval=settings.approval.policy(),
+        retention=settings.runtime.retention_days * 86400 or None,
     )
 
 

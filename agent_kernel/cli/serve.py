@@ -20,6 +20,8 @@ NAMES = (
     "host",
     "port",
     "server_lease",
+    "retention_days",
+    "skills",
     "pause_after",
     "keep_expired",
     "warm",

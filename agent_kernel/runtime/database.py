@@ -158,6 +158,20 @@ class Database:
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._connection.do(work)
 
+    async def _forget(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work`, which deletes what is to be gone: from the file, and from the log beside it.
+
+        What is deleted is overwritten in the file (`secure_delete`); older pages of it lie in the log until
+        that is emptied.
+        """
+        done = await self._do(work)
+        await self._empty_log()
+        return done
+
+    async def _empty_log(self) -> None:
+        """Bring the log into the file and empty it; a reader in another process may put that off."""
+        await self._do(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
     async def identity(self) -> str:
         """See `Store`."""
 
@@ -180,6 +194,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         _migrate(connection, path)
     except BaseException:
         connection.close()

@@ -40,8 +40,10 @@ from agent_kernel.runtime.ownership import Owner
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.preparation import Preparation
 from agent_kernel.runtime.recovery import Recovery, journal_of
+from agent_kernel.runtime.retention import Retention
 from agent_kernel.runtime.session import LocalSession
 from agent_kernel.runtime.shown import Shown, shown
+from agent_kernel.runtime.skills import Skills
 from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import read_request
 from agent_kernel.runtime.turns import Turns
@@ -54,7 +56,8 @@ class LocalRuntime:
     """A Responses API in this process. `backend` may be a callable that finds one on first use.
 
     It owns `models`, `store` and the backend: `aclose` closes them. It shows what belongs to whoever has no
-    key of a name; `for_key` gives the holders of keys theirs.
+    key of a name; `for_key` gives the holders of keys theirs. `retention`: seconds after which stored
+    responses are deleted once `start` was called; None: never.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class LocalRuntime:
         turn_settings: TurnSettings | None = None,
         audit: AuditLog = OFF,
         approval: Policy | None = None,
+        skills: Skills | None = None,
+        retention: float | None = None,
     ) -> None:
         self._models = models
         self._whole_store = store
@@ -74,8 +79,10 @@ class LocalRuntime:
         self._all_metrics = Metrics()
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
+        self._skills = skills
         self._owner = Owner(store.folder)
         self._recovery = Recovery(store, self._owner)
+        self._retention = Retention(store, retention)
         self._keys = StoredKeys(store)
         self._tenants: dict[str, LocalRuntime] = {}
         self._move_in(Key())
@@ -136,6 +143,7 @@ class LocalRuntime:
     async def start(self) -> None:
         """See `ServedRuntime`."""
         await self._recovery.once()
+        self._retention.start()
 
     def session(self) -> LocalSession:
         """See `Runtime`."""
@@ -261,6 +269,7 @@ class LocalRuntime:
 
     async def aclose(self) -> None:
         """Release everything held, for all keys; containers live on until their lease ends. Idempotent."""
+        await self._retention.aclose()
         await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
         await self._containers.aclose()
         await self._models.aclose()

@@ -44,4 +44,4 @@ class SqliteFiles(Database):
     async def delete_file(self, id: str) -> bool:  # noqa: A002
         """See `Store`."""
         query = "DELETE FROM files WHERE id = ? AND tenant = coalesce(?, tenant)"
-        return await self._do(lambda db: db.execute(query, (id, self.tenant)).rowcount > 0)
+        return await self._forget(lambda db: db.execute(query, (id, self.tenant)).rowcount > 0)

@@ -33,6 +33,17 @@ WITH RECURSIVE chain(chained, before, depth) AS (
 SELECT {_COLUMNS} FROM responses r JOIN chain c ON r.id = c.chained ORDER BY c.depth DESC
 """
 
+_EXPIRE = """
+DELETE FROM responses WHERE created_at < ? AND id NOT IN (
+    WITH RECURSIVE kept(id, previous_id) AS (
+        SELECT id, previous_id FROM responses WHERE created_at >= ? OR owner IS NOT NULL
+        UNION
+        SELECT r.id, r.previous_id FROM responses r JOIN kept k ON r.id = k.previous_id
+    )
+    SELECT id FROM kept
+)
+"""
+
 _ITEM = """
 SELECT input, response FROM items i JOIN responses r ON r.id = i.response_id
 WHERE i.id = ? AND i.tenant = coalesce(?, i.tenant)
@@ -79,7 +90,22 @@ class SqliteResponses(Database):
                 db.execute("UPDATE deletions SET count = count + 1")
             return deleted
 
-        return await self._do(work)
+        return await self._forget(work)
+
+    async def expire_responses(self, before: float) -> tuple[int, float | None]:
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> int:
+            count = db.execute(_EXPIRE, (before, before)).rowcount
+            if count:
+                db.execute("UPDATE deletions SET count = count + 1")
+            return count
+
+        query = "SELECT min(created_at) FROM responses WHERE created_at >= ?"
+        count = await self._do(work)
+        if count:
+            await self._empty_log()
+        return count, await self._do(lambda db: db.execute(query, (before,)).fetchone()[0])
 
     async def unfinished_responses(self) -> list[ResponseRow]:
         """See `Store`."""
@@ -165,7 +191,7 @@ class SqliteResponses(Database):
     async def delete_conversation(self, id: str) -> bool:  # noqa: A002
         """See `Store`."""
         query = f"DELETE FROM conversations WHERE id = ? AND {_MINE}"
-        return await self._do(lambda db: db.execute(query, (id, self.tenant)).rowcount > 0)
+        return await self._forget(lambda db: db.execute(query, (id, self.tenant)).rowcount > 0)
 
     async def add_conversation_items(self, id: str, items: Sequence[Json]) -> None:  # noqa: A002
         """See `Store`."""
@@ -183,7 +209,7 @@ class SqliteResponses(Database):
     async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
         """See `Store`."""
         query = f"DELETE FROM conversation_items WHERE conversation_id IN {_CONVERSATION} AND id = ?"
-        return await self._do(lambda db: db.execute(query, (id, self.tenant, item_id)).rowcount > 0)
+        return await self._forget(lambda db: db.execute(query, (id, self.tenant, item_id)).rowcount > 0)
 
 
 def _append(db: sqlite3.Connection, response_id: str, entries: Sequence[JournalEntry]) -> None:

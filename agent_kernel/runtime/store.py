@@ -116,7 +116,14 @@ class ResponseStore(Protocol):
         ...
 
     async def delete_response(self, id: str) -> bool:  # noqa: A002
-        """True if there was one."""
+        """True if there was one. Of what a delete method deletes, nothing can be read in the file after."""
+        ...
+
+    async def expire_responses(self, before: float) -> tuple[int, float | None]:
+        """Delete those made earlier than that (Unix seconds) which no later turn continues.
+
+        Returns how many, and when the oldest of the later ones was made, None if there is none.
+        """
         ...
 
     async def deletions(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.runtime.database import MIGRATIONS
 from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.store import ContainerRow, ResponseRow
+from agent_kernel.runtime.store import ContainerRow, FileRow, Finish, ResponseRow
 
 
 def turn(name: str, previous_id: str | None = None) -> ResponseRow:
@@ -49,6 +49,51 @@ async def test_any_response_can_be_continued(store: SqliteStore) -> None:
     assert [row.id for row in await store.chain("leaf")] == ["root", "right", "leaf"]
     assert [row.id for row in await store.chain("left")] == ["root", "left"]
     assert await store.chain("none") == []
+
+
+async def test_what_is_deleted_cannot_be_read_in_the_file(store: SqliteStore, tmp_path: Path) -> None:
+    """Not in the table's pages, not in the log of writes beside them, while the store stays open."""
+    secret, other = "the-secret-of-the-turn", "what-stays"
+    folder = tmp_path / "deep"
+
+    def written() -> bytes:
+        return b"".join(path.read_bytes() for path in folder.glob("store.sqlite*"))
+
+    for name, words in (("kept", other), ("gone", secret * 1000)):
+        said = {"id": f"msg_{name}", "type": "message", "content": words}
+        row = replace(turn(name), conversation_id="conv", input=[said])
+        await store.put_conversation("conv", 1.0, {"topic": words})
+        await store.put_response(row)
+        await store.append_events(name, [(0, words), (1, words * 2)])
+        await store.finish_response(Finish(row, [(2, words)], True, True, [said]))
+        await store.put_file(FileRow(f"file_{name}", 1.0, words, "user_data", 3))
+    assert secret.encode() in written()
+    assert await store.delete_response("gone")
+    assert await store.delete_conversation_item("conv", "msg_gone")
+    assert await store.delete_file("file_gone")
+    await store.put_conversation("conv", 1.0, {"topic": "another"})
+    assert await store.delete_conversation("conv")
+    assert secret.encode() not in written()
+    assert other.encode() in written()
+
+
+async def test_old_responses_go_when_no_later_turn_continues_them(store: SqliteStore) -> None:
+    for name, previous, made in (
+        ("old root", None, 1.0),
+        ("old leaf", "old root", 2.0),
+        ("root", None, 3.0),
+        ("side", "root", 4.0),
+        ("leaf", "root", 50.0),
+    ):
+        await store.put_response(replace(turn(name, previous), created_at=made))
+    await store.put_response(replace(turn("runs"), created_at=5.0, owner="somebody"))
+    deletions = await store.deletions()
+    assert await store.expire_responses(20.0) == (3, 50.0)
+    names = ["old root", "old leaf", "root", "side", "leaf", "runs"]
+    assert [name for name in names if await store.response(name)] == ["root", "leaf", "runs"]
+    assert await store.deletions() > deletions
+    assert await store.expire_responses(60.0) == (2, None)
+    assert await store.expire_responses(60.0) == (0, None)
 
 
 async def test_a_chain_starts_late_where_one_was_deleted(store: SqliteStore) -> None:
