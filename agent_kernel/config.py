@@ -89,6 +89,11 @@ class RuntimeSettings(Configurable):
         help="""Folder of the store, the toolbox and the embedded sandboxes. Empty: `agent-kernel` in
         Jupyter's data folder.""",
     ).tag(config=True, variable="AGENT_KERNEL_DATA_DIR")
+    skills = Unicode(
+        "",
+        help="""Folder with skills that requests may name: each a folder with a `SKILL.md`. Empty: there are
+        none but those that a request brings along.""",
+    ).tag(config=True, variable="AGENT_KERNEL_SKILLS")
     kernel_lease = Float(
         60.0,
         min=1.0,

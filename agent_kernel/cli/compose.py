@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
     from agent_kernel.runtime.container_settings import ContainerSettings
     from agent_kernel.runtime.local import LocalRuntime
+    from agent_kernel.runtime.skills import Skills
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
     from agent_kernel.sandboxes.docker import DockerBackend
@@ -125,6 +126,18 @@ def audit_log(settings: Settings) -> AuditLog:
     return AuditLog(Path(where).expanduser() if where else settings.runtime.data_path() / "audit.jsonl")
 
 
+def skills(settings: Settings) -> Skills:
+    """What requests may name. Raises `ConfigurationError` for a folder that is not there."""
+    from agent_kernel.runtime.skills import Skills
+
+    folder = Path(settings.runtime.skills).expanduser() if settings.runtime.skills else None
+    if folder is not None and not folder.is_dir():
+        raise ConfigurationError(
+            f"The folder of skills {folder} does not exist.", mend="Make it, or unset AGENT_KERNEL_SKILLS."
+        )
+    return Skills(folder)
+
+
 def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerSettings:
     """How containers are made. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.container_settings import CheckpointPolicy, ContainerSettings
@@ -158,6 +171,7 @@ def local_runtime(
         store=SqliteStore(store_path(settings)),
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
+        skills=skills(settings),
         skills=skills(settings),
         approval=settings.approval.policy(),
         retention=settings.runtime.retention_days * 86400 or None,

@@ -20,6 +20,7 @@ NAMES = (
     "host",
     "port",
     "server_lease",
+    "skills",
     "retention_days",
     "skills",
     "pause_after",

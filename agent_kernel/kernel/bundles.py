@@ -85,14 +85,19 @@ def notice(text: str) -> Bundle:
     return Shown(box(_NOTICE, to_html(text)), quoted, text).bundle()
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Shown:
-    """A small table; every cell is text of unknown origin. `caption` is Markdown of the kernel's own."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", notes: Sequence[str] = ()
+) -> Shown:
+    """A small table; every cell is text of unknown origin, and so are the `notes` under the names.
+
+    `caption` is Markdown of the kernel's own.
+    """
     from agent_kernel.kernel.tables import html_table, markdown_table, plain_table
 
     top = f"{caption}\n\n" if caption else ""
     return Shown(
         html=(f'<div style="margin: 4px 0">{to_inline_html(caption)}</div>' if caption else "")
-        + html_table(header, rows),
-        markdown=top + markdown_table(header, rows),
-        plain=(f"{caption}\n" if caption else "") + plain_table(header, rows),
+        + html_table(header, rows, notes),
+        markdown=top + markdown_table(header, rows, notes),
+        plain=(f"{caption}\n" if caption else "") + plain_table(header, rows, notes),
     )

@@ -168,13 +168,14 @@ class Session:
         return str(getattr(error, "message", None) or (error or {}).get("message"))
 
     async def _show_changes(self, turn: Turn, before: Snapshot, outputs: CellOutputs) -> None:
-        from agent_kernel.kernel.artifacts import show_files, snapshot
+        from agent_kernel.kernel.artifacts import snapshot
+        from agent_kernel.kernel.gallery import show_files
 
         if not turn.ran_commands or self.container_id is None:
             return
-        files = (await self.runtime()).containers.files
-        changed = (await snapshot(files, self.container_id)).changed_since(before)
-        async for bundle in show_files(files, changed, self.settings):
+        runtime = await self.runtime()
+        changed = (await snapshot(runtime.containers.files, self.container_id)).changed_since(before)
+        async for bundle in show_files(runtime, changed, self.settings):
             outputs.emit(bundle)
 
     def _request(self, text: str, model: str | None, container_id: str) -> dict[str, Any]:

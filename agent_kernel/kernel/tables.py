@@ -32,35 +32,42 @@ def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     return [[short(cell) for cell in [*row, *[""] * (width - len(row))][:width]] for row in rows]
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """With class `dataframe`, which front ends know how to style."""
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """With class `dataframe`, which front ends know how to style. `notes` stand under the names."""
     right = ["right" if number else "left" for number in numeric_columns(header, rows)]
 
-    def line(cells: Sequence[str], tag: str) -> str:
+    def line(cells: Sequence[str], tag: str, style: str = "") -> str:
         inner = "".join(
-            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
+            f'<{tag} style="text-align: {side}{style}">{escape(cell)}</{tag}>'
             for cell, side in zip(cells, right, strict=True)
         )
         return f"<tr>{inner}</tr>"
 
     body = "\n".join(line(row, "td") for row in _aligned(rows, len(header)))
     head = line([short(cell) for cell in header], "th")
+    if notes:
+        head += "\n" + line(_aligned([notes], len(header))[0], "th", "; font-weight: normal; opacity: 0.75")
     opening = '<table border="1" class="dataframe">'
     return f"{opening}\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A GitHub table."""
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """A GitHub table; `notes` are its first row, in italics."""
     rule = ["---:" if number else ":---" for number in numeric_columns(header, rows)]
     lines = [[markdown_text(short(cell)) or " " for cell in header], rule]
+    if notes:
+        lines.append(
+            [f"*{markdown_text(note)}*" if note else "" for note in _aligned([notes], len(header))[0]]
+        )
     lines += [[markdown_text(cell) for cell in row] for row in _aligned(rows, len(header))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns set with spaces."""
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """Columns set with spaces; `notes` stand under the names."""
     numbers = numeric_columns(header, rows)
-    lines = [[short(cell) for cell in header], *_aligned(rows, len(header))]
+    lines = [[short(cell) for cell in header], *_aligned([notes] if notes else [], len(header))]
+    lines += _aligned(rows, len(header))
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
 
     def cell(text: str, column: int) -> str:

@@ -30,7 +30,7 @@ def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerPara
         if params.get(unserved):
             raise InvalidRequest(
                 f"{unserved} is not served here.",
-                mend="Upload files with the container files API." if unserved == "file_ids" else None,
+                mend="Make the container with POST /v1/containers.",
                 param=where + unserved,
             )
     policy = params.get("network_policy")

@@ -86,6 +86,13 @@ MIGRATIONS = (
     """
     CREATE TABLE approvals (id TEXT PRIMARY KEY, response_id TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE skills (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        name TEXT NOT NULL, description TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL,
+        PRIMARY KEY (container_id, name)
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the file from version n to n + 1 (`PRAGMA user_version`). Released ones never change."""
 

@@ -44,6 +44,7 @@ from agent_kernel.runtime.retention import Retention
 from agent_kernel.runtime.session import LocalSession
 from agent_kernel.runtime.shown import Shown, shown
 from agent_kernel.runtime.skills import Skills
+from agent_kernel.runtime.skills import Skills
 from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import read_request
 from agent_kernel.runtime.turns import Turns
@@ -69,6 +70,7 @@ class LocalRuntime:
         container_settings: ContainerSettings | None = None,
         turn_settings: TurnSettings | None = None,
         audit: AuditLog = OFF,
+        skills: Skills | None = None,
         approval: Policy | None = None,
         skills: Skills | None = None,
         retention: float | None = None,
@@ -77,6 +79,7 @@ class LocalRuntime:
         self._whole_store = store
         self._all_containers = LocalContainers(backend, store, container_settings, audit)
         self._all_metrics = Metrics()
+        self._skills = skills
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
         self._skills = skills
@@ -103,6 +106,7 @@ class LocalRuntime:
             Histories(self._store),
             self._containers,
             self._conversations,
+            self._skills,
             self._files,
             self._owner.id,
             self._approval,

@@ -23,6 +23,7 @@ from agent_kernel.runtime.history import Histories, History, Json, join
 from agent_kernel.runtime.input_items import message
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.run import Record, Run
+from agent_kernel.runtime.skills import Skill, Skills, install, instructions_with, local_notes
 from agent_kernel.runtime.store import Store
 from agent_kernel.runtime.turn import Turn, read_file_ids
 from agent_kernel.runtime.uploaded_files import LocalFiles
@@ -54,6 +55,7 @@ class Preparation:
         files: LocalFiles,
         owner: str,
         approval: Policy,
+        skills: Skills | None = None,
     ) -> None:
         self._models = models
         self._store = store
@@ -63,6 +65,7 @@ class Preparation:
         self._files = files
         self._owner = owner
         self._approval = approval
+        self._skills = skills or Skills()
 
     async def run(self, turn: Turn, interrupt: Interrupt | None = None, memory: Memory | None = None) -> Run:
         """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
@@ -74,11 +77,13 @@ class Preparation:
         )
         conversation = join(history, turn.input, [each.call.call_id for each in approvals.answers])
         earlier = history.container_id or _container_in(turn.input)
-        container_id, is_new = await self._container(turn, earlier)
+        skills = await self._skills.read(**_asked_skills(turn))
+        container_id, is_new = await self._container(turn, earlier, skills)
         if is_new and earlier is not None:
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
         elif container_id is not None and await self._containers.was_brought_back(container_id):
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
+        turn = await self._told(turn, container_id)
         response = new_response(
             turn.request,
             id=ids.response_id(),
@@ -149,29 +154,71 @@ class Preparation:
             )
         return item
 
-    async def _container(self, turn: Turn, earlier: str | None) -> tuple[str | None, bool]:
+    async def _told(self, turn: Turn, container_id: str | None) -> Turn:
+        """The turn with what its model is told of skills, and without the files of those it brought along."""
+        if turn.shell is None:
+            return turn
+        if container_id is None:
+            notes = local_notes(**_asked_skills(turn, local=True))
+        else:
+            notes = await self._store.skills(container_id)
+        request = turn.request
+        if request.get("tools"):
+            request = {**request, "tools": turn.tools_shown(container_id)}
+        return replace(turn, request=request, instructions=instructions_with(turn.instructions, notes))
+
+    async def _container(
+        self, turn: Turn, earlier: str | None, skills: Sequence[Skill]
+    ) -> tuple[str | None, bool]:
         """The turn's container, and whether it was made for it; `earlier` is that of the turns before."""
         if turn.shell is None or turn.shell.kind == "local":
             return None, False
         if turn.shell.container_id is not None:
             return turn.shell.container_id, False
         if earlier is not None and await self._containers.is_alive(earlier):
+            await self._equip(earlier, skills)
             return earlier, False
-        container_id = await self.container({**(turn.shell.params or {}), "name": "auto"})
-        return container_id, True
+        params = {**(turn.shell.params or {}), "name": "auto", "skills": None}
+        return await self.container(params, skills), True
 
-    async def container(self, params: Mapping[str, Any]) -> str:
-        """Make a container with the uploaded files that `file_ids` names. A failure leaves none behind."""
+    async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
+        """Put into a container what is not in it yet."""
+        if not skills:
+            return
+        there = {note.digest for note in await self._store.skills(container_id)}
+        missing = [skill for skill in skills if skill.note.digest not in there]
+        if not missing:
+            return
+        async with self._containers.use(container_id) as channel:
+            await install(channel, missing)
+        for skill in missing:
+            await self._store.put_skill(container_id, skill.note)
+
+    async def container(self, params: Mapping[str, Any], skills: Sequence[Skill] = ()) -> str:
+        """Make a container with the uploaded files that `file_ids` names, and the skills, also of `params`.
+
+        A failure leaves none behind.
+        """
+        skills = [*skills, *await self._skills.read(params.get("skills"), "skills")]
         file_ids = read_file_ids(params)
         await self._files.check(tuple(file_ids))
-        container = await self._containers.create({**params, "file_ids": None})
+        container = await self._containers.create({**params, "file_ids": None, "skills": None})
         try:
             for file_id in file_ids:
                 await self._files.copy(file_id, container.id, self._containers.files)
+            await self._equip(container.id, skills)
         except BaseException:
             await self._containers.delete(container.id)
             raise
         return container.id
+
+
+def _asked_skills(turn: Turn, *, local: bool = False) -> dict[str, Any]:
+    """The skills of a turn's environment of that kind, as they stand in the request, and where that is."""
+    shell = turn.shell
+    if shell is None or shell.params is None or (shell.kind == "local") is not local:
+        return {"given": None, "where": ""}
+    return {"given": shell.params.get("skills"), "where": f"tools[{shell.tool_index}].environment.skills"}
 
 
 def _container_in(items: Sequence[Json]) -> str | None:

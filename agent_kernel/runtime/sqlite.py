@@ -7,7 +7,8 @@ from agent_kernel.runtime.sqlite_containers import SqliteContainers
 from agent_kernel.runtime.sqlite_files import SqliteFiles
 from agent_kernel.runtime.sqlite_keys import SqliteKeys
 from agent_kernel.runtime.sqlite_responses import SqliteResponses
+from agent_kernel.runtime.sqlite_skills import SqliteSkills
 
 
-class SqliteStore(SqliteResponses, SqliteContainers, SqliteFiles, SqliteApprovals, SqliteKeys):
+class SqliteStore(SqliteResponses, SqliteContainers, SqliteSkills, SqliteFiles, SqliteApprovals, SqliteKeys):
     """The store in one file; see `store.Store` for what it does, and `database` for how."""

@@ -100,6 +100,16 @@ class KeyRow:
     limits: Limits
 
 
+@dataclass(frozen=True)
+class SkillNote:
+    """What is known of a skill beside its files. `path` is its folder's; `digest` is of all its files."""
+
+    name: str
+    description: str
+    path: str
+    digest: str = ""
+
+
 class ResponseStore(Protocol):
     """Where turns and conversations are written down."""
 
@@ -256,6 +266,18 @@ class ContainerStore(Protocol):
         ...
 
 
+class SkillStore(Protocol):
+    """Which skills are in which container; they are forgotten with it."""
+
+    async def put_skill(self, container_id: str, note: SkillNote) -> None:
+        """Insert, or replace the one of this name."""
+        ...
+
+    async def skills(self, container_id: str) -> list[SkillNote]:
+        """Those of a container, by name."""
+        ...
+
+
 class FileStore(Protocol):
     """Where uploaded files are listed; their bytes are elsewhere."""
 
@@ -300,7 +322,7 @@ class KeyStore(Protocol):
         ...
 
 
-class Store(ResponseStore, ContainerStore, FileStore, ApprovalStore, KeyStore, Protocol):
+class Store(ResponseStore, ContainerStore, SkillStore, FileStore, ApprovalStore, KeyStore, Protocol):
     """All of it. Methods may be called concurrently, and each is atomic.
 
     Everything belongs to a tenant: the name of a key, or "" for whoever has no key of a name. A store of one

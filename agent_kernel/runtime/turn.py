@@ -249,7 +249,7 @@ def _shell(tools: Sequence[Json]) -> ShellEnvironment | None:
         raise InvalidRequest(f"{where} must be an object.", param=where)
     match environment.get("type"):
         case "container_auto":
-            check_params({**environment, "file_ids": None}, where=where + ".")
+            check_params({**environment, "file_ids": None, "skills": None}, where=where + ".")
             return ShellEnvironment("auto", index, params=environment)
         case "container_reference":
             container_id = environment.get("container_id")
@@ -257,7 +257,7 @@ def _shell(tools: Sequence[Json]) -> ShellEnvironment | None:
                 raise InvalidRequest(f"{where}.container_id is missing.", param=where + ".container_id")
             return ShellEnvironment("reference", index, container_id=container_id)
         case "local":
-            return ShellEnvironment("local", index)
+            return ShellEnvironment("local", index, params=environment)
     raise InvalidRequest(
         f"{where}.type must be container_auto, container_reference or local.", param=where + ".type"
     )

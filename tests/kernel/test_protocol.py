@@ -115,12 +115,13 @@ def test_a_live_cell_streams_and_leaves_no_widget(shared: Notebook) -> None:
 def test_files_of_a_turn_are_shown_in_order(notebook: Notebook) -> None:
     result = notebook.run("draw and save")
     assert [sorted(output["data"]) for output in result.final[-3:]] == [
-        ["text/html", "text/markdown", "text/plain"],
         ["image/png", "text/plain"],
         ["text/html", "text/markdown", "text/plain"],
+        ["text/html", "text/markdown", "text/plain"],
     ]
-    assert result.plain[-3:-1] == ["Wrote `note.txt` (1.5 kB)", "[picture: square.png]"]
-    assert result.plain[-1].startswith("`table.csv`: 10 rows × 2 columns")
+    assert result.plain[-3] == "[picture: square.png]"
+    assert result.plain[-2].startswith("`table.csv`: 10 rows × 2 columns")
+    assert result.plain[-1] == "Wrote `note.txt` (1.5 kB); `%download NAME` fetches a file."
     assert notebook.run("say hello").plain == ["Hello, **world**."]
 
 

@@ -21,6 +21,7 @@ from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.sweep import STORE_LABEL
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
+from tests.runtime.played import Upstream
 
 UPLOAD_LIMIT = 1 << 20
 SCRIPT = f"scripted/{Path(__file__).parent / 'contract.yaml'}"
@@ -67,6 +68,16 @@ async def runtime(request: pytest.FixtureRequest, local_runtime: LocalRuntime) -
         remote = RemoteRuntime(url, "secret")
         yield remote
         await remote.aclose()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """An upstream that plays what it is given."""
+    played = Upstream()
+    server = await asyncio.start_server(played.serve, "127.0.0.1", 0)
+    async with server:
+        played.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield played
 
 
 @pytest.fixture

@@ -55,7 +55,6 @@ def shell(environment: Any) -> dict[str, Any]:
             {"tools": [shell({"type": "container_auto", "memory_limit": "2g"})]},
             "tools[0].environment.memory_limit",
         ),
-        ({"tools": [shell({"type": "container_auto", "skills": [{}]})]}, "tools[0].environment.skills"),
         (
             {
                 "tools": [

@@ -1,105 +1,29 @@
-"""Turns whose model is an upstream: the client's functions, and an upstream that dies on the way.
-
-The upstream is a small server that plays Chat Completions, one prepared answer per request.
-"""
+"""Turns whose model is an upstream: the client's functions, and an upstream that dies on the way."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openai.types.responses import Response
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.models.catalogue import Models
-from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 
 pytestmark = pytest.mark.bubblewrap
 
 FUNCTION = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
-SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
-
-Turn = Callable[..., Awaitable[Response]]
-
-
-class Upstream:
-    """What it will say, and what it was asked."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.answers: list[bytes] = []
-        self.requests: list[dict[str, Any]] = []
-
-    def says(self, *deltas: dict[str, Any], finish: str = "stop", whole: bool = True) -> None:
-        chunks: list[dict[str, Any]] = [
-            {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
-        ]
-        if whole:
-            chunks.append({"index": 0, "delta": {}, "finish_reason": finish})
-        base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-        lines = [f"data: {json.dumps({**base, 'choices': [chunk]})}\n\n" for chunk in chunks]
-        self.answers.append("".join([*lines, "data: [DONE]\n\n" if whole else ""]).encode())
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length: ")[1].split("\r\n")[0])
-        self.requests.append(json.loads(await reader.readexactly(length)))
-        answer = self.answers.pop(0)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + answer
-        )
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-
-def call(index: int, name: str, arguments: dict[str, Any], call_id: str = "") -> dict[str, Any]:
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    call_id = call_id or f"call_{name}"
-    return {"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    played = Upstream()
-    server = await asyncio.start_server(played.serve, "127.0.0.1", 0)
-    async with server:
-        played.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        yield played
 
 
 @pytest.fixture
 async def turn(
     upstream: Upstream, bubblewrap_backend: BubblewrapBackend, tmp_path: Path
 ) -> AsyncIterator[Turn]:
-    runtime = LocalRuntime(
-        models=Models(upstream_url=upstream.url, upstream_key=None, default="chat/m"),
-        backend=bubblewrap_backend,
-        store=SqliteStore(tmp_path / "store.sqlite"),
-    )
-
-    async def turn(said: Any, **request: Any) -> Response:
-        async with aclosing(runtime.respond({"input": said, **request})) as events:
-            return fold([event async for event in events])
-
-    yield turn
-    for container in (await runtime.containers.list()).data:
-        await runtime.containers.delete(container.id)
-    await runtime.aclose()
-
-
-def items(response: Response) -> list[dict[str, Any]]:
-    output: list[dict[str, Any]] = to_json(response)["output"]
-    return output
+    async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as runtime:
+        yield turns_of(runtime)
 
 
 async def test_a_function_is_the_clients_to_call(upstream: Upstream, turn: Turn) -> None:
@@ -178,3 +102,43 @@ async def test_an_answer_cut_at_its_limit_is_incomplete(upstream: Upstream, turn
     response = await turn("Go.", max_output_tokens=3)
     assert response.status == "incomplete"
     assert to_json(response)["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+async def test_an_upstream_asked_again_runs_no_command_twice(upstream: Upstream, turn: Turn) -> None:
+    upstream.says(call(0, "shell", {"commands": ["echo once >> file"]}), finish="tool_calls")
+    upstream.says(whole=False)  # nothing but the headers: the connection is gone
+    upstream.says(call(0, "shell", {"commands": ["cat file"]}, "call_2"), finish="tool_calls")
+    upstream.says({"content": "Once."})
+    response = await turn("Go.", tools=[SHELL])
+    assert response.status == "completed"
+    assert [item["output"][0]["stdout"] for item in items(response) if "output" in item] == ["", "once\n"]
+    assert len(upstream.requests) == 4
+    assert upstream.requests[1] == upstream.requests[2]
+
+
+async def test_a_call_that_is_whole_in_an_answer_that_is_not_is_never_run(
+    upstream: Upstream, turn: Turn
+) -> None:
+    upstream.says(call(0, "shell", {"commands": ["touch ran"]}), whole=False)
+    broken = await turn("Go.", tools=[SHELL])
+    assert broken.status == "failed"
+    assert broken.error is not None
+    assert broken.error.message.startswith(f"The model at {upstream.url} broke off in the middle")
+    assert broken.error.message.endswith("What was done before that is kept. Send it again.")
+    assert len(upstream.requests) == 1
+
+    upstream.says(call(0, "shell", {"commands": ["ls"]}, "call_2"), finish="tool_calls")
+    upstream.says({"content": "Nothing."})
+    later = await turn("Go on.", previous_response_id=broken.id, tools=[SHELL])
+    assert items(later)[1]["output"][0]["stdout"] == ""
+
+
+async def test_an_upstream_that_wants_fewer_requests_is_named(upstream: Upstream, turn: Turn) -> None:
+    upstream.refuses(429, "Too many requests.", {"Retry-After": "900"})
+    response = await turn("Go.", tools=[SHELL])
+    assert response.status == "failed"
+    assert response.error is not None
+    assert response.error.code == "rate_limit_exceeded"
+    assert response.error.message == (
+        f"The model at {upstream.url} cannot answer now (429): Too many requests. Try again in 900 seconds."
+    )

@@ -1,0 +1,1 @@
+"""Programs that the kernel has run inside containers: the standard library alone, Python 3.8 and newer."""

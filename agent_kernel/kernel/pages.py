@@ -1,0 +1,57 @@
+"""A web page that a turn wrote, shown in a frame out of which nothing comes.
+
+What the page holds is of unknown origin, and it may hold what the notebook knows. So nothing in it runs, and
+nothing leaves it, not even an address that it would fetch or lead to:
+
+- the frame's sandbox allows no scripts, forms, pop-ups, plug-ins, and no way to the page around it;
+- a frame around that frame forbids, by a policy that the inner one inherits, every fetch and every navigation
+  (a click on a link stays where it is);
+- `<link>` would let a browser look up an address without asking any policy: it is made a tag without meaning.
+
+Pages whose charts are drawn by scripts are for a browser tab of the person's own: `%download` fetches them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from agent_kernel.kernel.bundles import METADATA_KEY, Bundle, Shown
+from agent_kernel.kernel.markdown import to_inline_html
+from agent_kernel.kernel.text import code, size
+
+MAX_BYTES = 1_000_000
+"""A larger page is named, not shown."""
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:; "
+    "frame-src 'none'; form-action 'none'; base-uri 'none'"
+)
+_LINK = re.compile(r"<(?=link)", re.IGNORECASE)
+_SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
+_FRAME = "width: 100%; border: 1px solid rgba(128, 128, 128, 0.35); background-color: white"
+
+
+def frame(name: str, page: str, byte_count: int) -> Bundle:
+    """The page in its frame, with a line that names it; `name` is its path as commands would write it."""
+    line = f"{code(name)}, a page of {size(byte_count)}"
+    if _SCRIPT.search(page):
+        line += "; its scripts do not run here"
+    inner = (
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        "<style>html, body, iframe { margin: 0; border: 0; width: 100%; height: 100% } "
+        "iframe { position: absolute }</style>"
+        f'<iframe sandbox srcdoc="{_attribute(_LINK.sub("<no-", page))}"></iframe>'
+    )
+    # What stands between the tags is read where frames are taken away: in notebooks that are not trusted.
+    html = (
+        f'<div style="margin: 4px 0">{to_inline_html(line)}</div>'
+        f'<iframe sandbox height="400" style="{_FRAME}" srcdoc="{_attribute(inner)}">'
+        "(The page is shown when the notebook is trusted.)</iframe>"
+    )
+    shown = Shown(html, f"{line}; a front end shows it.", f"[page: {name}, {size(byte_count)}]")
+    return Bundle(shown.bundle().data, {METADATA_KEY: {}})
+
+
+def _attribute(text: str) -> str:
+    """As the value of an attribute in double quotes; no more is escaped than must be: it is done twice."""
+    return text.replace("&", "&amp;").replace('"', "&quot;")

@@ -1,0 +1,174 @@
+"""A look into a table: its shape, the type and the missing values of each column, its first rows. Pure.
+
+Only the standard library reads here, and only text: CSV and JSON. What takes more to read (Excel, Parquet) is
+looked at inside the container, see `inspection`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
+from typing import Any
+
+ROWS = 5
+COLUMNS = 12
+"""How much of a table is shown; the rest is counted."""
+
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+MISSING = frozenset(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"])
+"""How files write that there is no value; pandas reads these as missing, too."""
+
+_BATCH = 2_000  # rows looked at together: whole columns at once are quick, whole tables are large
+_TYPES = (
+    ("text", re.compile(r"0\d+")),  # a code, not a number
+    ("int", re.compile(r"[+-]?\d{1,18}")),
+    ("float", re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf")),
+    ("bool", re.compile(r"true|false", re.IGNORECASE)),
+    ("date", re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")),
+)
+
+
+@dataclass
+class Column:
+    """One column, as far as it was looked at."""
+
+    name: str
+    type: str = ""
+    """`int`, `float`, `bool`, `date`, `text`, `list`, `object`, `mixed`; empty while it has no value."""
+    missing: int | None = 0
+    """None where nobody counted."""
+
+    @property
+    def words(self) -> str:
+        """Type and missing values, as they stand under the name."""
+        lacking = f"{self.missing:,} missing" if self.missing else ""
+        return ", ".join(part for part in (self.type or "empty", lacking) if part)
+
+
+@dataclass
+class Preview:
+    """What is shown of a table. `rows` are its first, as text; `columns` its first `COLUMNS`."""
+
+    columns: list[Column] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    width: int = 0
+    count: int = 0
+    whole: bool = True
+    """False where the table goes on after the `count` rows that were looked at."""
+    sheets: int = 1
+    """How many tables the file has; this is the first."""
+
+    @property
+    def shape(self) -> str:
+        """Rows and columns in words."""
+        more = "" if self.whole else "more than "
+        rows, columns = ("" if n == 1 else "s" for n in (self.count, self.width))
+        return f"{more}{self.count:,} row{rows} × {self.width:,} column{columns}"
+
+
+def of_csv(text: str, delimiters: str, *, whole: bool) -> Preview | None:
+    """A delimited text with its header; None where it is none. Blank lines do not count."""
+    if "\0" in text:
+        return None
+    first = text.partition("\n")[0]
+    delimiter = max(delimiters, key=first.count)
+    end = len(text) if whole else text.rfind("\n") + 1
+    lines = (row for row in csv.reader(io.StringIO(text[:end], newline=""), delimiter=delimiter) if row)
+    try:
+        header = next(lines, None)
+        return of_rows(header, lines, whole=whole) if header else None
+    except csv.Error:  # a field of more than 128 KiB, say: then it is a file like any other
+        return None
+
+
+def of_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: bool) -> Preview:
+    """Rows of text; what is missing at a row's end is a missing value."""
+    preview = Preview([Column(name) for name in header[:COLUMNS]], width=len(header), whole=whole)
+    for batch in _batches(iter(rows)):
+        preview.rows += [list(row[:COLUMNS]) for row in batch[: ROWS - len(preview.rows)]]
+        preview.count += len(batch)
+        for column, values in zip(preview.columns, zip_longest(*batch, fillvalue=""), strict=False):
+            _look(column, values)
+        for column in preview.columns[max(map(len, batch)) :]:
+            column.missing = (column.missing or 0) + len(batch)
+    return preview
+
+
+def _batches(rows: Iterator[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    while batch := list(islice(rows, _BATCH)):
+        yield batch
+
+
+def _look(column: Column, values: Sequence[str]) -> None:
+    column.missing = (column.missing or 0) + sum(map(MISSING.__contains__, values))
+    if column.type == "text":
+        return
+    types = {column.type} - {""}
+    for value in set(values) - MISSING:
+        types.add(_type_of(value))
+        if "text" in types:
+            break
+    column.type = _joined(types, "text")
+
+
+def _type_of(value: str) -> str:
+    return next((name for name, pattern in _TYPES if pattern.fullmatch(value)), "text")
+
+
+def _joined(types: set[str], otherwise: str) -> str:
+    """The type of values of these types; `otherwise` where they have none in common."""
+    if types == {"int", "float"}:
+        return "float"
+    return otherwise if len(types) > 1 else next(iter(types), "")
+
+
+# --- JSON ------------------------------------------------------------------------------------------------
+
+
+def of_json(text: str, *, lines: bool, whole: bool) -> Preview | None:
+    """A list of records, a JSON-lines file, or an object by its keys; None for what is no table."""
+    try:
+        if lines:
+            end = len(text) if whole else text.rfind("\n") + 1
+            return _of_list([json.loads(line) for line in text[:end].splitlines() if line.strip()], whole)
+        found = json.loads(text) if whole else None
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        pairs = [{"key": key, "value": value} for key, value in found.items()]
+        return _of_list(pairs, whole)
+    return _of_list(found, whole) if isinstance(found, list) else None
+
+
+def _of_list(values: list[Any], whole: bool) -> Preview | None:
+    if not values:
+        return None
+    records = [value if isinstance(value, dict) else {"value": value} for value in values]
+    names = list(dict.fromkeys(key for record in records for key in record))
+    columns = [_column(name, [record.get(name) for record in records]) for name in names[:COLUMNS]]
+    rows = [[_as_text(record.get(column.name)) for column in columns] for record in records[:ROWS]]
+    return Preview(columns, rows, len(names), len(records), whole)
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    there = [value for value in values if value is not None]
+    return Column(name, _joined({_json_type(value) for value in there}, "mixed"), len(values) - len(there))
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, str):
+        return "date" if _type_of(value) == "date" else "text"
+    return {bool: "bool", int: "int", float: "float", list: "list"}.get(type(value), "object")
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,22 @@
+"""Which skills are in which container, in SQLite; see `store.SkillStore`."""
+
+from __future__ import annotations
+
+from agent_kernel.runtime.database import Database
+from agent_kernel.runtime.store import SkillNote
+
+
+class SqliteSkills(Database):
+    """The skills in the containers of a store."""
+
+    async def put_skill(self, container_id: str, note: SkillNote) -> None:
+        """See `Store`."""
+        values = (note.name, note.description, note.path, note.digest, container_id)
+        query = "INSERT OR REPLACE INTO skills SELECT id, ?, ?, ?, ? FROM containers WHERE id = ?"
+        await self._do(lambda db: db.execute(query, values))
+
+    async def skills(self, container_id: str) -> list[SkillNote]:
+        """See `Store`."""
+        query = "SELECT name, description, path, digest FROM skills WHERE container_id = ? ORDER BY name"
+        rows = await self._do(lambda db: db.execute(query, (container_id,)).fetchall())
+        return [SkillNote(*row) for row in rows]

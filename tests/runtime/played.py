@@ -1,0 +1,113 @@
+"""An upstream on loopback that plays Chat Completions, one prepared answer per request, and turns with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from openai.types.responses import Response
+
+from agent_kernel.models.catalogue import Models
+from agent_kernel.models.retry import RetryPolicy
+from agent_kernel.protocol.fold import fold
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.sandboxes.base import Backend
+
+SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
+
+Turn = Callable[..., Awaitable[Response]]
+
+
+class Upstream:
+    """What it will say, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answers: list[bytes] = []
+        self.requests: list[dict[str, Any]] = []
+
+    def says(
+        self, *deltas: dict[str, Any], finish: str = "stop", whole: bool = True, usage: Any = None
+    ) -> None:
+        """Answer the next request so; without `whole` it breaks off."""
+        chunks: list[dict[str, Any]] = [
+            {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
+        ]
+        if whole:
+            chunks.append({"index": 0, "delta": {}, "finish_reason": finish})
+        base: dict[str, Any] = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        if usage is not None:
+            base = {**base, "usage": usage}
+        lines = [f"data: {json.dumps({**base, 'choices': [chunk]})}\n\n" for chunk in chunks]
+        self._answer("200 OK", "".join([*lines, "data: [DONE]\n\n" if whole else ""]))
+
+    def refuses(self, status: int, message: str, headers: dict[str, str]) -> None:
+        """Answer the next request with an error object."""
+        body = json.dumps({"error": {"message": message}})
+        self._answer(f"{status} No", body, {"Content-Length": str(len(body)), **headers})
+
+    def _answer(self, status: str, body: str, headers: dict[str, str] | None = None) -> None:
+        given = {"Content-Type": "text/event-stream", "Connection": "close", **(headers or {})}
+        head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        self.answers.append(f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode())
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        self.requests.append(json.loads(await reader.readexactly(length)))
+        answer = self.answers.pop(0)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+def call(index: int, name: str, arguments: dict[str, Any], call_id: str = "") -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call_id = call_id or f"call_{name}"
+    return {"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
+
+
+async def at_once(_: float) -> None:
+    """No wait before an upstream is asked again."""
+
+
+@asynccontextmanager
+async def runtime_on(
+    url: str, backend: Backend, folder: Path, **fields: Any
+) -> AsyncGenerator[LocalRuntime, None]:
+    """A runtime whose models are this upstream's; its containers are removed at the end."""
+    runtime = LocalRuntime(
+        models=Models(
+            upstream_url=url, upstream_key=None, default="chat/m", retry=RetryPolicy(sleep=at_once)
+        ),
+        backend=backend,
+        store=SqliteStore(folder / "store.sqlite"),
+        **fields,
+    )
+    yield runtime
+    for container in (await runtime.containers.list(limit=100)).data:
+        await runtime.containers.delete(container.id)
+    await runtime.aclose()
+
+
+def turns_of(runtime: LocalRuntime) -> Turn:
+    """Runs a turn to its end."""
+
+    async def turn(said: Any, **request: Any) -> Response:
+        async with aclosing(runtime.respond({"input": said, **request})) as events:
+            return fold([event async for event in events])
+
+    return turn
+
+
+def items(response: Response) -> list[dict[str, Any]]:
+    """Its output as JSON."""
+    output: list[dict[str, Any]] = to_json(response)["output"]
+    return output
