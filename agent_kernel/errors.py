@@ -6,7 +6,9 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
     AgentKernelError
     ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
     │   ├── NotFound (LookupError)             no such response, container or file
-    │   └── TooLarge                           an upload or body over the limit
+    │   ├── TooLarge                           an upload or body over the limit
+    │   └── TooSlow (TimeoutError)             a body that does not come
+    ├── Unauthorized (PermissionError)         no key, or one that is nobody's
     ├── LimitReached                           a key has used up what its holder may use
     ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
     ├── ModelError                             the model's side of the street
@@ -72,6 +74,17 @@ class TooLarge(InvalidRequest):
     """A body or an upload is over the limit. HTTP 413."""
 
 
+class TooSlow(InvalidRequest, TimeoutError):
+    """A body did not come in time. HTTP 408."""
+
+
+class Unauthorized(AgentKernelError, PermissionError):
+    """No key, a wrong one, or one that was revoked. HTTP 401."""
+
+    fault: ClassVar[Fault] = "caller"
+    code: ClassVar[str | None] = "invalid_api_key"
+
+
 class LimitReached(AgentKernelError):
     """The holder of a key has used up what the key allows; nothing has changed. HTTP 429.
 
@@ -81,7 +94,12 @@ class LimitReached(AgentKernelError):
     fault: ClassVar[Fault] = "caller"
 
     def __init__(
-        self, message: str, *, mend: str | None = None, code: str, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        mend: str | None = None,
+        code: str = "limit_reached",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, mend=mend)
         self.request_code = code

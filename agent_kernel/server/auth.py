@@ -1,60 +1,149 @@
-"""Who may speak to the server: holders of the key, or, where there is none, programs on this machine."""
+"""Who may speak to the server: holders of a key, or, where there is none, programs on this machine.
+
+Whoever is let in is a `Caller`, and what a caller reaches is a runtime in which nothing of anybody else's
+exists. No endpoint can ask for another one.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import secrets
+from typing import cast
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent_kernel.server.errors import error_response
+from agent_kernel.errors import AgentKernelError, Unauthorized
+from agent_kernel.runtime.base import Key, Limits, ServedRuntime
+from agent_kernel.server.bodies import Body
+from agent_kernel.server.errors import answer_to, error_response
+from agent_kernel.server.logs import KEY_NAME
+from agent_kernel.server.rates import Rate
 
 OPEN_PATHS = frozenset({"/healthz"})
 """Answered without a key: says only that the server is up."""
+
+_CALLER = "agent_kernel.caller"
+
+
+class Doorkeeper:
+    """Knows keys. `api_key` is the one without a name; `limits` hold for keys that have none of their own."""
+
+    def __init__(self, runtime: ServedRuntime, api_key: str | None, limits: Limits) -> None:
+        self._runtime = runtime
+        self._nameless = None if api_key is None else api_key.encode()
+        self._limits = limits
+        self._rates: dict[str, Rate] = {}
+
+    async def asks_for_keys(self) -> bool:
+        """Whether nobody is let in without one."""
+        return self._nameless is not None or await self._runtime.keys.exist()
+
+    async def admit(self, secret: str | None) -> tuple[ServedRuntime, Key]:
+        """Let the holder of a key in, and count the request. Raises `Unauthorized`, `LimitReached`."""
+        key = await self._find(secret)
+        if key is None:
+            raise Unauthorized(
+                "No API key, or a wrong one: send the server's key as 'Authorization: Bearer <key>'."
+            )
+        rate = self.rate(key)
+        if rate is not None:
+            rate.take()
+        return self._runtime.for_key(key), key
+
+    async def _find(self, secret: str | None) -> Key | None:
+        given = (secret or "").encode("utf-8", "surrogateescape")
+        if self._nameless is not None and secrets.compare_digest(given, self._nameless):
+            return Key(limits=self._limits)
+        found = await self._runtime.keys.find(secret) if secret else None
+        if found is not None:
+            return Key(found.name, found.limits.over(self._limits))
+        return None if await self.asks_for_keys() else Key(limits=self._limits)
+
+    def rate(self, key: Key) -> Rate | None:
+        """The requests of a key, if they are limited."""
+        most = key.limits.requests_per_minute
+        if most is None:
+            return None
+        if key.name not in self._rates or self._rates[key.name].per_minute != most:
+            self._rates[key.name] = Rate(most)
+        return self._rates[key.name]
+
+
+class Caller:
+    """Who sent a request, or opened a connection."""
+
+    def __init__(self, doorkeeper: Doorkeeper, secret: str | None, runtime: ServedRuntime) -> None:
+        self._doorkeeper = doorkeeper
+        self._secret = secret
+        self.runtime = runtime
+
+    async def ask(self) -> None:
+        """Ask for one more thing on the same connection. Raises `Unauthorized`, `LimitReached`."""
+        await self._doorkeeper.admit(self._secret)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who asks."""
+    return cast(Caller, scope[_CALLER])
 
 
 class Guard:
     """Middleware in front of everything.
 
-    With a key: the bearer token must be that key, compared in constant time. Without one the server listens
-    on loopback only, and the danger left is a web page in this machine's browser: one that reaches us under
-    a name of its own (DNS rebinding) has a foreign `Host`, one that posts across origins a foreign `Origin`.
+    With keys: the bearer token must be one of them. Without any the server listens on loopback only, and the
+    danger left is a web page in this machine's browser: one that reaches us under a name of its own (DNS
+    rebinding) has a foreign `Host`, one that posts across origins a foreign `Origin`.
     """
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, doorkeeper: Doorkeeper) -> None:
         self._app = app
-        self._key = None if api_key is None else api_key.encode()
+        self._doorkeeper = doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
-        if scope["type"] in ("http", "websocket") and scope["path"] not in OPEN_PATHS:
-            headers = Headers(scope=scope)
-            if self._key is not None and not self._has_key(headers):
-                refusal = error_response(
-                    401,
-                    "No API key, or a wrong one: send the server's key as 'Authorization: Bearer <key>'.",
-                    code="invalid_api_key",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-                await refusal(scope, receive, send)
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            if not _is_local(headers) and not await self._doorkeeper.asks_for_keys():
+                await _FOREIGN(scope, receive, send)
                 return
-            if self._key is None and not _is_local(headers):
-                refusal = error_response(
-                    403,
-                    "Without a key this server answers only requests addressed to localhost, and no web"
-                    " pages. Start it with a key (AGENT_KERNEL_API_KEY) to use it under another name.",
-                    code="forbidden_host",
-                )
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+            secret = _bearer(headers)
+            runtime, key = await self._doorkeeper.admit(secret)
+        except AgentKernelError as error:
+            await answer_to(error)(scope, receive, send)
+            return
+        KEY_NAME.set(key.name)
+        scope[_CALLER] = Caller(self._doorkeeper, secret, runtime)
+        rate = self._doorkeeper.rate(key)
+        if scope["type"] == "http":
+            receive = Body(scope, receive)
+        await self._app(scope, receive, send if rate is None else _with_headers(send, rate))
 
-    def _has_key(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = token.strip().encode("latin-1")
-        return scheme.lower() == "bearer" and secrets.compare_digest(given, self._key or b"")
+
+_FOREIGN = error_response(
+    403,
+    "Without a key this server answers only requests addressed to localhost, and no web pages."
+    " Start it with a key (AGENT_KERNEL_API_KEY) to use it under another name.",
+    code="forbidden_host",
+)
+
+
+def _with_headers(send: Send, rate: Rate) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+            message = {**message, "headers": [*message.get("headers", ()), *rate.headers()]}
+        await send(message)
+
+    return sending
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _is_local(headers: Headers) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,20 +18,27 @@ from agent_kernel.errors import (
     AgentKernelError,
     EngineUnavailable,
     InvalidRequest,
+    LimitReached,
     NotFound,
     SandboxFileError,
     SandboxGone,
     SandboxUnreachable,
     TooLarge,
+    TooSlow,
+    Unauthorized,
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from agent_kernel.server.bodies import is_whole
 
 log = logging.getLogger(__name__)
 
 STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
+    (Unauthorized, 401),
+    (LimitReached, 429),
     (NotFound, 404),
     (TooLarge, 413),
+    (TooSlow, 408),
     (InvalidRequest, 400),
     (SandboxFileError, 400),
     (SandboxGone, 410),
@@ -66,20 +74,41 @@ def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
     param, code = None, error.code
     if isinstance(error, InvalidRequest):
         param, code = error.param, error.request_code
+    elif isinstance(error, LimitReached):
+        code = error.request_code
     if code is None and type(error) is not InvalidRequest:
         code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = (
+        "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
+    )
     return status, {"message": str(error), "type": kind, "param": param, "code": code}
+
+
+def answer_to(error: AgentKernelError) -> Response:
+    """The answer that says what went wrong."""
+    status, body = described(error)
+    headers = {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, LimitReached) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    elif isinstance(error, LimitReached):
+        headers["X-Should-Retry"] = (
+            "false"  # OpenAI's clients would send it again, and it takes more than that
+        )
+    return JSONResponse({"error": body}, status, headers)
 
 
 def _of_ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, AgentKernelError):
         raise error
-    status, body = described(error)
-    if status >= 500:
+    response = answer_to(error)
+    if response.status_code >= 500:
         log.warning("%s %s: %s", request.method, request.url.path, error)
-    response = JSONResponse({"error": body}, status)
-    return Refusal(response) if isinstance(error, TooLarge) else response
+    if isinstance(error, TooSlow):
+        response.headers["Connection"] = "close"
+        return response
+    return response if is_whole(request.scope) else Refusal(response)
 
 
 def _of_starlette(request: Request, error: Exception) -> Response:
@@ -121,9 +150,9 @@ class Refusal(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
             async with asyncio.timeout(LINGER):
-                while (await receive()).get("more_body", False):
+                while not is_whole(scope) and (await receive()).get("more_body", False):
                     pass
-        except TimeoutError:
+        except (TimeoutError, TooSlow):
             log.info("A client kept sending what was refused; its connection is closed.")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -11,11 +11,12 @@ from starlette.responses import JSONResponse
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.base import Order, Page, ServedRuntime
+from agent_kernel.server.auth import caller_of
 
 
 def runtime_of(request: Request) -> ServedRuntime:
-    """The runtime that is served."""
-    return cast(ServedRuntime, request.app.state.runtime)
+    """The runtime as the caller has it."""
+    return caller_of(request.scope).runtime
 
 
 def path(request: Request, name: str) -> str:

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.runtime.base import ServedRuntime
+from agent_kernel.runtime.base import Limits, ServedRuntime
 from agent_kernel.server.app import UPLOAD_LIMIT, create_app
 from agent_kernel.server.auth import is_loopback
 from agent_kernel.server.uploads import JSON_LIMIT
@@ -34,10 +34,11 @@ def serve(
     port: int = 8642,
     api_key: str | None = None,
     upload_limit: int = UPLOAD_LIMIT,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
     announce: Announce | None = None,
 ) -> None:
     """Serve a runtime, which it then owns, until SIGINT or SIGTERM. Blocks; see `listen` and `create_app`."""
-    app = create_app(runtime, api_key=api_key, upload_limit=upload_limit)
+    app = create_app(runtime, api_key=api_key, upload_limit=upload_limit, limits=limits)
     with suppress(KeyboardInterrupt):  # SIGINT once more, after the orderly end
         asyncio.run(listen(app, host, port, announce=announce))
 
@@ -47,10 +48,11 @@ async def listen(app: Starlette, host: str, port: int, *, announce: Announce | N
 
     Raises `ConfigurationError` for an address beyond loopback without a key, and for one that cannot be had.
     """
-    if not app.state.has_key and not is_loopback(host):
+    if not is_loopback(host) and not await app.state.doorkeeper.asks_for_keys():
         raise ConfigurationError(
             f"Without a key the server listens on this machine only, not on {host}.",
-            mend="Set AGENT_KERNEL_API_KEY to a secret of your own, or use --host 127.0.0.1.",
+            mend="Set AGENT_KERNEL_API_KEY to a secret of your own, make keys (agent-kernel keys create),"
+            " or use --host 127.0.0.1.",
         )
     with _bound(host, port) as listener:
         real_port = listener.getsockname()[1]

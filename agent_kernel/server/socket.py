@@ -11,22 +11,26 @@ import asyncio
 import json
 import logging
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any
 
 from openai import BaseModel
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from agent_kernel.errors import AgentKernelError, InvalidRequest
+from agent_kernel.errors import AgentKernelError, InvalidRequest, Unauthorized
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.base import ServedRuntime, Session
+from agent_kernel.runtime.base import Session
+from agent_kernel.server.auth import caller_of
 from agent_kernel.server.errors import described
-from agent_kernel.server.uploads import parse_json
+from agent_kernel.server.uploads import JSON_LIMIT, parse_json
 
 log = logging.getLogger(__name__)
 
 WAITING = 16
-"""Requests that may wait for the one that runs."""
+"""Requests that may wait for the one that runs; together they may be as large as one."""
+
+POLICY_VIOLATION = 1008
+"""The code with which a connection is closed whose key is no longer one."""
 
 _TRANSPORT = ("type", "stream", "stream_options", "background", "stream_id")
 """Fields that mean nothing to the turn itself."""
@@ -38,8 +42,10 @@ class ResponsesSocket:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._socket = WebSocket(scope, receive, send)
         self._running: set[asyncio.Future[Any]] = scope["app"].state.running
-        self._session: Session = cast(ServedRuntime, scope["app"].state.runtime).session()
-        self._requests = asyncio.Queue[dict[str, Any]](WAITING)
+        self._caller = caller_of(scope)
+        self._session: Session = self._caller.runtime.session()
+        self._requests = asyncio.Queue[tuple[dict[str, Any], int]](WAITING)
+        self._waiting = 0
         self._sending = asyncio.Lock()
         self._lane: str | None = None
 
@@ -71,20 +77,27 @@ class ResponsesSocket:
                 message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
+                text = message.get("text") or message.get("bytes") or b""
                 try:
-                    await self._take(parse_json(message.get("text") or message.get("bytes") or b""))
+                    await self._caller.ask()
+                    await self._take(parse_json(text), len(text))
+                except Unauthorized as error:  # the key was revoked
+                    await self._refuse(error)
+                    await self._socket.close(POLICY_VIOLATION)
+                    return
                 except AgentKernelError as error:
                     await self._refuse(error)
 
-    async def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, message: dict[str, Any], size: int) -> None:
         match message.get("type"):
             case "response.create":
-                try:
-                    self._requests.put_nowait(message)
-                except asyncio.QueueFull:
+                if self._requests.full() or self._waiting + size > JSON_LIMIT:
                     raise InvalidRequest(
-                        f"{WAITING} requests wait already for the one that runs.", code="too_many_requests"
-                    ) from None
+                        f"{self._requests.qsize()} requests wait already for the one that runs.",
+                        code="too_many_requests",
+                    )
+                self._waiting += size
+                self._requests.put_nowait((message, size))
             case "response.steer":
                 event = await self._session.steer(message.get("previous_response_id"), message.get("input"))
                 await self._send(event)
@@ -98,7 +111,8 @@ class ResponsesSocket:
         """Run the turns, one after the other."""
         with suppress(WebSocketDisconnect):
             while True:
-                message = await self._requests.get()
+                message, size = await self._requests.get()
+                self._waiting -= size
                 lane = message.get("stream_id")
                 self._lane = lane if isinstance(lane, str) else None
                 request = {name: value for name, value in message.items() if name not in _TRANSPORT}
