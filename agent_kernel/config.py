@@ -6,7 +6,7 @@ A later source wins over an earlier one:
 2. `jupyter_agent_kernel_config.py` (or `.json`) in Jupyter's configuration folders;
 3. the environment (`AGENT_KERNEL_*`; an empty variable counts as not set);
 4. the command line;
-5. a magic in the notebook (`%model`), for that notebook.
+5. in the notebook: its metadata, magics (`%model`), the metadata of a cell.
 
 Settings live in small Configurables, each beside what it configures; `Settings` composes them.
 """

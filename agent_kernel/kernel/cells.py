@@ -5,22 +5,28 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MAGIC = re.compile(r"(%{1,2})([A-Za-z_]\w*)[ \t]*(.*)", re.DOTALL)
+_MAGIC = re.compile(r"(%{1,2})([A-Za-z_]\w*)(\?|[ \t].*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class MagicLine:
-    """`%name arguments`; `name` includes a second `%` where there was one."""
+    """`%name arguments`, or `%%name arguments` with the rest of the cell.
+
+    `name` includes a second `%`; `arguments` has such a cell's rest from its second line on. `asks` is true
+    for `%name?`, which only wants to know what the magic is.
+    """
 
     name: str
     arguments: str
+    asks: bool = False
 
 
 @dataclass(frozen=True)
 class ShellLine:
-    """`!command`, lines joined where they end in a backslash."""
+    """`!command`, lines joined where they end in a backslash. `private` (`!!`): the model is not told."""
 
     command: str
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Cell:
 def parse(source: str) -> Cell:
     """Take lines from the top as long as they are magics, commands or blank; the rest is the prompt.
 
-    `% of what?` and `!` alone are no such lines: a magic has a letter right after its `%`.
+    `% of what?` and `!` alone are no such lines: a magic has a letter right after its `%`. `%%name` takes all
+    that stands below it.
     """
     lines: list[MagicLine | ShellLine] = []
     rest = source.split("\n")
@@ -43,19 +50,30 @@ def parse(source: str) -> Cell:
         magic = _MAGIC.fullmatch(line)
         if not line:
             rest.pop(0)
+        elif magic and magic[1] == "%%":
+            below = "\n".join(rest[1:]).rstrip()
+            rest.clear()
+            lines.append(_magic(magic, f"\n{below}" if below.strip() else ""))
         elif magic:
-            lines.append(MagicLine(magic[1][1:] + magic[2], magic[3].strip()))
             rest.pop(0)
-        elif line.startswith("!") and line[1:].strip():
-            lines.append(ShellLine(_joined(rest)))
+            lines.append(_magic(magic))
+        elif line.startswith("!") and line.lstrip("!").strip():
+            lines.append(_shell(rest))
         else:
             break
     return Cell(tuple(lines), "\n".join(rest).strip())
 
 
-def _joined(rest: list[str]) -> str:
+def _magic(match: re.Match[str], below: str = "") -> MagicLine:
+    more = (match[3] or "").strip()
+    return MagicLine(match[1][1:] + match[2], "" if more == "?" else more + below, asks=more == "?")
+
+
+def _shell(rest: list[str]) -> ShellLine:
     """Pop a command and the lines that its trailing backslashes continue it on."""
-    command = rest.pop(0).strip()[1:].strip()
+    first = rest.pop(0).strip()
+    private = first.startswith("!!")
+    command = first[2 if private else 1 :].strip()
     while command.endswith("\\") and rest:
         command += "\n" + rest.pop(0).rstrip()
-    return command
+    return ShellLine(command, private)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -118,13 +118,21 @@ class AgentKernel(Kernel):
         )
         live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
         self._stop_asked.clear()
-        self._agent.approvals.asker = None
-        self._cell = cell = asyncio.create_task(self._run(code, outputs, live=live))
+        self._agent.approvals.asker = self._line_asker() if allow_stdin else None
+        self._cell = cell = asyncio.create_task(self._run(code, outputs, cell_meta or {}, live=live))
         try:
             await self._ended(cell)
             return self._reply(cell, outputs)
         finally:
             self._cell = None
+
+    def _line_asker(self) -> Asker:
+        """Asks the client that sent the present cell."""
+        from agent_kernel.kernel.questions import LineAsker, StdinChannel
+
+        ident = self._get_shell_context_var(self._shell_parent_ident)
+        channel = StdinChannel(self.stdin_socket, self.session)
+        return LineAsker(channel.line_of(ident, self.get_parent("shell")))
 
     async def _ended(self, cell: asyncio.Task[None]) -> None:
         """Wait for the cell; once it has been interrupted, not for ever."""
@@ -134,17 +142,27 @@ class AgentKernel(Kernel):
         if not cell.done():
             await asyncio.wait({cell}, timeout=STOP_SECONDS)
 
-    async def _run(self, code: str, outputs: CellOutputs, *, live: bool) -> None:
-        from agent_kernel.kernel.magics import find
+    async def _run(self, code: str, outputs: CellOutputs, metadata: Mapping[str, Any], *, live: bool) -> None:
+        from agent_kernel.kernel.magics import find, page
+        from agent_kernel.kernel.private import run_private
 
         source = parse(code)
         magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]  # all before any
-        takes_turns = bool(source.prompt) or len(magics) < len(source.lines)
+        self._agent.begin_cell(self.execution_count, metadata)
+        takes_turns = (
+            bool(source.prompt) or len(magics) < len(source.lines) or any(each.takes_turn for each in magics)
+        )
         if live and takes_turns:
             await self._go_live(outputs)
         for line in source.lines:
             if isinstance(line, MagicLine):
-                await magics.pop(0).run(self._agent, outputs, line.arguments)
+                magic = magics.pop(0)
+                if line.asks:
+                    outputs.page(page(magic))
+                else:
+                    await magic.run(self._agent, outputs, line.arguments)
+            elif line.private:
+                await run_private(self._agent, line.command, outputs)
             else:
                 await self._agent.shell(line.command, outputs)
         if source.prompt:

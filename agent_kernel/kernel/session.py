@@ -7,12 +7,16 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable
-from pathlib import PurePath
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
 from agent_kernel.kernel.approvals import Approvals
+from agent_kernel.kernel.ledger import Ledger
+from agent_kernel.kernel.mentions import Uploaded, attach
+from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, of_notebook, parse_budget
+from agent_kernel.protocol.policy import Policy
 
 if TYPE_CHECKING:
     from openai.types.responses import Response
@@ -39,6 +43,7 @@ CONTAINER_REPLACED = (
     "The container of the cells above is gone, with its files and shell variables. This cell has a new, "
     "empty one; upload what it needs again."
 )
+CONTAINER_RENEWED = "The person replaced the container: it is new and empty."
 
 
 class Session:
@@ -51,9 +56,12 @@ class Session:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.settings = settings
-        self.approvals = Approvals()
-        self.model: str | None = settings.model or None
+        self.approvals = Approvals(settings.approval)
+        self.choices = Choices()
+        self.uploaded = Uploaded()
+        self.ledger = Ledger()
         self.container_id: str | None = None
+        self._notebook_read = False
         self._open_runtime = open_runtime
         self._runtime: Runtime | None = None
         self._log = log
@@ -76,14 +84,51 @@ class Session:
         """The runtime if a cell has needed it already."""
         return self._runtime
 
+    # -- what was chosen ----------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> str | None:
+        """The model that cells talk to; None leaves it to the runtime."""
+        return self.choices.now.model or self.settings.model or None
+
+    @property
+    def budget(self) -> Budget:
+        """What a turn may use; empty for no limit."""
+        chosen = self.choices.now.budget
+        return parse_budget(self.settings.budget) if chosen is None else chosen
+
+    @property
+    def instructions(self) -> str:
+        """What the model is told before every turn: the kernel's own words, then the notebook's."""
+        return "\n\n".join(filter(None, (self.settings.instructions, self.choices.now.instructions)))
+
+    @property
+    def approval(self) -> Policy:
+        """What the notebook asks about before it runs; the runtime's own policy holds beside it."""
+        return self.approvals.policy(self.choices.notebook.approval)
+
+    def begin_cell(self, number: int, metadata: Mapping[str, Any]) -> None:
+        """A cell begins, In [`number`]. Raises `InvalidRequest` for metadata of ours that is wrong."""
+        self.ledger.cell = number
+        self.choices.cell = from_metadata(metadata, where="this cell")
+        path = notebook_path()
+        if not self._notebook_read and path is not None:
+            self.choices.notebook = of_notebook(path)
+        self._notebook_read = True
+
     def tell_model(self, note: str) -> None:
         """Have the next turn begin with a developer message that says this."""
         self._notes.append(note)
 
     # -- the container ------------------------------------------------------------------------------------
 
-    async def container(self, outputs: CellOutputs) -> tuple[str, Snapshot]:
-        """A live container and what is in it; a dead one is replaced, and that is said."""
+    async def container(
+        self, outputs: CellOutputs, params: Mapping[str, str] | None = None
+    ) -> tuple[str, Snapshot]:
+        """A live container and what is in it; a dead one is replaced, and that is said.
+
+        A new one is made with `params` (`ContainerCreateParams`).
+        """
         from agent_kernel.kernel.artifacts import snapshot
         from agent_kernel.kernel.render import notice
 
@@ -96,11 +141,24 @@ class Session:
                 self.container_id = None
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self.tell_model(CONTAINER_REPLACED)
-        created = await containers.create({"name": notebook_name()})
+        created = await containers.create({"name": notebook_name(), **(params or {})})
         self.container_id = created.id
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         return created.id, await snapshot(containers.files, created.id)
+
+    async def renew_container(self, params: Mapping[str, str], outputs: CellOutputs) -> None:
+        """Make a new, empty container, and then delete the one in use. Errors as for `Containers.create`."""
+        old, self.container_id = self.container_id, None
+        try:
+            await self.container(outputs, params)
+        except BaseException:
+            self.container_id = old
+            raise
+        if old is not None:
+            self.tell_model(CONTAINER_RENEWED)
+            with contextlib.suppress(*_GONE):
+                await (await self.runtime()).containers.delete(old)
 
     def _keep_alive(self, container_id: str, minutes: int | None) -> None:
         """Use the container now and then as long as this kernel lives: a notebook may be left for lunch."""
@@ -125,7 +183,7 @@ class Session:
 
     async def ask(self, prompt: str, outputs: CellOutputs) -> None:
         """Run a cell's prompt as a turn of the model."""
-        await self._respond(prompt, outputs, self.model)
+        await self._respond(await attach(self, outputs, prompt), outputs, self.model)
 
     async def shell(self, command: str, outputs: CellOutputs) -> None:
         """Run a `!` command as a turn of its own in the same chain, so that the model knows of it."""
@@ -141,7 +199,9 @@ class Session:
         self._line = line = runtime.session()
         self._running = turn
         try:
-            await turn.run(line.respond(self._request(text, model, container_id)))
+            request = self._request(text, model, container_id)
+            events = self.approvals.through(line.respond, request, outputs)
+            await turn.run(self.ledger.watch(events, container_id))
         except asyncio.CancelledError:
             await self._settle(turn)
             raise
@@ -175,6 +235,7 @@ class Session:
             return
         runtime = await self.runtime()
         changed = (await snapshot(runtime.containers.files, self.container_id)).changed_since(before)
+        self.ledger.wrote(file.path for file in changed)
         async for bundle in show_files(runtime, changed, self.settings):
             outputs.emit(bundle)
 
@@ -197,9 +258,16 @@ class Session:
         optional = {
             "model": model,
             "previous_response_id": self._previous_id,
-            "instructions": self.settings.instructions if model != SHELL_MODEL else None,
+            "instructions": self.instructions if model != SHELL_MODEL else None,
+            "agent_kernel": self._ours() if model != SHELL_MODEL else None,
         }
         return request | {name: value for name, value in optional.items() if value}
+
+    def _ours(self) -> dict[str, Any]:
+        """What the standard has no word for; an unknown server need not see it where nothing is asked for."""
+        policy = self.approval
+        asked = {"budget": self.budget, "approval": policy.to_json() if policy != Policy() else None}
+        return {name: value for name, value in asked.items() if value}
 
     def _advance(self, turn: Turn) -> None:
         """The chain goes on from a turn that can be continued, else from the one before it."""
@@ -256,7 +324,13 @@ class Session:
             self._log.warning("The runtime did not close cleanly.", exc_info=True)
 
 
+def notebook_path() -> Path | None:
+    """Where the notebook lies, if the front end tells it: as it was when the kernel started."""
+    told = os.environ.get("JPY_SESSION_NAME")  # a path of the front end's, not a setting
+    return Path(told) if told else None
+
+
 def notebook_name() -> str:
     """A name for the container: the notebook's where the front end tells it, else `notebook`."""
-    stem = PurePath(os.environ.get("JPY_SESSION_NAME", "")).stem  # a path of the front end's, not a setting
+    stem = (notebook_path() or Path()).stem
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:64] or "notebook"

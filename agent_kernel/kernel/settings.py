@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traitlets import Bool, Int, Unicode
+from traitlets import Bool, Dict, Instance, Int, Unicode
 from traitlets.config import Configurable
+
+from agent_kernel.protocol.policy import Policy
 
 DEFAULT_INSTRUCTIONS = """\
 You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in a
@@ -22,10 +24,15 @@ class KernelSettings(Configurable):
     if TYPE_CHECKING:  # traits are descriptors: these are the types of their values
         model: str | None
         instructions: str
+        budget: str
+        prices: dict[str, list[float]]
         max_upload: int
+        max_upload_total: int
+        max_files: int
         max_inline: int
         max_inline_files: int
         live: bool
+        approval: Policy
     else:
         model = Unicode(
             None,
@@ -36,11 +43,30 @@ class KernelSettings(Configurable):
         instructions = Unicode(
             DEFAULT_INSTRUCTIONS,
             help="""What the model is told before every turn. Empty tells it nothing.""",
+        ).tag(config=True, variable="AGENT_KERNEL_INSTRUCTIONS")
+        budget = Unicode(
+            "",
+            help="""What one turn of a cell may use: `tokens=N seconds=N commands=N`, any of them. Empty: no
+            limit but the runtime's own.""",
+        ).tag(config=True, variable="AGENT_KERNEL_BUDGET")
+        prices = Dict(
+            help="""What a million tokens in and out cost, by model: `{"gpt-5": [1.25, 10]}`. Empty: `%usage`
+            shows tokens only."""
         ).tag(config=True)
         max_upload = Int(
             512 << 20,
             min=0,
             help="""Bytes: the largest file that `%upload` takes. 0 takes empty files only.""",
+        ).tag(config=True)
+        max_upload_total = Int(
+            2 << 30,
+            min=0,
+            help="""Bytes: how much one `%upload` or prompt may send in all.""",
+        ).tag(config=True)
+        max_files = Int(
+            1000,
+            min=1,
+            help="""How many files one `%upload` or prompt may send.""",
         ).tag(config=True)
         max_inline = Int(
             4 << 20,
@@ -56,3 +82,4 @@ class KernelSettings(Configurable):
             True,
             help="""Show a running turn in a live widget where the front end has cells.""",
         ).tag(config=True)
+        approval = Instance(Policy, ())

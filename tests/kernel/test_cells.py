@@ -22,7 +22,11 @@ from agent_kernel.kernel.cells import Cell, MagicLine, ShellLine, parse
         ("% of missing values?", Cell((), "% of missing values?")),
         ("%50 is half", Cell((), "%50 is half")),
         ("!", Cell((), "!")),
-        ("%%bash\nls", Cell((MagicLine("%bash", ""),), "ls")),
+        ("%%bash\nls\n\n!x\n", Cell((MagicLine("%bash", "\nls\n\n!x"),), "")),
+        ("!!ls\n%%bash --private\n\n", Cell((ShellLine("ls", True), MagicLine("%bash", "--private")), "")),
+        ("%upload?\nand", Cell((MagicLine("upload", "", asks=True),), "and")),
+        ("%upload ?", Cell((MagicLine("upload", "", asks=True),), "")),
+        ("!!", Cell((), "!!")),
         ("  %help  upload ", Cell((MagicLine("help", "upload"),), "")),
     ],
 )

@@ -338,7 +338,7 @@ def test_uploads(notebook: Notebook, tmp_path: Path) -> None:
         ("missing.csv", "There is no file missing.csv."),
         ("present.csv missing.csv", "There is no file missing.csv."),
         ("*.parquet", "No file matches *.parquet"),
-        (".", "is a directory"),
+        ("empty", "There is nothing to upload in empty"),
         ("fifo", "is not a plain file"),
         ("'unclosed", "cannot be read"),
         ("present.csv ./present.csv", "one would replace the other"),
@@ -348,6 +348,7 @@ def test_uploads_that_cannot_be(shared: Notebook, arguments: str, words: str) ->
     (shared.folder / "present.csv").write_text("x")
     if not (shared.folder / "fifo").exists():
         os.mkfifo(shared.folder / "fifo")
+        (shared.folder / "empty").mkdir()
     result = shared.run(f"%upload {arguments}")
     assert result.kinds == ["error"]
     assert words in result.error

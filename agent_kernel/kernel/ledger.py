@@ -1,0 +1,98 @@
+"""What each cell's turns were: their stored responses, what they cost, which files they wrote. Bounded.
+
+The outputs themselves are not kept: `%replay` takes them from the runtime's store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.base import SessionEvent
+
+MOST_TURNS = 2000
+"""Turns that are remembered: the newest."""
+
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed")
+
+
+@dataclass
+class TurnRecord:
+    """One turn of a cell. Tokens are 0 where the model reports none."""
+
+    cell: int
+    model: str = ""
+    response_ids: list[str] = field(default_factory=list)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    container_id: str | None = None
+    paths: Sequence[str] = ()
+    error: str | None = None
+
+    def take(self, event: Any) -> None:
+        """Note what an event says of the turn."""
+        if event.type == "response.created":
+            self.response_ids.append(event.response.id)
+            self.model = str(event.response.model or self.model)
+        elif event.type in _ENDINGS:
+            usage = event.response.usage
+            if usage is not None:
+                self.input_tokens += usage.input_tokens
+                self.output_tokens += usage.output_tokens
+            if event.response.error is not None:
+                self.error = event.response.error.message
+
+
+class Ledger:
+    """The turns of a notebook, newest last. `cell` is the number of the cell that runs."""
+
+    def __init__(self) -> None:
+        self.cell = 0
+        self.records: deque[TurnRecord] = deque(maxlen=MOST_TURNS)
+
+    async def watch(
+        self, events: AsyncGenerator[SessionEvent, None], container_id: str
+    ) -> AsyncGenerator[SessionEvent, None]:
+        """The same events, taken note of; closing it closes them."""
+        record = TurnRecord(self.cell, container_id=container_id)
+        self.records.append(record)
+        async with aclosing(events):
+            async for event in events:
+                record.take(event)
+                yield event
+
+    def wrote(self, paths: Iterable[str]) -> None:
+        """The newest turn wrote these files."""
+        if self.records:
+            self.records[-1].paths = tuple(paths)
+
+    def of_cell(self, wanted: str) -> list[TurnRecord]:
+        """The turns of the cell `In [wanted]`, or of the last that had any. Raises `InvalidRequest`."""
+        cells = sorted({record.cell for record in self.records if record.response_ids})
+        if not cells:
+            raise InvalidRequest("No cell has asked or run anything yet, so there is nothing to replay.")
+        number = cells[-1] if wanted in ("", "last") else int(wanted) if wanted.isdecimal() else None
+        if number not in cells:
+            known = ", ".join(map(str, cells[-10:]))
+            raise InvalidRequest(
+                f"There is no turn of a cell [{wanted}] to replay.",
+                mend=f"%replay takes `last` or the number beside a cell; there are {known}.",
+            )
+        return [record for record in self.records if record.cell == number and record.response_ids]
+
+
+def cost(record: TurnRecord, prices: Mapping[str, Sequence[float]]) -> float | None:
+    """What the turn cost, by prices per million tokens in and out; None where the model has none.
+
+    A price for `gpt-5` holds for `openai/gpt-5` as well.
+    """
+    price = prices.get(record.model) or prices.get(record.model.partition("/")[2])
+    if not price:
+        return None
+    return (record.input_tokens * price[0] + record.output_tokens * price[1]) / 1_000_000

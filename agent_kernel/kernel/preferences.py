@@ -1,0 +1,158 @@
+"""What a notebook has chosen, by metadata and by magics: model, instructions, budget."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.policy import Policy, read_policy
+
+METADATA_KEY = "agent_kernel"
+MAX_NOTEBOOK = 256 << 20
+"""Bytes: the metadata of a larger notebook file is not looked for."""
+
+_LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "commands": int}
+_EXAMPLE = "For example: %budget tokens=50000 seconds=300 commands=20"
+
+_NAMES = ("model", "instructions", "budget", "approval")
+
+Budget = dict[str, int | float]
+"""What one turn may use: `tokens`, `seconds`, `commands`; one that is not there is not limited."""
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """None means that nothing was chosen here, so that the less particular choice holds."""
+
+    model: str | None = None
+    instructions: str | None = None
+    budget: Budget | None = None
+    approval: Policy | None = None
+
+    def over(self, other: Preferences) -> Preferences:
+        """These, and where nothing was chosen the other's."""
+        return Preferences(
+            self.model if self.model is not None else other.model,
+            self.instructions if self.instructions is not None else other.instructions,
+            self.budget if self.budget is not None else other.budget,
+            self.approval if self.approval is not None else other.approval,
+        )
+
+    def choose(self, **chosen: Any) -> Preferences:
+        """With these chosen; None takes a choice back."""
+        return replace(self, **chosen)
+
+
+@dataclass
+class Choices:
+    """The three places where a notebook's preferences come from, the most particular first."""
+
+    said: Preferences = field(default_factory=Preferences)
+    """By magics."""
+    notebook: Preferences = field(default_factory=Preferences)
+    """In the notebook's metadata."""
+    cell: Preferences = field(default_factory=Preferences)
+    """In the metadata of the cell that runs."""
+
+    @property
+    def now(self) -> Preferences:
+        """What holds for the cell that runs."""
+        return self.cell.over(self.said).over(self.notebook)
+
+
+def from_metadata(metadata: object, *, where: str) -> Preferences:
+    """The preferences under `agent_kernel` in a notebook's or a cell's metadata.
+
+    Raises `InvalidRequest` for a name or value that means nothing here: a budget with a typing error must
+    not be none.
+    """
+    found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
+    if found is None:
+        return Preferences()
+    mend = 'There may be {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}'
+    if not isinstance(found, Mapping):
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", mend=mend)
+    unknown = [str(name) for name in found if name not in _NAMES]
+    if unknown:
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} has {unknown[0]!r}.", mend=mend)
+    for name in ("model", "instructions"):
+        if not isinstance(found.get(name, ""), str):
+            raise InvalidRequest(f"`agent_kernel.{name}` in the metadata of {where} must be text.", mend=mend)
+    budget = found.get("budget")
+    if budget is not None and not isinstance(budget, Mapping):
+        raise InvalidRequest(
+            f"`agent_kernel.budget` in the metadata of {where} must be an object.", mend=mend
+        )
+    return Preferences(
+        model=found.get("model") or None,
+        instructions=found.get("instructions"),
+        budget=None if budget is None else check_budget(budget),
+        approval=_approval(found.get("approval"), where, mend),
+    )
+
+
+def _approval(given: object, where: str, mend: str) -> Policy | None:
+    try:
+        return None if given is None else read_policy(given)
+    except ValueError as error:
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where}: {error}.", mend=mend) from None
+
+
+def of_notebook(path: Path) -> Preferences:
+    """The preferences in a notebook file; none where it cannot be read. Raises as `from_metadata`."""
+    try:
+        if path.suffix != ".ipynb" or path.stat().st_size > MAX_NOTEBOOK:
+            return Preferences()
+        notebook = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # a front end elsewhere, or not saved yet
+        return Preferences()
+    metadata = notebook.get("metadata") if isinstance(notebook, dict) else None
+    return from_metadata(metadata, where="the notebook")
+
+
+def parse_budget(arguments: str) -> Budget:
+    """From `tokens=N seconds=N commands=N`, any of them. Raises `InvalidRequest`."""
+    budget: dict[str, object] = {}
+    for word in _words(arguments):
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InvalidRequest(f"{word!r} is no limit.", mend=_EXAMPLE)
+        budget[name] = value.replace("_", "").replace(",", "")
+    return check_budget(budget)
+
+
+def _words(arguments: str) -> list[str]:
+    try:
+        return shlex.split(arguments)
+    except ValueError as error:
+        raise InvalidRequest(f"The budget cannot be read: {error}.", mend=_EXAMPLE) from error
+
+
+def check_budget(budget: Mapping[Any, object]) -> Budget:
+    """The budget with numbers. Raises `InvalidRequest` for unknown limits and impossible numbers."""
+    checked: Budget = {}
+    for name, value in budget.items():
+        kind = _LIMITS.get(name)
+        if kind is None:
+            raise InvalidRequest(
+                f"A budget has no {str(name)!r}.", mend=f"It may have {', '.join(_LIMITS)}. {_EXAMPLE}"
+            )
+        try:
+            number = kind(value) if isinstance(value, (str, int, float)) else math.nan
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if (
+            isinstance(value, bool)
+            or not 0 < number < math.inf
+            or (kind is int and isinstance(value, float) and value != number)
+        ):
+            whole = "a whole number" if kind is int else "a number"
+            raise InvalidRequest(f"{name} cannot be {value!r}: it must be {whole} above 0.", mend=_EXAMPLE)
+        checked[str(name)] = number
+    return checked

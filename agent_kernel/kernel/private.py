@@ -1,0 +1,70 @@
+"""Commands that the model is not told of: `!!command`, `%%bash --private`, and what `%set` does.
+
+They run in the same shell as all others, as a turn that is stored nowhere and that no chain knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.kernel.bundles import note
+from agent_kernel.kernel.text import clean, clip
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.session import Session
+
+MAX_STREAM = 100_000
+"""Characters of one stream that a notebook keeps of such a command."""
+
+
+async def run_private(
+    session: Session, command: str, outputs: CellOutputs, *, quiet: bool = False
+) -> str | None:
+    """Run a command; its output becomes the cell's streams, unless `quiet`.
+
+    Returns how it ended where that was not well (`exit 1`, `timed out`). Raises `TurnFailed` and what
+    `Runtime.respond` raises; an interrupt ends the command.
+    """
+    from agent_kernel.kernel.session import SHELL_MODEL
+    from agent_kernel.kernel.turn import TurnFailed
+
+    container_id, _ = await session.container(outputs)
+    environment = {"type": "container_reference", "container_id": container_id}
+    request: dict[str, Any] = {
+        "model": SHELL_MODEL,
+        "input": command,
+        "tools": [{"type": "shell", "environment": environment}],
+        "store": False,
+        "stream": True,
+    }
+    ended = None
+    async with aclosing((await session.runtime()).respond(request)) as events:
+        async for event in events:
+            if not quiet:
+                outputs.event(event)
+            if event.type == "response.output_item.done" and event.item.type == "shell_call_output":
+                item = event.item.to_dict(mode="json", warnings=False)
+                ended = _show(item, outputs, quiet=quiet)
+            if event.type == "response.failed" and event.response.error is not None:
+                raise TurnFailed("TurnFailed", event.response.error.message)
+    if ended and not quiet:
+        outputs.emit(note(f"[{ended}]"))
+    return ended
+
+
+def _show(item: Mapping[str, Any], outputs: CellOutputs, *, quiet: bool) -> str | None:
+    ended = None
+    for part in item.get("output") or []:
+        for name in ("stdout", "stderr"):
+            text = clean(clip(str(part.get(name) or ""), MAX_STREAM))
+            if text and not quiet:
+                outputs.stream(name, text)
+        outcome = part.get("outcome") or {}
+        if outcome.get("type") == "timeout":
+            ended = "timed out"
+        elif outcome.get("exit_code"):
+            ended = f"exit {outcome['exit_code']}"
+    return ended
