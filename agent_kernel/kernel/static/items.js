@@ -138,7 +138,19 @@ class ShellCall {
   }
 }
 
-const KINDS = { reasoning: Reasoning, message: Message, said: Said, decided: Decided, shell_call: ShellCall, shell_call_output: ShellCall };
+class Nothing {
+  draw() {}
+}
+
+const KINDS = {
+  reasoning: Reasoning,
+  message: Message,
+  said: Said,
+  decided: Decided,
+  shell_call: ShellCall,
+  shell_call_output: ShellCall,
+  mcp_approval_request: Nothing, // the question stands below, as long as it is open
+};
 
 // The list of a turn's items. An output is drawn with its call, where both are there.
 class Items {

@@ -232,7 +232,8 @@ function drawView(store, model, el) {
     const tokens = taken + given ? ` · ${(taken + given).toLocaleString("en")} tokens` : "";
     setText(status, `${doing(store)} · ${duration(store)}${tokens}`);
     setText(told, doing(store));
-    stop.hidden = controls.hidden = store.ended;
+    stop.hidden = store.ended;
+    controls.hidden = store.ended || store.question !== null; // a question is answered first
     hint.hidden = !store.ended;
     root.classList.toggle("agent-live-ended", store.ended);
   };
