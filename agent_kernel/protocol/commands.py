@@ -19,6 +19,9 @@ from functools import lru_cache
 
 Words = tuple[str, ...]
 
+_ASSIGNS = re.compile(r"=|.\[|\[.")
+"""In the first word: an assignment, also to an element, may change what any command does."""
+
 _QUOTING = re.compile(r"\\\n|[\\'\"]")
 
 
@@ -32,7 +35,7 @@ def plain_commands(text: str) -> tuple[Words, ...] | None:
         commands = tuple(_commands(text))
     except _NotPlain:
         return None
-    if not commands or any("=" in words[0] for words in commands):  # an assignment may change any command
+    if not commands or any(_ASSIGNS.search(words[0]) for words in commands):
         return None
     return commands
 
@@ -108,17 +111,19 @@ def _piece(text: str) -> str:
 def _commands(text: str) -> Iterator[Words]:
     """Split at the separators. Raises `_NotPlain`."""
     words: list[str] = []
+    joined = False
     for token in _tokens(text):
-        if isinstance(token, _Separator):
-            if words:
-                yield tuple(words)
-            elif token.text != "\n":
-                raise _NotPlain
-            words = []
-        else:
+        if not isinstance(token, _Separator):
             words.append(token)
+        elif words:
+            yield tuple(words)
+            words, joined = [], token.text in ("&&", "||", "|", "|&")
+        elif token.text != "\n":
+            raise _NotPlain
     if words:
         yield tuple(words)
+    elif joined:  # nothing follows
+        raise _NotPlain
 
 
 class _Separator:
