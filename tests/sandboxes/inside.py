@@ -52,10 +52,12 @@ async def started(backend: Backend, **fields: object) -> AsyncIterator[Sandbox]:
     ref = await backend.create(SandboxSpec(new_id(), **fields))  # type: ignore[arg-type]
     try:
         channel = await Channel.open(await backend.stream(ref))
+        sandbox = Sandbox(backend, ref, channel)
         try:
-            yield Sandbox(backend, ref, channel)
+            yield sandbox
         finally:
             await channel.aclose()
+            await sandbox.channel.aclose()  # another one by then, if the test has come back to it
     finally:
         await backend.delete(ref)
 
