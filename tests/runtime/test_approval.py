@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.policy import Policy, Rule
-from agent_kernel.runtime.approval_items import BROKEN_OFF, UNDECIDED
+from agent_kernel.runtime.approval_items import UNDECIDED
 from agent_kernel.runtime.audit import AuditLog
+from agent_kernel.runtime.history import Histories, join
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
@@ -25,6 +26,8 @@ Json = dict[str, Any]
 SCRIPT = f"scripted/{Path(__file__).parent / 'approval.yaml'}"
 SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {}, "strict": False}
+
+LOCAL = {"type": "shell", "environment": {"type": "local"}}
 
 ASK = Policy("ask")
 
@@ -86,16 +89,240 @@ def said(response: Json) -> str:
 
 async def test_a_call_that_is_asked_about_waits_and_runs_once(runtime: LocalRuntime) -> None:
     first = await turn(runtime, "touch the file")
-    assert first["status"] == "completed" and not printed(first)
+    assert first["status"] == "completed"
+    assert not printed(first)
     request = first["output"][-1]
     (call,) = of(first, "shell_call")
-    assert request["type"] == "mcp_approval_request" and request["id"].startswith("mcpr_")
+    assert request["type"] == "mcp_approval_request"
+    assert request["id"].startswith("mcpr_")
     assert (request["server_label"], request["name"]) == ("agent_kernel", "shell")
     told = json.loads(request["arguments"])
-    assert told["commands"] == call["action"]["commands"] and "asks" in told["reason"]
+    assert told["commands"] == call["action"]["commands"]
+    assert "asks" in told["reason"]
 
     second = await turn(runtime, [answer(request)], first)
     assert second["output"][0]["call_id"] == call["call_id"]
     assert printed(second)[0]["stdout"].strip() == "1"
     assert said(second) == "It has 1 lines."
     assert second["status"] == "completed"
+
+
+async def made(runtime: LocalRuntime, previous: Json) -> int:
+    """How often the command has run, counted by the caller's own command."""
+    count = "cat made.txt 2>/dev/null | wc -l"
+    counted = await turn(runtime, count, previous, model="agent_kernel/shell")
+    return int(printed(counted)[0]["stdout"])
+
+
+async def refused(
+    runtime: LocalRuntime, code: str | None, given: Any, previous: Json | None, **more: Any
+) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        await turn(runtime, given, previous, **more)
+    assert caught.value.request_code == code
+    return caught.value.message
+
+
+async def test_a_denial_is_told_to_the_model(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "one of each")
+    second = await turn(runtime, [answer(asked(first), False, reason="Not today.")], first)
+    (content,) = printed(second)
+    assert content["stderr"] == "Not run: denied by the person who was asked: Not today."
+    assert content["outcome"] == {"type": "exit", "exit_code": 126}
+    assert said(second) == "Done."
+
+
+async def test_an_edited_command_is_what_runs_and_the_model_is_told(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "two at once")
+    instead = {"commands": ["echo instead; echo odd >&2; ls"]}
+    second = await turn(runtime, [answer(asked(first), agent_kernel=instead)], first)
+    (content,) = printed(second)
+    assert content["stdout"] == "instead\n"
+    odd, told = content["stderr"].splitlines()
+    assert odd == "odd"
+    assert told == f"[The person changed this before it ran. What ran: {json.dumps(instead['commands'])}]"
+    assert second["status"] == "completed"
+
+
+async def test_a_turn_without_an_answer_runs_nothing(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "touch the file")
+    second = await turn(runtime, "how many", first)
+    assert await made(runtime, second) == 0
+    request = asked(second)  # it asks for its own command
+    words = await refused(runtime, "approval_not_open", [answer(asked(first))], second)
+    assert "gone on without" in words
+    third = await turn(runtime, [answer(request)], second)
+    assert said(third) == "0"
+
+
+async def test_what_a_model_is_told_of_a_call_that_waited(runtime: LocalRuntime, tmp_path: Path) -> None:
+    first = await turn(runtime, "touch the file")
+    store = SqliteStore(tmp_path / "store.sqlite")
+    history = await Histories(store).of(first["id"])
+    await store.aclose()
+    call, output, request = join(history, [])[-3:]
+    assert (call["type"], request["type"]) == ("shell_call", "mcp_approval_request")
+    assert output["output"][0]["stderr"] == UNDECIDED
+
+
+async def test_an_answer_is_taken_once_in_whatever_branch(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "touch the file")
+    request = asked(first)
+    second = await turn(runtime, [answer(request)], first)
+    await refused(runtime, "approval_already_answered", [answer(request)], first)
+    await refused(runtime, "approval_already_answered", [answer(request, False)], first)
+    await refused(runtime, "approval_already_answered", [answer(request)], second)
+    assert await made(runtime, second) == 1
+
+
+async def test_of_two_answers_at_once_one_is_taken(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "touch the file")
+    tries = [turn(runtime, [answer(asked(first))], first) for _ in range(5)]
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    taken = [each for each in outcomes if isinstance(each, dict)]
+    lost = [each for each in outcomes if isinstance(each, InvalidRequest)]
+    assert (len(taken), len(lost)) == (1, 4)
+    assert {each.request_code for each in lost} == {"approval_already_answered"}
+    assert await made(runtime, taken[0]) == 1
+
+
+async def test_wrong_answers_change_nothing(runtime: LocalRuntime) -> None:
+    first, other = await turn(runtime, "touch the file"), await turn(runtime, "touch the file")
+    request = asked(first)
+    await refused(runtime, "approval_not_found", [answer({"id": "mcpr_unknown"})], first)
+    await refused(runtime, "approval_not_found", [answer(request)], other)
+    await refused(runtime, "approval_not_found", [answer(request)], None)
+    await refused(runtime, "approval_answered_twice", [answer(request), answer(request)], first)
+    await refused(runtime, None, [answer(request)], first, tools=[])
+    await refused(runtime, None, [answer(request)], first, tools=[LOCAL])
+    await refused(runtime, None, [answer(request)], first, generate=False)
+    for wrong in (
+        {"approve": "yes"},
+        {"approval_request_id": 7},
+        {"reason": 7},
+        {"agent_kernel": 7},
+        {"agent_kernel": {"commands": "ls"}},
+        {"agent_kernel": {"commands": []}},
+        {"agent_kernel": {"commands": [" "]}},
+        {"approve": False, "agent_kernel": {"commands": ["ls"]}},
+    ):
+        await refused(runtime, None, [{**answer(request), **wrong}], first)
+    second = await turn(runtime, [answer(request)], first)
+    assert printed(second)[0]["stdout"].strip() == "1"
+
+
+async def test_functions_of_the_client_are_answered_with_it(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "and the weather")
+    assert [item["type"] for item in first["output"]] == [
+        "shell_call",
+        "function_call",
+        "mcp_approval_request",
+    ]
+    (call,) = of(first, "function_call")
+    weather = {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}
+    await refused(runtime, None, [answer(asked(first))], first)  # the function's output is missing
+    second = await turn(runtime, [weather, answer(asked(first))], first)
+    assert said(second) == "It is sunny."
+    assert await made(runtime, second) == 1
+
+
+async def test_what_was_not_stored_cannot_wait(runtime: LocalRuntime) -> None:
+    response = await turn(runtime, "two at once", store=False)
+    assert not of(response, "mcp_approval_request")
+    assert "with store false" in printed(response)[0]["stderr"]
+    assert response["status"] == "completed"
+
+
+async def test_a_connection_remembers_what_was_not_stored(runtime: LocalRuntime) -> None:
+    session = runtime.session()
+
+    async def say(given: Any, previous: str | None = None) -> Json:
+        request = {"input": given, "tools": [SHELL], "store": False, "previous_response_id": previous}
+        async with aclosing(session.respond(request)) as events:
+            return to_json(await afold(events))
+
+    first = await say("touch the file")
+    second = await say([answer(asked(first))], first["id"])
+    assert said(second) == "It has 1 lines."
+    with pytest.raises(InvalidRequest) as caught:
+        await say([answer(asked(first))], first["id"])
+    assert caught.value.request_code == "approval_already_answered"
+
+
+async def test_a_conversation_goes_on_with_an_answer(runtime: LocalRuntime) -> None:
+    conversation = (await runtime.conversations.create({})).id
+    first = await turn(runtime, "touch the file", conversation=conversation)
+    second = await turn(runtime, [answer(asked(first))], conversation=conversation)
+    assert said(second) == "It has 1 lines."
+    await refused(
+        runtime, "approval_already_answered", [answer(asked(first))], None, conversation=conversation
+    )
+
+
+async def test_in_the_background(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "touch the file", background=True)
+    second = await turn(runtime, [answer(asked(first))], first, background=True)
+    assert said(second) == "It has 1 lines."
+    await refused(runtime, "approval_already_answered", [answer(asked(first))], first, background=True)
+
+
+async def test_a_request_can_be_stricter_and_not_looser(bubblewrap_backend: Backend, tmp_path: Path) -> None:
+    operator = Policy("allow", (Rule("deny", "touch *", reason="Nothing is touched here."),))
+    async with opened(bubblewrap_backend, tmp_path, operator) as runtime:
+        denied = await turn(runtime, "two at once", agent_kernel={"approval": "auto"})
+        assert [c["stderr"] for c in printed(denied)] == ["Not run: Nothing is touched here."] * 2
+        first = await turn(runtime, "touch the file", agent_kernel={"approval": "ask"})
+        instead = {"commands": ["touch anything"]}
+        second = await turn(runtime, [answer(asked(first), agent_kernel=instead)], first)
+        assert printed(second)[0]["stderr"] == "Not run: Nothing is touched here."
+        own = await turn(runtime, "touch x", model="agent_kernel/shell")
+        assert printed(own)[0]["stderr"] == "Not run: Nothing is touched here."
+        await refused(runtime, None, "two at once", None, agent_kernel={"approval": "maybe"})
+        await refused(runtime, None, "two at once", None, agent_kernel=[])
+
+
+async def test_calls_that_need_no_answer_run_at_once(bubblewrap_backend: Backend, tmp_path: Path) -> None:
+    async with opened(bubblewrap_backend, tmp_path, Policy("allow", (Rule("ask", "made.txt"),))) as runtime:
+        free = await turn(runtime, "one of each")
+        assert printed(free)[0]["stdout"] == "free\n"
+        assert asked(await turn(runtime, "touch the file"))
+
+
+async def test_it_survives_a_restart_and_stands_in_the_audit_log(
+    bubblewrap_backend: Backend, tmp_path: Path
+) -> None:
+    async with opened(bubblewrap_backend, tmp_path, ASK) as runtime:
+        first = await turn(runtime, "touch the file")
+        again = LocalRuntime(
+            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            backend=bubblewrap_backend,
+            store=SqliteStore(tmp_path / "store.sqlite"),
+            audit=AuditLog(tmp_path / "audit.jsonl"),
+            approval=ASK,
+        )
+        second = await turn(again, [answer(asked(first), reason="fine")], first)
+        await refused(runtime, "approval_already_answered", [answer(asked(first))], first)
+        assert said(second) == "It has 1 lines."
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    (request,) = [line for line in lines if line["event"] == "approval.request"]
+    (decided,) = [line for line in lines if line["event"] == "approval"]
+    assert request["approval"] == decided["approval"] == asked(first)["id"]
+    assert (decided["approved"], decided["edited"], decided["reason"]) == (True, False, "fine")
+    assert (request["response"], decided["response"]) == (first["id"], second["id"])
+
+
+async def test_a_turn_that_is_left_with_an_answer_runs_nothing_again(runtime: LocalRuntime) -> None:
+    first = await turn(runtime, "for a long time")
+    request = {"input": [answer(asked(first))], "tools": [SHELL], "previous_response_id": first["id"]}
+    async with aclosing(runtime.respond(request)) as events:
+        async for event in events:
+            if event.type == "response.created":
+                left = event.response.id
+            if event.type == "response.output_item.added":
+                break
+    await refused(runtime, "approval_already_answered", [answer(asked(first))], first)
+    kept = to_json(await runtime.retrieve(left))
+    assert kept["status"] == "incomplete"
+    (output,) = of(kept, "shell_call_output")
+    assert output["call_id"] == of(first, "shell_call")[0]["call_id"]
+    assert await made(runtime, kept) <= 1
