@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import turns
+from benchmarks.turns import __main__ as turns
 
 
 @pytest.mark.bubblewrap

@@ -7,14 +7,14 @@ Three measures, each in one run on one machine, so that their ratios mean someth
 - a turn of 50 commands with a model that answers at once, against the same commands given straight to the
   sandbox: at most 5 ms a command more;
 - turn 200 of a chain against turn 2: at most 1.2 times;
-- 50 text turns at once: throughput, p95 and memory, for comparison.
+- 50 plain text turns at once, over HTTP: throughput, p95 and memory, beside ogx's in the same run. ogx is
+  installed in an environment of its own, from `ogx.txt`; it needs Python 3.12.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -29,10 +29,11 @@ from agent_kernel.protocol.sse import encode
 from agent_kernel.runtime.local import LocalRuntime, TurnSettings
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.tools.shell import run_shell_call
+from benchmarks.turns import servers
+from benchmarks.turns.load import AT_ONCE, ROUNDS, Load, at_once
 
 COMMANDS = 50
 CHAIN = 200
-AT_ONCE = 50
 PER_COMMAND = 5.0
 """Milliseconds that one command may cost beside the sandbox's own time."""
 GROWTH = 1.2
@@ -48,9 +49,6 @@ turns:
     do:
       - shell: 'echo of the chain'
       - say: done
-  - when: talk
-    do:
-      - say: {"word " * 50}
 """
 
 
@@ -117,41 +115,57 @@ async def chain(made: LocalRuntime) -> tuple[float, float]:
     return min(times[:10]) * 1000, min(times[-10:]) * 1000
 
 
-async def at_once(made: LocalRuntime) -> tuple[float, float]:
-    """Turns per second and p95 in milliseconds, of text turns that all run at the same time."""
-
-    async def one() -> float:
-        begun = time.perf_counter()
-        async with aclosing(made.respond({"input": "talk"})) as events:
-            async for event in events:
-                encode(event)
-        return time.perf_counter() - begun
-
-    begun = time.perf_counter()
-    times = sorted(await asyncio.gather(*(one() for _ in range(AT_ONCE))))
-    return AT_ONCE / (time.perf_counter() - begun), times[int(len(times) * 0.95)] * 1000
-
-
 async def measure() -> bool:
-    """Measure and print; whether all targets are met."""
+    """Measure what has a target, and print; whether all targets are met."""
     async with runtime() as made:
         inside, straight = await per_command(made)
         early, late = await chain(made)
-        rate, p95 = await at_once(made)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cost, growth = inside - straight, late / early
     print(f"a command in a turn of {COMMANDS}: {inside:.2f} ms, straight {straight:.2f} ms")
-    print(f"  so the turn costs {cost:.2f} ms a command (target {PER_COMMAND})")
+    _print_target(f"  so the turn costs {cost:.2f} ms a command", PER_COMMAND, cost)
     print(f"turn 2 of a chain: {early:.1f} ms, turn {CHAIN}: {late:.1f} ms")
-    print(f"  so it grows {growth:.2f} times (target {GROWTH})")
-    print(f"{AT_ONCE} text turns at once: {rate:.0f} a second, p95 {p95:.0f} ms, {memory:.0f} MB at most")
+    _print_target(f"  so it grows {growth:.2f} times", GROWTH, growth)
     return cost <= PER_COMMAND and growth <= GROWTH
+
+
+def _print_target(words: str, target: float, value: float) -> None:
+    print(f"{words} (target {target}: {'met' if value <= target else 'NOT MET'})")
+
+
+async def compare() -> None:
+    """Print what many turns at once come to, beside another server of the API. It has no target."""
+    print(f"{AT_ONCE} plain text turns at once, {ROUNDS} times, over HTTP and the same upstream:")
+    async with servers.upstream() as url:
+        for kind in (servers.ours, servers.ogx):
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    async with kind(url, Path(folder)) as server:
+                        _print_load(await at_once(server))
+                except servers.NotHere as why:
+                    print(f"  {kind.__name__}: not measured, {why}")
+
+
+def _print_load(load: Load) -> None:
+    print(
+        f"  {load.name:12} {load.a_second:7.1f} turns a second, p95 {load.p95:6.0f} ms,"
+        f" {load.memory:5.0f} MB at most"
+    )
+
+
+async def both(beside: bool) -> bool:
+    """All that is measured."""
+    met = await measure()
+    if beside:
+        await compare()
+    return met
 
 
 def main() -> None:
     """Exit with 1 if a target is missed."""
-    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    raise SystemExit(0 if asyncio.run(measure()) else 1)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--alone", action="store_true", help="measure nobody else, and install nothing")
+    arguments = parser.parse_args()
+    raise SystemExit(0 if asyncio.run(both(not arguments.alone)) else 1)
 
 
 if __name__ == "__main__":

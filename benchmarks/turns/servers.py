@@ -1,0 +1,135 @@
+"""The servers that are compared: ours, and ogx in an environment of its own, before the same upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+FOLDER = Path(__file__).parent
+ENVIRONMENT = FOLDER / ".venv"
+START = 120.0
+"""Seconds in which a server must answer."""
+
+
+class NotHere(Exception):
+    """A server cannot be had on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs: where, what its model is called, its process."""
+
+    name: str
+    url: str
+    model: str
+    pid: int
+
+    def memory(self) -> float:
+        """Most that its process has had in memory so far, in MB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[str]:
+    """The model without latency, in a process of its own; gives its URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(FOLDER / "upstream.py"), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        await _end(process)
+
+
+@asynccontextmanager
+async def ours(model_url: str, data: Path) -> AsyncIterator[Served]:
+    """`agent-kernel serve`, on the sandbox that is configured."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--data-dir", str(data)),
+        *("--upstream-url", model_url, "--model", "chat/m"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode()
+        yield Served("agent-kernel", line.split()[1], "chat/m", process.pid)
+    finally:
+        await _end(process)
+
+
+def install_ogx() -> Path:
+    """Make ogx's environment unless it is there; return its program. Raises `NotHere`."""
+    program = ENVIRONMENT / "bin" / "ogx"
+    if program.exists():
+        return program
+    names = [sys.executable] if sys.version_info >= (3, 12) else ["python3.14", "python3.13", "python3.12"]
+    python = next(filter(None, map(shutil.which, names)), None)
+    if python is None:
+        raise NotHere("it needs Python 3.12 or newer, and there is none on the path")
+    for command in (
+        [python, "-m", "venv", "--clear", str(ENVIRONMENT)],
+        [str(ENVIRONMENT / "bin/python"), "-m", "pip", "install", "-q", "-r", str(FOLDER / "ogx.txt")],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+            raise NotHere(f"it cannot be installed: {(done.stderr or done.stdout).strip()[-300:]}")
+    return program
+
+
+@asynccontextmanager
+async def ogx(model_url: str, data: Path) -> AsyncIterator[Served]:
+    """Ogx with the configuration beside this file. Raises `NotHere`."""
+    program = await asyncio.to_thread(install_ogx)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(str(program), "run", str(FOLDER / "ogx.yaml"), "--port", str(port), "--insecure"),
+        env={**os.environ, "UPSTREAM_URL": model_url, "OGX_STORE": str(data)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/v1"
+        await _answers(url, process)
+        yield Served("ogx", url, "upstream/m", process.pid)
+    finally:
+        await _end(process)
+
+
+async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
+    """Wait until it serves; it has no other way to say so."""
+    async with httpx.AsyncClient() as client, asyncio.timeout(START):
+        while process.returncode is None:
+            try:
+                (await client.get(f"{url}/models")).raise_for_status()
+            except httpx.HTTPError:
+                await asyncio.sleep(0.2)
+            else:
+                return
+    raise NotHere(f"it ended at its start with status {process.returncode}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(10):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+    await process.wait()
