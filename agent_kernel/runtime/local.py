@@ -44,7 +44,6 @@ from agent_kernel.runtime.retention import Retention
 from agent_kernel.runtime.session import LocalSession
 from agent_kernel.runtime.shown import Shown, shown
 from agent_kernel.runtime.skills import Skills
-from agent_kernel.runtime.skills import Skills
 from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import read_request
 from agent_kernel.runtime.turns import Turns
@@ -70,7 +69,6 @@ class LocalRuntime:
         container_settings: ContainerSettings | None = None,
         turn_settings: TurnSettings | None = None,
         audit: AuditLog = OFF,
-        skills: Skills | None = None,
         approval: Policy | None = None,
         skills: Skills | None = None,
         retention: float | None = None,
@@ -79,7 +77,6 @@ class LocalRuntime:
         self._whole_store = store
         self._all_containers = LocalContainers(backend, store, container_settings, audit)
         self._all_metrics = Metrics()
-        self._skills = skills
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
         self._skills = skills
@@ -106,10 +103,10 @@ class LocalRuntime:
             Histories(self._store),
             self._containers,
             self._conversations,
-            self._skills,
             self._files,
             self._owner.id,
             self._approval,
+            self._skills,
         )
         loop = TurnLoop(self._containers, self._turn_settings, self._metrics)
         self._turns = Turns(self._preparation, loop, self._conversations, self._recovery, self._allowance)
