@@ -172,7 +172,6 @@ def local_runtime(
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
         skills=skills(settings),
-        turn_settings=turn_settings(settings),
         approval=settings.approval.policy(),
         retention=settings.runtime.retention_days * 86400 or None,
     )
