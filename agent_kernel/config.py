@@ -34,6 +34,7 @@ from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
 from agent_kernel.protocol.policy import MODES, Policy, read_policy
+from agent_kernel.runtime.settings import BudgetSettings
 
 
 class Choice(Unicode[str, str]):
@@ -220,6 +221,7 @@ class Setting:
     def variable(self) -> str | None:
         """The environment variable that sets it."""
         return self.trait.metadata.get("variable")
+    BudgetSettings,
 
     @property
     def fallback(self) -> str | None:
@@ -271,6 +273,7 @@ def load(
     """
     environ = os.environ if environ is None else environ
     config = Config()
+    budget: BudgetSettings
     for source in (*_files(folders), _environment(environ), _flags(flags or {})):
         config.merge(source)
     try:
@@ -280,8 +283,9 @@ def load(
             f"A setting cannot be used: {str(error).rstrip('.')}.",
             mend="docs/configuration.md lists all settings and their values.",
         ) from None
-    model, sandbox, runtime, container, approval, server, kernel = groups
-    return Settings(model, sandbox, runtime, container, approval, server, kernel, tuple(_misspelt(environ)))  # type: ignore[arg-type]
+    model, sandbox, runtime, container, budget, approval, server, kernel = groups
+    warnings = tuple(_misspelt(environ))
+    return Settings(model, sandbox, runtime, container, budget, approval, server, kernel, warnings)  # type: ignore[arg-type]
 
 
 def environment_with(**variables: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
     from agent_kernel.runtime.container_settings import ContainerSettings
     from agent_kernel.runtime.local import LocalRuntime
+    from agent_kernel.runtime.loop import TurnSettings
     from agent_kernel.runtime.skills import Skills
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
@@ -126,6 +127,16 @@ def audit_log(settings: Settings) -> AuditLog:
     return AuditLog(Path(where).expanduser() if where else settings.runtime.data_path() / "audit.jsonl")
 
 
+def turn_settings(settings: Settings) -> TurnSettings:
+    """What bounds each turn."""
+    from agent_kernel.runtime.budgets import Budget
+    from agent_kernel.runtime.loop import TurnSettings
+
+    asked = settings.budget
+    budget = Budget(asked.max_tokens or None, asked.max_tool_calls or None, asked.max_seconds or None)
+    return TurnSettings(max_steps=asked.max_steps, budget=budget)
+
+
 def skills(settings: Settings) -> Skills:
     """What requests may name. Raises `ConfigurationError` for a folder that is not there."""
     from agent_kernel.runtime.skills import Skills
@@ -172,6 +183,7 @@ def local_runtime(
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
         skills=skills(settings),
+        turn_settings=turn_settings(settings),
         approval=settings.approval.policy(),
         retention=settings.runtime.retention_days * 86400 or None,
     )

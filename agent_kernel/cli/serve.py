@@ -22,7 +22,6 @@ NAMES = (
     "server_lease",
     "skills",
     "retention_days",
-    "skills",
     "pause_after",
     "keep_expired",
     "warm",
@@ -33,6 +32,10 @@ NAMES = (
 )
 
 
+    "max_steps",
+    "max_tokens",
+    "max_tool_calls",
+    "max_seconds",
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A flag for each setting that a server has."""
     flags.add_settings(parser, NAMES)

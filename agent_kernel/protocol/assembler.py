@@ -137,9 +137,9 @@ class Assembler:
         """List the shell calls of the step just ended, answered or not."""
         return [item for item in self._step if isinstance(item, t.ResponseFunctionShellToolCall)]
 
-    def output_tokens(self) -> int:
-        """Count those of all steps so far, as far as the model reported them."""
-        return sum(step.output_tokens for step in self._usage)
+    def usage(self) -> t.ResponseUsage:
+        """Add up the tokens of all steps so far, as far as the model reported them."""
+        return total_usage(self._usage)
 
     def insert(self, item: Mapping[str, Any], usage: Usage | None = None) -> Events:
         """Add a whole item that no model spoke, between two steps; `usage` is what it cost."""

@@ -26,12 +26,14 @@ from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.approval import NOT_RUN, told
 from agent_kernel.runtime.approval_items import Answer
 from agent_kernel.runtime.audit import audited
+from agent_kernel.runtime.budgets import Budget, Meter, deadline
 from agent_kernel.runtime.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.containers import LocalContainers
 from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.interrupt import Stopped
 from agent_kernel.runtime.metrics import Metrics
 from agent_kernel.runtime.run import Run
+from agent_kernel.runtime.tracing import UNWATCHED, Tracing
 from agent_kernel.tools.shell import CommandOutput, ShellLimits, run_shell_call
 
 log = logging.getLogger(__name__)
@@ -45,9 +47,6 @@ CANCELLED = "agent_kernel.cancelled"
 MAX_STEPS = "agent_kernel.max_steps"
 """`incomplete_details.reason` of a turn in which the model did not come to an end."""
 
-MAX_SECONDS = "agent_kernel.max_seconds"
-"""`incomplete_details.reason` of a turn that took too long."""
-
 
 @dataclass(frozen=True)
 class TurnSettings:
@@ -55,8 +54,8 @@ class TurnSettings:
 
     max_steps: int = 50
     """Calls of the model in one turn; then the response is incomplete and can be continued."""
-    max_seconds: float | None = None
-    """Looked at between the model's calls; then the response is incomplete. None: no limit."""
+    budget: Budget = field(default_factory=Budget)
+    """What each turn may use; see `runtime.budgets`."""
     steer_grace: float = 5.0
     """Seconds in which a command that runs may end before a steering message stops it."""
     shell: ShellLimits = field(default_factory=ShellLimits)
@@ -65,10 +64,17 @@ class TurnSettings:
 class TurnLoop:
     """Carries out turns that are prepared."""
 
-    def __init__(self, containers: LocalContainers, settings: TurnSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        containers: LocalContainers,
+        settings: TurnSettings,
+        metrics: Metrics,
+        tracing: Tracing = UNWATCHED,
+    ) -> None:
         self._containers = containers
         self._settings = settings
         self._metrics = metrics
+        self._tracing = tracing
 
     async def events(self, run: Run) -> Events:
         """The whole stream. Whatever goes wrong on the way ends it by `error` and `response.failed`."""
@@ -76,6 +82,9 @@ class TurnLoop:
             if run.container_id is not None:  # held for the whole turn: a thinking model lets nothing expire
                 await stack.enter_async_context(self._containers.use(run.container_id))
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
+            run.meter = Meter(self._settings.budget.within(run.turn.budget))
+            run.trace = self._tracing.turn(run)
+            stack.enter_context(deadline(run))
             try:
                 async with aclosing(self._guarded(run)) as events:
                     async for event in events:
@@ -124,22 +133,21 @@ class TurnLoop:
         return run.assembler.incomplete(run.interrupt.reason)
 
     def _final(self, run: Run) -> Sequence[ResponseStreamEvent]:
-        reason = run.assembler.truncated or self._over(run)
+        reason = run.meter.named(run.assembler.truncated) or self._over(run)
         return run.assembler.incomplete(reason) if reason else run.assembler.complete()
 
     def _over(self, run: Run) -> str | None:
         """Which limit keeps a turn from its next step, None if it has ended by itself."""
+        if run.meter.reached is not None:
+            return run.meter.reached
         calls = run.assembler.last_calls()
         if run.approvals.waiting:
             return None
         if not calls or run.container_id is None or run.assembler.function_calls():
             return None  # the model is done, or the client has calls to answer
         limit = run.turn.max_output_tokens
-        if limit is not None and run.assembler.output_tokens() >= limit:
+        if limit is not None and run.assembler.usage().output_tokens >= limit:
             return "max_output_tokens"
-        seconds = self._settings.max_seconds
-        if seconds is not None and time.monotonic() - run.begun_at > seconds:
-            return MAX_SECONDS
         return MAX_STEPS
 
     async def _steps(self, run: Run) -> Events:
@@ -153,7 +161,7 @@ class TurnLoop:
                 async with aclosing(part) as events:
                     async for event in events:
                         yield event
-            if assembler.truncated is not None:
+            if assembler.truncated is not None or run.meter.reached:
                 return
             calls = assembler.shell_calls()
             async with aclosing(self._carry_out_all(run, calls)) as events:
@@ -179,23 +187,30 @@ class TurnLoop:
     async def _ask_model(self, run: Run, step: int) -> Events:
         if run.interrupt is not None:
             run.interrupt.check()
-        source = self._through(run, run.model.stream(self._model_request(run, step)))
+        request, before = self._model_request(run, step), len(run.conversation)
+        if run.meter.reached:
+            return
+        source = self._through(run, run.trace.chat(request, run.model.stream(request)))
         async with aclosing(source) as deltas:
             async for delta in deltas:
                 for event in run.assembler.feed(well_formed_delta(delta)):
                     yield event
         for event in run.assembler.end_step():
             yield event
+        said = run.conversation[before:]
+        run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
 
     def _model_request(self, run: Run, step: int) -> ModelRequest:
         settings = dict(run.turn.settings)
         if step > 0 and settings.get("tool_choice") not in ("auto", "none"):
             settings.pop("tool_choice", None)  # it was obeyed; obeying it for ever would never end
-        if run.turn.max_output_tokens is not None:
-            settings["max_output_tokens"] = run.turn.max_output_tokens - run.assembler.output_tokens()
+        told, limit = for_model(run.conversation), run.turn.max_output_tokens
+        left = None if limit is None else limit - run.assembler.usage().output_tokens
+        if (limit := run.meter.answer_limit(told, left)) is not None:
+            settings["max_output_tokens"] = limit
         return ModelRequest(
             model=run.upstream_name,
-            input=for_model(run.conversation),
+            input=told,
             instructions=run.turn.instructions,
             shell=run.turn.shell is not None,
             functions=run.turn.functions,
@@ -251,6 +266,8 @@ class TurnLoop:
             run.calls_made += 1
             if run.turn.max_tool_calls is not None and run.calls_made > run.turn.max_tool_calls:
                 refusal = "Not run: max_tool_calls is used up."
+            elif not run.meter.may_call(run.calls_made):
+                refusal = "Not run: the turn may make no more calls."
         if refusal is not None:
             for index in range(len(call.action.commands)):
                 content = shell_output("", refusal, exit_code=NOT_RUN)
@@ -282,7 +299,7 @@ class TurnLoop:
                 response=run.id,
                 call=call_id,
             )
-            pieces = told(answer, pieces)
+            pieces = run.trace.tool(call, told(answer, pieces))
             async with aclosing(self._through(run, pieces, self._settings.steer_grace)) as source:
                 async for piece in source:
                     if isinstance(piece, CommandOutput):
@@ -310,6 +327,7 @@ class TurnLoop:
         return final
 
     async def _ended(self, run: Run, final: Sequence[ResponseStreamEvent]) -> None:
+        run.trace.end(run.assembler.response)
         await run.record.end(run, final)
         response, metrics = run.assembler.response, self._metrics
         seconds = time.monotonic() - run.begun_at

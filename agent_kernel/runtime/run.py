@@ -14,10 +14,12 @@ from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approval import Approvals
+from agent_kernel.runtime.budgets import Meter
 from agent_kernel.runtime.history import Histories, History, Json
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.journal import Journal, entry_of
 from agent_kernel.runtime.store import Finish, ResponseRow, Store
+from agent_kernel.runtime.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turn import Turn
 
 
@@ -35,6 +37,8 @@ class Run:
     record: Record
     approvals: Approvals
     interrupt: Interrupt | None = None
+    meter: Meter = field(default_factory=Meter)
+    trace: Trace = UNWATCHED
     calls_made: int = 0
     produced: dict[int, Json] = field(default_factory=dict)
     begun_at: float = field(default_factory=time.monotonic)

@@ -11,6 +11,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.approval_items import read_approval
+from agent_kernel.runtime.budgets import Budget, read_budget
 from agent_kernel.runtime.container_params import check_params
 from agent_kernel.runtime.input_items import identified, message, read_items
 
@@ -67,6 +68,8 @@ class Turn:
     """Without it nobody is asked: the input is taken into the chain, and that is all."""
     compact_threshold: int | None = None
     """Tokens of input above which the conversation is compacted first."""
+    budget: Budget = Budget()  # noqa: RUF009 (frozen)
+    """What the request allows of the operator's budget."""
     approval: Policy | None = None
     """What the request adds to the operator's policy."""
     file_ids: Sequence[str] = ()
@@ -113,6 +116,7 @@ def read_request(request: Json) -> Turn:
         background=bool(request.get("background")),
         generate=request.get("generate") is not False,
         compact_threshold=_compact_threshold(request.get("context_management")),
+        budget=read_budget(request),
         approval=read_approval(request),
         file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
     )

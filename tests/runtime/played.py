@@ -52,6 +52,10 @@ class Upstream:
         body = json.dumps({"error": {"message": message}})
         self._answer(f"{status} No", body, {"Content-Length": str(len(body)), **headers})
 
+    def hangs(self) -> None:
+        """Take the next request, and say nothing until the client leaves."""
+        self.answers.append(b"")
+
     def _answer(self, status: str, body: str, headers: dict[str, str] | None = None) -> None:
         given = {"Content-Type": "text/event-stream", "Connection": "close", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
@@ -64,6 +68,8 @@ class Upstream:
         answer = self.answers.pop(0)
         writer.write(answer)
         await writer.drain()
+        if not answer:
+            await reader.read()
         writer.close()
         await writer.wait_closed()
 
