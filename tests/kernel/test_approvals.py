@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.approvals import ApprovalRequest, Decision
+from agent_kernel.kernel.magics_approve import changed
+from agent_kernel.kernel.preferences import from_metadata
+from agent_kernel.kernel.questions import LineAsker
+from agent_kernel.kernel.render import render_item
+from agent_kernel.protocol.policy import Policy, Rule
+from tests.kernel.client import TIMEOUT, Notebook, Result
+
+SCRIPT = Path(__file__).parent / "approvals.yaml"
+MODEL = f"%model scripted/{SCRIPT}\n"
+
+Start = Callable[..., Notebook]
+
+
+@pytest.fixture
+def notebook(shared: Notebook) -> Iterator[Notebook]:
+    """The shared kernel, asking before every command; it is left as it was."""
+    shared.run(MODEL + "!rm -f made.txt plain.txt\n%approve ask")
+    yield shared
+    shared.run("%approve --clear\n%model --default")
+
+
+def asked(notebook: Notebook, code: str, answers: Sequence[str]) -> Result:
+    """Run a cell as a console does, and answer its questions in order."""
+    sent = notebook.send(code, allow_stdin=True)
+    for answer in answers:
+        notebook.client.get_stdin_msg(timeout=TIMEOUT)
+        notebook.client.input(answer)
+    return notebook.collect(sent)
+
+
+def question(notebook: Notebook) -> str:
+    return str(notebook.client.get_stdin_msg(timeout=TIMEOUT)["content"]["prompt"])
+
+
+def lines(notebook: Notebook) -> str:
+    """How many lines the file has; the person's own commands are not asked about."""
+    result = notebook.run("!cat made.txt 2>/dev/null | wc -l")
+    return result.plain[-1].strip()
+
+
+def test_a_console_asks_and_the_cell_goes_on(notebook: Notebook) -> None:
+    sent = notebook.send("make the file", allow_stdin=True)
+    prompt = question(notebook)
+    assert "echo made >> made.txt" in prompt
+    assert "asks before every command" in prompt
+    notebook.client.input("y")
+    result = notebook.collect(sent)
+    assert result.reply["status"] == "ok"
+    shown = [text.split("\n")[0] for text in result.plain]
+    assert shown[0].startswith("$ echo made")
+    assert shown[1].startswith("**May this run?**")
+    assert shown[2:5] == ["**Allowed.**", "1", "Made, 1."]
+
+
+def test_a_denial_reaches_the_model_with_its_reason(notebook: Notebook) -> None:
+    result = asked(notebook, "try to make it", ["perhaps", "n", "not on a Friday"])
+    assert "**Denied**: not on a Friday" in result.plain
+    assert any("denied by the person who was asked: not on a Friday" in text for text in result.plain)
+    assert result.plain[-1] == "So be it."
+    assert lines(notebook) == "0"
+
+
+def test_an_edited_command_is_what_runs(notebook: Notebook) -> None:
+    result = asked(notebook, "make the file", ["e", "echo other >> made.txt; echo 5"])
+    assert "**Allowed, changed to** `echo other >> made.txt; echo 5`" in result.plain
+    assert "Made, 5." in result.plain
+    assert any("The person changed this before it ran." in text for text in result.plain)
+
+
+def test_a_kind_is_allowed_for_the_notebook(notebook: Notebook) -> None:
+    first = asked(notebook, "plain one", ["a"])
+    assert "**Allowed**, and others of this kind in this notebook." in first.plain
+    second = notebook.run("plain one")
+    assert "**Allowed**, as others of this kind in this notebook." in second.plain
+    assert "touch *" in notebook.run("%approve").plain[-1]
+    notebook.run("%approve --clear\n%approve ask")
+    assert "**Denied**: Nobody could be asked." in notebook.run("plain one").plain
+
+
+def test_in_batch_nothing_runs_that_asks(notebook: Notebook) -> None:
+    result = notebook.run("try to make it")
+    assert result.reply["status"] == "ok"
+    assert any("AGENT_KERNEL_APPROVAL" in text for text in result.plain)
+    assert lines(notebook) == "0"
+
+
+def test_a_notebook_cannot_loosen_what_the_operator_set(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_APPROVAL", "ask")
+    notebook = start()
+    notebook.run(MODEL + "%approve auto\n%approve allow echo *")
+    result = notebook.run("try to make it")
+    assert "**Denied**: Nobody could be asked." in result.plain
+    assert lines(notebook) == "0"
+
+
+def test_an_interrupted_question_leaves_nothing_done_and_a_chain(notebook: Notebook) -> None:
+    sent = notebook.send("try to make it", allow_stdin=True)
+    question(notebook)
+    notebook.interrupt()
+    assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    assert lines(notebook) == "0"
+    assert "Made, 1." in notebook.run("%approve auto\nmake the file").plain
+
+
+@pytest.mark.parametrize(
+    "wrong", ["%approve always", "%approve ask *", "%approve allow ?", "%approve deny " + "x" * 1001]
+)
+def test_what_approve_cannot_read_is_said(shared: Notebook, wrong: str) -> None:
+    result = shared.run(wrong)
+    assert result.reply["ename"] == "InvalidRequest"
+    assert "%approve" in result.reply["evalue"]
+
+
+def test_the_newest_rule_comes_first() -> None:
+    policy = changed(changed(Policy(), "ask rm *"), "deny rm -rf *")
+    assert policy.rules == (Rule("deny", "rm -rf *"), Rule("ask", "rm *"))
+    assert changed(policy, "never") == Policy("deny", policy.rules)
+
+
+def test_a_policy_in_the_metadata() -> None:
+    found = from_metadata({"agent_kernel": {"approval": "ask"}}, where="the notebook")
+    assert found.approval == Policy("ask")
+    with pytest.raises(InvalidRequest, match="auto, ask, never"):
+        from_metadata({"agent_kernel": {"approval": "sometimes"}}, where="the notebook")
+
+
+REQUEST = ApprovalRequest("mcpr_1", ("rm a", "rm b"), "The policy asks.", "rm *")
+
+
+@pytest.mark.parametrize(
+    ("typed", "decision"),
+    [
+        (["y"], Decision(True)),
+        (["YES "], Decision(True)),
+        (["what?", "", "y"], Decision(True)),
+        (["a"], Decision(True, remember=True)),
+        (["n", " "], Decision(False)),
+        (["n", "no!"], Decision(False, reason="no!")),
+        (["e", "", "rm c"], Decision(True, ("rm a", "rm c"))),
+        (["e", "", ""], Decision(True)),
+        ([], Decision(False, reason="The question was closed without an answer.")),
+        (["n"], Decision(False, reason="The question was closed without an answer.")),
+    ],
+)
+def test_a_question_by_lines(typed: list[str], decision: Decision) -> None:
+    left = list(typed)
+
+    async def line(_prompt: str) -> str:
+        if not left:
+            raise EOFError
+        return left.pop(0)
+
+    assert asyncio.run(LineAsker(line).ask(REQUEST)) == decision
+
+
+@pytest.mark.parametrize("arguments", ["", "{", "[]", '{"reason": 7}', '{"reason": "<b>`x`</b>"}'])
+def test_a_request_is_shown_whatever_is_in_it(arguments: str) -> None:
+    item: dict[str, Any] = {"type": "mcp_approval_request", "arguments": arguments}
+    bundle = render_item(item)
+    assert bundle is not None
+    assert "<b>`" not in bundle.data["text/html"]
