@@ -203,6 +203,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     SandboxSettings,
     RuntimeSettings,
     ContainerSettings,
+    BudgetSettings,
     ApprovalSettings,
     ServerSettings,
     KernelSettings,
@@ -221,7 +222,6 @@ class Setting:
     def variable(self) -> str | None:
         """The environment variable that sets it."""
         return self.trait.metadata.get("variable")
-    BudgetSettings,
 
     @property
     def fallback(self) -> str | None:
@@ -255,6 +255,7 @@ class Settings:
     sandbox: SandboxSettings
     runtime: RuntimeSettings
     container: ContainerSettings
+    budget: BudgetSettings
     approval: ApprovalSettings
     server: ServerSettings
     kernel: KernelSettings
@@ -273,7 +274,6 @@ def load(
     """
     environ = os.environ if environ is None else environ
     config = Config()
-    budget: BudgetSettings
     for source in (*_files(folders), _environment(environ), _flags(flags or {})):
         config.merge(source)
     try:
