@@ -21,6 +21,10 @@ NAMES = (
     "port",
     "server_lease",
     "skills",
+    "max_steps",
+    "max_tokens",
+    "max_tool_calls",
+    "max_seconds",
     "retention_days",
     "pause_after",
     "keep_expired",
@@ -32,10 +36,6 @@ NAMES = (
 )
 
 
-    "max_steps",
-    "max_tokens",
-    "max_tool_calls",
-    "max_seconds",
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A flag for each setting that a server has."""
     flags.add_settings(parser, NAMES)
