@@ -191,6 +191,24 @@ class ServerSettings(Configurable):
     port = Int(8642, min=0, max=65535, help="""Port to listen on; 0 takes a free one and says which.""").tag(
         config=True
     )
+    turns_per_key = Int(0, min=0, help="""Turns that each key can run at the same time. 0: no limit.""").tag(
+        config=True
+    )
+    containers_per_key = Int(
+        0, min=0, help="""Containers of each key that can be alive at the same time. 0: no limit."""
+    ).tag(config=True)
+    bytes_per_key = Int(
+        0,
+        min=0,
+        help="""Bytes of files that each key can store; as many again of its expired containers. 0: no
+        limit.""",
+    ).tag(config=True)
+    requests_per_minute = Int(
+        0, min=0, help="""Requests that can be sent with each key in a minute. 0: no limit."""
+    ).tag(config=True)
+    max_connections = Int(
+        500, min=1, help="""Connections at the same time; more are told to come back later."""
+    ).tag(config=True)
     log = Choice(
         "text",
         help="""How `serve` writes its log on stderr: `text`, or `json`, an object per line with the ids of

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "a Responses API with shell and containers, over HTTP",
     "doctor": "what is there, what is missing, and the command that mends it",
     "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",
+    "keys": "make, list and revoke the keys of those who use this machine's server",
     "image": "build the Docker image, or prepare the embedded sandbox's toolbox",
     "kernel": "be a Jupyter kernel (Jupyter calls this)",
 }

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
+from agent_kernel.config import Settings
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.base import Limits
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets")
 
@@ -19,13 +24,18 @@ NAMES = (
     "api_key",
     "host",
     "port",
+    "turns_per_key",
+    "containers_per_key",
+    "bytes_per_key",
+    "requests_per_minute",
+    "max_connections",
     "server_lease",
+    "retention_days",
     "skills",
     "max_steps",
     "max_tokens",
     "max_tool_calls",
     "max_seconds",
-    "retention_days",
     "pause_after",
     "keep_expired",
     "warm",
@@ -72,6 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
         port=settings.server.port,
         api_key=settings.runtime.api_key or None,
         upload_limit=settings.kernel.max_upload,
+        limits=_limits(settings),
+        max_connections=settings.server.max_connections,
         announce=announce,
     )
     return 0
+
+
+def _limits(settings: Settings) -> Limits:
+    """Of keys that have none of their own."""
+    from agent_kernel.runtime.base import Limits
+
+    server = settings.server
+    return Limits(
+        turns=server.turns_per_key or None,
+        containers=server.containers_per_key or None,
+        stored_bytes=server.bytes_per_key or None,
+        requests_per_minute=server.requests_per_minute or None,
+    )

@@ -21,6 +21,9 @@ from agent_kernel.server.errors import answer_to, error_response
 from agent_kernel.server.logs import KEY_NAME
 from agent_kernel.server.rates import Rate
 
+HEAD_LIMIT = 32 << 10
+"""Bytes of a request's head."""
+
 OPEN_PATHS = frozenset({"/healthz"})
 """Answered without a key: says only that the server is up."""
 
@@ -107,6 +110,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if len(scope.get("raw_path") or b"") + sum(len(n) + len(v) for n, v in scope["headers"]) > HEAD_LIMIT:
+            await _TOO_LONG(scope, receive, send)
+            return
         try:
             if not _is_local(headers) and not await self._doorkeeper.asks_for_keys():
                 await _FOREIGN(scope, receive, send)
@@ -130,6 +136,8 @@ _FOREIGN = error_response(
     " Start it with a key (AGENT_KERNEL_API_KEY) to use it under another name.",
     code="forbidden_host",
 )
+
+_TOO_LONG = error_response(431, f"The head of the request is larger than {HEAD_LIMIT} bytes.")
 
 
 def _with_headers(send: Send, rate: Rate) -> Send:

@@ -62,14 +62,22 @@ def error_response(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
+    """Make the answer with the API's error object."""
+    return JSONResponse(error_object(status, message, param=param, code=code), status, headers)
+
+
+def error_object(
+    status: int, message: str, *, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
     """Make the API's error object."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return JSONResponse(body, status, headers)
+    kind = (
+        "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
+    )
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
-    """The status and the API's error object."""
+    """The status, and what is in the API's error object."""
     status = next(status for cls, status in STATUS if isinstance(error, cls))
     param, code = None, error.code
     if isinstance(error, InvalidRequest):
@@ -78,10 +86,8 @@ def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
         code = error.request_code
     if code is None and type(error) is not InvalidRequest:
         code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    kind = (
-        "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
-    )
-    return status, {"message": str(error), "type": kind, "param": param, "code": code}
+    said: dict[str, Any] = error_object(status, str(error), param=param, code=code)["error"]
+    return status, said
 
 
 def answer_to(error: AgentKernelError) -> Response:

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.runtime.base import Limits, ServedRuntime
 from agent_kernel.server.app import UPLOAD_LIMIT, create_app
-from agent_kernel.server.auth import is_loopback
+from agent_kernel.server.auth import HEAD_LIMIT, is_loopback
+from agent_kernel.server.connections import BoundedConnection
 from agent_kernel.server.uploads import JSON_LIMIT
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,12 @@ log = logging.getLogger(__name__)
 GRACE = 5
 """Seconds for running turns to end when the server stops; then they are cancelled (and stored as such)."""
 
+
+UNREAD = 120
+"""Seconds that a client may leave what is sent to it unread (or a dead line may stay); then its connection is
+reset. What cannot be sent is not made meanwhile, except for what fits into the system's buffers."""
+
+MAX_CONNECTIONS = 500
 
 Announce = Callable[[str], None]
 """Called with the real base URL (it ends in `/v1`) once connections are accepted."""
@@ -35,15 +42,23 @@ def serve(
     api_key: str | None = None,
     upload_limit: int = UPLOAD_LIMIT,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
+    max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
 ) -> None:
     """Serve a runtime, which it then owns, until SIGINT or SIGTERM. Blocks; see `listen` and `create_app`."""
     app = create_app(runtime, api_key=api_key, upload_limit=upload_limit, limits=limits)
     with suppress(KeyboardInterrupt):  # SIGINT once more, after the orderly end
-        asyncio.run(listen(app, host, port, announce=announce))
+        asyncio.run(listen(app, host, port, max_connections=max_connections, announce=announce))
 
 
-async def listen(app: Starlette, host: str, port: int, *, announce: Announce | None = None) -> None:
+async def listen(
+    app: Starlette,
+    host: str,
+    port: int,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    announce: Announce | None = None,
+) -> None:
     """Serve until SIGINT, SIGTERM or cancellation; `port` 0 takes a free one.
 
     Raises `ConfigurationError` for an address beyond loopback without a key, and for one that cannot be had.
@@ -58,7 +73,7 @@ async def listen(app: Starlette, host: str, port: int, *, announce: Announce | N
         real_port = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{real_port}/v1"
-        server = _Server(_config(app), lambda: (announce or _log)(url))
+        server = _Server(_config(app, max_connections), lambda: (announce or _log)(url))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(serving)
@@ -80,6 +95,8 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from here
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
             listener.bind(address)
             listener.listen(128)
         except BaseException:
@@ -93,11 +110,14 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _config(app: Starlette) -> uvicorn.Config:
+def _config(app: Starlette, max_connections: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,  # logging is the composition root's affair
         access_log=False,
+        http=BoundedConnection,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+        limit_concurrency=max_connections,
         ws="websockets-sansio",
         ws_max_size=JSON_LIMIT,
         lifespan="on",
