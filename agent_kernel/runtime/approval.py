@@ -22,6 +22,7 @@ from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.policy import Policy, Verdict, strictest
 from agent_kernel.runtime.approval_items import (
     DENIED,
+    RESPONSE,
     Answer,
     Json,
     answered_already,
@@ -127,6 +128,12 @@ class Approvals:
     def waits(self, call: ResponseFunctionShellToolCall) -> bool:
         """Whether the call was asked about in this turn."""
         return any(each.call_id == call.call_id for each, _ in self.waiting)
+
+    def required(self) -> dict[str, Json]:
+        """What the client still owes for each call that waits, by call id, as a stub of its input item."""
+        return {
+            call.call_id: {"type": RESPONSE, "approval_request_id": item["id"]} for call, item in self.waiting
+        }
 
     def _verdict(self, call: ResponseFunctionShellToolCall) -> Verdict:
         return strictest(self.policies, call.action.commands)

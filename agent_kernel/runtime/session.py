@@ -165,7 +165,11 @@ def _successor(request: ResponseRequest, active: _Active) -> ResponseRequest:
 
 
 def _pending(run: Run, steer: _Steer) -> SessionEvent:
-    required = [{"type": OUTPUT_OF[call["type"]], "call_id": call["call_id"]} for call in _unanswered(run)]
+    asked = run.approvals.required()
+    required = [
+        asked.get(call["call_id"], {"type": OUTPUT_OF[call["type"]], "call_id": call["call_id"]})
+        for call in _unanswered(run)
+    ]
     return ResponseSteerPendingEvent.construct(
         type="response.steer.pending",
         reason="waiting_for_required_input",
