@@ -126,7 +126,7 @@ async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(10):
                 await process.wait()
