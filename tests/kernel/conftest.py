@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from jupyter_client.manager import KernelManager
 
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.kernel import lab
 from tests.kernel.client import Notebook
 
 HERE = Path(__file__).parent
@@ -31,13 +33,15 @@ def kernel_data(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> P
 def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) -> Path:
     """A folder with kernelspecs.
 
-    `agent` plays the tests' script, `agent-demo` has no model configured, the sandboxes of `agent-short`
-    outlive their kernel by seconds only, `agent-docker` uses Docker, `agent-bare` has no toolbox.
+    `agent` plays the tests' script, `agent-live` that of the live view, `agent-demo` has no model
+    configured, the sandboxes of `agent-short` outlive their kernel by seconds only, `agent-docker` uses
+    Docker, `agent-bare` has no toolbox.
     """
     root = tmp_path_factory.mktemp("jupyter")
     playing = {"KernelSettings": {"model": f"scripted/{SCRIPT}"}}
     specs: dict[str, dict[str, Any]] = {
         "agent": playing,
+        "agent-live": {"KernelSettings": {"model": f"scripted/{HERE / 'live.yaml'}"}},
         "agent-demo": {},
         "agent-short": {**playing, "RuntimeSettings": {"kernel_lease": 2.0}},
         "agent-docker": playing,
@@ -104,6 +108,35 @@ def start(jupyter: Path, tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     yield begin
     for notebook in started:
         notebook.close()
+
+
+@pytest.fixture(scope="session")
+def lab_folder(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Path:
+    """Where the notebooks of `lab_address` lie."""
+    if lab.CHROMIUM is None:
+        missing("There is no Chromium. Install it with: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_address(
+    lab_folder: Path, jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """One JupyterLab for all tests in a browser."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use(jupyter_path, patch)
+        with lab.lab_server(lab_folder, tmp_path_factory.mktemp("jupyterlab")) as address:
+            yield address
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: AGENT_KERNEL_PICTURES, if somebody wants to look at them."""
+    chosen = Path(os.environ.get("AGENT_KERNEL_PICTURES") or tmp_path)
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -89,24 +89,50 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
 
 
 @contextmanager
-def lab_page(address: str, notebook: str, *, width: int = 1100, height: int = 1200) -> Iterator[Page]:
-    """A page with the notebook open in simple mode and its kernel idle."""
+def chromium() -> Iterator[Browser]:
+    """A browser. Use it for a module at most: while it is open, no event loop can run in this thread."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            path, _, token = address.partition("?")
-            page.goto(f"{path.removesuffix('/lab')}/doc/tree/{notebook}?{token}", timeout=START_MILLISECONDS)
-            expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START_MILLISECONDS)
-            page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_MILLISECONDS)
-            yield page
+            yield browser
         finally:
             browser.close()
 
 
-def command(page: Page, name: str) -> None:
+@contextmanager
+def lab_page(address: str, notebook: str, *, width: int = 1100, height: int = 1200) -> Iterator[Page]:
+    """A page with the notebook open in simple mode and its kernel idle, in a browser of its own."""
+    with chromium() as browser, notebook_page(browser, address, notebook, width, height) as page:
+        yield page
+
+
+@contextmanager
+def notebook_page(
+    browser: Browser, address: str, notebook: str, width: int = 1100, height: int = 1200
+) -> Iterator[Page]:
+    """The same in a browser that is there. At the end the notebook's kernel is shut down."""
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        page = open_tab(context, address, notebook)
+        page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_MILLISECONDS)
+        yield page
+        page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+
+
+def open_tab(context: BrowserContext, address: str, notebook: str) -> Page:
+    """One more page with the notebook, whatever its kernel does."""
+    page = context.new_page()
+    path, _, token = address.partition("?")
+    page.goto(f"{path.removesuffix('/lab')}/doc/tree/{notebook}?{token}", timeout=START_MILLISECONDS)
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START_MILLISECONDS)
+    return page
+
+
+def command(page: Page, name: str, arguments: dict[str, str] | None = None) -> None:
     """Run one of JupyterLab's commands and wait for it."""
-    page.evaluate("(name) => window.jupyterapp.commands.execute(name).then(() => null)", name)
+    page.evaluate(
+        "([name, given]) => window.jupyterapp.commands.execute(name, given).then(() => null)",
+        [name, arguments or {}],
+    )
 
 
 def start_command(page: Page, name: str) -> None:

@@ -6,13 +6,14 @@ Set AGENT_KERNEL_PICTURES to a folder to keep the screenshots.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.client import Notebook
@@ -21,32 +22,22 @@ from tests.kernel.notebooks import write_notebook
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(240)]
 
 CELLS = ["%upload people.csv\n\nwhat is in people.csv", "draw and save", "work slowly", "be hostile", "fail"]
+Opened = Callable[..., AbstractContextManager[Page]]
+
 LIVE = ".agent-live"
 WAIT = 60_000.0
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Path:
-    if lab.CHROMIUM is None:
-        missing("There is no Chromium. Install it with: apt-get install chromium")
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path, jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(jupyter_path))
-        with lab.lab_server(folder, tmp_path_factory.mktemp("jupyterlab")) as address:
-            yield address
+def browser(lab_folder: Path) -> Iterator[Browser]:
+    with lab.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    chosen = Path(os.environ.get("AGENT_KERNEL_PICTURES") or tmp_path)
-    chosen.mkdir(parents=True, exist_ok=True)
-    return chosen
+def opened(browser: Browser, lab_address: str) -> Opened:
+    """Opens a notebook; see `lab.notebook_page`."""
+    return partial(lab.notebook_page, browser, lab_address)
 
 
 def saved(page: Page, path: Path) -> list[list[dict[str, Any]]]:
@@ -61,25 +52,25 @@ def prompts(page: Page) -> list[str]:
 
 
 def test_a_turn_is_seen_live_and_ends_as_static_outputs(
-    address: str, folder: Path, pictures: Path, start: Callable[..., Notebook], tmp_path: Path
+    opened: Opened, lab_folder: Path, pictures: Path, start: Callable[..., Notebook], tmp_path: Path
 ) -> None:
-    write_notebook(folder / "turns.ipynb", CELLS)
-    with lab.lab_page(address, "turns.ipynb", height=1900) as page:
+    write_notebook(lab_folder / "turns.ipynb", CELLS)
+    with opened("turns.ipynb", height=1900) as page:
         lab.start_command(page, "notebook:run-all-cells")
-        view = page.locator(LIVE)
+        view = page.locator(".jp-Cell").nth(2).locator(LIVE)
         expect(view.locator(".agent-live-stdout")).to_contain_text("step 2 of 6", timeout=WAIT)
         assert "step 6" not in view.inner_text()
         expect(view.locator(".agent-live-command")).to_contain_text("$ for i in 1 2 3 4 5 6")
-        expect(view.locator(".agent-live-status")).to_contain_text("Working")
+        expect(view.locator(".agent-live-status")).to_contain_text("Running")
         page.screenshot(path=pictures / "live.png")
         expect(page.locator(".jp-InputPrompt", has_text="[5]:")).to_have_count(1, timeout=WAIT)
-        expect(view).to_have_count(0)
+        expect(page.locator(LIVE)).to_have_count(0)
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
         assert page.evaluate("window.hostile") is None
         page.screenshot(path=pictures / "final.png")
-        in_browser = saved(page, folder / "turns.ipynb")
+        in_browser = saved(page, lab_folder / "turns.ipynb")
 
-    (tmp_path / "people.csv").write_bytes((folder / "people.csv").read_bytes())
+    (tmp_path / "people.csv").write_bytes((lab_folder / "people.csv").read_bytes())
     batch = start()
     for cell, outputs in zip(CELLS, in_browser, strict=True):
         final = [output["data"] for output in batch.run(cell).final]
@@ -90,9 +81,9 @@ def as_text(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) else value
 
 
-def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(address: str, folder: Path) -> None:
-    write_notebook(folder / "stopped.ipynb", ["wait for ever", "say hello"])
-    with lab.lab_page(address, "stopped.ipynb") as page:
+def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(opened: Opened, lab_folder: Path) -> None:
+    write_notebook(lab_folder / "stopped.ipynb", ["wait for ever", "say hello"])
+    with opened("stopped.ipynb") as page:
         lab.start_command(page, "notebook:run-cell-and-select-next")
         expect(page.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         page.locator(".agent-live-stop").click()
@@ -106,9 +97,9 @@ def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(address: str, fol
         expect(page.locator(".jp-Cell").nth(1)).to_contain_text("Hello, world.", timeout=WAIT)
 
 
-def test_a_reloaded_page_catches_up_with_the_running_turn(address: str, folder: Path) -> None:
-    write_notebook(folder / "reloaded.ipynb", ["wait for ever"])
-    with lab.lab_page(address, "reloaded.ipynb") as page:
+def test_a_reloaded_page_catches_up_with_the_running_turn(opened: Opened, lab_folder: Path) -> None:
+    write_notebook(lab_folder / "reloaded.ipynb", ["wait for ever"])
+    with opened("reloaded.ipynb") as page:
         lab.start_command(page, "notebook:run-cell")
         printed = page.locator(f"{LIVE} .agent-live-stdout")
         expect(printed).to_contain_text("begun", timeout=WAIT)
@@ -123,17 +114,17 @@ def test_a_reloaded_page_catches_up_with_the_running_turn(address: str, folder: 
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
 
 
-def test_an_untrusted_notebook_still_reads_well(address: str, folder: Path, pictures: Path) -> None:
+def test_an_untrusted_notebook_still_reads_well(opened: Opened, lab_folder: Path, pictures: Path) -> None:
     """As it comes from somebody else: the sanitiser must leave the outputs legible, and nothing may run."""
-    write_notebook(folder / "made.ipynb", CELLS)
-    with lab.lab_page(address, "made.ipynb") as page:
+    write_notebook(lab_folder / "made.ipynb", CELLS)
+    with opened("made.ipynb") as page:
         lab.start_command(page, "notebook:run-all-cells")
         expect(page.locator(".jp-InputPrompt", has_text="[5]:")).to_have_count(1, timeout=WAIT)
         lab.command(page, "docmanager:save")
-    notebook = json.loads((folder / "made.ipynb").read_text())
+    notebook = json.loads((lab_folder / "made.ipynb").read_text())
     notebook["metadata"]["from"] = "elsewhere"  # other content: no signature fits
-    (folder / "foreign.ipynb").write_text(json.dumps(notebook))
-    with lab.lab_page(address, "foreign.ipynb", height=1900) as page:
+    (lab_folder / "foreign.ipynb").write_text(json.dumps(notebook))
+    with opened("foreign.ipynb", height=1900) as page:
         cell = "window.jupyterapp.shell.currentWidget.context.model.cells.get(0)"
         assert page.evaluate(f"() => {cell}.trusted") is False
         call = page.locator(".jp-OutputArea-output pre", has_text="head -n 2 people.csv").first
