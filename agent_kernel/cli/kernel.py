@@ -29,5 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
         connection_args=["-f", arguments.connection_file, *arguments.more],
         open_runtime=partial(kernel_runtime, settings),
         settings=settings.kernel,
+        history=settings.runtime.data_path() / "history.sqlite",
     )
     return 0

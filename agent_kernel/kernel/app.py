@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
@@ -21,6 +22,7 @@ class AgentKernelApp(IPKernelApp):
 
     open_runtime: Any = AnyTrait()
     settings: Any = AnyTrait()
+    history: Any = AnyTrait()
 
     def start(self) -> None:
         """Run until shut down; then let the control thread end before its sockets do."""
@@ -43,12 +45,21 @@ class AgentKernelApp(IPKernelApp):
         """Nothing: there is no Python of a cell to debug."""
 
 
-def launch(*, connection_args: list[str], open_runtime: OpenRuntime, settings: KernelSettings) -> None:
+def launch(
+    *,
+    connection_args: list[str],
+    open_runtime: OpenRuntime,
+    settings: KernelSettings,
+    history: Path | None = None,
+) -> None:
     """Run a kernel until a front end shuts it down.
 
     `connection_args` are ipykernel's command-line arguments (`["-f", "connection.json"]`). `open_runtime` is
     awaited when the first cell needs the runtime, on the kernel's event loop; the kernel closes what it gets.
+    `history` is the file of the cells that were run; None keeps them as long as the kernel lives.
     """
-    app = AgentKernelApp.instance(kernel_class=AgentKernel, open_runtime=open_runtime, settings=settings)
+    app = AgentKernelApp.instance(
+        kernel_class=AgentKernel, open_runtime=open_runtime, settings=settings, history=history
+    )
     app.initialize(connection_args)
     app.start()

@@ -18,6 +18,7 @@ from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.approvals import Asker
 from agent_kernel.kernel.cells import MagicLine, parse
 from agent_kernel.kernel.front_end import FrontEnd, front_end_of
+from agent_kernel.kernel.history import History
 from agent_kernel.kernel.outputs import CellOutputs
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class AgentKernel(Kernel):
 
         app = cast("AgentKernelApp", self.parent)
         self._agent: Session = Session(app.open_runtime, app.settings, self.log)
+        self._history = History(app.history)
         self._cell: asyncio.Task[None] | None = None
         self._views: LiveViews | None = None
         self._stop_asked = asyncio.Event()
@@ -122,9 +124,12 @@ class AgentKernel(Kernel):
         self._cell = cell = asyncio.create_task(self._run(code, outputs, cell_meta or {}, live=live))
         try:
             await self._ended(cell)
-            return self._reply(cell, outputs)
+            reply = self._reply(cell, outputs)
         finally:
             self._cell = None
+        if store_history:
+            await self._history.add(self.execution_count, code, outputs.plain_result)
+        return reply
 
     def _line_asker(self) -> Asker:
         """Asks the client that sent the present cell."""
@@ -227,12 +232,12 @@ class AgentKernel(Kernel):
     # -- help while typing --------------------------------------------------------------------------------
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
-        """Names of magics, paths for `%upload`, models for `%model`."""
-        from agent_kernel.kernel.completion import complete
+        """Names of magics and what they take; paths after `@`."""
+        from agent_kernel.kernel.completion import complete, magic_at
 
-        runtime = self._agent.opened
-        models = await runtime.models() if runtime and "%model" in code else ()
-        matches, start, end = complete(code, cursor_pos, models)
+        magic = magic_at(code, cursor_pos)
+        names = await self._agent.names(magic.arguments if magic else "")
+        matches, start, end = await asyncio.to_thread(complete, code, cursor_pos, names)
         return {
             "status": "ok",
             "matches": matches,
@@ -250,6 +255,14 @@ class AgentKernel(Kernel):
         magic = magic_at(code, cursor_pos)
         data = {"text/plain": magic.help} if magic else {}
         return {"status": "ok", "found": magic is not None, "data": data, "metadata": {}}
+
+    async def do_history(  # type: ignore[override]
+        self, hist_access_type: str, output: bool, raw: bool, **asked: Any
+    ) -> Reply:
+        """Cells that were run, in this kernel and before it; raw and translated are the same here."""
+        rows = await self._history.find({"hist_access_type": hist_access_type, **asked})
+        history = [(s, line, (source, result) if output else source) for s, line, source, result in rows]
+        return {"status": "ok", "history": history}
 
     async def do_is_complete(self, code: str) -> Reply:
         """For consoles: whether Enter sends."""
@@ -337,3 +350,4 @@ class AgentKernel(Kernel):
         if cell is not None:
             await asyncio.wait({cell}, timeout=CLOSE_SECONDS)
         await self._agent.aclose(CLOSE_SECONDS)
+        self._history.close()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from openai.types.responses import Response
 
     from agent_kernel.kernel.artifacts import Snapshot
+    from agent_kernel.kernel.completion import Names
+    from agent_kernel.kernel.magics import Arguments
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.kernel.turn import Turn
@@ -115,6 +117,22 @@ class Session:
         if not self._notebook_read and path is not None:
             self.choices.notebook = of_notebook(path)
         self._notebook_read = True
+
+    async def names(self, of: Arguments) -> Names:
+        """Names that only the runtime knows, for Tab; none before it is opened or when it is lost."""
+        from agent_kernel.kernel.artifacts import short_path, snapshot
+        from agent_kernel.kernel.completion import Names
+
+        runtime = self._runtime
+        try:
+            if runtime is not None and of == "models":
+                return Names(models=await runtime.models())
+            if runtime is not None and of == "files" and self.container_id is not None:
+                found = await snapshot(runtime.containers.files, self.container_id)
+                return Names(files=[short_path(path) for path in sorted(found.files)])
+        except AgentKernelError:
+            self._log.info("Nothing can be completed now.", exc_info=True)
+        return Names()
 
     def tell_model(self, note: str) -> None:
         """Have the next turn begin with a developer message that says this."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jupyter_kernel_test
 import pytest
 
 from agent_kernel.kernel.magics import MAGICS
+from agent_kernel.kernel.uploads import SHOWN_FROM
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,10 +23,21 @@ def suite_finds_the_kernel(jupyter_path: Path) -> Iterator[None]:
 
 class TestAgentKernel(jupyter_kernel_test.KernelTests):
     kernel_name = "agent"
+    folder: TemporaryDirectory[str]
     language_name = "agent"
     file_extension = ".md"
+    code_hello_world = "!!echo hello, world"
+    code_stderr = "!!echo oh no >&2"
+    code_page_something = "%upload?"
     code_generate_error = "%nosuch"
     code_inspect_sample = "%upload"
+    code_execute_result = [
+        {"code": "%budget", "result": "A turn has no budget."},
+        {"code": "%instructions", "mime": "text/markdown"},
+        {"code": "%files", "mime": "text/html"},
+    ]
+    code_history_pattern = "%bud*"
+    supported_history_operations = ("tail", "range", "search")  # type: ignore[assignment]  # base: ()
     code_display_data = [
         {"code": "say hello", "mime": "text/html"},
         {"code": "say hello", "mime": "text/markdown"},
@@ -35,11 +48,30 @@ class TestAgentKernel(jupyter_kernel_test.KernelTests):
     completion_samples = [
         {"text": "%up", "matches": {"%upload"}},
         {"text": "%", "matches": {f"%{name}" for name in MAGICS}},
+        {"text": "%help up", "matches": {"upload"}},
+        {"text": "%budget s", "matches": {"seconds="}},
+        {"text": "%download --", "matches": {"--force"}},
+        {"text": "look at @pyproj", "matches": {"@pyproject.toml"}},
+        {"text": "!ls @pyproj", "matches": set()},
         {"text": "say", "matches": set()},
     ]
     complete_code_samples = ["say hello", "%files", "!ls"]
-    incomplete_code_samples = ["!ls \\"]
-    invalid_code_samples = ["%nosuch"]
+    incomplete_code_samples = ["!ls \\", "%%bash\nls", "Explain\n```python\nx = 1"]
+    invalid_code_samples = ["%nosuch", "%%nosuch\n"]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """`%upload` of a file that is large enough to show how far it has come, and takes that away again."""
+        cls.folder = TemporaryDirectory()
+        large = Path(cls.folder.name, "large.bin")
+        large.write_bytes(bytes(2 * SHOWN_FROM))
+        cls.code_clear_output = f"%upload {large}"
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()
+        cls.folder.cleanup()
 
     def test_only_what_is_served_is_claimed(self) -> None:
         self.flush_channels()
