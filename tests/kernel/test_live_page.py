@@ -1,0 +1,353 @@
+"""The view's own page code in Chromium, driven without a kernel: what it draws, bounds and refuses to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from agent_kernel.kernel import live
+from tests.kernel import lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+HARNESS = """
+window.sent = [];
+window.handlers = {};
+window.state = {elapsed: 0, ended: false, tokens: [0, 0], question: null, items: []};
+const model = {
+  get: () => window.state,
+  on: (name, handler) => { window.handlers[name] = handler; },
+  off: () => {},
+  send: (message) => { window.sent.push(message); },
+};
+window.hear = (message) => window.handlers["msg:custom"](message);
+window.sync = (state) => { Object.assign(window.state, state); window.handlers["change:state"](); };
+document.body.replaceChildren();
+const widget = makeWidget();
+widget.initialize({model});
+widget.render({model, el: document.body});
+"""
+
+
+@pytest.fixture(scope="module")
+def blank(lab_folder: Path) -> Iterator[Page]:
+    with lab.chromium() as browser:
+        page = browser.new_page()
+        page.add_script_tag(content=live.LiveTurn._esm.replace("export default", "window.makeWidget ="))
+        page.add_style_tag(content=live.LiveTurn._css)
+        yield page
+
+
+@pytest.fixture
+def view(blank: Page) -> Page:
+    """A page with a view that nothing has been told."""
+    blank.evaluate("(code) => { window.hostile = undefined; (0, eval)(`{${code}}`); }", HARNESS)
+    return blank
+
+
+def item(index: int, kind: str, *, call: str = "", done: bool = False) -> dict[str, Any]:
+    return {"index": index, "kind": kind, "call": call, "done": done, "at": 0}
+
+
+def tell(page: Page, *items: dict[str, Any], deltas: list[list[Any]] = [], first: int = 0) -> None:  # noqa: B006
+    message = {"first": first, "tokens": [3, 4], "items": list(items), "deltas": deltas}
+    page.evaluate("(message) => window.hear(message)", message)
+
+
+def print_out(page: Page, text: str, end: int | None = None) -> None:
+    out = item(0, "shell_call_output")
+    tell(page, out, deltas=[[0, "stdout.0", len(text) if end is None else end, text]])
+
+
+def lines(page: Page) -> list[str]:
+    expect(page.locator(".agent-live-terminal")).to_have_count(1)
+    return page.locator(".agent-live-line").all_inner_texts()
+
+
+def written(page: Page, *texts: str) -> Any:
+    """[text, class, colour] of each span of a terminal that these texts are written to."""
+    return page.evaluate(
+        """(texts) => {
+          const terminal = new Terminal("", "", document.body);
+          for (const text of texts) terminal.write(text);
+          const spans = [...terminal.node.querySelectorAll("span")];
+          return spans.map((span) => [span.textContent, span.className, span.style.color]);
+        }""",
+        texts,
+    )
+
+
+def test_colours_of_a_terminal(view: Page) -> None:
+    assert written(view, "\x1b[1;31mred\x1b[0m plain") == [
+        ["red", "agent-ansi-bold agent-ansi-fg-1", ""],
+        [" plain", "", ""],
+    ]
+    assert written(view, "\x1b[38;5;9ma\x1b[38;5;208mb\x1b[38;2;1;2;3mc\x1b[39md") == [
+        ["a", "agent-ansi-fg-9", ""],
+        ["b", "", "rgb(255, 135, 0)"],
+        ["c", "", "rgb(1, 2, 3)"],
+        ["d", "", ""],
+    ]
+
+
+def test_a_sequence_cut_in_two_is_one_and_others_are_dropped(view: Page) -> None:
+    assert written(view, "a\x1b", "[3", "2mb\x1b]0;title", "\x07c\x1b[2J\x1b[Hd\x1b(Be") == [
+        ["a", "", ""],
+        ["bcde", "agent-ansi-fg-2", ""],
+    ]
+    assert written(view, "\x1b[31;99999mx\x1b[38;2;999;0;0my") == [
+        ["x", "agent-ansi-fg-1", ""],
+        ["y", "agent-ansi-fg-1", ""],
+    ]
+    assert written(view, "a\x07\u202eb") == [["a\\x07\\u202eb", "", ""]]
+
+
+def test_a_progress_bar_is_at_its_last_state(view: Page) -> None:
+    print_out(view, " 10%\r 60%\r100%\r\nnext\r\n")
+    assert lines(view) == ["100%", "next", ""]
+
+
+def test_the_page_keeps_a_bounded_number_of_nodes(view: Page) -> None:
+    text, end = "", 0
+    for start in range(0, 6000, 500):
+        text = "".join(f"line {n}\n" for n in range(start, start + 500))
+        end += len(text)
+        print_out(view, text, end)
+        expect(view.locator(".agent-live-terminal")).to_contain_text(f"line {start + 499}")
+    assert view.locator(".agent-live-line").count() <= 1000
+    expect(view.locator(".agent-live-terminal")).to_contain_text("earlier lines are not shown")
+    print_out(view, "x" * 500_000, end + 500_000)
+    expect(view.locator(".agent-live-terminal")).to_contain_text("x" * 100)
+    assert view.evaluate("document.body.textContent.length") < 100_000
+
+
+def test_it_stays_at_the_end_unless_somebody_scrolled_up(view: Page) -> None:
+    first = "".join(f"{n}\n" for n in range(200))
+    print_out(view, first)
+    pane = view.locator(".agent-live-terminal")
+    expect(pane).to_contain_text("199")
+    at_end = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight < 2"
+    assert pane.evaluate(at_end)
+    pane.evaluate("(e) => new Promise((done) => { e.onscroll = () => done(); e.scrollTop = 0; })")
+    print_out(view, "more\n", len(first) + 5)
+    expect(pane).to_contain_text("more")
+    assert pane.evaluate("(e) => e.scrollTop") == 0
+
+
+def test_what_is_known_is_passed_over_and_a_gap_is_told(view: Page) -> None:
+    """Positions count code points, as Python does."""
+    print_out(view, "a\N{GRINNING FACE}b", 3)
+    print_out(view, "\N{GRINNING FACE}bc", 4)
+    print_out(view, "bc", 4)
+    assert lines(view) == ["a\N{GRINNING FACE}bc"]
+    print_out(view, "later", 100)
+    expect(view.locator(".agent-live-terminal")).to_contain_text("what came before is not shown")
+    assert lines(view) == ["later"]
+
+
+def test_a_state_mends_what_was_lost(view: Page) -> None:
+    print_out(view, "one ")
+    state = {**item(0, "shell_call_output"), "parts": [["stdout.0", 14, "one two three "]]}
+    view.evaluate("(items) => window.sync({items})", [state])
+    expect(view.locator(".agent-live-terminal")).to_contain_text("one two three")
+    assert lines(view) == ["one two three "]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "for f in *.csv; do wc -l \"$f\" | head -n 1; done 2>/dev/null || echo 'none' # why",
+        "python3 - <<'EOF'\nprint('if')\nEOF\necho ${HOME:-x} $? $((1 + 2))",
+        'A=1 B="x y" cmd --flag=1 -v \'open',
+        "cat <<E\nno end",
+        '"open $x \\" ` ${unclosed',
+        "</script><img src=x onerror=alert(1)>",
+        "",
+    ],
+)
+def test_the_words_of_a_command_are_all_there(view: Page, command: str) -> None:
+    tokens = view.evaluate("(text) => shellTokens(text)", command)
+    assert "".join(text for _, text in tokens) == command
+
+
+def test_the_words_of_a_command_have_their_kinds(view: Page) -> None:
+    command = "if [ -n \"$x\" ]; then grep -c if 'f' # note\nfi"
+    tokens = [token for token in view.evaluate("(text) => shellTokens(text)", command) if token[0]]
+    assert tokens == [
+        ["keyword", "if"],
+        ["command", "["],
+        ["option", "-n"],
+        ["string", '"$x"'],
+        ["operator", ";"],
+        ["keyword", "then"],
+        ["command", "grep"],
+        ["option", "-c"],
+        ["string", "'f'"],
+        ["comment", "# note"],
+        ["keyword", "fi"],
+    ]
+
+
+def markdown(page: Page, text: str) -> str:
+    html: str = page.evaluate(
+        "(text) => new Markdown(document.body).draw(text) ?? document.body.lastChild.innerHTML", text
+    )
+    return html
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a **b** *c* `d*` ~~e~~", "<p>a <strong>b</strong> <em>c</em> <code>d*</code> <s>e</s></p>"),
+        ("snake_case_name 2 * 3 * 4", "<p>snake_case_name 2 * 3 * 4</p>"),
+        (
+            "# T\n\ntext\n- a\n- b\n  - c",
+            "<h1>T</h1><p>text</p><ul><li>a</li><li><p>b</p><ul><li>c</li></ul></li></ul>",
+        ),
+        ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
+        ("```py\nx = '<b>'\n", "<pre class=\"agent-live-code\"><code>x = '&lt;b&gt;'\n</code></pre>"),
+        ("> a\n> b", "<blockquote><p>a\nb</p></blockquote>"),
+        (
+            "|a|b|\n|-|-|\n|1|2|",
+            "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>1</td><td>2</td></tr></tbody></table>",
+        ),
+        ("a  \nb \\* c", "<p>a<br>b * c</p>"),
+    ],
+)
+def test_markdown(view: Page, text: str, html: str) -> None:
+    assert markdown(view, text) == html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror='window.hostile=1'>",
+        "![x](http://127.0.0.1:9/leak.png)",
+        "[x](javascript:window.hostile=1) [x](JaVaScRiPt:window.hostile=1)",
+        "[x](&#106;avascript:x) [x](\tjavascript:x)",
+        "[x](data:text/html,x) [x](vbscript:x) [x](file:///etc/passwd) [x](blob:x) <javascript:x>",
+        '<a href="x" data-commandlinker-command="terminal:create-new">x</a> <iframe srcdoc="x">',
+        "```<script>window.hostile=1</script>\n<script>window.hostile=1</script>",
+        "|<img src=x onerror=window.hostile=1>|b|\n|-|-|\n|<svg onload=window.hostile=1>|2|",
+        "> " * 50 + "deep",
+        "".join("  " * n + "- deep\n" for n in range(50)),
+        "**" * 5000 + "[" * 5000 + "`" * 5000,
+    ],
+)
+def test_no_markdown_makes_more_than_text(view: Page, text: str) -> None:
+    asked: list[str] = []
+    view.on("request", lambda request: asked.append(request.url))
+    markdown(view, text)
+    made = view.evaluate(
+        """() => [...document.body.lastChild.querySelectorAll("*")].flatMap((e) =>
+             [e.tagName, ...e.getAttributeNames()])"""
+    )
+    assert not {"IMG", "SCRIPT", "IFRAME", "SVG", "BUTTON"} & set(made)
+    assert not [name for name in made if name.startswith(("on", "data-")) or name == "src"]
+    links = view.evaluate("[...document.links].map((link) => link.protocol)")
+    assert set(links) <= {"http:", "https:", "mailto:"}
+    assert view.evaluate("window.hostile") is None
+    assert asked == []
+
+
+QUESTION = {"id": "q1", "commands": ["rm -rf *.csv"], "reason": "It deletes files.", "kind": "rm *"}
+
+
+def ask(page: Page, question: dict[str, Any] | None = QUESTION) -> None:
+    page.evaluate("(question) => window.sync({question})", question)
+
+
+def answer(page: Page, why: str | None) -> dict[str, Any]:
+    """Answer the last message that was sent, and return it."""
+    message: dict[str, Any] = page.evaluate("window.sent.at(-1)")
+    page.evaluate("(answer) => window.hear(answer)", {"answered": message["id"], "why": why})
+    return message
+
+
+def test_a_question_is_asked_and_answered(view: Page) -> None:
+    ask(view)
+    box = view.get_by_role("group", name="Approval")
+    expect(box).to_contain_text("It deletes files.")
+    expect(view.get_by_label("Say something to the running turn")).to_be_hidden()
+    box.get_by_role("button", name="Allow once").click()
+    expect(box.get_by_role("button", name="Allow once")).to_be_disabled()
+    message = answer(view, None)
+    assert {**message, "id": ""} == {"type": "decide", "question": "q1", "approve": True, "id": ""}
+    ask(view, None)
+    expect(box).to_have_count(0)
+
+
+def test_a_click_that_did_not_commit_says_why(view: Page) -> None:
+    ask(view)
+    box = view.get_by_role("group", name="Approval")
+    box.get_by_role("button", name="Allow this kind").click()
+    assert answer(view, "It was answered in another tab.")["remember"] is True
+    expect(box.get_by_role("alert")).to_have_text("It was answered in another tab.")
+    expect(box.get_by_role("button", name="Allow once")).to_be_enabled()
+    view.evaluate("() => { window.sent.push = () => { throw new Error('cut off'); }; }")
+    box.get_by_role("button", name="Allow once").click()
+    expect(box.get_by_role("alert")).to_contain_text("could not be sent")
+
+
+def test_a_click_that_nobody_answers_says_so(view: Page) -> None:
+    ask(view)
+    box = view.get_by_role("group", name="Approval")
+    box.get_by_role("button", name="Allow once").click()
+    expect(box.get_by_role("alert")).to_contain_text("has not answered", timeout=30_000)
+    expect(box.get_by_role("button", name="Allow once")).to_be_enabled()
+
+
+def test_a_command_is_edited_and_a_denial_has_its_reason_by_the_keys(view: Page) -> None:
+    ask(view)
+    box = view.get_by_role("group", name="Approval")
+    box.get_by_role("button", name="Edit").press("Enter")
+    expect(box.get_by_label("Command 1")).to_be_focused()
+    view.keyboard.press("ControlOrMeta+A")
+    view.keyboard.type("rm one.csv")
+    ask(view)  # a state that says the same changes nothing under the person's hands
+    box.get_by_role("button", name="Run it like this").press("Space")
+    assert answer(view, None)["commands"] == ["rm one.csv"]
+    box.get_by_role("button", name="Deny …").press("Enter")
+    expect(box.get_by_label("Reason")).to_be_focused()
+    view.keyboard.type("They are needed.")
+    view.keyboard.press("Enter")
+    expect(box.get_by_role("alert")).to_have_text("Sending …")
+    assert {**answer(view, None), "id": ""} == {
+        "type": "decide",
+        "question": "q1",
+        "approve": False,
+        "reason": "They are needed.",
+        "id": "",
+    }
+
+
+def test_what_was_said_and_not_taken_stays_in_its_line(view: Page) -> None:
+    line = view.get_by_label("Say something to the running turn")
+    line.fill("faster")
+    line.press("Enter")
+    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text("Sending …")
+    assert answer(view, "This runtime cannot be steered.")["text"] == "faster"
+    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text(
+        "This runtime cannot be steered."
+    )
+    expect(line).to_have_value("faster")
+    line.press("Enter")
+    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text("Sending …")
+    answer(view, None)
+    expect(line).to_have_value("")
+
+
+def test_the_view_is_told_to_screen_readers_once(view: Page) -> None:
+    expect(view.get_by_role("status")).to_have_text("Thinking")
+    print_out(view, "x\n")
+    expect(view.get_by_role("status")).to_have_text("Running")
+    expect(view.get_by_role("log", name="Output of command 1")).to_have_attribute("aria-live", "off")
+    expect(view.locator(".agent-live-status")).to_contain_text("7 tokens")
+    view.evaluate("() => window.sync({ended: true})")
+    expect(view.get_by_role("status")).to_have_text("Ended")
+    expect(view.get_by_text("%replay")).to_be_visible()
+    expect(view.get_by_role("button", name="Stop")).to_be_hidden()
