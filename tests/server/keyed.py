@@ -1,0 +1,130 @@
+"""A real server that several people use, each with a key, over bubblewrap."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from openai import OpenAI
+
+from agent_kernel.models.catalogue import Models
+from agent_kernel.runtime.audit import AuditLog
+from agent_kernel.runtime.base import Limits
+from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.runtime.keys import StoredKeys
+from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.sweep import STORE_LABEL
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.server import create_app, listen
+
+SCRIPT = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
+SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
+NONE = Limits()
+OPERATOR = "sk-operator"
+UPLOAD_LIMIT = 1 << 20
+
+
+@dataclass
+class Keyed:
+    """One that runs. `secrets` are the keys by name; "" is the operator's, which has none."""
+
+    url: str
+    folder: Path
+    secrets: dict[str, str]
+    runtime: LocalRuntime
+
+    @property
+    def root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def headers(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secrets[name]}"}
+
+    def client(self, name: str, **more: Any) -> OpenAI:
+        return OpenAI(base_url=self.url, api_key=self.secrets[name], max_retries=0, timeout=60, **more)
+
+    def ask(self, name: str, method: str, path: str, **more: Any) -> httpx2.Response:
+        headers = {**self.headers(name), **more.pop("headers", {})}
+        return httpx2.request(method, self.root + path, headers=headers, timeout=60, **more)
+
+    def revoke(self, name: str) -> None:
+        """As the operator's command does: by another process's connection to the same file."""
+        asyncio.run(self._elsewhere(name, None))
+
+    def create(self, name: str, limits: Limits = NONE) -> None:
+        asyncio.run(self._elsewhere(name, limits))
+
+    async def _elsewhere(self, name: str, limits: Limits | None) -> None:
+        store = SqliteStore(self.folder / "store.sqlite")
+        try:
+            if limits is None:
+                await StoredKeys(store).revoke(name)
+            else:
+                self.secrets[name] = await StoredKeys(store).create(name, limits)
+        finally:
+            await store.aclose()
+
+
+@contextmanager
+def keyed_server(
+    folder: Path,
+    toolbox: Toolbox,
+    people: Mapping[str, Limits],
+    *,
+    limits: Limits = NONE,
+    api_key: str | None = OPERATOR,
+    models: Models | None = None,
+    settings: ContainerSettings | None = None,
+    max_connections: int = 500,
+) -> Iterator[Keyed]:
+    """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
+    backend = BubblewrapBackend(folder, toolbox)
+    runtime = LocalRuntime(
+        models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+        backend=backend,
+        store=SqliteStore(folder / "store.sqlite"),
+        container_settings=settings or ContainerSettings(upload_limit=UPLOAD_LIMIT),
+        audit=AuditLog(folder / "audit.jsonl"),
+    )
+    url: Future[str] = Future()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def main() -> None:
+        app = create_app(runtime, api_key=api_key, upload_limit=UPLOAD_LIMIT, limits=limits)
+        serving = listen(app, "127.0.0.1", 0, max_connections=max_connections, announce=url.set_result)
+        task = asyncio.create_task(serving)
+        running.set_result((asyncio.get_running_loop(), task))
+        await asyncio.gather(task, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    loop, task = running.result()
+    server = Keyed(url.result(30), folder, {"": api_key or ""}, runtime)
+    try:
+        for name, own in people.items():
+            server.create(name, own)
+        yield server
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        asyncio.run(_clear(BubblewrapBackend(folder, toolbox), SqliteStore(folder / "store.sqlite")))
+
+
+async def _clear(backend: Backend, store: SqliteStore) -> None:
+    labels = {STORE_LABEL: await store.identity()}
+    for ref in await backend.list(labels):
+        await backend.delete(ref)
+    for snapshot in await backend.snapshots(labels):
+        await backend.remove_snapshot(snapshot.id)
+    await store.aclose()
+    await backend.aclose()

@@ -1,0 +1,286 @@
+"""What is another's does not exist, wherever it is asked for: every endpoint, every field, every message.
+
+The endpoints come from the server's own table: one that is new is tried as well, and fails here until
+it has been said which of the things below its path is about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from openai import OpenAI
+from websockets.sync.client import connect
+
+from agent_kernel.runtime.base import Limits
+from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.server.openapi import SCHEMAS
+from agent_kernel.server.routes import ENDPOINTS, Endpoint
+from tests.server.keyed import SHELL, Keyed, keyed_server
+
+pytestmark = pytest.mark.bubblewrap
+
+
+class World:
+    """A server, and one of everything that is Alice's; Bob has a container and a conversation as well."""
+
+    def __init__(self, server: Keyed) -> None:
+        self.server = server
+        with server.client("alice") as alice, server.client("bob") as bob:
+            self.file = alice.files.create(file=("a.txt", b"alice's"), purpose="user_data").id
+            made: Any = alice.responses.create(input="make a file", tools=[SHELL])
+            self.response = made.id
+            self.container = made.tools[0].environment.container_id
+            self.container_file = next(iter(alice.containers.files.list(self.container))).id
+            self.conversation = alice.conversations.create().id
+            alice.responses.create(input="chat", conversation=self.conversation)
+            self.item = str(alice.conversations.items.list(self.conversation).data[0].id)
+            self.running = self._running(alice)
+            self.bobs_container = bob.containers.create(name="b").id
+            self.bobs_conversation = bob.conversations.create().id
+        self.bobs_ids = (self.bobs_container, self.bobs_conversation)
+        self.secret_ids = [
+            self.file, self.response, self.container, self.container_file, self.conversation, self.item,
+            self.running,
+        ]  # fmt: skip
+
+    @staticmethod
+    def _running(alice: OpenAI) -> str:
+        with alice.responses.create(input="wait", tools=[SHELL], background=True, stream=True) as stream:
+            for event in stream:
+                if event.type == "response.created":
+                    response_id = event.response.id
+                if event.type == "response.output_item.done":
+                    return response_id
+        raise AssertionError("the turn ended")
+
+    def all_of_alices(self) -> dict[str, Any]:
+        """All that she can see, and nobody may change."""
+        paths = [
+            "/v1/containers", f"/v1/containers/{self.container}/files", "/v1/files",
+            f"/v1/files/{self.file}/content", f"/v1/responses/{self.response}",
+            f"/v1/responses/{self.response}/input_items", f"/v1/conversations/{self.conversation}",
+            f"/v1/conversations/{self.conversation}/items",
+            f"/v1/containers/{self.container}/files/{self.container_file}/content",
+        ]  # fmt: skip
+        seen = {path: self.server.ask("alice", "GET", path).content for path in paths}
+        running = self.server.ask("alice", "GET", f"/v1/responses/{self.running}").json()
+        without_use = {path: _without_use(content) for path, content in seen.items()}
+        return {**without_use, "running": (running["id"], running["status"])}
+
+
+def _without_use(content: bytes) -> Any:
+    """A container was active when its files were looked at: that is no change."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return content
+    for each in value.get("data", ()):
+        each.pop("last_active_at", None)
+    return value
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> Iterator[World]:
+    people = {"alice": Limits(), "bob": Limits()}
+    with keyed_server(tmp_path_factory.mktemp("world"), toolbox, people) as server:
+        yield World(server)
+
+
+def unknown(real: str) -> str:
+    """An id of the same shape that is nobody's."""
+    return real[:-8] + "0" * 8
+
+
+WITH_IDS = [each for each in ENDPOINTS if "{" in each.path and "{model" not in each.path]
+"""Models are everybody's."""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "ConversationUpdateParams": {"json": {"metadata": {"a": "b"}}},
+    "ItemCreateParams": {"json": {"items": [{"type": "message", "role": "user", "content": "x"}]}},
+    "ContainerFile": {"files": {"file": ("x", b"bob's")}},
+}
+
+
+def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
+    """Ids for the endpoint's path, at least one of which is Alice's."""
+    path = endpoint.path
+    if "{container_id}/files/{file_id}" in path:
+        return [
+            {"container_id": world.container, "file_id": world.container_file},
+            {"container_id": world.bobs_container, "file_id": world.container_file},
+        ]
+    if "{conversation_id}/items/{item_id}" in path:
+        return [
+            {"conversation_id": world.conversation, "item_id": world.item},
+            {"conversation_id": world.bobs_conversation, "item_id": world.item},
+        ]
+    if "{response_id}" in path:
+        return [{"response_id": world.response}, {"response_id": world.running}]
+    known = {
+        "conversation_id": world.conversation, "container_id": world.container, "file_id": world.file,
+    }  # fmt: skip
+    return [{name: known[name] for name in path.replace("}", "{").split("{")[1::2]}]
+
+
+def answered(world: World, endpoint: Endpoint, ids: dict[str, str], query: str = "") -> httpx2.Response:
+    path = endpoint.path.format(**ids) + query
+    return world.server.ask("bob", endpoint.method, path, **BODIES.get(endpoint.body or "", {}))
+
+
+def said(response: httpx2.Response, ids: dict[str, str]) -> tuple[int, str, set[str]]:
+    """All that there is to see of an answer, but for the ids and the time."""
+    text = response.text
+    for name, value in ids.items():
+        text = text.replace(value, f"<{name}>")
+    return response.status_code, text, set(response.headers)
+
+
+@pytest.mark.parametrize("endpoint", WITH_IDS, ids=lambda each: f"{each.method} {each.path}")
+def test_anothers_id_is_answered_as_an_unknown_one(world: World, endpoint: Endpoint) -> None:
+    before = world.all_of_alices()
+    queries = ["", "?stream=true", "?stream=true&starting_after=1"] if "stream" in endpoint.query else [""]
+    for ids in variants(world, endpoint):
+        nobodys = {name: real if real in world.bobs_ids else unknown(real) for name, real in ids.items()}
+        for query in queries:
+            anothers = said(answered(world, endpoint, ids, query), ids)
+            assert anothers == said(answered(world, endpoint, nobodys, query), nobodys)
+            assert anothers[0] in (400, 404)
+    assert world.all_of_alices() == before
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if "{" not in e.path and e.method == "GET"],
+                         ids=lambda each: each.path)  # fmt: skip
+def test_no_list_shows_what_is_anothers(world: World, endpoint: Endpoint) -> None:
+    text = world.server.ask("bob", "GET", endpoint.path).text
+    assert not [each for each in (*world.secret_ids, "alice") if each in text]
+    if "after" in endpoint.query:
+        for real in (world.file, world.container):
+            anothers, nobodys = (
+                world.server.ask("bob", "GET", f"{endpoint.path}?after={each}")
+                for each in (real, unknown(real))
+            )
+            assert said(anothers, {"id": real}) == said(nobodys, {"id": unknown(real)})
+
+
+def shell(**environment: Any) -> dict[str, Any]:
+    return {"input": "make a file", "tools": [{"type": "shell", "environment": environment}]}
+
+
+def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """For each kind of body: bodies that name something of Alice's, and its id."""
+    turns: list[tuple[str, dict[str, Any]]] = [
+        (world.response, {"input": "chat", "previous_response_id": world.response}),
+        (world.running, {"input": "chat", "previous_response_id": world.running}),
+        (world.conversation, {"input": "chat", "conversation": world.conversation}),
+        (world.conversation, {"input": "chat", "conversation": {"id": world.conversation}}),
+        (world.item, {"input": [{"type": "item_reference", "id": world.item}]}),
+    ]
+    commands = [
+        (world.container, shell(type="container_reference", container_id=world.container)),
+        (world.file, shell(type="container_auto", file_ids=[world.file])),
+    ]
+    return {
+        "ResponseCreateParams": [*turns, *commands],
+        "CompactParams": [(real, {**body, "model": ""}) for real, body in turns],
+        "InputTokenCountParams": turns,
+        "ConversationCreateParams": [(world.item, {"items": [{"type": "item_reference", "id": world.item}]})],
+        "ItemCreateParams": [(world.item, {"items": [{"type": "item_reference", "id": world.item}]})],
+        "ContainerCreateParams": [(world.file, {"name": "c", "file_ids": [world.file]})],
+        "ContainerFile": [(world.file, {"file_id": world.file})],
+        "ConversationUpdateParams": [],
+        "Upload": [],
+    }
+
+
+def test_every_kind_of_body_is_tried(world: World) -> None:
+    kinds = {each.body for each in ENDPOINTS if each.body is not None}
+    assert kinds == set(references(world)), "say in `references` what a new body can name"
+    assert {name for name in SCHEMAS if name.endswith("Params")} <= kinds
+
+
+@pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if each.body], ids=lambda each: each.path)
+def test_anothers_id_in_a_body_is_answered_as_an_unknown_one(world: World, endpoint: Endpoint) -> None:
+    before = world.all_of_alices()
+    path = endpoint.path.format(
+        conversation_id=world.bobs_conversation, container_id=world.bobs_container, response_id="", file_id=""
+    )
+    for real, body in references(world)[endpoint.body or ""]:
+        for extra in (
+            ({}, {"stream": True}, {"background": True}) if endpoint.body == "ResponseCreateParams" else ({},)
+        ):
+            anothers, nobodys = (
+                world.server.ask("bob", "POST", path, json={**json.loads(text), **extra})
+                for text in (json.dumps(body), json.dumps(body).replace(real, unknown(real)))
+            )
+            assert said(anothers, {"id": real}) == said(nobodys, {"id": unknown(real)})
+            assert anothers.status_code in (400, 404)
+    assert world.all_of_alices() == before
+
+
+def test_anothers_container_in_a_conversation_that_is_sent_again(world: World) -> None:
+    call = {"type": "shell_call", "call_id": "c", "action": {"commands": ["x"]}, "status": "completed"}
+    environment = {"type": "container_reference", "container_id": world.container}
+    outcome = {"stdout": "", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    output = {"type": "shell_call_output", "call_id": "c", "output": [outcome]}
+    with world.server.client("bob") as bob:
+        items: Any = [{**call, "environment": environment}, output, {"role": "user", "content": "look again"}]
+        response: Any = bob.responses.create(input=items, tools=[SHELL])
+        own = {each.id for each in bob.containers.list()}
+    assert response.tools[0].environment.container_id in own
+    (result,) = [item for item in response.output if item.type == "shell_call_output"]
+    assert "No such file" in result.output[0].stderr
+
+
+def test_an_id_that_two_people_chose_is_each_ones_own(world: World) -> None:
+    for name in ("alice", "bob"):
+        item = {"type": "message", "role": "user", "content": f"I am {name}", "id": "msg_same"}
+        world.server.ask(
+            name, "POST", "/v1/responses", json={"input": [item, {"role": "user", "content": "chat"}]}
+        )
+    for name in ("alice", "bob"):
+        again = [{"type": "item_reference", "id": "msg_same"}, {"role": "user", "content": "chat"}]
+        response = world.server.ask(name, "POST", "/v1/responses", json={"input": again}).json()
+        kept = world.server.ask(name, "GET", f"/v1/responses/{response['id']}/input_items").text
+        assert f"I am {name}" in kept
+
+
+def test_a_socket_reaches_no_further(world: World) -> None:
+    before = world.all_of_alices()
+    url = world.server.url.replace("http:", "ws:") + "/responses"
+    with connect(url, additional_headers=world.server.headers("bob")) as socket:
+
+        def heard(message: dict[str, Any]) -> dict[str, Any]:
+            socket.send(json.dumps(message))
+            answer: dict[str, Any] = json.loads(socket.recv(timeout=30))
+            return answer
+
+        for real, body in references(world)["ResponseCreateParams"]:
+            anothers, nobodys = (
+                heard({"type": "response.create", **json.loads(json.dumps(body).replace(real, each))})
+                for each in (real, unknown(real))
+            )
+            assert anothers["type"] == "error"
+            assert json.dumps(anothers).replace(real, "") == json.dumps(nobodys).replace(unknown(real), "")
+        steered = {"type": "response.steer", "input": "change course", "previous_response_id": world.running}
+        assert heard(steered)["error"]["code"] == "response_not_found"
+    assert world.all_of_alices() == before
+
+
+def test_the_operator_counts_everybody_and_sees_nobodys_things(world: World) -> None:
+    assert 'key="alice"' in world.server.ask("", "GET", "/metrics").text
+    assert world.server.ask("", "GET", f"/v1/responses/{world.response}").status_code == 404
+    assert world.server.ask("", "GET", "/v1/containers").json()["data"] == []
+    bobs = world.server.ask("bob", "GET", "/metrics").text
+    assert 'key="bob"' in bobs
+    assert "agent_kernel_background_turns 0" in bobs
+
+
+def test_what_is_written_down_says_whose_it_was(world: World) -> None:
+    lines = [json.loads(line) for line in (world.server.folder / "audit.jsonl").read_text().splitlines()]
+    about = [line for line in lines if line.get("container") == world.container]
+    assert {line["event"] for line in about} >= {"create", "command", "command.end"}
+    assert {line["key"] for line in about} == {"alice"}
