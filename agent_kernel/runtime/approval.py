@@ -27,6 +27,7 @@ from agent_kernel.runtime.approval_items import (
     Json,
     answered_already,
     answers,
+    not_found,
     request_item,
 )
 from agent_kernel.runtime.audit import AuditLog
@@ -48,11 +49,15 @@ OTHER_CONTAINER = "it was approved for a container that is gone, or another than
 Pieces = AsyncGenerator[CommandOutput | CommandResult, None]
 
 
-def read_answers(turn: Turn, history: History) -> list[Answer]:
+async def read_answers(turn: Turn, history: History, store: Store) -> list[Answer]:
     """The answers that a turn gives. Raises `InvalidRequest`, before anything is changed."""
     given = answers(turn.input, history.items)
     if not given:
         return []
+    remembered = {item.get("id") for item in history.items}
+    for each in given:  # one that was only sent again must be ours all the same
+        if each.request_id not in remembered and await store.item(each.request_id) is None:
+            raise not_found(each.request_id)
     if turn.shell is None or turn.shell.kind == "local":
         raise InvalidRequest(
             "An approval is answered, but the shell that the command would run in is not among the tools.",
@@ -160,7 +165,7 @@ def _who(store: Store) -> str | None:
     return store.tenant or None
 
 
-def approvals_of(
+async def approvals_of(
     turn: Turn, model: Model, history: History, store: Store, audit: AuditLog, operator: Policy, *, here: bool
 ) -> Approvals:
     """What holds in a turn. `here`: its caller is a connection that remembers what is not stored.
@@ -171,7 +176,7 @@ def approvals_of(
         policies=[operator, *([turn.approval] if turn.approval is not None else [])],
         store=store,
         audit=audit,
-        answers=read_answers(turn, history),
+        answers=await read_answers(turn, history, store),
         can_wait=turn.store or turn.conversation_id is not None or here,
         by_person=isinstance(model, DirectModel),
     )

@@ -116,21 +116,42 @@ def _are_commands(given: object) -> bool:
     )
 
 
+def new_responses(given: Sequence[Json]) -> list[Json]:
+    """The answers in a turn's input that are for this turn.
+
+    Clients that send a whole conversation again send old ones with it: those have the call's output there as
+    well, or are about another server's tools.
+    """
+    requests = {item["id"]: _call_id(item) for item in given if item["type"] == REQUEST and item.get("id")}
+    answered = {item["call_id"] for item in given if item["type"] == "shell_call_output"}
+    found = []
+    for item in given:
+        if item["type"] != RESPONSE:
+            continue
+        request_id = item["approval_request_id"]
+        call_id = requests.get(request_id)
+        if request_id not in requests or (call_id is not None and call_id not in answered):
+            found.append(item)
+    return found
+
+
 def answers(given: Sequence[Json], history: Sequence[Json]) -> list[Answer]:
-    """The answers in a turn's input to the requests that `history` ends with.
+    """The answers in a turn's input, to requests that `history` ends with or that are sent again before them.
 
     Raises `InvalidRequest` for one to a request that is not there, or not open, and for two to one.
     """
-    responses = [item for item in given if item["type"] == RESPONSE]
+    responses = new_responses(given)
     if not responses:
         return []
-    waiting = {item["id"]: item for item in _open(history)}
+    before = given[: next(index for index, item in enumerate(given) if item is responses[0])]
+    known = [*history, *before]
+    waiting = {item["id"]: item for item in (*_open(history), *_open(before))}
     read: list[Answer] = []
     for item in responses:
         request_id = item["approval_request_id"]
-        call = _call_of(waiting[request_id], history) if request_id in waiting else None
+        call = _call_of(waiting[request_id], known) if request_id in waiting else None
         if call is None:
-            raise _not_open(request_id, history)
+            raise _not_open(request_id, known)
         if any(each.request_id == request_id for each in read):
             raise InvalidRequest(
                 f"The approval request '{request_id}' has two answers.",
@@ -151,12 +172,13 @@ def _answer(item: Json, call: Json) -> Answer:
     return Answer(item["approval_request_id"], made, asked, item["approve"], reason)
 
 
-def _open(history: Sequence[Json]) -> list[Json]:
+def _open(items: Sequence[Json]) -> list[Json]:
     found: list[Json] = []
-    for item in reversed(history):
-        if item["type"] != REQUEST:
+    for item in reversed(items):
+        if item["type"] == REQUEST:
+            found.append(item)
+        elif not item["type"].endswith("_output"):  # outputs of other calls may come with the answer
             break
-        found.append(item)
     return found
 
 
@@ -173,14 +195,19 @@ def _call_id(request: Json) -> Any:
     return ours.get("call_id") if isinstance(ours, Mapping) else None
 
 
+def not_found(request_id: str) -> InvalidRequest:
+    """The error for an answer to nothing."""
+    return InvalidRequest(
+        f"No approval request '{request_id}' was found in what this continues.",
+        mend="Continue the response that asked, by previous_response_id or in its conversation.",
+        param="input",
+        code="approval_not_found",
+    )
+
+
 def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
     if not any(item.get("id") == request_id and item["type"] == REQUEST for item in history):
-        return InvalidRequest(
-            f"No approval request '{request_id}' was found in what this continues.",
-            mend="Continue the response that asked, by previous_response_id or in its conversation.",
-            param="input",
-            code="approval_not_found",
-        )
+        return not_found(request_id)
     if any(item["type"] == RESPONSE and item.get("approval_request_id") == request_id for item in history):
         return answered_already(request_id)
     return InvalidRequest(

@@ -72,7 +72,7 @@ class Preparation:
         model, upstream_name = self.model(turn)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(turn.input, history))
-        approvals = approvals_of(
+        approvals = await approvals_of(
             turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
         )
         conversation = join(history, turn.input, [each.call.call_id for each in approvals.answers])
