@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -37,3 +38,17 @@ def test_what_was_started_in_the_same_tick_is_told_apart() -> None:
     before, moment, after = next(within_a_tick())
     assert not before.younger_than(moment)
     assert after.younger_than(moment)
+
+
+def test_a_child_ignores_nothing_that_the_host_was_started_with() -> None:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    )
+    inner = (
+        "import signal; from agent_kernel.sandboxes.boxd import processes;"
+        "before = signal.getsignal(signal.SIGHUP); processes.default_signals();"
+        "print(before.name, {signal.getsignal(n) for n in signal.valid_signals()} <= {signal.SIG_DFL, None})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, inner], capture_output=True, text=True, check=True)
+    assert done.stdout == "SIG_IGN True\n"

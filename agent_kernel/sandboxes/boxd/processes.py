@@ -142,6 +142,11 @@ def send(pid: int, number: int) -> None:
 
 
 def default_signals() -> None:
-    """Undo, in a child, what Python ignores and what boxd handles."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    """Undo, in a child, what Python and boxd do with signals, and what whoever started us had ignored.
+
+    An ignored signal stays ignored for all descendants: a host started by `nohup` would have terminals that
+    cannot be hung up.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):
+            signal.signal(number, signal.SIG_DFL)
