@@ -17,7 +17,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
 from agent_kernel.protocol.policy import MODES, Policy, read_policy
-from agent_kernel.runtime.settings import BudgetSettings
+from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
 
 
 class Choice(Unicode[str, str]):
@@ -222,6 +222,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     RuntimeSettings,
     ContainerSettings,
     BudgetSettings,
+    TelemetrySettings,
     ApprovalSettings,
     ServerSettings,
     KernelSettings,
@@ -274,6 +275,7 @@ class Settings:
     runtime: RuntimeSettings
     container: ContainerSettings
     budget: BudgetSettings
+    telemetry: TelemetrySettings
     approval: ApprovalSettings
     server: ServerSettings
     kernel: KernelSettings
@@ -301,9 +303,8 @@ def load(
             f"A setting cannot be used: {str(error).rstrip('.')}.",
             mend="docs/configuration.md lists all settings and their values.",
         ) from None
-    model, sandbox, runtime, container, budget, approval, server, kernel = groups
-    warnings = tuple(_misspelt(environ))
-    return Settings(model, sandbox, runtime, container, budget, approval, server, kernel, warnings)  # type: ignore[arg-type]
+    named = zip((each.name for each in fields(Settings)), groups, strict=False)  # the same order
+    return Settings(**dict(named), warnings=tuple(_misspelt(environ)))  # type: ignore[arg-type]
 
 
 def environment_with(**variables: str) -> dict[str, str]:

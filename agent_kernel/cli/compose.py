@@ -173,6 +173,7 @@ def local_runtime(
 
     `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready.
     """
+    from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.sqlite import SqliteStore
 
@@ -184,6 +185,7 @@ def local_runtime(
         audit=audit_log(settings),
         skills=skills(settings),
         turn_settings=turn_settings(settings),
+        tracing=tracing(settings),
         approval=settings.approval.policy(),
         retention=settings.runtime.retention_days * 86400 or None,
     )

@@ -36,6 +36,7 @@ NAMES = (
     "max_tokens",
     "max_tool_calls",
     "max_seconds",
+    "otel",
     "pause_after",
     "keep_expired",
     "warm",

@@ -45,6 +45,7 @@ from agent_kernel.runtime.session import LocalSession
 from agent_kernel.runtime.shown import Shown, shown
 from agent_kernel.runtime.skills import Skills
 from agent_kernel.runtime.store import ResponseRow, Store
+from agent_kernel.runtime.tracing import UNWATCHED, Tracing
 from agent_kernel.runtime.turn import read_request
 from agent_kernel.runtime.turns import Turns
 from agent_kernel.runtime.uploaded_files import LocalFiles
@@ -71,6 +72,7 @@ class LocalRuntime:
         audit: AuditLog = OFF,
         approval: Policy | None = None,
         skills: Skills | None = None,
+        tracing: Tracing = UNWATCHED,
         retention: float | None = None,
     ) -> None:
         self._models = models
@@ -80,6 +82,7 @@ class LocalRuntime:
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
         self._skills = skills
+        self._tracing = tracing
         self._owner = Owner(store.folder)
         self._recovery = Recovery(store, self._owner)
         self._retention = Retention(store, retention)
@@ -108,7 +111,7 @@ class LocalRuntime:
             self._approval,
             self._skills,
         )
-        loop = TurnLoop(self._containers, self._turn_settings, self._metrics)
+        loop = TurnLoop(self._containers, self._turn_settings, self._metrics, self._tracing)
         self._turns = Turns(self._preparation, loop, self._conversations, self._recovery, self._allowance)
         self._background = Background(self._store, loop)
 
@@ -274,6 +277,7 @@ class LocalRuntime:
         await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
         await self._containers.aclose()
         await self._models.aclose()
+        await self._tracing.aclose()
         await self._store.aclose()
         self._owner.release()
 

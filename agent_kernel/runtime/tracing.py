@@ -45,6 +45,10 @@ class Tracing(Protocol):
         """A turn begins."""
         ...
 
+    async def aclose(self) -> None:
+        """Send what was not sent yet; it goes on watching."""
+        ...
+
 
 class Unwatched:
     """Watches nothing, at no cost."""
@@ -67,6 +71,9 @@ class Unwatched:
 
     def end(self, response: Response) -> None:
         """See `Trace`."""
+
+    async def aclose(self) -> None:
+        """See `Tracing`."""
 
 
 UNWATCHED = Unwatched()

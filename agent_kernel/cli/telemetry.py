@@ -1,0 +1,48 @@
+"""Where traces go: OpenTelemetry's own provider and exporter, set up by its own environment variables."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from agent_kernel.config import Settings
+    from agent_kernel.runtime.tracing import Tracing
+
+FLUSH_MS = 5000
+"""For how long the end of a process may wait for a collector."""
+
+
+def tracing(settings: Settings) -> Tracing:
+    """What watches the turns: nothing, unless the settings ask for it.
+
+    Raises `ConfigurationError` where the extra `otel` is not installed.
+    """
+    from agent_kernel.runtime.tracing import UNWATCHED
+
+    if not settings.telemetry.otel:
+        return UNWATCHED
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from agent_kernel.runtime.telemetry import AGENT, Telemetry
+    except ImportError as error:
+        raise ConfigurationError(
+            f"AGENT_KERNEL_OTEL is set, but OpenTelemetry is not installed ({error}).",
+            mend="Install it: pip install 'agent-kernel[otel]'",
+        ) from error
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):  # else whoever started this process has set one up
+        resource = Resource.create()
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: AGENT}))
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    content = settings.telemetry.otel_content
+    return Telemetry(provider, content=content, flush=partial(provider.force_flush, FLUSH_MS))
