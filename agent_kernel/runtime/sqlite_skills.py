@@ -11,12 +11,18 @@ class SqliteSkills(Database):
 
     async def put_skill(self, container_id: str, note: SkillNote) -> None:
         """See `Store`."""
-        values = (note.name, note.description, note.path, note.digest, container_id)
-        query = "INSERT OR REPLACE INTO skills SELECT id, ?, ?, ?, ? FROM containers WHERE id = ?"
+        values = (note.name, note.description, note.path, note.digest, container_id, self.tenant)
+        query = (
+            "INSERT OR REPLACE INTO skills SELECT id, ?, ?, ?, ? FROM containers"
+            " WHERE id = ? AND tenant = coalesce(?, tenant)"
+        )
         await self._do(lambda db: db.execute(query, values))
 
     async def skills(self, container_id: str) -> list[SkillNote]:
         """See `Store`."""
-        query = "SELECT name, description, path, digest FROM skills WHERE container_id = ? ORDER BY name"
-        rows = await self._do(lambda db: db.execute(query, (container_id,)).fetchall())
+        query = (
+            "SELECT s.name, description, path, digest FROM skills s JOIN containers c ON c.id = container_id"
+            " WHERE c.id = ? AND tenant = coalesce(?, tenant) ORDER BY s.name"
+        )
+        rows = await self._do(lambda db: db.execute(query, (container_id, self.tenant)).fetchall())
         return [SkillNote(*row) for row in rows]

@@ -1,0 +1,142 @@
+"""A store as one tenant sees it: each method of it is tried on what is another's."""
+
+from __future__ import annotations
+
+import inspect
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.store import (
+    ContainerRow,
+    ContainerStore,
+    FileRow,
+    FileStore,
+    Finish,
+    ResponseRow,
+    ResponseStore,
+    SkillNote,
+    SkillStore,
+)
+
+RESPONSE = ResponseRow(
+    id="resp_a", created_at=1, status="completed", model="m", previous_id=None, container_id="cntr_a",
+    request={}, input=[{"id": "msg_a", "type": "message"}], response={"output": []}, owner="process",
+    conversation_id="conv_a",
+)  # fmt: skip
+CONTAINER = ContainerRow("cntr_a", "n", "bubblewrap", 1, 1, 20, "running", None, "alice")
+ITEM = {"id": "msg_b", "type": "message"}
+
+TRIES: dict[str, tuple[Any, ...]] = {
+    "response": ("resp_a",),
+    "chain": ("resp_a",),
+    "delete_response": ("resp_a",),
+    "adopt_response": ("resp_a", "process", "other"),
+    "events": ("resp_a", -1, 10),
+    "item": ("msg_a",),
+    "unfinished_responses": (),
+    "conversation": ("conv_a",),
+    "delete_conversation": ("conv_a",),
+    "add_conversation_items": ("conv_a", [ITEM]),
+    "conversation_items": ("conv_a",),
+    "delete_conversation_item": ("conv_a", "msg_c"),
+    "container": ("cntr_a",),
+    "containers": (),
+    "touch_container": ("cntr_a", 99.0),
+    "end_container": ("cntr_a", "dead"),
+    "change_container": ("cntr_a", "running", "expired", 2.0),
+    "delete_container": ("cntr_a",),
+    "add_upload": ("cntr_a", "/mnt/data/b"),
+    "remove_upload": ("cntr_a", "/mnt/data/a"),
+    "uploads": ("cntr_a",),
+    "put_skill": ("cntr_a", SkillNote("s", "", "/mnt/skills/s", "other")),
+    "skills": ("cntr_a",),
+    "file": ("file-a",),
+    "files": (),
+    "stored_bytes": (),
+    "delete_file": ("file-a",),
+}
+"""Calls that ask for, or would change, what is Alice's."""
+
+MAKES = {
+    "put_response", "append_events", "finish_response", "put_conversation", "put_container", "add_container",
+    "rename_container", "put_file",
+}  # fmt: skip
+"""These make new things, under ids that the runtime has made or has looked up before."""
+
+EVERYBODYS = {"deletions", "expire_responses", "tenant_of_response"}
+"""For the runtime's own use."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    whole = SqliteStore(tmp_path / "store.sqlite")
+    alice = whole.of("alice")
+    await alice.put_conversation("conv_a", 1, {})
+    await alice.add_conversation_items("conv_a", [{"id": "msg_c", "type": "message"}])
+    await alice.put_response(RESPONSE)
+    await alice.finish_response(Finish(RESPONSE, [(0, "{}")], keep_events=True))
+    await alice.put_container(CONTAINER)
+    await alice.add_upload("cntr_a", "/mnt/data/a")
+    await alice.put_skill("cntr_a", SkillNote("s", "", "/mnt/skills/s", "digest"))
+    await alice.put_file(FileRow("file-a", 1, "a", "user_data", 7))
+    yield whole
+    await whole.aclose()
+
+
+def dumped(path: Path) -> list[str]:
+    with sqlite3.connect(path) as db:
+        lines = [line for line in db.iterdump() if "deletions" not in line]
+    db.close()
+    return lines
+
+
+def test_every_method_is_tried() -> None:
+    methods = {
+        name
+        for protocol in (ResponseStore, ContainerStore, SkillStore, FileStore)
+        for name, value in vars(protocol).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    assert methods <= set(TRIES) | MAKES | EVERYBODYS, "say what a new method may see"
+
+
+@pytest.mark.parametrize("method", TRIES)
+async def test_anothers_does_not_exist(store: SqliteStore, tmp_path: Path, method: str) -> None:
+    before = dumped(tmp_path / "store.sqlite")
+    assert not await getattr(store.of("bob"), method)(*TRIES[method])
+    assert dumped(tmp_path / "store.sqlite") == before
+    seen = await getattr(store.of("alice"), method)(*TRIES[method])
+    assert seen or dumped(tmp_path / "store.sqlite") != before, "her own is seen, or changed"
+
+
+async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(store: SqliteStore) -> None:
+    await store.of("bob").finish_response(Finish(RESPONSE, keep_row=False, said=[ITEM]))
+    assert [item["id"] for item, _ in await store.conversation_items("conv_a")] == ["msg_c"]
+
+
+async def test_a_deletion_that_deletes_nothing_is_none(store: SqliteStore) -> None:
+    """It would make everybody read their chains again."""
+    before = await store.deletions()
+    await store.of("bob").delete_response("resp_a")
+    assert await store.deletions() == before
+
+
+async def test_files_and_containers_are_counted_for_each(store: SqliteStore) -> None:
+    bob = store.of("bob")
+    assert not await bob.put_file(FileRow("file-b", 1, "b", "user_data", 8), most=7)
+    assert await bob.put_file(FileRow("file-b", 1, "b", "user_data", 7), most=7)
+    assert not await bob.put_file(FileRow("file-c", 1, "c", "user_data", 1), most=7)
+    assert await store.of("alice").stored_bytes() == 7
+    for name, most, added in (("cntr_b", 1, True), ("cntr_c", 1, False), ("cntr_c", 2, True)):
+        row = ContainerRow(name, "n", "bubblewrap", 1, 1, 20, "creating", None, "bob")
+        assert await bob.add_container(row, most) is added
+    assert await bob.end_container("cntr_b", "expired")
+    row = ContainerRow("cntr_d", "n", "bubblewrap", 1, 1, 20, "creating", None, "bob")
+    assert await bob.add_container(row, 2), "an expired one counts no more"
+    assert not await bob.change_container("cntr_b", "expired", "restoring", 2.0, most=2)
+    assert await bob.change_container("cntr_b", "expired", "restoring", 2.0, most=3)
