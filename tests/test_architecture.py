@@ -186,8 +186,8 @@ def test_the_way_to_the_first_idle_loads_nothing_heavy(module: str) -> None:
 def test_every_package_that_is_imported_is_declared() -> None:
     """What comes along with something else today may not come along tomorrow."""
     declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    wanted = [*declared["dependencies"], *declared["optional-dependencies"]["serve"]]
-    wanted += declared["optional-dependencies"]["demo"]
+    extras = declared["optional-dependencies"]
+    wanted = [*declared["dependencies"], *extras["serve"], *extras["demo"], *extras["otel"]]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
     homes = packages_distributions()
     wrong = set()
