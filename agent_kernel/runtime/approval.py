@@ -27,6 +27,7 @@ from agent_kernel.runtime.approval_items import (
     Json,
     answered_already,
     answers,
+    calls_left_out,
     not_found,
     request_item,
 )
@@ -67,6 +68,20 @@ async def read_answers(turn: Turn, history: History, store: Store) -> list[Answe
     if not turn.generate:
         raise InvalidRequest("An approval cannot be answered with generate false.", param="generate")
     return given
+
+
+async def with_calls(given: Sequence[Json], store: Store) -> Sequence[Json]:
+    """The input with the call before each request that was sent without it, as it was stored."""
+    left_out = calls_left_out(given)
+    if not left_out:
+        return given
+    items: list[Json] = []
+    for item in given:
+        stored = await store.item(left_out[item["id"]]) if item.get("id") in left_out else None
+        if stored is not None and stored["type"] == "shell_call":
+            items.append(stored)
+        items.append(item)
+    return items
 
 
 @dataclass

@@ -62,7 +62,7 @@ def request_item(call: ResponseFunctionShellToolCall, reason: str) -> Json:
         "server_label": SERVER_LABEL,
         "name": TOOL,
         "arguments": json.dumps({**arguments, "reason": reason}, ensure_ascii=False),
-        "agent_kernel": {"call_id": call.call_id},
+        "agent_kernel": {"call_id": call.call_id, "item_id": call.id},
     }
 
 
@@ -190,9 +190,25 @@ def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
     return calls[0]
 
 
-def _call_id(request: Json) -> Any:
+def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
+    """Of our requests that came without their calls, which some clients drop: the calls' item ids."""
+    here = {item["call_id"] for item in items if item["type"] == "shell_call"}
+    found = {}
+    for item in items:
+        item_id = _ours(item, "item_id") if item["type"] == REQUEST else None
+        if item_id is not None and _call_id(item) not in here:
+            found[item["id"]] = item_id
+    return found
+
+
+def _call_id(request: Json) -> str | None:
+    return _ours(request, "call_id")
+
+
+def _ours(request: Json, name: str) -> str | None:
     ours = request.get("agent_kernel")
-    return ours.get("call_id") if isinstance(ours, Mapping) else None
+    value = ours.get(name) if isinstance(ours, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def not_found(request_id: str) -> InvalidRequest:

@@ -16,7 +16,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.response import new_response
-from agent_kernel.runtime.approval import approvals_of
+from agent_kernel.runtime.approval import approvals_of, with_calls
 from agent_kernel.runtime.containers import LocalContainers
 from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.history import Histories, History, Json, join
@@ -71,7 +71,7 @@ class Preparation:
         """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
         model, upstream_name = self.model(turn)
         history = await self.history(turn, memory)
-        turn = replace(turn, input=await self.resolved(turn.input, history))
+        turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
         approvals = await approvals_of(
             turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
         )
