@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -177,11 +178,13 @@ class BubblewrapBackend:
             )
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
-        """The sandbox's control group, written down before it exists so that a sweep finds it."""
+        """The sandbox's control group, written down so that a sweep finds it.
+
+        Its name is new: what clears up behind an earlier sandbox of this id may do so at this moment.
+        """
+        name = f"agent-kernel-{spec.id}-{secrets.token_hex(4)}"
         try:
-            group = cgroups.create(
-                f"agent-kernel-{spec.id}", cgroups.Limits(spec.memory, spec.pids, spec.cpus)
-            )
+            group = cgroups.create(name, cgroups.Limits(spec.memory, spec.pids, spec.cpus))
         except OSError as error:
             raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
         (folder / "group.json").write_text(json.dumps(group.folders))

@@ -5,13 +5,16 @@ Files are cloned where the file system can (`cp --reflink=auto`), and copied els
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,9 +24,16 @@ from agent_kernel.sandboxes.base import Snapshot
 PARTS = ("workspace", "home", "state")
 """What a sandbox writes to, and so what a checkpoint is made of."""
 
+PART = ".part-"
+"""How the name of a checkpoint begins that is not whole; no id begins so."""
+
 
 class Snapshots:
-    """Checkpoints in folders below `root`, one each; a file `snapshot.json` makes one complete."""
+    """Checkpoints in folders below `root`, one each, which appear under their names when they are whole.
+
+    Until then one is a folder that its maker holds a lock on: the kernel lets go of it, whatever ends the
+    maker, and what is found without a lock is cleared away.
+    """
 
     def __init__(self, root: Path, backend: str) -> None:
         self._root = root
@@ -32,19 +42,35 @@ class Snapshots:
     def take(self, source: Path, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
         """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind."""
         folder = self._root / id
-        try:
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise SandboxError(f"There is a checkpoint {id} already.") from None
-        try:
-            copy_parts(source, folder)
-            snapshot = Snapshot(id, self._backend, time.time(), _size(folder), dict(labels))
-            (folder / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
-        except BaseException:
-            remove_tree(folder)
-            raise
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._building() as (part, held):
+            copy_parts(source, part, held)
+            snapshot = Snapshot(id, self._backend, time.time(), _size(part), dict(labels))
+            (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
+            try:
+                part.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+                raise SandboxError(f"There is a checkpoint {id} already.") from None
         return snapshot
+
+    @contextlib.contextmanager
+    def _building(self) -> Iterator[tuple[Path, int]]:
+        """A folder to fill and to rename, and its lock; what is still there in the end is removed."""
+        with contextlib.ExitStack() as ending:
+            with _lock(self._root):  # nobody finds it before it is locked
+                self._clear()
+                part = Path(tempfile.mkdtemp(prefix=PART, dir=self._root))
+                held = ending.enter_context(_lock(part))
+            ending.callback(remove_tree, part)
+            yield part, held
+
+    def _clear(self) -> None:
+        """Remove what makers have left that were killed."""
+        for part in self._root.glob(PART + "*"):
+            with contextlib.suppress(BlockingIOError), _lock(part, wait=False):
+                remove_tree(part)
 
     def fill(self, folder: Path, id: str) -> None:  # noqa: A002
         """Begin a sandbox's folders with a checkpoint's. Raises `SandboxGone` if there is none."""
@@ -54,19 +80,38 @@ class Snapshots:
 
     def all(self) -> list[Snapshot]:
         """All complete checkpoints, oldest first."""
-        found = [
-            Snapshot(**json.loads(path.read_text())) for path in sorted(self._root.glob("*/snapshot.json"))
-        ]
+        if not self._root.exists():
+            return []
+        with _lock(self._root):
+            self._clear()
+        paths = [path for path in sorted(self._root.glob("*/snapshot.json")) if path.parent.name[0] != "."]
+        found = [Snapshot(**json.loads(path.read_text())) for path in paths]
         return sorted(found, key=lambda snapshot: snapshot.created_at)
 
     def remove(self, id: str) -> None:  # noqa: A002
-        """Remove a checkpoint, its mark first."""
-        (self._root / id / "snapshot.json").unlink(missing_ok=True)
-        remove_tree(self._root / id)
+        """Remove a checkpoint, its name first."""
+        with contextlib.suppress(FileNotFoundError), self._building() as (part, _):
+            (self._root / id).rename(part)
 
 
-def copy_parts(source: Path, target: Path) -> None:
+@contextlib.contextmanager
+def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold a folder's lock, together with all that inherit the descriptor.
+
+    Raises `BlockingIOError` if somebody else holds it and `wait` is false.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def copy_parts(source: Path, target: Path, *held: int) -> None:
     """Copy the folders, links in them as links. Raises `SandboxError` in the words of `cp`.
+
+    The descriptors `held` stay open for as long as `cp` runs, whatever becomes of us.
 
     A workspace on a volume is itself a link, and what it leads to is copied.
     """
@@ -75,6 +120,7 @@ def copy_parts(source: Path, target: Path) -> None:
         ["cp", "--archive", "--reflink=auto", *parts, str(target)],
         capture_output=True,
         text=True,
+        pass_fds=held,
         check=False,
     )
     if done.returncode:
