@@ -160,6 +160,8 @@ def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
 
 
 def _table(snapshots: list[Snapshot]) -> str:
+    from agent_kernel.sandboxes.base import total_size
+
     if not snapshots:
         return "No checkpoints."
     rows = [("ID", "CONTAINER", "NAME", "SANDBOX", "KIND", "MADE", "SIZE")]
@@ -167,7 +169,7 @@ def _table(snapshots: list[Snapshot]) -> str:
         made = datetime.fromtimestamp(each.created_at, UTC).strftime("%Y-%m-%d %H:%M")
         names = [str(record[name]) for name in ("id", "container", "name", "sandbox", "kind")]
         rows.append((names[0], names[1], names[2], names[3], names[4], made, size(each.size)))
-    return f"{table(rows)}\nTogether: {size(sum(each.size for each in snapshots))}"
+    return f"{table(rows)}\nTogether: {size(total_size(snapshots))}"
 
 
 def size(value: float) -> str:

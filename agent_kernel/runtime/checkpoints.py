@@ -22,7 +22,7 @@ from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.container_settings import CheckpointPolicy
 from agent_kernel.runtime.store import ContainerRow, Store
 from agent_kernel.runtime.sweep import STORE_LABEL
-from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot
+from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot, total_size
 from agent_kernel.sandboxes.channel import Channel
 
 log = logging.getLogger(__name__)
@@ -148,13 +148,12 @@ def _beyond(
     snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
 ) -> list[Snapshot]:
     """Those of `snapshots` (oldest first) that a policy does not keep."""
-    beyond, size = [], 0
+    beyond: list[Snapshot] = []
+    kept: list[Snapshot] = []
     for snapshot in reversed(snapshots):
         too_old = snapshot.created_at < now - policy.max_age
-        size += snapshot.size
-        if too_old or _container(snapshot) not in known or size > policy.total_size:
-            size -= snapshot.size
-            beyond.append(snapshot)
+        too_much = total_size([*kept, snapshot]) > policy.total_size
+        (beyond if too_old or too_much or _container(snapshot) not in known else kept).append(snapshot)
     return beyond[::-1]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -95,7 +95,20 @@ class Snapshot:
     backend: str
     created_at: float
     size: int
+    """All that it holds beyond the image that its first sandbox began with."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by layer, where it is made of layers: checkpoints may share some."""
+
+
+def total_size(snapshots: Iterable[Snapshot]) -> int:
+    """What checkpoints take together, in bytes: a layer that they share is there once."""
+    shared: dict[str, int] = {}
+    alone = 0
+    for snapshot in snapshots:
+        shared.update(snapshot.layers)
+        alone += 0 if snapshot.layers else snapshot.size
+    return alone + sum(shared.values())
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 REPOSITORY = "agent-kernel/snapshot"
 SNAPSHOT_LABEL = "agent_kernel.snapshot"
+BASE_LABEL = "agent_kernel.base"
+"""How many layers the image had that the first sandbox of a chain of checkpoints began with."""
+
+MOST_LAYERS = 100
+"""An image of more is put into one layer: storage drivers mount some 125 of them at most."""
 
 
 def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
@@ -33,16 +39,16 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
     from docker.errors import APIError, NotFound
 
     name = container_name(sandbox_id)
-    marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: json.dumps(dict(labels))}
-    changes = [f"LABEL {name}={json.dumps(value)}" for name, value in marks.items()]
     try:
-        on_volume = any(mount["Destination"] == WORKSPACE for mount in api.inspect_container(name)["Mounts"])
+        container: dict[str, Any] = api.inspect_container(name)
+        on_volume = any(mount["Destination"] == WORKSPACE for mount in container["Mounts"])
+        marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: json.dumps(dict(labels))}
         if not on_volume:
-            api.commit(name, REPOSITORY, id, changes=changes)
+            _commit(api, container, id, marks)
             return _describe(api, image_of(id), id, labels)
         try:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE} && cp -a {WORKSPACE} {KEPT_WORKSPACE}")
-            api.commit(name, REPOSITORY, id, changes=changes)
+            _commit(api, container, id, marks)
         finally:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE}")
         return _describe(api, image_of(id), id, labels)
@@ -50,6 +56,38 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
         raise SandboxGone(f"The sandbox {sandbox_id} is gone.") from error
     except APIError as error:
         raise SandboxError(f"The engine did not make the checkpoint: {reason(error)}.") from error
+
+
+def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str, str]) -> None:  # noqa: A002
+    """Make the image: another layer on the container's own, or one layer of all where it has too many."""
+    began_with: dict[str, Any] = api.inspect_image(container["Image"])  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    layers = len(began_with["RootFS"]["Layers"])
+    base = (began_with["Config"].get("Labels") or {}).get(BASE_LABEL, str(layers))
+    if layers < MOST_LAYERS:
+        api.commit(container["Id"], REPOSITORY, id, changes=_labelled({**marks, BASE_LABEL: base}))
+        return
+    variables = [_environment(entry) for entry in began_with["Config"].get("Env") or []]
+    api.import_image_from_data(
+        api.export(container["Id"]),
+        REPOSITORY,
+        id,
+        changes=[*variables, f"WORKDIR {WORKSPACE}", *_labelled({**marks, BASE_LABEL: "0"})],
+    )
+    api.inspect_image(image_of(id))  # type: ignore[no-untyped-call]  # as above; the import's own failure is only in its words
+
+
+def _labelled(marks: Mapping[str, str]) -> list[str]:
+    return [f"LABEL {name}={_quoted(value)}" for name, value in marks.items()]
+
+
+def _environment(entry: str) -> str:
+    name, _, value = entry.partition("=")
+    return f"ENV {name}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """A value as a Dockerfile's instruction has it, nothing in it expanded."""
+    return json.dumps(value).replace("$", "\\$")
 
 
 def _run(api: APIClient, name: str, command: str) -> None:
@@ -86,8 +124,20 @@ def remove(api: APIClient, id: str) -> None:  # noqa: A002
 
 
 def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
-    """A checkpoint's size is that of the layer on top of what its sandbox began with."""
+    """A checkpoint holds the layers on top of what the chain's first sandbox began with."""
     inspected: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
     created = datetime.fromisoformat(inspected["Created"][:19] + "+00:00").timestamp()
     history: list[dict[str, Any]] = api.history(image)  # type: ignore[no-untyped-call]  # likewise
-    return Snapshot(id, "docker", created, history[0]["Size"], dict(labels))
+    digests = inspected["RootFS"]["Layers"]
+    base = int((inspected["Config"].get("Labels") or {}).get(BASE_LABEL, len(digests) - 1))
+    sizes = [entry["Size"] for entry in history[: len(digests) - base]]  # the newest first; each is a layer
+    layers = dict(zip(_chain(digests)[base:], reversed(sizes), strict=True))
+    return Snapshot(id, "docker", created, sum(sizes), dict(labels), layers)
+
+
+def _chain(digests: Sequence[str]) -> list[str]:
+    """Names of layers that tell on what they lie: the same change on another layer is stored again."""
+    names: list[str] = []
+    for digest in digests:
+        names.append(hashlib.sha256("".join([*names[-1:], digest]).encode()).hexdigest())
+    return names
