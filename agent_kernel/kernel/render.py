@@ -25,6 +25,7 @@ from agent_kernel.kernel.bundles import (
 )
 from agent_kernel.kernel.commands import shell_call, shell_output
 from agent_kernel.kernel.markdown import to_html, to_safe_markdown
+from agent_kernel.kernel.render_approvals import approval_request
 from agent_kernel.kernel.text import clean, clip, code, escape, fence, fold
 
 __all__ = [
@@ -147,4 +148,5 @@ _RENDERERS: dict[str, Callable[[Item, int], Shown | None]] = {
     "reasoning": _reasoning,
     "shell_call": shell_call,
     "shell_call_output": shell_output,
+    "mcp_approval_request": approval_request,
 }
