@@ -17,6 +17,7 @@ from typing import Any
 import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from agent_kernel.server.auth import HEAD_LIMIT
 from agent_kernel.server.errors import error_object, error_response
@@ -125,6 +126,20 @@ class BoundedConnection(H11Protocol):
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """One WebSocket."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.conn.debug = False  # it would log each head, and there is the key
+
+    async def send(self, message: Any) -> None:
+        """Send; a handshake that was refused in words is complete, which uvicorn reports as an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ from agent_kernel.errors import ConfigurationError
 from agent_kernel.runtime.base import Limits, ServedRuntime
 from agent_kernel.server.app import UPLOAD_LIMIT, create_app
 from agent_kernel.server.auth import HEAD_LIMIT, is_loopback
-from agent_kernel.server.connections import BoundedConnection
+from agent_kernel.server.connections import BoundedConnection, BoundedSocket
 from agent_kernel.server.uploads import JSON_LIMIT
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _config(app: Starlette, max_connections: int) -> uvicorn.Config:
         http=BoundedConnection,
         h11_max_incomplete_event_size=HEAD_LIMIT,
         limit_concurrency=max_connections,
-        ws="websockets-sansio",
+        ws=BoundedSocket,
         ws_max_size=JSON_LIMIT,
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
