@@ -105,6 +105,11 @@ class RuntimeSettings(Configurable):
         min=1.0,
         help="""Seconds that a server's container lives on after the server has died.""",
     ).tag(config=True)
+    background_restart = Choice(
+        "resume",
+        help="""What a server does with background turns whose server has died: `resume`, where no command was
+        under way, or `end` all of them as incomplete.""",
+    ).tag(config=True, variable="AGENT_KERNEL_BACKGROUND_RESTART", words=("resume", "end"))
     retention_days = Float(
         0.0,
         min=0.0,

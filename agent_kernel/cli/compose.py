@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.container_settings import ContainerSettings
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.loop import TurnSettings
+    from agent_kernel.runtime.recovery import Restart
     from agent_kernel.runtime.skills import Skills
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
@@ -167,11 +168,17 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
 
 
 def local_runtime(
-    settings: Settings, *, lease: float, script_files: bool = True, warm: int = 0
+    settings: Settings,
+    *,
+    lease: float,
+    script_files: bool = True,
+    warm: int = 0,
+    restart: Restart = "leave",
 ) -> LocalRuntime:
     """A runtime in this process.
 
-    `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready.
+    `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready; `restart`: what
+    becomes of background turns that a dead server left.
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
@@ -188,6 +195,7 @@ def local_runtime(
         tracing=tracing(settings),
         approval=settings.approval.policy(),
         retention=settings.runtime.retention_days * 86400 or None,
+        restart=restart,
     )
 
 

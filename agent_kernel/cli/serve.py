@@ -31,6 +31,7 @@ NAMES = (
     "max_connections",
     "server_lease",
     "retention_days",
+    "background_restart",
     "skills",
     "max_steps",
     "max_tokens",
@@ -69,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     logs.set_up(settings.server.log)
     warm = settings.container.warm
-    runtime = local_runtime(settings, lease=settings.runtime.server_lease, script_files=False, warm=warm)
+    restart: Any = settings.runtime.background_restart
+    lease = settings.runtime.server_lease
+    runtime = local_runtime(settings, lease=lease, script_files=False, warm=warm, restart=restart)
     warming: list[asyncio.Task[None]] = []
 
     def announce(url: str) -> None:

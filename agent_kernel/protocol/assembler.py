@@ -17,7 +17,8 @@ from typing import Any, TypeVar, cast
 from openai.types.responses.response import IncompleteDetails
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft
+from agent_kernel.protocol.broken import Standing
+from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft, check_call
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
     ModelDelta,
@@ -32,7 +33,7 @@ from agent_kernel.protocol.deltas import (
 )
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.failed import error_event
-from agent_kernel.protocol.malformed import agrees, malformed
+from agent_kernel.protocol.malformed import malformed
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.usage import total_usage
 
@@ -57,6 +58,7 @@ class Assembler:
         self._indices = itertools.count()
         self._state = State.NEW
         self._queued = False
+        self._restored = False
         self._open: Draft | None = None
         self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
@@ -66,6 +68,21 @@ class Assembler:
         self._unanswered: dict[str, t.ResponseFunctionShellToolCall] = {}
         self._outputs: dict[str, ShellOutputDraft] = {}
 
+    @classmethod
+    def restored(cls, response: t.Response, standing: Standing) -> Assembler:
+        """Go on with a queued response whose process has ended, where it stood between two steps."""
+        assembler = cls(response)
+        assembler._queued, assembler._restored = True, standing.begun
+        assembler._numbers = itertools.count(standing.next_number)
+        assembler._indices = itertools.count(len(standing.items))
+        assembler._finished = {index: t.item_of(item) for index, item in standing.items.items()}
+        assembler._call_ids = {item["call_id"] for item in standing.items.values() if "call_id" in item}
+        assembler._update(output=[assembler._finished[index] for index in sorted(assembler._finished)])
+        if standing.begun:
+            assembler._state = State.BETWEEN
+            assembler._update(status="in_progress")
+        return assembler
+
     # -- the model speaks ---------------------------------------------------------------------------------
 
     def queue(self) -> Events:
@@ -74,12 +91,14 @@ class Assembler:
             raise RuntimeError("Only a new response can be queued.")
         self._queued = True
         self._update(status="queued")
-        return [self._created(), self._about(t.ResponseQueuedEvent, "response.queued")]
+        return [self._about(t.ResponseCreatedEvent, "response.created"), self._about(t.ResponseQueuedEvent, "response.queued")]
 
     def begin(self) -> Events:
         """Emit `response.created` and `response.in_progress`; of a queued response only the latter."""
+        if self._restored:
+            return []
         self._state = follow(self._state, Act.BEGIN)
-        opening = [] if self._queued else [self._created()]
+        opening = [] if self._queued else [self._about(t.ResponseCreatedEvent, "response.created")]
         self._update(status="in_progress")
         return [*opening, self._about(t.ResponseInProgressEvent, "response.in_progress")]
 
@@ -267,22 +286,11 @@ class Assembler:
         return None
 
     def _check(self, delta: ModelDelta) -> None:
-        if not isinstance(delta, ShellCallDelta | ShellCallDone | FunctionCallDelta):
-            return
-        draft = self._call(delta.call_id)
-        if draft is None and delta.call_id in self._call_ids:
-            malformed(delta.call_id, "it uses the id of an earlier call")
-        if draft is not None and isinstance(draft, FunctionCallDraft) != isinstance(delta, FunctionCallDelta):
-            malformed(delta.call_id, "it is a shell call and a function call at once")
-        known = draft.texts() if isinstance(draft, ShellCallDraft) else []
-        if isinstance(delta, ShellCallDelta):
-            if delta.command_index not in (len(known) - 1, len(known)) or delta.command_index < 0:
-                malformed(delta.call_id, f"command {delta.command_index} comes out of order")
-        elif isinstance(delta, ShellCallDone):
-            if not delta.commands:
-                malformed(delta.call_id, "it has no command")
-            if not agrees(known, delta.commands):
-                malformed(delta.call_id, "its commands are not those that were streamed")
+        if isinstance(delta, ShellCallDelta | ShellCallDone | FunctionCallDelta):
+            draft = self._call(delta.call_id)
+            if draft is None and delta.call_id in self._call_ids:
+                malformed(delta.call_id, "it uses the id of an earlier call")
+            check_call(delta, draft)
 
     def _write(self, delta: ModelDelta) -> Events:
         match delta:
@@ -311,12 +319,7 @@ class Assembler:
 
     def _whole_call(self, delta: ShellCallDone) -> Events:
         shell, events = self._draft(ShellCallDraft, delta.call_id, self.container_id)
-        known = shell.texts()
-        if known:  # the last one may have been streamed in part
-            events += shell.write(len(known) - 1, delta.commands[len(known) - 1][len(known[-1]) :])
-        for index in range(len(known), len(delta.commands)):
-            events += shell.write(index, delta.commands[index])
-        shell.timeout_ms, shell.max_output_length = delta.timeout_ms, delta.max_output_length
+        events += shell.complete(delta)
         events += self._close("completed")
         self._state = State.BETWEEN
         return events
@@ -382,9 +385,6 @@ class Assembler:
         self._state = state
         self._update(usage=total_usage(self._usage))
         return events
-
-    def _created(self) -> t.ResponseStreamEvent:
-        return self._about(t.ResponseCreatedEvent, "response.created")
 
     def _about(self, kind: type[A], name: str) -> A:
         event: Any = kind.construct(type=name, response=self.response, sequence_number=next(self._numbers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,48 @@ def end_broken(response: Mapping[str, Any], journal: Iterable[Mapping[str, Any]]
     }
     last = {"type": "response.incomplete", "response": ended, "sequence_number": replay.next_number()}
     return Ending(ended, [*events, last])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A response between two steps of its model, and how to go on with it.
+
+    `items` are the finished ones, by their index; `told` those of them that the model is told of. `events`
+    were still owed: what its last step had begun is closed, and said anew.
+    """
+
+    items: Mapping[int, Json]
+    told: Sequence[Json]
+    events: Sequence[Json]
+    next_number: int
+    begun: bool
+    """Whether `response.in_progress` has gone out."""
+
+
+def standing(journal: Iterable[Mapping[str, Any]]) -> Standing | None:
+    """Where a response stood whose whole `journal` this is.
+
+    None if something may have been done of which the journal does not know the end (a command), or if the
+    model may have come to its own.
+    """
+    replay, begun = _Replay(), False
+    for event in journal:
+        replay.take(event)
+        begun = begun or event["type"] == "response.in_progress"
+    if any(item["type"] not in _GOES_ON for item in replay.finished.values()) or replay.unanswered():
+        return None
+    done = [index for index, item in replay.finished.items() if item["type"] == "shell_call_output"]
+    last = max(done, default=-1)
+    since = [item["type"] for index, item in replay.finished.items() if index > last]
+    if set(since) - {"reasoning"} or any(item["type"] not in _SAID for item in replay.open.values()):
+        return None
+    told = [replay.finished[index] for index in sorted(replay.finished) if index <= last]
+    events = [replay.done(index, replay.partial(index)) for index in sorted(replay.open)]
+    return Standing(replay.finished, told, events, replay.next_number(), begun)
+
+
+_SAID = ("reasoning", "message")
+_GOES_ON = (*_SAID, "shell_call", "shell_call_output")
 
 
 class _Replay:

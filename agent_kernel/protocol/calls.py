@@ -11,7 +11,9 @@ from openai.types.responses import (
 
 from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
+from agent_kernel.protocol.deltas import FunctionCallDelta, ShellCallDelta, ShellCallDone
 from agent_kernel.protocol.drafts import Draft, Events
+from agent_kernel.protocol.malformed import agrees, malformed
 
 
 class FunctionCallDraft(Draft):
@@ -95,6 +97,17 @@ class ShellCallDraft(Draft):
             ),
             environment=environment,
         )
+
+    def complete(self, whole: ShellCallDone) -> Events:
+        """Take the whole call: the rest of the command that was streamed last, and those that were not."""
+        events: Events = []
+        known = self.texts()
+        if known:
+            events += self.write(len(known) - 1, whole.commands[len(known) - 1][len(known[-1]) :])
+        for index in range(len(known), len(whole.commands)):
+            events += self.write(index, whole.commands[index])
+        self.timeout_ms, self.max_output_length = whole.timeout_ms, whole.max_output_length
+        return events
 
     def texts(self) -> list[str]:
         """List the commands as far as they are known."""
@@ -217,3 +230,21 @@ class ShellOutputDraft(Draft):
 
 UNFINISHED = 130
 """The exit code of a command that was interrupted or never begun: the shell's own for SIGINT."""
+
+
+def check_call(
+    delta: ShellCallDelta | ShellCallDone | FunctionCallDelta,
+    draft: ShellCallDraft | FunctionCallDraft | None,
+) -> None:
+    """Raise `MalformedModelOutput` for a piece that the call, open as `draft`, cannot have."""
+    if draft is not None and isinstance(draft, FunctionCallDraft) != isinstance(delta, FunctionCallDelta):
+        malformed(delta.call_id, "it is a shell call and a function call at once")
+    known = draft.texts() if isinstance(draft, ShellCallDraft) else []
+    if isinstance(delta, ShellCallDelta):
+        if delta.command_index not in (len(known) - 1, len(known)) or delta.command_index < 0:
+            malformed(delta.call_id, f"command {delta.command_index} comes out of order")
+    elif isinstance(delta, ShellCallDone):
+        if not delta.commands:
+            malformed(delta.call_id, "it has no command")
+        if not agrees(known, delta.commands):
+            malformed(delta.call_id, "its commands are not those that were streamed")

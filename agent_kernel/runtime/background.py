@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from openai.types.responses import Response, ResponseStreamEvent
@@ -21,7 +21,7 @@ from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.journal import Journal
 from agent_kernel.runtime.loop import TurnLoop
 from agent_kernel.runtime.run import Run
-from agent_kernel.runtime.store import Store
+from agent_kernel.runtime.store import Json, Store
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,19 @@ class Background:
         for event in opening:
             await journal.add(event)
         await journal.flush()
+        self._drive_on(run, interrupt, journal, held)
+
+    async def go_on(self, run: Run, interrupt: Interrupt, held: AsyncExitStack, owed: Sequence[Json]) -> None:
+        """Go on with a turn whose process died; `owed` are the events that it had not come to."""
+        journal = Journal(self._store, run.id)
+        run.record.journal = journal
+        await run.record.begin(run)
+        await self._store.append_events(
+            run.id, [(event["sequence_number"], json.dumps(event)) for event in owed]
+        )
+        self._drive_on(run, interrupt, journal, held)
+
+    def _drive_on(self, run: Run, interrupt: Interrupt, journal: Journal, held: AsyncExitStack) -> None:
         live = self._live[run.id] = _Live(run, interrupt, journal)
         live.task = asyncio.create_task(self._drive(live, held), name=f"background {run.id}")
 

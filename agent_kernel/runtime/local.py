@@ -22,6 +22,7 @@ from openai.types.responses import CompactedResponse, Response, ResponseStreamEv
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.broken import Standing
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.usage import total_usage
 from agent_kernel.runtime.allowance import Allowance
@@ -39,7 +40,7 @@ from agent_kernel.runtime.metrics import Metrics
 from agent_kernel.runtime.ownership import Owner
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.preparation import Preparation
-from agent_kernel.runtime.recovery import Recovery, journal_of
+from agent_kernel.runtime.recovery import Recovery, Restart, journal_of
 from agent_kernel.runtime.retention import Retention
 from agent_kernel.runtime.session import LocalSession
 from agent_kernel.runtime.shown import Shown, shown
@@ -58,7 +59,7 @@ class LocalRuntime:
 
     It owns `models`, `store` and the backend: `aclose` closes them. It shows what belongs to whoever has no
     key of a name; `for_key` gives the holders of keys theirs. `retention`: seconds after which stored
-    responses are deleted once `start` was called; None: never.
+    responses are deleted once `start` was called; None: never. `restart`: see `recovery.Restart`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class LocalRuntime:
         skills: Skills | None = None,
         tracing: Tracing = UNWATCHED,
         retention: float | None = None,
+        restart: Restart = "end",
     ) -> None:
         self._models = models
         self._whole_store = store
@@ -84,7 +86,7 @@ class LocalRuntime:
         self._skills = skills
         self._tracing = tracing
         self._owner = Owner(store.folder)
-        self._recovery = Recovery(store, self._owner)
+        self._recovery = Recovery(store, self._owner, restart, self._resume)
         self._retention = Retention(store, retention)
         self._keys = StoredKeys(store)
         self._tenants: dict[str, LocalRuntime] = {}
@@ -176,6 +178,15 @@ class LocalRuntime:
             run = await stack.enter_async_context(self._turns.prepared(request, interrupt))
             await self._background.start(run, interrupt, stack.pop_all())
         return run.id
+
+    async def _resume(self, row: ResponseRow, standing: Standing) -> None:
+        tenant = await self._whole_store.tenant_of_response(row.id)
+        view = self._tenants.get(tenant) or self.for_key(Key(name=tenant))
+        interrupt = Interrupt()
+        async with AsyncExitStack() as stack:
+            stack.enter_context(view._turns.admitted())
+            run = await stack.enter_async_context(view._turns.resumed(row, standing, interrupt))
+            await view._background.go_on(run, interrupt, stack.pop_all(), standing.events)
 
     async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
         """See `ServedRuntime`."""
@@ -286,6 +297,8 @@ class LocalRuntime:
         row = await self._store.response(response_id)
         if row is None:
             raise _no_response(response_id)
+        if row.owner is not None and await self._recovery.again():
+            return await self._row(response_id)
         return row
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from openai.types.responses import Response
 from openai.types.responses.response import Conversation
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
@@ -14,6 +15,7 @@ from agent_kernel.models.base import Model
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.broken import Standing
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.response import new_response
 from agent_kernel.runtime.approval import approvals_of, with_calls
@@ -24,7 +26,7 @@ from agent_kernel.runtime.input_items import message
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.run import Record, Run
 from agent_kernel.runtime.skills import Skill, Skills, install, instructions_with, local_notes
-from agent_kernel.runtime.store import Store
+from agent_kernel.runtime.store import ResponseRow, Store
 from agent_kernel.runtime.turn import Turn, read_file_ids
 from agent_kernel.runtime.uploaded_files import LocalFiles
 
@@ -107,6 +109,20 @@ class Preparation:
             record,
             approvals,
             interrupt,
+        )
+
+    async def resumed(self, turn: Turn, row: ResponseRow, standing: Standing, interrupt: Interrupt) -> Run:
+        """The run of a turn that had come so far in another process; see `run`."""
+        run = await self.run(turn, interrupt)
+        response = Response.construct(**{**row.response, "output": []})
+        assembler = Assembler.restored(response, standing)
+        assembler.container_id = run.container_id
+        return replace(
+            run,
+            assembler=assembler,
+            conversation=[*run.conversation, *standing.told],
+            produced=dict(standing.items),
+            calls_made=sum(item["type"] == "shell_call" for item in standing.told),
         )
 
     def model(self, turn: Turn) -> tuple[Model, str]:

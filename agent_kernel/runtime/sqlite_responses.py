@@ -112,6 +112,12 @@ class SqliteResponses(Database):
         query = f"SELECT {_COLUMNS} FROM responses WHERE owner IS NOT NULL AND {_MINE}"
         return [_row(row) for row in await self._do(lambda db: db.execute(query, (self.tenant,)).fetchall())]
 
+    async def tenant_of_response(self, id: str) -> str:  # noqa: A002
+        """See `Store`."""
+        query = f"SELECT tenant FROM responses WHERE id = ? AND {_MINE}"
+        row = await self._do(lambda db: db.execute(query, (id, self.tenant)).fetchone())
+        return str(row[0]) if row else ""
+
     async def adopt_response(self, id: str, was: str, owner: str) -> bool:  # noqa: A002
         """See `Store`."""
         query = f"UPDATE responses SET owner = ? WHERE id = ? AND owner = ? AND {_MINE}"

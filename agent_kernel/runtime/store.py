@@ -144,6 +144,10 @@ class ResponseStore(Protocol):
         """Those that have an owner."""
         ...
 
+    async def tenant_of_response(self, id: str) -> str:  # noqa: A002
+        """Whose it is; "" for one that is not there."""
+        ...
+
     async def adopt_response(self, id: str, was: str, owner: str) -> bool:  # noqa: A002
         """Change the owner; of several who try at once, one succeeds."""
         ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.broken import Standing
 from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.conversations import LocalConversations
@@ -45,7 +48,23 @@ class Turns:
         turn = read_request(request)
         await self._recovery.once()
         with self._conversations.claim(turn.conversation_id):
-            yield await self._preparation.run(turn, interrupt, memory)
+            try:
+                run = await self._preparation.run(turn, interrupt, memory)
+            except InvalidRequest:
+                if not await self._recovery.again():  # what it continues may have been another process's
+                    raise
+                run = await self._preparation.run(turn, interrupt, memory)
+            yield run
+
+    @asynccontextmanager
+    async def resumed(
+        self, row: ResponseRow, standing: Standing, interrupt: Interrupt
+    ) -> AsyncGenerator[Run, None]:
+        """A background turn that goes on where it stood when its process died. Raises as `prepared` does."""
+        times = row.request.get(RESUMED, 0) + 1
+        turn = read_request({**_in(row.container_id, row.request), "input": [], RESUMED: times})
+        with self._conversations.claim(turn.conversation_id):
+            yield await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
 
     def events(self, run: Run) -> Events:
         """The whole stream of a turn."""

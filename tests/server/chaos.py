@@ -79,6 +79,9 @@ class Upstream:
         self._dice = dice
         self.issued: set[str] = set()
         self.url = ""
+        self.hold_at: int | None = None
+        """Which request is kept waiting until `goes_on`; `holding` says that it is."""
+        self.holding, self.goes_on = asyncio.Event(), asyncio.Event()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Upstream]:
@@ -94,6 +97,9 @@ class Upstream:
             length = int(head.split("content-length: ")[1].split("\r\n")[0])
             messages = json.loads(await reader.readexactly(length))["messages"]
             self._stages.at("asked")
+            if self._stages.reached["asked"] == self.hold_at:
+                self.holding.set()
+                await self.goes_on.wait()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
             for chunk in self._answer(messages):
                 writer.write(chunk)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from openai import AsyncOpenAI
 
-from tests.server.chaos import MODES, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
+from tests.server.chaos import MODES, SHELL, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
 
 TURNS = int(os.environ.get("CHAOS_TURNS", "210"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "32"))
@@ -68,6 +68,43 @@ async def test_killed_at_every_stage(
     words = log.read_text()
     assert "Traceback" not in words, words
     assert "ERROR" not in words, words
+
+
+@pytest.mark.parametrize("rule", ["resume", "end"])
+async def test_a_background_turn_goes_on_with_the_next_server(
+    own_environment: dict[str, str], sandbox: object, tmp_path: Path, rule: str
+) -> None:
+    """Killed while its model is asked again, after a command: the command is not run again."""
+    stages = Stages()
+    async with Upstream(stages, random.Random(SEED)).serving() as upstream:
+        where = ("--sandbox", SANDBOX, "--server-lease", "900", "--background-restart", rule)
+        flags = (*where, "--upstream-url", upstream.url, "--model", "chat/m")
+        async with Spawner.ready(own_environment, tmp_path / "server.log", *flags) as spawner:
+            upstream.hold_at = 2
+            first = await spawner.start()
+            turn = await first.client.responses.create(input="Calls: 1", tools=[SHELL], background=True)
+            await upstream.holding.wait()
+            await first.end(signal.SIGKILL)
+            upstream.goes_on.set()
+            second = await spawner.start()
+            events = [event async for event in await second.client.responses.retrieve(turn.id, stream=True)]
+            assert [event.sequence_number for event in events] == list(range(len(events)))
+            stored = await second.client.responses.retrieve(turn.id)
+            last: Any = events[-1]
+            assert last.response.to_dict() == stored.to_dict()
+            if rule == "resume":
+                assert (stored.status, stored.output_text) == ("completed", "These are the last words.")
+            else:
+                assert (stored.status, stored.output_text) == ("incomplete", "")
+            shell: Any = stored.tools[0]
+            ran = await _tokens(second.client, shell.environment.container_id)
+            assert set(ran) == upstream.issued
+            assert len(ran) == len(upstream.issued)
+            later = await second.client.responses.create(input="Calls: 0", previous_response_id=turn.id)
+            assert later.status == "completed"
+            async for container in second.client.containers.list(limit=100):
+                await second.client.containers.delete(container.id)
+            await second.end(signal.SIGTERM)
 
 
 async def _check(client: AsyncOpenAI, clients: list[Client], upstream: Upstream) -> None:
