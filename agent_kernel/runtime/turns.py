@@ -14,8 +14,9 @@ from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.interrupt import Interrupt
 from agent_kernel.runtime.loop import Events, TurnLoop
 from agent_kernel.runtime.preparation import Memory, Preparation
-from agent_kernel.runtime.recovery import Recovery
+from agent_kernel.runtime.recovery import RESUMED, Recovery
 from agent_kernel.runtime.run import Run
+from agent_kernel.runtime.store import Json, ResponseRow
 from agent_kernel.runtime.turn import read_request
 
 
@@ -69,3 +70,13 @@ class Turns:
     def events(self, run: Run) -> Events:
         """The whole stream of a turn."""
         return self._loop.events(run)
+
+
+def _in(container_id: str | None, request: Json) -> Json:
+    """The request with the shell in this container, which is not to be chosen again."""
+    environment = {"type": "container_reference", "container_id": container_id}
+    tools = [
+        {**tool, "environment": environment} if container_id and tool.get("type") == "shell" else tool
+        for tool in request.get("tools") or []
+    ]
+    return {**request, "tools": tools}
