@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fnmatch
 import glob
 import hashlib
 import os
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.host_files import expanded
+from agent_kernel.kernel.patterns import matches, split
 from agent_kernel.kernel.text import clean, code, size
 from agent_kernel.kernel.uploads import NAMED, Progress
 
@@ -92,9 +92,9 @@ def plan(wish: Wish, files: Files) -> list[Download]:
         base, target = (to, name.name) if into else (to.parent, to.name)
         found = [Download(files[pattern], base, _safe(PurePosixPath(target)))]
     else:
-        root = _fixed(pattern)
-        matches = [path for path in sorted(files) if _matches(path, pattern)]
-        found = [Download(files[path], to, _safe(PurePosixPath(path).relative_to(root))) for path in matches]
+        root = PurePosixPath(*split(PurePosixPath(pattern).parts)[0])
+        chosen = [path for path in sorted(files) if _matches(path, pattern)]
+        found = [Download(files[path], to, _safe(PurePosixPath(path).relative_to(root))) for path in chosen]
     if not found:
         raise InvalidRequest(
             f"There is no file {clean(wish.pattern)} in the container.", mend=_nearest(wish.pattern, files)
@@ -103,30 +103,13 @@ def plan(wish: Wish, files: Files) -> list[Download]:
     return found
 
 
-def _fixed(pattern: str) -> PurePosixPath:
-    parts = PurePosixPath(pattern).parts
-    first = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return PurePosixPath(*parts[:first])
-
-
 def _matches(path: str, pattern: str) -> bool:
     """As a shell's `*`: not across folders but for `**`, and no hidden names; a folder means all in it."""
     names, patterns = list(PurePosixPath(path).parts), list(PurePosixPath(pattern).parts)
     if not glob.has_magic(pattern):
         below = names[len(patterns) :]
         return names[: len(patterns)] == patterns and not any(name.startswith(".") for name in below)
-    return _parts_match(names, patterns)
-
-
-def _parts_match(names: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not names
-    if patterns[0] == "**":
-        deeper = bool(names) and not names[0].startswith(".") and _parts_match(names[1:], patterns)
-        return _parts_match(names, patterns[1:]) or deeper
-    if not names or (names[0].startswith(".") and not patterns[0].startswith(".")):
-        return False
-    return fnmatch.fnmatchcase(names[0], patterns[0]) and _parts_match(names[1:], patterns[1:])
+    return matches(names, patterns)
 
 
 def _safe(target: PurePosixPath) -> PurePosixPath:

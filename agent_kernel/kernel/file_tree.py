@@ -44,7 +44,7 @@ def tree(root: str, sizes: Mapping[str, int], *, complete: bool = True) -> str:
     if not complete:
         lines.append(("… the newest files only", ""))
     width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}}  {count:>9}".rstrip() for name, count in lines)
+    return "\n".join(f"{name:<{width}}  {count}".rstrip() for name, count in lines)
 
 
 def _sum(folder: _Folder) -> str:

@@ -10,13 +10,14 @@ import asyncio
 import difflib
 import os
 import stat
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.patterns import matches
 
 CHUNK = 1 << 20
 _KINDS = (
@@ -101,19 +102,22 @@ class Found:
     left_out: dict[str, int]
 
 
-def walk(folder: Path, *, most: int) -> Found:
-    """The plain files below a folder, by path. Hidden ones, links, pipes and devices are counted, not taken.
+def walk(folder: Path, *, most: int, pattern: Sequence[str] = ("**", "*")) -> Found:
+    """The plain files below a folder whose path there is what the pattern's parts say, by path.
 
-    Raises `InvalidRequest` if there are more than `most` files, or one cannot be looked at.
+    Hidden ones that the pattern does not name, links, pipes and devices are counted, not taken. Raises
+    `InvalidRequest` if there are more than `most` files, or one cannot be looked at.
     """
     found = Found([], {})
     unread: list[OSError] = []
     for base, folders, names in os.walk(folder, onerror=unread.append):
-        kept = [name for name in folders if _taken(Path(base, name), found)]
-        folders[:] = sorted(kept)
+        above = Path(base).relative_to(folder).parts
+        deeper = "**" in pattern or len(above) + 1 < len(pattern)
+        folders[:] = [name for name in sorted(folders) if deeper and _taken(Path(base, name), found)]
         for name in sorted(names):
-            path = Path(base, name)
-            file = look(path) if _taken(path, found) else None
+            path, named = Path(base, name), matches((*above, name), pattern)
+            hides = name.startswith(".") and pattern == ("**", "*")
+            file = look(path) if (named or hides) and _taken(path, found, hidden=named) else None
             if file is not None:
                 found.files.append(file)
         if len(found.files) > most:
@@ -126,9 +130,10 @@ def walk(folder: Path, *, most: int) -> Found:
     return found
 
 
-def _taken(path: Path, found: Found) -> bool:
+def _taken(path: Path, found: Found, *, hidden: bool = False) -> bool:
+    """Whether it is a plain file or folder, and not hidden unless `hidden` ones are wanted; else counted."""
     why = None
-    if path.name.startswith("."):
+    if path.name.startswith(".") and not hidden:
         why = "hidden"
     else:
         mode = path.lstat().st_mode

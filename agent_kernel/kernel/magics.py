@@ -123,11 +123,11 @@ MAGICS: dict[str, Magic] = {
         magics_settings.instructions,
     ),
     "budget": Magic(
-        "%budget [tokens=N] [seconds=N] [commands=N] [--clear]",
+        "%budget [tokens=N] [seconds=N] [tool_calls=N] [--clear]",
         "Say or change how much one turn may use before it is ended.",
         magics_settings.budget,
         "A turn that reaches a limit ends as incomplete, keeps what was done, and can be continued.",
-        words=("tokens=", "seconds=", "commands=", "--clear"),
+        words=("tokens=", "seconds=", "tool_calls=", "--clear"),
     ),
     "approve": Magic(
         "%approve [auto | ask | never] [allow|ask|deny PATTERN] [--clear]",

@@ -86,7 +86,7 @@ async def budget(session: Session, outputs: CellOutputs, arguments: str) -> None
 
 
 def _limits(limits: Budget) -> str:
-    return ", ".join(f"{value:,g} {name}" for name, value in limits.items())
+    return ", ".join(f"{value:,g} {name.replace('_', ' ')}" for name, value in limits.items())
 
 
 async def set_parameter(session: Session, outputs: CellOutputs, arguments: str) -> None:

@@ -17,13 +17,13 @@ METADATA_KEY = "agent_kernel"
 MAX_NOTEBOOK = 256 << 20
 """Bytes: the metadata of a larger notebook file is not looked for."""
 
-_LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "commands": int}
-_EXAMPLE = "For example: %budget tokens=50000 seconds=300 commands=20"
+_LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "tool_calls": int}
+_EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 
 _NAMES = ("model", "instructions", "budget", "approval")
 
 Budget = dict[str, int | float]
-"""What one turn may use: `tokens`, `seconds`, `commands`; one that is not there is not limited."""
+"""What one turn may use: `tokens`, `seconds`, `tool_calls`; one that is not there is not limited."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def of_notebook(path: Path) -> Preferences:
 
 
 def parse_budget(arguments: str) -> Budget:
-    """From `tokens=N seconds=N commands=N`, any of them. Raises `InvalidRequest`."""
+    """From `tokens=N seconds=N tool_calls=N`, any of them. Raises `InvalidRequest`."""
     budget: dict[str, object] = {}
     for word in _words(arguments):
         name, equals, value = word.partition("=")

@@ -46,7 +46,7 @@ class KernelSettings(Configurable):
         ).tag(config=True, variable="AGENT_KERNEL_INSTRUCTIONS")
         budget = Unicode(
             "",
-            help="""What one turn of a cell may use: `tokens=N seconds=N commands=N`, any of them. Empty: no
+            help="""What one turn of a cell may use: `tokens=N seconds=N tool_calls=N`, any of them. Empty: no
             limit but the runtime's own.""",
         ).tag(config=True, variable="AGENT_KERNEL_BUDGET")
         prices = Dict(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.kernel.host_files import HostFile, expanded, look, read_chunks, walk
+from agent_kernel.kernel.patterns import split
 from agent_kernel.kernel.text import code, size
 
 if TYPE_CHECKING:
@@ -105,22 +106,21 @@ def find(word: str, settings: KernelSettings) -> Plan:
     if os.path.lexists(path) or not glob.has_magic(word):
         file = look(path)
         return Plan([Upload(file, path.name)], {}) if file else folder(path, settings, _root(path))
-    found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-    base = Path(*_fixed(path.parts))
-    kept = [each for each in found if not each.is_symlink() and not each.is_dir()]
-    links = sum(each.is_symlink() for each in found)
-    files = [file for file in map(look, kept) if file]
-    if not files:
+    return _matching(word, path, settings)
+
+
+def _matching(word: str, path: Path, settings: KernelSettings) -> Plan:
+    fixed, pattern = split(path.parts)
+    base = Path(*fixed)
+    if base != Path() and look(base) is not None:
+        raise InvalidRequest(f"{base} is no folder.", mend="A pattern needs one before its first wildcard.")
+    found = walk(base, most=settings.max_files, pattern=pattern)
+    if not found.files:
         raise InvalidRequest(
             f"No file matches {word} in {Path.cwd()}.", mend="`**/*.csv` looks into folders as well."
         )
-    if len(files) > settings.max_files:
-        raise InvalidRequest(
-            f"{word} matches {len(files):,} files; one cell may upload {settings.max_files:,}.",
-            mend="Pack them into an archive, or raise KernelSettings.max_files.",
-        )
-    uploads = [Upload(file, file.path.relative_to(base).as_posix()) for file in files]
-    return Plan(uploads, {"linked": links} if links else {})
+    uploads = [Upload(file, file.path.relative_to(base).as_posix()) for file in found.files]
+    return Plan(uploads, found.left_out)
 
 
 def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
@@ -135,11 +135,6 @@ def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
 def _root(path: Path) -> str:
     """A folder keeps its name; the notebook's own folder, and those above it, have none."""
     return path.name if path.name != ".." else ""
-
-
-def _fixed(parts: Sequence[str]) -> Sequence[str]:
-    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    return parts[:first]
 
 
 def _and_left_out(left_out: dict[str, int]) -> str:

@@ -48,7 +48,7 @@ def test_paths_after_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_words_of_magics() -> None:
-    assert complete("%budget tokens=5 c", 18) == (["commands="], 17, 18)
+    assert complete("%budget tokens=5 t", 18) == (["tokens=", "tool_calls="], 17, 18)
     assert complete("%%b", 3) == (["%%bash"], 0, 3)
     assert complete("%%bash --", 9) == (["--private"], 7, 9)
     assert complete("%nosuch x", 9)[0] == []

@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Played
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         plays = self.server.plays
         if plays == "wrong key":
             self.answer(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}})
@@ -67,6 +67,10 @@ class Played(ThreadingHTTPServer):
 
     daemon_threads = True
     plays = "well"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.requests: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:

@@ -1,0 +1,363 @@
+"""Every magic in a real kernel: what it does, and that bad input is told and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.kernel.magics import MAGICS
+from tests.kernel.client import Notebook, Result
+from tests.kernel.notebooks import write_notebook
+from tests.kernel.upstream import Played, played
+
+pytestmark = pytest.mark.bubblewrap
+
+Start = Callable[..., Notebook]
+
+BAD: dict[str, list[tuple[str, str, str]]] = {
+    "upload": [
+        ("%upload", "%upload needs the path of a file.", "For example:"),
+        ("%upload nosuch.csv", "There is no file nosuch.csv.", "Relative paths"),
+        ("%upload 'open", "The arguments of %upload cannot be read", "Quote names"),
+    ],
+    "download": [
+        ("%download", "%download needs a name", "For example:"),
+        ("%download kpt.txt", "There is no file kpt.txt", "Did you mean kept.txt?"),
+        ("%download kept.txt --over", "does not know --over", "It knows --force."),
+    ],
+    "files": [("%files nosuch", "There is no folder nosuch", "%files alone lists all")],
+    "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
+    "instructions": [("%instructions --now", "does not know --now", "It knows --clear.")],
+    "%instructions": [("%%instructions --now\nText", "does not know --now", "It knows --clear.")],
+    "budget": [
+        ("%budget tokens", "'tokens' is no limit.", "For example:"),
+        ("%budget minutes=5", "A budget has no 'minutes'.", "tokens, seconds, tool_calls"),
+        ("%budget tokens=-1", "tokens cannot be '-1'", "For example:"),
+        ("%budget tool_calls=1.5", "tool_calls cannot be '1.5'", "a whole number above 0"),
+        ("%budget seconds=nan", "seconds cannot be 'nan'", "a number above 0"),
+        ("%budget 'open", "The budget cannot be read", "For example:"),
+    ],
+    "set": [
+        ("%set", "%set needs a name.", "For example:"),
+        ("%set a-b=1", "%set needs a name and a value", "For example:"),
+        ("%set UID=5", "The shell does not let UID be set.", "Choose another name."),
+        (f"%set big={'x' * 70_000}", "big is too long", "Put it into a file"),
+    ],
+    "container": [
+        ("%container --old", "does not know '--old'", "It knows --new"),
+        ("%container memory=4g", "chosen when it is made", "%container --new memory=4g"),
+        ("%container --new memory=3g", "memory_limit must be one of", "4g"),
+    ],
+    "usage": [("%usage all", "%usage takes no arguments.", "all cells")],
+    "replay": [("%replay 999", "There is no turn of a cell [999]", "the number beside a cell")],
+    "approve": [("%approve perhaps", "does not know 'perhaps'", "For example:")],
+    "%bash": [
+        ("%%bash --quiet\nls", "does not know '--quiet'", "It knows --private."),
+        ("%%bash", "%%bash has no script.", "on the lines below"),
+    ],
+    "help": [("%help uplod", "There is no magic %uplod.", "Did you mean %upload?")],
+}
+
+
+def test_every_magic_has_a_test_for_its_bad_input() -> None:
+    assert set(BAD) == set(MAGICS)
+
+
+@pytest.fixture(scope="module")
+def kept(shared: Notebook) -> Notebook:
+    """The shared kernel, with a variable, a file and a turn that nothing may cost."""
+    shared.run("remember")
+    return shared
+
+
+@pytest.mark.parametrize(("line", "what", "mend"), [case for cases in BAD.values() for case in cases])
+def test_bad_input_is_told_and_loses_nothing(kept: Notebook, line: str, what: str, mend: str) -> None:
+    result = kept.run(line)
+    assert result.kinds == ["error"]
+    assert what in result.error
+    assert mend in result.error
+    assert kept.run("!!echo $COLOUR; cat /mnt/data/kept.txt").final[0]["text"] == "blue\nkept\n"
+
+
+def test_every_magic_has_help_in_three_ways(shared: Notebook) -> None:
+    listed = shared.run("%help").plain[0]
+    for name, magic in MAGICS.items():
+        assert magic.usage in listed
+        assert shared.run(f"%help %{name}").plain == [magic.help]
+        asked = shared.client.inspect(f"%{name} ", cursor_pos=3)
+        assert shared.reply(asked)["data"] == {"text/plain": magic.help}
+        paged = shared.run(f"%{name}?")
+        assert paged.messages == []
+        assert [each["data"]["text/plain"] for each in paged.reply["payload"]] == [magic.help]
+
+
+# -- shells ------------------------------------------------------------------------------------------------
+
+
+def test_bash_runs_a_whole_cell_in_the_agents_shell(notebook: Notebook) -> None:
+    script = (
+        "%%bash\nexport COLOUR=green\n\ncd /tmp\nfor n in 1 2; do\n  echo $n\ndone > /mnt/data/kept.txt\n"
+    )
+    assert notebook.run(script).reply["status"] == "ok"
+    assert "green in /tmp\n1\n2" in notebook.run("what was it").plain[-2]
+
+
+def test_private_commands_are_streams_and_the_model_does_not_know_them(notebook: Notebook) -> None:
+    result = notebook.run("!!echo out; echo err >&2; printf '\\033]0;x\\007'; export COLOUR=red; (exit 3)")
+    streams = [(out["name"], out["text"]) for out in result.final if "name" in out]
+    assert streams == [("stdout", "out\n"), ("stderr", "err\n")]
+    assert result.plain == ["[exit 3]"]
+    private = notebook.run("%%bash --private\ncd /tmp\necho kept > /mnt/data/kept.txt\n")
+    assert private.reply["status"] == "ok"
+    assert notebook.run("what was it").plain[-1] == "It was red."
+    assert "[1]" not in notebook.run("%replay 999").error
+
+
+def test_an_interrupt_ends_a_private_command(shared: Notebook) -> None:
+    sent = shared.send("!!echo begun; sleep 600", cell_id="c")
+    shared.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    shared.interrupt()
+    assert shared.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    assert shared.run("!!pgrep -c sleep").final[0]["text"] == "0\n"
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def uploads_of(result: Result) -> list[str]:
+    return [text for text in result.plain if text.startswith("Uploaded")]
+
+
+def test_a_mentioned_file_is_uploaded_once_and_again_when_changed(notebook: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
+    ask = "Tell me what is in people.csv, that is @people.csv."
+    first = notebook.run(ask)
+    assert uploads_of(first) == ["Uploaded `people.csv` (23 bytes) to `/mnt/data/people.csv`"]
+    assert first.plain[-1] == "It has **3 lines**."
+    os.utime(tmp_path / "people.csv")  # touched, not changed
+    assert uploads_of(notebook.run(ask)) == []
+    (tmp_path / "people.csv").write_text("name,age\n")
+    again = notebook.run(ask)
+    assert uploads_of(again) == ["Uploaded `people.csv` (9 bytes) to `/mnt/data/people.csv`"]
+    assert again.plain[-1] == "It has **1 lines**."
+    notebook.run("!rm people.csv")
+    assert len(uploads_of(notebook.run(ask))) == 1
+
+
+def test_the_model_is_told_of_uploads_and_parameters(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with played() as upstream:
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
+        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        notebook = start("agent-demo")
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "my file.csv").write_text("x")
+        told = _asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
+    assert "The person uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
+    assert "The person set a parameter: region = 'north'. It is in the shell as $region." in told
+
+
+def _asked(notebook: Notebook, upstream: Played, cell: str) -> str:
+    """All that the model was told with this cell."""
+    assert notebook.run(cell).reply["status"] == "ok"
+    messages = upstream.requests[-1]["messages"]
+    return "\n".join(str(message["content"]) for message in messages).replace('"', "'")
+
+
+def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / "data" / f"part{number % 3}" / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(10_000))
+    (tmp_path / "data" / ".env").write_text("SECRET=1")
+    result = notebook.run("%upload data")
+    assert result.plain == [
+        "Uploaded 12 files (120.0 kB) to `/mnt/data/data`",
+        "Not everything was taken (left out: 1 hidden); name such a file to have it.",
+    ]
+    shown = notebook.run("%files").plain[0]
+    assert "part2/" in shown
+    assert ".env" not in shown
+    down = notebook.run("%download data/**/*.csv back")
+    assert down.plain == ["Downloaded 12 files (120.0 kB) to `back`"]
+    for path in (tmp_path / "data").glob("*/*.csv"):
+        assert (tmp_path / "back" / path.relative_to(tmp_path / "data")).read_bytes() == path.read_bytes()
+    again = notebook.run("%download data/part0/0.csv back/part0/")
+    assert "back/part0/0.csv is there already. Nothing was downloaded." in again.error
+    assert notebook.run("%download data/part0/0.csv back/part0/ --force").reply["status"] == "ok"
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_a_large_upload_shows_how_far_it_is_in_front_ends_that_can_take_it_back(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    (tmp_path / "large.bin").write_bytes(bytes(30_000_000))
+    live = notebook.run("%upload large.bin", cell_id="c")
+    shown = [
+        message["content"]["data"]["text/plain"]
+        for message in live.messages
+        if message["content"].get("transient", {}).get("display_id")
+    ]
+    assert re.fullmatch(r"Uploading `large.bin`: [\d.]+ MB of 30.0 MB \(\d+ %\)", shown[0])
+    assert live.kinds[-2:] == ["clear_output", "display_data"]
+    batch = notebook.run("%download large.bin copy.bin")
+    assert batch.plain == ["Downloaded `copy.bin` (30.0 MB)"]
+    assert (tmp_path / "copy.bin").stat().st_size == 30_000_000
+
+
+@pytest.mark.parametrize("line", ["%upload {}", "%download {} back.bin"])
+def test_an_interrupt_in_a_transfer_leaves_nothing_partial(
+    notebook: Notebook, tmp_path: Path, line: str
+) -> None:
+    name = "endless.bin"
+    if line.startswith("%upload"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(500 << 20)
+    else:
+        notebook.run(f"!!truncate -s 500M {name}")
+    sent = notebook.send(line.format(name), cell_id="c")
+    notebook.collect(sent, until=lambda message: "MB (" in json.dumps(message["content"]))
+    notebook.interrupt()
+    result = notebook.collect(sent)
+    assert result.reply["ename"] == "KeyboardInterrupt"
+    if line.startswith("%upload"):
+        assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+    else:
+        assert sorted(path.name for path in tmp_path.iterdir()) == []
+    assert notebook.run("say hello").plain == ["Hello, **world**."]
+
+
+# -- settings ----------------------------------------------------------------------------------------------
+
+
+def test_the_model_is_switched_in_mid_notebook(shared: Notebook) -> None:
+    own = re.search(r"`(.*)`", shared.run("%model").plain[0])
+    assert own
+    assert "The runtime does not list it" in shared.run("%model nosuch/model").plain[0]
+    assert "nosuch/model" in shared.run("say hello").error
+    shared.run("%model --default")
+    assert shared.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_a_budget_is_said_set_and_cleared(shared: Notebook) -> None:
+    assert shared.run("%budget tokens=50_000 seconds=2.5").plain == [
+        "From here on a turn may use 50,000 tokens, 2.5 seconds."
+    ]
+    assert shared.run("%budget").plain == ["A turn may use 50,000 tokens, 2.5 seconds."]
+    shared.run("%budget --clear")
+    assert shared.run("%budget").plain == ["A turn has no budget."]
+
+
+def test_a_budget_ends_a_turn(shared: Notebook) -> None:
+    shared.run("%budget tool_calls=1")
+    result = shared.run("fail")  # which runs two
+    assert result.reply["status"] == "ok"
+    assert result.plain[-1].startswith("The answer was cut off here (`agent_kernel.")
+    shared.run("%budget --clear")
+    assert shared.run("say hello").plain == ["Hello, **world**."]
+
+
+def test_instructions_are_told_beside_the_kernels_own(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    with played() as upstream:
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
+        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        notebook = start("agent-demo")
+        assert notebook.run("%instructions").plain == ["This notebook has no instructions of its own."]
+        notebook.run("%%instructions\nAnswer in German.\nBriefly.")
+        assert notebook.run("%instructions").plain == ["Answer in German.\nBriefly."]
+        told = _asked(notebook, upstream, "look")
+        assert "Answer in German." in told
+        assert "You are working in a Jupyter notebook" in told
+        notebook.run("%instructions --clear")
+        assert "Answer in German." not in _asked(notebook, upstream, "look")
+
+
+def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "told.ipynb"
+    write_notebook(path, [])
+    saved = json.loads(path.read_text())
+    saved["metadata"]["agent_kernel"] = {"budget": {"tool_calls": 7}, "model": "nosuch/of-notebook"}
+    path.write_text(json.dumps(saved))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    notebook = start()
+    assert notebook.run("%budget").plain == ["A turn may use 7 tool calls."]
+    assert "nosuch/of-notebook" in notebook.run("say hello").error
+    for metadata, words in [
+        ({"model": "nosuch/of-cell"}, "nosuch/of-cell"),
+        ({"budget": {"tool_calls": 0}}, "tool_calls cannot be 0"),
+        ({"modle": "x"}, "has 'modle'"),
+        ([], "must be an object"),
+    ]:
+        content = {"code": "say hello", "silent": False, "store_history": True, "allow_stdin": False}
+        message = notebook.client.session.msg("execute_request", content, metadata={"agent_kernel": metadata})
+        notebook.client.shell_channel.send(message)
+        result = notebook.collect(str(message["header"]["msg_id"]))
+        assert words in result.error
+
+
+def test_a_parameter_is_a_shell_variable(shared: Notebook) -> None:
+    assert shared.run("%set region = north east").plain == ['`region` = `"north east"`']
+    assert shared.run("%set years=[2024, 2025]").plain == ["`years` = `[2024, 2025]`"]
+    assert shared.run("%set quote='; touch /mnt/data/made; '").reply["status"] == "ok"
+    said = shared.run('!!echo "$region|$years|$quote"; ls /mnt/data')
+    assert said.final[0]["text"] == "north east|[2024, 2025]|'; touch /mnt/data/made; '\n"
+
+
+def test_a_new_container(notebook: Notebook) -> None:
+    notebook.run("remember")
+    before = notebook.run("%container").plain[0]
+    assert "status     running" in before
+    assert "time left" in before
+    after = notebook.run("%container --new").plain[0]
+    assert after.split("name")[0] != before.split("name")[0]
+    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+    assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
+
+
+# -- turns -------------------------------------------------------------------------------------------------
+
+
+def test_replay_shows_a_cells_outputs_again(notebook: Notebook) -> None:
+    original = [
+        {key: value for key, value in output.items() if key != "metadata"}
+        for output in notebook.run("draw and save").final
+    ]
+    notebook.run("say hello")
+    for line in ("%replay 1", "%replay [1]"):
+        again = [
+            {key: value for key, value in output.items() if key != "metadata"}
+            for output in notebook.run(line).final
+        ]
+        assert again == original
+    assert notebook.run("%replay").plain == ["Hello, **world**."]
+    assert notebook.run("%replay last").plain == ["Hello, **world**."]
+
+
+def test_replay_of_an_interrupted_turn(notebook: Notebook) -> None:
+    sent = notebook.send("wait for ever", cell_id="c")
+    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    notebook.interrupt()
+    notebook.collect(sent)
+    again = notebook.run("%replay").plain
+    assert any("begun" in text for text in again)
+    assert again[-1] == "The answer was cut off here (`agent_kernel.cancelled`)."
+
+
+def test_usage_is_counted_by_cell(notebook: Notebook) -> None:
+    assert notebook.run("%usage").plain == ["No cell has asked a model yet."]
+    notebook.run("say hello")
+    notebook.run("!ls")
+    lines = notebook.run("%usage").plain[0].split("\n")
+    assert lines[0].startswith("Costs are not known")
+    assert [line.split()[0] for line in lines if line and line.split()[0] in ("2", "3", "all")] == [
+        "2",
+        "all",
+    ]
