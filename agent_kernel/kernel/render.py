@@ -80,19 +80,22 @@ def public(value: Any, limit: int = MAX_STORED) -> Any:
     """The item's JSON without ids, nulls and opaque fields, each text of at most `limit` characters."""
     if isinstance(value, Mapping):
         return {
-            key: public(inner, limit)
+            _whole(str(key)): public(inner, limit)
             for key, inner in value.items()
             if key not in _PARTICULAR and key not in _LEFT_OUT and inner is not None
         }
     if isinstance(value, (list, tuple)):
         return [public(inner, limit) for inner in value]
-    if isinstance(value, str):  # half a character from a model or a file must not break the message
-        return clip(value, limit).encode("utf-8", "replace").decode("utf-8")
-    return value
+    return _whole(clip(value, limit)) if isinstance(value, str) else value
+
+
+def _whole(text: str) -> str:
+    """Half a character from a model or a file must not break the message."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _particulars(item: Item) -> dict[str, Any]:
-    found = {key: item[key] for key in ("id", "call_id") if item.get(key)}
+    found = {key: _whole(str(item[key])) for key in ("id", "call_id") if item.get(key)}
     environment = item.get("environment")
     if isinstance(environment, Mapping) and environment.get("container_id"):
         found["container_id"] = environment["container_id"]
