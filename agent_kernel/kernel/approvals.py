@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from agent_kernel.errors import ConfigurationError
 from agent_kernel.protocol.commands import covers, kinds, plain_commands
 from agent_kernel.protocol.policy import Policy
 
@@ -106,7 +107,7 @@ class Approvals:
         """The events of a turn, and of those that go on with it after each decision.
 
         Cancelling it while a question is open takes the question away; nothing has run then, and the chain
-        can be continued.
+        can be continued. Raises `ConfigurationError` where the runtime does not know the notebook's policy.
         """
         unattended = 0
         following: Mapping[str, Any] | None = request
@@ -114,6 +115,8 @@ class Approvals:
             last: Any = None
             async with aclosing(respond(following)) as events:
                 async for event in events:
+                    if event.type == "response.created":
+                        _check_understood(request, event.response)
                     last = event.response if event.type == "response.completed" else last
                     yield event
             asked = _requests(last)
@@ -160,6 +163,20 @@ class Approvals:
         self.allowed += [each for each in patterns if each not in self.allowed]
         if not patterns:
             self._commands.add(request.commands)
+
+
+def _check_understood(request: Mapping[str, Any], response: Any) -> None:
+    """Raise `ConfigurationError` where the runtime passed over the policy: it would ask about nothing.
+
+    Nothing has run then, and closing the stream ends the turn.
+    """
+    asked = (request.get("agent_kernel") or {}).get("approval")
+    echoed = getattr(response, "agent_kernel", None)
+    if asked is not None and (not isinstance(echoed, Mapping) or echoed.get("approval") != asked):
+        raise ConfigurationError(
+            "This runtime does not know approvals: it would run what the notebook wants to be asked about.",
+            mend="Use `agent-kernel serve` as the runtime, or take the policy back: %approve auto.",
+        )
 
 
 def _requests(response: Any) -> list[Mapping[str, Any]]:

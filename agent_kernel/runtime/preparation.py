@@ -95,6 +95,8 @@ class Preparation:
         )
         if turn.conversation_id is not None:
             response = response.model_copy(update={"conversation": Conversation(id=turn.conversation_id)})
+        if turn.approval is not None:  # who relies on it must see that it was understood
+            response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
         record = Record(self._store, self._histories, self._owner)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.approvals import ApprovalRequest, Decision
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.kernel.approvals import MOST_UNATTENDED, ApprovalRequest, Approvals, Decision
 from agent_kernel.kernel.magics_approve import changed
+from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.preferences import from_metadata
 from agent_kernel.kernel.questions import LineAsker
 from agent_kernel.kernel.render import render_item
@@ -172,3 +174,84 @@ def test_a_request_is_shown_whatever_is_in_it(arguments: str) -> None:
     bundle = render_item(item)
     assert bundle is not None
     assert "<b>`" not in bundle.data["text/html"]
+
+
+class Asking:
+    """A runtime that asks about the same command for ever."""
+
+    def __init__(self, *, echo: bool = True) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._echo = echo
+
+    async def respond(self, request: dict[str, Any]) -> AsyncIterator[Any]:
+        self.requests.append(request)
+        number = len(self.requests)
+        response = SimpleNamespace(
+            id=f"resp_{number}",
+            agent_kernel=request.get("agent_kernel") if self._echo else None,
+            output=[
+                {
+                    "type": "mcp_approval_request",
+                    "id": f"mcpr_{number}",
+                    "server_label": "agent_kernel",
+                    "name": "shell",
+                    "arguments": '{"commands": ["rm x"], "reason": "It asks."}',
+                }
+            ],
+        )
+        for kind in ("response.created", "response.completed"):
+            yield SimpleNamespace(type=kind, response=response)
+
+
+async def _through(approvals: Approvals, asking: Asking, request: dict[str, Any]) -> CellOutputs:
+    outputs = CellOutputs(lambda _kind, _content: None)
+    async for _ in approvals.through(asking.respond, request, outputs):  # type: ignore[arg-type]
+        pass
+    return outputs
+
+
+def test_a_model_cannot_ask_nobody_for_ever() -> None:
+    asking = Asking()
+    asyncio.run(_through(Approvals(), asking, {"input": "x"}))
+    assert len(asking.requests) == MOST_UNATTENDED + 1
+    answers = [request["input"][0] for request in asking.requests[1:]]
+    assert not any(answer["approve"] for answer in answers)
+    assert [answer["approval_request_id"] for answer in answers][:2] == ["mcpr_1", "mcpr_2"]
+
+
+def test_a_runtime_that_passes_over_the_policy_runs_nothing() -> None:
+    request = {"input": "x", "agent_kernel": {"approval": Policy("ask").to_json()}}
+    asking = Asking(echo=False)
+    with pytest.raises(ConfigurationError, match="does not know approvals"):
+        asyncio.run(_through(Approvals(), asking, request))
+    assert len(asking.requests) == 1
+
+
+def test_what_a_person_says_goes_to_the_runtime() -> None:
+    said = [
+        Decision(False, reason="no"),
+        Decision(True, ("ls",)),
+        Decision(True, remember=True),
+    ]
+
+    class Person:
+        async def ask(self, request: ApprovalRequest) -> Decision:
+            assert request == ApprovalRequest(request.id, ("rm x",), "It asks.", "rm *")
+            if not said:
+                raise asyncio.CancelledError  # the fourth is never asked: the kind is allowed
+            return said.pop(0)
+
+    approvals, asking = Approvals(), Asking()
+    approvals.asker = Person()
+
+    async def some() -> None:
+        outputs = CellOutputs(lambda _kind, _content: None)
+        async for _ in approvals.through(asking.respond, {"input": "x"}, outputs):  # type: ignore[arg-type]
+            if len(asking.requests) == 5:
+                return
+
+    asyncio.run(some())
+    answers = [dict(request["input"][0]) for request in asking.requests[1:]]
+    assert [answer["approve"] for answer in answers] == [False, True, True, True]
+    assert answers[0]["reason"] == "no"
+    assert answers[1]["agent_kernel"] == {"commands": ["ls"]}
