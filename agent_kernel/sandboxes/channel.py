@@ -29,6 +29,7 @@ from agent_kernel.sandboxes.calls import (
     reason,
 )
 from agent_kernel.sandboxes.launch import SAVED_SHELL
+from agent_kernel.sandboxes.silence import Silence
 
 CONTENT_CHUNK = 128 << 10
 """What is sent of a file at once; each piece is handled by four programs on its way."""
@@ -53,6 +54,7 @@ class Channel:
         self._reader: asyncio.Task[None] | None = None
         self._write_lock = asyncio.Lock()
         self._greeting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._silence = Silence(lambda: bool(self._calls), self._ping, self._unanswered)
         self.failure: SandboxError | None = None
         self.closed = asyncio.Event()
 
@@ -244,6 +246,7 @@ class Channel:
         self._check()
         number = next(self._numbers)
         call = self._calls[number] = Call(number)
+        self._silence.begin()
         try:
             await self._send(wire.message(wire.CALL, number, {"method": method, **arguments}))
             yield call
@@ -271,6 +274,25 @@ class Channel:
         except SandboxError:
             return  # answered by an error, or the channel has ended: either way nothing runs for us
 
+    async def _ping(self) -> None:
+        number = next(self._numbers)
+        call = self._calls[number] = Call(number)
+        try:
+            await self._send(wire.message(wire.CALL, number, {"method": "ping"}))
+            await self._next(call)
+        except SandboxError:
+            return  # an answer as well, or the end of the stream, which says why
+        finally:
+            self._calls.pop(number, None)
+
+    async def _unanswered(self) -> None:
+        await self._fail(
+            SandboxUnreachable(
+                "The sandbox does not answer any more: it was stopped, perhaps by a command in it.",
+                mend="Let it go on if it was paused from outside; otherwise delete its container.",
+            )
+        )
+
     def _check(self) -> None:
         """Raise what ended the channel, if something has."""
         if self.failure is not None:
@@ -293,6 +315,7 @@ class Channel:
         failure: SandboxError = SandboxGone("The sandbox is gone: it ended or was removed.")
         try:
             while received := await self._stream.read(wire.CHUNK * 4):
+                self._silence.heard()
                 for kind, number, payload in decoder.feed(received):
                     self._take(kind, number, payload)
         except wire.WireError as error:
@@ -332,6 +355,7 @@ class Channel:
     async def aclose(self) -> None:
         """Close the stream; commands in the sandbox go on. Idempotent."""
         await self._fail(SandboxGone("The connection to the sandbox was closed."))
+        await self._silence.aclose()
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)

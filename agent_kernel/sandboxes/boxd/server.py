@@ -43,6 +43,7 @@ class Box:
         self._holder: Connection | None = None
         self._expiry = loop.after(lease, loop.stop)
         self._methods = {
+            "ping": self.call_ping,
             "run": self.call_run,
             "watch": self.call_watch,
             "reset": self.call_reset,
@@ -86,6 +87,10 @@ class Box:
         method: Callable[[Channel, dict[str, Any]], wire.Handler | None]
         method = self._methods[_text(request, "method")]
         return method(channel, request)
+
+    def call_ping(self, channel: Channel, request: dict[str, Any]) -> None:
+        """Say that we are there."""
+        channel.result({})
 
     def call_run(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
         """Run a command in the shell and watch it."""
