@@ -43,17 +43,18 @@ class Doorkeeper:
         """Whether nobody is let in without one."""
         return self._nameless is not None or await self._runtime.keys.exist()
 
-    async def admit(self, secret: str | None) -> tuple[ServedRuntime, Key]:
-        """Let the holder of a key in, and count the request. Raises `Unauthorized`, `LimitReached`."""
+    async def key(self, secret: str | None) -> Key:
+        """Whose key this is. Raises `Unauthorized`."""
         key = await self._find(secret)
         if key is None:
             raise Unauthorized(
                 "No API key, or a wrong one: send the server's key as 'Authorization: Bearer <key>'."
             )
-        rate = self.rate(key)
-        if rate is not None:
-            rate.take()
-        return self._runtime.for_key(key), key
+        return key
+
+    def runtime(self, key: Key) -> ServedRuntime:
+        """What there is for the holder of a key."""
+        return self._runtime.for_key(key)
 
     async def _find(self, secret: str | None) -> Key | None:
         given = (secret or "").encode("utf-8", "surrogateescape")
@@ -84,7 +85,9 @@ class Caller:
 
     async def ask(self) -> None:
         """Ask for one more thing on the same connection. Raises `Unauthorized`, `LimitReached`."""
-        await self._doorkeeper.admit(self._secret)
+        rate = self._doorkeeper.rate(await self._doorkeeper.key(self._secret))
+        if rate is not None:
+            rate.take()
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -118,16 +121,17 @@ class Guard:
                 await _FOREIGN(scope, receive, send)
                 return
             secret = _bearer(headers)
-            runtime, key = await self._doorkeeper.admit(secret)
+            key = await self._doorkeeper.key(secret)
+            KEY_NAME.set(key.name)
+            rate = self._doorkeeper.rate(key)
+            if rate is not None:
+                send = _with_headers(send, rate)
+                rate.take()
         except AgentKernelError as error:
             await answer_to(error)(scope, receive, send)
             return
-        KEY_NAME.set(key.name)
-        scope[_CALLER] = Caller(self._doorkeeper, secret, runtime)
-        rate = self._doorkeeper.rate(key)
-        if scope["type"] == "http":
-            receive = Body(scope, receive)
-        await self._app(scope, receive, send if rate is None else _with_headers(send, rate))
+        scope[_CALLER] = Caller(self._doorkeeper, secret, self._doorkeeper.runtime(key))
+        await self._app(scope, Body(scope, receive) if scope["type"] == "http" else receive, send)
 
 
 _FOREIGN = error_response(

@@ -55,7 +55,7 @@ class Rate:
 
 def duration(seconds: float) -> str:
     """Seconds as OpenAI's headers have them: `120ms`, `3s`, `1m0s`."""
-    if seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
+    if (milliseconds := math.ceil(seconds * 1000)) < 1000:
+        return f"{milliseconds}ms"
     minutes, rest = divmod(math.ceil(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
