@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from agent_kernel.protocol.deltas import ModelDelta
+from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 
 Item = Mapping[str, Any]
 """An input item as JSON, of the shapes in `openai.types.responses.ResponseInputItemParam`."""
@@ -21,7 +21,8 @@ class ModelRequest:
     the way that its upstream knows (the native tool, or a function tool of the same shape). `functions` are
     the client's own function tools (`FunctionToolParam`), handed through. `settings` are the request's other
     sampling fields (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`,
-    `parallel_tool_calls`), present only where the client set them.
+    `parallel_tool_calls`), present only where the client set them. `encrypted_reasoning`: the client wants
+    it, to send it back. `compact_threshold`: tokens of input above which a model that `Compacts` is to do so.
     """
 
     model: str
@@ -30,6 +31,8 @@ class ModelRequest:
     shell: bool = True
     functions: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    encrypted_reasoning: bool = False
+    compact_threshold: int | None = None
 
 
 class Model(Protocol):
@@ -47,4 +50,17 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Close connections. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Compacts(Protocol):
+    """What a model may have beside: its upstream's own way to make a long conversation short."""
+
+    def compacts(self, model: str) -> bool:
+        """Whether it heeds `ModelRequest.compact_threshold`, as far as is known, by saying `Compaction`."""
+        ...
+
+    async def compact(self, request: ModelRequest) -> tuple[Compaction, Usage] | None:
+        """The conversation in short; None where the upstream has no means. Raises as `Model.stream` does."""
         ...

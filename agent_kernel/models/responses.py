@@ -12,11 +12,11 @@ import openai
 
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.responses_input import translate, wrap_reasoning
+from agent_kernel.models.responses_input import translate, wrap
 from agent_kernel.models.responses_stream import Reader
 from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import ModelDelta
+from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 
 _NATIVE_SHELL = {"type": "shell", "environment": {"type": "local"}}
 
@@ -27,15 +27,19 @@ class Dialect:
 
     native_shell: bool
     """The `shell` tool itself; else a function of the same shape."""
-    encrypted_reasoning: bool
-    """To ask for it; models that do not reason refuse even the question."""
+    encrypted_reasoning: bool | None
+    """To ask for it; models that do not reason refuse even the question. None: where the client asks."""
+    compaction: bool
+    """`context_management`."""
     send_reasoning_back: bool = True
 
     def without(self, error: openai.APIStatusError) -> Dialect | None:
         """Return what remains when this is refused, None if the refusal is about something else."""
         param, text = str(getattr(error, "param", None) or ""), str(error).lower()
+        if self.compaction and "context_management" in param + text:
+            return replace(self, compaction=False)
         if "encrypted" in text or param.startswith("include"):
-            if self.encrypted_reasoning and "not supported" in text:
+            if self.encrypted_reasoning is not False and "not supported" in text:
                 return replace(self, encrypted_reasoning=False)
             return replace(self, send_reasoning_back=False) if self.send_reasoning_back else None
         if self.native_shell and ("shell" in text or "tool" in text or param.startswith("tools")):
@@ -48,12 +52,14 @@ class ResponsesModel:
 
     What the upstream refuses (400 or 422, so before anything was streamed) is left out in a second attempt,
     and from then on for that model. Nothing is stored upstream: the whole conversation is sent each time.
+    It `Compacts` where the upstream does.
     """
 
     def __init__(self, upstream: Upstream, *, native: bool) -> None:
         self._upstream = upstream
-        self._first = Dialect(native_shell=native, encrypted_reasoning=native)
+        self._first = Dialect(native_shell=native, encrypted_reasoning=native or None, compaction=native)
         self._learned: dict[str, Dialect] = {}
+        self._not_compacted: set[str] = set()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream one step; see `models.base.Model.stream`."""
@@ -76,18 +82,61 @@ class ResponsesModel:
         reader = Reader(
             CallIds(request.input),
             None if dialect.native_shell else function_name(request.functions),
-            lambda item_id, blob: wrap_reasoning(item_id, origin, blob),
+            lambda item_id, blob: wrap(item_id, origin, blob),
             self._upstream.failure,
         )
+        compacted = False
         call = self._upstream.client.responses.create(**self._body(request, dialect))
         async with self._upstream.events(call) as events:
             self._learned[request.model] = replace(dialect, send_reasoning_back=True)  # it was accepted
             async for event in events:
                 for delta in reader.read(event):
+                    compacted = compacted or isinstance(delta, Compaction)
+                    if isinstance(delta, Usage) and not compacted:
+                        self._check_compaction(request, delta)
                     yield delta
                 if reader.finished:
                     return
         raise self._upstream.interrupted("the stream ended without a closing event")
+
+    def _check_compaction(self, request: ModelRequest, usage: Usage) -> None:
+        """An upstream that was to compact and did not, though it was far over, does not know how."""
+        threshold = request.compact_threshold
+        if threshold is not None and usage.input_tokens > 2 * threshold:
+            self._learned[request.model] = replace(self._learned[request.model], compaction=False)
+
+    def compacts(self, model: str) -> bool:
+        """See `Compacts`."""
+        return self._learned.get(model, self._first).compaction
+
+    async def compact(self, request: ModelRequest) -> tuple[Compaction, Usage] | None:
+        """See `Compacts`: by `/responses/compact`, where the upstream has it."""
+        if request.model in self._not_compacted:
+            return None
+        async with aclosing(self._upstream.persistently(partial(self._compact, request))) as answers:
+            async for answer in answers:
+                return answer
+        return None
+
+    async def _compact(self, request: ModelRequest) -> AsyncGenerator[tuple[Compaction, Usage], None]:
+        dialect, origin = self._learned.get(request.model, self._first), self._upstream.origin(request.model)
+        body = {name: self._body(request, dialect).get(name) for name in ("model", "input", "instructions")}
+        try:
+            answer = await self._upstream.client.responses.compact(**_given(body))
+        except openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                self._not_compacted.add(request.model)
+            elif error.status_code not in (400, 422):
+                raise self._upstream.refusal(error) from None
+            return
+        except openai.OpenAIError as error:
+            raise self._upstream.refusal(error) from None
+        used: Any = answer.usage  # loose servers leave it out
+        usage = Usage(used.input_tokens, used.output_tokens) if used else Usage(0, 0)
+        for item in answer.output or ():
+            if item.type == "compaction":
+                yield Compaction(wrap(item.id, origin, item.encrypted_content)), usage
+                return
 
     def _body(self, request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
         shell_function = None if dialect.native_shell else function_name(request.functions)
@@ -108,13 +157,21 @@ class ResponsesModel:
         }
         if tools:
             body["tools"] = tools
-        if dialect.encrypted_reasoning:
+        asked = dialect.encrypted_reasoning
+        if request.encrypted_reasoning if asked is None else asked:
             body["include"] = ["reasoning.encrypted_content"]
-        return {name: value for name, value in body.items() if value is not None}
+        if request.compact_threshold is not None and dialect.compaction:
+            limit = {"type": "compaction", "compact_threshold": request.compact_threshold}
+            body["context_management"] = [limit]
+        return _given(body)
 
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""
         await self._upstream.aclose()
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _function_tool(name: str) -> dict[str, Any]:

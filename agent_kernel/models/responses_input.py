@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
-from agent_kernel.models.conversation import answered, kind, text_of
+from agent_kernel.models.conversation import CALL_OUTPUTS, answered, kind, text_of
 from agent_kernel.models.shell_function import arguments_of, result_of
 
 log = logging.getLogger(__name__)
 
 _ENVELOPE = "ak1"
-_PASSED_ON = {"compaction", "custom_tool_call", "custom_tool_call_output"}
+_PASSED_ON = {"custom_tool_call", "custom_tool_call_output"}
 
 
-def wrap_reasoning(item_id: str, origin: str, encrypted_content: str) -> str:
-    """Put an upstream's encrypted reasoning into an envelope with its id and origin.
+def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
+    """Put an upstream's encrypted reasoning or compaction into an envelope with its id and origin.
 
     The blob is bound to the id that the upstream gave the item, and readable only to the model that wrote it;
     our item has another id, and a notebook may change the model between two turns.
@@ -33,17 +33,28 @@ def translate(
 
     `shell_function` is the name of the function that stands for the shell tool, None where the upstream has
     the tool itself. `origin` says whose encrypted reasoning may be sent back; None: no reasoning at all.
-    Items that no upstream can make sense of (approvals, references) are left out.
+    Items that no upstream can make sense of (approvals, references) are left out, and so is what comes before
+    a compaction of the upstream's own.
     """
-    return [out for item in answered(items) for out in _translate(item, shell_function, origin)]
+    told = _since_compaction(list(answered(items)), origin)
+    return [out for item in told for out in _translate(item, shell_function, origin)]
+
+
+def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
+    """The last compaction that the upstream can read, and what follows; calls answered later stay."""
+    found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
+    last = found[-1] if found else 0
+    later = {item.get("call_id") for item in items[last:]}
+    calls = [item for item in items[:last] if kind(item) in CALL_OUTPUTS and item.get("call_id") in later]
+    return [*calls, *items[last:]]
 
 
 def _translate(item: Item, shell_function: str | None, origin: str | None) -> Iterator[dict[str, Any]]:
     match kind(item):
         case "message":
             yield _message(item)
-        case "reasoning":
-            yield from _reasoning(item, origin)
+        case "reasoning" | "compaction":
+            yield from _encrypted(item, origin)
         case "shell_call" if shell_function is None:
             fields = {name: item[name] for name in ("call_id", "action")}
             yield {"type": "shell_call", **fields, "status": "completed", "environment": {"type": "local"}}
@@ -74,21 +85,27 @@ def _message(item: Item) -> dict[str, Any]:
     return {"type": "message", "role": item.get("role"), "content": content}
 
 
-def _reasoning(item: Item, origin: str | None) -> Iterator[dict[str, Any]]:
-    opaque = item.get("encrypted_content")
-    if not opaque or origin is None:
+def _encrypted(item: Item, origin: str | None) -> Iterator[dict[str, Any]]:
+    opened = _opened(item, origin)
+    if opened is None:
         return
-    item_id, blob = item.get("id"), opaque
+    if kind(item) == "reasoning":
+        opened = {"id": item.get("id"), "summary": item.get("summary") or [], **opened}
+    yield {"type": kind(item), **opened}
+
+
+def _opened(item: Item, origin: str | None) -> dict[str, Any] | None:
+    """What the upstream encrypted, and the id it had there; None for nothing, or what is another's."""
+    opaque = item.get("encrypted_content")
+    if not isinstance(opaque, str) or not opaque or origin is None:
+        return None
     try:
-        mark, wrapped_id, whose, wrapped = json.loads(opaque)
+        mark, item_id, whose, blob = json.loads(opaque)
     except (ValueError, TypeError):
-        mark = None  # not ours: a client brought its own
-    if mark == _ENVELOPE:
-        if whose != origin:
-            return
-        item_id, blob = wrapped_id, wrapped
-    summary = item.get("summary") or []
-    yield {"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": blob}
+        return {"encrypted_content": opaque}  # not ours: a client brought its own
+    if mark != _ENVELOPE:
+        return {"encrypted_content": opaque}
+    return {"id": item_id, "encrypted_content": blob} if whose == origin else None
 
 
 def _native_output(item: Item) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.shell_function import LiveCall, parse_call
 from agent_kernel.protocol.deltas import (
+    Compaction,
     FunctionCallDelta,
     ItemBreak,
     ModelDelta,
@@ -29,7 +30,7 @@ class Reader:
     """One answer. `finished` says that its closing event has come.
 
     `shell_function` is the name under which the shell was offered as a function (None: as the native tool),
-    `wrap` puts encrypted reasoning into its envelope (id, blob), `failure` makes the error for a failure that
+    `wrap` puts what is encrypted into its envelope (id, blob), `failure` makes the error for a failure that
     the upstream reports itself (code, words). Servers that send an item only when it is done are understood
     too, and those that write several calls at once: what is said about other items waits until the open call
     is done.
@@ -127,6 +128,8 @@ class Reader:
                 yield ItemBreak()
             case "reasoning":
                 yield from self._reasoning_done(event)
+            case "compaction":
+                yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
                 yield from self._function_done(event)
             case "shell_call" if item.status != "incomplete":

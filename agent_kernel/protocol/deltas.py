@@ -26,6 +26,13 @@ class ReasoningOpaque:
 
 
 @dataclass(frozen=True, slots=True)
+class Compaction:
+    """The upstream's own compaction of all that came before; it comes whole, between two items."""
+
+    encrypted_content: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the answer's text."""
 
@@ -95,6 +102,7 @@ class Truncated:
 ModelDelta = (
     ReasoningDelta
     | ReasoningOpaque
+    | Compaction
     | TextDelta
     | RefusalDelta
     | ShellCallDelta

@@ -1,21 +1,23 @@
-"""Compaction: a summary in the place of a long conversation.
+"""Compaction: an item in the place of a long conversation.
 
-The item that holds it is the standard's `compaction`. Its `encrypted_content` is opaque to clients and not
-secret to them: it carries the summary, which the model that was asked wrote itself. What the model is told
-afterwards: of what came before the last compaction, the messages of the user and the developer, then the
-summary, then everything since.
+The item is the standard's `compaction`. Where the upstream makes it, its content is the upstream's, and goes
+back there. Where the upstream has no means, the model is asked for a summary, which the item's
+`encrypted_content` carries: opaque to clients, and not secret to them. What the model is told afterwards: of
+what came before the last summary, the messages of the user and the developer, then the summary, then
+everything since.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from agent_kernel.errors import OutOfScript
-from agent_kernel.models.base import Model, ModelRequest
+from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
 from agent_kernel.runtime.approval_items import in_order
@@ -92,16 +94,33 @@ def _summary(item: Json) -> str | None:
     return summary if isinstance(summary, str) else None
 
 
-async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
-    """Ask the model for a summary; return the compaction item, and what it cost.
+def compacts_itself(model: Model, upstream_name: str) -> bool:
+    """Whether the model's upstream is told the threshold, and compacts by its own means."""
+    return isinstance(model, Compacts) and model.compacts(upstream_name)
 
-    A model that plays a script has no words for it: its item holds the transcript itself, shortened in the
-    middle. Raises what the model raises.
+
+async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
+    """A compaction item in place of the conversation, and what it cost; see `compacting`."""
+    async with aclosing(compacting(model, upstream_name, items)) as found:
+        return await anext(found)
+
+
+async def compacting(
+    model: Model, upstream_name: str, items: Sequence[Json]
+) -> AsyncGenerator[tuple[Json, Usage], None]:
+    """Make one compaction item, by the upstream's own means where it has them, else by a summary.
+
+    A model that plays a script has no words for one: its item holds the transcript itself, shortened in the
+    middle. Raises what the model raises; closing it ends the request.
     """
     told = for_model(items)
-    request = ModelRequest(
-        model=upstream_name, input=[*told, message("user", _ASK)], shell=False, functions=(), settings={}
-    )
+    request = ModelRequest(model=upstream_name, input=told, shell=False)
+    own = await model.compact(request) if isinstance(model, Compacts) else None
+    if own is not None:
+        compaction, usage = own
+        yield compaction_item(compaction.encrypted_content), usage
+        return
+    request = replace(request, input=[*told, message("user", _ASK)])
     texts, usage = [], Usage(0, 0)
     try:
         async with aclosing(model.stream(request)) as deltas:
@@ -113,8 +132,12 @@ async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> 
     except OutOfScript:
         texts = []
     summary = "".join(texts).strip() or _digest(told)
-    content = _PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()
-    return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}, usage
+    yield compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()), usage
+
+
+def compaction_item(content: str) -> Json:
+    """The standard's item."""
+    return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}
 
 
 def _digest(items: Sequence[Json]) -> str:

@@ -21,13 +21,20 @@ from openai.types.responses import (
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.models.base import ModelRequest
+from agent_kernel.protocol.deltas import Compaction
 from agent_kernel.protocol.items import shell_output
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.approval import NOT_RUN, told
 from agent_kernel.runtime.approval_items import Answer
 from agent_kernel.runtime.audit import audited
 from agent_kernel.runtime.budgets import Budget, Meter, deadline
-from agent_kernel.runtime.compaction import compacted, estimate, for_model
+from agent_kernel.runtime.compaction import (
+    compacting,
+    compaction_item,
+    compacts_itself,
+    estimate,
+    for_model,
+)
 from agent_kernel.runtime.containers import LocalContainers
 from agent_kernel.runtime.failure import failed_events
 from agent_kernel.runtime.interrupt import Stopped
@@ -173,11 +180,17 @@ class TurnLoop:
     async def _compact(self, run: Run) -> Events:
         """Put a summary in the place of a conversation that has become too long, if that was asked for."""
         threshold = run.turn.compact_threshold
-        if threshold is None or estimate(for_model(run.conversation)) <= threshold:
+        if threshold is None or compacts_itself(run.model, run.upstream_name):
             return
-        item, usage = await compacted(run.model, run.upstream_name, run.conversation)
-        for event in run.assembler.insert(item, usage):
-            yield event
+        if estimate(for_model(run.conversation)) <= threshold:
+            return
+        if run.interrupt is not None:
+            run.interrupt.check()
+        source = self._through(run, compacting(run.model, run.upstream_name, run.conversation))
+        async with aclosing(source) as found:
+            async for item, usage in found:
+                for event in run.assembler.insert(item, usage):
+                    yield event
 
     def _through(
         self, run: Run, source: AsyncGenerator[P, None], grace: float = 0.0
@@ -193,7 +206,11 @@ class TurnLoop:
         source = self._through(run, run.trace.chat(request, run.model.stream(request)))
         async with aclosing(source) as deltas:
             async for delta in deltas:
-                for event in run.assembler.feed(well_formed_delta(delta)):
+                if isinstance(delta, Compaction):
+                    events = run.assembler.insert(compaction_item(delta.encrypted_content))
+                else:
+                    events = run.assembler.feed(well_formed_delta(delta))
+                for event in events:
                     yield event
         for event in run.assembler.end_step():
             yield event
@@ -215,6 +232,8 @@ class TurnLoop:
             shell=run.turn.shell is not None,
             functions=run.turn.functions,
             settings=settings,
+            encrypted_reasoning=run.turn.encrypted_reasoning,
+            compact_threshold=run.turn.compact_threshold,
         )
 
     async def _carry_out_all(self, run: Run, calls: Sequence[ResponseFunctionShellToolCall]) -> Events:

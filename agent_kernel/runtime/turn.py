@@ -72,6 +72,8 @@ class Turn:
     """What the request allows of the operator's budget."""
     approval: Policy | None = None
     """What the request adds to the operator's policy."""
+    encrypted_reasoning: bool = False
+    """Whether the client wants it, to send it back."""
     file_ids: Sequence[str] = ()
     """Uploaded files that a container made for this turn begins with."""
 
@@ -115,6 +117,7 @@ def read_request(request: Json) -> Turn:
         conversation_id=conversation_id,
         background=bool(request.get("background")),
         generate=request.get("generate") is not False,
+        encrypted_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
         compact_threshold=_compact_threshold(request.get("context_management")),
         budget=read_budget(request),
         approval=read_approval(request),
@@ -187,6 +190,7 @@ _TYPES: tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...] = (
     ),
     (_FLAGS, lambda value: isinstance(value, bool), "true or false"),
     (_OBJECTS, lambda value: isinstance(value, Mapping), "an object"),
+    (("include",), lambda value: isinstance(value, list), "a list"),
     (("tool_choice",), lambda value: isinstance(value, str | Mapping), "a string or an object"),
 )
 

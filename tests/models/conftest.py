@@ -106,9 +106,10 @@ class Upstream:
 
     async def _speak(self, answer: Answer, writer: asyncio.StreamWriter) -> None:
         kind = "text/event-stream" if answer.status == 200 else "application/json"
-        more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        headers = {"Content-Type": kind, **answer.headers}
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(
-            f"HTTP/1.1 {answer.status} X\r\nContent-Type: {kind}\r\n{more}Transfer-Encoding: chunked\r\n"
+            f"HTTP/1.1 {answer.status} X\r\n{more}Transfer-Encoding: chunked\r\n"
             "Connection: close\r\n\r\n".encode()
         )
         for chunk in answer.body():
