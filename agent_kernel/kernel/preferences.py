@@ -75,7 +75,9 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
     found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     if found is None:
         return Preferences()
-    mend = 'There may be {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
+    mend = (
+        'There may be {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
+    )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", mend=mend)
     unknown = [str(name) for name in found if name not in _NAMES]

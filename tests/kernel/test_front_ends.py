@@ -106,6 +106,64 @@ def test_a_failing_cell_fails_the_batch(path: Path) -> None:
         run_with_nbclient(path)
 
 
+def papermill(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = path.with_name("done.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", *arguments, str(path)]
+    command += [str(done)] if "--help-notebook" not in arguments else []
+    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=100)
+
+
+def test_papermill_sets_parameters(path: Path) -> None:
+    """As shell variables, beside what a cell tagged `parameters` says; the model is told of both."""
+    write_notebook(path, ["%set region=south\n%set years=[2024]", "!echo $region, $years, $note"])
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0]["metadata"] = {"tags": ["parameters"]}
+    path.write_text(json.dumps(notebook))
+    done = papermill(path, "-p", "region", "north", "-y", 'note: "two\\n\\"lines\\" of $HOME"')
+    assert done.returncode == 0, done.stderr
+    first, injected, asked = outputs_of(path.with_name("done.ipynb"))
+    assert [plain(output) for output in first] == ['`region` = `"south"`', "`years` = `[2024]`"]
+    assert '`region` = `"north"`' in [plain(output) for output in injected]
+    assert plain(asked[-1]) == 'north, [2024], two "lines" of $HOME'
+    assert "region: " in papermill(path, "--help-notebook").stdout
+
+
+def plain(output: dict[str, Any]) -> str:
+    return "".join(output["data"]["text/plain"])
+
+
+def test_what_vs_code_sends(shared: Notebook) -> None:
+    """Its messages as far as they are known: cells with an id and questions allowed, silent requests."""
+    client = shared.client
+    assert shared.reply(client.kernel_info())["language_info"]["name"] == "agent"
+    assert shared.reply(client.comm_info())["comms"] == {}
+    silent = client.execute("%nosuch", silent=True, store_history=False)
+    assert shared.collect(silent).messages == []
+    cell = "vscode-notebook-cell:/folder/asked.ipynb#W0sZmlsZQ%3D%3D"
+    sent = shared.send("wait for ever", cell_id=cell, allow_stdin=True)
+    first = shared.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    assert "comm_open" in first.kinds
+    assert shared.reply(client.complete("%up", 3))["matches"] == ["%upload"]
+    assert shared.reply(client.inspect("%upload", 3, detail_level=0))["found"]
+    shared.interrupt()
+    assert shared.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    again = shared.send("say hello", cell_id=cell, allow_stdin=True)
+    assert shared.collect(again).plain == ["Hello, **world**."]
+
+
+def test_the_arrow_keys_of_a_console_reach_back_beyond_the_kernel(start: Callable[..., Notebook]) -> None:
+    start().run("!echo in an earlier kernel")
+    later = start()
+    later.run("%budget")
+    asked = later.client.history(
+        raw=True, output=False, hist_access_type="tail", n=1000
+    )  # as it does at start
+    assert [cell for _, _, cell in later.reply(asked)["history"]][-2:] == [
+        "!echo in an earlier kernel",
+        "%budget",
+    ]
+
+
 def test_the_console_shows_the_same(path: Path) -> None:
     console = pexpect.spawn(
         sys.executable,

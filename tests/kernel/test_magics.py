@@ -307,7 +307,7 @@ def test_a_parameter_is_a_shell_variable(shared: Notebook) -> None:
     assert shared.run("%set region = north east").plain == ['`region` = `"north east"`']
     assert shared.run("%set years=[2024, 2025]").plain == ["`years` = `[2024, 2025]`"]
     assert shared.run("%set quote='; touch /mnt/data/made; '").reply["status"] == "ok"
-    said = shared.run('!!echo "$region|$years|$quote"; ls /mnt/data')
+    said = shared.run('!!echo "$region|$years|$quote"; ls /mnt/data | grep made')
     assert said.final[0]["text"] == "north east|[2024, 2025]|'; touch /mnt/data/made; '\n"
 
 
