@@ -9,6 +9,7 @@ import pytest
 
 from agent_kernel import config
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.protocol.policy import Policy, Rule
 
 
 def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> config.Settings:
@@ -169,3 +170,42 @@ def test_an_upstream_that_cannot_be_used_is_named_without_its_key(
     with pytest.raises(ConfigurationError, match=words) as caught:
         load(tmp_path, {"AGENT_KERNEL_UPSTREAMS": value})
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_approvals_run_everything_unless_something_is_set(tmp_path: Path) -> None:
+    assert load(tmp_path).approval.policy() == Policy()
+    assert load(tmp_path, {"AGENT_KERNEL_APPROVAL": "ask"}).approval.policy() == Policy("ask")
+    assert load(tmp_path, {"AGENT_KERNEL_APPROVAL": "never"}).approval.policy() == Policy("deny")
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_APPROVAL is 'always'"):
+        load(tmp_path, {"AGENT_KERNEL_APPROVAL": "always"})
+
+
+def test_the_rules_of_approvals_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rules]]\naction = "deny"\ncommand = "rm *"\nreason = "No."\n')
+    settings = load(tmp_path, {"AGENT_KERNEL_APPROVAL_RULES": str(file)})
+    assert settings.approval.policy() == Policy("allow", (Rule("deny", "rm *", reason="No."),))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "No such file"),
+        ("[[rules", "rules.toml cannot be used"),
+        ("rules = 7", "approval.rules must be a list"),
+        ('[[rules]]\ncommand = "rm *"', r"approval.rules\[0\].action"),
+        ('default = "ask"', "AGENT_KERNEL_APPROVAL"),
+        ("rule = []", "no field 'rule'"),
+        (b"\xff", "rules.toml cannot be used"),
+    ],
+)
+def test_rules_of_approvals_that_cannot_be_used_are_never_skipped(
+    text: str | bytes | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.toml"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    settings = load(tmp_path, {"AGENT_KERNEL_APPROVAL_RULES": str(file)})
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        settings.approval.policy()
+    assert "docs/approvals.md" in str(caught.value)
