@@ -11,15 +11,20 @@ import pytest
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.catalogue import Models
+from agent_kernel.models.chat_input import translate as chat_messages
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.policy import Policy, Rule
 from agent_kernel.runtime.approval_items import UNDECIDED
 from agent_kernel.runtime.audit import AuditLog
+from agent_kernel.runtime.base import Key, Runtime
+from agent_kernel.runtime.compaction import for_model
 from agent_kernel.runtime.history import Histories, join
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.remote import RemoteRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
+from tests.runtime.conftest import served
 
 Json = dict[str, Any]
 
@@ -41,10 +46,12 @@ async def opened(backend: Backend, folder: Path, policy: Policy) -> AsyncIterato
         audit=AuditLog(folder / "audit.jsonl"),
         approval=policy,
     )
-    yield runtime
-    for container in (await runtime.containers.list(limit=100)).data:
-        await runtime.containers.delete(container.id)
-    await runtime.aclose()
+    try:
+        yield runtime
+    finally:
+        for container in (await runtime.containers.list(limit=100)).data:
+            await runtime.containers.delete(container.id)
+        await runtime.aclose()
 
 
 @pytest.fixture
@@ -53,7 +60,7 @@ async def runtime(bubblewrap_backend: Backend, tmp_path: Path) -> AsyncIterator[
         yield runtime
 
 
-async def turn(runtime: LocalRuntime, given: Any, previous: Json | None = None, **more: Any) -> Json:
+async def turn(runtime: Runtime, given: Any, previous: Json | None = None, **more: Any) -> Json:
     request = {"input": given, "tools": [SHELL, WEATHER], **more}
     if previous is not None:
         request["previous_response_id"] = previous["id"]
@@ -114,9 +121,7 @@ async def made(runtime: LocalRuntime, previous: Json) -> int:
     return int(printed(counted)[0]["stdout"])
 
 
-async def refused(
-    runtime: LocalRuntime, code: str | None, given: Any, previous: Json | None, **more: Any
-) -> str:
+async def refused(runtime: Runtime, code: str | None, given: Any, previous: Json | None, **more: Any) -> str:
     with pytest.raises(InvalidRequest) as caught:
         await turn(runtime, given, previous, **more)
     assert caught.value.request_code == code
@@ -345,3 +350,80 @@ async def test_requests_of_other_tools_are_no_business_of_ours(runtime: LocalRun
     theirs = {"type": "mcp_approval_request", "id": "mcpr_theirs", "server_label": "x", "name": "y"}
     items = [{**theirs, "arguments": "{}"}, answer(theirs), {"role": "user", "content": "two at once"}]
     assert asked(await turn(runtime, items))
+
+
+async def test_another_key_cannot_answer(runtime: LocalRuntime, tmp_path: Path) -> None:
+    ours, theirs = runtime.for_key(Key("ours")), runtime.for_key(Key("theirs"))
+    first = await turn(ours, "touch the file")
+    with pytest.raises(InvalidRequest) as caught:
+        await turn(theirs, [answer(asked(first))], first)
+    assert caught.value.request_code == "previous_response_not_found"
+    await refused(theirs, "approval_not_found", [*first["output"], answer(asked(first))], None)
+    second = await turn(ours, [answer(asked(first))], first)
+    assert said(second) == "It has 1 lines."
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [line["by"] for line in lines if line["event"] == "approval"] == ["ours"]
+    await ours.containers.delete(of(first, "shell_call")[0]["environment"]["container_id"])
+
+
+async def test_a_steering_message_waits_for_the_answer(runtime: LocalRuntime) -> None:
+    session = runtime.session()
+    events = []
+    async with aclosing(session.respond({"input": "touch the file", "tools": [SHELL]})) as stream:
+        async for event in stream:
+            events.append(event)
+            if event.type == "response.created":
+                response_id = event.response.id
+            if event.type == "response.output_item.done" and event.item.type == "mcp_approval_request":
+                request = event.item.id
+                assert (await session.steer(response_id, "and hurry")).type == "response.steer.accepted"
+    assert events[-2].type == "response.completed"
+    pending = to_json(events[-1])
+    assert pending["type"] == "response.steer.pending"
+    assert pending["required_input"] == [{"type": "mcp_approval_response", "approval_request_id": request}]
+
+
+async def test_each_sandbox_runs_it_once(backend: Backend, tmp_path: Path) -> None:
+    async with opened(backend, tmp_path, ASK) as runtime:
+        first = await turn(runtime, "two at once")
+        instead = {"commands": ["echo a", "echo b >> made.txt"]}
+        second = await turn(runtime, [answer(asked(first), agent_kernel=instead)], first)
+        assert [content["stdout"] for content in printed(second)] == ["a\n", ""]
+        assert await made(runtime, second) == 1
+
+
+async def test_a_container_that_is_gone_takes_its_approvals_with_it(
+    bubblewrap_backend: Backend, tmp_path: Path
+) -> None:
+    async with opened(bubblewrap_backend, tmp_path, ASK) as runtime:
+        first = await turn(runtime, "one of each")
+        await runtime.containers.delete(of(first, "shell_call")[0]["environment"]["container_id"])
+        second = await turn(runtime, [answer(asked(first))], first)
+        assert "a container that is gone" in printed(second)[0]["stderr"]
+        assert said(second) == "Done."
+
+
+async def test_over_http_as_in_this_process(runtime: LocalRuntime) -> None:
+    async with served(runtime, "secret") as url:
+        remote = RemoteRuntime(url, "secret")
+        first = await turn(remote, "two at once", agent_kernel={"approval": "ask"})
+        assert first["agent_kernel"]["approval"]["default"] == "ask"
+        instead = {"commands": ["echo instead"]}
+        second = await turn(remote, [answer(asked(first), agent_kernel=instead)], first)
+        assert printed(second)[0]["stdout"] == "instead\n"
+        await refused(remote, "approval_already_answered", [answer(asked(first))], first)
+        await remote.aclose()
+
+
+async def test_a_model_is_told_outputs_behind_their_calls(runtime: LocalRuntime, tmp_path: Path) -> None:
+    first = await turn(runtime, "touch the file")
+    later: Json = {"type": "message", "role": "user", "content": "how many"}
+    second = await turn(runtime, [later, answer(asked(first))], first)
+    store = SqliteStore(tmp_path / "store.sqlite")
+    history = await Histories(store).of(second["id"])
+    await store.aclose()
+    messages = chat_messages(for_model(join(history, [])), instructions=None, shell_function="shell")
+    roles = [message["role"] for message in messages]
+    assert roles[:4] == ["user", "assistant", "tool", "user"]
+    assert "made" in str(messages[1]["tool_calls"])
+    assert "1" in messages[2]["content"]
