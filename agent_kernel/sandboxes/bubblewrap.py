@@ -28,6 +28,7 @@ from agent_kernel.errors import (
     EngineUnavailable,
     ImageMissing,
     LimitUnavailable,
+    SandboxError,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
@@ -139,12 +140,16 @@ class BubblewrapBackend:
             folder.mkdir(mode=0o700)
         except FileExistsError:
             raise SandboxStartFailed(f"There is a sandbox {spec.id} already.") from None
+        except OSError as error:
+            raise _unwritable(error) from error
         starting = asyncio.ensure_future(asyncio.to_thread(self._start, program, spec, folder))
         try:
             await asyncio.shield(starting)
-        except BaseException:
+        except BaseException as error:
             await asyncio.gather(starting, return_exceptions=True)
             await asyncio.shield(asyncio.to_thread(self._remove, folder))
+            if isinstance(error, OSError) and not isinstance(error, SandboxError):
+                raise _unwritable(error) from error
             raise
         return SandboxRef(spec.id, self.name, "running", _labels(spec))
 
@@ -308,6 +313,14 @@ class BubblewrapBackend:
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+
+def _unwritable(error: OSError) -> SandboxStartFailed:
+    """The disk is full, or read-only, or not ours."""
+    return SandboxStartFailed(
+        f"The sandbox's files cannot be written: {error}.",
+        mend="Make room there, or set AGENT_KERNEL_DATA_DIR to a folder that can be written to.",
+    )
 
 
 def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:

@@ -6,6 +6,7 @@ Files are cloned where the file system can (`cp --reflink=auto`), and copied els
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -41,18 +42,17 @@ class Snapshots:
 
     def take(self, source: Path, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
         """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind."""
-        folder = self._root / id
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._building() as (part, held):
-            copy_parts(source, part, held)
-            snapshot = Snapshot(id, self._backend, time.time(), _size(part), dict(labels))
-            (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
-            try:
-                part.rename(folder)
-            except OSError:
-                if not folder.exists():
-                    raise
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._building() as (part, held):
+                copy_parts(source, part, held)
+                snapshot = Snapshot(id, self._backend, time.time(), _size(part), dict(labels))
+                (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
+                part.rename(self._root / id)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
                 raise SandboxError(f"There is a checkpoint {id} already.") from None
+            raise SandboxError(f"The checkpoint could not be written: {error}.") from error
         return snapshot
 
     @contextlib.contextmanager

@@ -29,6 +29,7 @@ from agent_kernel.sandboxes import docker_engine, docker_removal
 from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker_refusals import check_isolation
 from agent_kernel.sandboxes.image import DEFAULT_IMAGE
 from tests.conftest import CHECKOUT
 from tests.sandboxes.docker_sandbox import RUN, new_spec, run
@@ -242,6 +243,32 @@ async def test_missing_runtime(docker_engine: None) -> None:
         assert not (await backend.probe()).ok
     finally:
         await backend.aclose()
+
+
+async def test_kata_is_refused_with_its_mend_where_it_is_missing(
+    docker_engine: None, engine: docker.DockerClient
+) -> None:
+    if "kata" in engine.info()["Runtimes"]:
+        pytest.skip("this engine has kata")
+    backend = DockerBackend(runtime="kata")
+    spec = new_spec()
+    try:
+        with pytest.raises(IsolationUnavailable, match="no isolation runtime 'kata'") as caught:
+            await backend.create(spec)
+        assert "daemon.json" in (caught.value.mend or "")
+        assert "AGENT_KERNEL_DOCKER_RUNTIME" in (caught.value.mend or "")
+        assert spec.id not in [ref.id for ref in await backend.list()]
+        probe = await backend.probe()
+        assert (probe.ok, probe.mend) == (False, caught.value.mend)
+    finally:
+        await backend.aclose()
+
+
+def test_kata_is_taken_where_the_engine_has_it() -> None:
+    info = {"Runtimes": {"runc": {}, "kata": {}}, "SecurityOptions": []}
+    check_isolation(info, "kata")  # a kernel of its own: the engine's seccomp filter is not asked for
+    with pytest.raises(IsolationUnavailable, match="seccomp"):
+        check_isolation(info, None)
 
 
 async def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
