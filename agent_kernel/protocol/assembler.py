@@ -19,6 +19,7 @@ from openai.types.responses.response import IncompleteDetails
 from agent_kernel.protocol import items as t
 from agent_kernel.protocol.broken import Standing
 from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft, check_call
+from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
     ModelDelta,
@@ -45,20 +46,20 @@ class Assembler:
     """One response while it is being made. Use from one task at a time.
 
     `response` is the snapshot so far: its `output` holds the finished items, in the order of their index.
-    `container_id` goes into the `environment` of shell calls begun after it was set. `truncated` is the
-    reason of the `Truncated` delta of the present step, or None.
+    `container_id` is that of shell calls begun after it was set; `truncated` is the reason of the present
+    step's `Truncated`. `citations` are asked and told before a message ends.
     """
 
     def __init__(self, response: t.Response, *, clock: Callable[[], float] = time.time) -> None:
         self.response = response
         self.container_id: str | None = None
+        self.citations = Citations()
         self.truncated: str | None = None
         self._clock = clock
         self._numbers = itertools.count()
         self._indices = itertools.count()
         self._state = State.NEW
-        self._queued = False
-        self._restored = False
+        self._queued = self._restored = False
         self._open: Draft | None = None
         self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
@@ -91,7 +92,8 @@ class Assembler:
             raise RuntimeError("Only a new response can be queued.")
         self._queued = True
         self._update(status="queued")
-        return [self._about(t.ResponseCreatedEvent, "response.created"), self._about(t.ResponseQueuedEvent, "response.queued")]
+        created = self._about(t.ResponseCreatedEvent, "response.created")
+        return [created, self._about(t.ResponseQueuedEvent, "response.queued")]
 
     def begin(self) -> Events:
         """Emit `response.created` and `response.in_progress`; of a queued response only the latter."""
@@ -261,8 +263,6 @@ class Assembler:
         error = error_event(code, message, next(self._numbers))
         return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
 
-    # -- within -------------------------------------------------------------------------------------------
-
     def _note(self, delta: Usage | Truncated) -> Events:
         if self._state in (State.NEW, State.ENDED):
             raise RuntimeError(f"{type(delta).__name__} is not possible in state {self._state.name}.")
@@ -302,10 +302,10 @@ class Assembler:
                 draft.encrypted_content = encrypted_content
                 return events
             case TextDelta(text):
-                message, events = self._draft(MessageDraft)
+                message, events = self._draft(MessageDraft, self.citations)
                 return events + message.write("text", text)
             case RefusalDelta(text):
-                message, events = self._draft(MessageDraft)
+                message, events = self._draft(MessageDraft, self.citations)
                 return events + message.write("refusal", text)
             case FunctionCallDelta(call_id, name, arguments):
                 function, events = self._draft(FunctionCallDraft, call_id, name)

@@ -7,17 +7,20 @@ still open and then the item. Which draft is open when is not decided here but i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from openai.types.responses import (
+    ResponseOutputTextAnnotationAddedEvent,
     response_reasoning_item,
     response_reasoning_summary_part_added_event,
     response_reasoning_summary_part_done_event,
 )
+from openai.types.responses.response_output_text import AnnotationContainerFileCitation
 
 from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
+from agent_kernel.protocol.citations import Citations
 
 Final = Literal["completed", "incomplete"]
 Events = list[t.ResponseStreamEvent]
@@ -151,10 +154,12 @@ class ReasoningDraft(Draft):
 class MessageDraft(Draft):
     """A message of the assistant: parts of text and of refusal, in the order in which they came."""
 
-    def __init__(self, index: int, numbers: Iterator[int]) -> None:
+    def __init__(self, index: int, numbers: Iterator[int], citations: Citations) -> None:
         super().__init__(index, numbers)
         self.id = ids.message_id()
+        self.citations = citations
         self.content: list[tuple[Literal["text", "refusal"], list[str]]] = []
+        self.annotations: dict[int, list[AnnotationContainerFileCitation]] = {}
         self.open = False
 
     def item(self, status: t.ItemStatus) -> t.ResponseOutputMessage:
@@ -164,7 +169,10 @@ class MessageDraft(Draft):
             type="message",
             role="assistant",
             status=status,
-            content=[_part(kind, "".join(pieces)) for kind, pieces in self.content],
+            content=[
+                _part(kind, "".join(pieces), self.annotations.get(index, []))
+                for index, (kind, pieces) in enumerate(self.content)
+            ],
         )
 
     def write(self, kind: Literal["text", "refusal"], text: str) -> Events:
@@ -185,6 +193,8 @@ class MessageDraft(Draft):
                 )
             )
         self.content[-1][1].append(text)
+        if kind == "text":
+            self.citations.text += text
         events.append(self._delta(kind, text))
         return events
 
@@ -235,20 +245,37 @@ class MessageDraft(Draft):
         self.open = False
         kind, pieces = self.content[-1]
         text = "".join(pieces)
+        cited = self.citations.annotations()
+        self.annotations[len(self.content) - 1] = cited
+        self.citations.close()
         return [
+            *(self._cited(number, citation) for number, citation in enumerate(cited)),
             self._done(kind, text),
             t.ResponseContentPartDoneEvent(
                 type="response.content_part.done",
                 item_id=self.id,
                 output_index=self.index,
                 content_index=len(self.content) - 1,
-                part=_part(kind, text),
+                part=_part(kind, text, cited),
                 sequence_number=next(self.numbers),
             ),
         ]
 
+    def _cited(self, number: int, citation: AnnotationContainerFileCitation) -> t.ResponseStreamEvent:
+        return ResponseOutputTextAnnotationAddedEvent.construct(
+            type="response.output_text.annotation.added",
+            item_id=self.id,
+            output_index=self.index,
+            content_index=len(self.content) - 1,
+            annotation_index=number,
+            annotation=citation,
+            sequence_number=next(self.numbers),
+        )
 
-def _part(kind: Literal["text", "refusal"], text: str) -> t.ResponseOutputText | t.ResponseOutputRefusal:
+
+def _part(
+    kind: Literal["text", "refusal"], text: str, cited: Sequence[AnnotationContainerFileCitation] = ()
+) -> t.ResponseOutputText | t.ResponseOutputRefusal:
     if kind == "refusal":
         return t.ResponseOutputRefusal(type="refusal", refusal=text)
-    return t.ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
+    return t.ResponseOutputText(type="output_text", text=text, annotations=list(cited), logprobs=[])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from typing import Protocol
 
@@ -135,6 +135,19 @@ class LocalContainerFiles:
                 await channel.remove(stat.path, within=WORKSPACE)
         await self._store.remove_upload(container_id, stat.path)
         self._record(container_id, "removed", stat, None)
+
+    async def ids(self, container_id: str, paths: Sequence[str]) -> dict[str, str | None]:
+        """The ids of the files at these absolute paths; None where there is no file below `/mnt/data`."""
+        async with self._containers.use(container_id) as channel:
+            return {path: await _id(channel, container_id, path) for path in paths}
+
+
+async def _id(channel: Channel, container_id: str, path: str) -> str | None:
+    try:
+        stat = await channel.stat(workspace_path(path))
+    except (InvalidRequest, SandboxFileError):
+        return None
+    return file_id(container_id, stat.path)
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from openai.types.responses import (
     ResponseStreamEvent,
 )
 
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, SandboxError
 from agent_kernel.models.base import ModelRequest
-from agent_kernel.protocol.deltas import Compaction
+from agent_kernel.protocol.deltas import Compaction, TextDelta
 from agent_kernel.protocol.items import shell_output
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.approval import NOT_RUN, told
@@ -206,16 +206,31 @@ class TurnLoop:
         source = self._through(run, run.trace.chat(request, run.model.stream(request)))
         async with aclosing(source) as deltas:
             async for delta in deltas:
+                if not isinstance(delta, TextDelta):
+                    await self._look_up(run)
                 if isinstance(delta, Compaction):
                     events = run.assembler.insert(compaction_item(delta.encrypted_content))
                 else:
                     events = run.assembler.feed(well_formed_delta(delta))
                 for event in events:
                     yield event
+        await self._look_up(run)
         for event in run.assembler.end_step():
             yield event
         said = run.conversation[before:]
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
+
+    async def _look_up(self, run: Run) -> None:
+        """Whether what the open message names are files of the container: those are cited."""
+        paths = run.assembler.citations.unknown()
+        if not paths or run.container_id is None:
+            return
+        try:
+            files = await self._containers.files.ids(run.container_id, paths)
+        except SandboxError as error:  # what was said is worth no less without
+            log.info("The files that were named cannot be cited: %s", error, extra=_about(run))
+        else:
+            run.assembler.citations.found(run.container_id, files)
 
     def _model_request(self, run: Run, step: int) -> ModelRequest:
         settings = dict(run.turn.settings)

@@ -114,6 +114,26 @@ def test_containers_and_files(client: OpenAI) -> None:
         client.containers.retrieve(container.id)
 
 
+def test_a_file_that_the_answer_names_is_cited(client: OpenAI) -> None:
+    with client.responses.stream(input="write a report", tools=[SHELL], model="") as stream:
+        added = [event for event in stream if event.type == "response.output_text.annotation.added"]
+        final = stream.get_final_response()
+    (message,) = (item for item in final.output if item.type == "message")
+    part = message.content[0]
+    assert part.type == "output_text"
+    (cited,) = part.annotations
+    assert [event.annotation.to_dict() for event in added if event.annotation] == [cited.to_dict()]
+    assert cited.type == "container_file_citation"
+    assert (cited.filename, cited.container_id) == ("report.csv", container_of(final))
+    assert part.text[cited.start_index : cited.end_index] == "sandbox:/mnt/data/out/report.csv"
+    content = client.containers.files.content.retrieve(cited.file_id, container_id=cited.container_id)
+    assert content.read() == b"1,2\n"
+    stored: Any = client.responses.retrieve(final.id).output[-1]
+    assert stored.content[0].annotations == [cited]
+    again = client.responses.create(input="say hello", previous_response_id=final.id)
+    assert again.output_text == "Hello there."
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_function_among_the_commands(client: OpenAI, streamed: bool) -> None:
     tools: list[ToolParam] = [SHELL, WEATHER]
