@@ -7,7 +7,7 @@ one, what mends it (`mend`). A front end shows `message` and `mend`; the log has
     ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
     │   ├── NotFound (LookupError)             no such response, container or file
     │   ├── TooLarge                           an upload or body over the limit
-    │   └── TooSlow (TimeoutError)             a body that does not come
+    │   └── TooSlow                            a body that does not come
     ├── Unauthorized (PermissionError)         no key, or one that is nobody's
     ├── LimitReached                           a key has used up what its holder may use
     ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
@@ -74,7 +74,7 @@ class TooLarge(InvalidRequest):
     """A body or an upload is over the limit. HTTP 413."""
 
 
-class TooSlow(InvalidRequest, TimeoutError):
+class TooSlow(InvalidRequest):
     """A body did not come in time. HTTP 408."""
 
 
