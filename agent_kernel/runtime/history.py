@@ -15,7 +15,7 @@ from agent_kernel.runtime.store import ResponseRow, Store
 Json = Mapping[str, Any]
 
 REMEMBERED = 256
-"""Chains whose items are kept in memory; a chain's turns share the items themselves."""
+"""Chains whose items are kept in memory, each as far as its latest turn."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class History:
 class Histories:
     """The histories of a store's chains.
 
-    Those of the latest turns are remembered, so that the two hundredth turn of a chain costs what the second
-    did. What is remembered holds as long as no response was deleted, in whatever process.
+    A chain is remembered by its latest turn, so that the two hundredth costs what the second did; for whoever
+    branches off an earlier one it is read from the store. What is remembered holds as long as no response
+    was deleted, in whatever process.
     """
 
     def __init__(self, store: Store) -> None:
@@ -63,8 +64,10 @@ class Histories:
         self.remember(previous_id, known)
         return known
 
-    def remember(self, response_id: str, history: History) -> None:
-        """What comes before the turn that continues this response."""
+    def remember(self, response_id: str, history: History, instead_of: str | None = None) -> None:
+        """What comes before the turn that continues this response; `instead_of` is the one it continued."""
+        if instead_of is not None:
+            self._known.pop(instead_of, None)
         self._known[response_id] = history
         self._known.move_to_end(response_id)
         while len(self._known) > REMEMBERED:

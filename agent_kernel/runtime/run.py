@@ -133,4 +133,4 @@ class Record:
         finish = Finish(row, events, self.journal is not None, run.turn.store, said)
         await asyncio.shield(self._store.finish_response(finish))
         if run.turn.store:
-            self._histories.remember(run.id, self.after)
+            self._histories.remember(run.id, self.after, instead_of=run.turn.previous_id)
