@@ -29,7 +29,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.url = ""
-        self.answers: list[bytes] = []
+        self.prepared: list[bytes] = []
         self.requests: list[dict[str, Any]] = []
 
     def says(
@@ -47,6 +47,21 @@ class Upstream:
         lines = [f"data: {json.dumps({**base, 'choices': [chunk]})}\n\n" for chunk in chunks]
         self._answer("200 OK", "".join([*lines, "data: [DONE]\n\n" if whole else ""]))
 
+    def responds(self, *given: dict[str, Any], **response: Any) -> None:
+        """Answer the next request in the other dialect, by items that come whole."""
+        events: list[dict[str, Any]] = []
+        for index, item in enumerate(given):
+            for name in ("added", "done"):
+                events.append({"type": f"response.output_item.{name}", "output_index": index, "item": item})
+        whole = {"id": "r", "status": "completed", "output": [], "usage": None, **response}
+        events.append({"type": "response.completed", "response": whole})
+        self._answer("200 OK", "".join(f"data: {json.dumps(event)}\n\n" for event in events))
+
+    def answers(self, body: dict[str, Any]) -> None:
+        """Answer the next request with JSON."""
+        text = json.dumps(body)
+        self._answer("200 OK", text, {"Content-Type": "application/json", "Content-Length": str(len(text))})
+
     def refuses(self, status: int, message: str, headers: dict[str, str]) -> None:
         """Answer the next request with an error object."""
         body = json.dumps({"error": {"message": message}})
@@ -54,18 +69,18 @@ class Upstream:
 
     def hangs(self) -> None:
         """Take the next request, and say nothing until the client leaves."""
-        self.answers.append(b"")
+        self.prepared.append(b"")
 
     def _answer(self, status: str, body: str, headers: dict[str, str] | None = None) -> None:
         given = {"Content-Type": "text/event-stream", "Connection": "close", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
-        self.answers.append(f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode())
+        self.prepared.append(f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.split("content-length: ")[1].split("\r\n")[0])
         self.requests.append(json.loads(await reader.readexactly(length)))
-        answer = self.answers.pop(0)
+        answer = self.prepared.pop(0)
         writer.write(answer)
         await writer.drain()
         if not answer:

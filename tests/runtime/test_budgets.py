@@ -209,7 +209,7 @@ async def test_seconds_end_a_command_that_runs_and_keep_what_it_printed(
     if items(first):  # a machine so slow that the command was not even begun
         assert "never" not in items(first)[1]["output"][0]["stdout"]
 
-    upstream.answers.clear()
+    upstream.prepared.clear()
     upstream.says(runs("echo $((X + 1))", "c2"), finish="tool_calls")
     upstream.says({"content": "Done."})
     second = await turn("Go on.", previous_response_id=first.id, tools=[SHELL])
