@@ -201,7 +201,7 @@ async def test_wrong_answers_change_nothing(runtime: LocalRuntime) -> None:
     await refused(runtime, None, [answer(request)], first, tools=[])
     await refused(runtime, None, [answer(request)], first, tools=[LOCAL])
     await refused(runtime, None, [answer(request)], first, generate=False)
-    for wrong in (
+    mistakes: list[Json] = [
         {"approve": "yes"},
         {"approval_request_id": 7},
         {"reason": 7},
@@ -210,7 +210,8 @@ async def test_wrong_answers_change_nothing(runtime: LocalRuntime) -> None:
         {"agent_kernel": {"commands": []}},
         {"agent_kernel": {"commands": [" "]}},
         {"approve": False, "agent_kernel": {"commands": ["ls"]}},
-    ):
+    ]
+    for wrong in mistakes:
         await refused(runtime, None, [{**answer(request), **wrong}], first)
     second = await turn(runtime, [answer(request)], first)
     assert printed(second)[0]["stdout"].strip() == "1"
@@ -243,7 +244,8 @@ async def test_a_connection_remembers_what_was_not_stored(runtime: LocalRuntime)
 
     async def say(given: Any, previous: str | None = None) -> Json:
         request = {"input": given, "tools": [SHELL], "store": False, "previous_response_id": previous}
-        async with aclosing(session.respond(request)) as events:
+        events: Any = session.respond(request)
+        async with aclosing(events):
             return to_json(await afold(events))
 
     first = await say("touch the file")
