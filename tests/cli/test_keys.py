@@ -1,0 +1,81 @@
+"""`agent-kernel keys` beside a running `agent-kernel serve`, both called as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+Environment = dict[str, str]
+
+
+def keys(environment: Environment, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "agent_kernel", "keys", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def done(environment: Environment, *words: str) -> str:
+    result = keys(environment, *words)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.fixture
+def url(own_environment: Environment) -> Iterator[str]:
+    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--requests-per-minute", "50"]
+    with subprocess.Popen(command, env=own_environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().split()[-1]
+        finally:
+            server.terminate()
+
+
+def models(url: str, key: str | None) -> httpx2.Response:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx2.get(url + "/models", headers=headers, timeout=60)
+
+
+@pytest.mark.bubblewrap
+def test_made_used_listed_and_revoked(own_environment: Environment, url: str) -> None:
+    assert models(url, None).status_code == 200
+    assert done(own_environment, "list") == "No keys."
+    key = done(own_environment, "create", "alice", "--turns", "2", "--requests-per-minute", "7")
+    assert models(url, None).status_code == 401, "from the first key on there is no way in without one"
+    assert models(url, key).headers["x-ratelimit-limit-requests"] == "7"
+    other = done(own_environment, "create", "bob")
+    assert models(url, other).headers["x-ratelimit-limit-requests"] == "50"
+    (alice, bob) = json.loads(done(own_environment, "list", "--json"))
+    assert (alice["name"], alice["turns"], alice["containers"], alice["revoked_at"]) == (
+        "alice",
+        2,
+        None,
+        None,
+    )
+    assert bob["name"] == "bob"
+    shown = done(own_environment, "list") + json.dumps([alice, bob])
+    assert alice["id"] in key
+    assert key.split("-", 2)[2] not in shown
+    assert done(own_environment, "revoke", "alice") == "alice is revoked."
+    assert models(url, key).status_code == 401
+    assert models(url, other).status_code == 200
+
+
+def test_what_cannot_be_is_explained(own_environment: Environment) -> None:
+    done(own_environment, "create", "alice")
+    for words, said in (
+        (("create", "alice"), "keys revoke alice"),
+        (("create", "two words"), "name"),
+        (("revoke", "nobody"), "keys list"),
+        (("create", "bob", "--turns", "-1"), "--turns"),
+        (("create", "bob", "--turns", "many"), "whole number"),
+        ((), "ACTION"),
+    ):
+        result = keys(own_environment, *words)
+        assert (words, result.returncode) == (words, 2)
+        assert said in result.stderr
+        assert "Traceback" not in result.stderr
