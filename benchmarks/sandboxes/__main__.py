@@ -49,6 +49,7 @@ PARTIAL = {
     "docker run --network none": ("first",),
 }
 """The floors are there for one figure each."""
+POOLED = (report.DOCKER, report.EMBEDDED)
 CROWDS = (report.DOCKER, report.EMBEDDED, "docker exec")
 COMMANDS = 20
 """How many commands each sandbox of a crowd runs, in turn and again together."""
@@ -155,7 +156,8 @@ async def measure(sizes: Sizes, wanted: list[str], only: list[str]) -> dict[str,
 
 
 def _takes_part(name: str, what: str) -> bool:
-    return name in CROWDS if what == "crowd" else what in PARTIAL.get(name, EVERYTHING)
+    chosen = {"crowd": CROWDS, "pool": POOLED}
+    return name in chosen[what] if what in chosen else what in PARTIAL.get(name, EVERYTHING)
 
 
 def _write(path: Path, size: int) -> None:

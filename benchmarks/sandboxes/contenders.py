@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from benchmarks import warm_pool
 
 IMAGE = "agent-kernel/toolbox:1"
 """Every contender runs on our image: nothing is pulled, and the programs inside are the same."""
@@ -62,6 +63,10 @@ class Contender(ABC):
     async def drop(self, snapshot: str) -> None:
         """Remove a checkpoint."""
         raise CannotError("no checkpoint")
+
+    async def from_pool(self, rounds: int) -> list[float]:
+        """Milliseconds, each from asking for a sandbox that was made in advance to a first command's end."""
+        raise CannotError("no warm pool")
 
     async def process(self) -> int:
         """The pid, on this machine, of the sandbox's process 1."""
@@ -123,6 +128,9 @@ class Ours(Contender):
 
     async def drop(self, snapshot: str) -> None:
         await self.backend.remove_snapshot(snapshot)
+
+    async def from_pool(self, rounds: int) -> list[float]:
+        return await warm_pool.from_pool(self.backend, rounds)
 
     async def stop(self) -> None:
         if self._channel is not None:

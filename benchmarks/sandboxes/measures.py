@@ -90,6 +90,15 @@ class First(Measure):
             await contender.stop()
 
 
+class Pool(Measure):
+    """From asking for a sandbox out of the warm pool to the end of a first command: the median, in ms."""
+
+    rounds = 1
+
+    async def sample(self, contender: Contender) -> dict[str, list[float]]:
+        return {"pool": await contender.from_pool(self.sizes.starts)}
+
+
 class PrintedOutput(Measure):
     """Output received per second, in MB: the best round."""
 
@@ -207,6 +216,7 @@ def _proportional(pid: int) -> int:
 MEASURES: dict[str, type[Measure]] = {
     "warm": Warm,
     "first": First,
+    "pool": Pool,
     "output": PrintedOutput,
     "upload": Upload,
     "checkpoint": Checkpoint,

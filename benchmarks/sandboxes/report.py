@@ -11,6 +11,7 @@ Cells = Mapping[str, Mapping[str, float | str]]
 COLUMNS = {
     "warm": ("warm, ms", "{:.2f}"),
     "first": ("first, ms", "{:.0f}"),
+    "pool": ("from pool, ms", "{:.1f}"),
     "output": ("output, MB/s", "{:.0f}"),
     "upload": ("upload, s", "{:.2f}"),
     "checkpoint": ("checkpoint, ms", "{:.0f}"),
@@ -60,6 +61,8 @@ TARGETS = (
     Target("warm, Docker", 3, "ms", _figure(DOCKER, "warm")),
     Target("first, Docker / docker run", 1.15, "x", _ratio(DOCKER, "docker run", "first")),
     Target("first, embedded", 50, "ms", _figure(EMBEDDED, "first")),
+    Target("from the warm pool, Docker", 50, "ms", _figure(DOCKER, "pool")),
+    Target("from the warm pool, embedded", 50, "ms", _figure(EMBEDDED, "pool")),
     Target("output, Docker / docker exec | cat", 0.5, "x", _ratio(DOCKER, "docker exec", "output"), True),
     Target("upload, Docker / docker cp", 1.3, "x", _ratio(DOCKER, "docker exec", "upload")),
     Target("checkpoint, Docker", 300, "ms", _figure(DOCKER, "checkpoint")),
