@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.errors import AgentKernelError, ConfigurationError, InvalidRequest
+from agent_kernel.errors import AgentKernelError, ConfigurationError, InvalidRequest, UpstreamRefused
 from agent_kernel.models.base import ModelRequest
-from agent_kernel.models.catalogue import Models
+from agent_kernel.models.catalogue import Models, NamedUpstream
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.models.responses import ResponsesModel
@@ -114,3 +114,49 @@ def test_the_names_begin_with_the_default() -> None:
     assert names[0] == "openai/gpt-5"
     assert {"scripted/demo", "scripted/first_questions", "agent_kernel/shell"} <= set(names)
     assert len(names) == len(set(names))
+
+
+async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -> None:
+    """One address stands for three: what tells them apart is what each is asked, and with which key."""
+    named = {
+        "fast": NamedUpstream("chat", upstream.url, "sk-fast"),
+        "deep": NamedUpstream("responses", upstream.url, "sk-deep"),
+        "ollama": NamedUpstream("chat", upstream.url),
+    }
+    models = catalogue(upstream_url=upstream.url, upstream_key="sk-rest", upstreams=named)
+    for name, dialect in (
+        ("fast/a/b", "chat"),
+        ("deep/c", "responses"),
+        ("ollama/d", "chat"),
+        ("chat/e", "chat"),
+    ):
+        if dialect == "chat":
+            upstream.chats({"content": "ok"})
+        else:
+            upstream.responds()
+        model, upstreams_name = models.resolve(name)
+        request = ModelRequest(upstreams_name, [{"role": "user", "content": "Hi"}])
+        async for _ in model.stream(request):
+            pass
+    assert [request["model"] for request in upstream.requests] == ["a/b", "c", "d", "e"]
+    assert upstream.keys == [f"Bearer {key}" for key in ("sk-fast", "sk-deep", "none", "sk-rest")]
+    endings = ["/chat/completions", "/responses", "/chat/completions", "/chat/completions"]
+    assert upstream.paths == [f"/v1{ending}" for ending in endings]
+    with pytest.raises(InvalidRequest) as caught:
+        models.resolve("slow/a")
+    assert caught.value.mend == (
+        "Names are of the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, chat/<model>,"
+        " ollama/<model>, scripted/<file>, agent_kernel/shell."
+    )
+    await models.aclose()
+
+
+async def test_a_named_upstream_that_refuses_its_key_is_named(upstream: Any) -> None:
+    models = catalogue(upstreams={"fast": NamedUpstream("chat", upstream.url, "sk-fast")})
+    upstream.refuses(401, "no")
+    model, name = models.resolve("fast/a")
+    with pytest.raises(UpstreamRefused) as caught:
+        await anext(model.stream(ModelRequest(name, [{"role": "user", "content": "Hi"}])))
+    assert caught.value.mend == "Set the key of 'fast' in AGENT_KERNEL_UPSTREAMS to a valid key."
+    assert "sk-fast" not in str(caught.value)
+    await models.aclose()
