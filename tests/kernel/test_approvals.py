@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pexpect
 import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
@@ -115,6 +118,31 @@ def test_an_interrupted_question_leaves_nothing_done_and_a_chain(notebook: Noteb
     assert notebook.collect(sent).reply["ename"] == "KeyboardInterrupt"
     assert lines(notebook) == "0"
     assert "Made, 1." in notebook.run("%approve auto\nmake the file").plain
+
+
+def test_a_real_console_asks(jupyter: Path, tmp_path: Path) -> None:
+    console = pexpect.spawn(
+        sys.executable,
+        ["-m", "jupyter_console", "--kernel=agent", "--simple-prompt"],
+        cwd=str(tmp_path),
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        env=os.environ | {"TERM": "dumb"},
+        dimensions=(60, 400),
+    )
+    try:
+        console.expect(r"In \[1\]:")
+        console.sendline(f"%model scripted/{SCRIPT}")
+        console.expect(r"In \[2\]:")
+        console.sendline("%approve ask")
+        console.expect(r"In \[3\]:")
+        console.sendline("make the file")
+        console.expect_exact("May this run? [y]es, [n]o, [e]dit, [a]lways")
+        console.sendline("y")
+        console.expect_exact("Made, 1.")
+        console.expect(r"In \[4\]:")
+    finally:
+        console.close(force=True)
 
 
 @pytest.mark.parametrize(

@@ -17,31 +17,34 @@ pytestmark = pytest.mark.bubblewrap
 QUIET = RunConfig(tracing_disabled=True)
 
 
-@pytest.mark.parametrize("chained", [False, True])
-@pytest.mark.parametrize("approve", [True, False])
-async def test_a_callback_decides(serve: Callable[[], Any], approve: bool, chained: bool) -> None:  # noqa: F811
-    asked: list[Any] = []
+async def decided(url: str, *, approve: bool, chained: bool) -> Any:
+    """A run in which a callback decides; its final output and what the commands printed."""
 
     def decide(request: Any) -> Any:
-        asked.append(json.loads(request.data.arguments)["commands"])
+        assert json.loads(request.data.arguments)["commands"] == ["echo first", "touch second.txt"]
         return {"approve": approve, "reason": "as the test says"}
 
     approvals = HostedMCPTool(
         tool_config={"type": "mcp", "server_label": "agent_kernel", "server_url": "http://127.0.0.1:1"},
         on_approval_request=decide,
     )
-    async with AsyncOpenAI(base_url=serve().url, api_key="x", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=url, api_key="x", max_retries=0) as client:
         agent = Agent(
             "careful",
             model=OpenAIResponsesModel(model="", openai_client=client),
             tools=[ShellTool(environment={"type": "container_auto"}), approvals],
         )
         result = await Runner.run(agent, "two at once", run_config=QUIET, auto_previous_response_id=chained)
-    assert result.final_output == "Done."
-    assert asked == [["echo first", "touch second.txt"]]
-    outputs = [
-        item for each in result.raw_responses for item in each.output if item.type == "shell_call_output"
-    ]
-    (printed, _) = outputs[0].output
-    assert printed.stdout == ("first\n" if approve else "")
-    assert ("as the test says" in printed.stderr) is not approve
+    items = [item for response in result.raw_responses for item in response.output]
+    (output,) = [item for item in items if item.type == "shell_call_output"]
+    return result.final_output, output.output[0]
+
+
+async def test_a_callback_decides(serve: Callable[[], Any]) -> None:  # noqa: F811
+    url = serve().url
+    for chained in (True, False):
+        said, printed = await decided(url, approve=True, chained=chained)
+        assert (said, printed.stdout) == ("Done.", "first\n")
+        said, printed = await decided(url, approve=False, chained=chained)
+        assert (said, printed.stdout) == ("Done.", "")
+        assert printed.stderr.endswith("as the test says")
