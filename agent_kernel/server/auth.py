@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_kernel.errors import AgentKernelError, Unauthorized
 from agent_kernel.runtime.base import Key, Limits, ServedRuntime
-from agent_kernel.server.bodies import Body
+from agent_kernel.server.bodies import Arriving, Body
 from agent_kernel.server.errors import answer_to, error_response
 from agent_kernel.server.logs import KEY_NAME
 from agent_kernel.server.rates import Rate
@@ -38,6 +38,7 @@ class Doorkeeper:
         self._nameless = None if api_key is None else api_key.encode()
         self._limits = limits
         self._rates: dict[str, Rate] = {}
+        self._arriving: dict[str, Arriving] = {}
 
     async def asks_for_keys(self) -> bool:
         """Whether nobody is let in without one."""
@@ -51,10 +52,6 @@ class Doorkeeper:
                 "No API key, or a wrong one: send the server's key as 'Authorization: Bearer <key>'."
             )
         return key
-
-    def runtime(self, key: Key) -> ServedRuntime:
-        """What there is for the holder of a key."""
-        return self._runtime.for_key(key)
 
     async def _find(self, secret: str | None) -> Key | None:
         given = (secret or "").encode("utf-8", "surrogateescape")
@@ -74,14 +71,22 @@ class Doorkeeper:
             self._rates[key.name] = Rate(most)
         return self._rates[key.name]
 
+    def caller(self, secret: str | None, key: Key) -> Caller:
+        """Make the caller with a key that was found by its secret."""
+        arriving = self._arriving.setdefault(key.name, Arriving())
+        return Caller(self, secret, self._runtime.for_key(key), arriving)
+
 
 class Caller:
-    """Who sent a request, or opened a connection."""
+    """Who sent a request, or opened a connection; `arriving` are all bodies that come with the same key."""
 
-    def __init__(self, doorkeeper: Doorkeeper, secret: str | None, runtime: ServedRuntime) -> None:
+    def __init__(
+        self, doorkeeper: Doorkeeper, secret: str | None, runtime: ServedRuntime, arriving: Arriving
+    ) -> None:
         self._doorkeeper = doorkeeper
         self._secret = secret
         self.runtime = runtime
+        self.arriving = arriving
 
     async def ask(self) -> None:
         """Ask for one more thing on the same connection. Raises `Unauthorized`, `LimitReached`."""
@@ -130,7 +135,7 @@ class Guard:
         except AgentKernelError as error:
             await answer_to(error)(scope, receive, send)
             return
-        scope[_CALLER] = Caller(self._doorkeeper, secret, self._doorkeeper.runtime(key))
+        scope[_CALLER] = self._doorkeeper.caller(secret, key)
         await self._app(scope, Body(scope, receive) if scope["type"] == "http" else receive, send)
 
 

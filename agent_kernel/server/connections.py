@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from agent_kernel.server import bodies
 from agent_kernel.server.auth import HEAD_LIMIT
 from agent_kernel.server.errors import error_object, error_response
 
@@ -29,6 +30,11 @@ HEAD = 20.0
 
 REST = 30.0
 """Seconds in which a client may still send the rest of a body that was answered before its end."""
+
+ALONE = 1 << 20
+"""Bytes of a WebSocket message on its way that nobody minds."""
+
+TRY_AGAIN_LATER = 1013
 
 _WORDS = {
     400: ("This is not HTTP as it should be.", None),
@@ -134,6 +140,19 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.conn.debug = False  # it would log each head, and there is the key
+        self.held = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a large message that comes is given up where all that come are too much together."""
+        super().data_received(data)
+        self.held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        if self.held > ALONE and not self.close_sent and self._together() > bodies.TOGETHER:
+            self.held = 0
+            self.conn.fail(TRY_AGAIN_LATER, "too much is on its way")
+            self.handle_parser_exception()
+
+    def _together(self) -> int:
+        return sum(each.held for each in self.connections if isinstance(each, BoundedSocket))
 
     async def send(self, message: Any) -> None:
         """Send; a handshake that was refused in words is complete, which uvicorn reports as an error."""

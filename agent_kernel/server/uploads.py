@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.server.auth import caller_of
 
 JSON_LIMIT = 64 << 20
 """Bytes of a JSON body."""
@@ -28,16 +29,18 @@ FRAMING = 64 << 10
 async def read_json(request: Request) -> dict[str, Any]:
     """Read the body as a JSON object.
 
-    Raises `InvalidRequest`, `TooLarge`. The content type must say JSON: a web page may post other types
-    across origins without asking first.
+    Raises `InvalidRequest`, `TooLarge`, `TooSlow`, `LimitReached`. The content type must say JSON: a web page
+    may post other types across origins without asking first.
     """
     if _content_type(request) != "application/json":
         raise InvalidRequest("The body must be JSON, with the header 'Content-Type: application/json'.")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > JSON_LIMIT:
-            raise TooLarge(f"The body is larger than {JSON_LIMIT} bytes.")
+    with caller_of(request.scope).arriving.body() as grow:
+        async for chunk in request.stream():
+            grow(len(chunk))
+            body += chunk
+            if len(body) > JSON_LIMIT:
+                raise TooLarge(f"The body is larger than {JSON_LIMIT} bytes.")
     return parse_json(bytes(body))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.bubblewrap
 
 AUTH = f"Host: localhost\r\nAuthorization: Bearer {OPERATOR}\r\n".encode()
 POST = b"POST /v1/responses HTTP/1.1\r\n" + AUTH + b"Content-Type: application/json\r\n"
+JSON = {"Content-Type": "application/json"}
 LONG = 60.0
 """Seconds in which whatever is waited for has happened, on whatever machine."""
 
@@ -210,6 +212,49 @@ def test_requests_that_wait_on_a_socket_hold_no_more_than_one(
         while (event := json.loads(client.recv(timeout=LONG)))["type"] != "error":
             pass
         assert event["error"]["code"] == "too_many_requests"
+
+
+def test_bodies_that_come_slowly_hold_so_much_and_no_more(
+    server: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_kernel.server.bodies.TOGETHER", 100_000)
+    with closing(opened(server, POST + b"Content-Length: 200000\r\n\r\n", b" " * 60_000)):
+        deadline = time.monotonic() + LONG
+        body = b'{"input": "chat", "instructions": "' + b"x" * 50_000 + b'"}'
+        while (
+            refused := server.ask("", "POST", "/v1/responses", content=body, headers=JSON)
+        ).status_code == 200:
+            assert time.monotonic() < deadline  # the first must have come so far
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "bodies_limit_reached")
+        assert server.ask("", "POST", "/v1/responses", json={"input": "chat"}).status_code == 200
+    deadline = time.monotonic() + LONG
+    while server.ask("", "POST", "/v1/responses", content=body, headers=JSON).status_code != 200:
+        assert time.monotonic() < deadline  # what the one that left has held is free
+
+
+def test_messages_that_come_slowly_hold_so_much_and_no_more(
+    server: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_kernel.server.bodies.TOGETHER", 100_000)
+    monkeypatch.setattr("agent_kernel.server.connections.ALONE", 20_000)
+    with ExitStack() as stack:
+        slow = [stack.enter_context(half_a_message(server, 45_000)) for _ in range(3)]
+        ended = select.select(slow, [], [], LONG)[0]
+        assert 1 <= len(ended) < 3, "not all of them"
+        assert {answer(each)[:4] for each in ended} == {b"\x88\x18\x03\xf5"}, "closed with 1013"
+
+
+@contextmanager
+def half_a_message(server: Keyed, size: int) -> Iterator[socket.socket]:
+    """A WebSocket on which `size` bytes of a frame of 60000 have come."""
+    head = b"GET /v1/responses HTTP/1.1\r\n" + AUTH + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    with closing(opened(server, head)) as client:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += client.recv(1)
+        client.sendall(b"\x81\xfe" + (60_000).to_bytes(2, "big") + b"\0\0\0\0" + b" " * size)
+        yield client
 
 
 # --- reading -----------------------------------------------------------------------------------------------
