@@ -21,7 +21,13 @@ from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, Sand
 from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.base import Order, Page
-from agent_kernel.runtime.checkpoints import MEMORY_LABEL, NAME_LABEL, Checkpoints, tenant_of
+from agent_kernel.runtime.checkpoints import (
+    CONTAINER_LABEL,
+    MEMORY_LABEL,
+    NAME_LABEL,
+    Checkpoints,
+    tenant_of,
+)
 from agent_kernel.runtime.container_params import check_params
 from agent_kernel.runtime.container_settings import CheckpointPolicy, ContainerSettings
 from agent_kernel.runtime.files import LocalContainerFiles
@@ -214,7 +220,10 @@ class LocalContainers:
         snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
         params = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
         row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
-        return await self._create(row, snapshot)
+        restored = await self._create(row, snapshot)
+        for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
+            await self._store.put_skill(restored.id, note)
+        return restored
 
     async def fork(self, container_id: str) -> ContainerCreateResponse:
         """A new container with the files, packages and shell of another; the checkpoint for it stays."""

@@ -282,6 +282,21 @@ async def test_a_container_is_made_with_skills(upstream: Upstream, turn: Turn, r
     await runtime.containers.delete(made.id)
 
 
+async def test_a_fork_has_the_skills_of_its_original(
+    upstream: Upstream, turn: Turn, runtime: LocalRuntime
+) -> None:
+    made = await runtime.create_container({"name": "mine", "skills": [inline(COUNTING)]})
+    fork = await runtime.containers.fork(made.id)
+    environment = {"type": "container_reference", "container_id": fork.id}
+    upstream.says(call(0, "shell", {"commands": [f"ls {FOLDER}"]}), finish="tool_calls")
+    upstream.says({"content": "Done."})
+    response = await turn("Look.", tools=[{"type": "shell", "environment": environment}])
+    assert items(response)[1]["output"][0]["stdout"] == "counting\n"
+    assert "- counting: Counts words." in told(upstream)
+    for snapshot in await runtime.containers.checkpoints.all():
+        assert await runtime.containers.checkpoints.remove(snapshot)
+
+
 async def test_an_unknown_skill_leaves_no_container(turn: Turn, runtime: LocalRuntime) -> None:
     entry = {"type": "skill_reference", "skill_id": "skill_123"}
     with pytest.raises(InvalidRequest, match="There is no skill 'skill_123'") as caught:
