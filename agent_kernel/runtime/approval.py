@@ -30,6 +30,7 @@ from agent_kernel.runtime.approval_items import (
     calls_left_out,
     not_found,
     request_item,
+    undecided,
 )
 from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.history import History
@@ -82,6 +83,12 @@ async def with_calls(given: Sequence[Json], store: Store) -> Sequence[Json]:
             items.append(stored)
         items.append(item)
     return items
+
+
+async def answered_elsewhere(history: History, store: Store) -> set[str]:
+    """Requests that were answered in a turn that this conversation does not have: a failed one, a branch."""
+    waiting = undecided(history.items)
+    return await store.answered_approvals(waiting) if waiting else set()
 
 
 @dataclass

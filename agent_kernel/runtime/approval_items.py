@@ -8,7 +8,7 @@ followed it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ TOOL = "shell"
 
 UNDECIDED = "Not run: nobody decided whether it may."
 BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
+ELSEWHERE = "Answered in a turn that is not part of this conversation: it may have been run there."
 DENIED = "Not run: denied by the person who was asked."
 
 MOST_COMMANDS = 100
@@ -245,10 +246,21 @@ def answered_already(request_id: str) -> InvalidRequest:
     )
 
 
-def unanswered(items: Sequence[Json]) -> dict[Any, str]:
-    """What stands for the output of each call that was asked about and has none, by call id."""
+def undecided(items: Sequence[Json]) -> list[str]:
+    """The ids of the requests that nobody has answered in this conversation."""
+    answered = {item.get("approval_request_id") for item in items if item["type"] == RESPONSE}
+    return [item["id"] for item in items if item["type"] == REQUEST and item.get("id") not in answered]
+
+
+def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[Any, str]:
+    """What stands for the output of each call that was asked about and has none, by call id.
+
+    `elsewhere` are requests that were answered, but not in this conversation.
+    """
     requests = {item["id"]: _call_id(item) for item in items if item["type"] == REQUEST and item.get("id")}
-    notes: dict[Any, str] = dict.fromkeys(requests.values(), UNDECIDED)
+    notes: dict[Any, str] = {
+        call_id: ELSEWHERE if id_ in elsewhere else UNDECIDED for id_, call_id in requests.items()
+    }
     for item in items:
         if item["type"] == RESPONSE and item.get("approval_request_id") in requests:
             call_id = requests[item["approval_request_id"]]

@@ -120,12 +120,18 @@ def _stopped(row: ResponseRow) -> frozenset[str]:
     return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in OUTPUT_OF)
 
 
-def join(history: History, new: Sequence[Json], to_come: Collection[object] = ()) -> list[Json]:
+def join(
+    history: History,
+    new: Sequence[Json],
+    to_come: Collection[object] = (),
+    elsewhere: Collection[str] = (),
+) -> list[Json]:
     """History and new input as one conversation, every call answered.
 
     A call of a turn that was stopped need not be answered: it is, in its client's place, by a note; so is one
-    that waited for an approval. Calls with ids in `to_come` get their outputs in the turn itself. Raises
-    `InvalidRequest` naming the call id for any other call without output, and for an output without call.
+    that waited for an approval (`elsewhere`: requests that were answered in other branches). Calls with ids
+    in `to_come` get their outputs in the turn itself. Raises `InvalidRequest` naming the call id for any
+    other call without output, and for an output without call.
     """
     items = [*history.items, *new]
     calls = {item.get("call_id") for item in items if item["type"] in OUTPUT_OF}
@@ -135,7 +141,7 @@ def join(history: History, new: Sequence[Json], to_come: Collection[object] = ()
             raise InvalidRequest(
                 f"No tool call found for {item['type']} with call_id {item['call_id']}.", param="input"
             )
-    waited = unanswered(items)
+    waited = unanswered(items, elsewhere)
     joined: list[Json] = []
     for item in items:
         joined.append(item)

@@ -18,7 +18,7 @@ from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import Standing
 from agent_kernel.protocol.policy import Policy
 from agent_kernel.protocol.response import new_response
-from agent_kernel.runtime.approval import approvals_of, with_calls
+from agent_kernel.runtime.approval import answered_elsewhere, approvals_of, with_calls
 from agent_kernel.runtime.containers import LocalContainers
 from agent_kernel.runtime.conversations import LocalConversations
 from agent_kernel.runtime.history import Histories, History, Json, join
@@ -77,7 +77,9 @@ class Preparation:
         approvals = await approvals_of(
             turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
         )
-        conversation = join(history, turn.input, [each.call.call_id for each in approvals.answers])
+        to_come = [each.call.call_id for each in approvals.answers]
+        elsewhere = await answered_elsewhere(history, self._store)
+        conversation = join(history, turn.input, to_come, elsewhere)
         earlier = history.container_id or _container_in(turn.input)
         skills = await self._skills.read(**_asked_skills(turn))
         container_id, is_new = await self._container(turn, earlier, skills)

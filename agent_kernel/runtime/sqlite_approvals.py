@@ -22,3 +22,8 @@ class SqliteApprovals(Database):
             return None
 
         return await self._do(work)
+
+    async def answered_approvals(self, ids: Sequence[str]) -> set[str]:
+        """See `Store`."""
+        query = "SELECT id FROM approvals WHERE id = ?"
+        return await self._do(lambda db: {row[0] for id_ in ids for row in db.execute(query, (id_,))})

@@ -203,6 +203,10 @@ class ApprovalStore(Protocol):
         """
         ...
 
+    async def answered_approvals(self, ids: Sequence[str]) -> set[str]:
+        """Those of these that were answered, by whatever response."""
+        ...
+
 
 class ContainerStore(Protocol):
     """Where containers are written down."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,20 @@ import pytest
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.catalogue import Models
-from agent_kernel.models.chat_input import translate as chat_messages
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.policy import Policy, Rule
-from agent_kernel.runtime.approval_items import UNDECIDED
+from agent_kernel.runtime.approval_items import ELSEWHERE, UNDECIDED
 from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.base import Key, Runtime
-from agent_kernel.runtime.compaction import for_model
 from agent_kernel.runtime.history import Histories, join
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.remote import RemoteRuntime
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
 from tests.runtime.conftest import served
+from tests.runtime.played import Upstream, call, runtime_on
 
 Json = dict[str, Any]
 
@@ -417,15 +418,26 @@ async def test_over_http_as_in_this_process(runtime: LocalRuntime) -> None:
         await remote.aclose()
 
 
-async def test_a_model_is_told_outputs_behind_their_calls(runtime: LocalRuntime, tmp_path: Path) -> None:
-    first = await turn(runtime, "touch the file")
-    later: Json = {"type": "message", "role": "user", "content": "how many"}
-    second = await turn(runtime, [later, answer(asked(first))], first)
-    store = SqliteStore(tmp_path / "store.sqlite")
-    history = await Histories(store).of(second["id"])
-    await store.aclose()
-    messages = chat_messages(for_model(join(history, [])), instructions=None, shell_function="shell")
-    roles = [message["role"] for message in messages]
-    assert roles[:4] == ["user", "assistant", "tool", "user"]
-    assert "made" in str(messages[1]["tool_calls"])
-    assert "1" in messages[2]["content"]
+async def test_what_a_model_is_told(
+    upstream: Upstream, bubblewrap_backend: BubblewrapBackend, tmp_path: Path
+) -> None:
+    async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as runtime:
+        say = partial(turn, runtime, agent_kernel={"approval": "ask"})
+        upstream.says(call(0, "shell", {"commands": ["echo yes"]}), finish="tool_calls")
+        first = await say("Go.")
+        hurry: Json = {"type": "message", "role": "user", "content": "Hurry."}
+        upstream.says({"content": "I have be"}, whole=False)
+        second = await say([hurry, answer(asked(first))], first)
+        assert second["status"] == "failed"
+        told = upstream.requests[-1]["messages"]
+        assert [message["role"] for message in told] == ["user", "assistant", "tool", "user"]
+        assert "yes" in told[2]["content"]
+
+        upstream.says({"content": "I see."})
+        await say("And?", first)
+        told = upstream.requests[-1]["messages"]
+        assert [message["role"] for message in told] == ["user", "assistant", "tool", "user"]
+        assert ELSEWHERE in told[2]["content"]
+        upstream.says({"content": "I see."})
+        await say("And?", second)
+        assert "yes" in upstream.requests[-1]["messages"][2]["content"]
