@@ -17,8 +17,9 @@ from benchmarks.soak import LEASE, count
 CHECKOUT = Path(__file__).parents[2]
 
 
-def _soak(backend: str) -> dict[str, object]:
-    command = [sys.executable, "-m", "benchmarks.soak", "--json", "--commands", "100", "--cycles", "5"]
+def _soak(backend: str, commands: int = 100, cycles: int = 5) -> dict[str, object]:
+    amounts = ["--commands", str(commands), "--cycles", str(cycles)]
+    command = [sys.executable, "-m", "benchmarks.soak", "--json", *amounts]
     done = subprocess.run(
         [*command, "--backend", backend], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -32,6 +33,13 @@ def test_docker_leaves_nothing(docker_engine: None) -> None:
     found = _soak("docker")
     assert found["left"] == {}
     assert found["commands"] == 115
+
+
+@pytest.mark.docker
+def test_gvisor_leaves_nothing(runsc: None) -> None:
+    found = _soak("docker-runsc", commands=20, cycles=2)
+    assert found["left"] == {}
+    assert found["commands"] == 26
 
 
 @pytest.mark.bubblewrap
