@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
 _SEND_BUFFER = 1 << 20  # the kernel gives less where it allows less; TCP finds its own
+_AHEAD = 1 << 20  # written ahead of a busy engine: it is not to wait for us to wake up
 _KNOCK_SECONDS = 10.0
 _HEAD = 64 * 1024
 _COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
@@ -113,6 +114,7 @@ async def hijack(address: Address, path: str, body: dict[str, Any] | None = None
         if address.path is not None:
             connection: socket.socket = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        writer.transport.set_write_buffer_limits(high=_AHEAD)
     except BaseException:
         writer.close()
         raise
