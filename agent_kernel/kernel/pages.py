@@ -4,9 +4,9 @@ What the page holds is of unknown origin, and it may hold what the notebook know
 nothing leaves it, not even an address that it would fetch or lead to:
 
 - the frame's sandbox allows no scripts, forms, pop-ups, plug-ins, and no way to the page around it;
-- a frame around that frame forbids, by a policy that the inner one inherits, every fetch and every navigation
-  (a click on a link stays where it is);
-- `<link>` would let a browser look up an address without asking any policy: it is made a tag without meaning.
+- a frame around that frame forbids every fetch and every navigation, by a policy that the inner one inherits;
+- browsers connect to the address of a link, a frame or an object before they ask any policy, so the tags that
+  have one are given names that mean nothing.
 
 Pages whose charts are drawn by scripts are for a browser tab of the person's own: `%download` fetches them.
 """
@@ -26,7 +26,11 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:; "
     "frame-src 'none'; form-action 'none'; base-uri 'none'"
 )
-_LINK = re.compile(r"<(?=link)", re.IGNORECASE)
+_LEADING = re.compile(
+    r"<(/?)(?=(?:a|area|base|embed|frame|iframe|link|meta|object|portal|fencedframe)(?:[\t\n\f\r />]|$))",
+    re.IGNORECASE,
+)
+_NAMED_AS_LINKS = "<style>no-a { text-decoration: underline }</style>"
 _SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
 _FRAME = "width: 100%; border: 1px solid rgba(128, 128, 128, 0.35); background-color: white"
 
@@ -36,11 +40,12 @@ def frame(name: str, page: str, byte_count: int) -> Bundle:
     line = f"{code(name)}, a page of {size(byte_count)}"
     if _SCRIPT.search(page):
         line += "; its scripts do not run here"
+    inert = _LEADING.sub(r"<\1no-", page) + _NAMED_AS_LINKS
     inner = (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         "<style>html, body, iframe { margin: 0; border: 0; width: 100%; height: 100% } "
         "iframe { position: absolute }</style>"
-        f'<iframe sandbox srcdoc="{_attribute(_LINK.sub("<no-", page))}"></iframe>'
+        f'<iframe sandbox srcdoc="{_attribute(inert)}"></iframe>'
     )
     # What stands between the tags is read where frames are taken away: in notebooks that are not trusted.
     html = (

@@ -1,0 +1,266 @@
+"""No output runs script, fetches anything or breaks out: hostile texts and files in a real Chromium.
+
+In JupyterLab, trusted and untrusted, and as the page that nbconvert makes. Everything is hovered over and
+clicked, but for plain web links, which are there to be followed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from nbformat.sign import NotebookNotary
+from playwright.sync_api import Browser, Dialog, Frame, Page, sync_playwright
+
+from agent_kernel.kernel import pages, pictures
+from agent_kernel.kernel.bundles import Bundle, note, table
+from agent_kernel.kernel.render import render_item
+from agent_kernel.kernel.text import code
+from tests.kernel import lab
+from tests.kernel.client import Notebook
+from tests.kernel.hostile.canary import Canary, canary
+from tests.kernel.hostile.corpus import COMMAND, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES, TEXTS
+
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
+
+WAIT = 90_000.0
+"""Milliseconds: how long a page may take on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def trap(missing: Callable[[str], NoReturn]) -> Iterator[Canary]:
+    if lab.CHROMIUM is None:
+        missing("There is no Chromium. Install it with: apt-get install chromium")
+    with canary() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _nobody_comes(trap: Canary) -> None:
+    trap.visits.clear()
+
+
+# --- the corpus as a notebook ------------------------------------------------------------------------------
+
+
+def items(text: str) -> list[dict[str, Any]]:
+    """Everything that a model or a command can say, saying this."""
+    part = {"stdout": text, "stderr": text, "outcome": {"type": "exit", "exit_code": 1}}
+    content = [{"type": "output_text", "text": text}, {"type": "refusal", "refusal": text}]
+    return [
+        {"type": "message", "id": text, "content": content},
+        {"type": "reasoning", "id": "rs", "summary": [{"text": text}]},
+        {"type": "shell_call", "id": "sh", "action": {"commands": [text, f"{text}\n" * 20]}},
+        {"type": "shell_call_output", "id": "sho", "output": [part, {**part, "stdout": f"{text}\n" * 60}]},
+        {"type": "mcp_approval_request", "id": "ap", "name": text, "server_label": text, "arguments": text},
+        {"type": text, "id": "x", text: text},
+    ]
+
+
+def bundles(address: str) -> Iterator[Bundle]:
+    for text in TEXTS:
+        there = text.replace("CANARY", address)
+        yield from filter(None, map(render_item, items(there)))
+        yield table([there], [[there]], code(there), [there]).bundle()
+        yield note(f"Wrote {code(there)}")
+    for name, page in zip(TEXTS, PAGES, strict=False):
+        yield pages.frame(name, page.replace("CANARY", address), 100)
+    for svg in PICTURES:
+        drawn = pictures.picture(MARKUP[0], svg.replace("CANARY", address).encode(), "image/svg+xml")
+        assert drawn is not None
+        yield drawn
+
+
+@pytest.fixture(scope="module")
+def written(shared: Notebook, trap: Canary) -> list[dict[str, Any]]:
+    """Outputs of the real kernel for files with such names and contents."""
+    files = dict.fromkeys(NAMES, "x")
+    files |= {
+        f"{n} {name[:20]}.csv": f"a,{cell}\n1,{cell}\n"
+        for n, (name, cell) in enumerate(zip(NAMES, MARKUP, strict=False))
+    }
+    files |= {f"{n}.json": json.dumps([{cell: cell}]) for n, cell in enumerate(MARKDOWN)}
+    files |= {"hostile.html": PAGES[0], "hostile.svg": PICTURES[0]}
+    files = {
+        name.replace("/", ""): content.replace("CANARY", trap.address) for name, content in files.items()
+    }
+    shown = []
+    for names in (list(files)[n : n + 10] for n in range(0, len(files), 10)):
+        program = "import json; [open(n, 'w').write(c) for n, c in json.loads(input()).items()]"
+        given = json.dumps({name: files[name] for name in names})
+        result = shared.run(f"!python3 -c {shlex.quote(program)} <<< {shlex.quote(given)}")
+        assert result.reply["status"] == "ok", result.reply
+        shown += result.final
+    return shown
+
+
+@pytest.fixture(scope="module")
+def notebook(trap: Canary, written: list[dict[str, Any]]) -> Any:
+    """All of it in one notebook, some forty outputs to a cell."""
+    outputs = [
+        {"output_type": "display_data", "data": bundle.data, "metadata": bundle.metadata}
+        for bundle in bundles(trap.address)
+    ]
+    outputs += [{"output_type": "display_data", **{k: o[k] for k in ("data", "metadata")}} for o in written]
+    made = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    made.metadata.kernelspec = {"name": "agent", "display_name": "Agent", "language": "agent"}
+    for n in range(0, len(outputs), 40):
+        cell = nbformat.v4.new_code_cell("!true", outputs=outputs[n : n + 40])  # type: ignore[no-untyped-call]
+        made.cells.append(nbformat.from_dict(cell))  # type: ignore[no-untyped-call]
+    return made
+
+
+# --- looking, hovering and clicking ------------------------------------------------------------------------
+
+WATCH = """() => {
+  window.__ran = [];
+  window.jupyterapp?.commands.commandExecuted.connect((_, args) => window.__ran.push(args.id));
+}"""
+TOUCH = """(root) => {
+  for (const fold of root.querySelectorAll('details')) fold.open = true;
+  let touched = 0;
+  for (const element of root.querySelectorAll('*')) {
+    for (const kind of ['mouseover', 'mouseenter', 'mousemove', 'focus', 'focusin', 'toggle'])
+      element.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
+    if (element.closest('a[href^="http"], a[href^="mailto"]')) continue;
+    element.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+    touched += 1;
+  }
+  return touched;
+}"""
+LOOSE = """() => [...document.querySelectorAll('.jp-OutputArea-output *')]
+  .filter((element) => ['fixed', 'sticky'].includes(getComputedStyle(element).position))
+  .map((element) => element.outerHTML.slice(0, 200))"""
+
+
+def wait_for_frames(page: Page) -> None:
+    """Until each page of the corpus, and that of the sandbox, stands in its two frames and has been read."""
+    deadline = time.monotonic() + WAIT / 1000
+    while len(page.frames) < 1 + 2 * (len(PAGES) + 1):
+        assert time.monotonic() < deadline, f"{len(page.frames)} frames"
+        page.wait_for_timeout(100)
+    for frame in page.frames:
+        frame.wait_for_load_state("domcontentloaded", timeout=WAIT)
+
+
+def touch(page: Page) -> int:
+    """Hover over and click all that is in the outputs, within frames too; returns how much that was."""
+    touched: int = page.evaluate(
+        f"() => [...document.querySelectorAll('.jp-OutputArea-output')].map({TOUCH}).reduce((a, b) => a + b)"
+    )
+    for frame in page.frames:
+        if frame.parent_frame is not None and frame.parent_frame.parent_frame is not None:
+            touched += _click_in(frame)
+    return touched
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A Chromium that finds nobody but this machine: exported pages ask for MathJax and its like."""
+    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=lab.CHROMIUM, headless=True, args=[*lab.FLAGS, alone]
+        )
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def _dismiss(seen: list[str], dialog: Dialog) -> None:
+    seen.append(dialog.message)
+    dialog.dismiss()
+
+
+def _click_in(frame: Frame) -> int:
+    """Click the first thing that can be clicked: whatever it leads to would take the page's place."""
+    targets = frame.locator(":is(a, no-a, img[usemap], input, button, text):visible")
+    if not targets.count():
+        return 0
+    targets.first.click(force=True, timeout=WAIT, no_wait_after=True)
+    return 1
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebook: Any) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("hostile")
+    settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    tracker = {"windowingMode": "none", "maxNumberOutputs": 1_000}
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps(tracker))
+    root = tmp_path_factory.mktemp("notebooks")
+    nbformat.write(notebook, root / "untrusted.ipynb")  # type: ignore[no-untyped-call]
+    (folder / "data").mkdir()
+    notebook.metadata["trusted"] = "so that the signature fits this one only"
+    notary = NotebookNotary(data_dir=str(folder / "data"))  # type: ignore[no-untyped-call]
+    notary.sign(notebook)  # type: ignore[no-untyped-call]
+    nbformat.write(notebook, root / "trusted.ipynb")  # type: ignore[no-untyped-call]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(jupyter_path))
+        with lab.lab_server(root, folder) as address:
+            yield address
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+def test_in_jupyterlab(address: str, trap: Canary, trusted: bool) -> None:
+    dialogs: list[str] = []
+    name = "trusted.ipynb" if trusted else "untrusted.ipynb"
+    with lab.lab_page(address, name) as page:
+        page.on("dialog", partial(_dismiss, dialogs))
+        opened: list[Page] = []
+        page.context.on("page", lambda new: opened.append(new))
+        model = "window.jupyterapp.shell.currentWidget.context.model.cells.get(0)"
+        assert page.evaluate(f"() => {model}.trusted") is trusted
+        page.wait_for_function("() => document.querySelectorAll('mjx-container').length > 3", timeout=WAIT)
+        page.evaluate(WATCH)
+        place = page.url
+        assert page.evaluate(LOOSE) == []
+        if trusted:
+            wait_for_frames(page)
+        else:
+            assert page.frames == [page.main_frame]
+        assert touch(page) > 3_000
+        assert page.url == place
+        assert [page.evaluate("window.__canary"), *dialogs] == [None]
+        assert COMMAND not in page.evaluate("window.__ran")
+        assert page.locator(".jp-Dialog").count() == 0
+        assert page.locator("#jupyterapp, [name=jupyterapp]").count() == 0
+        assert opened == []
+    assert trap.visits == []
+
+
+def test_as_the_page_that_nbconvert_makes(notebook: Any, trap: Canary) -> None:
+    exported, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    dialogs: list[str] = []
+    with canary() as host, browser() as chromium:
+        host.pages["/"] = exported.encode("utf-8", "replace")
+        page = chromium.new_page()
+        page.on("dialog", partial(_dismiss, dialogs))
+        page.goto(host.address, wait_until="domcontentloaded", timeout=WAIT)
+        wait_for_frames(page)
+        assert touch(page) > 3_000
+        assert page.url == f"{host.address}/"
+        assert [page.evaluate("window.__canary"), *dialogs] == [None]
+    assert trap.visits == []
+
+
+def test_the_trap_does_catch(trap: Canary) -> None:
+    """Were a text of the corpus shown as it is, the tests above would say so."""
+    fetched, ran = MARKUP[2], MARKUP[1]
+    with canary() as host, browser() as chromium:
+        host.pages["/"] = f"<!doctype html>{fetched}{ran}".replace("CANARY", trap.address).encode()
+        page = chromium.new_page()
+        page.goto(host.address, timeout=WAIT)
+        page.wait_for_function("window.__canary === 1", timeout=WAIT)
+        assert trap.visited.wait(WAIT / 1000)
+    assert "/img.png" in trap.visits
