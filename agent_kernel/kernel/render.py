@@ -72,7 +72,7 @@ def _long_texts(value: Any) -> int:
 
 # --- the item itself, without what differs from run to run -------------------------------------------
 
-_PARTICULAR = {"id", "call_id", "container_id", "created_by", "caller", "encrypted_content"}
+_PARTICULAR = {"id", "item_id", "call_id", "container_id", "created_by", "caller", "encrypted_content"}
 _LEFT_OUT = {"annotations", "logprobs", "environment"}
 
 

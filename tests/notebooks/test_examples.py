@@ -13,7 +13,7 @@ import pytest
 from agent_kernel.cli.install import install_spec
 
 CHECKOUT = Path(__file__).parents[2]
-NOTEBOOKS = ["01_first_questions", "02_late_payers"]
+NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data"]
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -89,11 +89,12 @@ def server(own_environment: Environment) -> Iterator[str]:
 
 
 @pytest.mark.bubblewrap
-def test_on_a_server_elsewhere(environment: Environment, server: str) -> None:
+@pytest.mark.parametrize("notebook", ["01_first_questions", "03_own_data"])
+def test_on_a_server_elsewhere(notebook: str, environment: Environment, server: str) -> None:
     """The kernel has no sandbox of its own here: the address and the key are all it knows."""
     here = {name: value for name, value in environment.items() if name != "AGENT_KERNEL_DATA_DIR"}
     remote = {"AGENT_KERNEL_RUNTIME_URL": server, "AGENT_KERNEL_API_KEY": "a key"}
-    nbval("01_first_questions", {**here, **remote})
+    nbval(notebook, {**here, **remote})
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -110,7 +111,7 @@ def test_saved_as_it_should_be(notebook: str) -> None:
         assert "execution" not in cell.metadata
         assert cell.outputs
         for output in cell.outputs:
-            assert output.output_type == "display_data"
+            assert output.output_type in ("display_data", "execute_result")
             assert "text/plain" in output.data
             assert "application/vnd.jupyter.widget-view+json" not in output.data
     text = path.read_text()
