@@ -77,6 +77,7 @@ def test_a_turn_is_seen_in_colours_and_stopped_by_the_keys(opened: Opened, pictu
                 f"() => ({BRIGHTNESS})('.agent-live') > 0.7"
             )  # until the style sheet is there
             assert page.evaluate(f"({BRIGHTNESS})('.agent-live .agent-ansi-fg-1')") > 0.4
+            expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
             page.screenshot(path=pictures / "live-dark.png")
         finally:
             lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})

@@ -104,6 +104,13 @@ function button(label, parent, onClick, className = "") {
   return made;
 }
 
+// Not a form: a page that hosts this may have ideas of its own about submitting one.
+function onEnter(input, act) {
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.isComposing) act();
+  });
+}
+
 // Carries out `what` once, with the controls off meanwhile; what went wrong is said in `said`.
 async function commit(store, model, what, controls, said) {
   for (const control of controls) control.disabled = true;
@@ -124,7 +131,7 @@ class Question {
     const several = question.commands.length > 1;
     element("div", "agent-live-question-title", node, several ? "May these commands run?" : "May this command run?");
     for (const command of question.commands) drawCommand(element("pre", "agent-live-command", node), command);
-    element("div", "agent-live-reason", node, readable(question.reason));
+    spans(element("div", "agent-live-reason", node), readable(question.reason), 0);
     const choices = element("div", "agent-live-row", node);
     const fields = element("div", "agent-live-fields", node);
     const said = element("div", "agent-live-reply", node);
@@ -161,7 +168,7 @@ class Question {
     input.placeholder = "Why, or what to do instead (the model is told)";
     input.setAttribute("aria-label", "Reason");
     const send = () => decide({ approve: false, reason: input.value });
-    input.addEventListener("keydown", (event) => event.key === "Enter" && send());
+    onEnter(input, send);
     button("Deny", fields, send, "agent-live-danger");
     input.focus();
   }
@@ -169,20 +176,19 @@ class Question {
 
 // A line to say something to the turn while it runs.
 function steering(store, model, parent) {
-  const form = element("form", "agent-live-row agent-live-steer", parent);
-  const input = element("input", "agent-live-input", form);
+  const row = element("div", "agent-live-row", parent);
+  const input = element("input", "agent-live-input", row);
   input.placeholder = "Say something to the running turn";
   input.setAttribute("aria-label", input.placeholder);
-  const send = button("Send", form, () => {});
-  send.type = "submit";
-  const said = element("div", "agent-live-reply", parent);
-  said.setAttribute("role", "alert");
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  const say = async () => {
     const text = input.value.trim();
     if (!text || send.disabled) return;
     if ((await commit(store, model, { type: "steer", text }, [send], said)) && input.value.trim() === text) input.value = "";
-  });
+  };
+  const send = button("Send", row, say);
+  const said = element("div", "agent-live-reply", parent);
+  said.setAttribute("role", "alert");
+  onEnter(input, say);
 }
 
 function duration(store) {
