@@ -104,6 +104,11 @@ class Background:
         live = self._live.get(response_id)
         return live.run.assembler.response if live is not None else None
 
+    def written(self, response_id: str) -> asyncio.Event | None:
+        """What is set when the journal of a turn has grown the next time; None if it does not run here."""
+        live = self._live.get(response_id)
+        return live.journal.written if live is not None else None
+
     async def cancel(self, response_id: str) -> None:
         """Stop a turn's model and command, and wait until it has ended. Nothing if it does not run here."""
         live = self._live.get(response_id)
@@ -114,8 +119,7 @@ class Background:
     async def follow(self, response_id: str, after: int) -> AsyncGenerator[ResponseStreamEvent, None]:
         """The events with a number greater than `after`, those to come included."""
         while True:
-            live = self._live.get(response_id)
-            news = live.journal.written if live is not None else None
+            news = self.written(response_id)
             entries = await self._store.events(response_id, after, READ)
             for number, text in entries:
                 event = event_of(json.loads(text))

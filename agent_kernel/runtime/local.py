@@ -39,6 +39,7 @@ from agent_kernel.runtime.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettin
 from agent_kernel.runtime.metrics import Metrics
 from agent_kernel.runtime.ownership import Owner
 from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.peers import Peers
 from agent_kernel.runtime.preparation import Preparation
 from agent_kernel.runtime.recovery import Recovery, Restart, journal_of
 from agent_kernel.runtime.retention import Retention
@@ -88,6 +89,7 @@ class LocalRuntime:
         self._owner = Owner(store.folder)
         self._recovery = Recovery(store, self._owner, restart, self._resume)
         self._retention = Retention(store, retention)
+        self._peers = Peers(store.folder, self._owner.id, self._running)
         self._keys = StoredKeys(store)
         self._tenants: dict[str, LocalRuntime] = {}
         self._move_in(Key())
@@ -150,6 +152,7 @@ class LocalRuntime:
         """See `ServedRuntime`."""
         await self._recovery.once()
         self._retention.start()
+        await self._peers.start()
 
     def session(self) -> LocalSession:
         """See `Runtime`."""
@@ -179,6 +182,11 @@ class LocalRuntime:
             await self._background.start(run, interrupt, stack.pop_all())
         return run.id
 
+    def _running(self, response_id: str) -> Background | None:
+        """Where a background turn runs in this process, whoever's it is."""
+        views = [view._background for view in self._tenants.values()]
+        return next((each for each in views if each.written(response_id) is not None), None)
+
     async def _resume(self, row: ResponseRow, standing: Standing) -> None:
         tenant = await self._whole_store.tenant_of_response(row.id)
         view = self._tenants.get(tenant) or self.for_key(Key(name=tenant))
@@ -192,15 +200,37 @@ class LocalRuntime:
         """See `ServedRuntime`."""
         row = await self._row(response_id)
         _check_background(row, "streamed again")
-        async with aclosing(self._background.follow(response_id, after)) as events:
-            async for event in events:
-                yield event
+        while True:
+            before = row.owner, after
+            elsewhere = row.owner not in (None, self._owner.id)
+            news = self._peers.news(row.owner or "", response_id) if elsewhere else _once()
+            async with aclosing(news):
+                async for _ in news:
+                    async with aclosing(self._background.follow(response_id, after)) as events:
+                        async for event in events:
+                            after = event.sequence_number
+                            yield event
+            if not elsewhere:
+                return
+            try:  # it has ended, or its process has: then it may go on here
+                row = await self._row(response_id)
+            except NotFound:  # deleted meanwhile
+                return
+            if (row.owner, after) == before:
+                return
 
     async def cancel(self, response_id: str) -> Response:
         """See `ServedRuntime`."""
-        _check_background(await self._row(response_id), "cancelled")
-        await self._background.cancel(response_id)
+        row = await self._row(response_id)
+        _check_background(row, "cancelled")
+        await self._cancel(row)
         return await self.retrieve(response_id)
+
+    async def _cancel(self, row: ResponseRow) -> None:
+        if row.owner in (None, self._owner.id):
+            await self._background.cancel(row.id)
+        elif row.request.get("background"):
+            await self._peers.cancel(row.owner, row.id)
 
     async def retrieve(self, response_id: str) -> Response:
         """A stored response, as far as it is. Raises `NotFound`."""
@@ -216,8 +246,7 @@ class LocalRuntime:
 
     async def delete(self, response_id: str) -> None:
         """Delete a stored response. Raises `NotFound`. Turns after it cannot be continued any more."""
-        await self._recovery.once()
-        await self._background.cancel(response_id)
+        await self._cancel(await self._row(response_id))
         if not await self._store.delete_response(response_id):
             raise _no_response(response_id)
 
@@ -286,6 +315,7 @@ class LocalRuntime:
         """Release everything held, for all keys; containers live on until their lease ends. Idempotent."""
         await self._retention.aclose()
         await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
+        await self._peers.aclose()  # not before: who follows takes it for our end
         await self._containers.aclose()
         await self._models.aclose()
         await self._tracing.aclose()
@@ -300,6 +330,10 @@ class LocalRuntime:
         if row.owner is not None and await self._recovery.again():
             return await self._row(response_id)
         return row
+
+
+async def _once() -> AsyncGenerator[None, None]:
+    yield
 
 
 def _without_nulls(request: ResponseRequest) -> dict[str, Any]:

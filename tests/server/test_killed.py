@@ -7,11 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from openai import OpenAI
 
@@ -103,12 +103,41 @@ def test_killed_in_mid_turn(serve: Any, own_environment: dict[str, str]) -> None
 
 
 @pytest.mark.bubblewrap
-def test_a_turn_of_another_living_server_is_let_be(serve: Any) -> None:
+def test_a_turn_of_another_server_is_followed_and_cancelled(serve: Any) -> None:
     first, second = serve(), serve()
     begun = first.client.responses.create(input="count slowly", tools=[SHELL], background=True)
-    assert second.client.responses.retrieve(begun.id).status in ("queued", "in_progress")
-    deadline = time.monotonic() + 20
-    while second.client.responses.retrieve(begun.id).status != "completed":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert second.client.responses.retrieve(begun.id).status != "incomplete"
+    there = list(second.client.responses.retrieve(begun.id, stream=True))
+    assert [event.sequence_number for event in there] == list(range(len(there)))
+    assert there[-1].type == "response.completed"
+    assert [e.to_dict() for e in first.client.responses.retrieve(begun.id, stream=True)] == [
+        event.to_dict() for event in there
+    ]
+    assert second.client.responses.create(input="chat", previous_response_id=begun.id).status == "completed"
+    waits = first.client.responses.create(input="wait", tools=[SHELL], background=True)
+    stream = second.client.responses.retrieve(waits.id, stream=True)
+    for event in stream:
+        if event.type == "response.output_item.added" and event.item.type == "shell_call_output":
+            break
+    assert second.client.responses.cancel(waits.id).status == "cancelled"
+    assert next(reversed(list(stream))).response.status == "cancelled"
+    assert first.client.responses.retrieve(waits.id).status == "cancelled"
+    gone = first.client.responses.create(input="wait", tools=[SHELL], background=True)
+    second.client.responses.delete(gone.id)
+    with pytest.raises(openai.NotFoundError):
+        first.client.responses.retrieve(gone.id)
+
+
+@pytest.mark.bubblewrap
+def test_a_follower_learns_that_the_other_server_was_killed(serve: Any) -> None:
+    first, second = serve(), serve()
+    begun = first.client.responses.create(input="wait", tools=[SHELL], background=True)
+    events = []
+    for event in second.client.responses.retrieve(begun.id, stream=True):
+        events.append(event)
+        if event.type == "response.output_item.added" and event.item.type == "shell_call_output":
+            first.end(signal.SIGKILL)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.incomplete"
+    assert events[-1].response.incomplete_details.reason == "agent_kernel.interrupted"
     assert second.client.responses.create(input="chat", previous_response_id=begun.id).status == "completed"
