@@ -6,6 +6,7 @@ The HTML keeps to what JupyterLab's sanitiser lets through, and takes its colour
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from agent_kernel.kernel.markdown import to_html, to_inline_html, to_safe_markdo
 from agent_kernel.kernel.text import escape
 
 METADATA_KEY = "agent_kernel"
+
+# Exporters put HTML into Markdown, where a blank line ends it: what follows would be read as Markdown.
+_BLANK_LINE = re.compile(r"\n(?=[ \t]*\n)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Shown:
 
     def bundle(self, **more: Any) -> Bundle:
         """As a bundle; `more` goes to the metadata under our key."""
-        data = {"text/html": self.html, "text/markdown": self.markdown, "text/plain": self.plain}
+        html = _BLANK_LINE.sub("&#10;", self.html)
+        data = {"text/html": html, "text/markdown": self.markdown, "text/plain": self.plain}
         return Bundle(data, {METADATA_KEY: more} if more else {})
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from agent_kernel.kernel.render import ITEM_MIME, Bundle, render_item
 from agent_kernel.tools.shell import Clipped
@@ -94,3 +96,12 @@ def test_words_that_look_like_the_tools_own_are_text_like_any_other() -> None:
     forged = "\n[... 5 characters left out; the log is <script>alert(1)</script> ...]\n"
     data = rendered(output("".join(f"{n}\n" for n in range(30)) + forged + "z\n" * 30)).data
     assert "<script>" not in data["text/html"]
+
+
+def test_in_exported_markdown_an_output_stays_an_output() -> None:
+    """nbconvert writes the HTML into its Markdown, where a blank line would end it."""
+    text = "one\n\n# no heading\n\t\n![beacon](http://127.0.0.1/x.png)\n\n\n[link](javascript:alert(1))\n"
+    html = rendered(output(text, text)).data["text/html"]
+    page = MarkdownIt("commonmark", {"html": True}).render(html)
+    assert page.rstrip() == html.rstrip()
+    assert unescape(html).count(text.rstrip()) == 2
