@@ -26,6 +26,8 @@ MOST_UNATTENDED = 25
 
 NOBODY = "Nobody could be asked."
 
+TOO_OFTEN = f"The model has asked {MOST_UNATTENDED} times with nobody there, so the turn ends here."
+
 NOBODY_MEND = (
     "**Nobody can be asked here**, so what asks is denied. To let it run, allow it by a rule "
     "(`AGENT_KERNEL_APPROVAL_RULES`) or for all commands (`AGENT_KERNEL_APPROVAL=auto`), or take back the "
@@ -109,6 +111,8 @@ class Approvals:
         Cancelling it while a question is open takes the question away; nothing has run then, and the chain
         can be continued. Raises `ConfigurationError` where the runtime does not know the notebook's policy.
         """
+        from agent_kernel.kernel.bundles import notice
+
         unattended = 0
         following: Mapping[str, Any] | None = request
         while following is not None:
@@ -120,15 +124,19 @@ class Approvals:
                     last = event.response if event.type == "response.completed" else last
                     yield event
             asked = _requests(last)
-            if self.asker is None:
-                unattended += bool(asked)
-            if not asked or unattended > MOST_UNATTENDED:
+            if not asked:
                 return
-            answers = [await self._answer(each, outputs, first=unattended == 1) for each in asked]
+            if unattended == MOST_UNATTENDED:
+                outputs.emit(notice(TOO_OFTEN))
+                return
+            answers = [await self._answer(each, outputs) for each in asked]
+            if self.asker is None and not all(answer["approve"] for answer in answers):
+                unattended += 1
+                if unattended == 1:
+                    outputs.emit(notice(NOBODY_MEND))
             following = {**request, "previous_response_id": last.id, "input": answers}
 
-    async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs, *, first: bool) -> dict[str, Any]:
-        from agent_kernel.kernel.bundles import notice
+    async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
         from agent_kernel.kernel.render_approvals import decision_note
 
         request = _read(item)
@@ -139,8 +147,6 @@ class Approvals:
             decision = Decision(True)
         elif self.asker is None:
             decision = Decision(False, reason=NOBODY)
-            if first:
-                outputs.emit(notice(NOBODY_MEND))
         else:
             decision = await self.asker.ask(request)
             if decision.approve and decision.remember:

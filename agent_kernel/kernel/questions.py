@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import zmq
-
 from agent_kernel.kernel.approvals import ApprovalRequest, Decision
 from agent_kernel.kernel.text import clean
 
@@ -79,7 +77,7 @@ class StdinChannel:
     async def _ask(self, prompt: str, ident: Any, parent: dict[str, Any]) -> str:
         """Cancelling it leaves the question on the screen; a late answer to it is passed over."""
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-        descriptor = self._socket.getsockopt(zmq.FD)
+        descriptor = self._socket.FD  # of ZeroMQ: readable when something may have come
         loop.add_reader(descriptor, arrived.set)
         try:
             content = {"prompt": prompt, "password": False}
@@ -103,7 +101,7 @@ class StdinChannel:
         """The next message that has come, or None."""
         while True:
             try:
-                _, message = self._session.recv(self._socket, mode=zmq.NOBLOCK)
+                _, message = self._session.recv(self._socket)  # it does not wait
             except ValueError:  # not signed, or not a message of Jupyter's
                 continue
             if message is None or message.get("msg_type") == "input_reply":
