@@ -19,13 +19,14 @@ from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.base import Limits
 from agent_kernel.runtime.containers import ContainerSettings
 from agent_kernel.runtime.keys import StoredKeys
-from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.local import LocalRuntime, TurnSettings
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.sweep import STORE_LABEL
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
+from agent_kernel.tools.shell import ShellLimits
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -42,6 +43,7 @@ class Keyed:
     folder: Path
     secrets: dict[str, str]
     runtime: LocalRuntime
+    http: httpx2.Client
 
     @property
     def root(self) -> str:
@@ -55,7 +57,17 @@ class Keyed:
 
     def ask(self, name: str, method: str, path: str, **more: Any) -> httpx2.Response:
         headers = {**self.headers(name), **more.pop("headers", {})}
-        return httpx2.request(method, self.root + path, headers=headers, timeout=60, **more)
+        return self.http.request(method, self.root + path, headers=headers, **more)
+
+    def begin_to_wait(self, name: str) -> str:
+        """The id of a turn in the background whose command runs until it is cancelled."""
+        body = {"model": "agent_kernel/shell", "input": "sleep 1000", "tools": [SHELL], "background": True}
+        response_id = str(self.ask(name, "POST", "/v1/responses", json=body).json()["id"])
+        with self.client(name) as client, client.responses.retrieve(response_id, stream=True) as events:
+            for event in events:
+                if event.type == "response.output_item.done":
+                    return response_id
+        raise AssertionError("the turn ended")
 
     def revoke(self, name: str) -> None:
         """As the operator's command does: by another process's connection to the same file."""
@@ -94,6 +106,7 @@ def keyed_server(
         backend=backend,
         store=SqliteStore(folder / "store.sqlite"),
         container_settings=settings or ContainerSettings(upload_limit=UPLOAD_LIMIT),
+        turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
         audit=AuditLog(folder / "audit.jsonl"),
     )
     url: Future[str] = Future()
@@ -109,12 +122,15 @@ def keyed_server(
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
     loop, task = running.result()
-    server = Keyed(url.result(30), folder, {"": api_key or ""}, runtime)
+    # A connection for each request: none is used that the server is about to close.
+    http = httpx2.Client(timeout=60, limits=httpx2.Limits(max_keepalive_connections=0))
+    server = Keyed(url.result(30), folder, {"": api_key or ""}, runtime, http)
     try:
         for name, own in people.items():
             server.create(name, own)
         yield server
     finally:
+        http.close()
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
         asyncio.run(_clear(BubblewrapBackend(folder, toolbox), SqliteStore(folder / "store.sqlite")))

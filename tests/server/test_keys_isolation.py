@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from openai import OpenAI
 from websockets.sync.client import connect
 
 from agent_kernel.runtime.base import Limits
@@ -38,7 +37,7 @@ class World:
             self.conversation = alice.conversations.create().id
             alice.responses.create(input="chat", conversation=self.conversation)
             self.item = str(alice.conversations.items.list(self.conversation).data[0].id)
-            self.running = self._running(alice)
+            self.running = server.begin_to_wait("alice")
             self.bobs_container = bob.containers.create(name="b").id
             self.bobs_conversation = bob.conversations.create().id
         self.bobs_ids = (self.bobs_container, self.bobs_conversation)
@@ -46,16 +45,6 @@ class World:
             self.file, self.response, self.container, self.container_file, self.conversation, self.item,
             self.running,
         ]  # fmt: skip
-
-    @staticmethod
-    def _running(alice: OpenAI) -> str:
-        with alice.responses.create(input="wait", tools=[SHELL], background=True, stream=True) as stream:
-            for event in stream:
-                if event.type == "response.created":
-                    response_id = event.response.id
-                if event.type == "response.output_item.done":
-                    return response_id
-        raise AssertionError("the turn ended")
 
     def all_of_alices(self) -> dict[str, Any]:
         """All that she can see, and nobody may change."""

@@ -13,7 +13,6 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from openai import OpenAI
 from websockets.sync.client import connect
 
 from agent_kernel.errors import LimitReached
@@ -45,17 +44,6 @@ def refused(answer: httpx2.Response, code: str) -> httpx2.Headers:
     return answer.headers
 
 
-def begin_to_wait(client: OpenAI) -> Any:
-    """A turn whose command runs until it is cancelled."""
-    with client.responses.create(input="wait", tools=[SHELL], background=True, stream=True) as stream:
-        for event in stream:
-            if event.type == "response.created":
-                response = event.response
-            if event.type == "response.output_item.done":
-                return response
-    raise AssertionError("the turn ended")
-
-
 # --- turns -------------------------------------------------------------------------------------------------
 
 
@@ -64,7 +52,7 @@ def test_one_turn_too_many_is_refused_at_once_and_loses_nothing(served: Callable
     with server.client("alice") as alice, server.client("bob") as bob:
         first = alice.responses.create(input="make a file", tools=[SHELL])
         conversation = alice.conversations.create().id
-        running = begin_to_wait(alice)
+        running = server.begin_to_wait("alice")
         turn = {"input": "look again", "tools": [SHELL], "previous_response_id": first.id}
         for body in (
             turn, {**turn, "stream": True}, {**turn, "background": True},
@@ -75,7 +63,7 @@ def test_one_turn_too_many_is_refused_at_once_and_loses_nothing(served: Callable
         compacted = server.ask("alice", "POST", "/v1/responses/compact", json={"model": "", "input": "chat"})
         refused(compacted, "turns_limit_reached")
         assert bob.responses.create(input="chat").status == "completed"
-        assert alice.responses.cancel(running.id).status == "cancelled"
+        assert alice.responses.cancel(running).status == "cancelled"
         later = alice.responses.create(input="look again", tools=[SHELL], previous_response_id=first.id)
         assert later.output_text == "It says hello."
         assert alice.responses.create(input="chat", conversation=conversation).status == "completed"
@@ -100,12 +88,12 @@ def test_a_turn_that_ends_in_any_way_makes_room(served: Callable[..., Keyed]) ->
 def test_the_official_client_tries_again_by_itself(served: Callable[..., Keyed]) -> None:
     server = served(turns=1)
     with server.client("alice") as alice, server.client("alice").with_options(max_retries=8) as patient:
-        running = begin_to_wait(alice)
+        running = server.begin_to_wait("alice")
         with pytest.raises(openai.RateLimitError):
             alice.responses.create(input="chat")
 
         def cancel(_: httpx2.Response | Any) -> None:
-            alice.responses.cancel(running.id)
+            alice.responses.cancel(running)
 
         patient._client.event_hooks["response"] = [cancel]
         assert patient.responses.create(input="chat").status == "completed"
@@ -124,10 +112,10 @@ def test_a_socket_is_told_and_goes_on_with_what_it_remembers(served: Callable[..
                     return event
 
         first = turn(input="chat")["response"]["id"]
-        running = begin_to_wait(alice)
+        running = server.begin_to_wait("alice")
         error = turn(input="chat", previous_response_id=first)
         assert (error["status"], error["error"]["code"]) == (429, "turns_limit_reached")
-        alice.responses.cancel(running.id)
+        alice.responses.cancel(running)
         again = turn(input="chat", previous_response_id=first)
         assert again["type"] == "response.completed", "what is kept nowhere else was not forgotten"
 
