@@ -231,17 +231,24 @@ class Asking:
             yield SimpleNamespace(type=kind, response=response)
 
 
-async def _through(approvals: Approvals, asking: Asking, request: dict[str, Any]) -> CellOutputs:
-    outputs = CellOutputs(lambda _kind, _content: None)
+Published = list[tuple[str, dict[str, Any]]]
+
+
+async def _through(approvals: Approvals, asking: Asking, request: dict[str, Any]) -> Published:
+    published: Published = []
+    outputs = CellOutputs(lambda kind, content: published.append((kind, content)))
     async for _ in approvals.through(asking.respond, request, outputs):  # type: ignore[arg-type]
         pass
-    return outputs
+    return published
 
 
 def test_a_model_cannot_ask_nobody_for_ever() -> None:
     asking = Asking()
-    asyncio.run(_through(Approvals(), asking, {"input": "x"}))
+    outputs = asyncio.run(_through(Approvals(), asking, {"input": "x"}))
     assert len(asking.requests) == MOST_UNATTENDED + 1
+    said = [content["data"]["text/plain"] for kind, content in outputs if kind == "display_data"]
+    assert sum("Nobody can be asked here" in text for text in said) == 1
+    assert "with nobody there" in said[-1]
     answers = [request["input"][0] for request in asking.requests[1:]]
     assert not any(answer["approve"] for answer in answers)
     assert [answer["approval_request_id"] for answer in answers][:2] == ["mcpr_1", "mcpr_2"]
