@@ -29,6 +29,8 @@ class Entry:
     sandbox: str
     status: str
     idle_seconds: int | None
+    key: str = ""
+    """The name of the key that it was made with."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = flags.load(arguments)
     if arguments.action == "list":
         entries = asyncio.run(_listed(settings))
-        print(json.dumps([asdict(each) for each in entries], indent=1) if arguments.json else _table(entries))
+        print(
+            json.dumps([asdict(each) for each in entries], indent=1) if arguments.json else table_of(entries)
+        )
     elif arguments.action == "rm":
         removed = asyncio.run(_removed(settings, None if arguments.all else list(arguments.ids)))
         print(f"{removed} container{'' if removed == 1 else 's'} removed.")
@@ -68,13 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(entries: list[Entry]) -> str:
+def table_of(entries: list[Entry]) -> str:
+    """The containers for people; whose they are, where some are somebody's."""
     if not entries:
         return "No containers."
-    rows = [("ID", "NAME", "SANDBOX", "STATUS", "IDLE")]
+    rows = [("ID", "NAME", "SANDBOX", "STATUS", "IDLE", "KEY")]
     for entry in entries:
         idle = "-" if entry.idle_seconds is None else f"{entry.idle_seconds} s"
-        rows.append((entry.id, entry.name, entry.sandbox, entry.status, idle))
+        rows.append((entry.id, entry.name, entry.sandbox, entry.status, idle, entry.key))
+    if not any(entry.key for entry in entries):
+        return table([row[:-1] for row in rows])
     return table(rows)
 
 
@@ -95,7 +102,8 @@ async def _listed(settings: Settings) -> list[Entry]:
         for row in await opened.store.containers():
             _, ref = found.pop(row.id, (None, None))
             status = ref.status if ref is not None else row.status
-            entries.append(Entry(row.id, row.name, row.backend, status, int(now - row.last_active_at)))
+            idle = int(now - row.last_active_at)
+            entries.append(Entry(row.id, row.name, row.backend, status, idle, row.tenant))
         entries += [Entry(ref.id, "", backend.name, ref.status, None) for backend, ref in found.values()]
         return sorted(entries, key=lambda entry: (entry.status != "running", entry.idle_seconds or 0))
     finally:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from agent_kernel.cli import containers
+from agent_kernel.cli.containers import Entry
+
 Environment = dict[str, str]
 
 
@@ -79,3 +82,14 @@ def test_what_cannot_be_is_explained(own_environment: Environment) -> None:
         assert (words, result.returncode) == (words, 2)
         assert said in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_the_list_of_containers_says_whose_they_are() -> None:
+    own, hers = (
+        Entry("cntr_1", "n", "docker", "running", 3),
+        Entry("cntr_2", "n", "docker", "running", 3, "alice"),
+    )
+    assert "KEY" not in containers.table_of([own])
+    shown = containers.table_of([own, hers]).splitlines()
+    assert shown[0].endswith("KEY")
+    assert shown[2].endswith("alice")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.errors import NotFound
+from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.store import (
     ContainerRow,
@@ -73,7 +75,7 @@ EVERYBODYS = {"deletions", "expire_responses", "tenant_of_response"}
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+async def filled(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     whole = SqliteStore(tmp_path / "store.sqlite")
     alice = whole.of("alice")
     await alice.put_conversation("conv_a", 1, {})
@@ -106,32 +108,32 @@ def test_every_method_is_tried() -> None:
 
 
 @pytest.mark.parametrize("method", TRIES)
-async def test_anothers_does_not_exist(store: SqliteStore, tmp_path: Path, method: str) -> None:
+async def test_anothers_does_not_exist(filled: SqliteStore, tmp_path: Path, method: str) -> None:
     before = dumped(tmp_path / "store.sqlite")
-    assert not await getattr(store.of("bob"), method)(*TRIES[method])
+    assert not await getattr(filled.of("bob"), method)(*TRIES[method])
     assert dumped(tmp_path / "store.sqlite") == before
-    seen = await getattr(store.of("alice"), method)(*TRIES[method])
+    seen = await getattr(filled.of("alice"), method)(*TRIES[method])
     assert seen or dumped(tmp_path / "store.sqlite") != before, "her own is seen, or changed"
 
 
-async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(store: SqliteStore) -> None:
-    await store.of("bob").finish_response(Finish(RESPONSE, keep_row=False, said=[ITEM]))
-    assert [item["id"] for item, _ in await store.conversation_items("conv_a")] == ["msg_c"]
+async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(filled: SqliteStore) -> None:
+    await filled.of("bob").finish_response(Finish(RESPONSE, keep_row=False, said=[ITEM]))
+    assert [item["id"] for item, _ in await filled.conversation_items("conv_a")] == ["msg_c"]
 
 
-async def test_a_deletion_that_deletes_nothing_is_none(store: SqliteStore) -> None:
+async def test_a_deletion_that_deletes_nothing_is_none(filled: SqliteStore) -> None:
     """It would make everybody read their chains again."""
-    before = await store.deletions()
-    await store.of("bob").delete_response("resp_a")
-    assert await store.deletions() == before
+    before = await filled.deletions()
+    await filled.of("bob").delete_response("resp_a")
+    assert await filled.deletions() == before
 
 
-async def test_files_and_containers_are_counted_for_each(store: SqliteStore) -> None:
-    bob = store.of("bob")
+async def test_files_and_containers_are_counted_for_each(filled: SqliteStore) -> None:
+    bob = filled.of("bob")
     assert not await bob.put_file(FileRow("file-b", 1, "b", "user_data", 8), most=7)
     assert await bob.put_file(FileRow("file-b", 1, "b", "user_data", 7), most=7)
     assert not await bob.put_file(FileRow("file-c", 1, "c", "user_data", 1), most=7)
-    assert await store.of("alice").stored_bytes() == 7
+    assert await filled.of("alice").stored_bytes() == 7
     for name, most, added in (("cntr_b", 1, True), ("cntr_c", 1, False), ("cntr_c", 2, True)):
         row = ContainerRow(name, "n", "bubblewrap", 1, 1, 20, "creating", None, "bob")
         assert await bob.add_container(row, most) is added
@@ -140,3 +142,21 @@ async def test_files_and_containers_are_counted_for_each(store: SqliteStore) -> 
     assert await bob.add_container(row, 2), "an expired one counts no more"
     assert not await bob.change_container("cntr_b", "expired", "restoring", 2.0, most=2)
     assert await bob.change_container("cntr_b", "expired", "restoring", 2.0, most=3)
+
+
+@pytest.mark.parametrize("backend", [pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)], indirect=True)
+async def test_a_checkpoint_is_its_containers_owners(make: Any, store: SqliteStore, audited: Any) -> None:
+    """Whoever restores it: the operator gives back what was hers, and nobody else can take it."""
+    operators = make()
+    alice, bob = (operators.of(name, Allowance()) for name in ("alice", "bob"))
+    container = await alice.create({"name": "c"})
+    with pytest.raises(NotFound):
+        await bob.checkpoint(container.id)
+    snapshot = await alice.checkpoint(container.id)
+    assert snapshot.labels["agent_kernel.key"] == "alice"
+    with pytest.raises(NotFound):
+        await bob.restore(snapshot.id)
+    restored = await operators.restore(snapshot.id)
+    assert {each.id for each in (await alice.list()).data} == {container.id, restored.id}
+    assert (await bob.list()).data == []
+    assert {line["key"] for line in audited("create", "checkpoint")} == {"alice"}
