@@ -1,5 +1,6 @@
-// openai-node: two turns, plain and streamed; containers and their files; a function among the commands.
+// openai-node: two turns, plain, streamed and on a WebSocket; containers and their files; a function among the commands.
 import OpenAI, { toFile } from "openai";
+import { ResponsesWS } from "openai/resources/responses/ws";
 
 const client = new OpenAI({ maxRetries: 0, timeout: 60_000 });
 const shell = { type: "shell", environment: { type: "container_auto" } };
@@ -74,6 +75,24 @@ async function functions() {
   return { printed: [...printed(first), ...printed(second)], said: second.output_text };
 }
 
+async function onASocket() {
+  const socket = new ResponsesWS(client);
+  const said = [];
+  let previous = null;
+  let last = null;
+  for (const input of ["collect the measurements", "add them up"]) {
+    last = await new Promise((resolve, reject) => {
+      socket.once("response.completed", (event) => resolve(event.response));
+      socket.once("error", reject);
+      socket.send({ type: "response.create", input, tools: [shell], store: false, previous_response_id: previous });
+    });
+    previous = last.id;
+    said.push(last.output.at(-1).content[0].text);
+  }
+  socket.close();
+  return { said, printed: printed(last) };
+}
+
 async function failure() {
   const events = [];
   try {
@@ -92,6 +111,7 @@ console.log(
     streamed: await streamed(),
     files: await files(),
     functions: await functions(),
+    onASocket: await onASocket(),
     failure: await failure(),
   }),
 );

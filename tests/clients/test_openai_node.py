@@ -20,6 +20,7 @@ async def test_openai_node(node: Path, tap: Tap) -> None:
         "said": ["There are 6 numbers.", "They add up to 108 mm."],
         "printed": SECOND_TURN,
     }
+    assert saw["onASocket"] == saw["twoTurns"]
     assert saw["streamed"]["said"] == "They add up to 108 mm."
     assert saw["streamed"]["printed"] == SECOND_TURN
     assert "response.shell_call_output_content.delta" in saw["streamed"]["types"]
