@@ -16,9 +16,10 @@ class SqliteApprovals(Database):
 
         def work(db: sqlite3.Connection) -> str | None:
             for id_ in ids:
-                if db.execute("SELECT 1 FROM approvals WHERE id = ?", (id_,)).fetchone():
+                if db.execute("SELECT 1 FROM approvals WHERE id = ?", (self._own(id_),)).fetchone():
                     return id_
-            db.executemany("INSERT INTO approvals VALUES (?, ?)", [(id_, response_id) for id_ in ids])
+            new = [(self._own(id_), response_id) for id_ in ids]
+            db.executemany("INSERT INTO approvals VALUES (?, ?)", new)
             return None
 
         return await self._do(work)
@@ -26,4 +27,10 @@ class SqliteApprovals(Database):
     async def answered_approvals(self, ids: Sequence[str]) -> set[str]:
         """See `Store`."""
         query = "SELECT id FROM approvals WHERE id = ?"
-        return await self._do(lambda db: {row[0] for id_ in ids for row in db.execute(query, (id_,))})
+        return await self._do(
+            lambda db: {id_ for id_ in ids if db.execute(query, (self._own(id_),)).fetchone()}
+        )
+
+    def _own(self, id_: str) -> str:
+        """The id as it is kept: clients may send any, and nobody can answer in another's place."""
+        return f"{self.tenant}:{id_}" if self.tenant else id_

@@ -14,6 +14,7 @@ from agent_kernel.errors import NotFound
 from agent_kernel.runtime.allowance import Allowance
 from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.runtime.store import (
+    ApprovalStore,
     ContainerRow,
     ContainerStore,
     FileRow,
@@ -57,6 +58,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "uploads": ("cntr_a",),
     "put_skill": ("cntr_a", SkillNote("s", "", "/mnt/skills/s", "other")),
     "skills": ("cntr_a",),
+    "answered_approvals": (["mcpr_a"],),
     "file": ("file-a",),
     "files": (),
     "stored_bytes": (),
@@ -66,7 +68,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
 
 MAKES = {
     "put_response", "append_events", "finish_response", "put_conversation", "put_container", "add_container",
-    "rename_container", "put_file",
+    "rename_container", "put_file", "claim_approvals",
 }  # fmt: skip
 """These make new things, under ids that the runtime has made or has looked up before."""
 
@@ -82,6 +84,7 @@ async def filled(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await alice.add_conversation_items("conv_a", [{"id": "msg_c", "type": "message"}])
     await alice.put_response(RESPONSE)
     await alice.finish_response(Finish(RESPONSE, [(0, "{}")], keep_events=True))
+    await alice.claim_approvals(["mcpr_a"], "resp_a")
     await alice.put_container(CONTAINER)
     await alice.add_upload("cntr_a", "/mnt/data/a")
     await alice.put_skill("cntr_a", SkillNote("s", "", "/mnt/skills/s", "digest"))
@@ -100,7 +103,7 @@ def dumped(path: Path) -> list[str]:
 def test_every_method_is_tried() -> None:
     methods = {
         name
-        for protocol in (ResponseStore, ContainerStore, SkillStore, FileStore)
+        for protocol in (ResponseStore, ContainerStore, SkillStore, FileStore, ApprovalStore)
         for name, value in vars(protocol).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
@@ -119,6 +122,12 @@ async def test_anothers_does_not_exist(filled: SqliteStore, tmp_path: Path, meth
 async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(filled: SqliteStore) -> None:
     await filled.of("bob").finish_response(Finish(RESPONSE, keep_row=False, said=[ITEM]))
     assert [item["id"] for item, _ in await filled.conversation_items("conv_a")] == ["msg_c"]
+
+
+async def test_nobody_answers_in_anothers_place(filled: SqliteStore) -> None:
+    assert await filled.of("bob").claim_approvals(["mcpr_a", "mcpr_b"], "resp_b") is None
+    assert await filled.of("alice").claim_approvals(["mcpr_b"], "resp_a") is None
+    assert await filled.of("alice").claim_approvals(["mcpr_a"], "resp_c") == "mcpr_a"
 
 
 async def test_a_deletion_that_deletes_nothing_is_none(filled: SqliteStore) -> None:
