@@ -1,7 +1,11 @@
-"""Restart the kernel and run all, twice: the saved outputs are the same, byte for byte, metadata aside."""
+"""Two runs of a notebook, each from a fresh kernel: the same outputs, byte for byte, metadata aside.
+
+The pictures too, which nbval passes over. Both run side by side, so that neither has the machine for itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -31,11 +35,11 @@ def environment(
     return own_environment
 
 
-def run_all(path: Path) -> str:
+async def run_all(path: Path) -> str:
     """What the cells show after a run from a fresh kernel, as the file has it."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, kernel_name="agent", timeout=300, resources=resources).execute()
+    await NotebookClient(notebook, kernel_name="agent", timeout=300, resources=resources).async_execute()
     return outputs_of(notebook)
 
 
@@ -49,23 +53,23 @@ def outputs_of(notebook: nbformat.NotebookNode) -> str:
     return "\n".join(json.dumps(output, sort_keys=True) for output in without_metadata)
 
 
-def compare(path: Path) -> None:
-    first = run_all(path)
-    assert run_all(path).split("\n") == first.split("\n")
+async def compare(path: Path) -> None:
+    first, second = await asyncio.gather(run_all(path), run_all(path))
+    assert second.split("\n") == first.split("\n")
     assert '"image/png"' in first
 
 
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_in_bubblewrap(path: Path, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_bubblewrap(path: Path, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "bubblewrap")
-    compare(path)
+    await compare(path)
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_in_docker(
+@pytest.mark.parametrize("path", NOTEBOOKS[:1], ids=lambda path: path.stem)
+async def test_in_docker(
     path: Path, environment: None, docker_engine: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "docker")
-    compare(path)
+    await compare(path)
