@@ -37,6 +37,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         plays = self.server.plays
+        if plays == "silent":
+            self.server.asked.set()
+            self.server.release.wait(60)
+            return
         if plays == "wrong key":
             self.answer(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}})
             return
@@ -46,6 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(chunk({"role": "assistant", "content": "Let me "}))
         self.wfile.write(chunk({"content": "look."}))
         self.wfile.flush()
+        if plays == "halting":
+            self.server.release.wait(60)
         if plays == "malformed":
             self.wfile.write(chunk(tool_call('{"commands": "not a list')))
             self.wfile.write(chunk({}, "tool_calls"))
@@ -63,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Played(ThreadingHTTPServer):
-    """Listens on a free port of loopback."""
+    """Listens on a free port of loopback. `release` ends what plays without an end."""
 
     daemon_threads = True
     plays = "well"
@@ -71,6 +77,8 @@ class Played(ThreadingHTTPServer):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.requests: list[dict[str, Any]] = []
+        self.asked = threading.Event()
+        self.release = threading.Event()
 
     @property
     def url(self) -> str:
@@ -86,6 +94,7 @@ def played() -> Iterator[Played]:
     try:
         yield server
     finally:
+        server.release.set()
         server.shutdown()
         thread.join()
         server.server_close()
