@@ -1,4 +1,4 @@
-"""After a crash: turns whose process died go on, or become incomplete with the reason and can be continued."""
+"""After a crash: turns whose process died go on, or end as incomplete with the reason; none is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST = 3
 READ = 1000
 
 Restart = Literal["resume", "end", "leave"]
-"""What becomes of background turns whose process died: they go on where that is safe, end, or wait for others."""
+"""What becomes of background turns whose process died: they go on where that is safe, end, or are left."""
 
 Resume = Callable[[ResponseRow, Standing], Awaitable[None]]
 
