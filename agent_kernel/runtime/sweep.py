@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from agent_kernel.errors import SandboxGone
 from agent_kernel.runtime.audit import OFF, AuditLog
 from agent_kernel.runtime.store import ContainerRow, Store
 from agent_kernel.sandboxes.base import Backend, SandboxRef
@@ -33,15 +34,27 @@ async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
     now = time.time()
     refs = {ref.id: ref for ref in await backend.list({STORE_LABEL: await store.identity()})}
     rows = {row.id: row for row in await store.containers() if row.backend == backend.name}
+    for row in rows.values():
+        await _look_again(row, refs, backend)
     for ref in refs.values():
         if _is_left_over(ref, rows.get(ref.id), now):
             log.info("Removing sandbox %s, left by an earlier run.", ref.id)
             await backend.delete(ref)
-            row = rows.get(ref.id)
-            audit.of(row.tenant if row else "").write("sweep", container=ref.id, state=ref.status)
+            tenant = rows[ref.id].tenant if ref.id in rows else ""
+            audit.of(tenant).write("sweep", container=ref.id, state=ref.status)
     for row in rows.values():
         alive = row.id in refs and refs[row.id].status != "dead"
         await _settle(row, alive, store, now)
+
+
+async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: Backend) -> None:
+    """A sandbox may have come to life between the engine's list and the store's, which calls it running."""
+    ref = refs.get(row.id)
+    if row.status == "running" and (ref is None or ref.status == "dead"):
+        try:
+            refs[row.id] = await backend.get(row.id)
+        except SandboxGone:
+            refs.pop(row.id, None)
 
 
 async def _settle(row: ContainerRow, alive: bool, store: Store, now: float) -> None:

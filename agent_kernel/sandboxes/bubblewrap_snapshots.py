@@ -84,8 +84,10 @@ class Snapshots:
             return []
         with _lock(self._root):
             self._clear()
-        paths = [path for path in sorted(self._root.glob("*/snapshot.json")) if path.parent.name[0] != "."]
-        found = [Snapshot(**json.loads(path.read_text())) for path in paths]
+        found = []
+        for path in self._root.glob("[!.]*/snapshot.json"):
+            with contextlib.suppress(FileNotFoundError):  # it was removed while we looked
+                found.append(Snapshot(**json.loads(path.read_text())))
         return sorted(found, key=lambda snapshot: snapshot.created_at)
 
     def remove(self, id: str) -> None:  # noqa: A002

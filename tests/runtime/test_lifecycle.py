@@ -14,8 +14,8 @@ from agent_kernel.errors import EngineUnavailable, InvalidRequest, NotFound, San
 from agent_kernel.runtime.checkpoints import CONTAINER_LABEL, KIND_LABEL, _beyond
 from agent_kernel.runtime.containers import CheckpointPolicy, LocalContainers
 from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL
-from agent_kernel.sandboxes.base import Backend, SandboxSpec, Snapshot
+from agent_kernel.runtime.sweep import STORE_LABEL, sweep
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Output
 from agent_kernel.sandboxes.pool import OWNER_LABEL, is_waiting, process_name
 
@@ -372,6 +372,29 @@ async def test_a_sweep_leaves_the_pool_of_a_living_process_alone(
     await make()._lifecycle.engine()
     assert [ref.id for ref in await backend.list(label)] == ["pool-living"]
     await backend.delete(await backend.get("pool-living"))
+
+
+async def test_a_sweep_leaves_alone_what_comes_to_life_while_it_looks(
+    make: Make, backend: Backend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers, listed = make(), backend.list
+    made = []
+
+    async def slow_list(labels: Any = None) -> list[SandboxRef]:
+        refs = await listed(labels)
+        made.append((await containers.create({})).id)  # by another process, say
+        unready = await containers.create({})
+        refs.append(SandboxRef(unready.id, backend.name, "dead", labels))
+        made.append(unready.id)
+        return refs
+
+    await containers.delete((await containers.create({})).id)  # its own sweep is over
+    monkeypatch.setattr(backend, "list", slow_list)
+    await sweep(backend, store)
+    assert len(made) == 2
+    for container in made:
+        assert (await containers.retrieve(container)).status == "running"
+        assert await run(containers, container, "echo on") == "on\n"
 
 
 async def test_what_was_ended_from_outside_is_told_and_removed(
