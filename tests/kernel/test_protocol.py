@@ -101,11 +101,11 @@ def test_a_live_cell_streams_and_leaves_no_widget(shared: Notebook) -> None:
     assert result.kinds.count("comm_open") == 2  # the widget and its layout
     assert result.kinds.count("comm_close") == 2
     deltas = [
-        delta[4]
+        text
         for message in result.messages
         if message["msg_type"] == "comm_msg"
-        for delta in message["content"]["data"].get("content", {}).get("deltas", [])
-        if delta[1] == "stdout.0"
+        for _, part, _, text in message["content"]["data"].get("content", {}).get("deltas", [])
+        if part == "stdout.0"
     ]
     assert "".join(deltas) == "".join(f"step {n} of 6\n" for n in range(1, 7))
     assert len(deltas) > 2
@@ -295,10 +295,12 @@ def container_of(notebook: Notebook) -> str:
 
 
 def kill_sandbox(container_id: str) -> None:
-    """Kill every process of a sandbox, as an operator or the kernel's memory killer would."""
-    for process in processes_of(container_id):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    """Kill every process of a sandbox at one moment, as an operator or the kernel's memory killer would."""
+    processes = processes_of(container_id)
+    for act in (psutil.Process.suspend, psutil.Process.kill):  # or a shell goes on when its command is killed
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                act(process)
 
 
 def processes_of(container_id: str) -> list[psutil.Process]:
