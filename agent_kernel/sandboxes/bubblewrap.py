@@ -160,11 +160,11 @@ class BubblewrapBackend:
             self._snapshots.fill(folder, spec.snapshot)
         if spec.volume is not None:
             self._volumes.attach(spec.volume, folder)
-        (folder / "spec.json").write_text(json.dumps({**asdict(spec), "labels": _labels(spec)}))
+        _note(folder / "spec.json", {**asdict(spec), "labels": _labels(spec)})
         group = self._group(spec, folder)
 
         def place(started: bubblewrap_process.Started) -> None:
-            (folder / "process.json").write_text(json.dumps(asdict(started)))
+            _note(folder / "process.json", asdict(started))
             group.add(started.pid)
 
         with listen(folder) as listening:
@@ -192,7 +192,7 @@ class BubblewrapBackend:
             group = cgroups.create(name, cgroups.Limits(spec.memory, spec.pids, spec.cpus))
         except OSError as error:
             raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
-        (folder / "group.json").write_text(json.dumps(group.folders))
+        _note(folder / "group.json", group.folders)
         return group
 
     def _mounts(self, folder: Path, group: cgroups.Group, memory_files: int) -> list[str]:
@@ -313,6 +313,13 @@ class BubblewrapBackend:
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+
+def _note(path: Path, content: Mapping[str, object]) -> None:
+    """Write it whole or not at all: others read it at any moment, also after we were killed at this one."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content))
+    part.rename(path)
 
 
 def _unwritable(error: OSError) -> SandboxStartFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import signal
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
+from agent_kernel.sandboxes import bubblewrap
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap_seccomp import ARCHITECTURES, REFUSED, program
@@ -110,7 +112,7 @@ def test_an_unknown_machine_gets_no_sandbox_without_a_filter() -> None:
 async def test_nothing_outlives_a_lease_but_the_folder(bubblewrap_backend: BubblewrapBackend) -> None:
     ref = await bubblewrap_backend.create(SandboxSpec("leased", lease=0.2))
     channel = await Channel.open(await bubblewrap_backend.stream(ref))
-    groups = [group for group in await asyncio.to_thread(_groups) if group.endswith("-leased")]
+    groups = [group for group in await asyncio.to_thread(_groups) if "-leased-" in group]
     assert bool(groups) == bubblewrap_backend.capabilities().memory_limit
     await channel.aclose()
     async with asyncio.timeout(20):
@@ -137,7 +139,23 @@ async def test_a_cancelled_start_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list((tmp_path / "sandboxes").iterdir()) == []
-    assert not [group for group in await asyncio.to_thread(_groups) if group.endswith("-cut")]
+    assert not [group for group in await asyncio.to_thread(_groups) if "-cut-" in group]
+
+
+def test_what_is_written_down_of_a_sandbox_is_never_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, write = tmp_path / "spec.json", Path.write_text
+    bubblewrap._note(note, {"labels": {"a": "1"}})
+
+    def cut_off(path: Path, text: str) -> None:
+        write(path, text[:5])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        bubblewrap._note(note, {"labels": {}})
+    assert json.loads(note.read_text()) == {"labels": {"a": "1"}}
 
 
 async def test_limits_of_open_files_and_core_dumps(channel: Channel) -> None:
