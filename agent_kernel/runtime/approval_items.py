@@ -258,6 +258,8 @@ def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[A
     `elsewhere` are requests that were answered, but not in this conversation.
     """
     requests = {item["id"]: _call_id(item) for item in items if item["type"] == REQUEST and item.get("id")}
+    if not requests:
+        return {}
     notes: dict[Any, str] = {
         call_id: ELSEWHERE if id_ in elsewhere else UNDECIDED for id_, call_id in requests.items()
     }

@@ -68,7 +68,8 @@ def _images(item: Json) -> int:
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
     """The conversation as the model is told it."""
     items = in_order(items)
-    last = next((index for index in range(len(items) - 1, -1, -1) if _summary(items[index])), None)
+    places = [place for place, item in enumerate(items) if item.get("type") == "compaction"]
+    last = next((place for place in reversed(places) if _summary(items[place])), None)
     if last is None:
         return items
     later = {item.get("call_id") for item in items[last:] if item.get("type") in OUTPUT_OF.values()}

@@ -145,8 +145,10 @@ def join(
     joined: list[Json] = []
     for item in items:
         joined.append(item)
+        if item["type"] not in OUTPUT_OF:
+            continue
         call_id = item.get("call_id")
-        if item["type"] not in OUTPUT_OF or call_id in answered or call_id in to_come:
+        if call_id in answered or call_id in to_come:
             continue
         if call_id in waited:
             joined.append(_unanswered(item, waited[call_id]))
