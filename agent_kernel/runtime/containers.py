@@ -98,7 +98,7 @@ class LocalContainers:
         if created is None:
             raise self._allowance.too_many_containers()
         self.refresh()
-        return _resource(created)
+        return self._resource(created)
 
     def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
         asked = check_params(params)
@@ -126,7 +126,7 @@ class LocalContainers:
     ) -> Page[ContainerCreateResponse]:
         """A page of the containers, by time of creation, expired ones included."""
         rows = [row for row in await self._store.containers() if name is None or row.name == name]
-        return page([_resource(row) for row in rows], after=after, limit=limit, order=order)
+        return page([self._resource(row) for row in rows], after=after, limit=limit, order=order)
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
         """One container; the engine is asked whether it is still alive."""
@@ -136,7 +136,7 @@ class LocalContainers:
                 await self._lifecycle.ref(row)
             except SandboxGone:
                 row = await self._row(container_id)
-        return _resource(row)
+        return self._resource(row)
 
     async def delete(self, container_id: str) -> None:
         """End it and remove all that is in it; what it was is forgotten. Explicit checkpoints stay."""
@@ -235,6 +235,26 @@ class LocalContainers:
             raise NotFound(f"There is no container {container_id!r}.", param="container_id")
         return row
 
+    def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
+        ours, backend = {"sandbox": row.backend}, self._lifecycle.opened
+        if backend is not None and backend.name == row.backend:
+            able = backend.capabilities()
+            ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
+        return ContainerCreateResponse.model_validate(
+            {
+                "id": row.id,
+                "object": "container",
+                "name": row.name,
+                "created_at": int(row.created_at),
+                "last_active_at": int(row.last_active_at),
+                "status": "running" if row.status == "restoring" else row.status,
+                "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
+                "memory_limit": row.memory_limit,
+                "network_policy": {"type": "disabled"},
+                "agent_kernel": ours,
+            }
+        )
+
     def refresh(self) -> None:
         """Look again what has expired, and when the next will."""
         self._lifecycle.timer.refresh()
@@ -246,19 +266,3 @@ class LocalContainers:
 
 _KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}
 """What a checkpoint's labels say of the container to be made from it."""
-
-
-def _resource(row: ContainerRow) -> ContainerCreateResponse:
-    return ContainerCreateResponse.model_validate(
-        {
-            "id": row.id,
-            "object": "container",
-            "name": row.name,
-            "created_at": int(row.created_at),
-            "last_active_at": int(row.last_active_at),
-            "status": "running" if row.status == "restoring" else row.status,
-            "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
-            "memory_limit": row.memory_limit,
-            "network_policy": {"type": "disabled"},
-        }
-    )

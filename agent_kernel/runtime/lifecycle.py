@@ -58,6 +58,11 @@ class Lifecycle:
         self._pruned = False
         self._expired: dict[str, ContainerRow] = {}
 
+    @property
+    def opened(self) -> Backend | None:
+        """The backend, if anything has needed it yet."""
+        return self._backend
+
     async def engine(self) -> Backend:
         """The backend, found and swept on first use."""
         async with self._starting:

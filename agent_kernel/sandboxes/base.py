@@ -144,6 +144,8 @@ class Capabilities:
     volumes: bool = False
     survives_out_of_memory: bool = True
     """Whether the command alone is killed at the memory limit; otherwise the sandbox ends with it."""
+    image: str = ""
+    """What new sandboxes are made from; empty where there are no images."""
 
 
 class ByteStream(Protocol):

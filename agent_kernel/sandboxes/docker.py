@@ -205,6 +205,7 @@ class DockerBackend:
             disk_limit=self._limits_disk,
             volumes=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
+            image=self.image,
         )
 
     async def aclose(self) -> None:

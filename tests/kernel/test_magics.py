@@ -317,6 +317,8 @@ def test_a_new_container(notebook: Notebook) -> None:
     before = notebook.run("%container").plain[0]
     assert "status     running" in before
     assert "time left" in before
+    assert "sandbox    bubblewrap" in before
+    assert "isolation  namespaces" in before
     after = notebook.run("%container --new").plain[0]
     assert after.split("name")[0] != before.split("name")[0]
     assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]

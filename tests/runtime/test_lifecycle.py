@@ -73,6 +73,14 @@ async def age(store: SqliteStore, container: str) -> None:
 TICK = "(while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do sleep 0.01; done"
 
 
+async def test_a_container_says_what_holds_it(make: Make, backend: Backend) -> None:
+    container = await make().create({})
+    extra = (container.model_extra or {})["agent_kernel"]
+    image = {"image": backend.capabilities().image} if backend.name == "docker" else {}
+    assert extra == {"sandbox": backend.name, "isolation": backend.capabilities().isolation, **image}
+    assert all(extra.values())
+
+
 # Paused
 
 
