@@ -1,4 +1,4 @@
-"""The toolbox: Python with pandas, numpy and matplotlib for sandboxes that have no image.
+"""The toolbox: Python with pandas, matplotlib and readers of tables for sandboxes that have no image.
 
 A virtual environment, prepared once on the host from packages fixed by their hashes, and from then on only
 read: every sandbox sees it at `/opt/toolbox`. Preparing installs wheels, so nothing of them runs on the host
@@ -61,7 +61,7 @@ class Toolbox:
         return (self.path / _DONE).is_file() and self._interpreter().exists()
 
     def prepare(self, progress: Progress = print) -> None:
-        """Prepare it, or return at once if it is. Blocks; about a minute and 300 MB of disk.
+        """Prepare it, or return at once if it is. Blocks; about a minute and 500 MB of disk.
 
         Another process doing the same is waited for. Raises `PreparationFailed`; nothing half done is left.
         """
@@ -75,7 +75,7 @@ class Toolbox:
         except OSError as error:
             raise PreparationFailed(
                 f"The toolbox cannot be written to {self._root}: {error.strerror or error}.",
-                mend="Set AGENT_KERNEL_DATA_DIR to a folder of yours with about 500 MB free.",
+                mend="Set AGENT_KERNEL_DATA_DIR to a folder of yours with about 700 MB free.",
             ) from error
 
     def binds(self) -> list[tuple[str, str]]:
@@ -144,7 +144,7 @@ class Toolbox:
             f"Making a Python {sys.version_info.major}.{sys.version_info.minor} environment for sandboxes."
         )
         _run([str(self._interpreter()), "-m", "venv", "--without-pip", "--symlinks", str(venv)], progress)
-        progress("Installing pandas, numpy and matplotlib.")
+        progress("Installing pandas, numpy, matplotlib, openpyxl and pyarrow.")
         _run(_install_command(python), progress, mend="Check that pip reaches a package index from here.")
         _relocate(venv)
         progress("Compiling.")

@@ -60,6 +60,7 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
             ),
             "--ServerApp.port_retries=50",
             "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
             f"--ServerApp.root_dir={root}",
         ],
         env=environment,

@@ -72,8 +72,9 @@ def test_tables_with_types_and_missing_values(kept: Notebook) -> None:
 def test_tables_that_are_read_inside_the_container(kept: Notebook) -> None:
     kept.run("%upload tables/people.xlsx\n%upload tables/people.parquet")
     [parquet, excel] = plain(kept, 'mkdir t; cp people.parquet "t/it\'s.parquet"; cp people.xlsx t/p.xlsx')
-    assert parquet.split("\n")[0] == "`t/it's.parquet`: 7 rows × 10 columns, 4.0 kB"
+    assert parquet.split("\n")[0] == "`t/it's.parquet`: 7 rows × 10 columns, 4.0 kB; the first 5 rows"
     assert "text, 1 missing" in parquet
+    assert "Cy <b>" in parquet
     assert excel.split("\n")[0] == (
         "`t/p.xlsx`: 7 rows × 7 columns, 5.7 kB; the first of 2 sheets; the first 5 rows"
     )

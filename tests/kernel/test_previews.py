@@ -165,6 +165,16 @@ def test_a_parquet_file() -> None:
     assert (found["count"], found["width"]) == (7, 10)
 
 
+def test_parquet_where_nothing_can_read_its_rows() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", table.__file__, TABLES / "people.parquet"],
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["count"], found["columns"][0]) == ([], 7, ["name", "text", 1])
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.xlsx"])
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PK\x03\x04", b"x" * 100 + b"\x08\0\0\0PAR1"])
 def test_what_is_none_of_them(tmp_path: Path, name: str, content: bytes) -> None:

@@ -24,7 +24,7 @@ def test_requirements_are_hashed_and_name_no_host() -> None:
     text = REQUIREMENTS.read_text()
     pins = re.findall(r"^(\w[\w.-]*)==\S+", text, flags=re.MULTILINE)
     blocks = re.split(r"\n(?=\w)", text.strip())
-    assert {"pandas", "numpy", "matplotlib"} <= set(pins)
+    assert {"pandas", "numpy", "matplotlib", "openpyxl", "pyarrow"} <= set(pins)
     assert len(blocks) == len(pins)
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text

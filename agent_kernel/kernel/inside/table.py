@@ -4,12 +4,14 @@
      "rows": [[text, ...], ...], "whole": true, "sheets": how many there are}
 
 Of an Excel workbook the first sheet is read, with the first rows; of Parquet the description at the file's
-end, which has names, types, the number of rows and (mostly) the missing values, but no rows.
+end, which has names, types, the number of rows and (mostly) the missing values. Its rows take a library to
+read: they are there where pandas has one (fastparquet or pyarrow).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 import zipfile
@@ -24,6 +26,7 @@ Json = Dict[str, Any]
 ROWS, COLUMNS, CELL = 5, 12, 80
 MAX_ROWS = 200_000
 MAX_FOOTER = 64 << 20
+MAX_DECODED = 64 << 20  # pandas reads a Parquet file whole: a larger one is described without its rows
 
 
 def main(path: str) -> None:
@@ -182,10 +185,41 @@ def _parquet(path: str) -> Json:
         "columns": described,
         "width": len(columns),
         "count": about[3],
-        "rows": [],
+        "rows": _parquet_rows(path, [name for name, _ in columns[:COLUMNS]]),
         "whole": True,
         "sheets": 1,
     }
+
+
+def _parquet_rows(path: str, names: list[str]) -> list[list[str]]:
+    """The first rows of these columns; none where nobody here can read them."""
+    if os.path.getsize(path) > MAX_DECODED:
+        return []
+    try:
+        import pandas
+
+        frame = pandas.read_parquet(path).head(ROWS)
+    except (
+        ImportError,
+        OSError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ):  # no reader, or one that cannot
+        return []
+    if not frame.columns.is_unique:
+        return []
+    columns = [_values(frame, name) for name in names]
+    return [[_written(value) for value in row] for row in zip(*columns)]  # noqa: B905 (3.8)
+
+
+def _values(frame: Any, name: str) -> list[Any]:
+    """A column, or the index that pandas made of it; None for what is missing."""
+    found = frame[name] if name in frame.columns else frame.index.to_frame(index=False).get(name)
+    if found is None:
+        return [None] * len(frame)
+    missing = found.isna()
+    return [None if gone else value for value, gone in zip(found, missing)]  # noqa: B905 (3.8)
 
 
 def _top_columns(schema: list[Any]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,13 @@ async def test_the_toolbox_is_there(run: Sandbox) -> None:
     assert (done.code, done.stderr) == (0, b"")
 
 
+async def test_a_workbook_can_be_read_and_written(run: Sandbox) -> None:
+    table = "import pandas; pandas.DataFrame({'a': [40, 2]}).to_excel('x.xlsx')"
+    code = f"{table}; print(pandas.read_excel('x.xlsx').a.sum())"
+    done = await run(f'python3 -c "{code}"')
+    assert (done.code, done.stdout) == (0, b"42\n")
+
+
 async def test_there_is_no_network(run: Sandbox) -> None:
     code = "import socket; print([name for _, name in socket.if_nameindex()])"
     assert (await run(f'python3 -c "{code}"')).stdout == b"['lo']\n"
