@@ -71,13 +71,18 @@ async def ours(model_url: str, data: Path) -> AsyncIterator[Served]:
         await _end(process)
 
 
+def _starts(python: str) -> bool:
+    """Whether it is more than a version manager's word for a Python that was not chosen."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
 def install_ogx() -> Path:
     """Make ogx's environment unless it is there; return its program. Raises `NotHere`."""
     program = ENVIRONMENT / "bin" / "ogx"
     if program.exists():
         return program
     names = [sys.executable] if sys.version_info >= (3, 12) else ["python3.14", "python3.13", "python3.12"]
-    python = next(filter(None, map(shutil.which, names)), None)
+    python = next(filter(_starts, filter(None, map(shutil.which, names))), None)
     if python is None:
         raise NotHere("it needs Python 3.12 or newer, and there is none on the path")
     for command in (
