@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -142,6 +143,16 @@ async def test_two_processes_share_one_file(store: SqliteStore, tmp_path: Path) 
         assert await other.response("a") == turn("a")
     finally:
         await other.aclose()
+
+
+async def test_many_that_start_at_once_share_a_new_file(tmp_path: Path) -> None:
+    for number in range(40):  # which of them came in another's way was a matter of chance
+        stores = [SqliteStore(tmp_path / str(number) / "store.sqlite") for _ in range(8)]
+        try:
+            assert len(set(await asyncio.gather(*(store.identity() for store in stores)))) == 1
+        finally:
+            for store in stores:
+                await store.aclose()
 
 
 async def test_the_file_is_private_and_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
