@@ -47,10 +47,6 @@ def saved(page: Page, path: Path) -> list[list[dict[str, Any]]]:
     return [[{k: v for k, v in o.items() if k != "metadata"} for o in cell["outputs"]] for cell in cells]
 
 
-def prompts(page: Page) -> list[str]:
-    return page.locator(".jp-InputPrompt").all_inner_texts()
-
-
 def test_a_turn_is_seen_live_and_ends_as_static_outputs(
     opened: Opened, lab_folder: Path, pictures: Path, start: Callable[..., Notebook], tmp_path: Path
 ) -> None:

@@ -54,8 +54,11 @@ def item(index: int, kind: str, *, call: str = "", done: bool = False) -> dict[s
 
 
 def tell(page: Page, *items: dict[str, Any], deltas: list[list[Any]] = [], first: int = 0) -> None:  # noqa: B006
+    """Comes back when it has been drawn, which happens in the frame after."""
     message = {"first": first, "tokens": [3, 4], "items": list(items), "deltas": deltas}
-    page.evaluate("(message) => window.hear(message)", message)
+    page.evaluate(
+        "(message) => { window.hear(message); return new Promise(requestAnimationFrame); }", message
+    )
 
 
 def print_out(page: Page, text: str, end: int | None = None) -> None:
