@@ -81,6 +81,17 @@ def test_tables_that_are_read_inside_the_container(kept: Notebook) -> None:
     assert "Cy <b>" in excel
 
 
+def test_a_large_parquet_file_is_not_read_for_its_rows(kept: Notebook) -> None:
+    made = "import numpy, pandas; pandas.DataFrame({'a': numpy.zeros(%d, 'int8')}).to_parquet('%s.parquet')"
+    at_most, more = plain(
+        kept, f'python3 -c "{made % (5_000_000, "a")}"; python3 -c "{made % (5_000_001, "b")}"'
+    )
+    assert at_most.startswith("`a.parquet`: 5,000,000 rows × 1 column")
+    assert at_most.split("\n")[0].endswith("the first 5 rows")
+    assert more.startswith("`b.parquet`: 5,000,001 rows × 1 column")
+    assert "the first 5 rows" not in more
+
+
 def test_looking_into_a_table_is_no_part_of_the_conversation(kept: Notebook) -> None:
     kept.run("%upload tables/people.xlsx")
     kept.run("!cp people.xlsx again.xlsx; MARK=kept")

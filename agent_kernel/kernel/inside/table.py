@@ -5,13 +5,12 @@
 
 Of an Excel workbook the first sheet is read, with the first rows; of Parquet the description at the file's
 end, which has names, types, the number of rows and (mostly) the missing values. Its rows take a library to
-read: they are there where pandas has one (fastparquet or pyarrow).
+read: they are there where pandas has one (pyarrow or fastparquet) and the file is not large.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 import zipfile
@@ -26,7 +25,8 @@ Json = Dict[str, Any]
 ROWS, COLUMNS, CELL = 5, 12, 80
 MAX_ROWS = 200_000
 MAX_FOOTER = 64 << 20
-MAX_DECODED = 64 << 20  # pandas reads a Parquet file whole: a larger one is described without its rows
+# pandas reads a Parquet file whole, into the memory that the container has: a larger one has no rows shown.
+MAX_BYTES, MAX_CELLS = 64 << 20, 5_000_000
 
 
 def main(path: str) -> None:
@@ -181,11 +181,13 @@ def _parquet(path: str) -> Json:
     columns = list(_top_columns(about[2]))
     nulls = _null_counts(about.get(4, []))
     described = [[name[:CELL], kind, nulls.get(name.encode())] for name, kind in columns[:COLUMNS]]
+    unpacked = sum(group[2] for group in about.get(4, []))
+    small = unpacked <= MAX_BYTES and about[3] * len(columns) <= MAX_CELLS
     return {
         "columns": described,
         "width": len(columns),
         "count": about[3],
-        "rows": _parquet_rows(path, [name for name, _ in columns[:COLUMNS]]),
+        "rows": _parquet_rows(path, [name for name, _ in columns[:COLUMNS]]) if small else [],
         "whole": True,
         "sheets": 1,
     }
@@ -193,19 +195,12 @@ def _parquet(path: str) -> Json:
 
 def _parquet_rows(path: str, names: list[str]) -> list[list[str]]:
     """The first rows of these columns; none where nobody here can read them."""
-    if os.path.getsize(path) > MAX_DECODED:
-        return []
     try:
         import pandas
 
         frame = pandas.read_parquet(path).head(ROWS)
-    except (
-        ImportError,
-        OSError,
-        TypeError,
-        ValueError,
-        NotImplementedError,
-    ):  # no reader, or one that cannot
+    # There is no reader, or one that cannot: what the file says of itself is told all the same.
+    except (ImportError, OSError, TypeError, ValueError, NotImplementedError):
         return []
     if not frame.columns.is_unique:
         return []
