@@ -33,7 +33,7 @@ from traitlets.config.loader import (
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
-from agent_kernel.protocol.policy import MODES, Policy, read_policy
+from agent_kernel.policy.rules import MODES, Policy, read_policy
 from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
 
 
@@ -183,7 +183,7 @@ class ApprovalSettings(Configurable):
             why = error.strerror if isinstance(error, OSError) else error
             raise ConfigurationError(
                 f"The rules of approvals in {path} cannot be used: {str(why).rstrip('.')}.",
-                mend="docs/approvals.md shows how they are written.",
+                hint="docs/approvals.md shows how they are written.",
             ) from None
 
 
@@ -306,7 +306,7 @@ def load(
     except TraitError as error:
         raise ConfigurationError(
             f"A setting cannot be used: {str(error).rstrip('.')}.",
-            mend="docs/configuration.md lists all settings and their values.",
+            hint="docs/configuration.md lists all settings and their values.",
         ) from None
     named = zip((each.name for each in fields(Settings)), groups, strict=False)  # the same order
     return Settings(**dict(named), warnings=tuple(_misspelt(environ)))  # type: ignore[arg-type]
@@ -337,7 +337,7 @@ def _files(folders: Sequence[str] | None) -> Iterator[Config]:
             except Exception as error:
                 raise ConfigurationError(
                     f"{Path(folder, CONFIG_FILE + suffix)} cannot be read: {type(error).__name__}: {error}.",
-                    mend="Correct the file or move it away.",
+                    hint="Correct the file or move it away.",
                 ) from error
 
 

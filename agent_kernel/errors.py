@@ -1,7 +1,7 @@
 """Every error that this package raises on purpose.
 
 Each one carries a sentence for the person (`message`), whose fault it is (`fault`) and, where there is
-one, what mends it (`mend`). A front end shows `message` and `mend`; the log has the traceback.
+one, what mends it (`hint`). A front end shows `message` and `hint`; the log has the traceback.
 
     AgentKernelError
     ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
@@ -39,18 +39,18 @@ Fault = Literal["caller", "operator", "model", "sandbox"]
 
 
 class AgentKernelError(Exception):
-    """Base of all errors here: `message` says what happened, `mend` what to do about it."""
+    """Base of all errors here: `message` says what happened, `hint` what to do about it."""
 
     fault: ClassVar[Fault] = "operator"
     code: ClassVar[str | None] = None
 
-    def __init__(self, message: str, *, mend: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.mend}" if self.mend else self.message
+        return f"{self.message} {self.hint}" if self.hint else self.message
 
 
 class InvalidRequest(AgentKernelError, ValueError):
@@ -59,9 +59,9 @@ class InvalidRequest(AgentKernelError, ValueError):
     fault: ClassVar[Fault] = "caller"
 
     def __init__(
-        self, message: str, *, mend: str | None = None, param: str | None = None, code: str | None = None
+        self, message: str, *, hint: str | None = None, param: str | None = None, code: str | None = None
     ) -> None:
-        super().__init__(message, mend=mend)
+        super().__init__(message, hint=hint)
         self.param = param
         self.request_code = code
 
@@ -97,11 +97,11 @@ class LimitReached(AgentKernelError):
         self,
         message: str,
         *,
-        mend: str | None = None,
+        hint: str | None = None,
         code: str = "limit_reached",
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, mend=mend)
+        super().__init__(message, hint=hint)
         self.request_code = code
         self.retry_after = retry_after
 
@@ -122,8 +122,8 @@ class UpstreamUnavailable(ModelError, ConnectionError):
     `retry_after` is for how many seconds it asks to be left alone, None where it does not say.
     """
 
-    def __init__(self, message: str, *, mend: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message, mend=mend)
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.retry_after = retry_after
 
 

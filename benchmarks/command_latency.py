@@ -21,9 +21,9 @@ from pathlib import Path
 
 from agent_kernel.config import RuntimeSettings
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 WARM_UP = 20

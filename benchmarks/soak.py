@@ -26,9 +26,9 @@ from pathlib import Path
 
 from agent_kernel.config import RuntimeSettings
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Exited
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 MARK = os.getpid()

@@ -1,6 +1,6 @@
 """Fixtures for the real sandboxes, and the one rule for a machine that lacks a part.
 
-A missing part skips its tests with the words that mend it. Where everything is required (CI=true or
+A missing part skips its tests with the words that hint it. Where everything is required (CI=true or
 AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead.
 """
 
@@ -16,9 +16,9 @@ import pytest
 
 from agent_kernel.errors import PreparationFailed
 from agent_kernel.sandboxes.base import Backend, Probe
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
-from agent_kernel.sandboxes.docker import DockerBackend
-from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 Missing = Callable[[str], NoReturn]
@@ -96,7 +96,7 @@ def docker_engine() -> None:
     """There is an engine with the toolbox image, or the test is skipped."""
     probe = asyncio.run(_look(_configured_docker()))
     if not probe.ok:
-        _missing(f"{probe.detail} {probe.mend or ''}")
+        _missing(f"{probe.detail} {probe.hint or ''}")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def runsc(docker_engine: None) -> None:
     """The engine knows gVisor's runtime, or the test is skipped."""
     probe = asyncio.run(_look(_configured_docker("runsc")))
     if not probe.ok:
-        _missing(f"{probe.detail} {probe.mend or ''}")
+        _missing(f"{probe.detail} {probe.hint or ''}")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[
     backend = BubblewrapBackend(tmp_path, toolbox)
     probe = await backend.probe()
     if not probe.ok:
-        _missing(f"{probe.detail} {probe.mend or ''}")
+        _missing(f"{probe.detail} {probe.hint or ''}")
     yield backend
     await backend.aclose()
 

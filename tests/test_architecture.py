@@ -21,16 +21,19 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 RANK = {
     "errors": 0,
+    "keys": 0,
     "protocol": 1,
-    "sandboxes": 2,
-    "tools": 3,
-    "models": 3,
-    "runtime": 4,
-    "kernel": 5,
-    "server": 5,
-    "config": 6,
-    "cli": 7,
-    "__main__": 8,
+    "policy": 2,
+    "store": 2,
+    "sandboxes": 3,
+    "tools": 4,
+    "models": 4,
+    "runtime": 5,
+    "kernel": 6,
+    "server": 6,
+    "config": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 """A room may import rooms of a lower rank, and itself. Equal rank: siblings, which never know each other."""
 
@@ -112,7 +115,7 @@ def test_no_module_is_too_long(path: Path) -> None:
 def test_the_environment_is_read_in_config_alone() -> None:
     """Inside a sandbox there is no configuration but the environment; the front end's word is no setting."""
     elsewhere = {
-        "agent_kernel/kernel/session.py",  # JPY_SESSION_NAME, the notebook's path
+        "agent_kernel/kernel/notebook.py",  # JPY_SESSION_NAME, the notebook's path
         "agent_kernel/sandboxes/toolbox.py",  # hands pip its own settings through
     }
     wrong = []
@@ -194,7 +197,9 @@ def test_every_package_that_is_imported_is_declared() -> None:
     toolbox = set(re.findall(r"^\w+", (CHECKOUT / "requirements" / "toolbox.in").read_text(), re.MULTILINE))
     wrong = set()
     for path in MODULES:
-        in_sandbox = toolbox if path.parent.name == "inside" else set()  # these run there, and only there
+        in_sandbox = (
+            toolbox if path.parent.name == "sandbox_scripts" else set()
+        )  # these run there, and only there
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:

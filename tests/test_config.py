@@ -9,7 +9,7 @@ import pytest
 
 from agent_kernel import config
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.protocol.policy import Policy, Rule
+from agent_kernel.policy.rules import Policy, Rule
 
 
 def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> config.Settings:
@@ -80,7 +80,7 @@ def test_a_value_that_cannot_be_used(
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, environ, **flags)
     assert all(word in caught.value.message for word in words)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

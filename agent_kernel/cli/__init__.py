@@ -31,7 +31,7 @@ FAILED = 2
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in the shape of all our errors: one line and the mend."""
+    """Errors in the shape of all our errors: one line and the hint."""
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}\n  See: {self.prog} --help", file=sys.stderr)
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except AgentKernelError as error:
         print(f"agent-kernel: {error.message}", file=sys.stderr)
-        if error.mend:
-            print(f"  {error.mend}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -37,7 +37,7 @@ def attach(settings: Settings, container_id: str) -> int:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(
-            "attach needs a terminal, and its input or output is none.", mend="Run it in a terminal window."
+            "attach needs a terminal, and its input or output is none.", hint="Run it in a terminal window."
         )
     return asyncio.run(_attached(settings, container_id))
 

@@ -15,7 +15,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import EngineUnavailable, NotFound
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.containers import LocalContainers
+    from agent_kernel.runtime.containers.containers import LocalContainers
     from agent_kernel.sandboxes.base import Backend, Snapshot
 
 
@@ -59,7 +59,7 @@ async def containers_with(settings: Settings, container_id: str) -> AsyncGenerat
         row = await opened.store.container(container_id)
         backends = [backend for backend in opened.backends if row and backend.name == row.backend]
         if not backends:
-            raise NotFound(f"There is no container {container_id}.", mend="See: agent-kernel containers list")
+            raise NotFound(f"There is no container {container_id}.", hint="See: agent-kernel containers list")
         async with _containers_on(opened, backends[0]) as containers:
             yield containers
     finally:
@@ -69,7 +69,7 @@ async def containers_with(settings: Settings, container_id: str) -> AsyncGenerat
 @asynccontextmanager
 async def _containers_on(opened: Opened, backend: Backend) -> AsyncGenerator[LocalContainers, None]:
     from agent_kernel.cli import compose
-    from agent_kernel.runtime.containers import LocalContainers
+    from agent_kernel.runtime.containers.containers import LocalContainers
 
     lease = opened.settings.runtime.server_lease
     settings = compose.container_settings(opened.settings, lease=lease)
@@ -103,7 +103,7 @@ async def _find(opened: Opened, snapshot_id: str) -> tuple[Backend, Snapshot]:
     for backend, snapshot in await _all(opened):
         if snapshot.id == snapshot_id:
             return backend, snapshot
-    raise NotFound(f"There is no checkpoint {snapshot_id}.", mend="See: agent-kernel containers snapshots")
+    raise NotFound(f"There is no checkpoint {snapshot_id}.", hint="See: agent-kernel containers snapshots")
 
 
 async def _all(opened: Opened) -> list[tuple[Backend, Snapshot]]:
@@ -143,7 +143,7 @@ async def _pruned(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
     """A checkpoint as machines are told of it."""
-    from agent_kernel.runtime.checkpoints import CONTAINER_LABEL, KIND_LABEL, NAME_LABEL
+    from agent_kernel.runtime.containers.checkpoints import CONTAINER_LABEL, KIND_LABEL, NAME_LABEL
 
     return [
         {

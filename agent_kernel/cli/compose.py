@@ -15,16 +15,16 @@ from agent_kernel.errors import ConfigurationError, EngineUnavailable
 
 if TYPE_CHECKING:
     from agent_kernel.models.catalogue import Models
-    from agent_kernel.runtime.audit import AuditLog
+    from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
-    from agent_kernel.runtime.container_settings import ContainerSettings
+    from agent_kernel.runtime.containers.settings import ContainerOptions
+    from agent_kernel.runtime.containers.skills import Skills
     from agent_kernel.runtime.local import LocalRuntime
-    from agent_kernel.runtime.loop import TurnSettings
-    from agent_kernel.runtime.recovery import Restart
-    from agent_kernel.runtime.skills import Skills
+    from agent_kernel.runtime.observe.audit import AuditLog
+    from agent_kernel.runtime.turns.loop import TurnSettings
     from agent_kernel.sandboxes.base import Backend
-    from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
-    from agent_kernel.sandboxes.docker import DockerBackend
+    from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+    from agent_kernel.sandboxes.docker.backend import DockerBackend
     from agent_kernel.sandboxes.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 def docker(settings: Settings) -> DockerBackend:
     """Docker as configured; nothing is asked of the engine yet."""
-    from agent_kernel.sandboxes.docker import DockerBackend
-    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+    from agent_kernel.sandboxes.docker.backend import DockerBackend
+    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 
     return DockerBackend(settings.sandbox.image or DEFAULT_IMAGE, settings.sandbox.docker_runtime or None)
 
@@ -43,12 +43,12 @@ def bubblewrap(settings: Settings) -> BubblewrapBackend:
 
     Raises `ConfigurationError` if an OCI runtime was asked for: it would be silently missing.
     """
-    from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+    from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 
     if settings.sandbox.docker_runtime:
         raise ConfigurationError(
             f"bubblewrap has no OCI runtimes, but {settings.sandbox.docker_runtime!r} was asked for.",
-            mend="Unset AGENT_KERNEL_DOCKER_RUNTIME, or set AGENT_KERNEL_SANDBOX=docker.",
+            hint="Unset AGENT_KERNEL_DOCKER_RUNTIME, or set AGENT_KERNEL_SANDBOX=docker.",
         )
     return BubblewrapBackend(settings.runtime.data_path(), toolbox(settings))
 
@@ -120,7 +120,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
 
 def audit_log(settings: Settings) -> AuditLog:
     """The audit log as configured; the file is opened with the first line."""
-    from agent_kernel.runtime.audit import OFF, AuditLog
+    from agent_kernel.runtime.observe.audit import OFF, AuditLog
 
     where = settings.container.audit
     if where == "off":
@@ -130,8 +130,8 @@ def audit_log(settings: Settings) -> AuditLog:
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """What bounds each turn."""
-    from agent_kernel.runtime.budgets import Budget
-    from agent_kernel.runtime.loop import TurnSettings
+    from agent_kernel.runtime.turns.budgets import Budget
+    from agent_kernel.runtime.turns.loop import TurnSettings
 
     asked = settings.budget
     budget = Budget(asked.max_tokens or None, asked.max_tool_calls or None, asked.max_seconds or None)
@@ -140,21 +140,21 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
 def skills(settings: Settings) -> Skills:
     """What requests may name. Raises `ConfigurationError` for a folder that is not there."""
-    from agent_kernel.runtime.skills import Skills
+    from agent_kernel.runtime.containers.skills import Skills
 
     folder = Path(settings.runtime.skills).expanduser() if settings.runtime.skills else None
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(
-            f"The folder of skills {folder} does not exist.", mend="Make it, or unset AGENT_KERNEL_SKILLS."
+            f"The folder of skills {folder} does not exist.", hint="Make it, or unset AGENT_KERNEL_SKILLS."
         )
     return Skills(folder)
 
 
-def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerSettings:
+def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerOptions:
     """How containers are made. `lease`: seconds that they outlive this process."""
-    from agent_kernel.runtime.container_settings import CheckpointPolicy, ContainerSettings
+    from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 
-    return ContainerSettings(
+    return ContainerOptions(
         lease=lease,
         pause_after=settings.container.pause_after,
         upload_limit=settings.kernel.max_upload,
@@ -182,7 +182,7 @@ def local_runtime(
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
-    from agent_kernel.runtime.sqlite import SqliteStore
+    from agent_kernel.store.sqlite.store import SqliteStore
 
     return LocalRuntime(
         models=models(settings, script_files=script_files),
@@ -203,6 +203,6 @@ async def kernel_runtime(settings: Settings) -> Runtime:
     """The runtime of a kernel: its own, or the server's that the settings name."""
     if not settings.runtime.runtime_url:
         return local_runtime(settings, lease=settings.runtime.kernel_lease)
-    from agent_kernel.runtime.remote import RemoteRuntime
+    from agent_kernel.runtime.remote.runtime import RemoteRuntime
 
     return RemoteRuntime(settings.runtime.runtime_url, settings.runtime.api_key or None)

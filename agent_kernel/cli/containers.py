@@ -15,9 +15,9 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import EngineUnavailable, NotFound
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.audit import AuditLog
-    from agent_kernel.runtime.sqlite import SqliteStore
+    from agent_kernel.runtime.observe.audit import AuditLog
     from agent_kernel.sandboxes.base import Backend, SandboxRef
+    from agent_kernel.store.sqlite.store import SqliteStore
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ async def _removed(settings: Settings, ids: list[str] | None) -> int:
         rows = {row.id: row for row in await opened.store.containers()}
         unknown = [one for one in ids or [] if one not in rows and one not in found]
         if unknown:
-            raise NotFound(f"There is no container {unknown[0]}.", mend="See: agent-kernel containers list")
+            raise NotFound(f"There is no container {unknown[0]}.", hint="See: agent-kernel containers list")
         chosen = sorted({*rows, *found}) if ids is None else ids
         for one in chosen:
             if one in found:
@@ -138,7 +138,7 @@ class Opened:
 
     def __init__(self, settings: Settings) -> None:
         from agent_kernel.cli import compose
-        from agent_kernel.runtime.sqlite import SqliteStore
+        from agent_kernel.store.sqlite.store import SqliteStore
 
         kind = settings.sandbox.sandbox
         self.settings = settings
@@ -152,7 +152,7 @@ class Opened:
 
     async def labels(self) -> dict[str, str]:
         """What all sandboxes and checkpoints of this store carry."""
-        from agent_kernel.runtime.sweep import STORE_LABEL
+        from agent_kernel.runtime.containers.sweep import STORE_LABEL
 
         return {STORE_LABEL: await self.store.identity()}
 
@@ -171,14 +171,14 @@ class Opened:
 
     async def remove(self, backend: Backend, ref: SandboxRef) -> None:
         """Remove a sandbox, see that it is gone, and write that down."""
-        from agent_kernel.runtime.lifecycle import remove_verified
+        from agent_kernel.runtime.containers.lifecycle import remove_verified
 
         await remove_verified(backend, ref, self.audit)
 
     async def prune(self) -> int:
         """Remove the checkpoints that the settings do not keep; how many there were."""
         from agent_kernel.cli import compose
-        from agent_kernel.runtime.checkpoints import Checkpoints
+        from agent_kernel.runtime.containers.checkpoints import Checkpoints
 
         policy = compose.container_settings(self.settings, lease=0).checkpoints
         removed = 0

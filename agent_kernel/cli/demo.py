@@ -61,21 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise ConfigurationError(
             f"The demo's packages are not installed ({error.name} is missing).",
-            mend='Install them: pip install "agent-kernel[demo]"',
+            hint='Install them: pip install "agent-kernel[demo]"',
         ) from error
     print(f"Ran in {time.monotonic() - began:.1f} s.\n  notebook  {notebook}\n  page      {page}")
     return 0
 
 
 def check_sandbox(settings: Settings) -> None:
-    """Prepare the toolbox once. Raises `EngineUnavailable` with the mend if bubblewrap cannot work here."""
+    """Prepare the toolbox once. Raises `EngineUnavailable` with the hint if bubblewrap cannot work here."""
     from agent_kernel.cli.compose import bubblewrap
     from agent_kernel.errors import EngineUnavailable
 
     prepare_toolbox(settings)
     probe = asyncio.run(bubblewrap(settings).probe())
     if not probe.ok:
-        raise EngineUnavailable(probe.detail, mend=probe.mend)
+        raise EngineUnavailable(probe.detail, hint=probe.hint)
 
 
 def examples() -> Path:
@@ -95,7 +95,7 @@ def copy_example(folder: Path) -> Path:
     except OSError as error:
         raise ConfigurationError(
             f"The example cannot be copied: {error.strerror}: {error.filename}.",
-            mend="Choose a folder that you may write to: --output FOLDER",
+            hint="Choose a folder that you may write to: --output FOLDER",
         ) from error
     return (folder / NOTEBOOK).absolute()
 
@@ -120,9 +120,9 @@ async def execute(path: Path, settings: Settings) -> None:
             client = _client(notebook, sockets, path, Transcript(sys.stdout))
             await client.async_execute(env=environment)
     except CellExecutionError as error:
-        raise DemoFailed(f"A cell failed: {error.evalue}", mend="See: agent-kernel doctor") from error
+        raise DemoFailed(f"A cell failed: {error.evalue}", hint="See: agent-kernel doctor") from error
     except DeadKernelError as error:
-        raise DemoFailed("The kernel died.", mend="See: agent-kernel doctor") from error
+        raise DemoFailed("The kernel died.", hint="See: agent-kernel doctor") from error
     finally:
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 

@@ -21,7 +21,7 @@ class Finding:
     name: str
     ok: bool
     detail: str
-    mend: str | None = None
+    hint: str | None = None
     needed: bool = True
 
 
@@ -54,13 +54,13 @@ def _table(findings: list[Finding]) -> str:
         lines.append(
             (f"\x1b[{colour}m{word}\x1b[0m" if colours else word) + f"{finding.name:<13}{finding.detail}"
         )
-        if finding.mend and not finding.ok:
-            lines.append(" " * 21 + f"→ {finding.mend}")
+        if finding.hint and not finding.ok:
+            lines.append(" " * 21 + f"→ {finding.hint}")
     return "\n".join(lines)
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every finding, in the order in which one would mend them."""
+    """Every finding, in the order in which one would hint them."""
     return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
 
 
@@ -80,8 +80,8 @@ def _data_folder(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        mend = "Set AGENT_KERNEL_DATA_DIR to a folder that you may write to."
-        return Finding("data folder", False, f"{path}: {error.strerror}", mend)
+        hint = "Set AGENT_KERNEL_DATA_DIR to a folder that you may write to."
+        return Finding("data folder", False, f"{path}: {error.strerror}", hint)
     return Finding("data folder", True, str(path))
 
 
@@ -92,7 +92,7 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
     try:
         chosen, why = await compose.choose_backend(settings)
     except AgentKernelError as error:
-        return [Finding("sandbox", False, error.message, error.mend)]
+        return [Finding("sandbox", False, error.message, error.hint)]
     findings = [Finding("sandbox", True, why)]
     try:
         for name, make in (("docker", compose.docker), ("bubblewrap", compose.bubblewrap)):
@@ -100,7 +100,7 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
                 continue
             backend = chosen if chosen.name == name else make(settings)
             probe = await backend.probe()
-            findings.append(Finding(name, probe.ok, probe.detail, probe.mend, needed=chosen.name == name))
+            findings.append(Finding(name, probe.ok, probe.detail, probe.hint, needed=chosen.name == name))
             await backend.aclose()
     finally:
         await chosen.aclose()
@@ -112,12 +112,12 @@ def _model(settings: Settings) -> Finding:
 
     name = settings.model.chosen()
     if name is None:
-        mend = "Set AGENT_KERNEL_MODEL, for instance to openai/NAME (or scripted/demo to play the examples)."
-        return Finding("model", False, "an upstream is set, but no model", mend)
+        hint = "Set AGENT_KERNEL_MODEL, for instance to openai/NAME (or scripted/demo to play the examples)."
+        return Finding("model", False, "an upstream is set, but no model", hint)
     try:
         models(settings).resolve(name)
     except AgentKernelError as error:
-        return Finding("model", False, error.message, error.mend)
+        return Finding("model", False, error.message, error.hint)
     played = name.startswith("scripted/")
     return Finding("model", True, f"{name}{', which plays a script and asks nobody' if played else ''}")
 

@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.name:
         settings.sandbox.image = arguments.name
     if arguments.no_toolbox and not arguments.base:
-        raise InvalidRequest("--no-toolbox needs a Dockerfile.", mend="Give one: --from DOCKERFILE")
+        raise InvalidRequest("--no-toolbox needs a Dockerfile.", hint="Give one: --from DOCKERFILE")
     if settings.sandbox.sandbox == "bubblewrap":
         if arguments.base or arguments.packages or arguments.name:
             raise InvalidRequest(
                 "bubblewrap sandboxes have the programs of this machine and no image.",
-                mend="Build for Docker: --sandbox docker",
+                hint="Build for Docker: --sandbox docker",
             )
         prepare_toolbox(settings, anew=not arguments.if_missing)
     elif arguments.base:
@@ -68,7 +68,7 @@ def build_image(
 ) -> None:
     """Build the Docker image. Raises `EngineUnavailable`, `PreparationFailed`."""
     from agent_kernel.cli.compose import docker
-    from agent_kernel.sandboxes.image import (
+    from agent_kernel.sandboxes.docker.image import (
         DEFAULT_IMAGE,
         build_from_debian,
         build_from_dockerfile,
@@ -93,12 +93,12 @@ def build_own_image(settings: Settings, dockerfile: Path, *, toolbox: bool) -> N
 
     Raises `EngineUnavailable`, `PreparationFailed`, the latter also if it cannot be a sandbox.
     """
-    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
-    from agent_kernel.sandboxes.own_image import built, name_image
+    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+    from agent_kernel.sandboxes.docker.own_image import built, name_image
 
     image = settings.sandbox.image
     if not image or image == DEFAULT_IMAGE:
-        raise InvalidRequest("An image of your own needs a name.", mend="Give one: --name mine:1")
+        raise InvalidRequest("An image of your own needs a name.", hint="Give one: --name mine:1")
     with OneLine() as progress, built(dockerfile, progress, toolbox=toolbox) as name:
         progress("Trying a sandbox of it")
         asyncio.run(_tried(settings, name))
@@ -108,20 +108,20 @@ def build_own_image(settings: Settings, dockerfile: Path, *, toolbox: bool) -> N
 
 async def _tried(settings: Settings, image: str) -> None:
     from agent_kernel.sandboxes.base import SandboxSpec
-    from agent_kernel.sandboxes.docker import DockerBackend
+    from agent_kernel.sandboxes.docker.backend import DockerBackend
 
     backend = DockerBackend(image, settings.sandbox.docker_runtime or None)
     try:
         await backend.delete(await backend.create(SandboxSpec(f"try-{secrets.token_hex(6)}")))
     except SandboxStartFailed as error:
         words = error.message.replace(image, "that was built")
-        raise PreparationFailed(words, mend=error.mend) from error
+        raise PreparationFailed(words, hint=error.hint) from error
     finally:
         await backend.aclose()
 
 
 def _tell(image: str) -> None:
-    from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 
     print(f"{image} is ready.")
     if image != DEFAULT_IMAGE:

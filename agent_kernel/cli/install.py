@@ -68,6 +68,6 @@ def install_spec(prefix: str | None) -> str:
         except OSError as error:
             raise ConfigurationError(
                 f"The kernel cannot be installed: {error.strerror}: {error.filename}.",
-                mend="Choose a folder that you may write to, with --user, --sys-prefix or --prefix FOLDER.",
+                hint="Choose a folder that you may write to, with --user, --sys-prefix or --prefix FOLDER.",
             ) from error
         return place

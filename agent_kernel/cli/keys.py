@@ -16,8 +16,8 @@ from agent_kernel.cli.containers import table
 from agent_kernel.config import Settings
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.keys import StoredKeys
-    from agent_kernel.runtime.store import KeyRow
+    from agent_kernel.runtime.access.keys import StoredKeys
+    from agent_kernel.store.base import KeyRow
 
 T = TypeVar("T")
 
@@ -54,11 +54,11 @@ def _count(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the action."""
-    from agent_kernel.runtime.base import Limits
+    from agent_kernel.keys import KeyLimits
 
     settings = flags.load(arguments)
     if arguments.action == "create":
-        limits = Limits(**{each.name: getattr(arguments, each.name) for each in fields(Limits)})
+        limits = KeyLimits(**{each.name: getattr(arguments, each.name) for each in fields(KeyLimits)})
         print(_with_keys(settings, lambda keys: keys.create(arguments.name, limits)))
         print("It cannot be shown again.", file=sys.stderr)
     elif arguments.action == "revoke":
@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _with_keys(settings: Settings, work: Callable[[StoredKeys], Awaitable[T]]) -> T:
     from agent_kernel.cli import compose
-    from agent_kernel.runtime.keys import StoredKeys
-    from agent_kernel.runtime.sqlite import SqliteStore
+    from agent_kernel.runtime.access.keys import StoredKeys
+    from agent_kernel.store.sqlite.store import SqliteStore
 
     async def done() -> T:
         store = SqliteStore(compose.store_path(settings))

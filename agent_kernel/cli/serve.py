@@ -10,7 +10,7 @@ from agent_kernel.cli import flags
 from agent_kernel.config import Settings
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.base import Limits
+    from agent_kernel.keys import KeyLimits
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets")
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise ConfigurationError(
             f"The server's packages are not installed ({error.name} is missing).",
-            mend='Install them: pip install "agent-kernel[serve]"',
+            hint='Install them: pip install "agent-kernel[serve]"',
         ) from error
     logs.set_up(settings.server.log)
     warm = settings.container.warm
@@ -93,12 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> KeyLimits:
     """Of keys that have none of their own."""
-    from agent_kernel.runtime.base import Limits
+    from agent_kernel.keys import KeyLimits
 
     server = settings.server
-    return Limits(
+    return KeyLimits(
         turns=server.turns_per_key or None,
         containers=server.containers_per_key or None,
         stored_bytes=server.bytes_per_key or None,

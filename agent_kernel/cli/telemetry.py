@@ -9,7 +9,7 @@ from agent_kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agent_kernel.config import Settings
-    from agent_kernel.runtime.tracing import Tracing
+    from agent_kernel.runtime.observe.tracing import Tracing
 
 FLUSH_MS = 5000
 """For how long the end of a process may wait for a collector."""
@@ -20,7 +20,7 @@ def tracing(settings: Settings) -> Tracing:
 
     Raises `ConfigurationError` where the extra `otel` is not installed.
     """
-    from agent_kernel.runtime.tracing import UNWATCHED
+    from agent_kernel.runtime.observe.tracing import UNWATCHED
 
     if not settings.telemetry.otel:
         return UNWATCHED
@@ -31,11 +31,11 @@ def tracing(settings: Settings) -> Tracing:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        from agent_kernel.runtime.telemetry import AGENT, Telemetry
+        from agent_kernel.runtime.observe.telemetry import AGENT, Telemetry
     except ImportError as error:
         raise ConfigurationError(
             f"AGENT_KERNEL_OTEL is set, but OpenTelemetry is not installed ({error}).",
-            mend="Install it: pip install 'agent-kernel[otel]'",
+            hint="Install it: pip install 'agent-kernel[otel]'",
         ) from error
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):  # else whoever started this process has set one up

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.app import launch
-    from agent_kernel.kernel.session import OpenRuntime
+    from agent_kernel.kernel.notebook import OpenRuntime
     from agent_kernel.kernel.settings import KernelSettings
 
 __all__ = ["KernelSettings", "OpenRuntime", "launch"]
 
 _HOMES = {
     "KernelSettings": "agent_kernel.kernel.settings",
-    "OpenRuntime": "agent_kernel.kernel.session",
+    "OpenRuntime": "agent_kernel.kernel.notebook",
     "launch": "agent_kernel.kernel.app",
 }
 

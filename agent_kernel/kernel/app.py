@@ -9,7 +9,7 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets import Any as AnyTrait
 
 from agent_kernel.kernel.kernel import AgentKernel
-from agent_kernel.kernel.session import OpenRuntime
+from agent_kernel.kernel.notebook import OpenRuntime
 from agent_kernel.kernel.settings import KernelSettings
 
 

@@ -30,7 +30,7 @@ Row = tuple[int, int, str, str | None]
 """Session, line, source, and the text of the cell's result."""
 
 
-class History:
+class CellHistory:
     """`path` is the file; None keeps nothing beyond the process. Opened at the first use, in a thread."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The kernel: Jupyter's messages on one side, a `Session` on the other. It evaluates nothing."""
+"""The kernel: Jupyter's messages on one side, a `Notebook` on the other. It evaluates nothing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from traitlets import Any as AnyTrait
 
 from agent_kernel import __version__
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.kernel.approvals import Asker
+from agent_kernel.kernel.asking.approvals import Asker
 from agent_kernel.kernel.cells import MagicLine, parse
 from agent_kernel.kernel.front_end import FrontEnd, front_end_of
-from agent_kernel.kernel.history import History
+from agent_kernel.kernel.history import CellHistory
 from agent_kernel.kernel.outputs import CellOutputs
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.app import AgentKernelApp
-    from agent_kernel.kernel.live import LiveViews
-    from agent_kernel.kernel.session import Session
+    from agent_kernel.kernel.live.live import LiveViews
+    from agent_kernel.kernel.notebook import Notebook
 
 STOP_SECONDS = 15.0
 """How long an interrupted cell may take to end its command; then the person is told to restart."""
@@ -54,11 +54,11 @@ class AgentKernel(Kernel):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        from agent_kernel.kernel.session import Session
+        from agent_kernel.kernel.notebook import Notebook
 
         app = cast("AgentKernelApp", self.parent)
-        self._agent: Session = Session(app.open_runtime, app.settings, self.log)
-        self._history = History(app.history)
+        self._agent: Notebook = Notebook(app.open_runtime, app.settings, self.log)
+        self._history = CellHistory(app.history)
         self._cell: asyncio.Task[None] | None = None
         self._views: LiveViews | None = None
         self._stop_asked = asyncio.Event()
@@ -133,7 +133,7 @@ class AgentKernel(Kernel):
 
     def _line_asker(self) -> Asker:
         """Asks the client that sent the present cell."""
-        from agent_kernel.kernel.questions import LineAsker, StdinChannel
+        from agent_kernel.kernel.asking.questions import LineAsker, StdinChannel
 
         ident = self._get_shell_context_var(self._shell_parent_ident)
         channel = StdinChannel(self.stdin_socket, self.session)
@@ -148,7 +148,7 @@ class AgentKernel(Kernel):
             await asyncio.wait({cell}, timeout=STOP_SECONDS)
 
     async def _run(self, code: str, outputs: CellOutputs, metadata: Mapping[str, Any], *, live: bool) -> None:
-        from agent_kernel.kernel.magics import find, page
+        from agent_kernel.kernel.magics.table import find, page
         from agent_kernel.kernel.private import run_private
 
         source = parse(code)
@@ -177,7 +177,7 @@ class AgentKernel(Kernel):
         """Show the turn while it runs. The widget's libraries are loaded at the first such cell."""
         from importlib import import_module
 
-        live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live")
+        live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.live")
         if self._views is None:
             self._views = live.LiveViews(self._interrupt_cell, self._agent.steer)
         view = self._views.open()
@@ -213,7 +213,7 @@ class AgentKernel(Kernel):
         }
 
     def _failed(self, ename: str, message: str) -> Reply:
-        from agent_kernel.kernel.text import clean
+        from agent_kernel.kernel.render.text import clean
 
         shown = clean(message)
         content = {
@@ -233,7 +233,7 @@ class AgentKernel(Kernel):
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
         """Names of magics and what they take; paths after `@`."""
-        from agent_kernel.kernel.completion import complete, magic_at
+        from agent_kernel.kernel.magics.completion import complete, magic_at
 
         magic = magic_at(code, cursor_pos)
         names = await self._agent.names(magic.arguments if magic else "")
@@ -250,7 +250,7 @@ class AgentKernel(Kernel):
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: tuple[str, ...] = ()
     ) -> Reply:
         """The help of the magic under the cursor."""
-        from agent_kernel.kernel.completion import magic_at
+        from agent_kernel.kernel.magics.completion import magic_at
 
         magic = magic_at(code, cursor_pos)
         data = {"text/plain": magic.help} if magic else {}
@@ -266,7 +266,7 @@ class AgentKernel(Kernel):
 
     async def do_is_complete(self, code: str) -> Reply:
         """For consoles: whether Enter sends."""
-        from agent_kernel.kernel.completion import completeness
+        from agent_kernel.kernel.magics.completion import completeness
 
         status = completeness(code)
         return {"status": status, "indent": ""} if status == "incomplete" else {"status": status}

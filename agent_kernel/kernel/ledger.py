@@ -82,7 +82,7 @@ class Ledger:
             known = ", ".join(map(str, cells[-10:]))
             raise InvalidRequest(
                 f"There is no turn of a cell [{wanted}] to replay.",
-                mend=f"%replay takes `last` or the number beside a cell; there are {known}.",
+                hint=f"%replay takes `last` or the number beside a cell; there are {known}.",
             )
         return [record for record in self.records if record.cell == number and record.response_ids]
 

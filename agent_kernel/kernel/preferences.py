@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.policy import Policy, read_policy
+from agent_kernel.policy.rules import Policy, read_policy
 
 METADATA_KEY = "agent_kernel"
 MAX_NOTEBOOK = 256 << 20
@@ -75,35 +75,35 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
     found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     if found is None:
         return Preferences()
-    mend = (
+    hint = (
         'There may be {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
     )
     if not isinstance(found, Mapping):
-        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", mend=mend)
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
     unknown = [str(name) for name in found if name not in _NAMES]
     if unknown:
-        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} has {unknown[0]!r}.", mend=mend)
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where} has {unknown[0]!r}.", hint=hint)
     for name in ("model", "instructions"):
         if not isinstance(found.get(name, ""), str):
-            raise InvalidRequest(f"`agent_kernel.{name}` in the metadata of {where} must be text.", mend=mend)
+            raise InvalidRequest(f"`agent_kernel.{name}` in the metadata of {where} must be text.", hint=hint)
     budget = found.get("budget")
     if budget is not None and not isinstance(budget, Mapping):
         raise InvalidRequest(
-            f"`agent_kernel.budget` in the metadata of {where} must be an object.", mend=mend
+            f"`agent_kernel.budget` in the metadata of {where} must be an object.", hint=hint
         )
     return Preferences(
         model=found.get("model") or None,
         instructions=found.get("instructions"),
         budget=None if budget is None else check_budget(budget),
-        approval=_approval(found.get("approval"), where, mend),
+        approval=_approval(found.get("approval"), where, hint),
     )
 
 
-def _approval(given: object, where: str, mend: str) -> Policy | None:
+def _approval(given: object, where: str, hint: str) -> Policy | None:
     try:
         return None if given is None else read_policy(given)
     except ValueError as error:
-        raise InvalidRequest(f"`agent_kernel` in the metadata of {where}: {error}.", mend=mend) from None
+        raise InvalidRequest(f"`agent_kernel` in the metadata of {where}: {error}.", hint=hint) from None
 
 
 def of_notebook(path: Path) -> Preferences:
@@ -124,7 +124,7 @@ def parse_budget(arguments: str) -> Budget:
     for word in _words(arguments):
         name, equals, value = word.partition("=")
         if not equals:
-            raise InvalidRequest(f"{word!r} is no limit.", mend=_EXAMPLE)
+            raise InvalidRequest(f"{word!r} is no limit.", hint=_EXAMPLE)
         budget[name] = value.replace("_", "").replace(",", "")
     return check_budget(budget)
 
@@ -133,7 +133,7 @@ def _words(arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
     except ValueError as error:
-        raise InvalidRequest(f"The budget cannot be read: {error}.", mend=_EXAMPLE) from error
+        raise InvalidRequest(f"The budget cannot be read: {error}.", hint=_EXAMPLE) from error
 
 
 def check_budget(budget: Mapping[Any, object]) -> Budget:
@@ -143,7 +143,7 @@ def check_budget(budget: Mapping[Any, object]) -> Budget:
         kind = _LIMITS.get(name)
         if kind is None:
             raise InvalidRequest(
-                f"A budget has no {str(name)!r}.", mend=f"It may have {', '.join(_LIMITS)}. {_EXAMPLE}"
+                f"A budget has no {str(name)!r}.", hint=f"It may have {', '.join(_LIMITS)}. {_EXAMPLE}"
             )
         try:
             number = kind(value) if isinstance(value, (str, int, float)) else math.nan
@@ -155,6 +155,6 @@ def check_budget(budget: Mapping[Any, object]) -> Budget:
             or (kind is int and isinstance(value, float) and value != number)
         ):
             whole = "a whole number" if kind is int else "a number"
-            raise InvalidRequest(f"{name} cannot be {value!r}: it must be {whole} above 0.", mend=_EXAMPLE)
+            raise InvalidRequest(f"{name} cannot be {value!r}: it must be {whole} above 0.", hint=_EXAMPLE)
         checked[str(name)] = number
     return checked

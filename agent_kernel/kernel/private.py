@@ -9,27 +9,27 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from agent_kernel.kernel.bundles import note
-from agent_kernel.kernel.text import clean, clip
+from agent_kernel.kernel.render.bundles import note
+from agent_kernel.kernel.render.text import clean, clip
 
 if TYPE_CHECKING:
+    from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
-    from agent_kernel.kernel.session import Session
 
 MAX_STREAM = 100_000
 """Characters of one stream that a notebook keeps of such a command."""
 
 
 async def run_private(
-    session: Session, command: str, outputs: CellOutputs, *, quiet: bool = False
+    session: Notebook, command: str, outputs: CellOutputs, *, quiet: bool = False
 ) -> str | None:
     """Run a command; its output becomes the cell's streams, unless `quiet`.
 
     Returns how it ended where that was not well (`exit 1`, `timed out`). Raises `TurnFailed` and what
     `Runtime.respond` raises; an interrupt ends the command.
     """
-    from agent_kernel.kernel.session import SHELL_MODEL
-    from agent_kernel.kernel.turn import TurnFailed
+    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.turn_view import TurnFailed
 
     container_id, _ = await session.container(outputs)
     environment = {"type": "container_reference", "container_id": container_id}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from traitlets import Bool, Dict, Instance, Int, Unicode
 from traitlets.config import Configurable
 
-from agent_kernel.protocol.policy import Policy
+from agent_kernel.policy.rules import Policy
 
 DEFAULT_INSTRUCTIONS = """\
 You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in a

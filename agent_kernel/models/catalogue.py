@@ -97,7 +97,7 @@ class Models:
         if name is None:
             raise InvalidRequest(
                 "No model is named, and none is the default: an upstream is set, but not its model.",
-                mend="Set AGENT_KERNEL_MODEL, for instance to openai/NAME, or name one: %model openai/NAME",
+                hint="Set AGENT_KERNEL_MODEL, for instance to openai/NAME, or name one: %model openai/NAME",
                 param="model",
                 code="missing_required_parameter",
             )
@@ -106,7 +106,7 @@ class Models:
             return self._body(DIRECT, DirectModel), name
         if slash and not rest:
             raise InvalidRequest(
-                f"The model name {name!r} ends at its prefix.", mend=self._known(), param="model"
+                f"The model name {name!r} ends at its prefix.", hint=self._known(), param="model"
             )
         if prefix == "scripted" and slash:
             return self._scripted(name, rest)
@@ -115,13 +115,13 @@ class Models:
         if prefix in self._upstreams:
             return self._body(prefix, lambda: self._named(prefix)), rest
         if prefix not in DIALECTS:
-            raise InvalidRequest(f"There is no model {name!r}.", mend=self._known(), param="model")
+            raise InvalidRequest(f"There is no model {name!r}.", hint=self._known(), param="model")
         if prefix != "ollama" and self._url is None and self._key is None:
             words = f"The model {name!r} needs an upstream, and none is set."
-            mend = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
+            hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
             if asked is None:
-                raise ConfigurationError(words, mend=mend)
-            raise InvalidRequest(words, mend=mend, param="model", code="model_not_found")
+                raise ConfigurationError(words, hint=hint)
+            raise InvalidRequest(words, hint=hint, param="model", code="model_not_found")
         return self._body(prefix, lambda: self._unnamed(prefix)), rest
 
     def names(self) -> list[str]:
@@ -170,13 +170,13 @@ class Models:
             known = ", ".join(["demo", *packaged_names()])
             raise InvalidRequest(
                 f"There is no packaged script {file!r}.",
-                mend=f"There are: {known}. A file's name must end in .yaml or .yml.",
+                hint=f"There are: {known}. A file's name must end in .yaml or .yml.",
                 param="model",
             )
         if not self._script_files and name != self.default:
             raise InvalidRequest(
                 "This server plays no script files but its own.",
-                mend=f"Ask for scripted/demo, or start it with {name!r} as its model.",
+                hint=f"Ask for scripted/demo, or start it with {name!r} as its model.",
                 param="model",
             )
         return self._played(Path(file).expanduser()), file

@@ -10,7 +10,7 @@ import openai
 
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat_input import translate
-from agent_kernel.models.chat_stream import Reader
+from agent_kernel.models.chat_stream import ChatReader
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
 from agent_kernel.models.upstream import Upstream
@@ -44,7 +44,7 @@ class ChatModel:
                 return
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
-        reader = Reader(CallIds(request.input), function_name(request.functions))
+        reader = ChatReader(CallIds(request.input), function_name(request.functions))
         call = self._upstream.client.chat.completions.create(**self._body(request))
         async with self._upstream.events(call) as chunks:
             async for chunk in chunks:

@@ -32,7 +32,7 @@ class _Call:
     live: LiveCall | None = None
 
 
-class Reader:
+class ChatReader:
     """One answer. `finished` says that a finish reason has come.
 
     `shell_function` is the name of the function that stands for the shell tool. Servers differ in how they

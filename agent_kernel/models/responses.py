@@ -13,7 +13,7 @@ import openai
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.responses_input import translate, wrap
-from agent_kernel.models.responses_stream import Reader
+from agent_kernel.models.responses_stream import ResponsesReader
 from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
@@ -79,7 +79,7 @@ class ResponsesModel:
 
     async def _attempt(self, request: ModelRequest, dialect: Dialect) -> AsyncGenerator[ModelDelta, None]:
         origin = self._upstream.origin(request.model)
-        reader = Reader(
+        reader = ResponsesReader(
             CallIds(request.input),
             None if dialect.native_shell else function_name(request.functions),
             lambda item_id, blob: wrap(item_id, origin, blob),

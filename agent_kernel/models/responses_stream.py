@@ -26,7 +26,7 @@ from agent_kernel.protocol.deltas import (
 Deltas = Iterator[ModelDelta]
 
 
-class Reader:
+class ResponsesReader:
     """One answer. `finished` says that its closing event has come.
 
     `shell_function` is the name under which the shell was offered as a function (None: as the native tool),
@@ -190,18 +190,18 @@ def _detail(details: Any, name: str) -> int:
     return getattr(details, name, None) or 0
 
 
-_HANDLERS: dict[str, Callable[[Reader, Any], Deltas]] = {
-    "response.output_item.added": Reader._added,
-    "response.output_item.done": Reader._done,
-    "response.reasoning_summary_text.delta": Reader._reasoning,
-    "response.reasoning_text.delta": Reader._reasoning,
-    "response.output_text.delta": Reader._text,
-    "response.refusal.delta": Reader._refusal,
-    "response.function_call_arguments.delta": Reader._arguments,
-    "response.shell_call_command.added": Reader._command,
-    "response.shell_call_command.delta": Reader._command,
-    "response.completed": Reader._completed,
-    "response.incomplete": Reader._incomplete,
-    "response.failed": Reader._failed,
-    "error": Reader._error,
+_HANDLERS: dict[str, Callable[[ResponsesReader, Any], Deltas]] = {
+    "response.output_item.added": ResponsesReader._added,
+    "response.output_item.done": ResponsesReader._done,
+    "response.reasoning_summary_text.delta": ResponsesReader._reasoning,
+    "response.reasoning_text.delta": ResponsesReader._reasoning,
+    "response.output_text.delta": ResponsesReader._text,
+    "response.refusal.delta": ResponsesReader._refusal,
+    "response.function_call_arguments.delta": ResponsesReader._arguments,
+    "response.shell_call_command.added": ResponsesReader._command,
+    "response.shell_call_command.delta": ResponsesReader._command,
+    "response.completed": ResponsesReader._completed,
+    "response.incomplete": ResponsesReader._incomplete,
+    "response.failed": ResponsesReader._failed,
+    "error": ResponsesReader._error,
 }

@@ -54,7 +54,7 @@ class Think:
 
 
 @dataclass(frozen=True)
-class Shell:
+class ScriptedShell:
     """One shell call."""
 
     commands: tuple[str, ...]
@@ -63,7 +63,7 @@ class Shell:
 
 
 @dataclass(frozen=True)
-class Call:
+class ScriptedCall:
     """A call of a function tool of the client's; `arguments` as JSON."""
 
     name: str
@@ -78,11 +78,11 @@ class Say:
     quote: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
 
-Move = Think | Shell | Call | Say
+Move = Think | ScriptedShell | ScriptedCall | Say
 
 
 @dataclass(frozen=True)
-class Turn:
+class ScriptedTurn:
     """What is done when the user says something that `matches`."""
 
     when: str
@@ -105,7 +105,7 @@ class Script:
     """Turns under a name."""
 
     name: str
-    turns: Sequence[Turn]
+    turns: Sequence[ScriptedTurn]
 
 
 def folded(text: str) -> str:
@@ -123,7 +123,7 @@ def load(path: Path) -> Script:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise ConfigurationError(f"The script {path} is not YAML{where}.") from None
-    turns: list[Turn] = []
+    turns: list[ScriptedTurn] = []
     for document in documents:
         if not isinstance(document, dict) or not isinstance(document.get("turns"), list):
             raise ConfigurationError(f"The script {path} has no list called turns.")
@@ -146,7 +146,7 @@ def packaged_names() -> list[str]:
     return sorted(path.stem for path in PACKAGED.glob("*.yaml"))
 
 
-def _turn(turn: Any) -> Turn:
+def _turn(turn: Any) -> ScriptedTurn:
     if not isinstance(turn, dict) or set(turn) != {"when", "do"}:
         raise ValueError("a turn has exactly the fields when and do")
     when, pattern = turn["when"], None
@@ -159,10 +159,10 @@ def _turn(turn: Any) -> Turn:
         raise ValueError("do is a list of think, shell and say")
     steps: list[list[Move]] = [[]]
     for entry in turn["do"]:
-        if steps[-1] and isinstance(steps[-1][-1], Shell | Call):
+        if steps[-1] and isinstance(steps[-1][-1], ScriptedShell | ScriptedCall):
             steps.append([])
         steps[-1] += _moves(entry)
-    return Turn(when, pattern, steps)
+    return ScriptedTurn(when, pattern, steps)
 
 
 def _moves(entry: Any) -> list[Move]:
@@ -178,16 +178,16 @@ def _moves(entry: Any) -> list[Move]:
     raise ValueError("an entry of do is think, say (with quote), shell, call, or these last two together")
 
 
-def _call(call: Any) -> Call:
+def _call(call: Any) -> ScriptedCall:
     match call:
         case {"name": str(name), **rest} if name and set(rest) <= {"arguments"}:
             arguments = rest.get("arguments", {})
             if isinstance(arguments, dict):
-                return Call(name, json.dumps(arguments, ensure_ascii=False))
+                return ScriptedCall(name, json.dumps(arguments, ensure_ascii=False))
     raise ValueError("a call has a name and, as a mapping, its arguments")
 
 
-def _shell(shell: Any) -> Shell:
+def _shell(shell: Any) -> ScriptedShell:
     limits: dict[str, Any] = {}
     if isinstance(shell, dict):
         limits = {name: value for name, value in shell.items() if name != "commands"}
@@ -199,7 +199,7 @@ def _shell(shell: Any) -> Shell:
     commands = [shell] if isinstance(shell, str) else shell
     if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
         raise ValueError("shell is a command or a list of commands")
-    return Shell(tuple(commands), **limits)
+    return ScriptedShell(tuple(commands), **limits)
 
 
 def _say(text: str, quote: Any) -> Say:

@@ -9,7 +9,16 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from agent_kernel.errors import MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.models.conversation import CALL_OUTPUTS, kind, last_user_message, text_of
-from agent_kernel.models.script import PLACEHOLDER, Call, Move, Say, Script, Shell, Think, Turn
+from agent_kernel.models.script import (
+    PLACEHOLDER,
+    Move,
+    Say,
+    Script,
+    ScriptedCall,
+    ScriptedShell,
+    ScriptedTurn,
+    Think,
+)
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
@@ -47,7 +56,7 @@ class ScriptedModel:
                 await asyncio.sleep(0)  # let what was said be shown before going on
             paragraph = paragraph + 1 if isinstance(move, Think) else 0
 
-    def _find(self, said: str) -> Turn:
+    def _find(self, said: str) -> ScriptedTurn:
         turns = self._script.turns
         for turn in turns:
             if turn.is_exactly(said):
@@ -60,18 +69,18 @@ class ScriptedModel:
         raise OutOfScript(
             f"A scripted model ({self._script.name}) is playing and has no answer to “{_short(said)}”. "
             f"It knows: {', '.join(known)}{more}.",
-            mend="Say one of these, or set AGENT_KERNEL_MODEL to a real model.",
+            hint="Say one of these, or set AGENT_KERNEL_MODEL to a real model.",
         )
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""
 
 
-def _step(turn: Turn, calls_made: int) -> Sequence[Move]:
+def _step(turn: ScriptedTurn, calls_made: int) -> Sequence[Move]:
     for step in turn.steps:
         if calls_made <= 0:
             return step
-        calls_made -= sum(isinstance(move, Shell | Call) for move in step)
+        calls_made -= sum(isinstance(move, ScriptedShell | ScriptedCall) for move in step)
     return ()
 
 
@@ -82,12 +91,12 @@ def _deltas(move: Move, since: Sequence[Item], paragraph: int) -> Iterator[Model
         case Say():
             yield from (TextDelta(word) for word in _WORD.findall(_quoted(move, _printed(since))))
             yield ItemBreak()
-        case Shell(commands):
+        case ScriptedShell(commands):
             call_id = ids.call_id()
             for index, command in enumerate(commands):
                 yield from (ShellCallDelta(call_id, index, word) for word in _WORD.findall(command) or [""])
             yield ShellCallDone(call_id, commands, move.timeout_ms, move.max_output_length)
-        case Call(name, arguments):
+        case ScriptedCall(name, arguments):
             call_id = ids.call_id()
             yield from (FunctionCallDelta(call_id, name, word) for word in _WORD.findall(arguments))
 
@@ -114,7 +123,7 @@ def _quoted(say: Say, stdout: str) -> str:
             raise MalformedModelOutput(
                 f"The script quotes “{match[1]}” from what the commands of this turn printed, but nothing "
                 f"there matches {pattern.pattern!r}.",
-                mend="Look at the output above: a command failed, or the script does not fit the data.",
+                hint="Look at the output above: a command failed, or the script does not fit the data.",
             )
         return found[-1][1 if pattern.groups else 0] or ""
 

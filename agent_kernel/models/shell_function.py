@@ -149,5 +149,5 @@ def malformed(why: str, arguments: str) -> MalformedModelOutput:
     excerpt = arguments if len(arguments) <= _EXCERPT else arguments[:_EXCERPT] + "…"
     return MalformedModelOutput(
         f"The model called the shell in a way that cannot be carried out: {why}. It said: {excerpt}",
-        mend="Send it again, or choose another model.",
+        hint="Send it again, or choose another model.",
     )

@@ -142,7 +142,7 @@ class Upstream:
         """Make the error for an answer that broke off."""
         return UpstreamInterrupted(
             f"The model at {self.address} broke off in the middle of its answer: {why.rstrip('.')}.",
-            mend="What was done before that is kept. Send it again.",
+            hint="What was done before that is kept. Send it again.",
         )
 
     def failure(self, code: object, why: str) -> ModelError:
@@ -156,12 +156,12 @@ class Upstream:
         if isinstance(error, openai.APITimeoutError):
             return UpstreamUnavailable(
                 f"The model at {self.address} said nothing for {self._silence:g} seconds.",
-                mend="Try again later.",
+                hint="Try again later.",
             )
         if isinstance(error, openai.APIConnectionError):
             return UpstreamUnavailable(
                 f"Nobody answers at {self.address} ({_cause(error)}).",
-                mend=f"Start the model's server, or set {self._url_setting} to where it is.",
+                hint=f"Start the model's server, or set {self._url_setting} to where it is.",
             )
         if isinstance(error, openai.APIStatusError):
             return self._status(error)
@@ -173,7 +173,7 @@ class Upstream:
             what = "the key" if self._key else "a request without a key"
             return UpstreamRefused(
                 f"The model at {self.address} refused {what} (401).",
-                mend=f"Set {self._key_setting} to a valid key.",
+                hint=f"Set {self._key_setting} to a valid key.",
             )
         hopeless = isinstance(error.code, str) and error.code.startswith(_HOPELESS)
         if (status in (408, 409, 429) and not hopeless) or status >= 500:
@@ -181,12 +181,12 @@ class Upstream:
             kind = RateLimited if status == 429 else UpstreamUnavailable
             return kind(
                 f"The model at {self.address} cannot answer now ({status}): {said}",
-                mend=f"Try again in {asked:.0f} seconds." if asked else "Try again later.",
+                hint=f"Try again in {asked:.0f} seconds." if asked else "Try again later.",
                 retry_after=asked,
             )
-        mend = f"Look at the model's name and at {self._url_setting}." if status == 404 else None
+        hint = f"Look at the model's name and at {self._url_setting}." if status == 404 else None
         return UpstreamRefused(
-            f"The model at {self.address} refused the request ({status}): {said}", mend=mend
+            f"The model at {self.address} refused the request ({status}): {said}", hint=hint
         )
 
     def scrub(self, text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from openai.types.responses.response import IncompleteDetails
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.broken import Standing
+from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft, check_call
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
@@ -70,7 +70,7 @@ class Assembler:
         self._outputs: dict[str, ShellOutputDraft] = {}
 
     @classmethod
-    def restored(cls, response: t.Response, standing: Standing) -> Assembler:
+    def restored(cls, response: t.Response, standing: ResumePoint) -> Assembler:
         """Go on with a queued response whose process has ended, where it stood between two steps."""
         assembler = cls(response)
         assembler._queued, assembler._restored = True, standing.begun

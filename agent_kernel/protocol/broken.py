@@ -44,7 +44,7 @@ def end_broken(response: Mapping[str, Any], journal: Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Standing:
+class ResumePoint:
     """A response between two steps of its model, and how to go on with it.
 
     `items` are the finished ones, by their index; `told` those of them that the model is told of. `events`
@@ -59,7 +59,7 @@ class Standing:
     """Whether `response.in_progress` has gone out."""
 
 
-def standing(journal: Iterable[Mapping[str, Any]]) -> Standing | None:
+def standing(journal: Iterable[Mapping[str, Any]]) -> ResumePoint | None:
     """Where a response stood whose whole `journal` this is.
 
     None if something may have been done of which the journal does not know the end (a command), or if the
@@ -78,7 +78,7 @@ def standing(journal: Iterable[Mapping[str, Any]]) -> Standing | None:
         return None
     told = [replay.finished[index] for index in sorted(replay.finished) if index <= last]
     events = [replay.done(index, replay.partial(index)) for index in sorted(replay.open)]
-    return Standing(replay.finished, told, events, replay.next_number(), begun)
+    return ResumePoint(replay.finished, told, events, replay.next_number(), begun)
 
 
 _SAID = ("reasoning", "message")

@@ -45,7 +45,7 @@ class Fold:
                 f"The answer broke off: {self._error}"
                 if self._error
                 else "The answer broke off before its end: the stream had no closing event.",
-                mend="Send it again; if it happens again, look into the server's log.",
+                hint="Send it again; if it happens again, look into the server's log.",
             )
         if not self._last.output and self._items:
             output = [self._items[index] for index in sorted(self._items)]

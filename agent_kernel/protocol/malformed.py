@@ -21,5 +21,5 @@ def malformed(call_id: str, why: str) -> NoReturn:
     """Raise `MalformedModelOutput`, saying why and which call."""
     raise MalformedModelOutput(
         f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
-        mend="Send it again, or choose another model.",
+        hint="Send it again, or choose another model.",
     )

@@ -10,8 +10,10 @@ containers `ContainerCreateResponse` / `ContainerRetrieveResponse`, files `FileC
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from agent_kernel.keys import Key
 
 if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel's way to its first idle
     from openai import BaseModel
@@ -45,38 +47,6 @@ class Page(Generic[T]):
 
     data: Sequence[T]
     has_more: bool
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the holder of a key may use. None: as much as there is."""
-
-    turns: int | None = None
-    """Turns at the same time."""
-    containers: int | None = None
-    """Containers that are alive at the same time."""
-    stored_bytes: int | None = None
-    """Bytes of all uploaded files; as many again of what is kept of expired containers."""
-    requests_per_minute: int | None = None
-
-    def over(self, others: Limits) -> Limits:
-        """These, and where there is none that of `others`."""
-        return Limits(
-            **{
-                each.name: mine
-                if (mine := getattr(self, each.name)) is not None
-                else getattr(others, each.name)
-                for each in fields(self)
-            }
-        )
-
-
-@dataclass(frozen=True)
-class Key:
-    """Who asks, never the secret itself. The name is "" for whoever has no key of a name."""
-
-    name: str = ""
-    limits: Limits = Limits()
 
 
 class Keys(Protocol):

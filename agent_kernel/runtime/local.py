@@ -20,37 +20,38 @@ from openai.types.containers import FileCreateResponse
 from openai.types.responses import CompactedResponse, Response, ResponseStreamEvent
 
 from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.keys import Key
 from agent_kernel.models.catalogue import Models
+from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.broken import Standing
-from agent_kernel.protocol.policy import Policy
+from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.usage import total_usage
-from agent_kernel.runtime.allowance import Allowance
-from agent_kernel.runtime.audit import OFF, AuditLog
-from agent_kernel.runtime.background import Background
-from agent_kernel.runtime.base import Key, Order, Page, ResponseRequest
-from agent_kernel.runtime.compaction import compacted, estimate, for_model
-from agent_kernel.runtime.containers import BackendSource, ContainerSettings, LocalContainers
-from agent_kernel.runtime.conversations import LocalConversations
-from agent_kernel.runtime.history import Histories, join
-from agent_kernel.runtime.interrupt import Interrupt
-from agent_kernel.runtime.keys import StoredKeys
-from agent_kernel.runtime.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettings
-from agent_kernel.runtime.metrics import Metrics
-from agent_kernel.runtime.ownership import Owner
+from agent_kernel.runtime.access.keys import StoredKeys
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.background.background import Background
+from agent_kernel.runtime.background.ownership import Owner
+from agent_kernel.runtime.background.peers import Peers
+from agent_kernel.runtime.background.recovery import Recovery, Restart, journal_of
+from agent_kernel.runtime.base import Order, Page, ResponseRequest
+from agent_kernel.runtime.containers.containers import BackendSource, ContainerOptions, LocalContainers
+from agent_kernel.runtime.containers.skills import Skills
+from agent_kernel.runtime.observe.audit import OFF, AuditLog
+from agent_kernel.runtime.observe.metrics import Metrics
+from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
 from agent_kernel.runtime.paging import page
-from agent_kernel.runtime.peers import Peers
-from agent_kernel.runtime.preparation import Preparation
-from agent_kernel.runtime.recovery import Recovery, Restart, journal_of
-from agent_kernel.runtime.retention import Retention
-from agent_kernel.runtime.session import LocalSession
-from agent_kernel.runtime.shown import Shown, shown
-from agent_kernel.runtime.skills import Skills
-from agent_kernel.runtime.store import ResponseRow, Store
-from agent_kernel.runtime.tracing import UNWATCHED, Tracing
-from agent_kernel.runtime.turn import read_request
-from agent_kernel.runtime.turns import Turns
-from agent_kernel.runtime.uploaded_files import LocalFiles
+from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
+from agent_kernel.runtime.turns.conversations import LocalConversations
+from agent_kernel.runtime.turns.history import Histories, join
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettings
+from agent_kernel.runtime.turns.preparation import Preparation
+from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.runtime.turns.session import LocalSession
+from agent_kernel.runtime.turns.shown import Shown, shown
+from agent_kernel.runtime.turns.turns import Turns
+from agent_kernel.runtime.uploads.retention import Retention
+from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.store.base import ResponseRow, Store
 
 __all__ = ["CANCELLED", "MAX_STEPS", "LocalRuntime", "TurnSettings"]
 
@@ -69,7 +70,7 @@ class LocalRuntime:
         models: Models,
         backend: BackendSource,
         store: Store,
-        container_settings: ContainerSettings | None = None,
+        container_settings: ContainerOptions | None = None,
         turn_settings: TurnSettings | None = None,
         audit: AuditLog = OFF,
         approval: Policy | None = None,
@@ -99,7 +100,7 @@ class LocalRuntime:
         self._tenants[key.name] = self
         self._key = key
         self._store = self._whole_store.of(key.name)
-        self._allowance = Allowance(key.limits)
+        self._allowance = Quota(key.limits)
         self._metrics = self._all_metrics.of(key.name)
         self._containers = self._all_containers.of(key.name, self._allowance)
         self._conversations = LocalConversations(self._store)
@@ -187,7 +188,7 @@ class LocalRuntime:
         views = [view._background for view in self._tenants.values()]
         return next((each for each in views if each.written(response_id) is not None), None)
 
-    async def _resume(self, row: ResponseRow, standing: Standing) -> None:
+    async def _resume(self, row: ResponseRow, standing: ResumePoint) -> None:
         tenant = await self._whole_store.tenant_of_response(row.id)
         view = self._tenants.get(tenant) or self.for_key(Key(name=tenant))
         interrupt = Interrupt()
@@ -344,7 +345,7 @@ def _check_background(row: ResponseRow, what: str) -> None:
     if not row.request.get("background"):
         raise InvalidRequest(
             f"Only a response made with background true can be {what}.",
-            mend="To end any other, close its connection.",
+            hint="To end any other, close its connection.",
             param="response_id",
         )
 

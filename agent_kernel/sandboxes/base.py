@@ -126,7 +126,7 @@ class Probe:
 
     ok: bool
     detail: str
-    mend: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True)

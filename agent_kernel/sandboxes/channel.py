@@ -28,8 +28,8 @@ from agent_kernel.sandboxes.calls import (
     read_outcome,
     reason,
 )
+from agent_kernel.sandboxes.idle_timeout import Silence
 from agent_kernel.sandboxes.launch import SAVED_SHELL
-from agent_kernel.sandboxes.silence import Silence
 
 CONTENT_CHUNK = 128 << 10
 """What is sent of a file at once; each piece is handled by four programs on its way."""
@@ -289,7 +289,7 @@ class Channel:
         await self._fail(
             SandboxUnreachable(
                 "The sandbox does not answer any more: it was stopped, perhaps by a command in it.",
-                mend="Let it go on if it was paused from outside; otherwise delete its container.",
+                hint="Let it go on if it was paused from outside; otherwise delete its container.",
             )
         )
 

@@ -75,7 +75,7 @@ class Toolbox:
         except OSError as error:
             raise PreparationFailed(
                 f"The toolbox cannot be written to {self._root}: {error.strerror or error}.",
-                mend="Set AGENT_KERNEL_DATA_DIR to a folder of yours with about 700 MB free.",
+                hint="Set AGENT_KERNEL_DATA_DIR to a folder of yours with about 700 MB free.",
             ) from error
 
     def binds(self) -> list[tuple[str, str]]:
@@ -145,7 +145,7 @@ class Toolbox:
         )
         _run([str(self._interpreter()), "-m", "venv", "--without-pip", "--symlinks", str(venv)], progress)
         progress("Installing pandas, numpy, matplotlib, openpyxl and pyarrow.")
-        _run(_install_command(python), progress, mend="Check that pip reaches a package index from here.")
+        _run(_install_command(python), progress, hint="Check that pip reaches a package index from here.")
         _relocate(venv)
         progress("Compiling.")
         compile_all = ["-m", "compileall", "-q", "-j", "2", "-x", "/tests?/", "-s", str(venv), "-p", MOUNT]
@@ -165,7 +165,7 @@ def _install_command(python: str) -> list[str]:
         return [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", *options]
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--python", python, "--no-progress", *options]
-    raise PreparationFailed("Neither pip nor uv is here to install the toolbox.", mend="python -m ensurepip")
+    raise PreparationFailed("Neither pip nor uv is here to install the toolbox.", hint="python -m ensurepip")
 
 
 def _relocate(venv: Path) -> None:
@@ -180,7 +180,7 @@ def _run(
     command: list[str],
     progress: Progress,
     *,
-    mend: str | None = None,
+    hint: str | None = None,
     environment: dict[str, str] | None = None,
 ) -> None:
     """Run a step, its output line by line to `progress`. Raises `PreparationFailed` with the last."""
@@ -204,4 +204,4 @@ def _run(
             process.kill()
             raise
     if process.returncode != 0:
-        raise PreparationFailed("The toolbox could not be prepared:\n" + "\n".join(last), mend=mend)
+        raise PreparationFailed("The toolbox could not be prepared:\n" + "\n".join(last), hint=hint)

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from agent_kernel.runtime.base import Limits, ServedRuntime
-from agent_kernel.server.auth import Doorkeeper, Guard
+from agent_kernel.keys import KeyLimits
+from agent_kernel.runtime.base import ServedRuntime
+from agent_kernel.server.auth import Authenticator, Guard
 from agent_kernel.server.errors import HANDLERS
 from agent_kernel.server.routes import ROUTES
 
@@ -22,7 +23,7 @@ def create_app(
     *,
     api_key: str | None,
     upload_limit: int = UPLOAD_LIMIT,
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    limits: KeyLimits = KeyLimits(),  # noqa: B008 (frozen)
 ) -> Starlette:
     """Make the application. It owns `runtime`, which is closed when the server stops.
 
@@ -48,7 +49,7 @@ def create_app(
             )  # each writes down how far it got
             await runtime.aclose()
 
-    doorkeeper = Doorkeeper(runtime, api_key, limits)
+    doorkeeper = Authenticator(runtime, api_key, limits)
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(Guard, doorkeeper=doorkeeper)],

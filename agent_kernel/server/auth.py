@@ -15,7 +15,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_kernel.errors import AgentKernelError, Unauthorized
-from agent_kernel.runtime.base import Key, Limits, ServedRuntime
+from agent_kernel.keys import Key, KeyLimits
+from agent_kernel.runtime.base import ServedRuntime
 from agent_kernel.server.bodies import Arriving, Body
 from agent_kernel.server.errors import answer_to, error_response
 from agent_kernel.server.logs import KEY_NAME
@@ -30,10 +31,10 @@ OPEN_PATHS = frozenset({"/healthz"})
 _CALLER = "agent_kernel.caller"
 
 
-class Doorkeeper:
+class Authenticator:
     """Knows keys. `api_key` is the one without a name; `limits` hold for keys that have none of their own."""
 
-    def __init__(self, runtime: ServedRuntime, api_key: str | None, limits: Limits) -> None:
+    def __init__(self, runtime: ServedRuntime, api_key: str | None, limits: KeyLimits) -> None:
         self._runtime = runtime
         self._nameless = None if api_key is None else api_key.encode()
         self._limits = limits
@@ -81,7 +82,7 @@ class Caller:
     """Who sent a request, or opened a connection; `arriving` are all bodies that come with the same key."""
 
     def __init__(
-        self, doorkeeper: Doorkeeper, secret: str | None, runtime: ServedRuntime, arriving: Arriving
+        self, doorkeeper: Authenticator, secret: str | None, runtime: ServedRuntime, arriving: Arriving
     ) -> None:
         self._doorkeeper = doorkeeper
         self._secret = secret
@@ -108,7 +109,7 @@ class Guard:
     rebinding) has a foreign `Host`, one that posts across origins a foreign `Origin`.
     """
 
-    def __init__(self, app: ASGIApp, *, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, app: ASGIApp, *, doorkeeper: Authenticator) -> None:
         self._app = app
         self._doorkeeper = doorkeeper
 

@@ -41,7 +41,7 @@ class Body:
             async with asyncio.timeout(self._left):
                 message = await self._receive()
         except TimeoutError:
-            raise TooSlow("The body of the request did not come in time.", mend="Send it again.") from None
+            raise TooSlow("The body of the request did not come in time.", hint="Send it again.") from None
         self._left -= time.monotonic() - began - len(message.get("body", b"")) / SLOWEST
         self.whole = not message.get("more_body", False)
         return message
@@ -65,7 +65,7 @@ class Arriving:
             if self._bytes > TOGETHER:
                 raise LimitReached(
                     f"With this key {TOGETHER} bytes of requests can be on their way at the same time.",
-                    mend="Send it again when the others have come.",
+                    hint="Send it again when the others have come.",
                     code="bodies_limit_reached",
                     retry_after=1.0,
                 )

@@ -26,7 +26,7 @@ class Rate:
         if self._left < 1:
             raise LimitReached(
                 f"With this key {self.per_minute} requests a minute can be sent.",
-                mend="Send it again a little later.",
+                hint="Send it again a little later.",
                 code="rate_limit_exceeded",
                 retry_after=self._until(1),
             )

@@ -12,7 +12,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.runtime.base import Limits, ServedRuntime
+from agent_kernel.keys import KeyLimits
+from agent_kernel.runtime.base import ServedRuntime
 from agent_kernel.server.app import UPLOAD_LIMIT, create_app
 from agent_kernel.server.auth import HEAD_LIMIT, is_loopback
 from agent_kernel.server.connections import BoundedConnection, BoundedSocket
@@ -41,7 +42,7 @@ def serve(
     port: int = 8642,
     api_key: str | None = None,
     upload_limit: int = UPLOAD_LIMIT,
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    limits: KeyLimits = KeyLimits(),  # noqa: B008 (frozen)
     max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
 ) -> None:
@@ -66,7 +67,7 @@ async def listen(
     if not is_loopback(host) and not await app.state.doorkeeper.asks_for_keys():
         raise ConfigurationError(
             f"Without a key the server listens on this machine only, not on {host}.",
-            mend="Set AGENT_KERNEL_API_KEY to a secret of your own, make keys (agent-kernel keys create),"
+            hint="Set AGENT_KERNEL_API_KEY to a secret of your own, make keys (agent-kernel keys create),"
             " or use --host 127.0.0.1.",
         )
     with _bound(host, port) as listener:
@@ -105,7 +106,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"The server cannot listen on {host}:{port}: {error}.",
-            mend="Choose another --port (0 takes a free one) or --host.",
+            hint="Choose another --port (0 takes a free one) or --host.",
         ) from error
     return listener
 

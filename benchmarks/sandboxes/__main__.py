@@ -21,8 +21,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from agent_kernel.config import RuntimeSettings
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from benchmarks.sandboxes import report
 from benchmarks.sandboxes.contenders import (

@@ -23,7 +23,7 @@ def agent_kernel(*words: str, environment: Environment | None = None, cwd: Path 
 
 
 def check_explained(done: Done, *words: str) -> None:
-    """Exit code 2, the words, a mend on a line of its own, and no traceback."""
+    """Exit code 2, the words, a hint on a line of its own, and no traceback."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("agent-kernel")
@@ -88,7 +88,7 @@ def test_doctor_says_what_is_missing_and_what_mends_it(own_environment: Environm
     code, findings = doctor({**own_environment, **silent})
     assert code == 1
     assert not findings["docker"]["ok"]
-    assert findings["docker"]["mend"]
+    assert findings["docker"]["hint"]
 
 
 def test_doctor_as_a_table(own_environment: Environment, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_an_asked_for_isolation_is_never_dropped(own_environment: Environment, t
 def test_doctor_with_a_key_and_no_model(own_environment: Environment) -> None:
     code, findings = doctor({**own_environment, "OPENAI_API_KEY": "s3cret"})
     assert code == 1
-    assert "AGENT_KERNEL_MODEL" in str(findings["model"]["mend"])
+    assert "AGENT_KERNEL_MODEL" in str(findings["model"]["hint"])
     assert "s3cret" not in json.dumps(findings)
 
 

@@ -20,8 +20,8 @@ OWNER = """
 import asyncio, os, sys
 from agent_kernel import config
 from agent_kernel.cli import compose
-from agent_kernel.runtime.containers import LocalContainers
-from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.store.sqlite.store import SqliteStore
 async def main():
     settings = config.load()
     store = SqliteStore(compose.store_path(settings))

@@ -14,8 +14,8 @@ import pytest
 
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
-from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 

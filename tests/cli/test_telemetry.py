@@ -16,7 +16,7 @@ from openai import OpenAI
 from agent_kernel import config
 from agent_kernel.cli.telemetry import tracing
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.runtime.tracing import UNWATCHED
+from agent_kernel.runtime.observe.tracing import UNWATCHED
 
 
 class Collector(HTTPServer):
@@ -55,7 +55,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_OTEL is set, but") as caught:
         tracing(config.load({}, {"AGENT_KERNEL_OTEL": "1"}, []))
-    assert caught.value.mend == "Install it: pip install 'agent-kernel[otel]'"
+    assert caught.value.hint == "Install it: pip install 'agent-kernel[otel]'"
 
 
 @pytest.mark.parametrize(

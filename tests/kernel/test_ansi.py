@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.ansi import MAX_SPANS, Painter
-from agent_kernel.kernel.text import clean, clean_but_colours
+from agent_kernel.kernel.render.ansi import MAX_SPANS, AnsiToHtml
+from agent_kernel.kernel.render.text import clean, clean_but_colours
 
 
 def painted(text: str) -> str:
-    return Painter().html(clean_but_colours(text))
+    return AnsiToHtml().html(clean_but_colours(text))
 
 
 def brightness(colour: str) -> float:
@@ -61,7 +61,7 @@ def test_what_was_switched_on_is_switched_off(off: str) -> None:
 
 
 def test_colours_go_on_over_lines_and_pieces() -> None:
-    painter = Painter()
+    painter = AnsiToHtml()
     assert painter.html("\x1b[31mone\n") == '<span style="color: #cd3131">one\n</span>'
     assert painter.html("two\x1b[0m three") == '<span style="color: #cd3131">two</span> three'
 

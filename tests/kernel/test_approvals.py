@@ -12,13 +12,13 @@ import pexpect
 import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.kernel.approvals import MOST_UNATTENDED, ApprovalRequest, Approvals, Decision
-from agent_kernel.kernel.magics_approve import changed
+from agent_kernel.kernel.asking.approvals import MOST_UNATTENDED, ApprovalRequest, Decision, NotebookApprovals
+from agent_kernel.kernel.asking.questions import LineAsker
+from agent_kernel.kernel.magics.approve import changed
 from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.preferences import from_metadata
-from agent_kernel.kernel.questions import LineAsker
-from agent_kernel.kernel.render import render_item
-from agent_kernel.protocol.policy import Policy, Rule
+from agent_kernel.kernel.render.items import render_item
+from agent_kernel.policy.rules import Policy, Rule
 from tests.kernel.client import TIMEOUT, Notebook, Result
 
 SCRIPT = Path(__file__).parent / "approvals.yaml"
@@ -234,7 +234,7 @@ class Asking:
 Published = list[tuple[str, dict[str, Any]]]
 
 
-async def _through(approvals: Approvals, asking: Asking, request: dict[str, Any]) -> Published:
+async def _through(approvals: NotebookApprovals, asking: Asking, request: dict[str, Any]) -> Published:
     published: Published = []
     outputs = CellOutputs(lambda kind, content: published.append((kind, content)))
     async for _ in approvals.through(asking.respond, request, outputs):  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ async def _through(approvals: Approvals, asking: Asking, request: dict[str, Any]
 
 def test_a_model_cannot_ask_nobody_for_ever() -> None:
     asking = Asking()
-    outputs = asyncio.run(_through(Approvals(), asking, {"input": "x"}))
+    outputs = asyncio.run(_through(NotebookApprovals(), asking, {"input": "x"}))
     assert len(asking.requests) == MOST_UNATTENDED + 1
     said = [content["data"]["text/plain"] for kind, content in outputs if kind == "display_data"]
     assert sum("Nobody can be asked here" in text for text in said) == 1
@@ -258,7 +258,7 @@ def test_a_runtime_that_passes_over_the_policy_runs_nothing() -> None:
     request = {"input": "x", "agent_kernel": {"approval": Policy("ask").to_json()}}
     asking = Asking(echo=False)
     with pytest.raises(ConfigurationError, match="does not know approvals"):
-        asyncio.run(_through(Approvals(), asking, request))
+        asyncio.run(_through(NotebookApprovals(), asking, request))
     assert len(asking.requests) == 1
 
 
@@ -276,7 +276,7 @@ def test_what_a_person_says_goes_to_the_runtime() -> None:
                 raise asyncio.CancelledError  # the fourth is never asked: the kind is allowed
             return said.pop(0)
 
-    approvals, asking = Approvals(), Asking()
+    approvals, asking = NotebookApprovals(), Asking()
     approvals.asker = Person()
 
     async def some() -> None:

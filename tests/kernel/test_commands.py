@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from agent_kernel.kernel.render import ITEM_MIME, Bundle, render_item
+from agent_kernel.kernel.render.items import ITEM_MIME, Bundle, render_item
 from agent_kernel.tools.shell import Clipped
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.completion import Names, complete, completeness, magic_at
-from agent_kernel.kernel.magics import MAGICS, find
+from agent_kernel.kernel.magics.completion import Names, complete, completeness, magic_at
+from agent_kernel.kernel.magics.table import MAGICS, find
 
 
 def test_names_of_magics() -> None:

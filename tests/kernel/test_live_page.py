@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from agent_kernel.kernel import live
+from agent_kernel.kernel.live import live
 from tests.kernel import lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.kernel.magics import MAGICS
+from agent_kernel.kernel.magics.table import MAGICS
 from tests.kernel.client import Notebook, Result
 from tests.kernel.notebooks import write_notebook
 from tests.kernel.upstream import Played, played
@@ -76,12 +76,12 @@ def kept(shared: Notebook) -> Notebook:
     return shared
 
 
-@pytest.mark.parametrize(("line", "what", "mend"), [case for cases in BAD.values() for case in cases])
-def test_bad_input_is_told_and_loses_nothing(kept: Notebook, line: str, what: str, mend: str) -> None:
+@pytest.mark.parametrize(("line", "what", "hint"), [case for cases in BAD.values() for case in cases])
+def test_bad_input_is_told_and_loses_nothing(kept: Notebook, line: str, what: str, hint: str) -> None:
     result = kept.run(line)
     assert result.kinds == ["error"]
     assert what in result.error
-    assert mend in result.error
+    assert hint in result.error
     assert kept.run("!!echo $COLOUR; cat /mnt/data/kept.txt").final[0]["text"] == "blue\nkept\n"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from agent_kernel.kernel.markdown import to_html, to_safe_markdown
+from agent_kernel.kernel.render.markdown import to_html, to_safe_markdown
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.render import ITEM_MIME, note, notice, render_item, table
+from agent_kernel.kernel.render.items import ITEM_MIME, note, notice, render_item, table
 
 HOSTILE = "</pre><script>alert(1)</script>\"' onclick=x <img src=x onerror=alert(1)> ```\n\x1b[31m"
 

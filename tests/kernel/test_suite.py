@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import jupyter_kernel_test
 import pytest
 
-from agent_kernel.kernel.magics import MAGICS
-from agent_kernel.kernel.uploads import SHOWN_FROM
+from agent_kernel.kernel.magics.table import MAGICS
+from agent_kernel.kernel.transfer.uploads import SHOWN_FROM
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.text import clean, clip, code, escape, fence, fold, markdown_text, size
+from agent_kernel.kernel.render.text import clean, clip, code, escape, fence, fold, markdown_text, size
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.host_files import HostFile, look, read_chunks, walk
-from agent_kernel.kernel.mentions import find_mentioned, mentions
 from agent_kernel.kernel.settings import KernelSettings
-from agent_kernel.kernel.uploads import find_uploads
+from agent_kernel.kernel.transfer.host_files import HostFile, look, read_chunks, walk
+from agent_kernel.kernel.transfer.mentions import find_mentioned, mentions
+from agent_kernel.kernel.transfer.uploads import find_uploads
 
 SETTINGS = KernelSettings()
 

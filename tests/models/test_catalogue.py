@@ -144,7 +144,7 @@ async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -
     assert upstream.paths == [f"/v1{ending}" for ending in endings]
     with pytest.raises(InvalidRequest) as caught:
         models.resolve("slow/a")
-    assert caught.value.mend == (
+    assert caught.value.hint == (
         "Names are of the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, chat/<model>,"
         " ollama/<model>, scripted/<file>, agent_kernel/shell."
     )
@@ -157,6 +157,6 @@ async def test_a_named_upstream_that_refuses_its_key_is_named(upstream: Any) -> 
     model, name = models.resolve("fast/a")
     with pytest.raises(UpstreamRefused) as caught:
         await anext(model.stream(ModelRequest(name, [{"role": "user", "content": "Hi"}])))
-    assert caught.value.mend == "Set the key of 'fast' in AGENT_KERNEL_UPSTREAMS to a valid key."
+    assert caught.value.hint == "Set the key of 'fast' in AGENT_KERNEL_UPSTREAMS to a valid key."
     assert "sk-fast" not in str(caught.value)
     await models.aclose()

@@ -234,7 +234,7 @@ async def test_what_breaks_after_a_word_is_never_asked_again(
     await anext(stream)  # what came before is passed on
     with pytest.raises(UpstreamInterrupted, match="broke off in the middle of its answer") as caught:
         await anext(stream)
-    assert caught.value.mend == "What was done before that is kept. Send it again."
+    assert caught.value.hint == "What was done before that is kept. Send it again."
     assert caught.value.fault == "model"
     assert waits.seconds == []
     assert len(upstream.requests) == 1

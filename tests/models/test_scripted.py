@@ -9,7 +9,7 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError, MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import ModelRequest
-from agent_kernel.models.script import Say, Turn, load, load_packaged
+from agent_kernel.models.script import Say, ScriptedTurn, load, load_packaged
 from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.protocol.deltas import (
     FunctionCallDelta,
@@ -187,11 +187,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
-def all_turns() -> list[Turn]:
+def all_turns() -> list[ScriptedTurn]:
     return list(load_packaged().turns)
 
 
 @pytest.mark.parametrize("turn", all_turns(), ids=lambda turn: turn.when[:40])
-def test_the_packaged_turns_can_be_told_apart_and_end_with_a_message(turn: Turn) -> None:
+def test_the_packaged_turns_can_be_told_apart_and_end_with_a_message(turn: ScriptedTurn) -> None:
     assert [other.when for other in all_turns() if other.matches(turn.when)] == [turn.when]
     assert isinstance(turn.steps[-1][-1], Say)

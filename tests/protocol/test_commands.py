@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.protocol.commands import covers, kinds, occurs, plain_commands
+from agent_kernel.policy.commands import covers, kinds, occurs, plain_commands
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.protocol.policy import STRICTNESS, Action, Policy, Rule, read_policy, strictest
+from agent_kernel.policy.rules import STRICTNESS, Action, Policy, Rule, read_policy, strictest
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.base import Runtime
-from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
+from agent_kernel.runtime.containers.containers import ContainerOptions, LocalContainers
+from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.local import LocalRuntime, TurnSettings
-from agent_kernel.runtime.remote import RemoteRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.remote.runtime import RemoteRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
+from agent_kernel.store.sqlite.store import SqliteStore
 from tests.runtime.played import Upstream
 
 UPLOAD_LIMIT = 1 << 20
@@ -35,7 +35,7 @@ async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[Local
         models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
         store=store,
-        container_settings=ContainerSettings(upload_limit=UPLOAD_LIMIT),
+        container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
         turn_settings=TurnSettings(max_steps=3),
     )
     yield runtime
@@ -108,7 +108,7 @@ async def make(backend: Backend, store: SqliteStore, tmp_path: Path) -> AsyncIte
 
     def make(**settings: Any) -> LocalContainers:
         audit = AuditLog(tmp_path / "audit.jsonl")
-        made.append(LocalContainers(backend, store, ContainerSettings(**settings), audit))
+        made.append(LocalContainers(backend, store, ContainerOptions(**settings), audit))
         return made[-1]
 
     yield make

@@ -16,8 +16,8 @@ from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
+from agent_kernel.store.sqlite.store import SqliteStore
 
 SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
 

@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.keys import Key
 from agent_kernel.models.catalogue import Models
+from agent_kernel.policy.rules import Policy, Rule
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.policy import Policy, Rule
-from agent_kernel.runtime.approval_items import ELSEWHERE, UNDECIDED
-from agent_kernel.runtime.audit import AuditLog
-from agent_kernel.runtime.base import Key, Runtime
-from agent_kernel.runtime.history import Histories, join
+from agent_kernel.runtime.approvals.items import ELSEWHERE, UNDECIDED
+from agent_kernel.runtime.base import Runtime
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.remote import RemoteRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.remote.runtime import RemoteRuntime
+from agent_kernel.runtime.turns.history import Histories, join
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.store.sqlite.store import SqliteStore
 from tests.runtime.conftest import served
 from tests.runtime.played import Upstream, call, runtime_on
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, SandboxError
-from agent_kernel.runtime.audit import LONGEST_TEXT, OFF, AuditLog, audited
-from agent_kernel.runtime.containers import LocalContainers
-from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, AuditLog, audited
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
+from agent_kernel.store.sqlite.store import SqliteStore
 from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
 
 Make = Callable[..., LocalContainers]
@@ -75,7 +75,7 @@ def test_it_is_cut_into_files_and_the_oldest_go(tmp_path: Path) -> None:
 def test_processes_share_a_log_and_lose_no_line(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     code = (
-        "import sys; from pathlib import Path; from agent_kernel.runtime.audit import AuditLog\n"
+        "import sys; from pathlib import Path; from agent_kernel.runtime.observe.audit import AuditLog\n"
         "log = AuditLog(Path(sys.argv[1]), limit=20_000, kept=50)\n"
         "for n in range(400): log.write('command', who=sys.argv[2], index=n, command='x' * 100)"
     )
@@ -178,7 +178,7 @@ async def test_a_lost_sandbox_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_real_call(make: Make, audited: Audited, tmp_path: Path) -> None:
-    from agent_kernel.runtime import audit
+    from agent_kernel.runtime.observe import audit
 
     containers = make()
     container = (await containers.create({"name": "n"})).id

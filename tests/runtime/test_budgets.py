@@ -12,10 +12,10 @@ from openai.types.responses import Response
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.budgets import MAX_TOKENS, Budget, Meter, read_budget
-from agent_kernel.runtime.compaction import estimate
-from agent_kernel.runtime.loop import TurnSettings
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.runtime.turns.budgets import MAX_TOKENS, Budget, Meter, read_budget
+from agent_kernel.runtime.turns.compaction import estimate
+from agent_kernel.runtime.turns.loop import TurnSettings
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 
 TOLD = [{"type": "message", "role": "user", "content": "x" * 400}]
@@ -92,7 +92,7 @@ def test_the_rest_is_what_an_answer_may_have() -> None:
 
 
 def test_without_a_limit_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_kernel.runtime.budgets.estimate", None)
+    monkeypatch.setattr("agent_kernel.runtime.turns.budgets.estimate", None)
     meter = Meter()
     meter.answered(7, TOLD, TOLD)
     assert meter.answer_limit(TOLD, None) is None

@@ -12,7 +12,7 @@ import pytest
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 
 LIMIT = [{"type": "compaction", "compact_threshold": 1000}]

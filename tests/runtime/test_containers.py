@@ -19,14 +19,14 @@ from agent_kernel.errors import (
     TooLarge,
 )
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.containers import CheckpointPolicy, ContainerSettings, LocalContainers
-from agent_kernel.runtime.files import workspace_path
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.store import ContainerRow
-from agent_kernel.runtime.sweep import STORE_LABEL, sweep
+from agent_kernel.runtime.containers.containers import CheckpointPolicy, ContainerOptions, LocalContainers
+from agent_kernel.runtime.containers.files import workspace_path
+from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Output
+from agent_kernel.store.base import ContainerRow
+from agent_kernel.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -66,7 +66,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 async def containers(
     bubblewrap_backend: BubblewrapBackend, store: SqliteStore
 ) -> AsyncIterator[LocalContainers]:
-    containers = LocalContainers(bubblewrap_backend, store, ContainerSettings(upload_limit=1 << 20))
+    containers = LocalContainers(bubblewrap_backend, store, ContainerOptions(upload_limit=1 << 20))
     yield containers
     for row in await store.containers():
         await containers.delete(row.id)
@@ -204,7 +204,7 @@ async def test_a_broken_channel_is_opened_again_and_the_shell_is_the_same(
 
 
 async def test_an_idle_container_expires(store: SqliteStore, bubblewrap_backend: BubblewrapBackend) -> None:
-    settings = ContainerSettings(checkpoints=CheckpointPolicy(keep_expired=False))
+    settings = ContainerOptions(checkpoints=CheckpointPolicy(keep_expired=False))
     containers = LocalContainers(bubblewrap_backend, store, settings)
     idle, busy = [(await containers.create({})).id for _ in range(2)]
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -305,7 +305,7 @@ async def test_a_cancelled_create_leaves_nothing(
 
 async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: SqliteStore) -> None:
     async def none() -> Backend:
-        raise EngineUnavailable("There is no engine.", mend="Install one.")
+        raise EngineUnavailable("There is no engine.", hint="Install one.")
 
     source: Callable[[], Awaitable[Backend]] = none
     containers = LocalContainers(source, store)

@@ -16,20 +16,20 @@ import pytest
 from agent_kernel import config
 from agent_kernel.cli import compose
 from agent_kernel.errors import SandboxGone
-from agent_kernel.runtime import sweep as sweeping
-from agent_kernel.runtime.containers import ContainerSettings, LocalContainers
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL, sweep
+from agent_kernel.runtime.containers import sweep as sweeping
+from agent_kernel.runtime.containers.containers import ContainerOptions, LocalContainers
+from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.store.sqlite.store import SqliteStore
 
 HOST = """
 import asyncio, sys
 from agent_kernel import config
 from agent_kernel.cli import compose
-from agent_kernel.runtime.containers import LocalContainers
-from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.store.sqlite.store import SqliteStore
 async def main(act, lease, warm):
     settings = config.load()
     containers = LocalContainers(
@@ -239,7 +239,7 @@ async def test_a_pause_from_outside_is_said_and_expires_nothing(
     docker_backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = SqliteStore(tmp_path_factory.mktemp("store") / "store.sqlite")
-    containers = LocalContainers(docker_backend, store, ContainerSettings(pause_after=0))
+    containers = LocalContainers(docker_backend, store, ContainerOptions(pause_after=0))
     container = (await containers.create({})).id
     await containers._lifecycle.detach(container)
     api = await docker_backend._engine.api()

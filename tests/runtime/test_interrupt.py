@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from agent_kernel.runtime.interrupt import Interrupt, Stopped
+from agent_kernel.runtime.turns.interrupt import Interrupt, Stopped
 
 
 async def numbers(closed: list[str], pause: float = 0.0) -> AsyncGenerator[int, None]:

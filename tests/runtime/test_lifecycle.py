@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import EngineUnavailable, InvalidRequest, NotFound, SandboxError, SandboxGone
-from agent_kernel.runtime.checkpoints import CONTAINER_LABEL, KIND_LABEL, _beyond
-from agent_kernel.runtime.containers import CheckpointPolicy, LocalContainers
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL, sweep
+from agent_kernel.runtime.containers.checkpoints import CONTAINER_LABEL, KIND_LABEL, _beyond
+from agent_kernel.runtime.containers.containers import CheckpointPolicy, LocalContainers
+from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Output
 from agent_kernel.sandboxes.pool import OWNER_LABEL, is_waiting, process_name
+from agent_kernel.store.sqlite.store import SqliteStore
 
 Make = Callable[..., LocalContainers]
 Audited = Callable[..., list[dict[str, Any]]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.peers import Peers
+from agent_kernel.runtime.background.peers import Peers
 
 
 class Turns:

@@ -21,7 +21,7 @@ from agent_kernel.errors import (
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
-from agent_kernel.runtime.remote import RemoteRuntime
+from agent_kernel.runtime.remote.runtime import RemoteRuntime
 
 RESPONSE = to_json(new_response({}, id="resp_1", model="m", tools=[], created_at=0))
 CREATED = {"type": "response.created", "sequence_number": 0, "response": RESPONSE}

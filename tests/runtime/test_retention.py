@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.runtime.retention import Retention
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.store import FileRow, ResponseRow
+from agent_kernel.runtime.uploads.retention import Retention
+from agent_kernel.store.base import FileRow, ResponseRow
+from agent_kernel.store.sqlite.store import SqliteStore
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.protocol.deltas import ModelDelta
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.audit import AuditLog
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
+from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
+from agent_kernel.store.sqlite.store import SqliteStore
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'contract.yaml'}"
 TOOL = {"type": "shell", "environment": {"type": "container_auto"}}

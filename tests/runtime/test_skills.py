@@ -15,11 +15,11 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, TooLarge
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime import skill_archive
+from agent_kernel.runtime.containers import skill_archive
+from agent_kernel.runtime.containers.skill_archive import checked_path, unpack
+from agent_kernel.runtime.containers.skills import FOLDER, Skills, front_matter
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.skill_archive import checked_path, unpack
-from agent_kernel.runtime.skills import FOLDER, Skills, front_matter
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import Turn, Upstream, call, items, runtime_on, turns_of
 
 MANIFEST = "---\nname: counting\ndescription: Counts words.\n---\n\nRun `scripts/count.sh FILE`.\n"
@@ -85,7 +85,7 @@ async def test_no_other_name_is_looked_for(name: Any, kind: str, registered: Pat
     with pytest.raises(InvalidRequest, match="There is no skill") as caught:
         await Skills(registered).read([entry], "skills")
     assert caught.value.param == "skills[0]"
-    assert caught.value.mend == "Registered on this server: greeting."
+    assert caught.value.hint == "Registered on this server: greeting."
     with pytest.raises(InvalidRequest, match="Registered on this server: none"):
         await Skills().read([entry], "skills")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.runtime.database import MIGRATIONS
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.store import ContainerRow, FileRow, Finish, ResponseRow
+from agent_kernel.store.base import ContainerRow, FileRow, Finish, ResponseRow
+from agent_kernel.store.sqlite.database import MIGRATIONS
+from agent_kernel.store.sqlite.store import SqliteStore
 
 
 def turn(name: str, previous_id: str | None = None) -> ResponseRow:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import NotFound
-from agent_kernel.runtime.allowance import Allowance
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.store import (
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.store.base import (
     ApprovalStore,
     ContainerRow,
     ContainerStore,
@@ -25,6 +24,7 @@ from agent_kernel.runtime.store import (
     SkillNote,
     SkillStore,
 )
+from agent_kernel.store.sqlite.store import SqliteStore
 
 RESPONSE = ResponseRow(
     id="resp_a", created_at=1, status="completed", model="m", previous_id=None, container_id="cntr_a",
@@ -157,7 +157,7 @@ async def test_files_and_containers_are_counted_for_each(filled: SqliteStore) ->
 async def test_a_checkpoint_is_its_containers_owners(make: Any, store: SqliteStore, audited: Any) -> None:
     """Whoever restores it: the operator gives back what was hers, and nobody else can take it."""
     operators = make()
-    alice, bob = (operators.of(name, Allowance()) for name in ("alice", "bob"))
+    alice, bob = (operators.of(name, Quota()) for name in ("alice", "bob"))
     container = await alice.create({"name": "c"})
     with pytest.raises(NotFound):
         await bob.checkpoint(container.id)

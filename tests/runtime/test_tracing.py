@@ -18,8 +18,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.telemetry import Telemetry
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.runtime.observe.telemetry import Telemetry
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Upstream, call, runtime_on, turns_of
 
 SECRET = "xyzzy"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.history import History, join
-from agent_kernel.runtime.turn import read_request
+from agent_kernel.runtime.turns.history import History, join
+from agent_kernel.runtime.turns.request import read_request
 
 
 def shell(environment: Any) -> dict[str, Any]:

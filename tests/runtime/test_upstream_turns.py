@@ -10,7 +10,7 @@ import pytest
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 
 pytestmark = pytest.mark.bubblewrap

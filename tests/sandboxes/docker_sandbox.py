@@ -7,7 +7,7 @@ import uuid
 
 from agent_kernel.sandboxes.base import SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 
 RUN = f"test-docker-{os.getpid()}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.toolbox import MOUNT, Toolbox
 

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
-from agent_kernel.sandboxes import bubblewrap
 from agent_kernel.sandboxes.base import SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
-from agent_kernel.sandboxes.bubblewrap_seccomp import ARCHITECTURES, REFUSED, program
+from agent_kernel.sandboxes.bubblewrap import backend as bubblewrap
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.seccomp import ARCHITECTURES, REFUSED, program
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.toolbox import Toolbox
 
@@ -184,7 +184,7 @@ async def test_it_outlives_the_host_that_made_it(
         "import asyncio, os, sys\n"
         "from pathlib import Path\n"
         "from agent_kernel.sandboxes.base import SandboxSpec\n"
-        "from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend\n"
+        "from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend\n"
         "from agent_kernel.sandboxes.channel import Channel\n"
         "from agent_kernel.sandboxes.toolbox import Toolbox\n"
         "async def main():\n"
@@ -220,7 +220,7 @@ async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease_o
         "from pathlib import Path\n"
         "from agent_kernel.sandboxes import bubblewrap_process\n"
         "from agent_kernel.sandboxes.base import SandboxSpec\n"
-        "from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend\n"
+        "from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend\n"
         "from agent_kernel.sandboxes.toolbox import Toolbox\n"
         "bubblewrap_process._child_pid = lambda info: os.kill(os.getpid(), 9)\n"
         "backend = BubblewrapBackend(Path(sys.argv[1]), Toolbox(Path(sys.argv[2])))\n"
@@ -249,7 +249,7 @@ async def test_no_toolbox_is_said_with_its_mend(tmp_path: Path) -> None:
     backend = BubblewrapBackend(tmp_path, Toolbox(tmp_path))
     probe = await backend.probe()
     assert not probe.ok
-    assert "agent-kernel image build" in (probe.mend or "")
+    assert "agent-kernel image build" in (probe.hint or "")
     with pytest.raises(ImageMissing, match="image build"):
         await backend.create(SandboxSpec("none"))
     assert await backend.list() == []
@@ -259,7 +259,7 @@ async def test_no_bwrap_is_said_with_its_mend(tmp_path: Path, toolbox: Toolbox) 
     backend = BubblewrapBackend(tmp_path, toolbox, bwrap=str(tmp_path / "bwrap"))
     probe = await backend.probe()
     assert not probe.ok
-    assert "apt-get install bubblewrap" in (probe.mend or "")
+    assert "apt-get install bubblewrap" in (probe.hint or "")
     with pytest.raises((EngineUnavailable, SandboxStartFailed)):
         await backend.create(SandboxSpec("none"))
     assert not (tmp_path / "sandboxes/none").exists()

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.sandboxes.bubblewrap_snapshots import PARTS, Snapshots
+from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, Snapshots
 
 HOST = """
 import sys
 from pathlib import Path
-from agent_kernel.sandboxes.bubblewrap_snapshots import Snapshots
+from agent_kernel.sandboxes.bubblewrap.snapshots import Snapshots
 Snapshots(Path(sys.argv[1]), "x").take(Path(sys.argv[2]), "cut", {})
 """
 KILLS_ITS_HOST = """#!/bin/sh

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.sandboxes import compiled as compiled_module
-from agent_kernel.sandboxes.compiled import compiled
+from agent_kernel.sandboxes.bubblewrap import compiled as compiled_module
+from agent_kernel.sandboxes.bubblewrap.compiled import compiled
 from agent_kernel.sandboxes.launch import SOURCE
 
 

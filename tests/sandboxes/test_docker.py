@@ -25,12 +25,13 @@ from agent_kernel.errors import (
     SandboxStartFailed,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes import docker_engine, docker_removal
 from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
-from agent_kernel.sandboxes.docker_refusals import check_isolation
-from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.docker import engine as docker_engine
+from agent_kernel.sandboxes.docker import removal as docker_removal
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.docker.refusals import check_isolation
 from tests.conftest import CHECKOUT
 from tests.sandboxes.docker_sandbox import RUN, new_spec, run
 
@@ -92,14 +93,14 @@ async def test_an_engine_that_does_not_do_as_it_says_is_found_out(
         patched.setattr(docker_removal, "END_SECONDS", 0.1)
         with pytest.raises(SandboxError, match="these are left: container ") as caught:
             await docker_backend.delete(sandbox)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 HOST = """
 import asyncio, sys
 from agent_kernel.sandboxes.base import SandboxRef
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 
 async def main():
     channel = await Channel.open(await DockerBackend().stream(SandboxRef(sys.argv[1], "docker", "running")))
@@ -230,7 +231,7 @@ async def test_missing_image(docker_engine: None) -> None:
             await backend.create(new_spec())
         probe = await backend.probe()
         assert not probe.ok
-        assert "docker pull" in (probe.mend or "")
+        assert "docker pull" in (probe.hint or "")
     finally:
         await backend.aclose()
 
@@ -255,11 +256,11 @@ async def test_kata_is_refused_with_its_mend_where_it_is_missing(
     try:
         with pytest.raises(IsolationUnavailable, match="no isolation runtime 'kata'") as caught:
             await backend.create(spec)
-        assert "daemon.json" in (caught.value.mend or "")
-        assert "AGENT_KERNEL_DOCKER_RUNTIME" in (caught.value.mend or "")
+        assert "daemon.json" in (caught.value.hint or "")
+        assert "AGENT_KERNEL_DOCKER_RUNTIME" in (caught.value.hint or "")
         assert spec.id not in [ref.id for ref in await backend.list()]
         probe = await backend.probe()
-        assert (probe.ok, probe.mend) == (False, caught.value.mend)
+        assert (probe.ok, probe.hint) == (False, caught.value.hint)
     finally:
         await backend.aclose()
 
@@ -276,7 +277,7 @@ async def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     backend = DockerBackend()
     with pytest.raises(EngineUnavailable) as caught:
         await backend.create(new_spec())
-    assert "DOCKER_HOST" in (caught.value.mend or "")
+    assert "DOCKER_HOST" in (caught.value.hint or "")
     assert not (await backend.probe()).ok
     await backend.aclose()
 
@@ -357,7 +358,7 @@ async def test_an_image_without_what_is_needed(engine: docker.DockerClient, prog
     try:
         with pytest.raises(SandboxStartFailed, match=word) as caught:
             await backend.create(new_spec())
-        assert caught.value.mend
+        assert caught.value.hint
     finally:
         await backend.aclose()
         engine.images.remove(image)

@@ -15,8 +15,8 @@ import pytest
 from agent_kernel.errors import SandboxError, SandboxGone, SandboxStartFailed, SandboxUnreachable
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, CommandEvent, Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
-from agent_kernel.sandboxes.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from tests.conftest import Missing
 from tests.sandboxes.private_engine import PrivateEngine, lacking
 

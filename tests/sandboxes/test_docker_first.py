@@ -12,7 +12,7 @@ import pytest
 from agent_kernel.errors import SandboxGone
 from agent_kernel.sandboxes.base import SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 
 pytestmark = pytest.mark.docker
 

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from agent_kernel.sandboxes.base import SandboxRef
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.docker_sandbox import new_spec, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]

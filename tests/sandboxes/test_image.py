@@ -13,8 +13,8 @@ import docker
 import pytest
 
 from agent_kernel.errors import EngineUnavailable, PreparationFailed
-from agent_kernel.sandboxes import image as module
-from agent_kernel.sandboxes.image import (
+from agent_kernel.sandboxes.docker import image as module
+from agent_kernel.sandboxes.docker.image import (
     DEFAULT_IMAGE,
     build_from_debian,
     build_from_dockerfile,
@@ -118,7 +118,7 @@ def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(PreparationFailed, match="root") as caught:
         build_from_debian("x", lambda line: None)
-    assert "sudo" in (caught.value.mend or "")
+    assert "sudo" in (caught.value.hint or "")
 
 
 def test_without_an_engine_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

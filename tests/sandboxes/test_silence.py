@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from agent_kernel.errors import SandboxGone, SandboxUnreachable
-from agent_kernel.sandboxes import silence
+from agent_kernel.sandboxes import idle_timeout as silence
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, Exited
-from agent_kernel.sandboxes.docker import DockerBackend
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.inside import started
 
 
@@ -41,7 +41,7 @@ async def test_a_command_that_stops_boxd_under_gvisor_is_an_error_and_is_removed
         async with asyncio.timeout(60):
             with pytest.raises(SandboxUnreachable, match="does not answer") as caught:
                 await run("kill -STOP 1; sleep 1000", timeout=1)
-        assert caught.value.mend
+        assert caught.value.hint
         await run.channel.closed.wait()
         with pytest.raises(SandboxUnreachable):
             await run("true")

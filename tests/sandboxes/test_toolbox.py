@@ -15,7 +15,7 @@ import pytest
 from agent_kernel.errors import PreparationFailed
 from agent_kernel.sandboxes import toolbox as module
 from agent_kernel.sandboxes.base import SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, REQUIREMENTS, Toolbox
 
@@ -49,7 +49,7 @@ def test_no_index_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(PreparationFailed) as caught:
         Toolbox(tmp_path).prepare(lambda line: None)
     assert "No matching distribution" in caught.value.message
-    assert "index" in (caught.value.mend or "")
+    assert "index" in (caught.value.hint or "")
     assert [path.name for path in (tmp_path / "toolbox").iterdir()] == ["lock"]
 
 

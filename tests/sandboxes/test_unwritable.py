@@ -24,7 +24,7 @@ import asyncio, json, subprocess, sys
 from pathlib import Path
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.base import SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 data, toolbox, case = sys.argv[1:]
@@ -54,7 +54,7 @@ async def main():
         else:
             await backend.create(SandboxSpec("one"))
     except SandboxError as error:
-        found = [type(error).__name__, error.message, error.mend]
+        found = [type(error).__name__, error.message, error.hint]
     if case == "checkpoint":
         await backend.delete(ref)
     left = [path.name for path in Path(data).glob("s*/*")]
@@ -66,7 +66,7 @@ MOUNT = 'mount -t tmpfs -o size=2m none "$1" && shift && exec "$@"'
 
 
 async def outcome(case: str, tmp_path: Path, toolbox: Toolbox) -> Any:
-    """The error as (class, message, mend), what is left in the data folder, and what is listed."""
+    """The error as (class, message, hint), what is left in the data folder, and what is listed."""
     data = tmp_path / "data"
     data.mkdir()
     own = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -84,10 +84,10 @@ async def outcome(case: str, tmp_path: Path, toolbox: Toolbox) -> Any:
 async def test_a_disk_that_cannot_be_written_to_is_one_clear_error_and_leaves_nothing(
     case: str, words: str, tmp_path: Path, toolbox: Toolbox
 ) -> None:
-    (kind, message, mend), left, listed = await outcome(case, tmp_path, toolbox)
+    (kind, message, hint), left, listed = await outcome(case, tmp_path, toolbox)
     assert kind == "SandboxStartFailed"
     assert words in message
-    assert "AGENT_KERNEL_DATA_DIR" in mend
+    assert "AGENT_KERNEL_DATA_DIR" in hint
     assert left == listed == []
 
 

@@ -13,12 +13,12 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.runtime.containers.containers import ContainerOptions
+from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
+from agent_kernel.store.sqlite.store import SqliteStore
 
 KEY = "sk-test"
 MODEL = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
@@ -56,7 +56,7 @@ def start(backend: Backend, tmp_path: Path) -> Iterator[Start]:
             models=Models(upstream_url=None, upstream_key=None, default=MODEL),
             backend=backend,
             store=SqliteStore(tmp_path / "store.sqlite"),
-            container_settings=ContainerSettings(upload_limit=UPLOAD_LIMIT),
+            container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
         )
         servers.append(_in_thread(runtime, api_key))
         return servers[-1]

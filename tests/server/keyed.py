@@ -14,23 +14,23 @@ from typing import Any
 import httpx2
 from openai import OpenAI
 
+from agent_kernel.keys import KeyLimits
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.audit import AuditLog
-from agent_kernel.runtime.base import Limits
-from agent_kernel.runtime.containers import ContainerSettings
-from agent_kernel.runtime.keys import StoredKeys
+from agent_kernel.runtime.access.keys import StoredKeys
+from agent_kernel.runtime.containers.containers import ContainerOptions
+from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.local import LocalRuntime, TurnSettings
-from agent_kernel.runtime.sqlite import SqliteStore
-from agent_kernel.runtime.sweep import STORE_LABEL
+from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
+from agent_kernel.store.sqlite.store import SqliteStore
 from agent_kernel.tools.shell import ShellLimits
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
-NONE = Limits()
+NONE = KeyLimits()
 OPERATOR = "sk-operator"
 UPLOAD_LIMIT = 1 << 20
 
@@ -73,10 +73,10 @@ class Keyed:
         """As the operator's command does: by another process's connection to the same file."""
         asyncio.run(self._elsewhere(name, None))
 
-    def create(self, name: str, limits: Limits = NONE) -> None:
+    def create(self, name: str, limits: KeyLimits = NONE) -> None:
         asyncio.run(self._elsewhere(name, limits))
 
-    async def _elsewhere(self, name: str, limits: Limits | None) -> None:
+    async def _elsewhere(self, name: str, limits: KeyLimits | None) -> None:
         store = SqliteStore(self.folder / "store.sqlite")
         try:
             if limits is None:
@@ -91,12 +91,12 @@ class Keyed:
 def keyed_server(
     folder: Path,
     toolbox: Toolbox,
-    people: Mapping[str, Limits],
+    people: Mapping[str, KeyLimits],
     *,
-    limits: Limits = NONE,
+    limits: KeyLimits = NONE,
     api_key: str | None = OPERATOR,
     models: Models | None = None,
-    settings: ContainerSettings | None = None,
+    settings: ContainerOptions | None = None,
     max_connections: int = 500,
 ) -> Iterator[Keyed]:
     """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
@@ -105,7 +105,7 @@ def keyed_server(
         models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
         store=SqliteStore(folder / "store.sqlite"),
-        container_settings=settings or ContainerSettings(upload_limit=UPLOAD_LIMIT),
+        container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
         turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
         audit=AuditLog(folder / "audit.jsonl"),
     )

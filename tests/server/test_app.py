@@ -12,10 +12,10 @@ import pytest
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.auth import is_loopback
+from agent_kernel.store.sqlite.store import SqliteStore
 
 KEY = "sk-test"
 AUTH = {"Authorization": f"Bearer {KEY}"}

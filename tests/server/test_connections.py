@@ -19,8 +19,8 @@ from starlette.types import Message
 from websockets.sync.client import connect
 
 from agent_kernel.errors import TooSlow
+from agent_kernel.keys import KeyLimits
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.base import Limits
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server.bodies import Body
 from tests.server.keyed import OPERATOR, SHELL, Keyed, keyed_server
@@ -321,7 +321,7 @@ def test_who_does_not_read_is_let_go_and_holds_little_meanwhile(
     with endless as upstream, ExitStack() as stack:
         models = Models(upstream_url=upstream, upstream_key="sk-upstream", default="chat/m")
         server = stack.enter_context(
-            keyed_server(tmp_path, toolbox, {"alice": Limits(turns=1)}, models=models)
+            keyed_server(tmp_path, toolbox, {"alice": KeyLimits(turns=1)}, models=models)
         )
         if kind == "stream":
             body = json.dumps({"input": "speak", "stream": True}).encode()

@@ -16,14 +16,14 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, NotFound
+from agent_kernel.keys import KeyLimits
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.base import Limits
-from agent_kernel.runtime.keys import StoredKeys
+from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.sqlite import SqliteStore
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.logs import JsonFormatter, KeyFilter
+from agent_kernel.store.sqlite.store import SqliteStore
 from tests.server.keyed import SCRIPT, SHELL, Keyed, keyed_server
 
 pytestmark = pytest.mark.bubblewrap
@@ -35,7 +35,7 @@ CLIENTS = ("websockets.client", "httpcore", "httpx", "openai")
 
 @pytest.fixture
 def server(tmp_path: Path, toolbox: Toolbox) -> Iterator[Keyed]:
-    with keyed_server(tmp_path, toolbox, {"alice": Limits(), "bob": Limits()}) as server:
+    with keyed_server(tmp_path, toolbox, {"alice": KeyLimits(), "bob": KeyLimits()}) as server:
         yield server
 
 
@@ -118,7 +118,7 @@ def test_a_key_is_seen_nowhere(
 ) -> None:
     """Not in the store, the audit log, an answer, an error or a log, however much that says."""
     caplog.set_level(logging.DEBUG)
-    with keyed_server(tmp_path, toolbox, {"alice": Limits(turns=0)}, api_key="sk-of-this-test") as server:
+    with keyed_server(tmp_path, toolbox, {"alice": KeyLimits(turns=0)}, api_key="sk-of-this-test") as server:
         secrets = [server.secrets["alice"], server.secrets[""]]
         seen = []
         for name in ("alice", ""):
@@ -163,7 +163,7 @@ def test_a_log_entry_has_the_name_of_the_key(server: Keyed, caplog: pytest.LogCa
                 server.ask(name, "POST", "/v1/responses", json={"input": "chat", "background": True})
     finally:
         handler.removeFilter(names)
-    ended = [record for record in caplog.records if record.name == "agent_kernel.runtime.loop"]
+    ended = [record for record in caplog.records if record.name == "agent_kernel.runtime.turns.loop"]
     entries = [json.loads(JsonFormatter().format(record)) for record in ended]
     assert {entry.get("key") for entry in entries} == {"alice", "bob", None}
 
@@ -177,7 +177,7 @@ async def test_beyond_loopback_a_key_of_a_name_is_enough(tmp_path: Path) -> None
     runtime = LocalRuntime(models=models, backend=no_backend, store=store)
     with pytest.raises(ConfigurationError, match="agent-kernel keys create"):
         await listen(create_app(runtime, api_key=None), "0.0.0.0", 0)
-    await runtime.keys.create("alice", Limits())
+    await runtime.keys.create("alice", KeyLimits())
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     app = create_app(runtime, api_key=None)
     task = asyncio.create_task(listen(app, "0.0.0.0", 0, announce=listening.set_result))
@@ -191,11 +191,11 @@ async def test_names_that_cannot_be(tmp_path: Path) -> None:
     keys = StoredKeys(store)
     for wrong in ("", " ", "a b", "-a", ".a", "a/b", "a\n", "ä", "a" * 65, 'a"b'):
         with pytest.raises(InvalidRequest, match="name"):
-            await keys.create(wrong, Limits())
+            await keys.create(wrong, KeyLimits())
     assert not await keys.exist()
-    await keys.create("a" * 64, Limits())
+    await keys.create("a" * 64, KeyLimits())
     with pytest.raises(InvalidRequest, match="revoke"):
-        await keys.create("a" * 64, Limits())
+        await keys.create("a" * 64, KeyLimits())
     with pytest.raises(NotFound, match="nobody"):
         await keys.revoke("nobody")
     await store.aclose()

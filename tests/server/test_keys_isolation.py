@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from websockets.sync.client import connect
 
-from agent_kernel.runtime.base import Limits
+from agent_kernel.keys import KeyLimits
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server.openapi import SCHEMAS
 from agent_kernel.server.routes import ENDPOINTS, Endpoint
@@ -74,7 +74,7 @@ def _without_use(content: bytes) -> Any:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> Iterator[World]:
-    people = {"alice": Limits(), "bob": Limits()}
+    people = {"alice": KeyLimits(), "bob": KeyLimits()}
     with keyed_server(tmp_path_factory.mktemp("world"), toolbox, people) as server:
         yield World(server)
 

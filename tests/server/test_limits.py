@@ -16,8 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from agent_kernel.errors import LimitReached
-from agent_kernel.runtime.base import Limits
-from agent_kernel.runtime.containers import ContainerSettings
+from agent_kernel.keys import KeyLimits
+from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server.rates import Rate, duration
 from tests.server.keyed import SHELL, Keyed, keyed_server
@@ -30,8 +30,8 @@ def served(tmp_path: Path, toolbox: Toolbox) -> Iterator[Callable[..., Keyed]]:
     """A server with these limits for Alice; Bob has none."""
     with ExitStack() as stack:
 
-        def start(settings: ContainerSettings | None = None, **limits: int) -> Keyed:
-            people = {"alice": Limits(**limits), "bob": Limits()}
+        def start(settings: ContainerOptions | None = None, **limits: int) -> Keyed:
+            people = {"alice": KeyLimits(**limits), "bob": KeyLimits()}
             return stack.enter_context(keyed_server(tmp_path, toolbox, people, settings=settings))
 
         yield start
@@ -300,8 +300,8 @@ def test_messages_on_a_socket_are_requests(served: Callable[..., Keyed]) -> None
 def test_what_the_server_allows_holds_for_keys_without_limits_of_their_own(
     tmp_path: Path, toolbox: Toolbox
 ) -> None:
-    people = {"alice": Limits(), "bob": Limits(requests_per_minute=7)}
-    with keyed_server(tmp_path, toolbox, people, limits=Limits(requests_per_minute=3)) as server:
+    people = {"alice": KeyLimits(), "bob": KeyLimits(requests_per_minute=7)}
+    with keyed_server(tmp_path, toolbox, people, limits=KeyLimits(requests_per_minute=3)) as server:
         for name, most in (("alice", "3"), ("bob", "7"), ("", "3")):
             assert server.ask(name, "GET", "/v1/models").headers["x-ratelimit-limit-requests"] == most
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.sandboxes.base import SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from benchmarks.soak import LEASE, count
 

@@ -23,7 +23,7 @@ SOON = 0.005
 """Seconds. Between us and the host each message wakes three programs: a short command is to need but one."""
 
 
-class Channel:
+class BoxChannel:
     """One call of the host, as its handler sees it: credit to send, and a way to answer."""
 
     def __init__(self, connection: Connection, number: int) -> None:
@@ -68,7 +68,7 @@ class Connection:
         self._on_close = on_close
         self._decoder = wire.Decoder()
         self._out = bytearray()
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, BoxChannel] = {}
         self._held = b""
         self._release: Timer | None = None
         self._greeted = False
@@ -132,7 +132,7 @@ class Connection:
         self._box.greeted()
 
     def _call(self, number: int, request: dict[str, Any]) -> None:
-        channel = self._channels[number] = Channel(self, number)
+        channel = self._channels[number] = BoxChannel(self, number)
         try:
             channel.handler = self._box.call(channel, request)
         except OSError as error:
@@ -140,7 +140,7 @@ class Connection:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             channel.error("request", "bad call: %r" % error)
 
-    def _continue(self, channel: Channel, kind: int, payload: memoryview) -> None:
+    def _continue(self, channel: BoxChannel, kind: int, payload: memoryview) -> None:
         handler = channel.handler or wire.Handler()
         try:
             if kind == wire.CREDIT:

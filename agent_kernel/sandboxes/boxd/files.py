@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .connection import Channel
+    from .connection import BoxChannel
 
 LIST_LIMIT = 20000
 AHEAD = 4 * wire.WINDOW
@@ -82,7 +82,7 @@ class Put(wire.Handler):
     """Takes a file's content; it appears under its name only when it is whole."""
 
     def __init__(
-        self, channel: Channel, path: str, within: str | None, digest: bool, executable: bool = False
+        self, channel: BoxChannel, path: str, within: str | None, digest: bool, executable: bool = False
     ) -> None:
         check_within(path, within)
         self._channel = channel
@@ -138,7 +138,7 @@ class Put(wire.Handler):
 class Get(wire.Handler):
     """Sends a file's content as far as there is credit."""
 
-    def __init__(self, channel: Channel, path: str, within: str | None, digest: bool) -> None:
+    def __init__(self, channel: BoxChannel, path: str, within: str | None, digest: bool) -> None:
         check_within(path, within)
         self._channel = channel
         self._digest = _sha256() if digest else None

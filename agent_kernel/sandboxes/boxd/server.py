@@ -11,10 +11,10 @@ import struct
 import sys
 
 from . import files, guard, processes, wire
-from .connection import Channel, Connection
+from .connection import BoxChannel, Connection
 from .loop import Loop
 from .shell import Job, Shell
-from .terminal import Terminal
+from .terminal import PtyTerminal
 from .watch import Watch
 
 TYPE_CHECKING = False
@@ -82,17 +82,17 @@ class Box:
         """A host is there."""
         self._expiry.cancel()
 
-    def call(self, channel: Channel, request: dict[str, Any]) -> wire.Handler | None:
+    def call(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler | None:
         """Begin a call and return its handler, or None where it is answered at once."""
-        method: Callable[[Channel, dict[str, Any]], wire.Handler | None]
+        method: Callable[[BoxChannel, dict[str, Any]], wire.Handler | None]
         method = self._methods[_text(request, "method")]
         return method(channel, request)
 
-    def call_ping(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_ping(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Say that we are there."""
         channel.result({})
 
-    def call_run(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
+    def call_run(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler:
         """Run a command in the shell and watch it."""
         command = _text(request, "command").encode("utf-8", "surrogateescape")
         timeout = None if request.get("timeout") is None else float(request["timeout"])
@@ -106,7 +106,7 @@ class Box:
         self._shell.submit(job)
         return watch
 
-    def call_watch(self, channel: Channel, request: dict[str, Any]) -> wire.Handler | None:
+    def call_watch(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler | None:
         """Watch a job that an earlier host began, from an offset on."""
         job = self._jobs.get(int(request["job"]))
         if job is None:
@@ -116,13 +116,13 @@ class Box:
         watch.on_credit()
         return watch
 
-    def call_reset(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Begin with a fresh shell; background processes live on."""
         self._be_awake()
         self._shell.reset()
         channel.result({})
 
-    def call_pause(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_pause(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Stop every process but boxd, where it stands; the lease goes on.
 
         With `idle`, only if nothing is under way but in the background, and the next command wakes it.
@@ -142,7 +142,7 @@ class Box:
         processes.send_all(signal.SIGSTOP)
         channel.result({"paused": True})
 
-    def call_wake(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_wake(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Let all go on."""
         self._wake()
         channel.result({})
@@ -158,43 +158,43 @@ class Box:
         if self._holder is None:
             self._wake()
 
-    def call_terminal(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
+    def call_terminal(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler:
         """A shell of its own for a person, on a terminal of so many rows and columns."""
         self._be_awake()
         size = (_extent(request["rows"]), _extent(request["columns"]))
-        return Terminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
+        return PtyTerminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
 
-    def call_put(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
+    def call_put(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler:
         """Take a file."""
         flags = (bool(request.get("digest")), bool(request.get("executable")))
         return files.Put(channel, _text(request, "path"), _folder(request), *flags)
 
-    def call_get(self, channel: Channel, request: dict[str, Any]) -> wire.Handler:
+    def call_get(self, channel: BoxChannel, request: dict[str, Any]) -> wire.Handler:
         """Give a file."""
         get = files.Get(channel, _text(request, "path"), _folder(request), bool(request.get("digest")))
         channel.handler = get
         get.on_credit()
         return get
 
-    def call_stat(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_stat(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Describe a file."""
         channel.result(files.stat_file(_text(request, "path")))
 
-    def call_list(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_list(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Describe all files below a folder."""
         channel.result(files.list_files(_text(request, "path")))
 
-    def call_changes(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_changes(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Describe what has changed below a folder since an earlier list."""
         channel.result(files.changed_files(_text(request, "path"), request["since"]))
 
-    def call_remove(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_remove(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Remove a file."""
         files.check_within(os.path.dirname(_text(request, "path")), _folder(request))
         os.unlink(_text(request, "path"))
         channel.result({})
 
-    def call_shutdown(self, channel: Channel, request: dict[str, Any]) -> None:
+    def call_shutdown(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """End the sandbox."""
         channel.result({})
         self._loop.stop()

@@ -13,7 +13,7 @@ from . import processes, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .connection import Channel
+    from .connection import BoxChannel
     from .loop import Loop
 
     Any = object
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 HANG_UP_AFTER = (0, 0.1, 1)
 
 
-class Terminal(wire.Handler):
+class PtyTerminal(wire.Handler):
     """bash on a pseudo-terminal: data in is what is typed, data out is what is shown, an event resizes."""
 
     def __init__(
-        self, loop: Loop, channel: Channel, environment: dict[str, str], directory: str, size: tuple[int, int]
+        self,
+        loop: Loop,
+        channel: BoxChannel,
+        environment: dict[str, str],
+        directory: str,
+        size: tuple[int, int],
     ) -> None:
         self._loop = loop
         self._channel = channel

@@ -6,7 +6,7 @@ from . import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .connection import Channel
+    from .connection import BoxChannel
     from .shell import Job, Shell
 
 
@@ -16,7 +16,7 @@ class Watch(wire.Handler):
     A job has one watch: a newer one takes over, and the older call ends with an error that says so.
     """
 
-    def __init__(self, channel: Channel, shell: Shell, job: Job, offset: int) -> None:
+    def __init__(self, channel: BoxChannel, shell: Shell, job: Job, offset: int) -> None:
         self._channel = channel
         self._shell = shell
         self._job = job

@@ -70,7 +70,7 @@ async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend) -> 
     spec = SandboxSpec(new_id(), disk=64 << 20)
     with pytest.raises(LimitUnavailable, match="disk") as caught:
         await backend.create(spec)
-    assert caught.value.mend
+    assert caught.value.hint
     assert spec.id not in [ref.id for ref in await backend.list()]
 
 

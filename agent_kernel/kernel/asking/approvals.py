@@ -1,0 +1,219 @@
+"""Approvals in a notebook: who is asked whether a command may run, and what is done with the answer.
+
+The runtime stops a turn at a command that needs a decision. The kernel asks whoever sits at the notebook, by
+an `Asker`: the live widget in a browser, a question in a console. Where nobody can be asked, nothing runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from agent_kernel.errors import ConfigurationError
+from agent_kernel.policy.commands import covers, kinds, plain_commands
+from agent_kernel.policy.rules import Policy
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.runtime.base import SessionEvent
+
+    Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
+
+MOST_UNATTENDED = 25
+"""Times in one cell that a model may ask and be denied with nobody there."""
+
+NOBODY = "Nobody could be asked."
+
+TOO_OFTEN = f"The model has asked {MOST_UNATTENDED} times with nobody there, so the turn ends here."
+
+NOBODY_MEND = (
+    "**Nobody can be asked here**, so what asks is denied. To let it run, allow it by a rule "
+    "(`AGENT_KERNEL_APPROVAL_RULES`) or for all commands (`AGENT_KERNEL_APPROVAL=auto`), or take back the "
+    "`%approve` of this notebook; in JupyterLab and in a console you are asked."
+)
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """One shell call that waits for a decision.
+
+    `commands` are run one after the other, all or none. `reason` says in words why it asks. `kind` describes
+    what "allow this kind" would allow from then on, such as `rm *`; it is empty where the commands are of no
+    kind that can be told apart, and then `remember` means these very commands.
+    """
+
+    id: str
+    commands: tuple[str, ...]
+    reason: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the person decided.
+
+    `commands` replace those that were asked about (None: they run as they are); only with `approve`. `reason`
+    is told to the model. `remember`: allow this kind without asking, as long as this kernel lives.
+    """
+
+    approve: bool
+    commands: tuple[str, ...] | None = None
+    reason: str | None = None
+    remember: bool = False
+
+
+@runtime_checkable
+class Asker(Protocol):
+    """Asks a person."""
+
+    async def ask(self, request: ApprovalRequest) -> Decision:
+        """Wait for the decision, however long it takes. One question is open at a time.
+
+        Cancelling it takes the question away; nothing is decided then.
+        """
+        ...
+
+
+class NotebookApprovals:
+    """What one notebook has decided so far, and who can be asked in the cell that runs.
+
+    The kernel sets `asker` at the beginning of each cell: the live view where it is an `Asker`, a question
+    where the front end takes input, else None. `policy` is what the notebook asks for itself: it goes with
+    each request, and can make the runtime's own policy stricter, never looser. Only a person who was asked
+    can allow a kind for the rest of the notebook; no text in a notebook can.
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.asker: Asker | None = None
+        self.configured = policy or Policy()
+        self.said: Policy | None = None
+        self.allowed: list[str] = []
+        """Patterns of the kinds that a person has allowed."""
+        self._commands: set[tuple[str, ...]] = set()
+
+    def policy(self, of_notebook: Policy | None = None) -> Policy:
+        """What holds: `%approve`, else the notebook's metadata, else the settings."""
+        return self.said or of_notebook or self.configured
+
+    def forget(self) -> None:
+        """Take back what was said by `%approve` and what a person has allowed."""
+        self.said = None
+        self.allowed.clear()
+        self._commands.clear()
+
+    async def through(
+        self, respond: Respond, request: Mapping[str, Any], outputs: CellOutputs
+    ) -> AsyncGenerator[SessionEvent, None]:
+        """The events of a turn, and of those that go on with it after each decision.
+
+        Cancelling it while a question is open takes the question away; nothing has run then, and the chain
+        can be continued. Raises `ConfigurationError` where the runtime does not know the notebook's policy.
+        """
+        from agent_kernel.kernel.render.bundles import notice
+
+        unattended = 0
+        following: Mapping[str, Any] | None = request
+        while following is not None:
+            last: Any = None
+            async with aclosing(respond(following)) as events:
+                async for event in events:
+                    if event.type == "response.created":
+                        _check_understood(request, event.response)
+                    last = event.response if event.type == "response.completed" else last
+                    yield event
+            asked = _requests(last)
+            if not asked:
+                return
+            if unattended == MOST_UNATTENDED:
+                outputs.emit(notice(TOO_OFTEN))
+                return
+            answers = [await self._answer(each, outputs) for each in asked]
+            if self.asker is None and not all(answer["approve"] for answer in answers):
+                unattended += 1
+                if unattended == 1:
+                    outputs.emit(notice(NOBODY_MEND))
+            following = {**request, "previous_response_id": last.id, "input": answers}
+
+    async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
+        from agent_kernel.kernel.render.approvals import decision_note
+
+        request = _read(item)
+        standing = request is not None and self._is_allowed(request)
+        if request is None:
+            decision = Decision(False, reason="The kernel could not read what was asked.")
+        elif standing:
+            decision = Decision(True)
+        elif self.asker is None:
+            decision = Decision(False, reason=NOBODY)
+        else:
+            decision = await self.asker.ask(request)
+            if decision.approve and decision.remember:
+                self._remember(request)
+        outputs.emit(decision_note(decision, standing=standing))
+        return _response(str(item.get("id")), decision)
+
+    def _is_allowed(self, request: ApprovalRequest) -> bool:
+        if request.commands in self._commands:
+            return True
+        parts = [plain_commands(command) for command in request.commands]
+        return all(
+            part is not None
+            and all(any(covers(pattern, words) for pattern in self.allowed) for words in part)
+            for part in parts
+        )
+
+    def _remember(self, request: ApprovalRequest) -> None:
+        patterns = kinds(request.commands)
+        self.allowed += [each for each in patterns if each not in self.allowed]
+        if not patterns:
+            self._commands.add(request.commands)
+
+
+def _check_understood(request: Mapping[str, Any], response: Any) -> None:
+    """Raise `ConfigurationError` where the runtime passed over the policy: it would ask about nothing.
+
+    Nothing has run then, and closing the stream ends the turn.
+    """
+    asked = (request.get("agent_kernel") or {}).get("approval")
+    echoed = getattr(response, "agent_kernel", None)
+    if asked is not None and (not isinstance(echoed, Mapping) or echoed.get("approval") != asked):
+        raise ConfigurationError(
+            "This runtime does not know approvals: it would run what the notebook wants to be asked about.",
+            hint="Use `agent-kernel serve` as the runtime, or take the policy back: %approve auto.",
+        )
+
+
+def _requests(response: Any) -> list[Mapping[str, Any]]:
+    """The questions about our shell that a response ends with; others are not the kernel's to answer."""
+    items = [
+        item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+        for item in (response.output if response is not None else ())
+    ]
+    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel", "name": "shell"}
+    return [item for item in items if all(item.get(name) == value for name, value in ours.items())]
+
+
+def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
+    from agent_kernel.kernel.render.approvals import arguments_of
+
+    arguments = arguments_of(item)
+    commands = arguments.get("commands")
+    if not isinstance(commands, list) or not commands or not all(isinstance(each, str) for each in commands):
+        return None
+    kind = ", ".join(kinds(commands))
+    return ApprovalRequest(str(item["id"]), tuple(commands), str(arguments.get("reason") or ""), kind)
+
+
+def _response(request_id: str, decision: Decision) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "type": "mcp_approval_response",
+        "approval_request_id": request_id,
+        "approve": decision.approve,
+    }
+    if decision.reason:
+        answer["reason"] = decision.reason
+    if decision.approve and decision.commands is not None:
+        answer["agent_kernel"] = {"commands": list(decision.commands)}
+    return answer

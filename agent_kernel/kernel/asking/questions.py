@@ -1,0 +1,108 @@
+"""Questions in a console: approvals asked by `input_request`, without stopping the kernel while they wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agent_kernel.kernel.asking.approvals import ApprovalRequest, Decision
+from agent_kernel.kernel.render.text import clean
+
+AskLine = Callable[[str], Awaitable[str]]
+"""Show a prompt and wait for one line; raises `EOFError` where the person closed the input."""
+
+END_OF_INPUT = "\x04"
+
+
+class LineAsker:
+    """An `approvals.Asker` that asks by lines of text."""
+
+    def __init__(self, ask_line: AskLine) -> None:
+        self._ask_line = ask_line
+
+    async def ask(self, request: ApprovalRequest) -> Decision:
+        """Ask until the answer is one of the words. A closed input denies."""
+        kind = f"all like it ({clean(request.kind)})" if request.kind else "these very commands from now on"
+        choices = f"[y]es, [n]o, [e]dit, [a]lways: {kind}"
+        prompt = f"{_shown(request)}\nMay this run? {choices}: "
+        try:
+            while True:
+                match (await self._ask_line(prompt)).strip().casefold():
+                    case "y" | "yes":
+                        return Decision(True)
+                    case "n" | "no":
+                        return await self._denied()
+                    case "e" | "edit":
+                        return await self._edited(request)
+                    case "a" | "always":
+                        return Decision(True, remember=True)
+                prompt = f"Please answer y, n, e or a. {choices}: "
+        except EOFError:
+            return Decision(False, reason="The question was closed without an answer.")
+
+    async def _denied(self) -> Decision:
+        reason = (await self._ask_line("Why not? The model is told; empty for no reason: ")).strip()
+        return Decision(False, reason=reason or None)
+
+    async def _edited(self, request: ApprovalRequest) -> Decision:
+        commands = []
+        for command in request.commands:
+            line = await self._ask_line(f"In place of: {clean(command)}\n(empty keeps it): ")
+            commands.append(line if line.strip() else command)
+        changed = tuple(commands)
+        return Decision(True, changed if changed != request.commands else None)
+
+
+def _shown(request: ApprovalRequest) -> str:
+    lines = [f"$ {clean(command)}" for command in request.commands]
+    return "\n".join([*lines, clean(request.reason)])
+
+
+class StdinChannel:
+    """The kernel's stdin channel, used from its event loop. One question at a time."""
+
+    def __init__(self, socket: Any, session: Any) -> None:
+        self._socket = socket
+        self._session = session
+
+    def line_of(self, ident: Any, parent: dict[str, Any]) -> AskLine:
+        """Ask the client that sent the request `parent`."""
+
+        async def ask_line(prompt: str) -> str:
+            return await self._ask(prompt, ident, parent)
+
+        return ask_line
+
+    async def _ask(self, prompt: str, ident: Any, parent: dict[str, Any]) -> str:
+        """Cancelling it leaves the question on the screen; a late answer to it is passed over."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        descriptor = self._socket.FD  # of ZeroMQ: readable when something may have come
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            content = {"prompt": prompt, "password": False}
+            while self._received() is not None:  # what was typed for an earlier question is no answer to this
+                pass
+            asked = self._session.send(self._socket, "input_request", content, parent, ident=ident)
+            while True:
+                arrived.clear()
+                reply = self._received()
+                if reply is None:
+                    await arrived.wait()
+                elif reply["parent_header"].get("msg_id") in (None, asked["header"]["msg_id"]):
+                    value = str(reply["content"].get("value", ""))
+                    if value == END_OF_INPUT:
+                        raise EOFError
+                    return value
+        finally:
+            loop.remove_reader(descriptor)
+
+    def _received(self) -> dict[str, Any] | None:
+        """The next message that has come, or None."""
+        while True:
+            try:
+                _, message = self._session.recv(self._socket)  # it does not wait
+            except ValueError:  # not signed, or not a message of Jupyter's
+                continue
+            if message is None or message.get("msg_type") == "input_reply":
+                return message  # type: ignore[no-any-return]

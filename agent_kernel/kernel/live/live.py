@@ -1,0 +1,335 @@
+"""The live view of a running turn: an anywidget that is replaced by static outputs when the turn ends.
+
+Texts travel as deltas in custom messages, each with its position: the first at once, those close behind it
+gathered. A second after a change the whole (bounded) state is synchronised as well, so that a reloaded page,
+a second tab or a page that was cut off catches up. What a person does in the view comes back as a message
+with a number, and is always answered under that number.
+
+Loaded at the first cell that needs it: the widget libraries cost time and memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from agent_kernel.kernel.asking.approvals import ApprovalRequest, Decision
+from agent_kernel.kernel.live.progress import Delta, Progress
+from agent_kernel.kernel.render.items import Bundle
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.base import SessionEvent
+
+FLUSH_SECONDS = 0.02
+"""How long deltas are gathered after others went out: 50 messages a second at most, far from limits."""
+
+SYNC_SECONDS = 1.0
+"""How often the whole state is synchronised while something changes."""
+
+WINDOW = 20_000
+"""Characters of one text that the view keeps: its end."""
+
+STATE_CHARACTERS = 200_000
+"""Characters of all texts in a state; older items than these have come to be empty."""
+
+MOST_ITEMS = 200
+"""Items that the view keeps: the newest."""
+
+MOST_ENDED = 8
+"""Views kept for pages that were reloaded while a turn ran."""
+
+_STATIC = files("agent_kernel.kernel.live") / "static"
+_PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
+
+GONE = "This question is not open any more: it was answered in another tab, or the turn has ended."
+
+Stop = Callable[[], None]
+Steer = Callable[[str], Awaitable[str | None]]
+"""Say something to the running turn; returns None when it was taken, else why not."""
+
+
+class LiveViews:
+    """Opens the views of a kernel, one at a time, and lets go of the oldest that ended on reloaded pages."""
+
+    def __init__(self, stop: Stop, steer: Steer) -> None:
+        self._stop = stop
+        self._steer = steer
+        self._ended: deque[LiveTurn] = deque()
+
+    def open(self) -> LiveTurn:
+        """A new view, not yet displayed. Call it from the event loop, with the cell as parent."""
+        ipywidgets.register_comm_target()  # ipywidgets does so itself only where there is an IPython shell
+        return LiveTurn(stop=self._stop, steer=self._steer, kept=self._kept)
+
+    def _kept(self, view: LiveTurn) -> None:
+        self._ended.append(view)
+        while len(self._ended) > MOST_ENDED:
+            self._ended.popleft().remove()
+
+
+class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # untyped base
+    """Shows the turns of one cell, and asks what must be asked. Use it from the event loop."""
+
+    _esm: ClassVar[str] = "\n".join((_STATIC / name).read_text("utf-8") for name in _PARTS)
+    _css: ClassVar[str] = (_STATIC / "live.css").read_text("utf-8")
+
+    state = traitlets.Dict().tag(sync=True)
+    _opened = False
+
+    def __init__(self, *, stop: Stop, steer: Steer, kept: Callable[[LiveTurn], None]) -> None:
+        self._started = time.monotonic()
+        self._progress = Progress(WINDOW)
+        self._pending: list[Delta] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sync_timer: asyncio.TimerHandle | None = None
+        self._acting: set[asyncio.Task[None]] = set()
+        self._tokens = [0, 0]
+        self._untold = False
+        self._closed = False
+        self._restored = False
+        self._question: tuple[ApprovalRequest, asyncio.Future[Decision]] | None = None
+        self._stop = stop
+        self._steer = steer
+        self._kept = kept
+        super().__init__(state=self._state())
+        self._opened = True
+        self.on_msg(self._received)
+
+    def bundle(self) -> Bundle:
+        """What displays this widget, with words for whoever cannot show it."""
+        waiting = "The turn is running; its outputs appear here when it ends."
+        data = {
+            "text/plain": waiting,
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.model_id,
+            },
+        }
+        return Bundle(data)
+
+    # -- to the view --------------------------------------------------------------------------------------
+
+    def show(self, event: SessionEvent) -> None:
+        """Take in one event; the view follows at once, or within `FLUSH_SECONDS` of what came before."""
+        deltas = self._progress.take(event)
+        usage = getattr(getattr(event, "response", None), "usage", None)
+        if usage is not None:
+            self._tokens[0] += usage.input_tokens
+            self._tokens[1] += usage.output_tokens
+            self._untold = True
+        if deltas or usage is not None or event.type.startswith("response.output_item."):
+            self._changed(deltas)
+
+    def say(self, text: str) -> None:
+        """Show what the person said to the running turn."""
+        self._changed(self._progress.add("said", text))
+
+    def _changed(self, deltas: list[Delta]) -> None:
+        self._pending += deltas
+        if self._timer is not None:
+            return
+        if deltas:
+            self._flush()
+        else:
+            self._gather()
+
+    def _gather(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._gathered)
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
+        items = self._progress.items
+        changed, self._progress.changed = self._progress.changed, set()
+        deltas, self._pending = _joined(self._pending), []
+        if self._closed or not (changed or deltas or self._untold):
+            return
+        self._untold = False
+        while len(items) > MOST_ITEMS:
+            del items[next(iter(items))]
+        self.send(
+            {
+                "first": next(iter(items), 0),
+                "tokens": self._tokens,
+                "items": [self._outline(number) for number in sorted(changed & items.keys())],
+                "deltas": [[d.index, d.part, d.position + len(d.text), d.text[-WINDOW:]] for d in deltas],
+            }
+        )
+        self._gather()
+        if self._sync_timer is None:
+            self._sync_timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
+
+    def _sync(self) -> None:
+        """Send the whole state. What is pending follows as deltas; the view passes over what it knows."""
+        if self._sync_timer is not None:
+            self._sync_timer.cancel()
+        self._sync_timer = None
+        self.state = self._state()
+
+    def _state(self) -> dict[str, Any]:
+        """Everything the view shows, each text as its end and how many characters that is the end of."""
+        room = STATE_CHARACTERS
+        items = []
+        for number in reversed(self._progress.items):
+            parts = []
+            for name, text in self._progress.items[number].parts.items():
+                end = text.end(min(WINDOW, room)) if room else ""
+                room -= len(end)
+                parts.append([name, text.length, end])
+            items.append({**self._outline(number), "parts": parts})
+        return {
+            "elapsed": round(time.monotonic() - self._started, 1),
+            "ended": self._closed,
+            "tokens": self._tokens,
+            "question": _question(self._question[0]) if self._question else None,
+            "items": items[::-1],
+        }
+
+    def _outline(self, number: int) -> dict[str, Any]:
+        item = self._progress.items[number]
+        at = round(item.touched - self._started, 1)
+        return {"index": number, "kind": item.kind, "call": item.call_id, "done": item.done, "at": at}
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """As the base does. A page that has come anew asks for all of it, and gets it as it is now."""
+        found = super().get_state(key, drop_defaults)
+        if self._opened and key is None:
+            self._restored = True
+            found["state"] = self._state()
+        return found
+
+    # -- from the view ------------------------------------------------------------------------------------
+
+    def _received(self, _widget: object, content: Any, _buffers: object) -> None:
+        if not isinstance(content, dict):
+            return
+        if content.get("type") == "sync":
+            self._sync()
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(content))
+        self._acting.add(task)
+        task.add_done_callback(self._acting.discard)
+
+    async def _answer(self, content: dict[str, Any]) -> None:
+        """Do what the person asked for, and say whether it was done."""
+        why = "This turn has ended." if self._closed else await self._done(content)
+        self.send({"answered": content.get("id"), "why": why})
+
+    async def _done(self, content: dict[str, Any]) -> str | None:
+        match content:
+            case {"type": "stop"}:
+                self._stop()
+                return None
+            case {"type": "steer", "text": str(text)} if text.strip():
+                return await self._steer(text.strip())
+            case {"type": "decide", "question": str(question)}:
+                return self._decide(question, content)
+        return "The kernel does not know what this means."
+
+    # -- questions ----------------------------------------------------------------------------------------
+
+    async def ask(self, request: ApprovalRequest) -> Decision:
+        """See `approvals.Asker`. The question is part of the state: it survives a reload."""
+        answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._question = (request, answer)
+        self._sync()
+        try:
+            return await answer
+        finally:
+            self._question = None
+            self._sync()
+
+    def _decide(self, question: str, content: dict[str, Any]) -> str | None:
+        if self._question is None or self._question[0].id != question or self._question[1].done():
+            return GONE
+        request, answer = self._question
+        decision = _decision(request, content)
+        if isinstance(decision, str):
+            return decision
+        answer.set_result(decision)
+        self._changed(self._progress.add("decided", _in_words(request, decision)))
+        return None
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Take the view and its models away. Idempotent.
+
+        A page that was reloaded while the turn ran does not get the final outputs (Jupyter sends them to the
+        page that asked): there the view stays, says that it has ended, and shows what it has.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._question = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._restored:
+            self._sync()
+            self._kept(self)
+            return
+        self.remove()
+
+    def remove(self) -> None:
+        """Take it away from every page."""
+        if self._sync_timer is not None:
+            self._sync_timer.cancel()
+        self.layout.close()
+        super().close()
+
+
+def _question(request: ApprovalRequest) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "commands": list(request.commands),
+        "reason": request.reason,
+        "kind": request.kind,
+    }
+
+
+def _decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision | str:
+    """What came from the page as a decision, or what is wrong with it."""
+    reason = str(content.get("reason") or "").strip() or None
+    if content.get("approve") is not True:
+        return Decision(False, reason=reason)
+    commands = content.get("commands")
+    if commands is None:
+        return Decision(True, reason=reason, remember=content.get("remember") is True)
+    if not isinstance(commands, list) or len(commands) != len(request.commands):
+        return "The number of commands has changed. Deny instead, and say what is to be done."
+    if not all(isinstance(command, str) and command.strip() for command in commands):
+        return "A command is empty. Deny instead, or write `true` for one that does nothing."
+    return Decision(True, tuple(commands) if tuple(commands) != request.commands else None, reason)
+
+
+def _in_words(request: ApprovalRequest, decision: Decision) -> str:
+    if not decision.approve:
+        return f"You denied this: {decision.reason}" if decision.reason else "You denied this."
+    if decision.commands:
+        return "You allowed this in your own words: " + "; ".join(decision.commands)
+    if decision.remember:
+        return f"You allowed this, and from now on: {request.kind or 'these very commands'}"
+    return "You allowed this once."
+
+
+def _joined(deltas: list[Delta]) -> list[Delta]:
+    """Neighbours that continue each other as one."""
+    joined: list[Delta] = []
+    for delta in deltas:
+        last = joined[-1] if joined else None
+        if last and (last.index, last.part) == (delta.index, delta.part):
+            joined[-1] = Delta(last.index, last.part, last.position, last.text + delta.text)
+        else:
+            joined.append(delta)
+    return joined

@@ -1,0 +1,139 @@
+"""Completion, help and completeness of cells: Tab, Shift-Tab and Enter. Pure but for listing files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.magics.table import MAGICS, Magic, find
+
+MAX_MATCHES = 200
+_MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]*)|([^\s"`@]*))$')
+_FENCE = re.compile(r"^\s*```", re.MULTILINE)
+
+Matches = tuple[list[str], int, int]
+"""What may stand there, and the range of characters that it replaces."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What only the runtime knows: names of models, and paths of files relative to /mnt/data."""
+
+    models: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
+def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
+    """Matches for what stands before the cursor."""
+    line_start = source.rfind("\n", 0, cursor) + 1
+    line = source[line_start:cursor]
+    indent = len(line) - len(line.lstrip())
+    name = re.fullmatch(r"%{1,2}\w*", line.lstrip())
+    if name:
+        matches = [f"%{each}" for each in MAGICS if f"%{each}".startswith(name[0])]
+        return matches, line_start + indent, cursor
+    magic = re.match(r"%(%?\w+)[ \t]+", line.lstrip())
+    if magic and magic[1] in MAGICS:
+        word = _last_word(line)
+        return _arguments(MAGICS[magic[1]], word, names or Names()), cursor - len(word), cursor
+    mention = _MENTION.search(line)
+    if mention and not line.lstrip().startswith(("%", "!")):
+        return _mention_matches(mention[1], mention[2]), line_start + mention.start(), cursor
+    return [], cursor, cursor
+
+
+def _last_word(line: str) -> str:
+    """What stands after the last space that is not escaped."""
+    found = re.search(r"(?:\\.|[^\s\\])*\\?$", line)
+    return found[0] if found else ""
+
+
+def _arguments(magic: Magic, word: str, names: Names) -> list[str]:
+    offered = [each for each in magic.words if each.startswith(word)]
+    if magic.arguments == "paths":
+        return offered + _escaped(_paths(word.replace("\\ ", " ")))
+    if magic.arguments == "files":
+        return offered + _escaped(_one_folder(names.files, word.replace("\\ ", " ")))
+    if magic.arguments == "models":
+        return offered + [each for each in names.models if each.startswith(word)]
+    if magic.arguments == "magics":
+        return [each for each in MAGICS if each.startswith(word)]
+    return offered
+
+
+def _escaped(paths: list[str]) -> list[str]:
+    return [path.replace(" ", "\\ ") for path in paths]
+
+
+def _mention_matches(quoted: str | None, plain: str | None) -> list[str]:
+    found = _paths(quoted if quoted is not None else plain or "")
+    return [_mention(path, quoted=quoted is not None) for path in found]
+
+
+def _mention(path: str, *, quoted: bool) -> str:
+    """A path as a mention; quotes are left open behind a folder, for more to come."""
+    if not quoted and " " not in path:
+        return f"@{path}"
+    return f'@"{path}' if path.endswith("/") else f'@"{path}"'
+
+
+def _paths(prefix: str) -> list[str]:
+    """Paths here that begin so; folders end in a slash, hidden names have to be asked for by their dot."""
+    start = prefix.rpartition("/")[2]
+    shown = prefix[: len(prefix) - len(start)]
+    try:
+        with os.scandir(os.path.expanduser(shown) or ".") as entries:
+            names = [(entry.name, entry.is_dir()) for entry in entries]
+    except (OSError, ValueError):
+        return []
+    matches = [
+        shown + name + ("/" if is_folder else "")
+        for name, is_folder in sorted(names)
+        if name.startswith(start) and (start.startswith(".") or not name.startswith("."))
+    ]
+    return matches[:MAX_MATCHES]
+
+
+def _one_folder(files: Sequence[str], prefix: str) -> list[str]:
+    """Files of the container that begin so, those in deeper folders as their folder."""
+    depth = prefix.count("/")
+    found: dict[str, None] = {}
+    for path in files:
+        if path.startswith(prefix):
+            parts = path.split("/")
+            found["/".join(parts[: depth + 1]) + ("/" if len(parts) > depth + 1 else "")] = None
+    return sorted(found)[:MAX_MATCHES]
+
+
+def magic_at(source: str, cursor: int) -> Magic | None:
+    """The magic on whose line the cursor stands."""
+    line_start = source.rfind("\n", 0, cursor) + 1
+    match = re.match(r"[ \t]*%(%?\w+)", source[line_start:].partition("\n")[0])
+    return MAGICS.get(match[1]) if match else None
+
+
+def completeness(source: str) -> Literal["complete", "incomplete", "invalid"]:
+    """Whether a console should send this.
+
+    Not while a line is continued, a block of code is open or a `%%` cell has no blank line at its end; never
+    with an unknown magic.
+    """
+    if source.endswith("\\"):
+        return "incomplete"
+    cell = parse(source)
+    try:
+        for line in cell.lines:
+            if isinstance(line, MagicLine):
+                find(line.name)
+    except InvalidRequest:
+        return "invalid"
+    ends = source.endswith("\n")
+    takes_lines = any(isinstance(line, MagicLine) and line.name.startswith("%") for line in cell.lines)
+    if (takes_lines or len(_FENCE.findall(cell.prompt)) % 2) and not ends:
+        return "incomplete"
+    return "complete"

@@ -1,0 +1,167 @@
+"""Magics about how turns are run: `%model`, `%instructions`, `%budget`, `%set`, `%container`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.preferences import Budget, parse_budget
+
+if TYPE_CHECKING:
+    from openai.types import ContainerCreateResponse
+
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+
+MAX_PARAMETER = 64 << 10
+"""Bytes of a parameter's value: every command has to carry it in its environment."""
+
+
+async def model(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """List the models, or change the model."""
+    from agent_kernel.kernel.render.bundles import note, table
+    from agent_kernel.kernel.render.text import code
+
+    if len(arguments.split()) > 1 or (arguments.startswith("-") and arguments != "--default"):
+        raise InvalidRequest(
+            f"%model takes one name, not {arguments!r}.", hint="For example: %model openai/gpt-5"
+        )
+    names = await (await session.runtime()).models()
+    if arguments:
+        session.choices.said = session.choices.said.choose(
+            model=None if arguments == "--default" else arguments
+        )
+        text = f"From here on cells talk to {_named(session.model)}."
+        if session.model and session.model not in names and names:
+            near = difflib.get_close_matches(session.model, names, n=1)
+            guess = f" Did you mean {code(near[0])}?" if near else ""
+            text += f" The runtime does not list it; the next cell shows whether it is there.{guess}"
+        outputs.emit(note(text))
+        return
+    rows = [[name, "this notebook's" if name == session.model else ""] for name in names]
+    caption = f"Cells talk to {_named(session.model)}."
+    outputs.result(table(["model", ""], rows, caption).bundle() if rows else note(caption))
+
+
+def _named(name: str | None) -> str:
+    from agent_kernel.kernel.render.text import code
+
+    return code(name) if name else "the model that the runtime chooses"
+
+
+async def instructions(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Say or change the notebook's instructions."""
+    from agent_kernel.kernel.render.bundles import note, notice
+
+    text = arguments.strip()
+    if text.startswith("--") and text != "--clear":
+        raise InvalidRequest(f"%instructions does not know {text.split()[0]}.", hint="It knows --clear.")
+    if text:
+        session.choices.said = session.choices.said.choose(instructions="" if text == "--clear" else text)
+        told = "no instructions of this notebook's" if text == "--clear" else "these instructions"
+        outputs.emit(note(f"From here on the model is told {told} before every turn."))
+        return
+    own = session.choices.now.instructions
+    outputs.result(notice(own) if own else note("This notebook has no instructions of its own."))
+
+
+async def budget(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Say or change the budget."""
+    from agent_kernel.kernel.render.bundles import note
+
+    if arguments == "--clear":
+        session.choices.said = session.choices.said.choose(budget={})
+        outputs.emit(note("From here on a turn has no budget of this notebook's."))
+    elif arguments:
+        session.choices.said = session.choices.said.choose(budget=parse_budget(arguments))
+        outputs.emit(note(f"From here on a turn may use {_limits(session.budget)}."))
+    else:
+        now = session.budget
+        outputs.result(note(f"A turn may use {_limits(now)}." if now else "A turn has no budget."))
+
+
+def _limits(limits: Budget) -> str:
+    return ", ".join(f"{value:,g} {name.replace('_', ' ')}" for name, value in limits.items())
+
+
+async def set_parameter(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Set a shell variable, and tell the model."""
+    from agent_kernel.kernel.private import run_private
+    from agent_kernel.kernel.render.bundles import note
+    from agent_kernel.kernel.render.text import code
+
+    name, value = _parameter(arguments)
+    shown = json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else shown
+    if len(text.encode("utf-8", "replace")) > MAX_PARAMETER or "\0" in text:
+        raise InvalidRequest(
+            f"{name} is too long, or no text, for a shell variable.",
+            hint="Put it into a file and upload that.",
+        )
+    if await run_private(session, f"export {name}={shlex.quote(text)}", outputs, quiet=True):
+        raise InvalidRequest(f"The shell does not let {name} be set.", hint="Choose another name.")
+    session.tell_model(f"The person set a parameter: {name} = {shown}. It is in the shell as ${name}.")
+    outputs.emit(note(f"{code(name)} = {code(shown)}"))
+
+
+def _parameter(arguments: str) -> tuple[str, Any]:
+    name, equals, text = (part.strip() for part in arguments.partition("="))
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise InvalidRequest(
+            f"%set needs a name and a value, not {arguments!r}." if arguments else "%set needs a name.",
+            hint="For example: %set region=north, or %set years=[2024, 2025]",
+        )
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+async def container(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Say what is known of the container, or replace it."""
+    from agent_kernel.kernel.render.bundles import note, table
+
+    if arguments:
+        await session.renew_container(_container_params(arguments), outputs)
+    if session.container_id is None:
+        outputs.result(note("There is no container yet; the first prompt, upload or command makes one."))
+        return
+    found = await (await session.runtime()).containers.retrieve(session.container_id)
+    outputs.result(table(["container", ""], _container_rows(found)).bundle())
+
+
+def _container_params(arguments: str) -> dict[str, str]:
+    words = arguments.split()
+    memory = [word.removeprefix("memory=") for word in words if word.startswith("memory=")]
+    unknown = [word for word in words if word != "--new" and not word.startswith("memory=")]
+    if unknown or len(memory) > 1 or memory == [""]:
+        raise InvalidRequest(
+            f"%container does not know {(unknown or words)[0]!r}.",
+            hint="It knows --new and memory=1g; %container alone says what there is.",
+        )
+    if "--new" not in words:
+        raise InvalidRequest(
+            "The memory of a container is chosen when it is made.",
+            hint=f"A new, empty one: %container --new memory={memory[0]}",
+        )
+    return {"memory_limit": memory[0]} if memory else {}
+
+
+def _container_rows(found: ContainerCreateResponse) -> list[list[str]]:
+    rows = [["id", found.id], ["name", found.name], ["status", found.status]]
+    ours = (found.model_extra or {}).get("agent_kernel")
+    if isinstance(ours, dict):
+        rows += [[str(name), str(value)] for name, value in ours.items() if value]
+    if found.memory_limit:
+        rows.append(["memory", found.memory_limit])
+    minutes = found.expires_after.minutes if found.expires_after else None
+    if minutes:
+        left = (found.last_active_at or found.created_at) + minutes * 60 - time.time()
+        rows.append(["time left", f"{max(0, round(left / 60))} of {minutes} minutes, if nothing used it"])
+        rows.append(["expires", f"{minutes} minutes after this kernel has gone"])
+    return rows

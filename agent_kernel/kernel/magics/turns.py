@@ -1,0 +1,109 @@
+"""Magics about turns: `%usage`, `%replay`, `%%bash`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response
+
+    from agent_kernel.kernel.ledger import TurnRecord
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+
+
+async def bash(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Run the script below the first line."""
+    from agent_kernel.kernel.private import run_private
+
+    options, _, script = arguments.partition("\n")
+    if options.strip() not in ("", "--private"):
+        raise InvalidRequest(f"%%bash does not know {options.strip()!r}.", hint="It knows --private.")
+    if not script.strip():
+        raise InvalidRequest("%%bash has no script.", hint="The script goes on the lines below it.")
+    if options.strip():
+        await run_private(session, script, outputs)
+    else:
+        await session.shell(script, outputs)
+
+
+async def usage(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """A table of tokens and cost, by cell and model."""
+    from agent_kernel.kernel.ledger import cost
+    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.render.bundles import note, table
+
+    if arguments:
+        raise InvalidRequest("%usage takes no arguments.", hint="It shows all cells.")
+    prices = session.settings.prices
+    records = [record for record in session.ledger.records if record.model not in ("", SHELL_MODEL)]
+    if not records:
+        outputs.result(note("No cell has asked a model yet."))
+        return
+    costs = [cost(record, prices) for record in records]
+    rows = [
+        [str(r.cell), r.model, f"{r.input_tokens:,}", f"{r.output_tokens:,}", _money(money)]
+        for r, money in zip(records, costs, strict=True)
+    ]
+    known = [money for money in costs if money is not None]
+    total = [sum(r.input_tokens for r in records), sum(r.output_tokens for r in records)]
+    rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known)) if known else ""])
+    caption = "" if known else "Costs are not known: no price is set in `KernelSettings.prices`."
+    outputs.result(table(["cell", "model", "tokens in", "tokens out", "cost"], rows, caption).bundle())
+
+
+def _money(amount: float | None) -> str:
+    return "" if amount is None else f"{amount:.4f}"
+
+
+async def replay(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Show the outputs of a cell's turns again."""
+    for record in session.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
+        for response_id in record.response_ids:
+            try:
+                response = await (await session.runtime()).retrieve(response_id)
+            except NotFound as error:
+                raise InvalidRequest(
+                    f"Cell [{record.cell}]: the runtime did not keep its response.", hint="Run it again."
+                ) from error
+            _show(response, outputs)
+        await _show_files(session, record, outputs)
+
+
+def _show(response: Response, outputs: CellOutputs) -> None:
+    from agent_kernel.kernel.render.bundles import note, notice
+    from agent_kernel.kernel.render.items import render_item
+    from agent_kernel.kernel.render.text import code
+
+    for item in response.output:
+        plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+        bundle = render_item(plain)
+        if bundle is not None:
+            outputs.emit(bundle)
+    if response.status == "failed" and response.error is not None:
+        outputs.emit(notice(f"The turn failed: {response.error.message}"))
+    elif response.status in ("incomplete", "cancelled", "in_progress"):
+        details = response.incomplete_details
+        reason = str(details.reason) if details and details.reason else str(response.status)
+        outputs.emit(note(f"The answer was cut off here ({code(reason)})."))
+
+
+async def _show_files(session: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:
+    from agent_kernel.kernel.render.artifacts import snapshot
+    from agent_kernel.kernel.render.bundles import note
+    from agent_kernel.kernel.render.gallery import show_files
+
+    if not record.paths or record.container_id is None:
+        return
+    runtime = await session.runtime()
+    try:
+        there = (await snapshot(runtime.containers.files, record.container_id)).files
+    except AgentKernelError:
+        outputs.emit(note("The files that it wrote are gone with their container."))
+        return
+    still = [there[path] for path in record.paths if path in there]
+    async for bundle in show_files(runtime, still, session.settings):
+        outputs.emit(bundle)

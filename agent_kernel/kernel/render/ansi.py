@@ -1,0 +1,205 @@
+"""The colours of a command's output as HTML that reads on light and on dark pages, trusted or not.
+
+A program chose its colours for a terminal whose background nobody knows here. So each colour of a text keeps
+its hue and is moved to a brightness that stands out from white and from black alike, and a text on a coloured
+ground is made readable on it: nothing can be hidden by a colour. Only inline styles are used, of the kinds
+that JupyterLab's sanitiser keeps; Markdown and plain text have no colours.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent_kernel.kernel.render.text import COLOUR
+
+Rgb = tuple[int, int, int]
+
+MAX_SPANS = 2_000
+"""Changes of colour in one text; what follows has none. A span costs more than the word in it."""
+
+_BASE: tuple[Rgb, ...] = (
+    *((0, 0, 0), (205, 49, 49), (13, 148, 80), (180, 140, 0)),
+    *((36, 114, 200), (188, 63, 188), (17, 148, 175), (170, 170, 170)),
+    *((118, 118, 118), (241, 76, 76), (35, 209, 139), (225, 200, 60)),
+    *((59, 142, 234), (214, 112, 214), (41, 184, 219), (255, 255, 255)),
+)
+_LEVELS = (0, 95, 135, 175, 215, 255)  # of the 6 x 6 x 6 cube in the palette of 256
+_DARKEST, _BRIGHTEST = 0.14, 0.24  # luminance: at least 3.6 : 1 against white, 3.8 : 1 against black
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How text is set at one moment; a colour of None is the page's own."""
+
+    colour: Rgb | None = None
+    ground: Rgb | None = None
+    bold: bool = False
+    faint: bool = False
+    italic: bool = False
+    underlined: bool = False
+    struck: bool = False
+    inverse: bool = False
+
+    def css(self) -> str:
+        """As inline style; empty for ordinary text."""
+        colour, ground = self.colour, self.ground
+        if self.inverse:
+            colour, ground = ground, (110, 110, 110) if colour is None else colour
+        found = []
+        if ground is not None:
+            found += [f"color: {_hex(_on(ground, colour))}", f"background-color: {_hex(ground)}"]
+        elif colour is not None and max(colour) - min(colour) > 30:  # greys are the page's own colour
+            found.append(f"color: {_hex(_legible(colour))}")
+        elif self.faint or colour == _BASE[8]:
+            found.append("opacity: 0.7")
+        if self.bold:
+            found.append("font-weight: bold")
+        if self.italic:
+            found.append("font-style: italic")
+        lines = " ".join(
+            name for name, on in (("underline", self.underlined), ("line-through", self.struck)) if on
+        )
+        if lines:
+            found.append(f"text-decoration: {lines}")
+        return "; ".join(found)
+
+
+class AnsiToHtml:
+    """Turns text that went through `clean_but_colours` into HTML, piece by piece: colours go on."""
+
+    def __init__(self) -> None:
+        self._look = _Look()
+        self._spans = 0
+
+    def html(self, text: str) -> str:
+        """The next piece, escaped; each span that it opens it closes."""
+        found = []
+        position = 0
+        for match in COLOUR.finditer(text):
+            found.append(self._span(text[position : match.start()]))
+            self._look = _changed(self._look, match[0][2:-1])
+            position = match.end()
+        found.append(self._span(text[position:]))
+        return "".join(found)
+
+    def _span(self, text: str) -> str:
+        escaped = html.escape(text, quote=True)
+        css = self._look.css() if text.strip() and self._spans < MAX_SPANS else ""
+        if not css:
+            return escaped
+        self._spans += 1
+        return f'<span style="{css}">{escaped}</span>'
+
+
+# --- what a sequence changes -----------------------------------------------------------------------------
+
+_SWITCHES: dict[int, dict[str, Any]] = {
+    1: {"bold": True},
+    2: {"faint": True},
+    3: {"italic": True},
+    4: {"underlined": True},
+    7: {"inverse": True},
+    9: {"struck": True},
+    21: {"underlined": True},
+    22: {"bold": False, "faint": False},
+    23: {"italic": False},
+    24: {"underlined": False},
+    27: {"inverse": False},
+    29: {"struck": False},
+}
+
+
+def _changed(look: _Look, parameters: str) -> _Look:
+    """The look after `ESC [ parameters m`; what it does not know (blinking, concealing) changes nothing."""
+    codes = [
+        int(code) if code and len(code) < 4 else 0
+        for code in parameters.replace("::", ":").replace(":", ";").split(";")
+    ]
+    while codes:
+        code = codes.pop(0)
+        if code == 0:
+            look = _Look()
+        elif code in _SWITCHES:
+            look = replace(look, **_SWITCHES[code])
+        elif code in (38, 48):
+            found = _extended(codes)
+            look = replace(look, colour=found) if code == 38 else replace(look, ground=found)
+        else:
+            look = _based(look, code)
+    return look
+
+
+def _based(look: _Look, code: int) -> _Look:
+    """One of the sixteen colours, or the page's own again."""
+    for first, bright in ((30, 0), (90, 8)):
+        if first <= code < first + 8:
+            return replace(look, colour=_BASE[code - first + bright])
+        if first + 10 <= code < first + 18:
+            return replace(look, ground=_BASE[code - first - 10 + bright])
+    if code == 39:
+        return replace(look, colour=None)
+    return replace(look, ground=None) if code == 49 else look
+
+
+def _extended(codes: list[int]) -> Rgb | None:
+    """A colour of the palette of 256, or by its red, green and blue; takes its numbers out of `codes`."""
+    kind = codes.pop(0) if codes else 0
+    if kind == 5 and codes:
+        return _of_palette(min(codes.pop(0), 255))
+    if kind == 2 and len(codes) >= 3:
+        red, green, blue = (min(codes.pop(0), 255) for _ in range(3))
+        return (red, green, blue)
+    return None
+
+
+def _of_palette(number: int) -> Rgb:
+    if number < 16:
+        return _BASE[number]
+    if number >= 232:
+        grey = 8 + 10 * (number - 232)
+        return (grey, grey, grey)
+    red, rest = divmod(number - 16, 36)
+    green, blue = divmod(rest, 6)
+    return (_LEVELS[red], _LEVELS[green], _LEVELS[blue])
+
+
+# --- colours that can be read ----------------------------------------------------------------------------
+
+
+def _luminance(colour: Rgb) -> float:
+    """Relative luminance, 0 to 1, as contrast is defined on it."""
+    red, green, blue = (
+        part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+    return (red, green, blue)
+
+
+def _legible(colour: Rgb) -> Rgb:
+    """The colour, mixed with white or black until it can be read on both."""
+    for step in range(20):
+        bright = _luminance(colour)
+        if _DARKEST <= bright <= _BRIGHTEST:
+            break
+        colour = _mixed(colour, (255, 255, 255) if bright < _DARKEST else (0, 0, 0), 0.04 + 0.004 * step)
+    return colour
+
+
+def _on(ground: Rgb, colour: Rgb | None) -> Rgb:
+    """A colour for text on that ground: the one asked for if it can be read there, else black or white."""
+    below = _luminance(ground)
+    if colour is not None:
+        darker, brighter = sorted((below, _luminance(colour)))
+        if (brighter + 0.05) / (darker + 0.05) >= 3:
+            return colour
+    return (0, 0, 0) if below > 0.18 else (255, 255, 255)
+
+
+def _hex(colour: Rgb) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

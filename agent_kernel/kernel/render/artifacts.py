@@ -1,0 +1,77 @@
+"""Which files a turn wrote to the container: found by comparing two lists of what is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openai.types.containers import FileCreateResponse
+
+    from agent_kernel.runtime.base import ContainerFiles
+
+WORKSPACE = PurePosixPath("/mnt/data")
+LISTED = 1000
+"""How many files, newest first, a snapshot looks at."""
+
+
+@dataclass(frozen=True)
+class FileListing:
+    """The files of a container at one moment, by path. `complete` is false where the list was cut."""
+
+    files: Mapping[str, FileCreateResponse]
+    complete: bool = True
+
+    def changed_since(self, before: FileListing) -> list[FileCreateResponse]:
+        """New and changed files, by path. Deleted ones are not mentioned."""
+        newest = max((_modified(file) for file in before.files.values()), default=0)
+
+        def changed(path: str, file: FileCreateResponse) -> bool:
+            if path in before.files:
+                return _signature(before.files[path]) != _signature(file)
+            return before.complete or _modified(file) >= newest
+
+        return [file for path, file in sorted(self.files.items()) if changed(path, file)]
+
+
+def _extension(file: FileCreateResponse) -> Mapping[str, Any]:
+    found = (file.model_extra or {}).get("agent_kernel")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _modified(file: FileCreateResponse) -> int:
+    return int(_extension(file).get("modified_ns") or file.created_at * 1_000_000_000)
+
+
+def _signature(file: FileCreateResponse) -> tuple[Any, ...]:
+    return (file.bytes, file.created_at, _extension(file).get("modified_ns"))
+
+
+async def listed(files: ContainerFiles, container_id: str) -> AsyncIterator[FileCreateResponse]:
+    """All files of a container, newest first, page by page."""
+    after: str | None = None
+    while True:
+        page = await files.list(container_id, after=after, limit=100)
+        for file in page.data:
+            yield file
+        if not page.has_more or not page.data:
+            return
+        after = page.data[-1].id
+
+
+async def snapshot(files: ContainerFiles, container_id: str) -> FileListing:
+    """The newest `LISTED` files. Raises what `ContainerFiles.list` raises."""
+    found: dict[str, FileCreateResponse] = {}
+    async for file in listed(files, container_id):
+        if len(found) == LISTED:
+            return FileListing(found, complete=False)
+        found[file.path] = file
+    return FileListing(found)
+
+
+def short_path(path: str) -> str:
+    """The path as commands in the workspace would write it."""
+    pure = PurePosixPath(path)
+    return str(pure.relative_to(WORKSPACE)) if pure.is_relative_to(WORKSPACE) else path

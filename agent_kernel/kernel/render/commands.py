@@ -1,0 +1,148 @@
+"""Shell calls and what came of them, as a notebook shows them. Pure.
+
+Of a long output head and tail are shown, the rest is folded away, and one line says how much that is, how
+much was never kept, and where in the container the log lies. HTML has the output's colours; Markdown and
+plain text have none, in a terminal too: a notebook's text must compare equal wherever it is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.kernel.render.ansi import AnsiToHtml
+from agent_kernel.kernel.render.bundles import CALL, OUTPUT, SUMMARY, ShownItem, box, details, pre, pre_html
+from agent_kernel.kernel.render.text import Folded, clean, clean_but_colours, clip, escape, fence, fold
+
+_BADGE = (
+    "display: inline-block; margin: 2px 0; padding: 0 6px; border: 1px solid rgba(219, 68, 55, 0.8); "
+    "border-radius: 8px; font-size: 11px"
+)
+_LEFT_OUT = re.compile(r"\n\[\.\.\. (\d+) characters left out(?:; the log is (\S+))? \.\.\.\]\n")
+"""The line that the shell tool puts between the head and the tail of an output over its limit."""
+
+
+def shell_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
+    """The commands of a call, each of at most `limit` characters; None if there are none."""
+    action = item.get("action") or {}
+    commands = [clip(str(command), limit) for command in action.get("commands") or []]
+    if not commands:
+        return None
+    return ShownItem(
+        html=box(CALL, "".join(_command_html(command) for command in commands)),
+        markdown=fence("\n".join(_prompted(command) for command in commands), "console"),
+        plain="\n".join(_prompted(clean(command)) for command in commands),
+    )
+
+
+def _prompted(command: str) -> str:
+    """The command as one would see it typed: `$ ` before the first line, `> ` before the others."""
+    return "$ " + command.rstrip("\n").replace("\n", "\n> ")
+
+
+def _command_html(command: str) -> str:
+    folded = fold(clean(command).rstrip("\n"), head=8, tail=0)
+    head = pre_html(f'<span style="opacity: 0.5">$ </span>{escape(folded.head)}')
+    return head + details(f"… {folded.hidden}", pre(folded.middle)) if folded.middle else head
+
+
+def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:
+    """The outputs of a call's commands, each stream of at most `limit` characters; None if there are none."""
+    parts = [_command_output(part, limit) for part in item.get("output") or []]
+    if not parts:
+        return None
+    line = '<div style="margin: 4px 0; border-top: 1px solid rgba(128, 128, 128, 0.25)"></div>'
+    return ShownItem(
+        html=box(OUTPUT, line.join(part.html for part in parts)),
+        markdown="\n\n".join(part.markdown for part in parts),
+        plain="\n".join(part.plain.rstrip("\n") for part in parts),
+    )
+
+
+def _command_output(part: Mapping[str, Any], limit: int) -> ShownItem:
+    texts = {name: str(part.get(name) or "") for name in ("stdout", "stderr")}
+    pieces = [_stream(name, text, limit) for name, text in texts.items() if text.strip("\n")]
+    if outcome := _outcome(part.get("outcome")):
+        badge = f'<span style="{_BADGE}">{escape(outcome)}</span>'
+        pieces.append(ShownItem(badge, f"**{outcome}**", f"[{outcome}]"))
+    if not pieces:
+        pieces = [ShownItem(f'<span style="{SUMMARY}">no output</span>', "*no output*", "[no output]")]
+    return ShownItem(
+        html="".join(piece.html for piece in pieces),
+        markdown="\n\n".join(piece.markdown for piece in pieces),
+        plain="\n".join(piece.plain.rstrip("\n") for piece in pieces),
+    )
+
+
+def _outcome(outcome: Any) -> str:
+    """What to say of how a command ended; nothing for success."""
+    if not isinstance(outcome, Mapping):
+        return "not finished"
+    if outcome.get("type") == "timeout":
+        return "timed out"
+    exit_code = outcome.get("exit_code")
+    return f"exit {exit_code}" if exit_code else ""
+
+
+def _stream(name: str, text: str, limit: int) -> ShownItem:
+    printed = _Printed.of(text, limit)
+    if name == "stdout":
+        return ShownItem(printed.html(), fence(printed.plain(), "text"), printed.plain())
+    bar = "border-left: 2px solid rgba(219, 68, 55, 0.5); padding-left: 8px; margin: 2px 0"
+    return ShownItem(
+        html=f'<div style="{bar}">{printed.html()}</div>',
+        markdown=f"*stderr*\n\n{fence(printed.plain(), 'text')}",
+        plain=f"[stderr]\n{printed.plain()}",
+    )
+
+
+@dataclass(frozen=True)
+class _Printed:
+    """One stream of a command, as much of it as a notebook keeps: still with its colours."""
+
+    folded: Folded
+    left_out: int = 0
+    """Characters that are neither shown nor folded away."""
+    log: str | None = None
+    """The file in the container that has more."""
+
+    @classmethod
+    def of(cls, text: str, limit: int) -> _Printed:
+        found = _LEFT_OUT.search(text, max(0, len(text) // 2 - 200))
+        if found is None and len(text) <= limit:
+            return cls(fold(clean_but_colours(text), head=25, tail=10))
+        head, tail = (text[: found.start()], text[found.end() :]) if found else (text, text)
+        head, tail = head[: limit - limit // 2], tail[max(0, len(tail) - limit // 2) :]
+        left_out = len(text) - len(head) - len(tail)
+        if found:
+            left_out += int(found[1]) - len(found[0])
+        gap = f"\n[... {left_out:,} characters left out ...]\n"
+        kept = clean_but_colours(head) + gap + clean_but_colours(tail)
+        return cls(fold(kept, head=25, tail=10), left_out, found[2] if found else None)
+
+    @property
+    def missing(self) -> str:
+        """What is folded away and what was left out, in words."""
+        words = [self.folded.hidden]
+        if self.left_out:
+            words.append(f"{self.left_out:,} characters left out")
+        if self.log:
+            words.append(f"the log is {clean(self.log)}")
+        return "; ".join(words)
+
+    def html(self) -> str:
+        painter = AnsiToHtml()
+        head = pre_html(painter.html(self.folded.head))
+        if not self.folded.middle:
+            return head
+        middle = details(f"… {escape(self.missing)}", pre_html(painter.html(self.folded.middle)))
+        return head + middle + (pre_html(painter.html(self.folded.tail)) if self.folded.tail else "")
+
+    def plain(self) -> str:
+        head = clean(self.folded.head)
+        if not self.folded.middle:
+            return head
+        end = "" if head.endswith("\n") else "\n"
+        return f"{head}{end}[... {self.missing} ...]\n{clean(self.folded.tail)}"

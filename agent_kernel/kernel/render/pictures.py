@@ -1,0 +1,60 @@
+"""Pictures that a turn wrote, as outputs. What is no picture of the kind that its name says is not shown.
+
+PNG and JPEG are outputs of their own kind, which every reader of notebooks shows. GIF, WebP and SVG, which
+exporters do not know, stand in an `<img>` as data: there an SVG is a picture and nothing more, it runs no
+script and fetches nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import PurePosixPath
+
+from agent_kernel.kernel.render.bundles import Bundle
+from agent_kernel.kernel.render.text import clean, code, escape
+
+_IMAGE = "max-width: 100%; background-color: white"
+
+
+def kind_of(path: str) -> str | None:
+    """The MIME type that the path's suffix promises; None if it is no picture's."""
+    return _KINDS.get(PurePosixPath(path).suffix.lower())
+
+
+def is_kind(data: bytes, mime: str) -> bool:
+    """Whether the bytes begin as pictures of that kind do."""
+    if mime == "image/webp":
+        return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    if mime == "image/svg+xml":
+        return b"<svg" in data[:4096] and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    return data.startswith(_MAGIC[mime])
+
+
+def picture(name: str, data: bytes, mime: str) -> Bundle | None:
+    """The output for a picture file's bytes; None if they are none."""
+    if not is_kind(data, mime):
+        return None
+    encoded = base64.b64encode(data).decode("ascii")
+    plain = f"[picture: {clean(name)}]"
+    if mime in ("image/png", "image/jpeg"):
+        # A ground for what is transparent: black axes on a dark page are none.
+        return Bundle(
+            {mime: encoded, "text/plain": plain}, {mime: {"alt": clean(name), "needs_background": "light"}}
+        )
+    image = f'<img src="data:{mime};base64,{encoded}" alt="{escape(name)}" style="{_IMAGE}">'
+    return Bundle({"text/html": image, "text/markdown": f"*picture: {code(name)}*", "text/plain": plain})
+
+
+_KINDS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+}
+_MAGIC: dict[str, tuple[bytes, ...]] = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+}

@@ -1,0 +1,151 @@
+"""`@file` in a prompt: that file is uploaded, once and again when it has changed, and the model is told.
+
+Whatever is no file stays text: an address, a decorator, what stands in backticks or after a backslash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.transfer.host_files import HostFile, expanded, look, read_chunks
+from agent_kernel.kernel.transfer.uploads import PendingUpload, Plan, folder, joined, send
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.settings import KernelSettings
+
+_MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]+)"|([^\s"`@]+))')
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_ENDS = ".,;:!?)]}>'’*_"
+_KNOWN_TYPES = """
+csv tsv txt md rst json jsonl ndjson geojson xml html yaml yml toml ini log xls xlsx ods parquet feather arrow
+avro orc dat sav dta rds sas7bdat sqlite db sql duckdb h5 hdf5 nc npy npz pkl zip gz bz2 xz zst tar tgz 7z pdf
+doc docx odt ppt pptx rtf epub png jpg jpeg gif svg webp tif tiff bmp heic wav mp3 flac ogg mp4 mov shp gpx
+kml py r jl ipynb sh tex bib
+"""
+_FILE_TYPES = frozenset(_KNOWN_TYPES.split())
+
+
+@dataclass(frozen=True)
+class Mention:
+    """`@path` in a prompt: the path as it was written, and whether it stood in quotes."""
+
+    word: str
+    quoted: bool
+
+
+def mentions(prompt: str) -> Iterator[Mention]:
+    """Everything in the prompt that is written like a mention; it need not be a file."""
+    text = _CODE.sub(lambda match: " " * len(match[0]), prompt)
+    for match in _MENTION.finditer(text):
+        yield Mention(match[1] or match[2], match[1] is not None)
+
+
+def resolve(mention: Mention) -> Path | None:
+    """The file or folder that is meant; None where it is only text.
+
+    Punctuation at its end belongs to the sentence unless the file's name has it. Raises `InvalidRequest` for
+    what is written like a path and is not there.
+    """
+    word = mention.word
+    while word:
+        path = expanded(word)
+        if os.path.lexists(path):
+            return path
+        if mention.quoted or word[-1] not in _ENDS:
+            break
+        word = word[:-1]
+    looks_like_a_path = (
+        mention.quoted or "/" in word or PurePath(word).suffix.lower().removeprefix(".") in _FILE_TYPES
+    )
+    if not word or not looks_like_a_path:
+        return None
+    try:
+        look(expanded(word))
+    except InvalidRequest as error:
+        help_ = f"{error.hint or ''} If no file is meant, write \\@{word} or put it in backticks."
+        raise InvalidRequest(f"@{word}: {error.message}", hint=help_.strip()) from error
+    return expanded(word)  # it came into being just now
+
+
+def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:
+    """What the prompt names. Nothing is read. Raises `InvalidRequest` and `TooLarge`."""
+    found = dict.fromkeys(path for path in map(resolve, mentions(prompt)) if path is not None)
+    return joined([_planned(path, settings) for path in found]).check(settings)
+
+
+def _planned(path: Path, settings: KernelSettings) -> Plan:
+    """Below the notebook's folder a path means the same in the container; others go there by their name."""
+    normal = Path(os.path.normpath(path))
+    inside = not normal.is_absolute() and ".." not in normal.parts
+    target = normal.as_posix() if inside else normal.name
+    file = look(path)
+    return Plan([PendingUpload(file, target)], {}) if file else folder(path, settings, target)
+
+
+async def attach(session: Notebook, outputs: CellOutputs, prompt: str) -> str:
+    """Upload what the prompt mentions and the container does not have as it is; the prompt for the model.
+
+    Raises what `find_mentioned` and `send` raise.
+    """
+    if "@" not in prompt:
+        return prompt
+    plan = await asyncio.to_thread(find_mentioned, prompt, session.settings)
+    if plan.uploads:
+        container_id, there = await session.container(outputs)
+        present = there.files if there.complete else None
+        stale = [
+            upload
+            for upload in plan.uploads
+            if (present is not None and f"/mnt/data/{upload.target}" not in present)
+            or not await session.uploaded.has(container_id, upload)
+        ]
+        if stale:
+            await send(session, outputs, Plan(stale, plan.left_out))
+    return prompt.replace("\\@", "@")
+
+
+class Uploaded:
+    """What has been uploaded to the container in use, by content: path there, mark and digest here."""
+
+    def __init__(self) -> None:
+        self._container_id: str | None = None
+        self._known: dict[str, tuple[HostFile, str]] = {}
+
+    def remember(self, container_id: str, upload: PendingUpload, digest: str) -> None:
+        """The file has arrived; `digest` is its SHA-256."""
+        if container_id != self._container_id:
+            self._container_id, self._known = container_id, {}
+        self._known[upload.target] = (upload.file, digest)
+
+    async def has(self, container_id: str, upload: PendingUpload) -> bool:
+        """Whether this content was uploaded to that path; the file is read only if it was touched since."""
+        known = self._known.get(upload.target)
+        if known is None or container_id != self._container_id:
+            return False
+        file, digest = known
+        if file.path.absolute() == upload.file.path.absolute() and file.mark == upload.file.mark:
+            return True
+        if file.size != upload.file.size or await digest_of(upload.file) != digest:
+            return False
+        self._known[upload.target] = (upload.file, digest)
+        return True
+
+
+async def digest_of(file: HostFile) -> str:
+    """The file's SHA-256. Raises `InvalidRequest` if it cannot be read."""
+    digest = hashlib.sha256()
+    async with aclosing(read_chunks(file)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,225 @@
+"""Files of the person's on their way into the container: which, to where, and how far they have come."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shlex
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import InvalidRequest, TooLarge
+from agent_kernel.kernel.render.text import code, size
+from agent_kernel.kernel.transfer.host_files import HostFile, expanded, look, read_chunks, walk
+from agent_kernel.kernel.transfer.patterns import split
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.settings import KernelSettings
+
+SHOWN_FROM = 4 << 20
+"""Bytes from which on a transfer shows how far it has come."""
+
+SHOWN_EVERY = 0.2
+"""Seconds between two such lines."""
+
+NAMED = 8
+"""Up to so many files get a line each."""
+
+
+@dataclass(frozen=True)
+class PendingUpload:
+    """A file that may be sent, and its path relative to /mnt/data."""
+
+    file: HostFile
+    target: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that one line or prompt sends, looked at before the first byte; `left_out` as in `Found`."""
+
+    uploads: list[PendingUpload]
+    left_out: dict[str, int]
+
+    def check(self, settings: KernelSettings) -> Plan:
+        """The plan itself. Raises `TooLarge`, and `InvalidRequest` where one file would replace another."""
+        for upload in self.uploads:
+            if upload.file.size > settings.max_upload:
+                raise TooLarge(
+                    f"{upload.file.path} has {size(upload.file.size)}; one upload may have "
+                    f"{size(settings.max_upload)}. Nothing was uploaded.",
+                    hint="Upload it compressed or in parts, or raise KernelSettings.max_upload.",
+                )
+        total = sum(upload.file.size for upload in self.uploads)
+        if total > settings.max_upload_total:
+            raise TooLarge(
+                f"That is {size(total)} in {len(self.uploads):,} files; one cell may upload "
+                f"{size(settings.max_upload_total)}. Nothing was uploaded.",
+                hint="Upload less of it, or raise KernelSettings.max_upload_total.",
+            )
+        double = next((name for name, n in Counter(u.target for u in self.uploads).items() if n > 1), None)
+        if double:
+            raise InvalidRequest(
+                f"Two of the files are called {double}; in /mnt/data one would replace the other.",
+                hint="Upload them from different folders by the folder's name, or rename one.",
+            )
+        return self
+
+
+def find_uploads(arguments: str, settings: KernelSettings) -> Plan:
+    """The files that the arguments name: files, folders, patterns; quoted where they have spaces.
+
+    A file goes to /mnt/data by its name, a folder with its tree, a pattern's matches with the tree below the
+    part before the first wildcard. Nothing is read. Raises `InvalidRequest` and `TooLarge`.
+    """
+    try:
+        words = shlex.split(arguments)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"The arguments of %upload cannot be read: {error}.",
+            hint="Quote names with spaces or quotation marks: %upload 'my file.csv'",
+        ) from error
+    if not words:
+        raise InvalidRequest("%upload needs the path of a file.", hint="For example: %upload data/table.csv")
+    return joined([find(word, settings) for word in words]).check(settings)
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Several plans as one."""
+    left_out: Counter[str] = Counter()
+    for plan in plans:
+        left_out.update(plan.left_out)
+    return Plan([upload for plan in plans for upload in plan.uploads], dict(left_out))
+
+
+def find(word: str, settings: KernelSettings) -> Plan:
+    """What one word of `%upload` names."""
+    path = expanded(word)
+    if os.path.lexists(path) or not glob.has_magic(word):
+        file = look(path)
+        return Plan([PendingUpload(file, path.name)], {}) if file else folder(path, settings, _root(path))
+    return _matching(word, path, settings)
+
+
+def _matching(word: str, path: Path, settings: KernelSettings) -> Plan:
+    fixed, pattern = split(path.parts)
+    base = Path(*fixed)
+    if base != Path() and look(base) is not None:
+        raise InvalidRequest(f"{base} is no folder.", hint="A pattern needs one before its first wildcard.")
+    found = walk(base, most=settings.max_files, pattern=pattern)
+    if not found.files:
+        raise InvalidRequest(
+            f"No file matches {word} in {Path.cwd()}.", hint="`**/*.csv` looks into folders as well."
+        )
+    uploads = [PendingUpload(file, file.path.relative_to(base).as_posix()) for file in found.files]
+    return Plan(uploads, found.left_out)
+
+
+def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
+    """All plain files of a folder, to `root` below /mnt/data. Raises `InvalidRequest` if there are none."""
+    found = walk(path, most=settings.max_files)
+    if not found.files:
+        raise InvalidRequest(f"There is nothing to upload in {path}{_and_left_out(found.left_out)}.")
+    targets = [Path(root, file.path.relative_to(path)).as_posix() for file in found.files]
+    return Plan([PendingUpload(*each) for each in zip(found.files, targets, strict=True)], found.left_out)
+
+
+def _root(path: Path) -> str:
+    """A folder keeps its name; the notebook's own folder, and those above it, have none."""
+    return path.name if path.name != ".." else ""
+
+
+def _and_left_out(left_out: dict[str, int]) -> str:
+    if not left_out:
+        return ""
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.items()))
+    return f" (left out: {kinds})"
+
+
+async def send(session: Notebook, outputs: CellOutputs, plan: Plan) -> None:
+    """Send them one after the other, say so in the notebook, and have the model told.
+
+    Raises what `ContainerFiles.create` raises. What had arrived before an error or an interrupt stays, and
+    is told; of the file that was on its way nothing is left.
+    """
+    container_id, _ = await session.container(outputs)
+    files = (await session.runtime()).containers.files
+    progress = UploadProgress(outputs, "Uploading", sum(upload.file.size for upload in plan.uploads))
+    sent: list[PendingUpload] = []
+    try:
+        for upload in plan.uploads:
+            digest = hashlib.sha256()
+            async with aclosing(_counted(upload, digest, progress)) as content:
+                await files.create(container_id, path=upload.target, content=content, size=upload.file.size)
+            session.uploaded.remember(container_id, upload, digest.hexdigest())
+            sent.append(upload)
+    finally:
+        _tell(session, outputs, sent, plan.left_out)
+
+
+async def _counted(
+    upload: PendingUpload, digest: hashlib._Hash, progress: UploadProgress
+) -> AsyncGenerator[bytes, None]:
+    progress.name = upload.file.path.name
+    async with aclosing(read_chunks(upload.file)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+            yield chunk
+            progress.add(len(chunk))
+
+
+class UploadProgress:
+    """A line that says how far a transfer of `total` bytes has come; none for a small one."""
+
+    def __init__(self, outputs: CellOutputs, doing: str, total: int) -> None:
+        self.name = ""
+        self._outputs, self._doing, self._total = outputs, doing, total
+        self._done = 0
+        self._shown = 0.0
+
+    def add(self, count: int) -> None:
+        """`count` more bytes have gone."""
+        from agent_kernel.kernel.render.bundles import note
+
+        self._done += count
+        now = time.monotonic()
+        if self._total >= SHOWN_FROM and now - self._shown >= SHOWN_EVERY:
+            self._shown = now
+            percent = min(100, self._done * 100 // max(1, self._total))
+            how_far = f"{size(self._done)} of {size(self._total)} ({percent} %)"
+            self._outputs.progress(note(f"{self._doing} {code(self.name)}: {how_far}"))
+
+
+def _tell(
+    session: Notebook, outputs: CellOutputs, sent: list[PendingUpload], left_out: dict[str, int]
+) -> None:
+    from agent_kernel.kernel.render.bundles import note
+
+    if not sent:
+        return
+    listed = sent if len(sent) <= NAMED else []
+    for upload in listed:
+        session.tell_model(
+            f"The person uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
+        )
+        name, where = code(upload.file.path.name), code(f"/mnt/data/{upload.target}")
+        outputs.emit(note(f"Uploaded {name} ({size(upload.file.size)}) to {where}"))
+    if not listed:
+        total = size(sum(upload.file.size for upload in sent))
+        where = code(_common(sent))
+        session.tell_model(f"The person uploaded {len(sent)} files ({total} in all) to {_common(sent)}.")
+        outputs.emit(note(f"Uploaded {len(sent):,} files ({total}) to {where}"))
+    if left_out:
+        outputs.emit(note(f"Not everything was taken{_and_left_out(left_out)}; name such a file to have it."))
+
+
+def _common(sent: Sequence[PendingUpload]) -> str:
+    return os.path.commonpath([os.path.dirname(f"/mnt/data/{upload.target}") for upload in sent])

@@ -1,0 +1,148 @@
+"""One turn as the kernel sees it: events in, final outputs out, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.live.progress import Progress
+from agent_kernel.kernel.render.items import note, notice, render_item
+from agent_kernel.kernel.render.text import code
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response
+
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.runtime.base import SessionEvent
+
+SCRIPTED_NOTICE = """\
+**A scripted model is playing.** Its answers were written beforehand; it knows the prompts of its script \
+and nothing else. Its commands are really executed, in a sandbox.
+
+For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
+runtime starts, or for another endpoint `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`; then \
+restart it."""
+
+STEERED = "steered"
+"""`incomplete_details.reason` of a response that the person's words ended, for another to follow."""
+
+Ending = Literal["running", "completed", "incomplete", "failed"]
+
+
+class TurnFailed(AgentKernelError):
+    """The runtime ended the turn with an error; `ename` is what the notebook calls it."""
+
+    fault = "model"
+
+    def __init__(self, ename: str, message: str) -> None:
+        super().__init__(message)
+        self.ename = ename
+
+
+class TurnView:
+    """Takes the events of one response, and of those that steering it leads to.
+
+    `announce_script` asks for the notice about a scripted model. `continued_from` is the last response that
+    ended in a way that can be continued, `response_id` the last that began.
+    """
+
+    def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
+        self.response_id: str | None = None
+        self.continued_from: str | None = None
+        self.ending: Ending = "running"
+        self.announced = False
+        self.ran_commands = False
+        self._outputs = outputs
+        self._announce_script = announce_script
+        self._progress = Progress()
+        self._emitted: set[int] = set()
+        self._error: tuple[str, str] | None = None
+
+    async def run(self, events: AsyncGenerator[SessionEvent, None]) -> None:
+        """Take all events. Raises `TurnFailed`; cancelling it closes the generator before it returns."""
+        async with aclosing(events):
+            async for event in events:
+                self._take(event)
+        if self.ending == "failed" or self._error:
+            raise TurnFailed(*(self._error or (_ename(None), "The runtime gave no reason.")))
+        if self.ending == "running":
+            raise TurnFailed(
+                "StreamEnded", "The runtime's stream ended before the answer did. Run the cell again."
+            )
+
+    def said(self, text: str) -> None:
+        """Show what the person said to it."""
+        self._outputs.said(text)
+
+    def _take(self, event: Any) -> None:
+        self._progress.take(event)
+        self._outputs.event(event)
+        if event.type == "response.created":
+            self._begin(event.response)
+        elif event.type == "response.output_item.done":
+            self._item(event.output_index, event.item.to_dict(mode="json", warnings=False))
+        elif event.type == "error":
+            self._error = _error_of(event)
+        elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+            self._end(event.type.rpartition(".")[2], event.response)
+
+    def _begin(self, response: Response) -> None:
+        """The first response, or the successor of a steered one."""
+        self.response_id = response.id
+        self.ending = "running"
+        self._emitted.clear()
+        if self._announce_script and not self.announced and str(response.model).startswith("scripted"):
+            self.announced = True
+            self._outputs.emit(notice(SCRIPTED_NOTICE))
+
+    def _item(self, index: int, item: Mapping[str, Any]) -> None:
+        if index in self._emitted:
+            return
+        self._emitted.add(index)
+        self._progress.forget(index)
+        self.ran_commands |= item.get("type") == "shell_call_output"
+        bundle = render_item(item)
+        if bundle is not None:
+            self._outputs.emit(bundle)
+
+    def _end(self, ending: Any, response: Response) -> None:
+        self.ending = ending
+        if ending in ("completed", "incomplete"):
+            self.continued_from = response.id
+        if ending == "failed" and response.error is not None and self._error is None:
+            self._error = (_ename(response.error.code), response.error.message)
+        if ending == "incomplete":
+            details = response.incomplete_details
+            if details and details.reason == STEERED:  # it goes on, in a response that heard what was said
+                return
+            reason = code(str(details.reason)) if details and details.reason else "no reason was given"
+            self._outputs.emit(note(f"The answer was cut off here ({reason})."))
+
+    def settle(self, response: Response | None) -> None:
+        """Show what there was at an interrupt; `response` is the stored one, if there is one (yet)."""
+        if response is not None:
+            self.ending, self.continued_from = "incomplete", response.id
+            for index, item in enumerate(response.output):
+                plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+                self._item(index, plain)
+            return
+        for growing in self._progress.items.values():
+            bundle = render_item(growing.item()) if growing.parts else None
+            if bundle is not None:
+                self._outputs.emit(bundle)
+
+
+def _error_of(event: Any) -> tuple[str, str]:
+    """Code and message of an `error` event, flat as the SDK's type has it or nested as servers send it."""
+    nested = getattr(event, "error", None)
+    fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
+    name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
+    message = getattr(event, "message", None) or fields.get("message")
+    return _ename(name), str(message or "The runtime gave no reason.")
+
+
+def _ename(name: object) -> str:
+    """The name of an error as a notebook shows it; codes that say nothing are replaced by what happened."""
+    return str(name) if name and name != "server_error" else "TurnFailed"

@@ -1,0 +1,1 @@
+"""Rules that decide which commands need approval."""

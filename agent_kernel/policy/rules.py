@@ -1,0 +1,156 @@
+"""The policy of approvals: which commands run, which somebody is asked about, which never run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent_kernel.policy.commands import Words, covers, occurs, plain_commands
+
+Action = Literal["allow", "ask", "deny"]
+
+STRICTNESS: Mapping[Action, int] = {"allow": 0, "ask": 1, "deny": 2}
+
+MODES: Mapping[str, Action] = {"auto": "allow", "ask": "ask", "never": "deny"}
+"""The words for what happens where no rule says otherwise."""
+
+MOST_RULES = 200
+LONGEST_PATTERN = 1000
+LONGEST_REASON = 1000
+"""Rules may come with each request: what reads them is bounded."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `larger_than` is in bytes of one command's text; where both are given, both must match."""
+
+    action: Action
+    command: str | None = None
+    larger_than: int | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `read_policy` takes it."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def describe(self) -> str:
+        """What it matches, in words."""
+        parts = [f"commands like `{self.command}`"] if self.command is not None else []
+        if self.larger_than is not None:
+            parts.append(f"commands of more than {self.larger_than} bytes")
+        return " that are also ".join(parts)
+
+    def stops(self, command: str) -> bool:
+        """Whether it matches, as a rule that asks or denies."""
+        if self.larger_than is not None and len(command.encode("utf-8", "replace")) <= self.larger_than:
+            return False
+        return self.command is None or occurs(self.command, command)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to happen, and why, as a sentence."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rules in order, the first that decides decides; `default` where none does."""
+
+    default: Action = "allow"
+    rules: tuple[Rule, ...] = ()
+
+    def verdict(self, commands: Sequence[str]) -> Verdict:
+        """About one call: its commands run all or not at all, so the strictest of theirs holds."""
+        return max((self._about(each) for each in commands), key=_strictness, default=self._by_default())
+
+    def to_json(self) -> dict[str, Any]:
+        """As `read_policy` takes it."""
+        return {"default": self.default, "rules": [rule.to_json() for rule in self.rules]}
+
+    def _about(self, command: str) -> Verdict:
+        uncovered: Sequence[Words] | None = plain_commands(command)
+        for rule in self.rules:
+            if rule.action != "allow":
+                if rule.stops(command):
+                    return Verdict(rule.action, rule.reason or _words(rule))
+            elif uncovered is not None and rule.command is not None:
+                uncovered = [words for words in uncovered if not covers(rule.command, words)]
+                if not uncovered:
+                    return Verdict("allow", rule.reason or _words(rule))
+        return self._by_default()
+
+    def _by_default(self) -> Verdict:
+        if self.default == "deny":
+            return Verdict("deny", "The policy lets no command run that no rule allows.")
+        if self.default == "ask":
+            return Verdict("ask", "The policy asks before every command that no rule allows.")
+        return Verdict("allow", "No rule is against it.")
+
+
+def strictest(policies: Sequence[Policy], commands: Sequence[str]) -> Verdict:
+    """What all of these policies together say: none can loosen another."""
+    return max((each.verdict(commands) for each in policies), key=_strictness)
+
+
+def _strictness(verdict: Verdict) -> int:
+    return STRICTNESS[verdict.action]
+
+
+def _words(rule: Rule) -> str:
+    verb = {"allow": "allows", "ask": "asks before", "deny": "denies"}[rule.action]
+    return f"The policy {verb} {rule.describe()}."
+
+
+def read_policy(given: object) -> Policy:
+    """Read a policy: a word of `MODES`, or `{"default": ..., "rules": [...]}`.
+
+    Raises `ValueError`, whose message names what is wrong.
+    """
+    if isinstance(given, str):
+        return Policy(_action(given, "approval"))
+    if not isinstance(given, Mapping):
+        raise ValueError("approval must be auto, ask, never, or an object with default and rules")
+    _only(given, {"default", "rules"}, "approval")
+    rules = given.get("rules") or ()
+    if not isinstance(rules, Sequence) or isinstance(rules, str) or len(rules) > MOST_RULES:
+        raise ValueError(f"approval.rules must be a list of at most {MOST_RULES} rules")
+    read = tuple(_rule(rule, f"approval.rules[{index}]") for index, rule in enumerate(rules))
+    return Policy(_action(given.get("default", "allow"), "approval.default"), read)
+
+
+def _rule(given: object, where: str) -> Rule:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where} must be an object")
+    _only(given, {"action", "command", "larger_than", "reason"}, where)
+    action = _action(given.get("action"), f"{where}.action")
+    command, reason, size = given.get("command"), given.get("reason"), given.get("larger_than")
+    for name, text, most in (("command", command, LONGEST_PATTERN), ("reason", reason, LONGEST_REASON)):
+        if text is not None and not (isinstance(text, str) and text.strip() and len(text) <= most):
+            raise ValueError(f"{where}.{name} must be a text of at most {most} characters")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        raise ValueError(f"{where}.larger_than must be a number of bytes")
+    if command is None and size is None:
+        raise ValueError(f"{where} matches nothing: it needs command or larger_than")
+    if action == "allow" and (command is None or size is not None):
+        raise ValueError(f"{where} allows: it needs command, and nothing beside")
+    if command is not None and not command.replace("*", "").replace("?", "").strip():
+        raise ValueError(f"{where}.command matches every command: say so with default")
+    return Rule(action, command, size, reason)
+
+
+def _action(given: object, where: str) -> Action:
+    if isinstance(given, str):
+        for word, action in MODES.items():
+            if given in (word, action):
+                return action
+    words = ", ".join(dict.fromkeys((*MODES, *STRICTNESS)))
+    raise ValueError(f"{where} must be one of {words}")
+
+
+def _only(given: Mapping[Any, Any], known: set[str], where: str) -> None:
+    if unknown := sorted(str(name) for name in given if name not in known):
+        raise ValueError(f"{where} has no field {unknown[0]!r}; it may have {', '.join(sorted(known))}")

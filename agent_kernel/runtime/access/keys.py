@@ -1,0 +1,72 @@
+"""The keys that several people use one server with: made, found, revoked.
+
+A key is `ak-ID-SECRET`. The ID finds its row and is no secret; the SECRET has 256 random bits, so that a
+plain SHA-256 of the key is as good as any slow hash, and is all that is kept. The rows are in the store: its
+file is its user's alone, a change holds for every process at once, and the names are those that the rows of
+everything else carry. Whatever is made with a key belongs to its name, so that a new key in the place of a
+revoked one has it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+
+from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.keys import Key, KeyLimits
+from agent_kernel.store.base import KeyRow, KeyStore
+
+PREFIX = "ak"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class StoredKeys:
+    """The keys of one store."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._exist = False
+
+    async def create(self, name: str, limits: KeyLimits) -> str:
+        """Make a key and return it: nobody can show it again. Raises `InvalidRequest`."""
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest(
+                f"{name!r} cannot be the name of a key.",
+                hint="Take up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first.",
+            )
+        id = secrets.token_hex(6)  # noqa: A001
+        key = f"{PREFIX}-{id}-{secrets.token_urlsafe(32)}"
+        if not await self._store.add_key(KeyRow(name, id, _hash(key), time.time(), None, limits)):
+            raise InvalidRequest(
+                f"There is a key of the name {name!r}.", hint=f"Revoke it: agent-kernel keys revoke {name}"
+            )
+        return key
+
+    async def revoke(self, name: str) -> None:
+        """Serve this key no more, in whatever process. Raises `NotFound`."""
+        if not await self._store.revoke_key(name, time.time()):
+            raise NotFound(f"There is no key of the name {name!r}.", hint="See: agent-kernel keys list")
+
+    async def all(self) -> list[KeyRow]:
+        """Every key, revoked ones too, by name."""
+        return await self._store.keys()
+
+    async def exist(self) -> bool:
+        """See `base.Keys`."""
+        if not self._exist:  # once there is one, there always will have been
+            self._exist = bool(await self._store.keys())
+        return self._exist
+
+    async def find(self, secret: str) -> Key | None:
+        """See `base.Keys`."""
+        prefix, _, rest = secret.partition("-")
+        row = await self._store.key(rest.partition("-")[0]) if prefix == PREFIX else None
+        if row is None or not secrets.compare_digest(_hash(secret), row.hash) or row.revoked_at is not None:
+            return None
+        return Key(row.name, row.limits)
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,286 @@
+"""Approvals as items of a conversation: the request, its answers, and what is told of a call that waits.
+
+The items are the standard's `mcp_approval_request` and `mcp_approval_response`. A request stands at the end
+of its response's output and names its shell call in `agent_kernel.call_id`. It is open as long as nothing has
+followed it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openai.types.responses import ResponseFunctionShellToolCall
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.policy.rules import Policy, read_policy
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.items import item_of
+
+Json = Mapping[str, Any]
+
+REQUEST = "mcp_approval_request"
+RESPONSE = "mcp_approval_response"
+
+SERVER_LABEL = "agent_kernel"
+TOOL = "shell"
+
+UNDECIDED = "Not run: nobody decided whether it may."
+BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
+ELSEWHERE = "Answered in a turn that is not part of this conversation: it may have been run there."
+DENIED = "Not run: denied by the person who was asked."
+
+MOST_COMMANDS = 100
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decision about one call. `call` has the commands that are to be run, `asked` those it asked about."""
+
+    request_id: str
+    call: ResponseFunctionShellToolCall
+    asked: Sequence[str]
+    approve: bool
+    reason: str | None = None
+
+    @property
+    def edited(self) -> bool:
+        """Whether other commands are to be run than those it asked about."""
+        return list(self.call.action.commands) != list(self.asked)
+
+
+def request_item(call: ResponseFunctionShellToolCall, reason: str) -> Json:
+    """The item that asks about a call."""
+    action = call.action
+    arguments: dict[str, Any] = {"commands": list(action.commands)}
+    if action.timeout_ms is not None:
+        arguments["timeout_ms"] = action.timeout_ms
+    return {
+        "id": ids.item_id(REQUEST),
+        "type": REQUEST,
+        "server_label": SERVER_LABEL,
+        "name": TOOL,
+        "arguments": json.dumps({**arguments, "reason": reason}, ensure_ascii=False),
+        "agent_kernel": {"call_id": call.call_id, "item_id": call.id},
+    }
+
+
+def read_approval(request: Json) -> Policy | None:
+    """The policy that a request brings in `agent_kernel.approval`. Raises `InvalidRequest`."""
+    ours = request.get("agent_kernel")
+    if ours is None:
+        return None
+    if not isinstance(ours, Mapping):
+        raise InvalidRequest("agent_kernel must be an object.", param="agent_kernel")
+    if ours.get("approval") is None:
+        return None
+    try:
+        return read_policy(ours["approval"])
+    except ValueError as error:
+        raise InvalidRequest(f"agent_kernel: {error}.", param="agent_kernel.approval") from None
+
+
+def check_answer(item: Json, where: str) -> None:
+    """Check an `mcp_approval_response` of the client's. Raises `InvalidRequest`."""
+    if not isinstance(item.get("approval_request_id"), str):
+        raise InvalidRequest(
+            f"{where}.approval_request_id must be a string.", param=f"{where}.approval_request_id"
+        )
+    if not isinstance(item.get("approve"), bool):
+        raise InvalidRequest(f"{where}.approve must be true or false.", param=f"{where}.approve")
+    if not isinstance(item.get("reason"), str | None):
+        raise InvalidRequest(f"{where}.reason must be a string.", param=f"{where}.reason")
+    ours = item.get("agent_kernel")
+    if ours is None:
+        return
+    if not isinstance(ours, Mapping):
+        raise InvalidRequest(f"{where}.agent_kernel must be an object.", param=f"{where}.agent_kernel")
+    commands = ours.get("commands")
+    if commands is not None and not _are_commands(commands):
+        raise InvalidRequest(
+            f"{where}.agent_kernel.commands must be a list of 1 to {MOST_COMMANDS} strings.",
+            param=f"{where}.agent_kernel.commands",
+        )
+    if commands is not None and not item["approve"]:
+        raise InvalidRequest(
+            f"{where} denies, and has commands to run instead.", param=f"{where}.agent_kernel.commands"
+        )
+
+
+def _are_commands(given: object) -> bool:
+    return (
+        isinstance(given, list)
+        and 0 < len(given) <= MOST_COMMANDS
+        and all(isinstance(each, str) and each.strip() for each in given)
+    )
+
+
+def new_responses(given: Sequence[Json]) -> list[Json]:
+    """The answers in a turn's input that are for this turn.
+
+    Clients that send a whole conversation again send old ones with it: those have the call's output there as
+    well, or are about another server's tools.
+    """
+    requests = {item["id"]: _call_id(item) for item in given if item["type"] == REQUEST and item.get("id")}
+    answered = {item["call_id"] for item in given if item["type"] == "shell_call_output"}
+    found = []
+    for item in given:
+        if item["type"] != RESPONSE:
+            continue
+        request_id = item["approval_request_id"]
+        call_id = requests.get(request_id)
+        if request_id not in requests or (call_id is not None and call_id not in answered):
+            found.append(item)
+    return found
+
+
+def answers(given: Sequence[Json], history: Sequence[Json]) -> list[Answer]:
+    """The answers in a turn's input, to requests that `history` ends with or that are sent again before them.
+
+    Raises `InvalidRequest` for one to a request that is not there, or not open, and for two to one.
+    """
+    responses = new_responses(given)
+    if not responses:
+        return []
+    before = given[: next(index for index, item in enumerate(given) if item is responses[0])]
+    known = [*history, *before]
+    waiting = {item["id"]: item for item in (*_open(history), *_open(before))}
+    read: list[Answer] = []
+    for item in responses:
+        request_id = item["approval_request_id"]
+        call = _call_of(waiting[request_id], known) if request_id in waiting else None
+        if call is None:
+            raise _not_open(request_id, known)
+        if any(each.request_id == request_id for each in read):
+            raise InvalidRequest(
+                f"The approval request '{request_id}' has two answers.",
+                param="input",
+                code="approval_answered_twice",
+            )
+        read.append(_answer(item, call))
+    return read
+
+
+def _answer(item: Json, call: Json) -> Answer:
+    instead = (item.get("agent_kernel") or {}).get("commands")
+    asked = call["action"]["commands"]
+    commands = list(instead) if instead is not None else list(asked)
+    made = item_of({**call, "action": {**call["action"], "commands": commands}})
+    assert isinstance(made, ResponseFunctionShellToolCall)  # noqa: S101 (its type says so)
+    reason = (item.get("reason") or "").strip() or None
+    return Answer(item["approval_request_id"], made, asked, item["approve"], reason)
+
+
+def _open(items: Sequence[Json]) -> list[Json]:
+    found: list[Json] = []
+    for item in reversed(items):
+        if item["type"] == REQUEST:
+            found.append(item)
+        elif not item["type"].endswith("_output"):  # outputs of other calls may come with the answer
+            break
+    return found
+
+
+def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
+    call_id = _call_id(request)
+    calls = [item for item in history if item.get("call_id") == call_id]
+    if call_id is None or len(calls) != 1 or calls[0]["type"] != "shell_call":  # none, or it has its output
+        return None
+    return calls[0]
+
+
+def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
+    """Of our requests that came without their calls, which some clients drop: the calls' item ids."""
+    here = {item["call_id"] for item in items if item["type"] == "shell_call"}
+    found = {}
+    for item in items:
+        item_id = _ours(item, "item_id") if item["type"] == REQUEST else None
+        if item_id is not None and _call_id(item) not in here:
+            found[item["id"]] = item_id
+    return found
+
+
+def _call_id(request: Json) -> str | None:
+    return _ours(request, "call_id")
+
+
+def _ours(request: Json, name: str) -> str | None:
+    ours = request.get("agent_kernel")
+    value = ours.get(name) if isinstance(ours, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def not_found(request_id: str) -> InvalidRequest:
+    """The error for an answer to nothing."""
+    return InvalidRequest(
+        f"No approval request '{request_id}' was found in what this continues.",
+        hint="Continue the response that asked, by previous_response_id or in its conversation.",
+        param="input",
+        code="approval_not_found",
+    )
+
+
+def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
+    if not any(item.get("id") == request_id and item["type"] == REQUEST for item in history):
+        return not_found(request_id)
+    if any(item["type"] == RESPONSE and item.get("approval_request_id") == request_id for item in history):
+        return answered_already(request_id)
+    return InvalidRequest(
+        f"The approval request '{request_id}' is not open any more: the conversation has gone on without an"
+        " answer.",
+        hint="Continue the response that asked.",
+        param="input",
+        code="approval_not_open",
+    )
+
+
+def answered_already(request_id: str) -> InvalidRequest:
+    """The error for a second answer, wherever the first one was given."""
+    return InvalidRequest(
+        f"The approval request '{request_id}' has been answered already; each is answered once.",
+        hint="Continue the response that answered it.",
+        param="input",
+        code="approval_already_answered",
+    )
+
+
+def undecided(items: Sequence[Json]) -> list[str]:
+    """The ids of the requests that nobody has answered in this conversation."""
+    answered = {item.get("approval_request_id") for item in items if item["type"] == RESPONSE}
+    return [item["id"] for item in items if item["type"] == REQUEST and item.get("id") not in answered]
+
+
+def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[Any, str]:
+    """What stands for the output of each call that was asked about and has none, by call id.
+
+    `elsewhere` are requests that were answered, but not in this conversation.
+    """
+    requests = {item["id"]: _call_id(item) for item in items if item["type"] == REQUEST and item.get("id")}
+    if not requests:
+        return {}
+    notes: dict[Any, str] = {
+        call_id: ELSEWHERE if id_ in elsewhere else UNDECIDED for id_, call_id in requests.items()
+    }
+    for item in items:
+        if item["type"] == RESPONSE and item.get("approval_request_id") in requests:
+            call_id = requests[item["approval_request_id"]]
+            notes[call_id] = BROKEN_OFF if item.get("approve") else DENIED
+    return notes
+
+
+def in_order(items: Sequence[Json]) -> Sequence[Json]:
+    """The items with the output of each call that waited right behind the call, as models must be told it."""
+    asked = {_call_id(item) for item in items if item.get("type") == REQUEST}
+    if not asked:
+        return items
+    late = {i["call_id"]: i for i in items if i.get("type") == "shell_call_output" and i["call_id"] in asked}
+    ordered: list[Json] = []
+    for item in items:
+        if item.get("type") == "shell_call_output" and item["call_id"] in late:
+            continue
+        ordered.append(item)
+        if item.get("type") == "shell_call" and item["call_id"] in late:
+            ordered.append(late[item["call_id"]])
+    return ordered

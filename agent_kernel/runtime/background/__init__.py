@@ -1,0 +1,1 @@
+"""Background turns: journal, ownership and recovery."""

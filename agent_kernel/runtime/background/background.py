@@ -1,0 +1,148 @@
+"""Turns that outlive the request that began them, and the streams that follow them.
+
+A turn runs in a task of its own and writes every event on its journal, in batches: whatever has come up while
+the last batch was written makes the next one. Whoever follows it reads the journal, so a follower may come
+late, leave, come back, or be slow, and no memory is held for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+from openai.types.responses import Response, ResponseStreamEvent
+
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.protocol.sse import event_of
+from agent_kernel.runtime.background.journal import Journal
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.loop import TurnLoop
+from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.store.base import Json, Store
+
+log = logging.getLogger(__name__)
+
+SERVER_STOPPED = "agent_kernel.server_stopped"
+"""`incomplete_details.reason` of a background turn whose server was stopped in good order."""
+
+READ = 256
+"""Events that a follower reads at a time."""
+
+
+END = 10.0
+"""Seconds in which a turn that is stopped with its server may end in good order."""
+
+
+class _Live:
+    """A turn that runs in this process."""
+
+    def __init__(self, run: Turn, interrupt: Interrupt, journal: Journal) -> None:
+        self.run = run
+        self.interrupt = interrupt
+        self.journal = journal
+        self.task: asyncio.Task[None] | None = None
+
+
+class Background:
+    """The background turns of one process."""
+
+    def __init__(self, store: Store, loop: TurnLoop) -> None:
+        self._store = store
+        self._loop = loop
+        self._live: dict[str, _Live] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def start(self, run: Turn, interrupt: Interrupt, held: AsyncExitStack) -> None:
+        """Begin a turn: it is queued and can be followed when this returns. `held` is closed at its end."""
+        journal = Journal(self._store, run.id)
+        run.record.journal = journal
+        await run.approvals.claim(run.id, run.assembler)
+        opening = run.assembler.queue()
+        await run.record.begin(run)
+        for event in opening:
+            await journal.add(event)
+        await journal.flush()
+        self._drive_on(run, interrupt, journal, held)
+
+    async def go_on(
+        self, run: Turn, interrupt: Interrupt, held: AsyncExitStack, owed: Sequence[Json]
+    ) -> None:
+        """Go on with a turn whose process died; `owed` are the events that it had not come to."""
+        journal = Journal(self._store, run.id)
+        run.record.journal = journal
+        await run.record.begin(run)
+        await self._store.append_events(
+            run.id, [(event["sequence_number"], json.dumps(event)) for event in owed]
+        )
+        self._drive_on(run, interrupt, journal, held)
+
+    def _drive_on(self, run: Turn, interrupt: Interrupt, journal: Journal, held: AsyncExitStack) -> None:
+        live = self._live[run.id] = _Live(run, interrupt, journal)
+        live.task = asyncio.create_task(self._drive(live, held), name=f"background {run.id}")
+
+    async def _drive(self, live: _Live, held: AsyncExitStack) -> None:
+        run, journal = live.run, live.journal
+        try:
+            async with held:
+                try:
+                    async with aclosing(self._loop.events(run)) as events:
+                        async for _ in events:  # each is in the journal when it comes by here
+                            pass
+                except AgentKernelError as error:  # it could not begin, or could not be written down
+                    await self._loop.fail(run, error)
+        except Exception:
+            log.exception("The background turn %s broke off.", run.id, extra={"response_id": run.id})
+        finally:
+            self._live.pop(run.id, None)
+            journal.tell()
+
+    def snapshot(self, response_id: str) -> Response | None:
+        """The response as it is now, if it runs here."""
+        live = self._live.get(response_id)
+        return live.run.assembler.response if live is not None else None
+
+    def written(self, response_id: str) -> asyncio.Event | None:
+        """What is set when the journal of a turn has grown the next time; None if it does not run here."""
+        live = self._live.get(response_id)
+        return live.journal.written if live is not None else None
+
+    async def cancel(self, response_id: str) -> None:
+        """Stop a turn's model and command, and wait until it has ended. Nothing if it does not run here."""
+        live = self._live.get(response_id)
+        if live is not None and live.task is not None:
+            live.interrupt.stop("cancelled")
+            await asyncio.wait({live.task})
+
+    async def follow(self, response_id: str, after: int) -> AsyncGenerator[ResponseStreamEvent, None]:
+        """The events with a number greater than `after`, those to come included."""
+        while True:
+            news = self.written(response_id)
+            entries = await self._store.events(response_id, after, READ)
+            for number, text in entries:
+                event = event_of(json.loads(text))
+                after = number
+                if event is not None:
+                    yield event
+            if len(entries) == READ:
+                continue
+            if news is None:
+                return
+            await news.wait()
+
+    async def aclose(self) -> None:
+        """Stop every turn and wait for its end. Idempotent."""
+        tasks = []
+        for live in list(self._live.values()):
+            live.interrupt.stop("incomplete", SERVER_STOPPED)
+            if live.task is not None:
+                tasks.append(live.task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=END)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

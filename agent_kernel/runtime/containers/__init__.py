@@ -1,0 +1,1 @@
+"""Containers: life cycle, files, checkpoints and skills."""

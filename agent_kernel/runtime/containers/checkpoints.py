@@ -1,0 +1,170 @@
+"""Checkpoints of containers: taken, found, and pruned by age and size.
+
+What a checkpoint is of stands in its labels, so that backend and store agree after whatever has happened.
+There are two kinds: the one that an expired container is brought back from, kept by the policy and removed
+with its container, and explicit ones, which stay until somebody removes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from agent_kernel.errors import NotFound, SandboxError
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.containers.settings import CheckpointPolicy
+from agent_kernel.runtime.containers.sweep import STORE_LABEL
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot, total_size
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.store.base import ContainerRow, Store
+
+log = logging.getLogger(__name__)
+
+CONTAINER_LABEL = "agent_kernel.container"
+KIND_LABEL = "agent_kernel.checkpoint"
+NAME_LABEL = "agent_kernel.name"
+MEMORY_LABEL = "agent_kernel.memory_limit"
+KEY_LABEL = "agent_kernel.key"
+"""Whose it is: the name of a key; absent for whoever has no key of a name."""
+
+Kind = Literal["expired", "explicit"]
+
+SHELL_SECONDS = 30.0
+"""How long a command that nobody waits for may keep a shell from being written down."""
+
+
+class Checkpoints:
+    """The checkpoints of one store's containers on one backend, found by `engine` on first use."""
+
+    def __init__(
+        self,
+        engine: Callable[[], Awaitable[Backend]],
+        store: Store,
+        policy: CheckpointPolicy,
+        audit: AuditLog,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._policy = policy
+        self._audit = audit
+        self.allowances: dict[str, Quota] = {}
+        """Of the keys that this process has served: each bounds what is kept for it."""
+
+    async def take(self, row: ContainerRow, channel: Channel, kind: Kind) -> Snapshot:
+        """Keep a container's files, packages and shell. It stands still meanwhile and goes on afterwards.
+
+        Raises `SandboxError`; nothing is left behind then, nor after a cancellation.
+        """
+        backend, began = await self._engine(), time.monotonic()
+        labels = {
+            STORE_LABEL: await self._store.identity(),
+            CONTAINER_LABEL: row.id,
+            KIND_LABEL: kind,
+            NAME_LABEL: row.name,
+            MEMORY_LABEL: row.memory_limit or "",
+            **({KEY_LABEL: row.tenant} if row.tenant else {}),
+        }
+        await self._save_shell(row, channel)
+        await channel.pause()
+        try:
+            ref = SandboxRef(row.id, backend.name, "running")
+            snapshot = await backend.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels)
+        finally:
+            with suppress(SandboxError):  # the sandbox may be gone: whoever uses it is told
+                await channel.wake()
+        self._audit.of(row.tenant).write(
+            "checkpoint", container=row.id, snapshot=snapshot.id, kind=kind, size=snapshot.size,
+            seconds=time.monotonic() - began,
+        )  # fmt: skip
+        return snapshot
+
+    async def _save_shell(self, row: ContainerRow, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(SHELL_SECONDS):
+                await channel.save_shell()
+        except TimeoutError:
+            log.warning("A command is running in container %s: its checkpoint has no shell.", row.id)
+
+    async def all(self) -> list[Snapshot]:
+        """Every checkpoint of this store's containers, oldest first."""
+        return await (await self._engine()).snapshots({STORE_LABEL: await self._store.identity()})
+
+    async def one(self, snapshot_id: str, tenant: str | None = None) -> Snapshot:
+        """The checkpoint of this id, if it is this tenant's (None: anybody's). Raises `NotFound`."""
+        for snapshot in await self.all():
+            if snapshot.id == snapshot_id and tenant in (None, tenant_of(snapshot)):
+                return snapshot
+        raise NotFound(
+            f"There is no checkpoint {snapshot_id!r}.", hint="See: agent-kernel containers snapshots"
+        )
+
+    async def of_expired(self, container_id: str) -> Snapshot | None:
+        """What an expired container can be brought back from: the newest of its kind."""
+        found = [each for each in await self.all() if _is_of(each, container_id)]
+        return found[-1] if found else None
+
+    async def forget(self, container_id: str, *, but: str | None = None) -> None:
+        """Remove what a container could have been brought back from, all or all `but` one."""
+        for snapshot in await self.all():
+            if _is_of(snapshot, container_id) and snapshot.id != but:
+                await self.remove(snapshot)
+
+    async def remove(self, snapshot: Snapshot) -> bool:
+        """Remove one; False if it cannot be, because a running container began with it."""
+        try:
+            await (await self._engine()).remove_snapshot(snapshot.id)
+        except SandboxError as error:
+            log.info("The checkpoint %s stays for now: %s", snapshot.id, error)
+            return False
+        audit = self._audit.of(tenant_of(snapshot))
+        audit.write("prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size)
+        return True
+
+    async def prune(self) -> list[Snapshot]:
+        """Remove what the policy does not keep; return what was removed.
+
+        That is: of expired containers what is too old, belongs to no container any more, or is, oldest
+        first, over the total size or over what its key may store.
+        """
+        known = {row.id for row in await self._store.containers()}
+        kept = [each for each in await self.all() if each.labels.get(KIND_LABEL) == "expired"]
+        beyond = _beyond(kept, known, self._policy, time.time())
+        for tenant, allowance in self.allowances.items():
+            if (most := allowance.limits.stored_bytes) is not None:
+                policy = replace(self._policy, total_size=most)
+                theirs = [each for each in kept if tenant_of(each) == tenant and each not in beyond]
+                beyond += _beyond(theirs, known, policy, time.time())
+        return [each for each in beyond if await self.remove(each)]
+
+
+def _beyond(
+    snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
+) -> list[Snapshot]:
+    """Those of `snapshots` (oldest first) that a policy does not keep."""
+    beyond: list[Snapshot] = []
+    kept: list[Snapshot] = []
+    for snapshot in reversed(snapshots):
+        too_old = snapshot.created_at < now - policy.max_age
+        too_much = total_size([*kept, snapshot]) > policy.total_size
+        (beyond if too_old or too_much or _container(snapshot) not in known else kept).append(snapshot)
+    return beyond[::-1]
+
+
+def tenant_of(snapshot: Snapshot) -> str:
+    """Whose checkpoint it is; see `Store.of`."""
+    return snapshot.labels.get(KEY_LABEL, "")
+
+
+def _is_of(snapshot: Snapshot, container_id: str) -> bool:
+    return _container(snapshot) == container_id and snapshot.labels.get(KIND_LABEL) == "expired"
+
+
+def _container(snapshot: Snapshot) -> str:
+    return snapshot.labels.get(CONTAINER_LABEL, "")

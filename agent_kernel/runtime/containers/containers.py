@@ -1,0 +1,268 @@
+"""Containers: sandboxes with an id, a name, a time to live and files, as `/v1/containers` has them.
+
+A container is a row in the store and a sandbox of the same id at the backend. The row is written before the
+sandbox is made and carries this store's identity as the sandbox's label, so that whatever a crash left
+behind is found at the next start. Several processes may share a store: each attaches to a container only
+when it is used, and expiry is decided in the store.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from openai.types import ContainerCreateResponse
+
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.containers.checkpoints import (
+    CONTAINER_LABEL,
+    MEMORY_LABEL,
+    NAME_LABEL,
+    Checkpoints,
+    tenant_of,
+)
+from agent_kernel.runtime.containers.files import LocalContainerFiles
+from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle, new_id
+from agent_kernel.runtime.containers.params import check_params
+from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+from agent_kernel.runtime.observe.audit import OFF, AuditLog
+from agent_kernel.runtime.paging import page
+from agent_kernel.sandboxes.base import Backend, Snapshot
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.store.base import ContainerRow, Store
+
+log = logging.getLogger(__name__)
+
+__all__ = ["BackendSource", "CheckpointPolicy", "ContainerOptions", "LocalContainers"]
+
+
+class LocalContainers:
+    """The containers of one store on one backend. `files` are the files in them."""
+
+    def __init__(
+        self,
+        backend: BackendSource,
+        store: Store,
+        settings: ContainerOptions | None = None,
+        audit: AuditLog = OFF,
+    ) -> None:
+        self.settings = settings or ContainerOptions()
+        self._lifecycle = Lifecycle(backend, store, self.settings, audit)
+        self._see(store, audit, Quota())
+
+    def _see(self, store: Store, audit: AuditLog, allowance: Quota) -> None:
+        self._store = store
+        self.audit = audit
+        self._allowance = allowance
+        self._files = LocalContainerFiles(self, store, self.settings.upload_limit, audit)
+
+    def of(self, tenant: str, allowance: Quota) -> LocalContainers:
+        """The same containers as one tenant sees them; see `Store.of`. Whichever is closed, all are."""
+        view = copy.copy(self)
+        view._see(self._store.of(tenant), self.audit.of(tenant), allowance)
+        self.checkpoints.allowances[tenant] = allowance
+        return view
+
+    @property
+    def files(self) -> LocalContainerFiles:
+        """The files in them."""
+        return self._files
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What is kept of them."""
+        return self._lifecycle.checkpoints
+
+    async def warm_up(self) -> None:
+        """Find the backend and begin to keep containers ready, before the first request; log what fails."""
+        try:
+            await self._lifecycle.engine()
+        except AgentKernelError as error:  # the first request that needs it is told, with the hint
+            log.warning("No containers can be kept ready: %s", error)
+
+    async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Make a container; see `Containers.create`. Cancelling it leaves nothing behind.
+
+        Raises `LimitReached`.
+        """
+        return await self._create(self._new_row(params, await self._lifecycle.engine()))
+
+    async def _create(self, row: ContainerRow, snapshot: Snapshot | None = None) -> ContainerCreateResponse:
+        created = await self._lifecycle.create(row, snapshot, most=self._allowance.limits.containers)
+        if created is None:
+            raise self._allowance.too_many_containers()
+        self.refresh()
+        return self._resource(created)
+
+    def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
+        asked = check_params(params)
+        if asked.memory_limit is not None and not backend.capabilities().memory_limit:
+            raise InvalidRequest(
+                f"The {backend.name} sandbox cannot limit memory here.",
+                hint="Leave memory_limit out, or run with AGENT_KERNEL_SANDBOX=docker.",
+                param="memory_limit",
+            )
+        now = time.time()
+        return ContainerRow(
+            id=new_id(),
+            name=asked.name,
+            backend=backend.name,
+            created_at=now,
+            last_active_at=now,
+            expires_after=asked.minutes or self.settings.expires_after,
+            status="creating",
+            memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
+            tenant=tenant if self._store.tenant is None else self._store.tenant,
+        )
+
+    async def list(
+        self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
+    ) -> Page[ContainerCreateResponse]:
+        """A page of the containers, by time of creation, expired ones included."""
+        rows = [row for row in await self._store.containers() if name is None or row.name == name]
+        return page([self._resource(row) for row in rows], after=after, limit=limit, order=order)
+
+    async def retrieve(self, container_id: str) -> ContainerCreateResponse:
+        """One container; the engine is asked whether it is still alive."""
+        row = await self._row(container_id)
+        if row.status == "running" and row.backend == (await self._lifecycle.engine()).name:
+            try:
+                await self._lifecycle.ref(row)
+            except SandboxGone:
+                row = await self._row(container_id)
+        return self._resource(row)
+
+    async def delete(self, container_id: str) -> None:
+        """End it and remove all that is in it; what it was is forgotten. Explicit checkpoints stay."""
+        await self._lifecycle.forget(await self._row(container_id))
+        await self._store.delete_container(container_id)
+
+    async def is_alive(self, container_id: str) -> bool:
+        """Whether it can be used now, be it brought back from a checkpoint. Raises `EngineUnavailable`."""
+        row = await self._store.container(container_id)
+        if row is None or row.backend != (await self._lifecycle.engine()).name:
+            return False
+        if row.status == "expired":
+            return await self.checkpoints.of_expired(container_id) is not None
+        if row.status == "dead":
+            return False
+        try:
+            await self._lifecycle.ref(row)
+        except SandboxGone:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def use(self, container_id: str, *, to_run: bool = False) -> AsyncGenerator[Channel, None]:
+        """Its channel, for one operation; it neither pauses nor expires meanwhile, and was active at the end.
+
+        An expired container is brought back if there is a checkpoint of it. `to_run` says that commands
+        follow: a paused container wakes for them, and not for files. Raises `NotFound`, `InvalidRequest` when
+        it has expired for good, `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
+        """
+        channel = await self.channel(container_id)
+        attachment = self._lifecycle.attachment(container_id)
+        attachment.begin()
+        if to_run and attachment.paused:
+            attachment.paused = False
+            self.audit.write("wake", container=container_id)
+        self.refresh()
+        try:
+            yield channel
+        except SandboxGone as error:
+            await self.channel(container_id)  # a new connection tells: this raises if it is really dead
+            raise SandboxUnreachable(
+                f"The connection to container {container_id} was lost, but it is still running.",
+                hint="Try again.",
+            ) from error
+        finally:
+            attachment.end()
+            await self._store.touch_container(container_id, time.time())
+            self.refresh()
+
+    async def channel(self, container_id: str) -> Channel:
+        """The open channel to a container, opened (again) where there is none. Errors as in `use`."""
+        row = await self._row(container_id)
+        attachment = self._lifecycle.attachment(container_id)
+        if row.status == "running":
+            # Before the lock: an expiry that is under way sees this and lets the container be.
+            await self._store.touch_container(container_id, time.time())
+            if (channel := attachment.open) is not None:
+                return channel
+        async with attachment.lock:
+            channel = await self._lifecycle.attach(await self._row(container_id), self._allowance)
+            await self._store.touch_container(container_id, time.time())
+            return channel
+
+    async def was_brought_back(self, container_id: str) -> bool:
+        """Make it ready for use, and say whether it was brought back since this was last asked.
+
+        Errors as in `use`.
+        """
+        await self.channel(container_id)
+        attachment = self._lifecycle.attachment(container_id)
+        brought_back, attachment.brought_back = attachment.brought_back, False
+        return brought_back
+
+    async def checkpoint(self, container_id: str) -> Snapshot:
+        """Keep a container's files, packages and shell; it goes on. Errors as in `use`, `SandboxError`."""
+        async with self.use(container_id) as channel:
+            return await self.checkpoints.take(await self._row(container_id), channel, "explicit")
+
+    async def restore(self, snapshot_id: str) -> ContainerCreateResponse:
+        """A new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
+        snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
+        params = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
+        row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
+        restored = await self._create(row, snapshot)
+        for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
+            await self._store.put_skill(restored.id, note)
+        return restored
+
+    async def fork(self, container_id: str) -> ContainerCreateResponse:
+        """A new container with the files, packages and shell of another; the checkpoint for it stays."""
+        return await self.restore((await self.checkpoint(container_id)).id)
+
+    async def _row(self, container_id: str) -> ContainerRow:
+        row = await self._store.container(container_id)
+        if row is None:
+            raise NotFound(f"There is no container {container_id!r}.", param="container_id")
+        return row
+
+    def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
+        ours, backend = {"sandbox": row.backend}, self._lifecycle.opened
+        if backend is not None and backend.name == row.backend:
+            able = backend.capabilities()
+            ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
+        return ContainerCreateResponse.model_validate(
+            {
+                "id": row.id,
+                "object": "container",
+                "name": row.name,
+                "created_at": int(row.created_at),
+                "last_active_at": int(row.last_active_at),
+                "status": "running" if row.status == "restoring" else row.status,
+                "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
+                "memory_limit": row.memory_limit,
+                "network_policy": {"type": "disabled"},
+                "agent_kernel": ours,
+            }
+        )
+
+    def refresh(self) -> None:
+        """Look again what has expired, and when the next will."""
+        self._lifecycle.timer.refresh()
+
+    async def aclose(self) -> None:
+        """Let go of every container; each lives on until its lease ends. Idempotent."""
+        await self._lifecycle.aclose()
+
+
+_KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}
+"""What a checkpoint's labels say of the container to be made from it."""

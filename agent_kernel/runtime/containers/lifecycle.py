@@ -1,0 +1,398 @@
+"""How the sandbox of a container comes and goes: made, attached, expired, brought back, removed.
+
+Expiry decides in the store, after the checkpoint was taken: whoever uses the container meanwhile, from
+whatever process, keeps it, and a crash at any point leaves either the sandbox or its checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from agent_kernel.errors import (
+    EngineUnavailable,
+    InvalidRequest,
+    SandboxError,
+    SandboxGone,
+    SandboxUnreachable,
+)
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.containers.attachment import Attachment
+from agent_kernel.runtime.containers.checkpoints import Checkpoints
+from agent_kernel.runtime.containers.expiry import RETRY, ExpiryTimer
+from agent_kernel.runtime.containers.params import MEMORY_LIMITS
+from agent_kernel.runtime.containers.settings import ContainerOptions
+from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.pool import WarmPool
+from agent_kernel.store.base import ContainerRow, Store
+
+log = logging.getLogger(__name__)
+
+BackendSource = Backend | Callable[[], Awaitable[Backend]]
+"""A backend, or what finds one on first use (looking for an engine takes time that a start-up has not)."""
+
+
+class Lifecycle:
+    """The sandboxes of one store's containers on one backend."""
+
+    def __init__(
+        self, backend: BackendSource, store: Store, settings: ContainerOptions, audit: AuditLog
+    ) -> None:
+        self.settings = settings
+        self.audit = audit
+        self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
+        self.timer = ExpiryTimer(self._expire)
+        self._source = backend
+        self._backend: Backend | None = None
+        self._store = store
+        self._pool: WarmPool | None = None
+        self._attachments: dict[str, Attachment] = {}
+        self._starting = asyncio.Lock()
+        self._pruned = False
+        self._expired: dict[str, ContainerRow] = {}
+
+    @property
+    def opened(self) -> Backend | None:
+        """The backend, if anything has needed it yet."""
+        return self._backend
+
+    async def engine(self) -> Backend:
+        """The backend, found and swept on first use."""
+        async with self._starting:
+            if self._backend is None:
+                self.audit.open()
+                source = self._source
+                backend = await source() if callable(source) else source
+                try:
+                    await sweep(backend, self._store, self.audit)
+                    await self._begin_pool(backend)
+                except BaseException:
+                    await backend.aclose()
+                    raise
+                self._backend = backend
+                self.timer.start()
+        return self._backend
+
+    async def _begin_pool(self, backend: Backend) -> None:
+        if self.settings.warm:
+            template = await self._spec(new_id(), self.memory_limit(backend, None))
+            self._pool = WarmPool(backend, self.settings.warm, template, new_id)
+            self._pool.fill()
+
+    def memory_limit(self, backend: Backend, asked: str | None) -> str | None:
+        """The limit that a container will have; None where the backend cannot limit memory."""
+        default = self.settings.memory_limit if backend.capabilities().memory_limit else None
+        return asked or default
+
+    async def _spec(self, container_id: str, memory_limit: str | None) -> SandboxSpec:
+        return SandboxSpec(
+            id=container_id,
+            labels={STORE_LABEL: await self._store.identity()},
+            memory=MEMORY_LIMITS[memory_limit or self.settings.memory_limit],
+            pids=self.settings.pids,
+            lease=self.settings.lease,
+        )
+
+    def attachment(self, container_id: str) -> Attachment:
+        """What this process holds of a container."""
+        found = self._attachments.get(container_id)
+        if found is None:
+
+            def paused() -> None:
+                self.audit.of(attachment.tenant).write("pause", container=container_id)
+
+            attachment = found = self._attachments[container_id] = Attachment(
+                self.settings.pause_after, paused
+            )
+        return found
+
+    # -- coming -------------------------------------------------------------------------------------------
+
+    async def create(
+        self, row: ContainerRow, snapshot: Snapshot | None = None, *, most: int | None = None
+    ) -> ContainerRow | None:
+        """Make the sandbox of a new container and write both down; a warm one brings its own id.
+
+        None, and nothing is made, if `most` of its tenant are live already. Nothing is left behind by a
+        failure or a cancellation.
+        """
+        began = time.monotonic()
+        spec = await self._spec(row.id, row.memory_limit)
+        started = False
+        try:
+            if not await self._store.add_container(row, most):
+                return None
+            warm = await self._pool.take(spec) if self._pool is not None and snapshot is None else None
+            if warm is not None:
+                asked, row, started = row, replace(row, id=warm.ref.id), True
+                self.attachment(row.id).channel = warm.channel
+                await self._store.rename_container(asked.id, row.id)
+            else:
+                await self._start(row, snapshot)
+                started = True
+            row = replace(row, status="running", last_active_at=time.time())
+            await self._store.put_container(row)
+        except BaseException:
+            await asyncio.shield(self._undo_create(row, started=started))
+            raise
+        attachment = self.attachment(row.id)
+        attachment.tenant = row.tenant
+        attachment.wait()
+        self.audit.of(row.tenant).write(
+            "create", container=row.id, name=row.name, backend=row.backend, memory_limit=row.memory_limit,
+            warm=warm is not None, snapshot=snapshot.id if snapshot else None,
+            seconds=time.monotonic() - began,
+        )  # fmt: skip
+        return row
+
+    async def _undo_create(self, row: ContainerRow, *, started: bool) -> None:
+        try:
+            if started:
+                await self.remove(row)
+        finally:
+            self._attachments.pop(row.id, None)
+            await self._store.delete_container(row.id)
+
+    async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
+        """Make a sandbox and attach to it at once: the lease runs while nobody is. All of it or nothing."""
+        backend = await self.engine()
+        spec = await self._spec(row.id, row.memory_limit)
+        ref = await backend.create(replace(spec, snapshot=snapshot.id if snapshot else None))
+        attachment = self.attachment(row.id)
+        try:
+            attachment.channel = await Channel.open(await backend.stream(ref))
+            attachment.paused = False
+        except BaseException:
+            await asyncio.shield(self.remove(row))
+            raise
+
+    async def attach(self, row: ContainerRow, allowance: Quota | None = None) -> Channel:
+        """Open the channel to a running container, or bring back an expired one; hold its lock.
+
+        Raises `LimitReached` where it cannot be brought back beside those that live, `InvalidRequest` for an
+        expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
+        """
+        if row.status == "expired":
+            await self._bring_back(row, allowance or Quota())
+        if row.status == "restoring":
+            raise SandboxUnreachable(f"Container {row.id} is being brought back.", hint="Try again.")
+        if row.status == "dead":
+            raise gone(row.id)
+        attachment = self.attachment(row.id)
+        attachment.tenant = row.tenant
+        if attachment.channel is None or attachment.channel.closed.is_set():
+            attachment.channel = await self._open(row)
+            attachment.paused = False
+        return attachment.channel
+
+    async def _open(self, row: ContainerRow) -> Channel:
+        ref = await self.ref(row)
+        backend = await self.engine()
+        try:
+            channel = await Channel.open(await backend.stream(ref))
+        except SandboxGone as error:
+            await self.lost(row)
+            raise gone(row.id) from error
+        self.audit.of(row.tenant).write("attach", container=row.id)
+        return channel
+
+    async def ref(self, row: ContainerRow) -> SandboxRef:
+        """The live sandbox of a row. Raises `SandboxGone` after noting it."""
+        backend = await self.check_backend(row)
+        try:
+            ref = await backend.get(row.id)
+        except SandboxGone as error:
+            await self.lost(row)
+            raise gone(row.id) from error
+        if ref.status == "dead":
+            await self.lost(row)
+            raise gone(row.id)
+        return ref
+
+    async def check_backend(self, row: ContainerRow) -> Backend:
+        """The backend of a row. Raises `SandboxUnreachable` where this runtime has another."""
+        backend = await self.engine()
+        if row.backend != backend.name:
+            raise SandboxUnreachable(
+                f"Container {row.id} is a {row.backend} sandbox; this runtime uses {backend.name}.",
+                hint=f"Start it with AGENT_KERNEL_SANDBOX={row.backend}, or create a new container.",
+            )
+        return backend
+
+    async def _bring_back(self, row: ContainerRow, allowance: Quota) -> None:
+        """Start an expired container again, from its checkpoint."""
+        await self.check_backend(row)
+        began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
+        if snapshot is None:
+            raise InvalidRequest("Container is expired.", hint="Create a new one; its files are gone.")
+        if row.id in self._expired:  # the engine did not answer when it was to be removed
+            await self._remove_expired(row)
+        most = allowance.limits.containers
+        if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):
+            now = await self._store.container(row.id)
+            if now is not None and now.status == "expired":
+                raise allowance.too_many_containers()
+            raise SandboxUnreachable(f"Container {row.id} is being brought back.", hint="Try again.")
+        try:
+            await self._start(row, snapshot)
+        except BaseException:
+            expired = self._store.change_container(row.id, "restoring", "expired", row.last_active_at)
+            await asyncio.shield(asyncio.ensure_future(expired))
+            raise
+        await self._store.change_container(row.id, "restoring", "running", time.time())
+        self.attachment(row.id).brought_back = True
+        log.info("Container %s had expired and was brought back from checkpoint %s.", row.id, snapshot.id)
+        seconds = time.monotonic() - began
+        self.audit.of(row.tenant).write("restore", container=row.id, snapshot=snapshot.id, seconds=seconds)
+
+    # -- going --------------------------------------------------------------------------------------------
+
+    async def lost(self, row: ContainerRow) -> None:
+        """It died without us: remember, and remove what is left of it."""
+        if await self._store.end_container(row.id, "dead"):
+            log.warning("Container %s was ended from outside.", row.id)
+            self.audit.of(row.tenant).write("dead", container=row.id)
+            await self.remove(row)
+
+    async def remove(self, row: ContainerRow) -> None:
+        """Remove a sandbox and see that it is gone. Raises `SandboxError` if it is not."""
+        await self.detach(row.id)
+        backend = await self.engine()
+        ref = SandboxRef(row.id, backend.name, "dead")
+        await remove_verified(backend, ref, self.audit.of(row.tenant))
+
+    async def forget(self, row: ContainerRow) -> None:
+        """Remove a container's sandbox and what it could be brought back from."""
+        if row.status in LIVE:
+            await self.check_backend(row)
+            await self.remove(row)
+        if row.backend == (await self.engine()).name:
+            await self.checkpoints.forget(row.id)
+        self._attachments.pop(row.id, None)
+
+    async def detach(self, container_id: str) -> None:
+        """Close the channel; the sandbox lives on until its lease ends."""
+        attachment = self._attachments.get(container_id)
+        if attachment is not None:
+            await attachment.aclose()
+
+    async def _expire(self, now: float) -> float | None:
+        """End what has expired; return when to look again (Unix seconds), None if nothing is alive."""
+        backend, soonest, pruning = await self.engine(), None, not self._pruned
+        for row in await self._store.containers():
+            if row.status != "running":
+                continue
+            attachment = self._attachments.get(row.id)
+            if attachment is not None and attachment.users:
+                await self._store.touch_container(row.id, now)
+                # Half-way: another process on this store must see the touch before it would expire it.
+                deadline = now + row.expires_after * 30
+            elif row.expires_at > now:
+                deadline = row.expires_at
+            elif row.backend != backend.name:  # that backend's next start removes it
+                await self._store.end_container(row.id, "expired", if_idle_at=now)
+                continue
+            else:
+                deadline, ended = await self._expire_one(row, now)
+                pruning = pruning or ended
+                if ended:
+                    continue
+            soonest = deadline if soonest is None else min(soonest, deadline)
+        for expired in list(self._expired.values()):  # kept for the next time if no engine answers now
+            await self._remove_expired(expired)
+        if pruning:
+            await self.checkpoints.prune()
+            self._pruned = True
+        return soonest
+
+    async def _expire_one(self, row: ContainerRow, now: float) -> tuple[float, bool]:
+        """Keep and end one: when to look again (Unix seconds), and whether it has ended."""
+        try:
+            async with self.attachment(row.id).lock:
+                ended = await self._keep_and_end(row, now)
+        except SandboxError as error:  # it stays as it is: nothing is lost because an engine is away
+            log.warning("Container %s could not expire now: %s", row.id, error)
+            return now + RETRY, False
+        return now + row.expires_after * 60, ended
+
+    async def _keep_and_end(self, row: ContainerRow, now: float) -> bool:
+        """False if it was used meanwhile."""
+        snapshot = await self._kept(row) if self.settings.checkpoints.keep_expired else None
+        if not await self._store.end_container(row.id, "expired", if_idle_at=now):
+            if snapshot is not None:
+                await self.checkpoints.remove(snapshot)
+            return False
+        kept = f"; its checkpoint is {snapshot.id}" if snapshot is not None else ""
+        log.info("Container %s has expired%s.", row.id, kept)
+        audit = self.audit.of(row.tenant)
+        audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
+        self._expired[row.id] = row
+        await self._remove_expired(row)
+        await self.checkpoints.forget(row.id, but=snapshot.id if snapshot else None)
+        return True
+
+    async def _remove_expired(self, row: ContainerRow) -> None:
+        await self.remove(row)
+        self._expired.pop(row.id, None)
+
+    async def _kept(self, row: ContainerRow) -> Snapshot | None:
+        """A checkpoint of a container that is about to expire; None, and a warning, if none can be taken.
+
+        Raises `EngineUnavailable`, `SandboxUnreachable`: then it must not expire yet.
+        """
+        try:
+            return await self.checkpoints.take(row, await self.attach(row), "expired")
+        except (EngineUnavailable, SandboxUnreachable):
+            raise
+        except SandboxGone:
+            return None
+        except SandboxError as error:
+            log.warning("Container %s expires without a checkpoint: %s", row.id, error)
+            return None
+
+    async def aclose(self) -> None:
+        """Let go of every container; each lives on until its lease ends. Idempotent."""
+        await self.timer.aclose()
+        for container_id in list(self._attachments):
+            await self.detach(container_id)
+        if self._pool is not None:
+            await self._pool.aclose()
+        self.audit.close()
+        if self._backend is not None:
+            backend, self._backend = self._backend, None
+            await backend.aclose()
+
+
+async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) -> None:
+    """Remove a sandbox, see that it is gone, and write that down. Raises `SandboxError` if it is not."""
+    await backend.delete(ref)
+    try:
+        await backend.get(ref.id)
+    except SandboxGone:
+        audit.write("delete", container=ref.id, verified=True)
+        return
+    audit.write("delete", container=ref.id, verified=False)
+    raise SandboxError(
+        f"The sandbox {ref.id} is still there after it was removed.",
+        hint="See what holds it: agent-kernel containers list",
+    )
+
+
+def new_id() -> str:
+    """An id for a container and its sandbox."""
+    return f"cntr_{secrets.token_hex(16)}"
+
+
+def gone(container_id: str) -> SandboxGone:
+    """The words for a container that died without us."""
+    return SandboxGone(
+        f"Container {container_id} was ended from outside: it is no longer running and its files are lost.",
+        hint="Create a new container, or ask for container_auto, which makes one.",
+    )

@@ -1,0 +1,122 @@
+"""A skill's files, read out of a zip archive that somebody sent, in memory and within bounds.
+
+Nothing of it touches the host's file system. What an archive says of its own sizes is not believed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import posixpath
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agent_kernel.errors import InvalidRequest, TooLarge
+
+MANIFEST = "SKILL.md"
+
+MOST_FILES = 500
+LARGEST_FILE = 25 << 20
+LARGEST_ARCHIVE = 50 << 20
+LARGEST_SKILL = 100 << 20
+"""Bytes, the latter of all files together, unpacked."""
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
+"""What the zip reader raises for an archive that is damaged, encrypted, or packed in a way of its own."""
+
+
+@dataclass(frozen=True)
+class SkillFile:
+    """One file. `executable`: it was packed as one that can be run."""
+
+    content: bytes
+    executable: bool = False
+
+
+Files = Mapping[str, SkillFile]
+"""By their path below the skill's folder; `SKILL.md` is among them."""
+
+
+def unpack(data: str, param: str) -> Files:
+    """Read a zip archive in base64. Its files are at its top, or all in one folder there.
+
+    Takes as long as unpacking does: call it from a thread. Raises `InvalidRequest`, naming `param`, for what
+    is no such archive, a path that leads outside and a link; `TooLarge` for more than the limits.
+    """
+    if len(data) > LARGEST_ARCHIVE * 4 // 3 + 4:
+        raise TooLarge(f"The skill's archive is larger than {LARGEST_ARCHIVE >> 20} MiB.", param=param)
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(data, validate=True)))
+    except (binascii.Error, *_UNREADABLE):
+        raise InvalidRequest("The skill is not a zip archive in base64.", param=param) from None
+    with archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) > MOST_FILES:
+            raise TooLarge(f"A skill may have {MOST_FILES} files; this has {len(members)}.", param=param)
+        return _below_manifest(dict(_read(archive, members, param)), param)
+
+
+def _read(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], param: str
+) -> Iterator[tuple[str, SkillFile]]:
+    room, seen = LARGEST_SKILL, set[str]()
+    for member in members:
+        path = checked_path(member.filename, param)
+        mode = member.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise InvalidRequest(f"The skill's {path!r} is a link or a device, not a file.", param=param)
+        if path in seen:
+            raise InvalidRequest(f"The skill has {path!r} twice.", param=param)
+        seen.add(path)
+        try:
+            with archive.open(member) as packed:
+                content = packed.read(min(LARGEST_FILE, room) + 1)
+        except _UNREADABLE:
+            raise InvalidRequest(f"The skill's {path!r} cannot be unpacked.", param=param) from None
+        if len(content) > LARGEST_FILE:
+            raise TooLarge(f"The skill's {path!r} is larger than {LARGEST_FILE >> 20} MiB.", param=param)
+        room -= len(content)
+        if room < 0:
+            raise TooLarge(f"The skill is larger than {LARGEST_SKILL >> 20} MiB, unpacked.", param=param)
+        yield path, SkillFile(content, bool(mode & 0o111))
+
+
+def checked_path(path: str, param: str) -> str:
+    """The path in its plain form. Raises `InvalidRequest` for one that is absolute or leads outside."""
+    parts = path.replace("\\", "/").split("/")
+    drive = len(parts[0]) == 2 and parts[0].endswith(":")
+    if not path or "\0" in path or path.startswith(("/", "\\")) or ".." in parts or drive or len(path) > 512:
+        raise InvalidRequest(f"The path {path[:100]!r} leads out of the skill.", param=param)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"The path {path[:100]!r} is not text.", param=param) from None
+    return posixpath.normpath("/".join(parts))
+
+
+def _below_manifest(files: dict[str, SkillFile], param: str) -> Files:
+    """The files below the folder that the manifest is in: the top, or the one folder that there is."""
+    if MANIFEST in files:
+        return files
+    tops = {path.partition("/")[0] for path in files}
+    top = next(iter(tops), "")
+    if len(tops) != 1 or f"{top}/{MANIFEST}" not in files:
+        raise InvalidRequest(
+            f"The skill has no {MANIFEST}.",
+            hint=f"Put {MANIFEST} at the top of the archive, or into the one folder there.",
+            param=param,
+        )
+    return {path.removeprefix(f"{top}/"): file for path, file in files.items()}

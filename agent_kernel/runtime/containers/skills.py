@@ -1,0 +1,239 @@
+"""Skills: folders with instructions, scripts and files that a container begins with and the model is told of.
+
+A request brings them along (`inline`), or names those that the operator keeps in a folder
+(`skill_reference`); no path of the host's is ever taken from a request. What is told of each is its name,
+what it is for, and where it lies inside; the model reads the rest when it needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.runtime.containers.skill_archive import (
+    LARGEST_FILE,
+    LARGEST_SKILL,
+    MANIFEST,
+    MOST_FILES,
+    Files,
+    SkillFile,
+    unpack,
+)
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.store.base import SkillNote
+
+FOLDER = "/home/agent/skills"
+"""Where they lie in a container: beside the workspace, so that they are no files of the user's."""
+
+MOST_SKILLS = 50
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PIECE = 256 << 10
+_DESCRIPTION = 1024
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+
+_INTRODUCTION = (
+    "Skills are folders with instructions, scripts and files for certain tasks. When a task is what one of"
+    " these is for, read its SKILL.md first and follow it; paths in it are relative to its folder."
+)
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A skill with its files."""
+
+    note: SkillNote
+    files: Files
+
+
+class Skills:
+    """What requests may ask for. `folder` is the operator's, with a folder per skill; None: it has none."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    async def read(self, given: object, where: str) -> list[Skill]:
+        """Read the `skills` of a container's parameters; absent and null mean none.
+
+        Raises `InvalidRequest` and `TooLarge`, naming the place in `where`, and `ConfigurationError` for one
+        of the operator's that cannot be read.
+        """
+        entries = _entries(given, where)
+        skills = [await self._one(entry, f"{where}[{index}]") for index, entry in enumerate(entries)]
+        names = [skill.note.name for skill in skills]
+        if len(set(names)) < len(names):
+            raise InvalidRequest(f"Two of the {where} have the same name.", param=where)
+        return skills
+
+    async def _one(self, entry: Mapping[str, Any], where: str) -> Skill:
+        match entry.get("type"):
+            case "inline":
+                return await asyncio.to_thread(_inline, entry, where)
+            case "skill_reference":
+                return await asyncio.to_thread(self._registered, entry.get("skill_id"), entry, where)
+            case None if "path" in entry:
+                return await asyncio.to_thread(self._registered, entry["path"], entry, where)
+        raise InvalidRequest(f"{where}.type must be inline or skill_reference.", param=f"{where}.type")
+
+    def _registered(self, name: object, entry: Mapping[str, Any], where: str) -> Skill:
+        known = self.names()
+        if not isinstance(name, str) or name not in known:
+            words = ", ".join(known) or "none"
+            raise InvalidRequest(
+                f"There is no skill {str(name)[:100]!r}.",
+                hint=f"Registered on this server: {words}.",
+                param=where,
+            )
+        if entry.get("version") not in (None, "latest"):
+            raise InvalidRequest(
+                f"The skill {name!r} has no versions here.",
+                hint="Leave version out.",
+                param=f"{where}.version",
+            )
+        assert self._folder is not None  # noqa: S101 (else there would be no names)
+        return _from_folder(self._folder / name)
+
+    def names(self) -> list[str]:
+        """Those that the operator keeps; what is not one of these names is never looked for."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = [each.name for each in self._folder.iterdir() if (each / MANIFEST).is_file()]
+        return sorted(name for name in found if _NAME.fullmatch(name))
+
+
+def _entries(given: object, where: str) -> Sequence[Mapping[str, Any]]:
+    if given is None:
+        return []
+    if (
+        not isinstance(given, Sequence)
+        or isinstance(given, str | bytes)
+        or len(given) > MOST_SKILLS
+        or not all(isinstance(each, Mapping) for each in given)
+    ):
+        raise InvalidRequest(f"{where} must be a list of at most {MOST_SKILLS} objects.", param=where)
+    return given
+
+
+def _inline(entry: Mapping[str, Any], where: str) -> Skill:
+    source = entry.get("source")
+    if (
+        not isinstance(source, Mapping)
+        or source.get("type") != "base64"
+        or source.get("media_type") != "application/zip"
+        or not isinstance(source.get("data"), str)
+    ):
+        raise InvalidRequest(
+            f"{where}.source must be {{'type': 'base64', 'media_type': 'application/zip', 'data': ...}}.",
+            param=f"{where}.source",
+        )
+    name, description = _called(entry.get("name"), entry.get("description"), where)
+    return _skill(name, description, unpack(source["data"], f"{where}.source"))
+
+
+def _called(name: object, description: object, where: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"{where}.name must be 1 to 64 letters, digits and . _ -, the first a letter or digit.",
+            param=f"{where}.name",
+        )
+    if not isinstance(description, str) or not description.strip() or len(description) > _DESCRIPTION:
+        raise InvalidRequest(
+            f"{where}.description must be a text of at most {_DESCRIPTION} characters.",
+            param=f"{where}.description",
+        )
+    return name, description
+
+
+def _skill(name: str, description: str, files: Files) -> Skill:
+    digest = hashlib.sha256()
+    for path, file in sorted(files.items()):
+        head = f"{path}\0{file.executable}\0{len(file.content)}\0"
+        digest.update(head.encode() + file.content)
+    return Skill(
+        SkillNote(name, " ".join(description.split()), f"{FOLDER}/{name}", digest.hexdigest()), files
+    )
+
+
+def _from_folder(folder: Path) -> Skill:
+    """One of the operator's. Links that lead out of it are passed over."""
+    try:
+        files = dict(_files_of(folder))
+        matter = front_matter(files[MANIFEST].content)
+        name, description = _called(matter.get("name"), matter.get("description"), MANIFEST)
+    except (OSError, KeyError, InvalidRequest) as error:
+        reason = error.message if isinstance(error, InvalidRequest) else str(error)
+        raise ConfigurationError(
+            f"The skill {folder.name!r} of this server cannot be used: {reason}",
+            hint=f"Its {MANIFEST} begins with a front matter that has name and description.",
+        ) from error
+    return _skill(name, description, files)
+
+
+def _files_of(folder: Path) -> Iterator[tuple[str, SkillFile]]:
+    root, room = folder.resolve(), LARGEST_SKILL
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(root)]
+    if len(paths) > MOST_FILES:
+        raise InvalidRequest(f"it has more than {MOST_FILES} files.")
+    for path in sorted(paths):
+        status = path.stat()
+        room -= status.st_size
+        if status.st_size > LARGEST_FILE or room < 0:
+            raise InvalidRequest(f"{path.name} is too large, or all of it is.")
+        yield path.relative_to(folder).as_posix(), SkillFile(path.read_bytes(), bool(status.st_mode & 0o111))
+
+
+def front_matter(manifest: bytes) -> Mapping[str, Any]:
+    """What stands between the two lines of dashes at a manifest's top; empty where nothing usable does."""
+    found = _FRONT_MATTER.match(manifest[: 64 << 10].decode("utf-8", "replace"))
+    try:
+        read = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        read = None
+    return read if isinstance(read, Mapping) else {}
+
+
+async def install(channel: Channel, skills: Sequence[Skill]) -> None:
+    """Put the skills into a container, each as it is: files of an earlier one of its name go.
+
+    Raises what `Channel.put` raises.
+    """
+    for skill in skills:
+        wanted = {f"{skill.note.path}/{path}": file for path, file in skill.files.items()}
+        for old in await channel.list(skill.note.path):
+            if old.path not in wanted:
+                await channel.remove(old.path, within=FOLDER)
+        for path, file in wanted.items():
+            await channel.put(path, _pieces(file.content), within=FOLDER, executable=file.executable)
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
+
+
+def local_notes(given: object, where: str) -> list[SkillNote]:
+    """The skills of a `local` environment: they lie where the client runs the commands."""
+    notes = []
+    for index, entry in enumerate(_entries(given, where)):
+        name, description = _called(entry.get("name"), entry.get("description"), f"{where}[{index}]")
+        path = entry.get("path")
+        if not isinstance(path, str) or not path.isprintable():
+            raise InvalidRequest(f"{where}[{index}].path must be a path.", param=f"{where}[{index}].path")
+        notes.append(SkillNote(name, " ".join(description.split()), path))
+    return notes
+
+
+def instructions_with(instructions: str | None, notes: Sequence[SkillNote]) -> str | None:
+    """The request's instructions, and what there is to tell of skills."""
+    if not notes:
+        return instructions
+    lines = [f"- {note.name}: {note.description} (in {note.path}/{MANIFEST})" for note in notes]
+    told = "\n".join(["# Skills", _INTRODUCTION, *lines])
+    return f"{instructions}\n\n{told}" if instructions else told

@@ -1,0 +1,81 @@
+"""Bringing store and engine together after whatever happened to an earlier process."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from agent_kernel.errors import SandboxGone
+from agent_kernel.runtime.observe.audit import OFF, AuditLog
+from agent_kernel.sandboxes.base import Backend, SandboxRef
+from agent_kernel.sandboxes.pool import is_waiting
+from agent_kernel.store.base import ContainerRow, Store
+
+log = logging.getLogger(__name__)
+
+STORE_LABEL = "agent_kernel.store"
+"""Which store a sandbox belongs to; a sweep touches no other store's sandboxes."""
+
+LIVE = ("creating", "running", "restoring")
+"""The statuses of a container that has, or is about to have, a sandbox."""
+
+START_TIME = 300.0
+"""Seconds that no engine needs to start a sandbox; a row that says so for longer was left by a crash."""
+
+
+async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
+    """Remove this store's sandboxes that nobody can use any more, and note the containers that died.
+
+    That is: in whatever state (made but never started, paused, dead), those without a container, those of an
+    ended one, those whose start was cut off, and those waiting in the pool of a process that has died. Other
+    processes may use the same store at this moment: what they run or are just making is left alone.
+    Raises `EngineUnavailable`.
+    """
+    now = time.time()
+    refs = {ref.id: ref for ref in await backend.list({STORE_LABEL: await store.identity()})}
+    rows = {row.id: row for row in await store.containers() if row.backend == backend.name}
+    for row in rows.values():
+        await _look_again(row, refs, backend)
+    for ref in refs.values():
+        if _is_left_over(ref, rows.get(ref.id), now):
+            log.info("Removing sandbox %s, left by an earlier run.", ref.id)
+            await backend.delete(ref)
+            tenant = rows[ref.id].tenant if ref.id in rows else ""
+            audit.of(tenant).write("sweep", container=ref.id, state=ref.status)
+    for row in rows.values():
+        alive = row.id in refs and refs[row.id].status != "dead"
+        await _settle(row, alive, store, now)
+
+
+async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: Backend) -> None:
+    """A sandbox may have come to life between the engine's list and the store's, which calls it running."""
+    ref = refs.get(row.id)
+    if row.status == "running" and (ref is None or ref.status == "dead"):
+        try:
+            refs[row.id] = await backend.get(row.id)
+        except SandboxGone:
+            refs.pop(row.id, None)
+
+
+async def _settle(row: ContainerRow, alive: bool, store: Store, now: float) -> None:
+    """Write down what became of a container."""
+    if row.status == "running" and not alive:
+        await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")
+    elif _is_starting(row, now):
+        return
+    elif row.status == "creating":
+        await store.delete_container(row.id)
+    elif row.status == "restoring":  # its checkpoint is still there
+        await store.change_container(row.id, "restoring", "expired", row.last_active_at)
+
+
+def _is_left_over(ref: SandboxRef, row: ContainerRow | None, now: float) -> bool:
+    if row is None:
+        return not is_waiting(ref.labels)
+    if row.status not in LIVE:
+        return True
+    return ref.status == "dead" if row.status == "running" else not _is_starting(row, now)
+
+
+def _is_starting(row: ContainerRow, now: float) -> bool:
+    return row.status in ("creating", "restoring") and row.last_active_at > now - START_TIME

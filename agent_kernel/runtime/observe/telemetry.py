@@ -1,0 +1,234 @@
+"""Turns as OpenTelemetry spans, by its conventions for generative AI. Needs the extra `otel`.
+
+    invoke_agent agent-kernel         the turn
+    ├── chat <model>                  each call of the model
+    └── execute_tool shell            each shell call that is carried out
+
+Every span has `agent_kernel.response.id` and, where there is one, `agent_kernel.container.id`. What was said
+and printed is on none of them, unless the operator opts in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
+
+from agent_kernel import __version__
+from agent_kernel.protocol.deltas import (
+    FunctionCallDelta,
+    ModelDelta,
+    ShellCallDone,
+    TextDelta,
+    Truncated,
+    Usage,
+)
+from agent_kernel.tools.shell import CommandResult
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response, ResponseFunctionShellToolCall
+
+    from agent_kernel.models.base import ModelRequest
+    from agent_kernel.runtime.turns.turn import Turn
+
+P = TypeVar("P")
+Json = Mapping[str, Any]
+
+AGENT = "agent-kernel"
+_SETTINGS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_tokens"}
+
+
+class Telemetry:
+    """Watches turns with a provider's tracer.
+
+    `content`: put what is said and printed on the spans, too. `flush` sends what waits to be sent, and blocks
+    meanwhile.
+    """
+
+    def __init__(
+        self, provider: TracerProvider, *, content: bool = False, flush: Callable[[], object] | None = None
+    ) -> None:
+        self._flush = flush
+        self._tracer = provider.get_tracer(AGENT, __version__)
+        self._content = content
+
+    def turn(self, run: Turn) -> TurnTrace:
+        """Begin the span of a turn, below whatever span is current."""
+        return TurnTrace(self._tracer, run, content=self._content)
+
+    async def aclose(self) -> None:
+        """See `Tracing`."""
+        if self._flush is not None:
+            await asyncio.to_thread(self._flush)
+
+
+class TurnTrace:
+    """One turn's spans. No span is ever made the current one: a generator may be resumed anywhere."""
+
+    def __init__(self, tracer: Tracer, run: Turn, *, content: bool) -> None:
+        self._tracer = tracer
+        self._content = content
+        self._model = run.upstream_name
+        about = {
+            "gen_ai.provider.name": _provider(run.assembler.response.model),
+            "agent_kernel.response.id": run.id,
+            "agent_kernel.container.id": run.container_id,
+            "gen_ai.conversation.id": run.turn.conversation_id,
+        }
+        self._about = {name: value for name, value in about.items() if value is not None}
+        self._span = tracer.start_span(
+            f"invoke_agent {AGENT}",
+            kind=SpanKind.INTERNAL,
+            attributes={
+                **self._about,
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": AGENT,
+                "gen_ai.agent.version": __version__,
+                "gen_ai.request.model": self._model,
+                "gen_ai.response.id": run.id,
+            },
+        )
+        self._parent = trace.set_span_in_context(self._span)
+
+    async def chat(
+        self, request: ModelRequest, source: AsyncGenerator[ModelDelta, None]
+    ) -> AsyncGenerator[ModelDelta, None]:
+        """See `Trace`."""
+        attributes: dict[str, Any] = {"gen_ai.request.model": self._model, "gen_ai.request.stream": True}
+        for name, theirs in _SETTINGS.items():
+            if request.settings.get(name) is not None:
+                attributes[f"gen_ai.request.{theirs}"] = request.settings[name]
+        said, reason = list[ModelDelta](), "stop"
+        with self._child("chat", self._model, SpanKind.CLIENT, attributes) as span:
+            async with aclosing(source) as deltas:
+                async for delta in deltas:
+                    match delta:
+                        case Usage():
+                            span.set_attributes(_usage(delta))
+                        case Truncated():
+                            reason = "length" if delta.reason == "max_output_tokens" else delta.reason
+                        case ShellCallDone() | FunctionCallDelta():
+                            reason = "tool_call"
+                    if self._content:
+                        said.append(delta)
+                    yield delta
+            span.set_attribute("gen_ai.response.finish_reasons", [reason])
+            if self._content:
+                span.set_attributes(_conversation(request, said, reason))
+
+    async def tool(
+        self, call: ResponseFunctionShellToolCall, source: AsyncGenerator[P, None]
+    ) -> AsyncGenerator[P, None]:
+        """See `Trace`."""
+        attributes: dict[str, Any] = {
+            "gen_ai.tool.name": "shell",
+            "gen_ai.tool.type": "function",
+            "gen_ai.tool.call.id": call.call_id,
+        }
+        if self._content:
+            attributes["gen_ai.tool.call.arguments"] = json.dumps({"commands": list(call.action.commands)})
+        results: list[CommandResult] = []
+        with self._child("execute_tool", "shell", SpanKind.INTERNAL, attributes) as span:
+            async with aclosing(source) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, CommandResult):
+                        results.append(piece)
+                    yield piece
+            codes = ["timeout" if each.exit_code is None else str(each.exit_code) for each in results]
+            span.set_attribute("agent_kernel.outcomes", codes)
+            if self._content:
+                printed = [{"stdout": each.stdout, "stderr": each.stderr} for each in results]
+                span.set_attribute("gen_ai.tool.call.result", json.dumps(printed))
+
+    def end(self, response: Response) -> None:
+        """See `Trace`."""
+        if response.usage is not None:
+            tokens = response.usage
+            self._span.set_attribute("gen_ai.usage.input_tokens", tokens.input_tokens)
+            self._span.set_attribute("gen_ai.usage.output_tokens", tokens.output_tokens)
+        details = response.incomplete_details
+        reason = (details.reason if details else None) or response.status or "completed"
+        self._span.set_attribute("gen_ai.response.finish_reasons", [reason])
+        if response.status == "failed":
+            code = response.error.code if response.error else "server_error"
+            self._span.set_attribute("error.type", code)
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+
+    @contextmanager
+    def _child(self, operation: str, what: str, kind: SpanKind, attributes: Json) -> Iterator[Span]:
+        """A span below the turn's. An error's words may quote what was said: only its kind is noted."""
+        span = self._tracer.start_span(
+            f"{operation} {what}",
+            context=self._parent,
+            kind=kind,
+            attributes={**self._about, "gen_ai.operation.name": operation, **attributes},
+        )
+        try:
+            yield span
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__name__)
+            if isinstance(error, Exception):  # what was left or cancelled has not failed
+                span.set_status(StatusCode.ERROR)
+            raise
+        finally:
+            span.end()
+
+
+def _provider(model: str) -> str:
+    """Whose model it is: the prefix of its name, as that says which upstream answers."""
+    prefix, slash, _ = model.partition("/")
+    return prefix if slash else "openai"
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+    }
+
+
+def _conversation(request: ModelRequest, said: Sequence[ModelDelta], reason: str) -> dict[str, str]:
+    """What was said, as the conventions' attributes have it."""
+    text = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
+    parts = [{"type": "text", "content": text}] if text else []
+    parts += [
+        _call(delta.call_id, {"commands": delta.commands})
+        for delta in said
+        if isinstance(delta, ShellCallDone)
+    ]
+    answer = [{"role": "assistant", "parts": parts, "finish_reason": reason}]
+    content = {
+        "gen_ai.input.messages": json.dumps([_message(item) for item in request.input]),
+        "gen_ai.output.messages": json.dumps(answer),
+    }
+    if request.instructions:
+        told = [{"type": "text", "content": request.instructions}]
+        content["gen_ai.system_instructions"] = json.dumps(told)
+    return content
+
+
+def _call(call_id: str, arguments: Json) -> dict[str, Any]:
+    return {"type": "tool_call", "id": call_id, "name": "shell", "arguments": arguments}
+
+
+def _message(item: Json) -> dict[str, Any]:
+    match item.get("type"):
+        case "shell_call":
+            return {"role": "assistant", "parts": [_call(item["call_id"], item["action"])]}
+        case "shell_call_output" | "function_call_output":
+            result = {"type": "tool_call_response", "id": item["call_id"], "result": item["output"]}
+            return {"role": "tool", "parts": [result]}
+        case "message":
+            content = item.get("content")
+            parts = [{"text": content}] if isinstance(content, str) else content or []
+            texts = [{"type": "text", "content": part["text"]} for part in parts if part.get("text")]
+            return {"role": item.get("role"), "parts": texts}
+    return {"role": "assistant", "parts": [{"type": str(item.get("type"))}]}

@@ -1,0 +1,1 @@
+"""A Responses API elsewhere, over HTTP."""

@@ -1,0 +1,140 @@
+"""Containers and files on the other side, through the `openai` client."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI, omit
+from openai.types import ContainerCreateResponse
+from openai.types.containers import FileCreateResponse
+
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.containers.files import workspace_path
+from agent_kernel.runtime.remote.errors import translated
+from agent_kernel.sandboxes.base import WORKSPACE
+
+TRANSFER_TIMEOUT = openai.Timeout(None, connect=10.0)
+CHUNK = 64 << 10
+
+
+class RemoteContainers:
+    """`/v1/containers` of a server."""
+
+    def __init__(self, client: AsyncOpenAI) -> None:
+        self._client = client
+        self._files = RemoteContainerFiles(client)
+
+    @property
+    def files(self) -> RemoteContainerFiles:
+        """The files in them."""
+        return self._files
+
+    async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Make a container; see `Containers.create`."""
+        async with translated(self._client):
+            return await self._client.post(
+                "/containers", body={"name": "", **params}, cast_to=ContainerCreateResponse
+            )
+
+    async def list(
+        self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
+    ) -> Page[ContainerCreateResponse]:
+        """A page of the containers."""
+        async with translated(self._client):
+            found = await self._client.containers.list(
+                after=after or omit, limit=limit, order=order, name=name or omit
+            )
+        data = [ContainerCreateResponse.construct(**to_json(each)) for each in found.data]
+        return Page(data, bool(found.has_more))
+
+    async def retrieve(self, container_id: str) -> ContainerCreateResponse:
+        """One container."""
+        async with translated(self._client):
+            found = await self._client.containers.retrieve(container_id)
+        return ContainerCreateResponse.construct(**to_json(found))
+
+    async def delete(self, container_id: str) -> None:
+        """End it."""
+        async with translated(self._client):
+            await self._client.containers.delete(container_id)
+
+
+class RemoteContainerFiles:
+    """`/v1/containers/{container_id}/files` of a server."""
+
+    def __init__(self, client: AsyncOpenAI) -> None:
+        self._client = client
+
+    async def create(
+        self, container_id: str, *, path: str, content: AsyncIterable[bytes], size: int | None = None
+    ) -> FileCreateResponse:
+        """Upload a file as it is read; see `ContainerFiles.create`."""
+        name = workspace_path(path).removeprefix(WORKSPACE + "/")
+        boundary = secrets.token_hex(16)
+        head, tail = _framing(name, boundary)
+        # Case does not matter to servers; for the lower-case spelling the client would make a body of its
+        # own, which cannot be streamed from an async source.
+        headers = {"Content-Type": f"Multipart/Form-Data; boundary={boundary}"}
+        if size is not None:  # said in advance, so that one that is too large is refused before it is sent
+            headers["Content-Length"] = str(len(head) + size + len(tail))
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield head
+            async for chunk in content:
+                yield chunk
+            yield tail
+
+        async with translated(self._client):
+            return await self._client.post(
+                f"/containers/{container_id}/files",
+                cast_to=FileCreateResponse,
+                content=body(),
+                options={"headers": headers, "timeout": TRANSFER_TIMEOUT},
+            )
+
+    async def list(
+        self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[FileCreateResponse]:
+        """A page of the files."""
+        async with translated(self._client):
+            found = await self._client.containers.files.list(
+                container_id, after=after or omit, limit=limit, order=order
+            )
+        data = [FileCreateResponse.construct(**to_json(each)) for each in found.data]
+        return Page(data, bool(found.has_more))
+
+    async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
+        """One file's metadata."""
+        async with translated(self._client):
+            found = await self._client.containers.files.retrieve(file_id, container_id=container_id)
+        return FileCreateResponse.construct(**to_json(found))
+
+    async def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
+        """The file's bytes, in chunks."""
+        async with translated(self._client):
+            request = self._client.containers.files.content.with_streaming_response.retrieve(
+                file_id, container_id=container_id, timeout=TRANSFER_TIMEOUT
+            )
+            async with request as response:
+                async for chunk in response.iter_bytes(CHUNK):
+                    yield chunk
+
+    async def delete(self, container_id: str, file_id: str) -> None:
+        """Remove the file."""
+        async with translated(self._client):
+            await self._client.containers.files.delete(file_id, container_id=container_id)
+
+
+def _framing(name: str, boundary: str) -> tuple[bytes, bytes]:
+    """What stands around one file in a multipart body; quotes and line ends as browsers write them."""
+    for plain, escaped in (("\\", "\\\\"), ('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
+        name = name.replace(plain, escaped)
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode("utf-8", "surrogateescape"), f"\r\n--{boundary}--\r\n".encode()

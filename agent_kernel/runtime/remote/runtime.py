@@ -1,0 +1,111 @@
+"""The runtime over HTTP: the `openai` client against any Responses server, ours or another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import openai
+from openai import AsyncOpenAI, AsyncStream
+from openai.types.responses import Response, ResponseStreamEvent
+
+from agent_kernel.errors import AgentKernelError
+from agent_kernel.protocol.fold import Fold
+from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.remote.containers import RemoteContainers
+from agent_kernel.runtime.remote.errors import translated
+from agent_kernel.runtime.remote.session import RemoteSession
+from agent_kernel.runtime.turns.failure import failed_events
+
+CALL_TIMEOUT = openai.Timeout(180.0, connect=10.0)
+"""Seconds. Making a container is the slowest call; connecting is never slow."""
+
+STREAM_TIMEOUT = openai.Timeout(None, connect=10.0)
+"""A turn is silent for as long as its command is."""
+
+
+class RemoteRuntime:
+    """A Responses server at `base_url` (ending in `/v1`). An `api_key` of None is for servers without one.
+
+    Nothing is retried: a turn may have done something already, and whoever asks again knows that he does.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+        self._client = AsyncOpenAI(
+            base_url=base_url, api_key=api_key or "none", timeout=CALL_TIMEOUT, max_retries=0
+        )
+        if not self._client.base_url.host.endswith("openai.com"):
+            # Taken from OpenAI's own environment variables, and nobody else's business.
+            self._client.organization = self._client.project = None
+        self._containers = RemoteContainers(self._client)
+
+    @property
+    def containers(self) -> RemoteContainers:
+        """The sandboxes on the other side."""
+        return self._containers
+
+    async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
+        """Run one turn there and stream it; see `Runtime.respond`. Closing it ends the turn there too."""
+        async with translated(self._client):
+            stream = await self._client.post(
+                "/responses",
+                body={**request, "stream": True},
+                cast_to=cast(Any, ResponseStreamEvent),  # a union, as in the package's own call
+                # "events": an error event is passed on like any other, not raised
+                options={"timeout": STREAM_TIMEOUT, "stream_mode": "events"},
+                stream=True,
+                stream_cls=AsyncStream[ResponseStreamEvent],
+            )
+        async with aclosing(_whole(stream, self._client)) as events:
+            async for event in events:
+                yield event
+
+    def session(self) -> RemoteSession:
+        """See `Runtime`."""
+        return RemoteSession(self.respond)
+
+    async def retrieve(self, response_id: str) -> Response:
+        """A stored response. Raises `NotFound`."""
+        async with translated(self._client):
+            return await self._client.responses.retrieve(response_id)
+
+    async def delete(self, response_id: str) -> None:
+        """Delete a stored response. Raises `NotFound`."""
+        async with translated(self._client):
+            await self._client.responses.delete(response_id)
+
+    async def models(self) -> Sequence[str]:
+        """Names of models that can be asked for."""
+        async with translated(self._client):
+            return [model.id async for model in self._client.models.list()]
+
+    async def aclose(self) -> None:
+        """Close connections; containers live on. Idempotent."""
+        await self._client.close()
+
+
+async def _whole(
+    stream: AsyncStream[ResponseStreamEvent], client: AsyncOpenAI
+) -> AsyncGenerator[ResponseStreamEvent, None]:
+    """Every event as it came; a stream that breaks off gets the end that the contract promises."""
+    fold = Fold()
+    last: Response | None = None
+    number = -1
+    failure: AgentKernelError | None = None
+    async with stream:
+        try:
+            async with translated(client, begun=True):
+                async for event in stream:
+                    fold.add(event)
+                    last = getattr(event, "response", last)
+                    number = getattr(event, "sequence_number", number)
+                    yield event
+            fold.response()  # raises if the end was missing
+        except AgentKernelError as error:
+            failure = error
+    if failure is not None:
+        if last is None:
+            raise failure
+        for event in failed_events(last, str(failure), number + 1):
+            yield event

@@ -1,0 +1,130 @@
+"""What one turn may use: tokens, tool calls, seconds.
+
+The operator's budget holds for every turn; a request may bring a smaller one in `agent_kernel.budget`. A
+turn that reaches one ends as `incomplete` with the reason below; what was done is kept, every call has an
+output, and the turn can be continued, with a budget of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.turns.compaction import estimate
+from agent_kernel.runtime.turns.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.turns.turn import Turn
+
+Json = Mapping[str, Any]
+
+MAX_TOKENS = "agent_kernel.max_tokens"
+"""`incomplete_details.reason` of a turn that has used up its tokens."""
+
+MAX_TOOL_CALLS = "agent_kernel.max_tool_calls"
+"""`incomplete_details.reason` of a turn that wanted more shell calls than it may make."""
+
+MAX_SECONDS = "agent_kernel.max_seconds"
+"""`incomplete_details.reason` of a turn that took too long."""
+
+LEAST_ANSWER = 16
+"""Tokens: with less left a model is not asked, since OpenAI's API takes no smaller `max_output_tokens`."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """None: no limit. Tokens are those of input and output together, of all the model's calls in the turn."""
+
+    tokens: int | None = None
+    tool_calls: int | None = None
+    seconds: float | None = None
+
+    def within(self, other: Budget) -> Budget:
+        """The smaller of both, one by one."""
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return Budget(*(min((v for v in pair if v is not None), default=None) for pair in pairs))
+
+
+def read_budget(request: Mapping[str, Any]) -> Budget:
+    """The budget that a request brings. Raises `InvalidRequest`."""
+    ours = request.get("agent_kernel")
+    if not isinstance(ours, Mapping | None):
+        raise InvalidRequest("agent_kernel must be an object.", param="agent_kernel")
+    given, where = (ours or {}).get("budget"), "agent_kernel.budget"
+    if given is None:
+        return Budget()
+    names = [each.name for each in fields(Budget)]
+    if not isinstance(given, Mapping) or not set(given) <= set(names):
+        raise InvalidRequest(f"{where} must be an object of {', '.join(names)}.", param=where)
+    for name, value in given.items():
+        kinds = int | float if name == "seconds" else int
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or not value > 0):
+            raise InvalidRequest(f"{where}.{name} must be a number above 0.", param=f"{where}.{name}")
+    return Budget(**given)
+
+
+class Meter:
+    """What a turn has used of its budget. `reached` is the reason why it ends, once it does."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self.reached: str | None = None
+        self._used = 0
+        self._reported = 0
+        self._capped = False
+
+    def answer_limit(self, told: Sequence[Json], other: int | None) -> int | None:
+        """The most tokens that the next answer may have; `other` is what the request itself leaves.
+
+        With too few of them left the budget is `reached`: the model is not to be asked. To count the input
+        takes time, so it is done only where there is a limit.
+        """
+        if self.budget.tokens is None:
+            return other
+        left = self.budget.tokens - self._used - estimate(told)
+        if left < LEAST_ANSWER:
+            self.reached = MAX_TOKENS
+        self._capped = other is None or left < other
+        return left if self._capped else other
+
+    def answered(self, reported: int, told: Sequence[Json], said: Sequence[Json]) -> None:
+        """A call of the model is over.
+
+        `reported` are the tokens of the turn so far; where the upstream reports none, what it was `told` and
+        what it `said` is estimated.
+        """
+        if self.budget.tokens is not None:
+            self._used += (reported - self._reported) or estimate(told) + estimate(said)
+            self._reported = reported
+
+    def may_call(self, calls: int) -> bool:
+        """Whether the shell may be called; `calls` were made in this turn, with this one."""
+        if self.budget.tool_calls is not None and calls > self.budget.tool_calls:
+            self.reached = MAX_TOOL_CALLS
+            return False
+        return True
+
+    def named(self, truncated: str | None) -> str | None:
+        """Why the model was cut off, None if it was not; by the budget, if its rest was the limit."""
+        return MAX_TOKENS if truncated == "max_output_tokens" and self._capped else truncated
+
+
+@contextmanager
+def deadline(run: Turn) -> Iterator[None]:
+    """Stop the turn's model, and the command that runs, when its seconds are over."""
+    seconds = run.meter.budget.seconds
+    if seconds is None:
+        yield
+        return
+    run.interrupt = interrupt = run.interrupt or Interrupt()
+    left = max(0.0, run.begun_at + seconds - time.monotonic())
+    timer = asyncio.get_running_loop().call_later(left, interrupt.stop, "incomplete", MAX_SECONDS)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,164 @@
+"""Compaction: an item in the place of a long conversation.
+
+The item is the standard's `compaction`. Where the upstream makes it, its content is the upstream's, and goes
+back there. Where the upstream has no means, the model is asked for a summary, which the item's
+`encrypted_content` carries: opaque to clients, and not secret to them. What the model is told afterwards: of
+what came before the last summary, the messages of the user and the developer, then the summary, then
+everything since.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from agent_kernel.errors import OutOfScript
+from agent_kernel.models.base import Compacts, Model, ModelRequest
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.deltas import TextDelta, Usage
+from agent_kernel.runtime.approvals.items import in_order
+from agent_kernel.runtime.turns.input_items import OUTPUT_OF, message
+
+Json = Mapping[str, Any]
+
+_PREFIX = "ak1."
+_CHARACTERS = 4
+"""Of English text and code in a token, on the average of the usual vocabularies."""
+_PER_ITEM = 4
+"""Tokens that an item costs beside its text."""
+_PER_IMAGE = 1000
+_DIGEST = 8000
+"""Characters of a transcript that stands in for a summary."""
+
+_ASK = (
+    "Write a summary of this conversation for yourself: you will go on with it alone. Keep every fact,"
+    " decision, name, number and file path that matters, what was done and with what result, and what"
+    " is still to be done. Answer with the summary only."
+)
+
+
+def estimate(items: Sequence[Json]) -> int:
+    """Tokens of input, estimated: a quarter of its characters, and some per item and image."""
+    return sum(_PER_ITEM + _characters(item) // _CHARACTERS + _PER_IMAGE * _images(item) for item in items)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_characters(each) for name, each in value.items() if name not in _NOT_TEXT)
+    if isinstance(value, list | tuple):
+        return sum(map(_characters, value))
+    return 1
+
+
+_NOT_TEXT = ("id", "type", "status", "call_id", "image_url", "file_data", "annotations", "logprobs")
+
+
+def _images(item: Json) -> int:
+    content = item.get("content")
+    parts = content if isinstance(content, list) else []
+    return sum(isinstance(part, Mapping) and part.get("type") == "input_image" for part in parts)
+
+
+def for_model(items: Sequence[Json]) -> Sequence[Json]:
+    """The conversation as the model is told it."""
+    items = in_order(items)
+    places = [place for place, item in enumerate(items) if item.get("type") == "compaction"]
+    last = next((place for place in reversed(places) if _summary(items[place])), None)
+    if last is None:
+        return items
+    later = {item.get("call_id") for item in items[last:] if item.get("type") in OUTPUT_OF.values()}
+    kept = [item for item in items[:last] if _is_kept(item, later)]
+    told = message("developer", f"Summary of the conversation so far:\n\n{_summary(items[last])}")
+    return [*kept, told, *items[last + 1 :]]
+
+
+def _is_kept(item: Json, answered_later: set[Any]) -> bool:
+    if item.get("type") == "message":
+        return item.get("role") != "assistant"
+    return item.get("type") in OUTPUT_OF and item.get("call_id") in answered_later
+
+
+def _summary(item: Json) -> str | None:
+    content = item.get("encrypted_content")
+    if item.get("type") != "compaction" or not isinstance(content, str) or not content.startswith(_PREFIX):
+        return None
+    try:
+        summary = json.loads(base64.b64decode(content.removeprefix(_PREFIX), validate=True))
+    except ValueError:
+        return None
+    return summary if isinstance(summary, str) else None
+
+
+def compacts_itself(model: Model, upstream_name: str) -> bool:
+    """Whether the model's upstream is told the threshold, and compacts by its own means."""
+    return isinstance(model, Compacts) and model.compacts(upstream_name)
+
+
+async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
+    """A compaction item in place of the conversation, and what it cost; see `compacting`."""
+    async with aclosing(compacting(model, upstream_name, items)) as found:
+        return await anext(found)
+
+
+async def compacting(
+    model: Model, upstream_name: str, items: Sequence[Json]
+) -> AsyncGenerator[tuple[Json, Usage], None]:
+    """Make one compaction item, by the upstream's own means where it has them, else by a summary.
+
+    A model that plays a script has no words for one: its item holds the transcript itself, shortened in the
+    middle. Raises what the model raises; closing it ends the request.
+    """
+    told = for_model(items)
+    request = ModelRequest(model=upstream_name, input=told, shell=False)
+    own = await model.compact(request) if isinstance(model, Compacts) else None
+    if own is not None:
+        compaction, usage = own
+        yield compaction_item(compaction.encrypted_content), usage
+        return
+    request = replace(request, input=[*told, message("user", _ASK)])
+    texts, usage = [], Usage(0, 0)
+    try:
+        async with aclosing(model.stream(request)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, TextDelta):
+                    texts.append(delta.text)
+                elif isinstance(delta, Usage):
+                    usage = delta
+    except OutOfScript:
+        texts = []
+    summary = "".join(texts).strip() or _digest(told)
+    yield compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()), usage
+
+
+def compaction_item(content: str) -> Json:
+    """The standard's item."""
+    return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}
+
+
+def _digest(items: Sequence[Json]) -> str:
+    text = "\n".join(line for item in items for line in _lines(item))
+    if len(text) <= _DIGEST:
+        return text
+    return f"{text[: _DIGEST // 2]}\n[...]\n{text[-_DIGEST // 2 :]}"
+
+
+def _lines(item: Json) -> Iterator[str]:
+    match item.get("type"):
+        case "message":
+            content = item["content"]
+            parts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content]
+            yield f"{item['role']}: {' '.join(parts)}"
+        case "shell_call":
+            yield from (f"ran: {command}" for command in item["action"]["commands"])
+        case "shell_call_output":
+            yield from (f"printed: {each['stdout']}{each['stderr']}" for each in item["output"])
+        case "function_call":
+            yield f"called: {item['name']}({item['arguments']})"
+        case "function_call_output":
+            yield f"got: {item['output']}"

@@ -1,0 +1,146 @@
+"""Conversations, as `/v1/conversations` has them: items under one name, to which turns add."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from openai.types.conversations import Conversation
+
+from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.turns.history import History, Json
+from agent_kernel.runtime.turns.input_items import OUTPUT_OF, read_items
+from agent_kernel.runtime.turns.request import check_metadata
+from agent_kernel.runtime.turns.shown import Shown, shown
+from agent_kernel.store.base import Store
+
+MOST_ITEMS = 20
+"""Items that may be added at a time, as at OpenAI's."""
+
+
+class LocalConversations:
+    """The conversations of one store. A conversation takes one turn at a time in this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._busy: set[str] = set()
+
+    async def create(self, params: Json) -> Conversation:
+        """Make one, perhaps with its first items. Raises `InvalidRequest`."""
+        params = well_formed(dict(params))
+        metadata = params.get("metadata") or {}
+        check_metadata(metadata)
+        items = _given(params.get("items") or [])
+        id, now = ids.conversation_id(), time.time()  # noqa: A001
+        await self._store.put_conversation(id, now, metadata)
+        await self._store.add_conversation_items(id, items)
+        return _resource(id, now, metadata)
+
+    async def retrieve(self, conversation_id: str) -> Conversation:
+        """One conversation. Raises `NotFound`."""
+        created_at, metadata, _ = await self._row(conversation_id)
+        return _resource(conversation_id, created_at, metadata)
+
+    async def update(self, conversation_id: str, params: Json) -> Conversation:
+        """Replace its metadata. Raises `NotFound`, `InvalidRequest`."""
+        created_at, _, _ = await self._row(conversation_id)
+        metadata = well_formed(params.get("metadata") or {})
+        check_metadata(metadata)
+        await self._store.put_conversation(conversation_id, created_at, metadata)
+        return _resource(conversation_id, created_at, metadata)
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete it with its items; responses made in it stay. Raises `NotFound`."""
+        if not await self._store.delete_conversation(conversation_id):
+            raise _unknown(conversation_id)
+
+    async def add(self, conversation_id: str, params: Json) -> Page[Shown]:
+        """Append items. Raises `NotFound`, `InvalidRequest`."""
+        await self._row(conversation_id)
+        items = _given(well_formed(params.get("items")))
+        await self._store.add_conversation_items(conversation_id, items)
+        return Page([shown(item) for item in items], has_more=False)
+
+    async def items(
+        self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[Shown]:
+        """A page of its items. Raises `NotFound`, `InvalidRequest`."""
+        await self._row(conversation_id)
+        found = [shown(item) for item, _ in await self._store.conversation_items(conversation_id)]
+        return page(found, after=after, limit=limit, order=order)
+
+    async def item(self, conversation_id: str, item_id: str) -> Shown:
+        """One item. Raises `NotFound`."""
+        await self._row(conversation_id)
+        for item, _ in await self._store.conversation_items(conversation_id):
+            if item["id"] == item_id:
+                return shown(item)
+        raise _unknown(conversation_id, item_id)
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> Conversation:
+        """Remove one item; returns the conversation. Raises `NotFound`."""
+        conversation = await self.retrieve(conversation_id)
+        if not await self._store.delete_conversation_item(conversation_id, item_id):
+            raise _unknown(conversation_id, item_id)
+        return conversation
+
+    @contextmanager
+    def claim(self, conversation_id: str | None) -> Iterator[None]:
+        """Keep other turns out while one runs. Raises `InvalidRequest` if one does. None claims nothing."""
+        if conversation_id is None:
+            yield
+            return
+        if conversation_id in self._busy:
+            raise InvalidRequest(
+                f"Another turn is running in conversation {conversation_id!r}.",
+                hint="Wait for its end, then send it again.",
+                param="conversation",
+                code="conversation_locked",
+            )
+        self._busy.add(conversation_id)
+        try:
+            yield
+        finally:
+            self._busy.discard(conversation_id)
+
+    async def history(self, conversation_id: str) -> History:
+        """What a turn in it continues. Raises `NotFound`."""
+        _, _, container_id = await self._row(conversation_id)
+        found = await self._store.conversation_items(conversation_id)
+        stopped = {item["call_id"] for item, stopped in found if stopped and item["type"] in OUTPUT_OF}
+        items = [
+            item for item, _ in found if item["type"] != "function_call" or item.get("status") != "incomplete"
+        ]
+        return History(items, container_id, frozenset(stopped))
+
+    async def _row(self, conversation_id: str) -> tuple[float, Json, str | None]:
+        row = await self._store.conversation(conversation_id)
+        if row is None:
+            raise _unknown(conversation_id)
+        return row
+
+
+def _given(items: object) -> Sequence[Json]:
+    read = read_items(items, "items")
+    if len(read) > MOST_ITEMS:
+        raise InvalidRequest(f"At most {MOST_ITEMS} items can be added at a time.", param="items")
+    for item in read:
+        if item["type"] == "item_reference":
+            raise InvalidRequest("items must be items, not references to them.", param="items")
+    return read
+
+
+def _resource(id: str, created_at: float, metadata: Mapping[str, Any]) -> Conversation:  # noqa: A002
+    return Conversation(id=id, object="conversation", created_at=int(created_at), metadata=metadata)
+
+
+def _unknown(conversation_id: str, item_id: str | None = None) -> NotFound:
+    if item_id is not None:
+        return NotFound(f"There is no item {item_id!r} in conversation {conversation_id!r}.", param="item_id")
+    return NotFound(f"Conversation with id '{conversation_id}' not found.", param="conversation_id")

@@ -1,0 +1,168 @@
+"""The conversation that a turn continues: the chain's items, and the check that every call has its output."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.approvals.items import unanswered
+from agent_kernel.runtime.turns.input_items import OUTPUT_OF
+from agent_kernel.store.base import ResponseRow, Store
+
+Json = Mapping[str, Any]
+
+REMEMBERED = 256
+"""Chains whose items are kept in memory, each as far as its latest turn."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What came before: items, oldest first, and the last container that the chain used.
+
+    `stopped` are the ids of calls in turns that did not complete: those need no answer from the client.
+    """
+
+    items: Sequence[Json] = ()
+    container_id: str | None = None
+    stopped: frozenset[str] = frozenset()
+    deletions: int = -1
+    """The store's count of deletions when this was read; see `Histories`."""
+
+    def after(self, row: ResponseRow) -> History:
+        """What came before the turn that follows `row`."""
+        return History(
+            items=[*self.items, *row.input, *_said(row)],
+            container_id=row.container_id or self.container_id,
+            stopped=self.stopped | _stopped(row),
+            deletions=self.deletions,
+        )
+
+
+class Histories:
+    """The histories of a store's chains.
+
+    A chain is remembered by its latest turn, so that the two hundredth costs what the second did; for whoever
+    branches off an earlier one it is read from the store. What is remembered holds as long as no response
+    was deleted, in whatever process.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[str, History] = OrderedDict()
+
+    async def of(self, previous_id: str | None) -> History:
+        """The chain that ends in `previous_id`. Raises `InvalidRequest` where it is not whole."""
+        deletions = await self._store.deletions()
+        if previous_id is None:
+            return History(deletions=deletions)
+        known = self._known.get(previous_id)
+        if known is None or known.deletions != deletions:
+            known = await self._read(previous_id, deletions)
+        self.remember(previous_id, known)
+        return known
+
+    def remember(self, response_id: str, history: History, instead_of: str | None = None) -> None:
+        """What comes before the turn that continues this response; `instead_of` is the one it continued."""
+        if instead_of is not None:
+            self._known.pop(instead_of, None)
+        self._known[response_id] = history
+        self._known.move_to_end(response_id)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _read(self, previous_id: str, deletions: int) -> History:
+        rows = await self._store.chain(previous_id)
+        if not rows:
+            raise broken(previous_id)
+        if rows[0].previous_id is not None:
+            raise broken(
+                previous_id,
+                f"The chain of '{previous_id}' is not whole: '{rows[0].previous_id}' was deleted.",
+            )
+        if rows[-1].owner is not None:
+            raise InvalidRequest(
+                f"The response '{previous_id}' is still {rows[-1].status}.",
+                hint="Wait for its end, or cancel it.",
+                param="previous_response_id",
+            )
+        items: list[Json] = []
+        for row in rows:
+            items += [*row.input, *_said(row)]
+        containers = [row.container_id for row in rows if row.container_id is not None]
+        stopped = frozenset[str]().union(*map(_stopped, rows))
+        return History(items, containers[-1] if containers else None, stopped, deletions)
+
+
+def broken(previous_id: str, message: str | None = None) -> InvalidRequest:
+    """Make the error for a previous response that cannot be continued."""
+    return InvalidRequest(
+        message or f"Previous response with id '{previous_id}' not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
+
+
+def _said(row: ResponseRow) -> list[Json]:
+    # A function call that broke off has half a JSON object for its arguments: nobody can answer that.
+    return [
+        item
+        for item in row.response["output"]
+        if item["type"] != "function_call" or item.get("status") != "incomplete"
+    ]
+
+
+def _stopped(row: ResponseRow) -> frozenset[str]:
+    if row.status == "completed":
+        return frozenset()
+    return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in OUTPUT_OF)
+
+
+def join(
+    history: History,
+    new: Sequence[Json],
+    to_come: Collection[object] = (),
+    elsewhere: Collection[str] = (),
+) -> list[Json]:
+    """History and new input as one conversation, every call answered.
+
+    A call of a turn that was stopped need not be answered: it is, in its client's place, by a note; so is one
+    that waited for an approval (`elsewhere`: requests that were answered in other branches). Calls with ids
+    in `to_come` get their outputs in the turn itself. Raises `InvalidRequest` naming the call id for any
+    other call without output, and for an output without call.
+    """
+    items = [*history.items, *new]
+    calls = {item.get("call_id") for item in items if item["type"] in OUTPUT_OF}
+    answered = {item["call_id"] for item in items if item["type"] in OUTPUT_OF.values()}
+    for item in new:
+        if item["type"] in OUTPUT_OF.values() and item["call_id"] not in calls:
+            raise InvalidRequest(
+                f"No tool call found for {item['type']} with call_id {item['call_id']}.", param="input"
+            )
+    waited = unanswered(items, elsewhere)
+    joined: list[Json] = []
+    for item in items:
+        joined.append(item)
+        if item["type"] not in OUTPUT_OF:
+            continue
+        call_id = item.get("call_id")
+        if call_id in answered or call_id in to_come:
+            continue
+        if call_id in waited:
+            joined.append(_unanswered(item, waited[call_id]))
+            continue
+        if call_id not in history.stopped:
+            raise InvalidRequest(
+                f"No tool output found for {item['type']} {item.get('call_id')}.", param="input"
+            )
+        joined.append(_unanswered(item, "Not carried out: the turn was stopped."))
+    return joined
+
+
+def _unanswered(call: Json, note: str) -> Json:
+    output: Any = note
+    if call["type"] == "shell_call":
+        output = [{"stdout": "", "stderr": note, "outcome": {"type": "exit", "exit_code": 130}}]
+    return {"type": OUTPUT_OF[call["type"]], "call_id": call["call_id"], "output": output}

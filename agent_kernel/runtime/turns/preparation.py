@@ -1,0 +1,259 @@
+"""From a request to a turn that can run: everything that can be refused, before the first event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from openai.types.responses import Response
+from openai.types.responses.response import Conversation
+
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.models.base import Model
+from agent_kernel.models.catalogue import Models
+from agent_kernel.policy.rules import Policy
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.broken import ResumePoint
+from agent_kernel.protocol.response import new_response
+from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.containers.skills import Skill, Skills, install, instructions_with, local_notes
+from agent_kernel.runtime.turns.conversations import LocalConversations
+from agent_kernel.runtime.turns.history import Histories, History, Json, join
+from agent_kernel.runtime.turns.input_items import message
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
+from agent_kernel.runtime.turns.turn import Record, Turn
+from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.store.base import ResponseRow, Store
+
+Memory = Mapping[str, History]
+"""What comes before turns that continue responses kept nowhere else, by the response's id."""
+
+CONTAINER_LOST = (
+    "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
+    " variables and background processes of earlier turns are gone."
+)
+
+CONTAINER_BACK = (
+    "The container had expired and was brought back from its checkpoint: files, installed packages, shell"
+    " variables and the working directory are as they were; background processes of earlier turns are gone."
+)
+
+
+class Preparation:
+    """Makes runs of requests. `owner` names this process in the store."""
+
+    def __init__(
+        self,
+        models: Models,
+        store: Store,
+        histories: Histories,
+        containers: LocalContainers,
+        conversations: LocalConversations,
+        files: LocalFiles,
+        owner: str,
+        approval: Policy,
+        skills: Skills | None = None,
+    ) -> None:
+        self._models = models
+        self._store = store
+        self._histories = histories
+        self._containers = containers
+        self._conversations = conversations
+        self._files = files
+        self._owner = owner
+        self._approval = approval
+        self._skills = skills or Skills()
+
+    async def run(
+        self, turn: TurnRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
+    ) -> Turn:
+        """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
+        model, upstream_name = self.model(turn)
+        history = await self.history(turn, memory)
+        turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
+        approvals = await approvals_of(
+            turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
+        )
+        to_come = [each.call.call_id for each in approvals.answers]
+        elsewhere = await answered_elsewhere(history, self._store)
+        conversation = join(history, turn.input, to_come, elsewhere)
+        earlier = history.container_id or _container_in(turn.input)
+        skills = await self._skills.read(**_asked_skills(turn))
+        container_id, is_new = await self._container(turn, earlier, skills)
+        if is_new and earlier is not None:
+            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
+        elif container_id is not None and await self._containers.was_brought_back(container_id):
+            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
+        turn = await self._told(turn, container_id)
+        response = new_response(
+            turn.request,
+            id=ids.response_id(),
+            model=turn.model or self._models.default or upstream_name,
+            tools=turn.tools_shown(container_id),
+            created_at=time.time(),
+        )
+        if turn.conversation_id is not None:
+            response = response.model_copy(update={"conversation": Conversation(id=turn.conversation_id)})
+        if turn.approval is not None:  # who relies on it must see that it was understood
+            response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
+        assembler = Assembler(response)
+        assembler.container_id = container_id
+        record = Record(self._store, self._histories, self._owner)
+        return Turn(
+            turn,
+            model,
+            upstream_name,
+            history,
+            conversation,
+            container_id,
+            assembler,
+            record,
+            approvals,
+            interrupt,
+        )
+
+    async def resumed(
+        self, turn: TurnRequest, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
+    ) -> Turn:
+        """The run of a turn that had come so far in another process; see `run`."""
+        run = await self.run(turn, interrupt)
+        response = Response.construct(**{**row.response, "output": []})
+        assembler = Assembler.restored(response, standing)
+        assembler.container_id = run.container_id
+        return replace(
+            run,
+            assembler=assembler,
+            conversation=[*run.conversation, *standing.told],
+            produced=dict(standing.items),
+            calls_made=sum(item["type"] == "shell_call" for item in standing.told),
+        )
+
+    def model(self, turn: TurnRequest) -> tuple[Model, str]:
+        """The model, and the upstream's name for it. A model that only the request wants is its mistake."""
+        try:
+            return self._models.resolve(turn.model)
+        except ConfigurationError as error:
+            if not turn.model or turn.model == self._models.default:
+                raise
+            raise InvalidRequest(
+                error.message, hint=error.hint, param="model", code="model_not_found"
+            ) from error
+
+    async def history(self, turn: TurnRequest, memory: Memory | None = None) -> History:
+        """What the turn continues. Raises `InvalidRequest`, `NotFound`."""
+        if turn.conversation_id is not None:
+            return await self._conversations.history(turn.conversation_id)
+        if memory is not None and turn.previous_id is not None and turn.previous_id in memory:
+            return memory[turn.previous_id]
+        return await self._histories.of(turn.previous_id)
+
+    async def resolved(self, items: Sequence[Json], history: History) -> Sequence[Json]:
+        """The items with each reference replaced by its item, unless the history has that anyway.
+
+        Raises `InvalidRequest` for a reference to nothing.
+        """
+        if not any(item["type"] == "item_reference" for item in items):
+            return items
+        known = {item.get("id") for item in history.items}
+        resolved: list[Json] = []
+        for item in items:
+            if item["type"] != "item_reference":
+                resolved.append(item)
+            elif item["id"] not in known:
+                resolved.append(await self._item(item["id"]))
+        return resolved
+
+    async def _item(self, item_id: str) -> Json:
+        item = await self._store.item(item_id)
+        if item is None:
+            raise InvalidRequest(
+                f"Item with id '{item_id}' not found.",
+                hint="Items of responses with store false are not kept: send the item itself.",
+                param="input",
+            )
+        return item
+
+    async def _told(self, turn: TurnRequest, container_id: str | None) -> TurnRequest:
+        """The turn with what its model is told of skills, and without the files of those it brought along."""
+        if turn.shell is None:
+            return turn
+        if container_id is None:
+            notes = local_notes(**_asked_skills(turn, local=True))
+        else:
+            notes = await self._store.skills(container_id)
+        request = turn.request
+        if request.get("tools"):
+            request = {**request, "tools": turn.tools_shown(container_id)}
+        return replace(turn, request=request, instructions=instructions_with(turn.instructions, notes))
+
+    async def _container(
+        self, turn: TurnRequest, earlier: str | None, skills: Sequence[Skill]
+    ) -> tuple[str | None, bool]:
+        """The turn's container, and whether it was made for it; `earlier` is that of the turns before."""
+        if turn.shell is None or turn.shell.kind == "local":
+            return None, False
+        if turn.shell.container_id is not None:
+            return turn.shell.container_id, False
+        if earlier is not None and await self._containers.is_alive(earlier):
+            await self._equip(earlier, skills)
+            return earlier, False
+        params = {**(turn.shell.params or {}), "name": "auto", "skills": None}
+        return await self.container(params, skills), True
+
+    async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
+        """Put into a container what is not in it yet."""
+        if not skills:
+            return
+        there = {note.digest for note in await self._store.skills(container_id)}
+        missing = [skill for skill in skills if skill.note.digest not in there]
+        if not missing:
+            return
+        async with self._containers.use(container_id) as channel:
+            await install(channel, missing)
+        for skill in missing:
+            await self._store.put_skill(container_id, skill.note)
+
+    async def container(self, params: Mapping[str, Any], skills: Sequence[Skill] = ()) -> str:
+        """Make a container with the uploaded files that `file_ids` names, and the skills, also of `params`.
+
+        A failure leaves none behind.
+        """
+        skills = [*skills, *await self._skills.read(params.get("skills"), "skills")]
+        file_ids = read_file_ids(params)
+        await self._files.check(tuple(file_ids))
+        container = await self._containers.create({**params, "file_ids": None, "skills": None})
+        try:
+            for file_id in file_ids:
+                await self._files.copy(file_id, container.id, self._containers.files)
+            await self._equip(container.id, skills)
+        except BaseException:
+            await self._containers.delete(container.id)
+            raise
+        return container.id
+
+
+def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
+    """The skills of a turn's environment of that kind, as they stand in the request, and where that is."""
+    shell = turn.shell
+    if shell is None or shell.params is None or (shell.kind == "local") is not local:
+        return {"given": None, "where": ""}
+    return {"given": shell.params.get("skills"), "where": f"tools[{shell.tool_index}].environment.skills"}
+
+
+def _container_in(items: Sequence[Json]) -> str | None:
+    """The container of the last shell call in the input.
+
+    Clients that send the conversation again, whole or by reference, instead of naming the previous response
+    go on in it too.
+    """
+    for item in reversed(items):
+        environment = item.get("environment") if item["type"] == "shell_call" else None
+        if isinstance(environment, Mapping) and environment.get("type") == "container_reference":
+            container_id = environment.get("container_id")
+            return container_id if isinstance(container_id, str) else None
+    return None

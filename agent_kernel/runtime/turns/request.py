@@ -1,0 +1,271 @@
+"""A request, checked: what one turn is to do. Every error names the parameter that is wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.policy.rules import Policy
+from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.runtime.approvals.items import read_approval
+from agent_kernel.runtime.containers.params import check_params
+from agent_kernel.runtime.turns.budgets import Budget, read_budget
+from agent_kernel.runtime.turns.input_items import identified, message, read_items
+
+log = logging.getLogger(__name__)
+
+Json = Mapping[str, Any]
+
+_SETTINGS = (
+    "temperature",
+    "top_p",
+    "max_output_tokens",
+    "reasoning",
+    "text",
+    "tool_choice",
+    "parallel_tool_calls",
+)
+_NUMBERS = ("temperature", "top_p")
+_COUNTS = ("max_output_tokens", "max_tool_calls")
+_OBJECTS = ("reasoning", "text")
+_STRINGS = ("model", "instructions", "previous_response_id")
+_FLAGS = ("background", "store", "stream", "parallel_tool_calls", "generate")
+MOST_FILES = 50
+
+
+@dataclass(frozen=True)
+class ShellEnvironment:
+    """Where shell calls run: `auto` (made or reused), `reference` (that one), `local` (by the client)."""
+
+    kind: Literal["auto", "reference", "local"]
+    tool_index: int
+    container_id: str | None = None
+    params: Json | None = None
+
+
+@dataclass(frozen=True)
+class TurnRequest:
+    """One request after all checks that need neither store nor sandbox."""
+
+    request: Json
+    model: str | None
+    input: Sequence[Json]
+    instructions: str | None
+    previous_id: str | None
+    store: bool
+    shell: ShellEnvironment | None
+    functions: Sequence[Json]
+    tools: Sequence[Json]
+    settings: Json
+    max_tool_calls: int | None
+    max_output_tokens: int | None = None
+    conversation_id: str | None = None
+    background: bool = False
+    generate: bool = True
+    """Without it nobody is asked: the input is taken into the chain, and that is all."""
+    compact_threshold: int | None = None
+    """Tokens of input above which the conversation is compacted first."""
+    budget: Budget = Budget()  # noqa: RUF009 (frozen)
+    """What the request allows of the operator's budget."""
+    approval: Policy | None = None
+    """What the request adds to the operator's policy."""
+    encrypted_reasoning: bool = False
+    """Whether the client wants it, to send it back."""
+    file_ids: Sequence[str] = ()
+    """Uploaded files that a container made for this turn begins with."""
+
+    def tools_shown(self, container_id: str | None) -> list[Json]:
+        """The tools as the response shows them: `container_auto` has become a reference to the container."""
+        shown: list[Json] = [dict(tool) for tool in self.tools]
+        if self.shell is not None and container_id is not None:
+            environment = {"type": "container_reference", "container_id": container_id}
+            index = self.shell.tool_index
+            shown[index] = {**shown[index], "environment": environment}
+        return shown
+
+
+def read_request(request: Json) -> TurnRequest:
+    """Check a `ResponseCreateParams`. Null means the same as absent. Raises `InvalidRequest`."""
+    request = well_formed(dict(request))
+    _check_types(request)
+    if request.get("prompt"):
+        raise InvalidRequest("prompt is not served here.", param="prompt")
+    conversation_id = _conversation(request)
+    tools = _tools(request.get("tools"))
+    shell = _shell(tools)
+    settings = {name: request[name] for name in _SETTINGS if request.get(name) is not None}
+    if shell is None and settings.get("tool_choice") in ({"type": "shell"}, "shell"):
+        raise InvalidRequest(
+            "tool_choice asks for the shell, but it is not among the tools.", param="tool_choice"
+        )
+    return TurnRequest(
+        request=request,
+        model=request.get("model"),
+        input=_input(request.get("input")),
+        instructions=request.get("instructions"),
+        previous_id=request.get("previous_response_id"),
+        store=_store(request),
+        shell=shell,
+        functions=[tool for tool in tools if tool["type"] == "function"],
+        tools=tools,
+        settings=settings,
+        max_tool_calls=request.get("max_tool_calls"),
+        max_output_tokens=request.get("max_output_tokens"),
+        conversation_id=conversation_id,
+        background=bool(request.get("background")),
+        generate=request.get("generate") is not False,
+        encrypted_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
+        compact_threshold=_compact_threshold(request.get("context_management")),
+        budget=read_budget(request),
+        approval=read_approval(request),
+        file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
+    )
+
+
+def _conversation(request: Json) -> str | None:
+    given = request.get("conversation")
+    if given is None:
+        return None
+    name = given.get("id") if isinstance(given, Mapping) else given
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest("conversation must be an id, or an object with one.", param="conversation")
+    if request.get("previous_response_id") is not None:
+        raise InvalidRequest(
+            "conversation and previous_response_id cannot be given together.", param="previous_response_id"
+        )
+    return name
+
+
+def _store(request: Json) -> bool:
+    store = request.get("store") is not False
+    if request.get("background") and not store:
+        raise InvalidRequest("background needs store: it is how the response is found again.", param="store")
+    return store
+
+
+def _compact_threshold(given: object) -> int | None:
+    if given is None:
+        return None
+    where = "context_management"
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise InvalidRequest(f"{where} must be a list.", param=where)
+    threshold = None
+    for index, entry in enumerate(given):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
+            raise InvalidRequest(f"{where}[{index}] must be an object with a type.", param=where)
+        tokens = entry.get("compact_threshold")
+        if entry["type"] != "compaction" or tokens is None:
+            continue
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
+            raise InvalidRequest(f"{where}[{index}].compact_threshold must be a whole number.", param=where)
+        threshold = tokens
+    return threshold
+
+
+def read_file_ids(params: Json, where: str = "") -> list[str]:
+    """The `file_ids` that a container is to begin with. Raises `InvalidRequest`."""
+    given = params.get("file_ids") or []
+    if (
+        not isinstance(given, Sequence)
+        or isinstance(given, str | bytes)
+        or len(given) > MOST_FILES
+        or not all(isinstance(each, str) for each in given)
+    ):
+        raise InvalidRequest(
+            f"file_ids must be a list of at most {MOST_FILES} ids.", param=where + "file_ids"
+        )
+    return list(given)
+
+
+_TYPES: tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...] = (
+    (_STRINGS, lambda value: isinstance(value, str), "a string"),
+    (_NUMBERS, lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+    (
+        _COUNTS,
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+        "a whole number above 0",
+    ),
+    (_FLAGS, lambda value: isinstance(value, bool), "true or false"),
+    (_OBJECTS, lambda value: isinstance(value, Mapping), "an object"),
+    (("include",), lambda value: isinstance(value, list), "a list"),
+    (("tool_choice",), lambda value: isinstance(value, str | Mapping), "a string or an object"),
+)
+
+
+def _check_types(request: Json) -> None:
+    for names, is_right, words in _TYPES:
+        for name in names:
+            if request.get(name) is not None and not is_right(request[name]):
+                raise InvalidRequest(f"{name} must be {words}.", param=name)
+    check_metadata(request.get("metadata"))
+
+
+def check_metadata(metadata: object) -> None:
+    """At most 16 pairs of text. Raises `InvalidRequest`."""
+    if metadata is None:
+        return
+    if not isinstance(metadata, Mapping):
+        raise InvalidRequest("metadata must be an object.", param="metadata")
+    if len(metadata) > 16 or not all(
+        isinstance(value, str) and len(key) <= 64 and len(value) <= 512 for key, value in metadata.items()
+    ):
+        raise InvalidRequest(
+            "metadata may have 16 pairs, with keys of 64 and values of 512 characters.", param="metadata"
+        )
+
+
+def _input(given: object) -> list[Json]:
+    if isinstance(given, str):
+        return [identified(message("user", given))]
+    return read_items(given, "input")
+
+
+def _tools(given: object) -> list[Json]:
+    if given is None:
+        return []
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise InvalidRequest("tools must be a list.", param="tools")
+    tools: list[Json] = []
+    for index, tool in enumerate(given):
+        if not isinstance(tool, Mapping) or not isinstance(tool.get("type"), str):
+            raise InvalidRequest(f"tools[{index}] must be an object with a type.", param=f"tools[{index}]")
+        if tool["type"] == "function" and not isinstance(tool.get("name"), str):
+            raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
+        tools.append(tool)
+    unserved = {tool["type"] for tool in tools} - {"shell", "function"}
+    if unserved:
+        names = ", ".join(map(repr, sorted(unserved)))
+        log.info("Tools of these types are not served here, and not offered to the model: %s.", names)
+    return tools
+
+
+def _shell(tools: Sequence[Json]) -> ShellEnvironment | None:
+    indices = [index for index, tool in enumerate(tools) if tool["type"] == "shell"]
+    if not indices:
+        return None
+    if len(indices) > 1:
+        raise InvalidRequest("The shell tool may be given once.", param=f"tools[{indices[1]}]")
+    index = indices[0]
+    where = f"tools[{index}].environment"
+    environment = tools[index].get("environment")
+    if environment is None:  # absent: this server has sandboxes, so the commands run in one
+        environment = {"type": "container_auto"}
+    if not isinstance(environment, Mapping):
+        raise InvalidRequest(f"{where} must be an object.", param=where)
+    match environment.get("type"):
+        case "container_auto":
+            check_params({**environment, "file_ids": None, "skills": None}, where=where + ".")
+            return ShellEnvironment("auto", index, params=environment)
+        case "container_reference":
+            container_id = environment.get("container_id")
+            if not isinstance(container_id, str) or not container_id:
+                raise InvalidRequest(f"{where}.container_id is missing.", param=where + ".container_id")
+            return ShellEnvironment("reference", index, container_id=container_id)
+        case "local":
+            return ShellEnvironment("local", index, params=environment)
+    raise InvalidRequest(
+        f"{where}.type must be container_auto, container_reference or local.", param=where + ".type"
+    )

@@ -1,0 +1,136 @@
+"""One turn under way: what it was asked, how far it is, and what of it is written down when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEvent
+
+from agent_kernel.models.base import Model
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.approvals.approvals import Approvals
+from agent_kernel.runtime.background.journal import Journal, entry_of
+from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
+from agent_kernel.runtime.turns.budgets import Meter
+from agent_kernel.runtime.turns.history import Histories, History, Json
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.request import TurnRequest
+from agent_kernel.store.base import Finish, ResponseRow, Store
+
+
+@dataclass
+class Turn:
+    """A turn after everything that could be refused. `conversation` grows by each item that is finished."""
+
+    turn: TurnRequest
+    model: Model
+    upstream_name: str
+    history: History
+    conversation: list[Json]
+    container_id: str | None
+    assembler: Assembler
+    record: Record
+    approvals: Approvals
+    interrupt: Interrupt | None = None
+    meter: Meter = field(default_factory=Meter)
+    trace: Trace = UNWATCHED
+    calls_made: int = 0
+    produced: dict[int, Json] = field(default_factory=dict)
+    begun_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def id(self) -> str:
+        """Of its response."""
+        return self.assembler.response.id
+
+    def note(self, event: ResponseStreamEvent) -> Json | None:
+        """Take an item that is finished into the conversation, and return it as JSON; None for any other."""
+        if not isinstance(event, ResponseOutputItemDoneEvent):
+            return None
+        item = to_json(event.item)
+        self.produced[event.output_index] = item
+        self.conversation.append(item)
+        return item
+
+    def row(self, owner: str | None = None) -> ResponseRow:
+        """The turn as the store keeps it, as far as it is; `owner` only while it runs."""
+        response = self.assembler.response
+        skeleton = to_json(response.model_copy(update={"output": []}))
+        output = [self.produced[index] for index in sorted(self.produced)]
+        return ResponseRow(
+            id=response.id,
+            created_at=response.created_at,
+            status=response.status or "completed",
+            model=response.model,
+            previous_id=self.turn.previous_id,
+            container_id=self.container_id,
+            request={name: value for name, value in self.turn.request.items() if name != "input"},
+            input=self.turn.input,
+            response={**skeleton, "output": output},
+            owner=owner,
+            conversation_id=self.turn.conversation_id,
+        )
+
+
+class Record:
+    """What is written down of one turn.
+
+    Its row is there before its first event goes out, with this process as its owner. Each finished item is in
+    the journal before its event goes out, a shell call so before it is run. The end is in the row before the
+    last event goes out. So a killed process loses nothing that anybody has seen, and whoever has seen the end
+    can continue. With `store: false` nothing of this is written, but what a conversation gets.
+    """
+
+    def __init__(self, store: Store, histories: Histories, owner: str) -> None:
+        self._store = store
+        self._histories = histories
+        self._owner = owner
+        self.after: History | None = None
+        """What the next turn continues, once this one has ended."""
+        self.ended = False
+        self.journal: Journal | None = None
+        """Of a background turn: all events, not only the finished items."""
+
+    async def begin(self, run: Turn) -> None:
+        """Write the turn's row."""
+        if run.turn.store:
+            await self._store.put_response(run.row(self._owner))
+
+    async def event(self, run: Turn, event: ResponseStreamEvent) -> None:
+        """Take an event in before it goes out."""
+        item = run.note(event)
+        if self.journal is not None:
+            await self.journal.add(event)
+        elif run.turn.store and item is not None and isinstance(event, ResponseOutputItemDoneEvent):
+            entry = {
+                "type": event.type,
+                "output_index": event.output_index,
+                "sequence_number": event.sequence_number,
+                "item": item,
+            }
+            await self._store.append_events(run.id, [(event.sequence_number, json.dumps(entry))])
+
+    async def end(self, run: Turn, final: Sequence[ResponseStreamEvent]) -> None:
+        """Write the end down, once. `final` are the last events, which a background turn's journal gets."""
+        if self.ended:
+            return
+        self.ended = True
+        if self.journal is not None:
+            await self.journal.close()
+        for event in final:
+            run.note(event)
+        row = run.row()
+        self.after = run.history.after(row)
+        if not run.turn.store and run.turn.conversation_id is None:
+            return
+        events = [entry_of(event) for event in final] if self.journal is not None else ()
+        said = (*row.input, *row.response["output"]) if run.turn.conversation_id else ()
+        finish = Finish(row, events, self.journal is not None, run.turn.store, said)
+        await asyncio.shield(self._store.finish_response(finish))
+        if run.turn.store:
+            self._histories.remember(run.id, self.after, instead_of=run.turn.previous_id)

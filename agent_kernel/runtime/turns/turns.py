@@ -1,0 +1,82 @@
+"""Turns from the request to the last event, whoever asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.broken import ResumePoint
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.background.recovery import RESUMED, Recovery
+from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.turns.conversations import LocalConversations
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.loop import Events, TurnLoop
+from agent_kernel.runtime.turns.preparation import Memory, Preparation
+from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.store.base import Json, ResponseRow
+
+
+class Turns:
+    """Prepares turns and carries them out."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        loop: TurnLoop,
+        conversations: LocalConversations,
+        recovery: Recovery,
+        allowance: Quota,
+    ) -> None:
+        self._preparation = preparation
+        self._loop = loop
+        self._conversations = conversations
+        self._recovery = recovery
+        self._allowance = allowance
+
+    def admitted(self) -> AbstractContextManager[None]:
+        """Held while a turn runs, or turns one after the other. Raises `LimitReached`, first of all."""
+        return self._allowance.turn()
+
+    @asynccontextmanager
+    async def prepared(
+        self, request: ResponseRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
+    ) -> AsyncGenerator[Turn, None]:
+        """A turn that can run, and what it holds while it does. Raises whatever can be refused."""
+        turn = read_request(request)
+        await self._recovery.once()
+        with self._conversations.claim(turn.conversation_id):
+            try:
+                run = await self._preparation.run(turn, interrupt, memory)
+            except InvalidRequest:
+                if not await self._recovery.again():  # what it continues may have been another process's
+                    raise
+                run = await self._preparation.run(turn, interrupt, memory)
+            yield run
+
+    @asynccontextmanager
+    async def resumed(
+        self, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
+    ) -> AsyncGenerator[Turn, None]:
+        """A background turn that goes on where it stood when its process died. Raises as `prepared` does."""
+        times = row.request.get(RESUMED, 0) + 1
+        turn = read_request({**_in(row.container_id, row.request), "input": [], RESUMED: times})
+        with self._conversations.claim(turn.conversation_id):
+            yield await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
+
+    def events(self, run: Turn) -> Events:
+        """The whole stream of a turn."""
+        return self._loop.events(run)
+
+
+def _in(container_id: str | None, request: Json) -> Json:
+    """The request with the shell in this container, which is not to be chosen again."""
+    environment = {"type": "container_reference", "container_id": container_id}
+    tools = [
+        {**tool, "environment": environment} if container_id and tool.get("type") == "shell" else tool
+        for tool in request.get("tools") or []
+    ]
+    return {**request, "tools": tools}

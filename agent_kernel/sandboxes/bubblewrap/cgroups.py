@@ -1,0 +1,126 @@
+"""Limits without a daemon: a control group of its own for a sandbox, where this user may make one.
+
+Both layouts are served: the unified one (v2, where a service manager has delegated a subtree) and the older
+one with a tree per controller (v1). Where neither can be used a sandbox has no such limits; `doctor` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = ("memory", "pids", "cpu")
+CPU_PERIOD = 100_000
+"""Microseconds; a share of the processor is given per such period."""
+
+
+@dataclass(frozen=True)
+class CgroupLimits:
+    """What a sandbox may use: bytes, processes, processors. None is no limit."""
+
+    memory: int | None = None
+    pids: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """One sandbox's group: a folder per controller (v1), or the same folder for all (v2)."""
+
+    folders: dict[str, str] = field(default_factory=dict)
+
+    def add(self, *pids: int) -> None:
+        """Move processes into it; what they start later belongs to it too."""
+        for folder in set(self.folders.values()):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    (Path(folder) / "cgroup.procs").write_text(str(pid))
+
+    def remove(self) -> None:
+        """Remove the folders; its processes have ended. Removing what is gone is no error."""
+        for folder in set(self.folders.values()):
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(folder)
+
+    def binds(self) -> list[tuple[str, str]]:
+        """(source, target) pairs that show the sandbox its own limits, where a container would see them."""
+        if self.folders and not self._is_v1():
+            return [(next(iter(self.folders.values())), str(ROOT))]
+        return [(folder, str(ROOT / controller)) for controller, folder in self.folders.items()]
+
+    def _is_v1(self) -> bool:
+        return any((Path(folder) / "tasks").exists() for folder in self.folders.values())
+
+
+def available() -> set[str]:
+    """The controllers that this process may use for groups of its own."""
+    return set(_parents())
+
+
+def create(name: str, limits: CgroupLimits) -> Group:
+    """Make a group with these limits; it has no folders where not a single controller is to be had.
+
+    Raises `OSError` if the kernel refuses a limit; no folder is left behind then.
+    """
+    group = Group({controller: str(parent / name) for controller, parent in _parents().items()})
+    try:
+        for controller, folder in group.folders.items():
+            Path(folder).mkdir(exist_ok=True)
+            for file, value in _settings(controller, Path(folder), limits).items():
+                path = Path(folder) / file
+                if path.exists():
+                    path.write_text(value)
+    except BaseException:
+        group.remove()
+        raise
+    return group
+
+
+def _settings(controller: str, folder: Path, limits: CgroupLimits) -> dict[str, str]:
+    """The files of one controller and what is written to them; swap counts as memory."""
+    v1 = (folder / "tasks").exists()
+    if controller == "memory" and limits.memory is not None:
+        size = str(limits.memory)
+        if v1:
+            return {"memory.limit_in_bytes": size, "memory.memsw.limit_in_bytes": size}
+        return {"memory.max": size, "memory.swap.max": "0"}
+    if controller == "pids" and limits.pids is not None:
+        return {"pids.max": str(limits.pids)}
+    if controller == "cpu" and limits.cpus is not None:
+        quota = str(int(limits.cpus * CPU_PERIOD))
+        if v1:
+            return {"cpu.cfs_period_us": str(CPU_PERIOD), "cpu.cfs_quota_us": quota}
+        return {"cpu.max": f"{quota} {CPU_PERIOD}"}
+    return {}
+
+
+def _parents() -> dict[str, Path]:
+    """Per controller, the folder below which a group can be made."""
+    parents: dict[str, Path] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers:
+            for controller in controllers.split(","):
+                folder = ROOT / controller / path.lstrip("/")
+                if controller in CONTROLLERS and os.access(folder, os.W_OK):
+                    parents[controller] = folder
+        else:
+            for controller, folder in _unified(path).items():
+                parents.setdefault(controller, folder)
+    return parents
+
+
+def _unified(path: str) -> dict[str, Path]:
+    """The controllers of a v2 group's parent: a group with processes may not have limited children."""
+    own = ROOT / path.lstrip("/")
+    parent = own.parent if own != ROOT else own
+    try:
+        enabled = (parent / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return {}
+    if not (os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK)):
+        return {}
+    return {controller: parent for controller in CONTROLLERS if controller in enabled}

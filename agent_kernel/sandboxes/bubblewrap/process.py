@@ -1,0 +1,285 @@
+"""The bwrap process: its arguments, its start apart from ours, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from agent_kernel.errors import SandboxError, SandboxStartFailed
+from agent_kernel.sandboxes.bubblewrap import seccomp as bubblewrap_seccomp
+
+END_TIMEOUT = 10.0
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""The host's own nodes in the `/dev` that bwrap makes."""
+ETC = (
+    "alternatives",  # Debian's awk, editor, pager ... are links through it
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "fonts",
+    "mime.types",
+    "magic",
+    "ssl/certs",
+    "localtime",
+)
+MASKED = (
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
+"""What tells of the host's kernel and its other users, out of sight as under Docker."""
+ACCOUNTS = b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
+GROUP = b"root:x:0:\nagent:x:1000:\n"
+
+
+@dataclass(frozen=True)
+class Started:
+    """Process 1 of a sandbox as the host sees it; `ticks` (its start time) guards against a recycled pid."""
+
+    pid: int
+    ticks: int
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return _ticks(self.pid) == self.ticks
+
+    def ends(self, within: float) -> bool:
+        """Wait up to `within` seconds for its end, and say whether it has ended."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return not self.alive() or bool(select.select([pidfd], [], [], within)[0])
+        finally:
+            os.close(pidfd)
+
+    def end(self) -> None:
+        """Kill process 1 of a sandbox, and with it all others, and wait for its end.
+
+        Raises `SandboxError` if it does not end within 10 s. A pid that was recycled is left alone.
+        """
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.alive():
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(pidfd)
+        if not self.ends(END_TIMEOUT):
+            raise SandboxError(f"The sandbox's process {self.pid} does not end.")
+
+
+def end_unknown(bound: str) -> None:
+    """End a sandbox of which only a folder is known that bwrap was told to bind, if there is one."""
+    mark = os.fsencode(bound)
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            if mark in words and words[0].endswith(b"bwrap"):  # not the shell above it, which waits for it
+                _end_monitor(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+
+
+def _end_monitor(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        ticks = _ticks(int(child))
+        if ticks is not None:
+            Started(int(child), ticks).end()
+    os.kill(pid, signal.SIGKILL)
+
+
+def isolation() -> list[str]:
+    """Every namespace is new, no capability is kept, and no further user namespace can be made."""
+    return [
+        *(
+            "--unshare-user",
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ),
+        *("--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
+        *("--cap-drop", "ALL", "--disable-userns", "--new-session", "--as-pid-1"),
+    ]
+
+
+def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
+    """The read-only system and the file systems in memory, `memory_files` bytes each at most."""
+    size = ("--size", str(memory_files))
+    words = ["--ro-bind", "/usr", "/usr"]
+    if not keep_local:
+        words += ["--tmpfs", "/usr/local"]  # an operator's own programs are nobody's business inside
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        path = Path("/") / name
+        if path.is_symlink():
+            words += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            words += ["--ro-bind", str(path), str(path)]
+    for name in ETC:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return [
+        *words,
+        *("--proc", "/proc", "--dev", "/dev"),
+        # Started by root, the user inside is root to the kernel where files are concerned, and bwrap leaves
+        # its settings writable then.
+        *("--ro-bind", "/proc/sys", "/proc/sys"),
+        *(word for path in MASKED if os.path.exists(path) for word in ("--ro-bind", os.devnull, path)),
+        *(*size, "--tmpfs", "/tmp"),  # noqa: S108 (inside the sandbox)
+        *("--size", str(64 << 20), "--tmpfs", "/run"),
+    ]
+
+
+def own_devices(folder: Path) -> list[str]:
+    """Device nodes of the sandbox's own where we are root, and could change the modes of the host's.
+
+    Raises `SandboxStartFailed` where they cannot be made.
+    """
+    if os.geteuid() != 0 or all(os.stat(f"/dev/{name}").st_uid != 0 for name in DEVICES):
+        return []
+    folder.mkdir()
+    words = []
+    try:
+        for name in DEVICES:
+            node = folder / name
+            os.mknod(node, stat.S_IFCHR | 0o666, os.stat(f"/dev/{name}").st_rdev)
+            node.chmod(0o666)
+            words += ["--dev-bind", str(node), f"/dev/{name}"]
+        (folder / "null").read_bytes()  # on a file system for it
+    except OSError as error:
+        raise SandboxStartFailed(
+            f"No device nodes can be made for the sandbox in {folder}: {error.strerror or error}.",
+            hint="Run as an ordinary user, or set AGENT_KERNEL_DATA_DIR to a file system without nodev.",
+        ) from error
+    return words
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start one sandbox: what bwrap is told, and what is done on the way.
+
+    `folders` (empty by then) are removed when the sandbox ends.
+    `place` is called with process 1 before it runs anything (to write it down, so that it is found whatever
+    happens to us, and to put it into its control group);
+    `ready` waits until the sandbox speaks, and says whether it did.
+    """
+
+    arguments: list[str]
+    environment: dict[str, str]
+    keep: tuple[int, ...]
+    open_files: int
+    folders: list[str]
+    place: Callable[[Started], None]
+    ready: Callable[[], bool]
+
+
+def start(wanted: Start) -> Started:
+    """Start bwrap so that it outlives us. Raises `SandboxStartFailed` with bwrap's own words."""
+    info_read, info_write = os.pipe()
+    error_read, error_write = os.pipe()
+    block_read, block_write = os.pipe()
+    with (
+        os.fdopen(info_read, "rb", 0) as info,
+        os.fdopen(error_read, "rb", 0) as errors,
+        os.fdopen(block_write, "wb", 0) as block,
+    ):
+        try:
+            _spawn(wanted, info_write, error_write, block_read, (info_read, error_read))
+        finally:
+            for fd in (info_write, error_write, block_read):
+                os.close(fd)
+        pid = _child_pid(info)
+        ticks = _ticks(pid) if pid else None
+        if pid and ticks:
+            started = Started(pid, ticks)
+            if _go(wanted, started, block):
+                return started
+            started.end()
+        reason = (errors.read(2000) or b"no reason given").decode(errors="replace").strip()
+        raise SandboxStartFailed(f"The sandbox did not start: {reason}.", hint="See: agent-kernel doctor")
+
+
+def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
+    wanted.place(started)
+    try:
+        block.write(b"1")
+    except BrokenPipeError:
+        return False
+    return wanted.ready()
+
+
+def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, ...]) -> None:
+    """Start bwrap below a shell that is nobody's child, so that no signal to our group reaches it.
+
+    That shell stays as long as the sandbox does, and clears away what must not outlive it, whoever is gone.
+    `ends` are our ends of its pipes: bwrap holds them too, or it would die of a broken pipe if we are killed
+    at this very moment, and its child would wait for it for ever.
+    """
+    with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
+        options = [
+            *("--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp.fileno())),
+            *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
+            *("--perms", "0644", "--ro-bind-data", str(group.fileno()), "/etc/group"),
+        ]
+        files = [file.fileno() for file in (passwd, group, seccomp)]
+        clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
+        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
+        subprocess.run(
+            ["/bin/sh", "-c", limited, "sh", wanted.arguments[0], *options, *wanted.arguments[1:]],
+            env=wanted.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=(*wanted.keep, *ends, info, block, *files),
+            start_new_session=True,
+            cwd="/",
+            check=True,
+        )
+
+
+def _file(content: bytes) -> IO[bytes]:
+    """A file without a name that holds `content`, to be read from its start by descriptor."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def _child_pid(info: IO[bytes]) -> int | None:
+    """The pid that bwrap reports as JSON; None if it ended before."""
+    text = b""
+    while b"}" not in text:
+        piece = info.read(4096)
+        if not piece:
+            return None
+        text += piece
+    return int(json.loads(text)["child-pid"])
+
+
+def _ticks(pid: int) -> int | None:
+    """The start time of a living process; None if there is none (a zombie is none)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])

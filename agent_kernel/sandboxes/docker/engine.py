@@ -1,0 +1,193 @@
+"""The connection to a Docker Engine: docker-py's blocking calls in threads, its errors in our words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from agent_kernel.errors import EngineUnavailable, SandboxError
+from agent_kernel.sandboxes.docker.stream import Address
+
+if TYPE_CHECKING:
+    from docker import APIClient, DockerClient
+
+_ANY_VERSION = "1.41"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What docker-py raises when an engine does not answer or says no, and `others`, for an except clause."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    return (DockerException, RequestException, *others)
+
+
+def reason(error: Exception) -> str:
+    """The engine's own sentence, without docker-py's wrapping where there is one."""
+    return str(getattr(error, "explanation", None) or error).strip().rstrip(".")
+
+
+def unavailable(error: Exception) -> EngineUnavailable:
+    """Wrap what was raised when nobody answered, or not to us."""
+    if isinstance(error, PermissionError):
+        return EngineUnavailable(
+            "The Docker Engine's socket is not open to this user.",
+            hint="Join its group (sudo usermod -aG docker $USER, then log in again), or set "
+            "AGENT_KERNEL_SANDBOX=bubblewrap.",
+        )
+    return EngineUnavailable(
+        f"No Docker Engine answers ({reason(error)}).",
+        hint="Start one (Debian: apt-get install docker.io, then dockerd), point DOCKER_HOST at one, or set "
+        "AGENT_KERNEL_SANDBOX=bubblewrap.",
+    )
+
+
+def connect(timeout: int = 60) -> DockerClient:
+    """Connect to the engine that docker-py finds (blocking). Raises `EngineUnavailable`.
+
+    The one place that looks at DOCKER_HOST and its kin, by docker-py's own rules.
+    """
+    import docker
+
+    try:
+        # With a version given nothing is sent yet: first see by ourselves whether anybody listens, because
+        # docker-py would leave its socket open and blur the reason.
+        unconnected = docker.from_env(version=_ANY_VERSION)
+        address = Address.of(unconnected.api)
+        unconnected.close()
+        address.knock()
+        return docker.from_env(timeout=timeout)
+    except EngineUnavailable:
+        raise
+    except engine_errors(OSError) as error:
+        raise unavailable(error) from error
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """Await work that must not be left half done: a cancellation is only let through when it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()  # looked at: the cancellation is what the caller hears of
+        raise
+
+
+class Engine:
+    """One engine, found by docker-py and connected to when first needed."""
+
+    def __init__(self) -> None:
+        self._api: APIClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def api(self) -> APIClient:
+        """docker-py's low-level client. Raises `EngineUnavailable`; the next call tries again."""
+        async with self._connecting:
+            if self._api is None:
+                self._api = (await asyncio.to_thread(connect)).api
+            return self._api
+
+    async def ask(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Make a blocking call in a thread. Whatever goes wrong with the engine is `EngineUnavailable`."""
+
+        def knock_and_call() -> T:
+            if self._api is not None:  # docker-py leaves the socket of a refused connection open
+                Address.of(self._api).knock()
+            return call(*arguments, **options)
+
+        try:
+            return await asyncio.to_thread(knock_and_call)
+        except engine_errors(OSError) as error:
+            raise error if isinstance(error, SandboxError) else unavailable(error) from error
+
+    async def info(self) -> Mapping[str, Any]:
+        """What the engine says about itself. Raises `EngineUnavailable`."""
+        found: Mapping[str, Any] = await self.ask((await self.api()).info)
+        return found
+
+    async def inspect(self, name: str) -> Mapping[str, Any] | None:
+        """The container of this name, None if there is none. Raises `EngineUnavailable`."""
+        return await self.ask(inspect, await self.api(), name)
+
+    async def ends(self, name: str, within: float) -> bool:
+        """Whether the container is dead, or dies within so many seconds. Raises `EngineUnavailable`."""
+        return await self.ask(_ends, await self.api(), name, within)
+
+    async def address(self) -> Address:
+        """Where to open connections of our own. Raises `EngineUnavailable`."""
+        return Address.of(await self.api())
+
+    async def aclose(self) -> None:
+        """Close docker-py's connections. Idempotent."""
+        api, self._api = self._api, None
+        if api is not None:
+            await asyncio.to_thread(api.close)
+
+
+def limits_disk(info: Mapping[str, Any]) -> bool:
+    """Whether the storage driver can limit disk space: overlay2 does on XFS with quotas."""
+    status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
+    if info.get("Driver") in ("overlay2", "overlay"):
+        return status.get("Backing Filesystem") == "xfs"
+    return info.get("Driver") in ("btrfs", "zfs", "devicemapper", "windowsfilter")
+
+
+def ends_what_it_should_remove(info: Mapping[str, Any]) -> bool:
+    """Whether the engine keeps containers over its own restart, except for those that remove themselves.
+
+    So did engines with live restore before version 25.
+    """
+    major = str(info.get("ServerVersion", "")).partition(".")[0]
+    return bool(info.get("LiveRestoreEnabled")) and not (major.isdigit() and int(major) >= 25)
+
+
+def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
+    """The container of this name, None if there is none."""
+    from docker.errors import NotFound
+
+    try:
+        found: Mapping[str, Any] = api.inspect_container(name)
+    except NotFound:
+        return None
+    return found
+
+
+def remove(api: APIClient, name: str) -> None:
+    """Kill and remove a container and its volume, and return when it is gone; it may be gone already."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        api.remove_container(name, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != 409:  # the engine is removing it at this moment
+            raise
+        try:
+            api.wait(name, condition="removed")
+        except NotFound:
+            return
+
+
+def _ends(api: APIClient, name: str, within: float) -> bool:
+    from docker.errors import NotFound
+    from requests.exceptions import ConnectionError as RequestsConnectionError
+    from requests.exceptions import ReadTimeout
+
+    try:
+        api.wait(name, timeout=within, condition="not-running")  # type: ignore[arg-type]  # fractions are fine
+    except NotFound:
+        return True
+    except (ReadTimeout, RequestsConnectionError):  # which of the two depends on what had been sent by then
+        return inspect(api, name) is None
+    return True

@@ -1,0 +1,54 @@
+"""What an engine cannot do for a sandbox, in words, each with its hint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent_kernel.errors import ImageMissing, IsolationUnavailable, LimitUnavailable, SandboxStartFailed
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+
+
+def check_isolation(info: Mapping[str, Any], runtime: str | None) -> None:
+    """Refuse an engine without the asked-for runtime, or without system call filtering.
+
+    Raises `IsolationUnavailable`.
+    """
+    runtimes = info.get("Runtimes") or {}
+    if runtime is not None and runtime not in runtimes:
+        raise IsolationUnavailable(
+            f"The engine has no isolation runtime {runtime!r}, only: {', '.join(sorted(runtimes))}.",
+            hint=f'Install {runtime} and name it under "runtimes" in the engine\'s daemon.json, or '
+            "set AGENT_KERNEL_DOCKER_RUNTIME to one that it has.",
+        )
+    seccomp = [option for option in info.get("SecurityOptions") or [] if "name=seccomp" in option]
+    if runtime is None and (not seccomp or "unconfined" in seccomp[0]):
+        raise IsolationUnavailable(
+            "The engine runs its containers without a seccomp filter.",
+            hint="Start it with its default seccomp profile, or choose a runtime with a kernel interface "
+            "of its own (AGENT_KERNEL_DOCKER_RUNTIME=runsc).",
+        )
+
+
+def image_missing(image: str) -> ImageMissing:
+    """The engine does not have the image."""
+    pull = f"Pull it (docker pull {image}) or set AGENT_KERNEL_IMAGE to one that it has."
+    hint = "Make it: agent-kernel image build" if image == DEFAULT_IMAGE else pull
+    return ImageMissing(f"The engine has no image {image}.", hint=hint)
+
+
+def disk_unlimited(why: str) -> LimitUnavailable:
+    """The storage driver keeps no limit."""
+    return LimitUnavailable(
+        f"This engine cannot limit a sandbox's disk space ({why}).",
+        hint="Put its data root on XFS mounted with the option pquota (driver overlay2), or on btrfs or ZFS "
+        "with their drivers; or ask for no disk limit.",
+    )
+
+
+def unfit(image: str, why: str) -> SandboxStartFailed:
+    """The image lacks what a sandbox stands on."""
+    return SandboxStartFailed(
+        f"The image {image} cannot be a sandbox: {why}.",
+        hint="A sandbox image needs python3 (3.8 or newer) and bash.",
+    )

@@ -1,0 +1,111 @@
+"""The end of a container: it, its own volumes, its layer and its processes are gone (blocking calls).
+
+What lies on the engine's machine (layer, processes) can be looked at where that is this machine and we may.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import SandboxError
+from agent_kernel.sandboxes.docker import engine as docker_engine
+from agent_kernel.sandboxes.docker.container import volume_name
+from agent_kernel.sandboxes.docker.stream import Address
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+END_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Where a container could leave something: its full id, its anonymous volumes, folders of its layer."""
+
+    container: str
+    volumes: tuple[str, ...]
+    folders: tuple[str, ...]
+    local: bool
+
+
+def traces(api: APIClient, found: Mapping[str, Any]) -> Traces:
+    """What to look for after the removal of the container that `found` is the inspection of."""
+    layer = (found.get("GraphDriver") or {}).get("Data") or {}
+    volumes = [mount["Name"] for mount in found.get("Mounts") or [] if mount.get("Type") == "volume"]
+    return Traces(
+        container=found["Id"],
+        volumes=tuple(name for name in volumes if not name.startswith(volume_name(""))),
+        folders=tuple(layer[key] for key in ("UpperDir", "WorkDir") if key in layer),
+        local=Address.of(api).path is not None,
+    )
+
+
+def remove(api: APIClient, name: str) -> None:
+    """Kill and remove a container with what is its own; named volumes stay.
+
+    Returns when all is gone, at once if it was before. Raises `SandboxError` that names what is left.
+    """
+    found = docker_engine.inspect(api, name)
+    if found is None:
+        return
+    expected = traces(api, found)
+    docker_engine.remove(api, found["Id"])
+    if left := remains(api, expected):
+        raise SandboxError(
+            f"The engine says that it removed the container {name}, but these are left: {', '.join(left)}.",
+            hint="Look into the engine's log, and remove them by hand.",
+        )
+
+
+def remains(api: APIClient, expected: Traces) -> list[str]:
+    """What of a container is still there, in words."""
+    from docker.errors import NotFound
+
+    left = []
+    if docker_engine.inspect(api, expected.container) is not None:
+        left.append(f"container {expected.container[:12]}")
+    for volume in expected.volumes:
+        with contextlib.suppress(NotFound):
+            api.inspect_volume(volume)
+            left.append(f"volume {volume}")
+    if expected.local:
+        left += layers(expected)
+        left += [f"process {pid}" for pid in processes(expected.container) if not _ends(pid)]
+    return left
+
+
+def layers(expected: Traces) -> list[str]:
+    """Folders of its layer that are still there, as far as this user may look."""
+    return [f"layer {folder}" for folder in expected.folders if os.path.exists(folder)]
+
+
+def processes(container: str) -> list[int]:
+    """Living processes in control groups of the container, as far as this user may look."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/cgroup") as groups, open(f"/proc/{name}/stat") as stat:
+                    ended = stat.read().rpartition(")")[2].split()[0] in ("Z", "X")
+                    if container in groups.read() and not ended:
+                        found.append(int(name))
+            except OSError:  # it ended while we looked
+                continue
+    return found
+
+
+def _ends(pid: int) -> bool:
+    """Whether the process ends within a moment: helpers of a runtime outlive their container by that."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], END_SECONDS)[0])
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,143 @@
+"""Checkpoints of containers: images that the engine commits (blocking calls)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.sandboxes.base import WORKSPACE, Snapshot
+from agent_kernel.sandboxes.docker.container import LABELS_LABEL, container_name
+from agent_kernel.sandboxes.docker.engine import reason
+from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+REPOSITORY = "agent-kernel/snapshot"
+SNAPSHOT_LABEL = "agent_kernel.snapshot"
+BASE_LABEL = "agent_kernel.base"
+"""How many layers the image had that the first sandbox of a chain of checkpoints began with."""
+
+MOST_LAYERS = 100
+"""An image of more is put into one layer: storage drivers mount some 125 of them at most."""
+
+
+def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
+    """The image that holds a checkpoint."""
+    return f"{REPOSITORY}:{id}"
+
+
+def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`.
+
+    An image has no part of a volume: the files of a workspace on one are copied beside it for the commit.
+    """
+    from docker.errors import APIError, NotFound
+
+    name = container_name(sandbox_id)
+    try:
+        container: dict[str, Any] = api.inspect_container(name)
+        on_volume = any(mount["Destination"] == WORKSPACE for mount in container["Mounts"])
+        marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: json.dumps(dict(labels))}
+        if not on_volume:
+            _commit(api, container, id, marks)
+            return _describe(api, image_of(id), id, labels)
+        try:
+            _run(api, name, f"rm -rf {KEPT_WORKSPACE} && cp -a {WORKSPACE} {KEPT_WORKSPACE}")
+            _commit(api, container, id, marks)
+        finally:
+            _run(api, name, f"rm -rf {KEPT_WORKSPACE}")
+        return _describe(api, image_of(id), id, labels)
+    except NotFound as error:
+        raise SandboxGone(f"The sandbox {sandbox_id} is gone.") from error
+    except APIError as error:
+        raise SandboxError(f"The engine did not make the checkpoint: {reason(error)}.") from error
+
+
+def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str, str]) -> None:  # noqa: A002
+    """Make the image: another layer on the container's own, or one layer of all where it has too many."""
+    began_with: dict[str, Any] = api.inspect_image(container["Image"])  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    layers = len(began_with["RootFS"]["Layers"])
+    base = (began_with["Config"].get("Labels") or {}).get(BASE_LABEL, str(layers))
+    if layers < MOST_LAYERS:
+        api.commit(container["Id"], REPOSITORY, id, changes=_labelled({**marks, BASE_LABEL: base}))
+        return
+    variables = [_environment(entry) for entry in began_with["Config"].get("Env") or []]
+    api.import_image_from_data(
+        api.export(container["Id"]),
+        REPOSITORY,
+        id,
+        changes=[*variables, f"WORKDIR {WORKSPACE}", *_labelled({**marks, BASE_LABEL: "0"})],
+    )
+    api.inspect_image(image_of(id))  # type: ignore[no-untyped-call]  # as above; the import's own failure is only in its words
+
+
+def _labelled(marks: Mapping[str, str]) -> list[str]:
+    return [f"LABEL {name}={_quoted(value)}" for name, value in marks.items()]
+
+
+def _environment(entry: str) -> str:
+    name, _, value = entry.partition("=")
+    return f"ENV {name}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """A value as a Dockerfile's instruction has it, nothing in it expanded."""
+    return json.dumps(value).replace("$", "\\$")
+
+
+def _run(api: APIClient, name: str, command: str) -> None:
+    # With an input of its own: gVisor gives the host's /dev/null to the user it runs as, where it gets that.
+    made = api.exec_create(name, ["bash", "-c", command], user="0:0", stdin=True)
+    said = api.exec_start(made["Id"])
+    if api.exec_inspect(made["Id"])["ExitCode"]:
+        words = said.decode(errors="replace").strip()[:300]
+        raise SandboxError(f"The workspace was not copied into the checkpoint: {words}.")
+
+
+def snapshots(api: APIClient) -> list[Snapshot]:
+    """All checkpoints, oldest first."""
+    found = []
+    for image in api.images(filters={"label": SNAPSHOT_LABEL}):
+        labels = image.get("Labels") or {}
+        for tag in image.get("RepoTags") or []:
+            if tag.startswith(REPOSITORY + ":"):
+                asked = json.loads(labels.get(LABELS_LABEL, "{}"))
+                found.append(_describe(api, tag, tag.removeprefix(REPOSITORY + ":"), asked))
+    return sorted(found, key=lambda snapshot: snapshot.created_at)
+
+
+def remove(api: APIClient, id: str) -> None:  # noqa: A002
+    """Remove a checkpoint's image; gone already is no error. Raises `SandboxError`."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        api.remove_image(image_of(id))
+    except NotFound:
+        return
+    except APIError as error:
+        raise SandboxError(f"The engine did not remove the checkpoint {id}: {reason(error)}.") from error
+
+
+def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    """A checkpoint holds the layers on top of what the chain's first sandbox began with."""
+    inspected: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    created = datetime.fromisoformat(inspected["Created"][:19] + "+00:00").timestamp()
+    history: list[dict[str, Any]] = api.history(image)  # type: ignore[no-untyped-call]  # likewise
+    digests = inspected["RootFS"]["Layers"]
+    base = int((inspected["Config"].get("Labels") or {}).get(BASE_LABEL, len(digests) - 1))
+    sizes = [entry["Size"] for entry in history[: len(digests) - base]]  # the newest first; each is a layer
+    layers = dict(zip(_chain(digests)[base:], reversed(sizes), strict=True))
+    return Snapshot(id, "docker", created, sum(sizes), dict(labels), layers)
+
+
+def _chain(digests: Sequence[str]) -> list[str]:
+    """Names of layers that tell on what they lie: the same change on another layer is stored again."""
+    names: list[str] = []
+    for digest in digests:
+        names.append(hashlib.sha256("".join([*names[-1:], digest]).encode()).hexdigest())
+    return names
