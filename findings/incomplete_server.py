@@ -1,4 +1,4 @@
-"""A Responses API on loopback whose only answer is cut off at `max_output_tokens`, as documented; for the scripts here."""
+"""A Responses API on loopback whose only answer is cut off at `max_output_tokens`, as documented."""
 
 import json
 import threading
