@@ -12,7 +12,7 @@ from agent_kernel.config import Settings
 if TYPE_CHECKING:
     from agent_kernel.keys import KeyLimits
 
-PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets")
+PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets", "pythonjsonlogger")
 
 NAMES = (
     *flags.WHERE,

@@ -25,6 +25,9 @@ _FORMS = (
     DIRECT,
 )
 
+NOT_FOUND = "model_not_found"
+"""The error code for a name that means no model here."""
+
 Dialect = Literal["openai", "responses", "chat"]
 DIALECTS: Mapping[str, Dialect] = {
     "openai": "openai",
@@ -106,7 +109,10 @@ class Models:
             return self._body(DIRECT, DirectModel), name
         if slash and not rest:
             raise InvalidRequest(
-                f"The model name {name!r} ends at its prefix.", hint=self._known(), param="model"
+                f"The model name {name!r} has nothing after its prefix.",
+                hint=self._known(),
+                param="model",
+                code=NOT_FOUND,
             )
         if prefix == "scripted" and slash:
             return self._scripted(name, rest)
@@ -115,13 +121,15 @@ class Models:
         if prefix in self._upstreams:
             return self._body(prefix, lambda: self._named(prefix)), rest
         if prefix not in DIALECTS:
-            raise InvalidRequest(f"There is no model {name!r}.", hint=self._known(), param="model")
+            raise InvalidRequest(
+                f"No such model: {name!r}.", hint=self._known(), param="model", code=NOT_FOUND
+            )
         if prefix != "ollama" and self._url is None and self._key is None:
-            words = f"The model {name!r} needs an upstream, and none is set."
+            words = f"The model {name!r} needs an upstream, and none is configured."
             hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
             if asked is None:
                 raise ConfigurationError(words, hint=hint)
-            raise InvalidRequest(words, hint=hint, param="model", code="model_not_found")
+            raise InvalidRequest(words, hint=hint, param="model", code=NOT_FOUND)
         return self._body(prefix, lambda: self._unnamed(prefix)), rest
 
     def names(self) -> list[str]:
@@ -169,15 +177,17 @@ class Models:
         if not file.endswith((".yaml", ".yml")):
             known = ", ".join(["demo", *packaged_names()])
             raise InvalidRequest(
-                f"There is no packaged script {file!r}.",
-                hint=f"There are: {known}. A file's name must end in .yaml or .yml.",
+                f"No such packaged script: {file!r}.",
+                hint=f"Packaged scripts: {known}. A script file's name ends in .yaml or .yml.",
                 param="model",
+                code=NOT_FOUND,
             )
         if not self._script_files and name != self.default:
             raise InvalidRequest(
-                "This server plays no script files but its own.",
-                hint=f"Ask for scripted/demo, or start it with {name!r} as its model.",
+                "This server plays only its packaged scripts.",
+                hint=f"Ask for scripted/demo, or start the server with {name!r} as its model.",
                 param="model",
+                code=NOT_FOUND,
             )
         return self._played(Path(file).expanduser()), file
 

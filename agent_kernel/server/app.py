@@ -1,4 +1,4 @@
-"""The HTTP application over a runtime: `create_app`."""
+"""Create the HTTP application that serves a runtime."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def create_app(
     upload_limit: int = UPLOAD_LIMIT,
     limits: KeyLimits = KeyLimits(),  # noqa: B008 (frozen)
 ) -> Starlette:
-    """Make the application. It owns `runtime`, which is closed when the server stops.
+    """Create the application. It owns `runtime` and closes it when the server stops.
 
-    Clients send a key as bearer token: `api_key`, or one of `runtime.keys`. None, and no key there ever was,
-    means that none is needed, and then only requests whose `Host` (and `Origin`, if any) is this machine's
-    loopback are answered; an empty key is refused with `ValueError`, because it would protect nothing.
-    `limits` hold for each key, as far as it has none of its own. `upload_limit` (bytes) lets a body that is
-    announced as larger be refused before it is read; the runtime's own limit holds in any case.
+    Clients send a key as bearer token: `api_key`, or one of `runtime.keys`. If `api_key` is None and no key
+    was ever created, no key is needed, and only requests whose `Host` (and `Origin`, if present) is loopback
+    are answered. An empty `api_key` raises `ValueError`: it would protect nothing. `limits` apply to each
+    key, unless the key sets its own. An upload whose `Content-Length` is over `upload_limit` (bytes) is
+    refused before it is read; the runtime checks its own limit while reading.
     """
     if api_key is not None and not api_key.strip():
-        raise ValueError("api_key must not be empty; None means that there is none.")
+        raise ValueError("api_key must not be empty. Use None for no key.")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
@@ -44,9 +44,8 @@ def create_app(
         finally:
             for task in app.state.running:
                 task.cancel()
-            await asyncio.gather(
-                *app.state.running, return_exceptions=True
-            )  # each writes down how far it got
+            # Each turn stores how far it got before it ends.
+            await asyncio.gather(*app.state.running, return_exceptions=True)
             await runtime.aclose()
 
     doorkeeper = Authenticator(runtime, api_key, limits)

@@ -1,7 +1,7 @@
-"""Who may speak to the server: holders of a key, or, where there is none, programs on this machine.
+"""Check API keys, or, if there are none, that a request comes from this machine.
 
-Whoever is let in is a `Caller`, and what a caller reaches is a runtime in which nothing of anybody else's
-exists. No endpoint can ask for another one.
+Each accepted request has a `Caller`. Its runtime shows only what belongs to the caller's key, and endpoints
+have no other way to reach a runtime.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from agent_kernel.server.logs import KEY_NAME
 from agent_kernel.server.rates import Rate
 
 HEAD_LIMIT = 32 << 10
-"""Bytes of a request's head."""
+"""Bytes of a request's head: path and headers."""
 
 OPEN_PATHS = frozenset({"/healthz"})
-"""Answered without a key: says only that the server is up."""
+"""Paths that need no key."""
 
 _CALLER = "agent_kernel.caller"
 
 
 class Authenticator:
-    """Knows keys. `api_key` is the one without a name; `limits` hold for keys that have none of their own."""
+    """Looks up keys. `api_key` is the server's own key; `limits` apply to keys that set none."""
 
     def __init__(self, runtime: ServedRuntime, api_key: str | None, limits: KeyLimits) -> None:
         self._runtime = runtime
@@ -42,15 +42,15 @@ class Authenticator:
         self._arriving: dict[str, Arriving] = {}
 
     async def asks_for_keys(self) -> bool:
-        """Whether nobody is let in without one."""
+        """Return whether every request needs a key."""
         return self._nameless is not None or await self._runtime.keys.exist()
 
     async def key(self, secret: str | None) -> Key:
-        """Whose key this is. Raises `Unauthorized`."""
+        """Return the key with this secret. Raises `Unauthorized`."""
         key = await self._find(secret)
         if key is None:
             raise Unauthorized(
-                "No API key, or a wrong one: send the server's key as 'Authorization: Bearer <key>'."
+                "Missing or wrong API key.", hint="Send the key as 'Authorization: Bearer <key>'."
             )
         return key
 
@@ -64,7 +64,7 @@ class Authenticator:
         return None if await self.asks_for_keys() else Key(limits=self._limits)
 
     def rate(self, key: Key) -> Rate | None:
-        """The requests of a key, if they are limited."""
+        """Return the rate limit of a key, if it has one."""
         most = key.limits.requests_per_minute
         if most is None:
             return None
@@ -73,13 +73,13 @@ class Authenticator:
         return self._rates[key.name]
 
     def caller(self, secret: str | None, key: Key) -> Caller:
-        """Make the caller with a key that was found by its secret."""
+        """Return the caller for a key that was found by its secret."""
         arriving = self._arriving.setdefault(key.name, Arriving())
         return Caller(self, secret, self._runtime.for_key(key), arriving)
 
 
 class Caller:
-    """Who sent a request, or opened a connection; `arriving` are all bodies that come with the same key."""
+    """The sender of a request. `arriving` counts the unfinished bodies of the same key."""
 
     def __init__(
         self, doorkeeper: Authenticator, secret: str | None, runtime: ServedRuntime, arriving: Arriving
@@ -90,23 +90,23 @@ class Caller:
         self.arriving = arriving
 
     async def ask(self) -> None:
-        """Ask for one more thing on the same connection. Raises `Unauthorized`, `LimitReached`."""
+        """Count one more request on this connection. Raises `Unauthorized`, `LimitReached`."""
         rate = self._doorkeeper.rate(await self._doorkeeper.key(self._secret))
         if rate is not None:
             rate.take()
 
 
 def caller_of(scope: Scope) -> Caller:
-    """Who asks."""
+    """Return the caller that `Guard` put into the scope."""
     return cast(Caller, scope[_CALLER])
 
 
 class Guard:
-    """Middleware in front of everything.
+    """Middleware that checks every request before anything else sees it.
 
-    With keys: the bearer token must be one of them. Without any the server listens on loopback only, and the
-    danger left is a web page in this machine's browser: one that reaches us under a name of its own (DNS
-    rebinding) has a foreign `Host`, one that posts across origins a foreign `Origin`.
+    With keys, the bearer token must be one of them. Without keys the server listens on loopback only. Then
+    the remaining danger is a web page in a browser on this machine. DNS rebinding shows as a foreign `Host`,
+    a cross-origin request as a foreign `Origin`: both are refused.
     """
 
     def __init__(self, app: ASGIApp, *, doorkeeper: Authenticator) -> None:
@@ -114,7 +114,7 @@ class Guard:
         self._doorkeeper = doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or refuse it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
@@ -142,12 +142,12 @@ class Guard:
 
 _FOREIGN = error_response(
     403,
-    "Without a key this server answers only requests addressed to localhost, and no web pages."
-    " Start it with a key (AGENT_KERNEL_API_KEY) to use it under another name.",
+    "Without an API key this server answers only requests to localhost, and none from web pages."
+    " To use it under another name, start it with a key (AGENT_KERNEL_API_KEY).",
     code="forbidden_host",
 )
 
-_TOO_LONG = error_response(431, f"The head of the request is larger than {HEAD_LIMIT} bytes.")
+_TOO_LONG = error_response(431, f"The request's path and headers are larger than {HEAD_LIMIT} bytes.")
 
 
 def _with_headers(send: Send, rate: Rate) -> Send:
@@ -179,7 +179,7 @@ def _host(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or a loopback address; any other name or nonsense is not."""
+    """Return whether `host` is `localhost` or a loopback address."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Requests' bodies on their way in: how long each is waited for, and how much memory all may hold."""
+"""Limits on incoming request bodies: how long to wait for one, and how much memory all may use."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from starlette.types import Message, Receive, Scope
 from agent_kernel.errors import LimitReached, TooSlow
 
 PATIENCE = 30.0
-"""Seconds that a client may let us wait for its body, all waits together ..."""
+"""Seconds that the server waits for a body in total ..."""
 
 SLOWEST = 1000
-"""... and one more for so many bytes that have come."""
+"""... plus one second for each this many bytes received."""
 
 TOGETHER = 256 << 20
-"""Bytes that the JSON bodies of one key, or the WebSocket messages of all, may have while they come."""
+"""Bytes of unfinished JSON bodies of one key, or of unfinished WebSocket messages of all clients."""
 
 _BODY = "agent_kernel.body"
 
 
 class Body:
-    """Stands in for `receive`. The client's time counts, not the time that we take with what has come."""
+    """Wraps `receive` with a time-out. Only time spent waiting for the client counts, not our own work."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         scope[_BODY] = self
@@ -33,7 +33,7 @@ class Body:
         self.whole = False
 
     async def __call__(self) -> Message:
-        """Wait for the next message. Raises `TooSlow` when the client's time is up."""
+        """Wait for the next message. Raises `TooSlow` when the client has used up its time."""
         if self.whole:
             return await self._receive()
         began = time.monotonic()
@@ -41,21 +41,21 @@ class Body:
             async with asyncio.timeout(self._left):
                 message = await self._receive()
         except TimeoutError:
-            raise TooSlow("The body of the request did not come in time.", hint="Send it again.") from None
+            raise TooSlow("Timed out waiting for the request body.", hint="Send it again.") from None
         self._left -= time.monotonic() - began - len(message.get("body", b"")) / SLOWEST
         self.whole = not message.get("more_body", False)
         return message
 
 
 class Arriving:
-    """The JSON bodies of one key that are coming: each may be slow, but not many large ones at once."""
+    """Counts the unfinished JSON bodies of one key, so that many slow uploads cannot fill the memory."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
     @contextmanager
     def body(self) -> Iterator[Callable[[int], None]]:
-        """Held while one comes; call it with the bytes of each piece. That raises `LimitReached`."""
+        """Yield a function to call with the size of each piece received; it raises `LimitReached`."""
         mine = 0
 
         def grow(size: int) -> None:
@@ -64,8 +64,8 @@ class Arriving:
             self._bytes += size
             if self._bytes > TOGETHER:
                 raise LimitReached(
-                    f"With this key {TOGETHER} bytes of requests can be on their way at the same time.",
-                    hint="Send it again when the others have come.",
+                    f"Too much is being uploaded with this key: at most {TOGETHER} bytes of JSON at a time.",
+                    hint="Send it again when the other requests have arrived.",
                     code="bodies_limit_reached",
                     retry_after=1.0,
                 )
@@ -77,6 +77,6 @@ class Arriving:
 
 
 def is_whole(scope: Scope) -> bool:
-    """Whether nothing more of the request's body is to come."""
+    """Return whether the request's body has been received completely."""
     body = scope.get(_BODY)
     return isinstance(body, Body) and body.whole

@@ -6,41 +6,44 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.server.pages import answer, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.streams import FileStream
 from agent_kernel.server.uploads import is_json, read_json, read_upload
 
 
 async def create_container(request: Request) -> Response:
-    """Make a container."""
+    """Create a container."""
     return answer(await runtime_of(request).create_container(await read_json(request)))
 
 
 async def list_containers(request: Request) -> Response:
-    """Return a page of the containers."""
+    """List containers."""
     name = request.query_params.get("name")
     return listed(await runtime_of(request).containers.list(name=name, **paging(request)))
 
 
 async def retrieve_container(request: Request) -> Response:
-    """Return one container."""
+    """Return a container."""
     return answer(await runtime_of(request).containers.retrieve(path(request, "container_id")))
 
 
 async def delete_container(request: Request) -> Response:
-    """End a container."""
+    """Delete a container and its files."""
     container_id = path(request, "container_id")
     await runtime_of(request).containers.delete(container_id)
     return deleted(container_id, "container.deleted")
 
 
 async def create_container_file(request: Request) -> Response:
-    """Upload a file, streamed into the container, or copy an uploaded one into it by `file_id`."""
+    """Upload a file into a container, or copy an uploaded file into it by `file_id`."""
     container_id = path(request, "container_id")
     if is_json(request):
         file_id = (await read_json(request)).get("file_id")
         if not isinstance(file_id, str) or not file_id:
-            raise InvalidRequest("file_id must be the id of an uploaded file.", param="file_id")
+            raise InvalidRequest(
+                f"file_id must be the id of an uploaded file, not {shortened(file_id)}.", param="file_id"
+            )
         return answer(await runtime_of(request).copy_file(container_id, file_id))
     upload = await read_upload(request, request.app.state.upload_limit)
     files = runtime_of(request).containers.files
@@ -48,25 +51,25 @@ async def create_container_file(request: Request) -> Response:
 
 
 async def list_container_files(request: Request) -> Response:
-    """Return a page of a container's files."""
+    """List the files in a container."""
     files = runtime_of(request).containers.files
     return listed(await files.list(path(request, "container_id"), **paging(request)))
 
 
 async def retrieve_container_file(request: Request) -> Response:
-    """Return the metadata of one file in a container."""
+    """Return the metadata of a file in a container."""
     files = runtime_of(request).containers.files
     return answer(await files.retrieve(path(request, "container_id"), path(request, "file_id")))
 
 
 async def container_file_content(request: Request) -> Response:
-    """Download a file out of a container."""
+    """Download a file from a container."""
     files = runtime_of(request).containers.files
     return FileStream(files.content(path(request, "container_id"), path(request, "file_id")))
 
 
 async def delete_container_file(request: Request) -> Response:
-    """Remove a file from a container."""
+    """Delete a file in a container."""
     file_id = path(request, "file_id")
     await runtime_of(request).containers.files.delete(path(request, "container_id"), file_id)
     return deleted(file_id, "container.file.deleted")

@@ -10,7 +10,7 @@ from agent_kernel.server.uploads import read_json
 
 
 async def create_conversation(request: Request) -> Response:
-    """Make a conversation, perhaps with its first items."""
+    """Create a conversation, optionally with its first items."""
     return answer(await runtime_of(request).conversations.create(await read_json(request)))
 
 
@@ -39,7 +39,7 @@ async def create_items(request: Request) -> Response:
 
 
 async def list_items(request: Request) -> Response:
-    """Return a page of a conversation's items."""
+    """List the items of a conversation."""
     conversation_id = path(request, "conversation_id")
     return listed(await runtime_of(request).conversations.items(conversation_id, **paging(request)))
 
@@ -51,6 +51,6 @@ async def retrieve_item(request: Request) -> Response:
 
 
 async def delete_item(request: Request) -> Response:
-    """Remove one item of a conversation."""
+    """Delete one item of a conversation."""
     conversation_id, item_id = path(request, "conversation_id"), path(request, "item_id")
     return answer(await runtime_of(request).conversations.delete_item(conversation_id, item_id))

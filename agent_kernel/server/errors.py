@@ -1,4 +1,4 @@
-"""Errors as the API says them: `{"error": {"message", "type", "param", "code"}}` and a status."""
+"""Turn errors into HTTP answers: a status and `{"error": {"message", "type", "param", "code"}}`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from starlette.types import Receive, Scope, Send
 
 from agent_kernel.errors import (
     AgentKernelError,
-    EngineUnavailable,
     InvalidRequest,
     LimitReached,
+    ModelError,
     NotFound,
+    OutOfScript,
+    SandboxError,
     SandboxFileError,
     SandboxGone,
-    SandboxUnreachable,
     TooLarge,
     TooSlow,
     Unauthorized,
-    UpstreamRefused,
-    UpstreamUnavailable,
 )
 from agent_kernel.server.bodies import is_whole
 
@@ -42,16 +41,17 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (InvalidRequest, 400),
     (SandboxFileError, 400),
     (SandboxGone, 410),
-    (SandboxUnreachable, 503),
-    (EngineUnavailable, 503),
-    (UpstreamUnavailable, 502),
-    (UpstreamRefused, 502),
+    (SandboxError, 503),
+    (OutOfScript, 400),
+    (ModelError, 502),
     (AgentKernelError, 500),
 )
-"""The first that fits."""
+"""The HTTP status of each error; the first row that matches counts. docs/api.md has the same table."""
+
+INTERNAL = "Internal error. Details are in the server log."
 
 LINGER = 30.0
-"""Seconds in which a client that is still sending may finish and read why it was refused."""
+"""Seconds that a client gets to finish sending, so that it can read why it was refused."""
 
 
 def error_response(
@@ -62,14 +62,14 @@ def error_response(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Make the answer with the API's error object."""
+    """Return an answer with the API's error object as its body."""
     return JSONResponse(error_object(status, message, param=param, code=code), status, headers)
 
 
 def error_object(
     status: int, message: str, *, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """Make the API's error object."""
+    """Return the API's error object."""
     kind = (
         "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     )
@@ -77,7 +77,7 @@ def error_object(
 
 
 def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
-    """The status, and what is in the API's error object."""
+    """Return the HTTP status and the content of the API's error object."""
     status = next(status for cls, status in STATUS if isinstance(error, cls))
     param, code = None, error.code
     if isinstance(error, InvalidRequest):
@@ -91,7 +91,7 @@ def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
 
 
 def answer_to(error: AgentKernelError) -> Response:
-    """The answer that says what went wrong."""
+    """Return the HTTP answer for an error, with the headers that clients act on."""
     status, body = described(error)
     headers = {}
     if isinstance(error, Unauthorized):
@@ -99,9 +99,7 @@ def answer_to(error: AgentKernelError) -> Response:
     elif isinstance(error, LimitReached) and error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     elif isinstance(error, LimitReached):
-        headers["X-Should-Retry"] = (
-            "false"  # OpenAI's clients would send it again, and it takes more than that
-        )
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients would retry, and waiting does not help
     return JSONResponse({"error": body}, status, headers)
 
 
@@ -121,8 +119,8 @@ def _of_starlette(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     words = {
-        404: f"There is nothing at {request.method} {request.url.path}.",
-        405: f"{request.method} is not possible at {request.url.path}.",
+        404: f"No such endpoint: {request.method} {request.url.path}",
+        405: f"Method {request.method} not allowed for {request.url.path}.",
     }
     return error_response(
         error.status_code, words.get(error.status_code, error.detail), headers=error.headers
@@ -130,28 +128,26 @@ def _of_starlette(request: Request, error: Exception) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    return error_response(
-        500, f"Something unforeseen happened ({type(error).__name__}); the server's log has more."
-    )
+    return error_response(500, INTERNAL)
 
 
 def _left(request: Request, error: Exception) -> Response:
-    log.info("The client left: %s %s.", request.method, request.url.path)
-    return Response(status_code=499)  # nobody reads it
+    log.info("Client disconnected: %s %s.", request.method, request.url.path)
+    return Response(status_code=499)  # the client is gone: only logs see it
 
 
 class Refusal(Response):
-    """A refusal given while the client is still sending.
+    """An error answer sent while the client is still sending its body.
 
-    Closing at once would reset the connection, and the client would see that instead of the reason. So the
-    reason is sent, and what still comes is read and thrown away for a while.
+    Closing at once would reset the connection, and the client would see a reset instead of the reason. So
+    send the reason, then read and discard the rest of the body for up to `LINGER` seconds.
     """
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.body, response.status_code, dict(response.headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send, linger, end."""
+        """Send the answer, discard the rest of the request, then end the answer."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
@@ -159,7 +155,7 @@ class Refusal(Response):
                 while not is_whole(scope) and (await receive()).get("more_body", False):
                     pass
         except (TimeoutError, TooSlow):
-            log.info("A client kept sending what was refused; its connection is closed.")
+            log.info("A client kept sending a refused request body; closed its connection.")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,4 +1,4 @@
-"""`/v1/files`: uploads that containers may begin with."""
+"""`/v1/files`: uploaded files, which new containers may start with."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from agent_kernel.server.uploads import read_upload
 
 
 async def upload_file(request: Request) -> Response:
-    """Keep a file, with the form's other fields (`purpose`, `expires_after`) before or after it."""
+    """Store a file. The form's other fields (`purpose`, `expires_after`) may come before or after it."""
     upload = await read_upload(request, request.app.state.upload_limit)
     files = runtime_of(request).files
     return answer(await files.create(filename=upload.filename, content=upload.content, form=upload.fields))
 
 
 async def list_files(request: Request) -> Response:
-    """Return a page of the files."""
+    """List uploaded files."""
     purpose = request.query_params.get("purpose")
     return listed(await runtime_of(request).files.list(purpose=purpose, **paging(request, limit=10_000)))
 
 
 async def retrieve_file(request: Request) -> Response:
-    """Return one file's metadata."""
+    """Return the metadata of a file."""
     return answer(await runtime_of(request).files.retrieve(path(request, "file_id")))
 
 

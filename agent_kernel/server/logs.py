@@ -1,54 +1,67 @@
-"""Log entries as JSON, one object per line, for whatever collects them."""
+"""Log entries for people (text) or for log collectors (one JSON object per line)."""
 
 from __future__ import annotations
 
-import json
 import logging
 from contextvars import ContextVar
-from datetime import UTC, datetime
 
-_IDS = ("key", "response_id", "container_id", "conversation_id")
+from pythonjsonlogger.core import LogData
+from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
+
+_FIELDS = (
+    "time",
+    "level",
+    "logger",
+    "message",
+    "key",
+    "response_id",
+    "container_id",
+    "conversation_id",
+    "error",
+)
 
 KEY_NAME: ContextVar[str] = ContextVar("agent_kernel_key", default="")
-"""The name of the key on whose behalf something is done; empty for whoever has no key of a name."""
+"""The name of the key that the current request came with; empty for the server's own key, or none."""
 
 
 class KeyFilter(logging.Filter):
-    """Puts the key's name into every entry, as `key` and, for people, as `whose`."""
+    """Add the key's name to every entry: as `key` for JSON, as `whose` for text."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep all of them."""
+        """Keep every entry."""
         name = KEY_NAME.get()
         record.key = name or None
         record.whose = f" [{name}]" if name else ""
         return True
 
 
-class JsonFormatter(logging.Formatter):
-    """`time`, `level`, `logger`, `message`, perhaps `error`, and ids of what the entry is about."""
+class JsonFormatter(_JsonFormatter):
+    """Format an entry as one line of JSON: time, level, logger, message, ids, and the traceback as `error`.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Write one line; line ends within are escaped."""
-        entry: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        entry |= {name: value for name in _IDS if (value := getattr(record, name, None)) is not None}
-        if record.exc_info:
-            entry["error"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+    Only these fields are written. What libraries attach to their records may hold secrets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "error"},
+            timestamp="time",
+        )
+
+    def process_log_record(self, log_data: LogData) -> LogData:
+        """Drop unknown and empty fields, and put the rest into a fixed order."""
+        log_data["level"] = log_data["level"].lower()
+        return {name: value for name in _FIELDS if (value := log_data.get(name)) is not None}
 
 
 TEXT = "%(levelname)s %(name)s%(whose)s: %(message)s"
 
 
 def set_up(style: str) -> None:
-    """Log to stderr from INFO on, as `text` or `json`. It changes the root logger: for programs only."""
+    """Log to stderr from level INFO, as `text` or `json`. This changes the root logger: for programs only."""
     handler = logging.StreamHandler()
     handler.addFilter(KeyFilter())
     handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and those may hold secrets
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it has to say at the start, we say
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs, which may hold secrets
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines repeat ours

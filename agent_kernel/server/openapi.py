@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent_kernel import __version__
-
-if TYPE_CHECKING:
-    from agent_kernel.server.routes import Endpoint
+from agent_kernel.server.endpoint import Endpoint
 
 _TEXT = {"type": "string"}
 _METADATA = {"type": ["object", "null"], "additionalProperties": _TEXT}

@@ -1,4 +1,4 @@
-"""Query parameters and lists, as the API has them."""
+"""Read query parameters; write resources and pages of resources."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from starlette.responses import JSONResponse
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.base import Order, Page, ServedRuntime
 from agent_kernel.server.auth import caller_of
 
 
 def runtime_of(request: Request) -> ServedRuntime:
-    """The runtime as the caller has it."""
+    """Return the runtime as the caller may see it."""
     return caller_of(request.scope).runtime
 
 
 def path(request: Request, name: str) -> str:
-    """A part of the path."""
+    """Return a parameter of the path."""
     return str(request.path_params[name])
 
 
 def number(request: Request, name: str, default: int) -> int:
-    """A whole number of the query. Raises `InvalidRequest`."""
+    """Return a whole number from the query. Raises `InvalidRequest`."""
     text = request.query_params.get(name, str(default))
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 9:
-        raise InvalidRequest(f"{name} must be a whole number.", param=name)
+        raise InvalidRequest(f"{name} must be a whole number, not {shortened(text)}.", param=name)
     return int(text)
 
 
 def flag(request: Request, name: str) -> bool:
-    """A truth value of the query. Raises `InvalidRequest`."""
+    """Return true or false from the query. Raises `InvalidRequest`."""
     text = request.query_params.get(name, "false").lower()
     if text not in ("true", "false", "1", "0"):
-        raise InvalidRequest(f"{name} must be true or false.", param=name)
+        raise InvalidRequest(f"{name} must be true or false, not {shortened(text)}.", param=name)
     return text in ("true", "1")
 
 
 def paging(request: Request, *, limit: int = 20) -> dict[str, Any]:
-    """What a list's query says of its page; `limit` is the default."""
+    """Return which page of a list the query asks for; `limit` is the default."""
     order = cast(Order, request.query_params.get("order", "desc"))
     return {
         "after": request.query_params.get("after"),
@@ -52,17 +53,17 @@ def paging(request: Request, *, limit: int = 20) -> dict[str, Any]:
 
 
 def answer(resource: BaseModel) -> JSONResponse:
-    """One resource."""
+    """Answer with one resource."""
     return JSONResponse(to_json(resource))
 
 
 def deleted(id: str, kind: str) -> JSONResponse:  # noqa: A002
-    """That it is gone."""
+    """Answer that a resource is deleted."""
     return JSONResponse({"id": id, "object": kind, "deleted": True})
 
 
 def listed(page: Page[Any]) -> JSONResponse:
-    """A page of resources."""
+    """Answer with a page of resources."""
     return JSONResponse(
         {
             "object": "list",

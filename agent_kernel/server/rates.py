@@ -1,4 +1,4 @@
-"""How many requests a key may send: a bucket that holds a minute's worth and fills evenly."""
+"""Limit the requests of a key: a token bucket that holds one minute of requests and refills evenly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MINUTE = 60.0
 
 
 class Rate:
-    """The requests of one key in this process. `clock` tells seconds and never goes back."""
+    """The token bucket of one key in this process. `clock` returns seconds and never goes back."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
@@ -21,19 +21,19 @@ class Rate:
         self._seen = clock()
 
     def take(self) -> None:
-        """Count a request. Raises `LimitReached`, which says after how many seconds there is room for one."""
+        """Count a request. Raises `LimitReached` with the seconds until the next one is allowed."""
         self._fill()
         if self._left < 1:
             raise LimitReached(
-                f"With this key {self.per_minute} requests a minute can be sent.",
-                hint="Send it again a little later.",
+                f"Rate limit reached: this key allows {self.per_minute} requests a minute.",
+                hint="Send it again later; Retry-After says when.",
                 code="rate_limit_exceeded",
                 retry_after=self._until(1),
             )
         self._left -= 1
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What there is and what is left of it, by the names of OpenAI's API."""
+        """Return OpenAI's rate limit headers: limit, remaining requests, time until all are back."""
         self._fill()
         values = {
             "limit": str(self.per_minute),
@@ -54,7 +54,7 @@ class Rate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as OpenAI's headers have them: `120ms`, `3s`, `1m0s`."""
+    """Format seconds as OpenAI's headers do: `120ms`, `3s`, `1m0s`."""
     if (milliseconds := math.ceil(seconds * 1000)) < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(math.ceil(seconds), 60)

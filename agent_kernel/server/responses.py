@@ -1,4 +1,4 @@
-"""`/v1/responses`: each endpoint reads its request, calls the runtime, and writes the answer."""
+"""`/v1/responses`: each endpoint reads the request, calls the runtime and writes the answer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from starlette.responses import JSONResponse, Response
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.fold import afold
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.server.pages import answer, deleted, flag, listed, number, paging, path, runtime_of
 from agent_kernel.server.streams import EventStream, while_connected
 from agent_kernel.server.uploads import read_json
 
 
 async def create_response(request: Request) -> Response:
-    """Run a turn, streamed or whole. A client that leaves ends the turn, unless it is in the background."""
+    """Run a turn. A client that disconnects cancels it, unless it runs in the background."""
     body = await read_json(request)
     if not isinstance(body.get("stream"), bool | None):
-        raise InvalidRequest("stream must be true or false.", param="stream")
+        raise InvalidRequest(
+            f"stream must be true or false, not {shortened(body['stream'])}.", param="stream"
+        )
     events = runtime_of(request).respond(body)
     if body.get("stream"):
         return EventStream(events)
@@ -29,7 +32,7 @@ async def create_response(request: Request) -> Response:
 
 
 async def _begun(events: Any) -> ModelResponse:
-    """The response as it is queued; the turn goes on without us."""
+    """Return the queued response; the turn goes on in the background."""
     async with aclosing(events):
         first = await anext(events)
     response: ModelResponse = first.response
@@ -37,7 +40,7 @@ async def _begun(events: Any) -> ModelResponse:
 
 
 async def retrieve_response(request: Request) -> Response:
-    """Return a stored response, or with `stream` its events from `starting_after` on."""
+    """Return a stored response, or with `stream` its events after number `starting_after`."""
     response_id = path(request, "response_id")
     after = number(request, "starting_after", -1)
     if flag(request, "stream"):
@@ -53,12 +56,12 @@ async def delete_response(request: Request) -> Response:
 
 
 async def cancel_response(request: Request) -> Response:
-    """Stop a background response."""
+    """Cancel a background response."""
     return answer(await runtime_of(request).cancel(path(request, "response_id")))
 
 
 async def list_input_items(request: Request) -> Response:
-    """Return a page of what a response was asked."""
+    """List the input items of a response."""
     return listed(await runtime_of(request).input_items(path(request, "response_id"), **paging(request)))
 
 
@@ -69,6 +72,6 @@ async def count_input_tokens(request: Request) -> Response:
 
 
 async def compact_response(request: Request) -> Response:
-    """Put a conversation in short."""
+    """Compact a conversation."""
     work = runtime_of(request).compact(await read_json(request))
     return answer(await while_connected(request.scope, request.receive, work))

@@ -1,9 +1,6 @@
-"""Every endpoint there is: a line each, from which the routes and the OpenAPI document are made."""
+"""The table of endpoints, one line each. The routes and the OpenAPI document are made from it."""
 
 from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -14,24 +11,11 @@ from agent_kernel.server import containers as c
 from agent_kernel.server import conversations as v
 from agent_kernel.server import files as f
 from agent_kernel.server import responses as r
+from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
 from agent_kernel.server.socket import ResponsesSocket
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 PAGE = ("after", "limit", "order")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One endpoint. `body` and `result` name schemas of the OpenAPI document (see `openapi`)."""
-
-    method: str
-    path: str
-    handler: Handler
-    result: str = "object"
-    body: str | None = None
-    query: tuple[str, ...] = ()
 
 
 async def healthz(request: Request) -> Response:
@@ -40,15 +24,15 @@ async def healthz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Count what was done, for Prometheus."""
+    """Return the metrics in Prometheus's text format."""
     return PlainTextResponse(
         await runtime_of(request).measures(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
 
 
 async def openapi_document(request: Request) -> Response:
-    """Describe this server."""
-    from agent_kernel.server.openapi import document
+    """Return the OpenAPI document."""
+    from agent_kernel.server.openapi import document  # it builds schemas: only when asked for
 
     return JSONResponse(document(ENDPOINTS))
 
@@ -58,7 +42,7 @@ def _model(name: str) -> dict[str, object]:
 
 
 async def list_models(request: Request) -> Response:
-    """Name the models that can be asked for."""
+    """List the models that are known without asking an upstream."""
     return JSONResponse({"object": "list", "data": [_model(n) for n in await runtime_of(request).models()]})
 
 
@@ -66,7 +50,7 @@ async def retrieve_model(request: Request) -> Response:
     """Return one model."""
     name = path(request, "model")
     if name not in await runtime_of(request).models():
-        raise NotFound(f"The model {name!r} is not among those listed here.", param="model")
+        raise NotFound(f"No such model in this list: {name}.", param="model")
     return JSONResponse(_model(name))
 
 

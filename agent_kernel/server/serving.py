@@ -1,4 +1,4 @@
-"""Listening: `serve` and `listen` run the application on an address until they are told to stop."""
+"""Run the application on an address: `serve` blocks, `listen` is a coroutine."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from agent_kernel.server.uploads import JSON_LIMIT
 log = logging.getLogger(__name__)
 
 GRACE = 5
-"""Seconds for running turns to end when the server stops; then they are cancelled (and stored as such)."""
+"""Seconds that running turns get to end when the server stops. Then they are cancelled and stored."""
 
 
 UNREAD = 120
-"""Seconds that a client may leave what is sent to it unread (or a dead line may stay); then its connection is
-reset. What cannot be sent is not made meanwhile, except for what fits into the system's buffers."""
+"""Seconds until a connection is reset whose client does not read, or is gone without closing it.
+
+Meanwhile the turn is paused; only what fits into the system's socket buffers is produced."""
 
 MAX_CONNECTIONS = 500
 
 Announce = Callable[[str], None]
-"""Called with the real base URL (it ends in `/v1`) once connections are accepted."""
+"""Called with the base URL (it ends in `/v1`) once the server accepts connections."""
 
 
 def serve(
@@ -46,9 +47,9 @@ def serve(
     max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
 ) -> None:
-    """Serve a runtime, which it then owns, until SIGINT or SIGTERM. Blocks; see `listen` and `create_app`."""
+    """Serve a runtime until SIGINT or SIGTERM, then close it. Blocks. See `listen` and `create_app`."""
     app = create_app(runtime, api_key=api_key, upload_limit=upload_limit, limits=limits)
-    with suppress(KeyboardInterrupt):  # SIGINT once more, after the orderly end
+    with suppress(KeyboardInterrupt):  # a second SIGINT, after the shutdown
         asyncio.run(listen(app, host, port, max_connections=max_connections, announce=announce))
 
 
@@ -60,15 +61,15 @@ async def listen(
     max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation; `port` 0 takes a free one.
+    """Serve until SIGINT, SIGTERM or cancellation. `port` 0 takes a free port.
 
-    Raises `ConfigurationError` for an address beyond loopback without a key, and for one that cannot be had.
+    Raises `ConfigurationError` for an address other than loopback without a key, and for one that cannot be
+    bound.
     """
     if not is_loopback(host) and not await app.state.doorkeeper.asks_for_keys():
         raise ConfigurationError(
-            f"Without a key the server listens on this machine only, not on {host}.",
-            hint="Set AGENT_KERNEL_API_KEY to a secret of your own, make keys (agent-kernel keys create),"
-            " or use --host 127.0.0.1.",
+            f"Without an API key the server listens on loopback only, not on {host}.",
+            hint="Set AGENT_KERNEL_API_KEY, create keys (agent-kernel keys create), or use --host 127.0.0.1.",
         )
     with _bound(host, port) as listener:
         real_port = listener.getsockname()[1]
@@ -78,7 +79,7 @@ async def listen(
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(serving)
-        except asyncio.CancelledError:  # uvicorn itself would just stop, with everything open
+        except asyncio.CancelledError:  # uvicorn alone would stop without closing its connections
             server.should_exit = True
             await serving
             raise
@@ -96,7 +97,7 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from here
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
             listener.bind(address)
             listener.listen(128)
@@ -106,7 +107,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"The server cannot listen on {host}:{port}: {error}.",
-            hint="Choose another --port (0 takes a free one) or --host.",
+            hint="Choose another --port (0 takes a free port) or --host.",
         ) from error
     return listener
 
@@ -114,7 +115,7 @@ def _bound(host: str, port: int) -> socket.socket:
 def _config(app: Starlette, max_connections: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        log_config=None,  # logging is the composition root's affair
+        log_config=None,  # the command line sets logging up
         access_log=False,
         http=BoundedConnection,
         h11_max_incomplete_event_size=HEAD_LIMIT,
@@ -128,7 +129,7 @@ def _config(app: Starlette, max_connections: int) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, telling when it accepts connections."""
+    """Uvicorn's server, with a callback for when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)

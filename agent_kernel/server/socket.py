@@ -1,8 +1,8 @@
-"""WebSocket on `/v1/responses`: one connection, one turn after the other, events as JSON messages.
+"""The WebSocket on `/v1/responses`: turns run one after the other, and events are JSON messages.
 
-Messages of the client are flat: `{"type": "response.create", ...}` with the fields of the HTTP body, and
-`{"type": "response.steer", "previous_response_id", "input"}`. What would be an error status over HTTP is one
-event of type `error` here, with that status; a turn that failed on its way ends by `response.failed` alone.
+A client sends flat messages: `{"type": "response.create", ...}` with the fields of the HTTP body, or
+`{"type": "response.steer", "previous_response_id", "input"}`. An error that HTTP would answer with a status
+is one event of type `error` with that status here; a turn that fails later ends with `response.failed`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, Unauthorized
 from agent_kernel.protocol.items import to_json
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.base import Session
 from agent_kernel.server.auth import caller_of
-from agent_kernel.server.errors import described
+from agent_kernel.server.errors import INTERNAL, described, error_object
 from agent_kernel.server.uploads import JSON_LIMIT, parse_json
 
 log = logging.getLogger(__name__)
 
 WAITING = 16
-"""Requests that may wait for the one that runs; together they may be as large as one."""
+"""Requests that may queue behind the running one; together at most `JSON_LIMIT` bytes."""
 
 POLICY_VIOLATION = 1008
-"""The code with which a connection is closed whose key is no longer one."""
+"""The close code for a connection after its key was revoked."""
 
 _TRANSPORT = ("type", "stream", "stream_options", "background", "stream_id")
-"""Fields that mean nothing to the turn itself."""
+"""Fields for the connection, not for the turn."""
 
 
 class ResponsesSocket:
@@ -50,7 +51,7 @@ class ResponsesSocket:
         self._lane: str | None = None
 
     def __await__(self) -> Any:
-        """Serve until the client leaves, which ends its turn."""
+        """Serve until the client disconnects, which ends its turn."""
         return self._serve().__await__()
 
     async def _serve(self) -> None:
@@ -71,7 +72,7 @@ class ResponsesSocket:
                 await self._socket.close(1001)
 
     async def _read(self) -> None:
-        """Take messages in while a turn may be running."""
+        """Read messages, also while a turn is running."""
         with suppress(WebSocketDisconnect):
             while True:
                 message = await self._socket.receive()
@@ -93,7 +94,8 @@ class ResponsesSocket:
             case "response.create":
                 if self._requests.full() or self._waiting + size > JSON_LIMIT:
                     raise InvalidRequest(
-                        f"{self._requests.qsize()} requests wait already for the one that runs.",
+                        f"Too many requests are queued on this connection ({self._requests.qsize()}).",
+                        hint="Send it again when one of them has ended.",
                         code="too_many_requests",
                     )
                 self._waiting += size
@@ -103,12 +105,12 @@ class ResponsesSocket:
                 await self._send(event)
             case other:
                 raise InvalidRequest(
-                    f"There is no message of type {other!r}; there are response.create and response.steer.",
+                    f"type must be 'response.create' or 'response.steer', not {shortened(other)}.",
                     param="type",
                 )
 
     async def _work(self) -> None:
-        """Run the turns, one after the other."""
+        """Run the queued turns, one after the other."""
         with suppress(WebSocketDisconnect):
             while True:
                 message, size = await self._requests.get()
@@ -133,10 +135,9 @@ class ResponsesSocket:
                 await self._refuse(error)
         except WebSocketDisconnect:
             raise
-        except Exception as error:
-            log.exception("A turn on a WebSocket broke off.")
-            words = f"Something unforeseen happened ({type(error).__name__}); the server's log has more."
-            await self._error(500, {"message": words, "type": "server_error", "param": None, "code": None})
+        except Exception:
+            log.exception("A turn on a WebSocket failed.")
+            await self._error(500, error_object(500, INTERNAL)["error"])
 
     async def _refuse(self, error: AgentKernelError) -> None:
         await self._error(*described(error))

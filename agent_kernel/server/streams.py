@@ -1,4 +1,4 @@
-"""Answers that take as long as a turn does, and end when their client leaves."""
+"""Streaming answers. They last as long as their turn and end it when the client disconnects."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a comment is sent, so that no proxy takes a long command for a dead line."""
+"""Seconds of silence before a comment is sent, so that proxies do not drop the connection."""
 
 
 async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` unless the client leaves first: then it is cancelled, and `ClientDisconnect` raised.
+    """Run `work`. If the client disconnects first, cancel it and raise `ClientDisconnect`.
 
-    The request's body must have been read. Cancelling this cancels the work; it has ended in any case when
-    this returns. The application knows the work as `state.running`, and ends it when the server stops.
+    Read the request's body before calling this. Cancelling this cancels the work, and the work has always
+    ended when this returns. It is registered in `state.running`, so that the server can end it on shutdown.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_disconnected(receive))
@@ -49,8 +49,8 @@ async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, A
 async def _streamed(scope: Scope, receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     try:
         await while_connected(scope, receive, work)
-    except ClientDisconnect:  # usual for a stream, and nobody is left to be told
-        log.info("The client left: %s %s.", scope["method"], scope["path"])
+    except ClientDisconnect:
+        log.info("Client disconnected: %s %s.", scope["method"], scope["path"])
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -61,7 +61,7 @@ async def _disconnected(receive: Receive) -> None:
 class EventStream(Response):
     """A turn as server-sent events, one chunk per event.
 
-    The response begins with the first event: what is raised before it becomes an ordinary error answer.
+    Headers are sent with the first event, so an error raised before it becomes an ordinary error answer.
     """
 
     media_type = "text/event-stream"
@@ -73,7 +73,7 @@ class EventStream(Response):
         self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the turn ends or the client leaves, which cancels the turn."""
+        """Stream until the turn ends, or the client disconnects, which cancels the turn."""
         await _streamed(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
@@ -109,7 +109,7 @@ class EventStream(Response):
 
 
 class FileStream(Response):
-    """A file's bytes as they come. A failure on the way breaks the connection, never ends it as if whole."""
+    """A file's bytes. A failure midway breaks the connection, so that a part never looks like the whole."""
 
     media_type = "application/octet-stream"
 
@@ -119,7 +119,7 @@ class FileStream(Response):
         self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the end or until the client leaves."""
+        """Stream until the end, or until the client disconnects."""
         await _streamed(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Request bodies: JSON of a bounded size, and an uploaded file as a stream that is never held whole."""
+"""Read request bodies: JSON up to a size limit, and uploaded files as streams, never whole in memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from agent_kernel.errors import InvalidRequest, TooLarge
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.server.auth import caller_of
 
@@ -23,40 +24,40 @@ MOST_FIELDS = 16
 LONGEST_FIELD = 1024
 
 FRAMING = 64 << 10
-"""Bytes that a multipart body may have beside the file itself, for the check of its announced length."""
+"""Bytes of a multipart body that are not the file itself, for the check of `Content-Length`."""
 
 
 async def read_json(request: Request) -> dict[str, Any]:
     """Read the body as a JSON object.
 
-    Raises `InvalidRequest`, `TooLarge`, `TooSlow`, `LimitReached`. The content type must say JSON: a web page
-    may post other types across origins without asking first.
+    Raises `InvalidRequest`, `TooLarge`, `TooSlow`, `LimitReached`. The content type must be JSON: browsers
+    let web pages post other types across origins without a preflight request.
     """
     if _content_type(request) != "application/json":
-        raise InvalidRequest("The body must be JSON, with the header 'Content-Type: application/json'.")
+        raise InvalidRequest("The body must be JSON and have the header 'Content-Type: application/json'.")
     body = bytearray()
     with caller_of(request.scope).arriving.body() as grow:
         async for chunk in request.stream():
             grow(len(chunk))
             body += chunk
             if len(body) > JSON_LIMIT:
-                raise TooLarge(f"The body is larger than {JSON_LIMIT} bytes.")
+                raise TooLarge(f"The request body is larger than {JSON_LIMIT} bytes.")
     return parse_json(bytes(body))
 
 
 def parse_json(text: bytes | str) -> dict[str, Any]:
-    """Parse a JSON object. Raises `InvalidRequest`, also for numbers that JSON does not have."""
+    """Parse a JSON object. Raises `InvalidRequest`, also for NaN, infinities and nesting over the limit."""
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not JSON: {error}.") from error
+        raise InvalidRequest(f"The request body is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
-        raise InvalidRequest("The body must be a JSON object.")
+        raise InvalidRequest(f"The request body must be a JSON object, not {shortened(value)}.")
     return cast(dict[str, Any], well_formed(value))
 
 
 def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -70,9 +71,9 @@ def _content_type(request: Request) -> str:
 
 @dataclass
 class Upload:
-    """A file on its way in: its name, its content as it comes, and the form's other fields.
+    """A file being uploaded: its name, its content as a stream, and the form's other fields.
 
-    Those after it are in `fields` once the content has been read.
+    Fields that come after the file are in `fields` once the content has been read.
     """
 
     filename: str
@@ -81,29 +82,29 @@ class Upload:
 
 
 def is_json(request: Request) -> bool:
-    """Whether the body says that it is JSON."""
+    """Return whether the content type is JSON."""
     return _content_type(request) == "application/json"
 
 
 async def read_upload(request: Request, limit: int) -> Upload:
-    """Read a multipart body up to its part `file`; the fields' values appear in `fields` as they come.
+    """Read a multipart body up to its part `file`.
 
-    Raises `TooLarge` if the body is announced as larger than `limit` bytes, `InvalidRequest` for anything
-    that is not a file upload.
+    Raises `TooLarge` if `Content-Length` is over `limit` bytes, `InvalidRequest` for anything that is not a
+    file upload.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if _content_type(request) != "multipart/form-data" or not boundary:
-        raise InvalidRequest("The body must be multipart/form-data with a part 'file'.", param="file")
+        raise InvalidRequest("The request body must be multipart/form-data with a part 'file'.", param="file")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + FRAMING:
-        raise TooLarge(f"The upload is larger than {limit} bytes, the most that one may have.", param="file")
+        raise TooLarge(f"The upload is larger than the limit of {limit} bytes.", param="file")
     upload = _Upload(boundary, request.stream())
     return Upload(await upload.name(), upload.content(), upload.fields)
 
 
 class _Upload:
-    """Finds the part named `file` in a multipart body and hands its data on, chunk by chunk."""
+    """Finds the part named `file` in a multipart body and yields its data in chunks."""
 
     def __init__(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:
         self._body = body
@@ -132,14 +133,14 @@ class _Upload:
             raise InvalidRequest(f"The multipart body cannot be read: {error}.", param="file") from error
 
     async def name(self) -> str:
-        """Read until the part begins; return its file name."""
+        """Read until the part starts; return its file name."""
         while self._name is None:
             if not await self._feed():
                 raise InvalidRequest("The multipart body has no part 'file' with a file name.", param="file")
         return self._name
 
     async def content(self) -> AsyncGenerator[bytes, None]:
-        """Yield the part's data. Raises `InvalidRequest` if the body ends before the part does."""
+        """Yield the part's data. Raises `InvalidRequest` if the body ends inside the part."""
         while True:
             data, self._data = self._data, []
             for chunk in data:
@@ -147,8 +148,8 @@ class _Upload:
             if self._whole:
                 break
             if not await self._feed():
-                raise InvalidRequest("The multipart body ends in the middle of the file.", param="file")
-        while await self._feed():  # whatever follows the file is read, so that the connection can go on
+                raise InvalidRequest("The multipart body ends inside the file.", param="file")
+        while await self._feed():  # read the rest, so that the connection can be used again
             self._data.clear()
 
     async def _feed(self) -> bool:
@@ -200,7 +201,7 @@ class _Upload:
 
 
 def _file_name(raw: bytes) -> str:
-    """Undo what browsers and HTTP libraries do to quotes and line ends in file names."""
+    """Undo the escaping of quotes and line ends that browsers and HTTP libraries apply to file names."""
     name = raw.decode("utf-8", "replace")
     for escaped, plain in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escaped, plain)

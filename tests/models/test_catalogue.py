@@ -49,10 +49,10 @@ async def test_names(name: str | None, kind: type[object], upstreams_name: str) 
     ("name", "kind", "says"),
     [
         ("magic/wand", InvalidRequest, "openai/<model>, responses/<model>"),
-        ("openai/", InvalidRequest, "ends at its prefix"),
-        ("/x", InvalidRequest, "no model '/x'"),
+        ("openai/", InvalidRequest, "nothing after its prefix"),
+        ("/x", InvalidRequest, "No such model: '/x'"),
         ("scripted/none", InvalidRequest, "demo, first_questions"),
-        ("scripted/../../etc/passwd", InvalidRequest, "must end in .yaml"),
+        ("scripted/../../etc/passwd", InvalidRequest, "ends in .yaml"),
         ("scripted/none.yaml", ConfigurationError, "cannot be read"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_script_file_and_a_server_that_opens_none(tmp_path: Path) -> None:
     path.write_text("turns: [{when: a, do: [{say: b}]}]")
     name = f"scripted/{path}"
     assert isinstance(catalogue().resolve(name)[0], ScriptedModel)
-    with pytest.raises(InvalidRequest, match="no script files but its own"):
+    with pytest.raises(InvalidRequest, match="only its packaged scripts"):
         catalogue(script_files=False).resolve(name)
     assert isinstance(catalogue(script_files=False, default=name).resolve(None)[0], ScriptedModel)
 

@@ -22,7 +22,7 @@ WRONG: list[tuple[dict[str, Any], int, str | None, str | None]] = [
     ({"input": 7}, 400, "input", None),
     ({"input": "chat", "stream": "yes"}, 400, "stream", None),
     ({"input": "chat", "temperature": "hot"}, 400, "temperature", None),
-    ({"input": "chat", "model": "nonsense/x"}, 400, "model", None),
+    ({"input": "chat", "model": "nonsense/x"}, 400, "model", "model_not_found"),
     ({"input": "chat", "model": "openai/x"}, 400, "model", "model_not_found"),
     (
         {"input": "chat", "previous_response_id": "r"},
