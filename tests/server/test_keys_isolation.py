@@ -16,8 +16,8 @@ from websockets.sync.client import connect
 
 from agent_kernel.keys import KeyLimits
 from agent_kernel.sandboxes.toolbox import Toolbox
-from agent_kernel.server.openapi import SCHEMAS
 from agent_kernel.server.endpoint import Endpoint
+from agent_kernel.server.openapi import SCHEMAS
 from agent_kernel.server.routes import ENDPOINTS
 from tests.server.keyed import SHELL, Keyed, keyed_server
 
