@@ -29,6 +29,18 @@ class ResponseRow:
     owner: str | None = None
     """The process that runs the turn, while it runs (see `ownership`)."""
     conversation_id: str | None = None
+    resumed: int = 0
+    """How many times a new process has resumed the turn."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What recovery needs to know of a turn that has an owner, read without decoding its JSON columns."""
+
+    id: str
+    created_at: float
+    model: str
+    owner: str
 
 
 JournalEntry = tuple[int, str]
@@ -140,8 +152,16 @@ class ResponseStore(Protocol):
         """How many responses were ever deleted: what was read of a chain holds while this stays the same."""
         ...
 
-    async def unfinished_responses(self) -> list[ResponseRow]:
-        """Those that have an owner."""
+    async def unfinished_responses(self) -> list[Unfinished]:
+        """List the turns that have an owner. Never fails because of what one row contains."""
+        ...
+
+    async def write_off_response(self, id: str, owner: str, response: Json, last: JournalEntry) -> bool:  # noqa: A002
+        """End a turn whose row cannot be used, as incomplete. Return False if `owner` does not own it.
+
+        `response` replaces the stored one and `last` the whole journal. A request or an input that cannot be
+        read becomes empty; one that can be read stays.
+        """
         ...
 
     async def tenant_of_response(self, id: str) -> str:  # noqa: A002

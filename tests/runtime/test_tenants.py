@@ -42,6 +42,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "events": ("resp_a", -1, 10),
     "item": ("msg_a",),
     "unfinished_responses": (),
+    "write_off_response": ("resp_a", "process", {"output": []}, (1, "{}")),
     "conversation": ("conv_a",),
     "delete_conversation": ("conv_a",),
     "add_conversation_items": ("conv_a", [ITEM]),

@@ -1,4 +1,4 @@
-"""After a crash: turns whose process died go on, or end as incomplete with the reason; none is lost."""
+"""Recovery after a crash: turns of dead processes are resumed, or end as incomplete with a reason."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from typing import Literal
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol.broken import ResumePoint, end_broken, standing
 from agent_kernel.runtime.background.ownership import Owner
-from agent_kernel.store.base import Finish, JournalEntry, ResponseRow, Store
+from agent_kernel.runtime.each import each
+from agent_kernel.store.base import Finish, JournalEntry, ResponseRow, Store, Unfinished
 
 log = logging.getLogger(__name__)
 
 INTERRUPTED = "agent_kernel.interrupted"
 """`incomplete_details.reason` of a turn whose process died."""
 
-RESUMED = "agent_kernel.resumed"
-"""In the stored request of a background turn: how often it has gone on after the end of a process."""
-
 MOST = 3
-"""So often: a turn that ends its process each time must not do so for ever."""
+"""A turn is resumed at most this often: it may be what kills its process."""
 
 READ = 1000
 
 Restart = Literal["resume", "end", "leave"]
-"""What becomes of background turns whose process died: they go on where that is safe, end, or are left."""
+"""What to do with background turns of dead processes: resume them where that is safe, end or leave them."""
 
 Resume = Callable[[ResponseRow, ResumePoint], Awaitable[None]]
 
 
 class Recovery:
-    """Looks, at the first use of a store and when asked, for what dead processes left.
+    """Finds turns of dead processes, at the first use of a store and when asked.
 
-    `owner` is this process. `resume` goes on with a turn, or raises an `AgentKernelError`.
+    `owner` is this process. `resume` continues a turn, or raises an `AgentKernelError`.
     """
 
     def __init__(self, store: Store, owner: Owner, restart: Restart, resume: Resume) -> None:
@@ -48,46 +46,66 @@ class Recovery:
         self._done = False
 
     async def once(self) -> None:
-        """Claim the ownership of turns to come, and see to those that nobody owns any more."""
+        """Register this process as an owner of turns, and recover what dead processes left."""
         if not self._done:
             async with self._lock:
-                if not self._done:  # another may have been first at the lock
-                    await self._store.identity()  # makes the folder, with its errors in words
+                if not self._done:  # another task may have been first at the lock
+                    await self._store.identity()  # opens the store, with its own errors
                     self._owner.claim()
                     await self._look()
                     self._done = True
 
     async def again(self) -> bool:
-        """Look again: another process of this store may have died. Whether there was anything to see to."""
+        """Look again, because another process may have died. Return whether any turn was recovered."""
         async with self._lock:
             return await self._look()
 
     async def _look(self) -> bool:
         found = False
-        for row in await self._store.unfinished_responses():
-            dead, background = row.owner, bool(row.request.get("background"))
-            if dead is None or self._owner.is_alive(dead) or (background and self._restart == "leave"):
-                continue
-            if await self._store.adopt_response(row.id, dead, self._owner.id):
+
+        async def recover(turn: Unfinished) -> None:
+            nonlocal found
+            if self._owner.is_alive(turn.owner):
+                return
+            row = await self._store.response(turn.id)
+            if row is None or row.owner != turn.owner:  # another process was faster
+                return
+            background = bool(row.request.get("background"))
+            if background and self._restart == "leave":
+                return
+            if await self._store.adopt_response(row.id, turn.owner, self._owner.id):
                 found = True
-                await self._see_to(row, background)
+                await self._recover(row, background)
+
+        async def write_off(turn: Unfinished) -> None:
+            nonlocal found
+            found = True
+            await self._store.adopt_response(turn.id, turn.owner, self._owner.id)
+            await self._write_off(turn)
+
+        await each(await self._store.unfinished_responses(), recover, write_off)
         return found
 
-    async def _see_to(self, row: ResponseRow, background: bool) -> None:
-        stands = await self._safe(row) if background and self._restart == "resume" else None
-        if stands is not None:
+    async def _recover(self, row: ResponseRow, background: bool) -> None:
+        point = await self._resume_point(row) if background and self._restart == "resume" else None
+        if point is not None:
             try:
-                await self._resume(row, stands)
+                await self._resume(row, point)
             except AgentKernelError as error:
-                log.warning("The turn %s cannot go on: %s", row.id, error, extra={"response_id": row.id})
+                log.warning("Turn %s cannot be resumed: %s", row.id, error, extra={"response_id": row.id})
+            except Exception:
+                log.exception("Turn %s cannot be resumed.", row.id, extra={"response_id": row.id})
             else:
-                log.warning("The turn %s goes on in this process.", row.id, extra={"response_id": row.id})
+                log.warning("Turn %s is resumed by this process.", row.id, extra={"response_id": row.id})
                 return
         await self._end(row, background)
 
-    async def _safe(self, row: ResponseRow) -> ResumePoint | None:
-        """Where it stands, if going on does nothing twice: no command was under way, no approval answered."""
-        if row.request.get(RESUMED, 0) >= MOST:
+    async def _resume_point(self, row: ResponseRow) -> ResumePoint | None:
+        """Return where to resume, or None if resuming could do something twice.
+
+        That is the case when a command was running or an approval was being answered.
+        """
+        if row.resumed >= MOST:
             return None
         if any(item["type"] == "mcp_approval_response" for item in row.input):
             return None
@@ -101,12 +119,38 @@ class Recovery:
         said = (*ended.input, *ended.response["output"]) if row.conversation_id is not None else ()
         await self._store.finish_response(Finish(ended, events, background, True, said))
         log.warning(
-            "The turn %s was interrupted by the end of its process.", row.id, extra={"response_id": row.id}
+            "Turn %s is incomplete: its process ended during it.", row.id, extra={"response_id": row.id}
         )
+
+    async def _write_off(self, turn: Unfinished) -> None:
+        """End a turn whose row or journal cannot be used, so that it is not looked at again."""
+        journal = await journal_of(self._store, turn.id)
+        response = {
+            "id": turn.id,
+            "object": "response",
+            "created_at": turn.created_at,
+            "model": turn.model,
+            "status": "incomplete",
+            "incomplete_details": {"reason": INTERRUPTED},
+            "output": [],
+            "tools": [],
+            "tool_choice": "auto",
+            "parallel_tool_calls": True,
+        }
+        number = journal[-1][0] + 1 if journal else 0
+        last = {"type": "response.incomplete", "response": response, "sequence_number": number}
+        if await self._store.write_off_response(
+            turn.id, self._owner.id, response, (number, json.dumps(last))
+        ):
+            log.error(
+                "Turn %s is incomplete: what the store has of it cannot be used.",
+                turn.id,
+                extra={"response_id": turn.id},
+            )
 
 
 async def journal_of(store: Store, response_id: str) -> list[JournalEntry]:
-    """A response's whole journal."""
+    """Return a response's whole journal."""
     entries: list[JournalEntry] = []
     while batch := await store.events(response_id, entries[-1][0] if entries else -1, READ):
         entries += batch

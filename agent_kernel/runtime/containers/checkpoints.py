@@ -20,6 +20,7 @@ from agent_kernel.errors import NotFound, SandboxError
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.settings import CheckpointPolicy
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
+from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot, total_size
 from agent_kernel.sandboxes.channel import Channel
@@ -107,7 +108,7 @@ class Checkpoints:
 
     async def of_expired(self, container_id: str) -> Snapshot | None:
         """What an expired container can be brought back from: the newest of its kind."""
-        found = [each for each in await self.all() if _is_of(each, container_id)]
+        found = [snapshot for snapshot in await self.all() if _is_of(snapshot, container_id)]
         return found[-1] if found else None
 
     async def forget(self, container_id: str, *, but: str | None = None) -> None:
@@ -134,14 +135,21 @@ class Checkpoints:
         first, over the total size or over what its key may store.
         """
         known = {row.id for row in await self._store.containers()}
-        kept = [each for each in await self.all() if each.labels.get(KIND_LABEL) == "expired"]
+        kept = [snapshot for snapshot in await self.all() if snapshot.labels.get(KIND_LABEL) == "expired"]
         beyond = _beyond(kept, known, self._policy, time.time())
         for tenant, allowance in self.allowances.items():
             if (most := allowance.limits.stored_bytes) is not None:
                 policy = replace(self._policy, total_size=most)
-                theirs = [each for each in kept if tenant_of(each) == tenant and each not in beyond]
+                theirs = [one for one in kept if tenant_of(one) == tenant and one not in beyond]
                 beyond += _beyond(theirs, known, policy, time.time())
-        return [each for each in beyond if await self.remove(each)]
+        removed: list[Snapshot] = []
+
+        async def remove(snapshot: Snapshot) -> None:
+            if await self.remove(snapshot):
+                removed.append(snapshot)
+
+        await each(beyond, remove)
+        return removed
 
 
 def _beyond(

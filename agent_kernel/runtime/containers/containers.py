@@ -28,8 +28,8 @@ from agent_kernel.runtime.containers.checkpoints import (
     tenant_of,
 )
 from agent_kernel.runtime.containers.files import LocalContainerFiles
-from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle, new_id
-from agent_kernel.runtime.containers.params import check_params
+from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
+from agent_kernel.runtime.containers.params import check_params, new_id
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page

@@ -49,6 +49,9 @@ class ExpiryTimer:
             except AgentKernelError as error:
                 log.warning("Expired containers could not be removed now: %s", error)
                 soonest = time.time() + RETRY
+            except Exception:
+                log.exception("The expiry failed; it runs again in %.0f s.", RETRY)
+                soonest = time.time() + RETRY
             wait = None if soonest is None else max(soonest - time.time(), 0.0)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):  # wait_for would lose a cancellation here on Python 3.11

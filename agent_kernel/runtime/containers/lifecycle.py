@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -24,9 +23,10 @@ from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints
 from agent_kernel.runtime.containers.expiry import RETRY, ExpiryTimer
-from agent_kernel.runtime.containers.params import MEMORY_LIMITS
+from agent_kernel.runtime.containers.params import MEMORY_LIMITS, new_id
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
+from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Channel
@@ -285,10 +285,13 @@ class Lifecycle:
 
     async def _expire(self, now: float) -> float | None:
         """End what has expired; return when to look again (Unix seconds), None if nothing is alive."""
-        backend, soonest, pruning = await self.engine(), None, not self._pruned
-        for row in await self._store.containers():
+        backend, pruning = await self.engine(), not self._pruned
+        soonest: float | None = None
+
+        async def expire(row: ContainerRow) -> None:
+            nonlocal soonest, pruning
             if row.status != "running":
-                continue
+                return
             attachment = self._attachments.get(row.id)
             if attachment is not None and attachment.users:
                 await self._store.touch_container(row.id, now)
@@ -298,15 +301,17 @@ class Lifecycle:
                 deadline = row.expires_at
             elif row.backend != backend.name:  # that backend's next start removes it
                 await self._store.end_container(row.id, "expired", if_idle_at=now)
-                continue
+                return
             else:
                 deadline, ended = await self._expire_one(row, now)
                 pruning = pruning or ended
                 if ended:
-                    continue
+                    return
             soonest = deadline if soonest is None else min(soonest, deadline)
-        for expired in list(self._expired.values()):  # kept for the next time if no engine answers now
-            await self._remove_expired(expired)
+
+        await each(await self._store.containers(), expire)
+        # What no engine removes now is kept for the next time.
+        await each(list(self._expired.values()), self._remove_expired)
         if pruning:
             await self.checkpoints.prune()
             self._pruned = True
@@ -383,11 +388,6 @@ async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) ->
         f"The sandbox {ref.id} is still there after it was removed.",
         hint="See what holds it: agent-kernel containers list",
     )
-
-
-def new_id() -> str:
-    """An id for a container and its sandbox."""
-    return f"cntr_{secrets.token_hex(16)}"
 
 
 def gone(container_id: str) -> SandboxGone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,11 @@ class ContainerParams:
     name: str
     minutes: int | None
     memory_limit: str | None
+
+
+def new_id() -> str:
+    """Make an id for a container and its sandbox."""
+    return f"cntr_{secrets.token_hex(16)}"
 
 
 def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerParams:

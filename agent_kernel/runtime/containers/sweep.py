@@ -6,6 +6,7 @@ import logging
 import time
 
 from agent_kernel.errors import SandboxGone
+from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.pool import is_waiting
@@ -34,17 +35,21 @@ async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
     now = time.time()
     refs = {ref.id: ref for ref in await backend.list({STORE_LABEL: await store.identity()})}
     rows = {row.id: row for row in await store.containers() if row.backend == backend.name}
-    for row in rows.values():
-        await _look_again(row, refs, backend)
-    for ref in refs.values():
+
+    async def remove_left_over(ref: SandboxRef) -> None:
         if _is_left_over(ref, rows.get(ref.id), now):
             log.info("Removing sandbox %s, left by an earlier run.", ref.id)
             await backend.delete(ref)
             tenant = rows[ref.id].tenant if ref.id in rows else ""
             audit.of(tenant).write("sweep", container=ref.id, state=ref.status)
-    for row in rows.values():
+
+    async def settle(row: ContainerRow) -> None:
         alive = row.id in refs and refs[row.id].status != "dead"
         await _settle(row, alive, store, now)
+
+    await each(rows.values(), lambda row: _look_again(row, refs, backend))
+    await each(list(refs.values()), remove_left_over)
+    await each(rows.values(), settle)
 
 
 async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: Backend) -> None:

@@ -91,6 +91,7 @@ def read_request(request: Json) -> TurnRequest:
     """Check a `ResponseCreateParams`. Null means the same as absent. Raises `InvalidRequest`."""
     request = well_formed(dict(request))
     _check_types(request)
+    _check_extensions(request)
     if request.get("prompt"):
         raise InvalidRequest("prompt is not served here.", param="prompt")
     conversation_id = _conversation(request)
@@ -201,6 +202,34 @@ def _check_types(request: Json) -> None:
             if request.get(name) is not None and not is_right(request[name]):
                 raise InvalidRequest(f"{name} must be {words}.", param=name)
     check_metadata(request.get("metadata"))
+
+
+EXTENSIONS = ("approval", "budget")
+"""What a request may say in `agent_kernel`; docs/extensions.md describes each."""
+
+
+def _check_extensions(request: Json) -> None:
+    """Refuse names of ours that this server does not know: a client must not believe that they work."""
+    ours = request.get("agent_kernel")
+    unknown = [name for name in request if _is_unknown(name)]
+    if isinstance(ours, Mapping):
+        unknown += [f"agent_kernel.{name}" for name in ours if name not in EXTENSIONS]
+    if unknown:
+        known = " and ".join(f"agent_kernel.{name}" for name in EXTENSIONS)
+        raise InvalidRequest(
+            f"Unknown request field {unknown[0]}.",
+            hint=f"The extensions of a request are {known}, in an object named agent_kernel.",
+            param=unknown[0],
+        )
+
+
+def without_unknown(request: Json) -> Json:
+    """Return a stored request without the fields that earlier versions added to it."""
+    return {name: value for name, value in request.items() if not _is_unknown(name)}
+
+
+def _is_unknown(name: str) -> bool:
+    return name.startswith("agent_kernel.")
 
 
 def check_metadata(metadata: object) -> None:

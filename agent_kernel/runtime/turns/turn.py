@@ -40,6 +40,8 @@ class Turn:
     meter: Meter = field(default_factory=Meter)
     trace: Trace = UNWATCHED
     calls_made: int = 0
+    resumed: int = 0
+    """How many times a new process has resumed the turn."""
     produced: dict[int, Json] = field(default_factory=dict)
     begun_at: float = field(default_factory=time.monotonic)
 
@@ -74,6 +76,7 @@ class Turn:
             response={**skeleton, "output": output},
             owner=owner,
             conversation_id=self.turn.conversation_id,
+            resumed=self.resumed,
         )
 
 

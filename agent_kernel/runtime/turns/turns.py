@@ -9,13 +9,13 @@ from dataclasses import replace
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.runtime.background.recovery import RESUMED, Recovery
+from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import Events, TurnLoop
 from agent_kernel.runtime.turns.preparation import Memory, Preparation
-from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.runtime.turns.request import read_request, without_unknown
 from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.store.base import Json, ResponseRow
 
@@ -62,10 +62,10 @@ class Turns:
         self, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
     ) -> AsyncGenerator[Turn, None]:
         """A background turn that goes on where it stood when its process died. Raises as `prepared` does."""
-        times = row.request.get(RESUMED, 0) + 1
-        turn = read_request({**_in(row.container_id, row.request), "input": [], RESUMED: times})
+        turn = read_request({**_in(row.container_id, without_unknown(row.request)), "input": []})
         with self._conversations.claim(turn.conversation_id):
-            yield await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
+            run = await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
+            yield replace(run, resumed=row.resumed + 1)
 
     def events(self, run: Turn) -> Events:
         """The whole stream of a turn."""

@@ -7,7 +7,8 @@ import logging
 import time
 
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
-from agent_kernel.store.base import Store
+from agent_kernel.runtime.each import each
+from agent_kernel.store.base import FileRow, Store
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,16 @@ class Retention:
 
     async def _expire(self, now: float) -> float:
         soonest = now + LONGEST
-        for row in await self._store.files():
+
+        async def expire(row: FileRow) -> None:
+            nonlocal soonest
             if row.expires_at is not None and row.expires_at <= now:
                 await self._store.delete_file(row.id)
                 await asyncio.to_thread((self._uploads / row.id).unlink, missing_ok=True)
             elif row.expires_at is not None:
                 soonest = min(soonest, row.expires_at)
+
+        await each(await self._store.files(), expire)
         if self._seconds is None:
             return soonest
         count, oldest = await self._store.expire_responses(now - self._seconds)

@@ -96,6 +96,13 @@ MIGRATIONS = (
         PRIMARY KEY (container_id, name)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE responses ADD COLUMN resumed INTEGER NOT NULL DEFAULT 0;
+    UPDATE responses SET resumed = CASE WHEN json_valid(request) THEN
+        CASE json_type(request, '$."agent_kernel.resumed"') WHEN 'integer'
+        THEN min(max(json_extract(request, '$."agent_kernel.resumed"'), 0), 1000) ELSE 0 END
+    ELSE 0 END WHERE owner IS NOT NULL;
+    """,
 )
 """Each brings the file from version n to n + 1 (`PRAGMA user_version`). Released ones never change."""
 
@@ -118,6 +125,8 @@ class _Connection:
                     self._connection = _open(self._path)
                 with self._connection as connection:
                     return work(connection)
+            except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError):
+                raise  # about the values of one row, not about the file
             except (OSError, sqlite3.Error) as error:
                 raise ConfigurationError(
                     f"The store at {self._path} cannot be used: {error}.",

@@ -7,21 +7,22 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from agent_kernel.store.base import Finish, JournalEntry, Json, ResponseRow
+from agent_kernel.store.base import Finish, JournalEntry, Json, ResponseRow, Unfinished
 from agent_kernel.store.sqlite.database import Database
 
 _COLUMNS = (
-    "id, created_at, status, model, previous_id, container_id, owner, conversation_id,"
+    "id, created_at, status, model, previous_id, container_id, owner, conversation_id, resumed,"
     " request, input, response"
 )
 
 _MINE = "tenant = coalesce(?, tenant)"
 
 _PUT = f"""
-INSERT INTO responses ({_COLUMNS}, tenant) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
+INSERT INTO responses ({_COLUMNS}, tenant) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (id) DO UPDATE SET
     status = excluded.status, container_id = excluded.container_id, owner = excluded.owner,
-    request = excluded.request, input = excluded.input, response = excluded.response
+    resumed = excluded.resumed, request = excluded.request, input = excluded.input,
+    response = excluded.response
 """
 
 _CHAIN = f"""
@@ -107,10 +108,30 @@ class SqliteResponses(Database):
             await self._empty_log()
         return count, await self._do(lambda db: db.execute(query, (before,)).fetchone()[0])
 
-    async def unfinished_responses(self) -> list[ResponseRow]:
+    async def unfinished_responses(self) -> list[Unfinished]:
         """See `Store`."""
-        query = f"SELECT {_COLUMNS} FROM responses WHERE owner IS NOT NULL AND {_MINE}"
-        return [_row(row) for row in await self._do(lambda db: db.execute(query, (self.tenant,)).fetchall())]
+        query = f"SELECT id, created_at, model, owner FROM responses WHERE owner IS NOT NULL AND {_MINE}"
+        rows = await self._do(lambda db: db.execute(query, (self.tenant,)).fetchall())
+        return [Unfinished(*row) for row in rows]
+
+    async def write_off_response(self, id: str, owner: str, response: Json, last: JournalEntry) -> bool:  # noqa: A002
+        """See `Store`."""
+        find = f"SELECT request, input FROM responses WHERE id = ? AND owner = ? AND {_MINE}"
+        change = (
+            "UPDATE responses SET status = 'incomplete', owner = NULL, request = ?, input = ?, response = ?"
+            " WHERE id = ?"
+        )
+
+        def work(db: sqlite3.Connection) -> bool:
+            found = db.execute(find, (id, owner, self.tenant)).fetchone()
+            if found is None:
+                return False
+            db.execute(change, (*_readable(*found), json.dumps(response), id))
+            db.execute("DELETE FROM events WHERE response_id = ?", (id,))
+            _append(db, id, [last])
+            return True
+
+        return await self._do(work)
 
     async def tenant_of_response(self, id: str) -> str:  # noqa: A002
         """See `Store`."""
@@ -244,14 +265,33 @@ def _add_items(
 def _values(row: ResponseRow) -> tuple[Any, ...]:
     return (
         row.id, row.created_at, row.status, row.model, row.previous_id, row.container_id, row.owner,
-        row.conversation_id, json.dumps(row.request), json.dumps(row.input), json.dumps(row.response),
+        row.conversation_id, row.resumed, json.dumps(row.request), json.dumps(row.input),
+        json.dumps(row.response),
     )  # fmt: skip
 
 
+def _readable(request: object, given: object) -> tuple[str, str]:
+    """Return a row's request and input as JSON; what is not JSON of the right shape becomes empty."""
+    body, items = _parsed(request), _parsed(given)
+    if not isinstance(items, list) or not all(isinstance(i, dict) and "type" in i for i in items):
+        items = []
+    return json.dumps(body if isinstance(body, dict) else {}), json.dumps(items)
+
+
+def _parsed(text: object) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def _row(values: Sequence[Any]) -> ResponseRow:
-    id_, created_at, status, model, previous_id, container_id, owner, conversation_id, *texts = values
-    request, given, response = map(json.loads, texts)
+    id_, created_at, status, model, *ids, resumed, request_text, input_text, response_text = values
+    previous_id, container_id, owner, conversation_id = ids
+    request, given, response = map(json.loads, (request_text, input_text, response_text))
+    if not (isinstance(request, dict) and isinstance(given, list) and isinstance(response, dict)):
+        raise ValueError(f"The stored response {id_} has JSON of the wrong shape.")
     return ResponseRow(
         id_, created_at, status, model, previous_id, container_id, request, given, response,
-        owner=owner, conversation_id=conversation_id,
+        owner=owner, conversation_id=conversation_id, resumed=resumed,
     )  # fmt: skip
