@@ -41,7 +41,7 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
     playing = {"KernelSettings": {"model": f"scripted/{SCRIPT}"}}
     specs: dict[str, dict[str, Any]] = {
         "agent": playing,
-        "agent-live": {"KernelSettings": {"model": f"scripted/{HERE / 'live.yaml'}"}},
+        "agent-live": {"KernelSettings": {"model": f"scripted/{HERE / 'live' / 'live.yaml'}"}},
         "agent-demo": {},
         "agent-short": {**playing, "RuntimeSettings": {"kernel_lease": 2.0}},
         "agent-docker": playing,

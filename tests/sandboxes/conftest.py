@@ -9,7 +9,7 @@ import pytest
 
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
-from tests.sandboxes.docker_sandbox import RUN, new_spec
+from tests.sandboxes.docker.sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
 
 

@@ -18,7 +18,7 @@ from agent_kernel.sandboxes.channel import Channel, CommandEvent, Exited, Output
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from tests.conftest import Missing
-from tests.sandboxes.private_engine import PrivateEngine, lacking
+from tests.sandboxes.docker.private_engine import PrivateEngine, lacking
 
 pytestmark = [
     pytest.mark.docker,

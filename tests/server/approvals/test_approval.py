@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -19,9 +18,10 @@ from openai.types.responses import ResponseStreamEvent
 from openai.types.responses.response_output_item import McpApprovalRequest
 from pydantic import TypeAdapter
 
+from tests.conftest import CHECKOUT
 from tests.server.test_socket import connected, heard, say
 
-SCRIPT = Path(__file__).parents[1] / "runtime" / "approval.yaml"
+SCRIPT = CHECKOUT / "tests" / "runtime" / "approvals" / "approval.yaml"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
 ASK: Any = {"agent_kernel": {"approval": "ask"}}
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from openai import AsyncOpenAI
 
-from tests.server.chaos import MODES, SHELL, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
+from tests.server.chaos.storm import MODES, SHELL, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
 
 TURNS = int(os.environ.get("CHAOS_TURNS", "210"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "32"))

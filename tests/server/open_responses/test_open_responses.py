@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.server.conftest import KEY, Server
-from tests.server.open_responses import EVENT, Resource
+from tests.server.open_responses.shapes import EVENT, Resource
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def user(text: str) -> Json:
 
 def post(server: Server, body: Json) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {KEY}"}
-    model = server.model("open_responses.yaml")
+    model = server.model("open_responses/script.yaml")
     return httpx2.post(f"{server.url}/responses", json={"model": model, **body}, headers=headers, timeout=30)
 
 

@@ -63,7 +63,7 @@ def test_the_context_is_whole_and_names_no_host() -> None:
 
 def test_image_and_toolbox_have_the_same_libraries() -> None:
     packages = set((context_directory() / "packages.txt").read_text().split())
-    wanted = (Path(__file__).parents[2] / "requirements" / "toolbox.in").read_text()
+    wanted = (Path(__file__).parents[3] / "requirements" / "toolbox.in").read_text()
     libraries = re.findall(r"^\w+", wanted, flags=re.MULTILINE)
     not_in_debian = {"pyarrow"}
     assert not_in_debian < set(libraries)

@@ -33,7 +33,7 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation
 from tests.conftest import CHECKOUT
-from tests.sandboxes.docker_sandbox import RUN, new_spec, run
+from tests.sandboxes.docker.sandbox import RUN, new_spec, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent_kernel.sandboxes.base import SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
-from tests.sandboxes.docker_sandbox import new_spec, run
+from tests.sandboxes.docker.sandbox import new_spec, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 

@@ -10,7 +10,7 @@ import pytest
 from agents import Agent, HostedMCPTool, OpenAIResponsesModel, RunConfig, Runner, ShellTool
 from openai import AsyncOpenAI
 
-from tests.server.test_approval import serve  # noqa: F401 (a fixture)
+from tests.server.approvals.test_approval import serve  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.bubblewrap
 

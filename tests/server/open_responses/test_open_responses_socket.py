@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.server.conftest import KEY, Server
-from tests.server.open_responses import EVENT, Compacted, Resource, SocketError
+from tests.server.open_responses.shapes import EVENT, Compacted, Resource, SocketError
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.parametrize(
@@ -34,7 +34,7 @@ async def socket(server: Server) -> AsyncIterator[ClientConnection]:
 
 async def answered(socket: ClientConnection, **body: Any) -> Json:
     """The last event of a turn: a response, or the error in its place; all have their shape."""
-    request = {"type": "response.create", "model": Server.model("open_responses.yaml"), **body}
+    request = {"type": "response.create", "model": Server.model("open_responses/script.yaml"), **body}
     await socket.send(json.dumps(request))
     while True:
         message = await socket.recv()
@@ -106,7 +106,7 @@ async def test_a_compacted_conversation_begins_another(server: Server, socket: C
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Friday."}]},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Keep that."}]},
     ]
-    body = {"model": server.model("open_responses.yaml"), "prompt_cache_key": "friday", "input": said}
+    body = {"model": server.model("open_responses/script.yaml"), "prompt_cache_key": "friday", "input": said}
     compacted = httpx2.post(f"{server.url}/responses/compact", json=body, headers=HEADERS, timeout=30)
     assert compacted.status_code == 200, compacted.text
     output = Compacted.model_validate_json(compacted.content).output

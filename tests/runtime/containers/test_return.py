@@ -25,7 +25,7 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import SqliteStore
 
-SCRIPT = f"scripted/{Path(__file__).parent / 'contract.yaml'}"
+SCRIPT = f"scripted/{Path(__file__).parents[1] / 'contract.yaml'}"
 TOOL = {"type": "shell", "environment": {"type": "container_auto"}}
 
 
