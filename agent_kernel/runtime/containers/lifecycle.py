@@ -19,11 +19,12 @@ from agent_kernel.errors import (
     SandboxGone,
     SandboxUnreachable,
 )
+from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints
 from agent_kernel.runtime.containers.expiry import RETRY, ExpiryTimer
-from agent_kernel.runtime.containers.params import MEMORY_LIMITS, new_id
+from agent_kernel.runtime.containers.params import new_id
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
 from agent_kernel.runtime.each import each

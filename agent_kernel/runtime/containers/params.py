@@ -1,4 +1,4 @@
-"""What a container may be asked for: the checks of `ContainerCreateParams` and of `container_auto`."""
+"""Check `ContainerCreateParams`, and the same fields of a `container_auto` environment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.validation import check
 
-MEMORY_LIMITS = {"1g": 1 << 30, "4g": 4 << 30, "16g": 16 << 30, "64g": 64 << 30}
-"""The API's words, in bytes."""
+_FIELDS = ("name", "expires_after", "memory_limit", "network_policy")
 
 
 @dataclass(frozen=True)
 class ContainerParams:
-    """A request for a container, checked."""
+    """A request for a container that passed all checks. `minutes`: without use, until it expires."""
 
     name: str
     minutes: int | None
@@ -28,42 +28,24 @@ def new_id() -> str:
 
 
 def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerParams:
-    """Check what a container may be asked for; `where` goes before the parameter's name in errors.
+    """Check a request for a container; `where` goes before the parameter's name in errors.
 
     Absent, null and empty all mean the default. Raises `InvalidRequest`.
     """
     for unserved in ("file_ids", "skills"):
         if params.get(unserved):
             raise InvalidRequest(
-                f"{unserved} is not served here.",
-                hint="Make the container with POST /v1/containers.",
+                f"{unserved} is not supported here.",
+                hint="Create the container with POST /v1/containers.",
                 param=where + unserved,
             )
-    policy = params.get("network_policy")
-    if policy and not (isinstance(policy, Mapping) and policy.get("type") == "disabled"):
+    given = {name: params.get(name) or None for name in _FIELDS}
+    check("ContainerCreateParams", given, where.removesuffix("."))
+    policy = given["network_policy"]
+    if policy and policy.get("type") != "disabled":
         raise InvalidRequest(
-            "Containers here have no network; only network_policy {'type': 'disabled'} is served.",
+            "Containers have no network here: network_policy must be {'type': 'disabled'}.",
             param=where + "network_policy",
         )
-    memory_limit = params.get("memory_limit") or None
-    if memory_limit is not None and memory_limit not in MEMORY_LIMITS:
-        raise InvalidRequest(
-            f"memory_limit must be one of {', '.join(MEMORY_LIMITS)}.", param=where + "memory_limit"
-        )
-    name = params.get("name") or ""
-    if not isinstance(name, str) or len(name) > 256:
-        raise InvalidRequest("name must be a string of at most 256 characters.", param=where + "name")
-    return ContainerParams(name, _minutes(params.get("expires_after"), where), memory_limit)
-
-
-def _minutes(expires_after: object, where: str) -> int | None:
-    if not expires_after:
-        return None
-    if isinstance(expires_after, Mapping) and expires_after.get("anchor") == "last_active_at":
-        minutes = expires_after.get("minutes")
-        if isinstance(minutes, int) and not isinstance(minutes, bool) and 1 <= minutes <= 7 * 24 * 60:
-            return minutes
-    raise InvalidRequest(
-        "expires_after must be {'anchor': 'last_active_at', 'minutes': a whole number from 1 to 10080}.",
-        param=where + "expires_after",
-    )
+    expires_after = given["expires_after"] or {}
+    return ContainerParams(given["name"] or "", expires_after.get("minutes"), given["memory_limit"])

@@ -1,14 +1,16 @@
-"""A request, checked: what one turn is to do. Every error names the parameter that is wrong."""
+"""Check a request and split it into what one turn needs. Every error names the wrong parameter."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.policy.rules import Policy
+from agent_kernel.protocol.params import MOST_PAIRS
+from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.approvals.items import read_approval
 from agent_kernel.runtime.containers.params import check_params
@@ -28,17 +30,11 @@ _SETTINGS = (
     "tool_choice",
     "parallel_tool_calls",
 )
-_NUMBERS = ("temperature", "top_p")
-_COUNTS = ("max_output_tokens", "max_tool_calls")
-_OBJECTS = ("reasoning", "text")
-_STRINGS = ("model", "instructions", "previous_response_id")
-_FLAGS = ("background", "store", "stream", "parallel_tool_calls", "generate")
-MOST_FILES = 50
 
 
 @dataclass(frozen=True)
 class ShellEnvironment:
-    """Where shell calls run: `auto` (made or reused), `reference` (that one), `local` (by the client)."""
+    """Where shell calls run: in a new or reused container (`auto`), in a given one, or by the client."""
 
     kind: Literal["auto", "reference", "local"]
     tool_index: int
@@ -48,7 +44,7 @@ class ShellEnvironment:
 
 @dataclass(frozen=True)
 class TurnRequest:
-    """One request after all checks that need neither store nor sandbox."""
+    """A request that passed all checks that need neither store nor sandbox."""
 
     request: Json
     model: str | None
@@ -65,20 +61,20 @@ class TurnRequest:
     conversation_id: str | None = None
     background: bool = False
     generate: bool = True
-    """Without it nobody is asked: the input is taken into the chain, and that is all."""
+    """False: store the input without asking the model."""
     compact_threshold: int | None = None
     """Tokens of input above which the conversation is compacted first."""
     budget: Budget = Budget()  # noqa: RUF009 (frozen)
-    """What the request allows of the operator's budget."""
+    """The budget in the request; the operator's own applies as well."""
     approval: Policy | None = None
-    """What the request adds to the operator's policy."""
+    """The approval policy in the request; the operator's own applies as well."""
     encrypted_reasoning: bool = False
-    """Whether the client wants it, to send it back."""
+    """Whether the client asked for encrypted reasoning, to send it back later."""
     file_ids: Sequence[str] = ()
-    """Uploaded files that a container made for this turn begins with."""
+    """Uploaded files that a container created for this turn starts with."""
 
     def tools_shown(self, container_id: str | None) -> list[Json]:
-        """The tools as the response shows them: `container_auto` has become a reference to the container."""
+        """Return the tools as the response shows them, with `container_auto` replaced by the container."""
         shown: list[Json] = [dict(tool) for tool in self.tools]
         if self.shell is not None and container_id is not None:
             environment = {"type": "container_reference", "container_id": container_id}
@@ -88,12 +84,13 @@ class TurnRequest:
 
 
 def read_request(request: Json) -> TurnRequest:
-    """Check a `ResponseCreateParams`. Null means the same as absent. Raises `InvalidRequest`."""
+    """Check a `ResponseCreateParams`. Null means absent. Raises `InvalidRequest`."""
     request = well_formed(dict(request))
-    _check_types(request)
     _check_extensions(request)
+    check_metadata(request.get("metadata"))
+    check("ResponseCreateParams", request)
     if request.get("prompt"):
-        raise InvalidRequest("prompt is not served here.", param="prompt")
+        raise InvalidRequest("prompt is not supported by this server.", param="prompt")
     conversation_id = _conversation(request)
     tools = _tools(request.get("tools"))
     shell = _shell(tools)
@@ -120,7 +117,7 @@ def read_request(request: Json) -> TurnRequest:
         generate=request.get("generate") is not False,
         encrypted_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
         compact_threshold=_compact_threshold(request.get("context_management")),
-        budget=read_budget(request),
+        budget=read_budget(request.get("agent_kernel") or {}),
         approval=read_approval(request),
         file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
     )
@@ -130,9 +127,9 @@ def _conversation(request: Json) -> str | None:
     given = request.get("conversation")
     if given is None:
         return None
-    name = given.get("id") if isinstance(given, Mapping) else given
-    if not isinstance(name, str) or not name:
-        raise InvalidRequest("conversation must be an id, or an object with one.", param="conversation")
+    name: str = given["id"] if isinstance(given, Mapping) else given
+    if not name:
+        raise InvalidRequest("conversation must be the id of a conversation, not ''.", param="conversation")
     if request.get("previous_response_id") is not None:
         raise InvalidRequest(
             "conversation and previous_response_id cannot be given together.", param="previous_response_id"
@@ -143,65 +140,30 @@ def _conversation(request: Json) -> str | None:
 def _store(request: Json) -> bool:
     store = request.get("store") is not False
     if request.get("background") and not store:
-        raise InvalidRequest("background needs store: it is how the response is found again.", param="store")
+        raise InvalidRequest(
+            "store must not be false with background: the response is read from the store.", param="store"
+        )
     return store
 
 
-def _compact_threshold(given: object) -> int | None:
-    if given is None:
-        return None
-    where = "context_management"
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise InvalidRequest(f"{where} must be a list.", param=where)
+def _compact_threshold(entries: Sequence[Json] | None) -> int | None:
     threshold = None
-    for index, entry in enumerate(given):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
-            raise InvalidRequest(f"{where}[{index}] must be an object with a type.", param=where)
-        tokens = entry.get("compact_threshold")
+    for index, entry in enumerate(entries or ()):
+        tokens: int | None = entry.get("compact_threshold")
         if entry["type"] != "compaction" or tokens is None:
             continue
-        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-            raise InvalidRequest(f"{where}[{index}].compact_threshold must be a whole number.", param=where)
+        if tokens < 1:
+            where = f"context_management[{index}].compact_threshold"
+            raise InvalidRequest(f"{where} must be at least 1, not {shortened(tokens)}.", param=where)
         threshold = tokens
     return threshold
 
 
 def read_file_ids(params: Json, where: str = "") -> list[str]:
-    """The `file_ids` that a container is to begin with. Raises `InvalidRequest`."""
+    """Return the `file_ids` that a container starts with. Raises `InvalidRequest`."""
     given = params.get("file_ids") or []
-    if (
-        not isinstance(given, Sequence)
-        or isinstance(given, str | bytes)
-        or len(given) > MOST_FILES
-        or not all(isinstance(each, str) for each in given)
-    ):
-        raise InvalidRequest(
-            f"file_ids must be a list of at most {MOST_FILES} ids.", param=where + "file_ids"
-        )
+    check("ContainerCreateParams", {"file_ids": given}, where.removesuffix("."))
     return list(given)
-
-
-_TYPES: tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...] = (
-    (_STRINGS, lambda value: isinstance(value, str), "a string"),
-    (_NUMBERS, lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
-    (
-        _COUNTS,
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
-        "a whole number above 0",
-    ),
-    (_FLAGS, lambda value: isinstance(value, bool), "true or false"),
-    (_OBJECTS, lambda value: isinstance(value, Mapping), "an object"),
-    (("include",), lambda value: isinstance(value, list), "a list"),
-    (("tool_choice",), lambda value: isinstance(value, str | Mapping), "a string or an object"),
-)
-
-
-def _check_types(request: Json) -> None:
-    for names, is_right, words in _TYPES:
-        for name in names:
-            if request.get(name) is not None and not is_right(request[name]):
-                raise InvalidRequest(f"{name} must be {words}.", param=name)
-    check_metadata(request.get("metadata"))
 
 
 EXTENSIONS = ("approval", "budget")
@@ -233,23 +195,18 @@ def _is_unknown(name: str) -> bool:
 
 
 def check_metadata(metadata: object) -> None:
-    """At most 16 pairs of text. Raises `InvalidRequest`."""
-    if metadata is None:
-        return
-    if not isinstance(metadata, Mapping):
-        raise InvalidRequest("metadata must be an object.", param="metadata")
-    if len(metadata) > 16 or not all(
-        isinstance(value, str) and len(key) <= 64 and len(value) <= 512 for key, value in metadata.items()
-    ):
-        raise InvalidRequest(
-            "metadata may have 16 pairs, with keys of 64 and values of 512 characters.", param="metadata"
-        )
+    """Check that `metadata` has at most 16 pairs of text. Raises `InvalidRequest`."""
+    if isinstance(metadata, Mapping) and len(metadata) > MOST_PAIRS:  # before pydantic looks at each of them
+        raise InvalidRequest(f"metadata may have at most {MOST_PAIRS} entries.", param="metadata")
+    check("ConversationUpdateParams", {"metadata": metadata})
 
 
 def _input(given: object) -> list[Json]:
     if isinstance(given, str):
         return [identified(message("user", given))]
-    return read_items(given, "input")
+    if isinstance(given, Sequence):
+        return read_items(given, "input")
+    raise InvalidRequest(f"input must be a string or a list, not {shortened(given)}.", param="input")
 
 
 def _tools(given: object) -> list[Json]:

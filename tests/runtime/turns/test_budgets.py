@@ -12,9 +12,10 @@ from openai.types.responses import Response
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.turns.budgets import MAX_TOKENS, Budget, Meter, read_budget
+from agent_kernel.runtime.turns.budgets import MAX_TOKENS, Budget, Meter
 from agent_kernel.runtime.turns.compaction import estimate
 from agent_kernel.runtime.turns.loop import TurnSettings
+from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 
@@ -55,7 +56,8 @@ def test_a_request_can_only_lower_a_budget(one: Budget, other: Budget, smaller: 
     [
         (7, "agent_kernel"),
         ({"budget": 7}, "agent_kernel.budget"),
-        ({"budget": {"money": 7}}, "agent_kernel.budget"),
+        ({"budget": {"money": 7}}, "agent_kernel.budget.money"),
+        ({"money": 7}, "agent_kernel.money"),
         ({"budget": {"tokens": 0}}, "agent_kernel.budget.tokens"),
         ({"budget": {"tokens": 1.5}}, "agent_kernel.budget.tokens"),
         ({"budget": {"tool_calls": True}}, "agent_kernel.budget.tool_calls"),
@@ -65,14 +67,15 @@ def test_a_request_can_only_lower_a_budget(one: Budget, other: Budget, smaller: 
 )
 def test_what_is_no_budget_is_named(given: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        read_budget({"agent_kernel": given})
+        read_request({"input": "x", "agent_kernel": given})
     assert caught.value.param == param
 
 
 @pytest.mark.parametrize("given", [None, {}, {"budget": None}, {"budget": {}}, {"approval": {}}])
 def test_no_budget(given: Any) -> None:
-    assert read_budget({"agent_kernel": given}) == read_budget({}) == Budget()
-    assert read_budget({"agent_kernel": {"budget": {"seconds": 0.5}}}) == Budget(seconds=0.5)
+    assert read_request({"input": "x", "agent_kernel": given}).budget == Budget()
+    seconds = {"budget": {"seconds": 0.5}}
+    assert read_request({"input": "x", "agent_kernel": seconds}).budget == Budget(seconds=0.5)
 
 
 def test_the_rest_is_what_an_answer_may_have() -> None:
