@@ -165,11 +165,12 @@ def item_types() -> Mapping[str, Any]:
     return {**found, "message": _message()}
 
 
-_ROOTS: Mapping[str, Callable[[], Any]] = {
+REQUESTS: Mapping[str, Callable[[], Any]] = {
     "ResponseCreateParams": _create,
     "ConversationUpdateParams": _update,
     "ContainerCreateParams": _container,
 }
+"""The types of requests by name, made when first used: that imports the `openai` package."""
 
 
 @cache
@@ -177,7 +178,7 @@ def core_schema(name: str) -> CoreSchema:
     """Return pydantic's schema of a request, or of an input item (by its `type`), loosened as above."""
     from pydantic import TypeAdapter
 
-    made = _ROOTS[name]() if name in _ROOTS else item_types()[name]
+    made = REQUESTS[name]() if name in REQUESTS else item_types()[name]
     schema: Any = TypeAdapter(made).core_schema
     known = {each["ref"]: each for each in schema.get("definitions", ())}
     loosened: CoreSchema = _loosened(schema, known, "")

@@ -1,21 +1,37 @@
-"""The OpenAPI document, made from the table of endpoints.
+"""Make the OpenAPI document from the table of endpoints and the types of requests.
 
-Bodies are described as far as this server itself looks at them; their whole shapes are those of the `openai`
-package's types, which the descriptions name.
+The types are those that requests are checked against (`protocol.params`): those of the `openai` package, with
+this server's limits on top.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from agent_kernel import __version__
+from agent_kernel.protocol.params import REQUESTS, core_schema
 from agent_kernel.server.endpoint import Endpoint
 
 _TEXT = {"type": "string"}
-_METADATA = {"type": ["object", "null"], "additionalProperties": _TEXT}
-_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "object"}}]}
+_OBJECTS = {"type": "array", "items": {"type": "object", "required": ["type"]}}
+_REFERENCE = "#/components/schemas/{model}"
+_ITEMS = {"type": "array", "items": {"$ref": _REFERENCE.format(model="InputItem")}}
+_FILE = {"type": "string", "format": "binary"}
+
+_SHOWN = (
+    "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",
+    "shell_call", "shell_call_output", "mcp_approval_request", "mcp_approval_response", "item_reference",
+    "reasoning", "compaction",
+)  # fmt: skip
+"""Input items with a schema of their own in the document. Others are accepted, checked and passed on."""
+
+_TURN = ("model", "instructions", "previous_response_id", "conversation")
+"""Fields of a turn that compaction and token counts take as well."""
 
 
 def _object(description: str, properties: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
@@ -23,64 +39,64 @@ def _object(description: str, properties: dict[str, Any], required: Sequence[str
     return {**schema, "required": list(required)} if required else schema
 
 
-_TURN: dict[str, Any] = {
-    "model": {"type": ["string", "null"]},
-    "input": _INPUT,
-    "instructions": {"type": ["string", "null"]},
-    "previous_response_id": {"type": ["string", "null"]},
-    "conversation": {"anyOf": [_TEXT, {"type": "object"}, {"type": "null"}]},
-    "tools": {"type": ["array", "null"], "items": {"type": "object", "required": ["type"]}},
-    "tool_choice": {"anyOf": [_TEXT, {"type": "object"}, {"type": "null"}]},
-}
-_CREATE = {
-    **_TURN,
-    "stream": {"type": ["boolean", "null"]},
-    "store": {"type": ["boolean", "null"]},
-    "background": {"type": ["boolean", "null"]},
-    "metadata": _METADATA,
-    "temperature": {"type": ["number", "null"]},
-    "top_p": {"type": ["number", "null"]},
-    "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
-    "max_tool_calls": {"type": ["integer", "null"], "minimum": 1},
-    "parallel_tool_calls": {"type": ["boolean", "null"]},
-    "reasoning": {"type": ["object", "null"]},
-    "text": {"type": ["object", "null"]},
-    "context_management": {"type": ["array", "null"], "items": {"type": "object"}},
-}
-_FILE = {"type": "string", "format": "binary"}
-
-SCHEMAS: dict[str, dict[str, Any]] = {
+_RESULT_SCHEMAS: dict[str, dict[str, Any]] = {
     "Error": _object(
-        "What went wrong.",
+        "An error.",
         {"error": _object("", {n: {} for n in ("message", "type", "param", "code")}, ["message", "type"])},
         ["error"],
     ),
-    "List": _object("A page.", {"object": _TEXT, "data": {"type": "array"}}, ["object", "data"]),
-    "Deleted": _object("What is gone.", {"id": _TEXT, "deleted": {"type": "boolean"}}, ["id", "deleted"]),
+    "List": _object("A page of a list.", {"object": _TEXT, "data": {"type": "array"}}, ["object", "data"]),
+    "Deleted": _object(
+        "A deleted resource.", {"id": _TEXT, "deleted": {"type": "boolean"}}, ["id", "deleted"]
+    ),
     "Response": _object(
         "openai.types.responses.Response", {"id": _TEXT, "output": {"type": "array"}}, ["id", "output"]
     ),
     "CompactedResponse": _object("openai.types.responses.CompactedResponse", {"id": _TEXT}, ["id"]),
-    "ResponseCreateParams": _object("openai.types.responses.ResponseCreateParams", _CREATE),
-    "CompactParams": _object("openai.types.responses.ResponseCompactParams", _TURN, ["model"]),
-    "InputTokenCountParams": _object("openai.types.responses.InputTokenCountParams", _TURN),
-    "ConversationCreateParams": _object(
-        "openai.types.conversations.ConversationCreateParams",
-        {"metadata": _METADATA, "items": {"type": ["array", "null"], "items": {"type": "object"}}},
-    ),
-    "ConversationUpdateParams": _object(
-        "openai.types.conversations.ConversationUpdateParams", {"metadata": _METADATA}
-    ),
-    "ItemCreateParams": _object(
-        "openai.types.conversations.ItemCreateParams",
-        {"items": {"type": "array", "items": {"type": "object"}}},
-        ["items"],
-    ),
-    "ContainerCreateParams": _object(
-        "openai.types.ContainerCreateParams",
-        {"name": _TEXT, "file_ids": {"type": "array", "items": _TEXT}, "expires_after": {"type": "object"}},
-    ),
 }
+
+
+@cache
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the document's schemas by name. Takes some 50 ms the first time."""
+    names = [*REQUESTS, *_SHOWN]
+    generator = GenerateJsonSchema(ref_template=_REFERENCE)
+    made, found = generator.generate_definitions([(name, "validation", core_schema(name)) for name in names])
+    found = _with_any_of(found)
+    items = [made[name, "validation"] for name in _SHOWN]
+    create = found["ResponseCreateParams"]["properties"]
+    turn = {name: create[name] for name in _TURN} | {"input": {"anyOf": [_TEXT, _ITEMS]}}
+    turn |= {"tools": {"anyOf": [_OBJECTS, {"type": "null"}]}, "tool_choice": _CHOICE}
+    metadata = found["ConversationUpdateParams"]["properties"]["metadata"]
+    create.update(turn)
+    found["ResponseCreateParams"]["description"] = "openai.types.responses.ResponseCreateParams"
+    return {
+        **found,
+        **_RESULT_SCHEMAS,
+        "InputItem": {"anyOf": [*items, {"type": "object"}]},
+        "CompactParams": _object("openai.types.responses.ResponseCompactParams", turn, ["model"]),
+        "InputTokenCountParams": _object("openai.types.responses.InputTokenCountParams", turn),
+        "ConversationCreateParams": _object(
+            "openai.types.conversations.ConversationCreateParams",
+            {"metadata": metadata, "items": {"anyOf": [_ITEMS, {"type": "null"}]}},
+        ),
+        "ItemCreateParams": _object(
+            "openai.types.conversations.ItemCreateParams", {"items": _ITEMS}, ["items"]
+        ),
+    }
+
+
+_CHOICE = {"anyOf": [_TEXT, {"type": "object"}, {"type": "null"}]}
+
+
+def _with_any_of(schema: Any) -> Any:
+    """Write `anyOf` for pydantic's `oneOf`: an object of a known type is also an object of any type."""
+    if isinstance(schema, list):
+        return [_with_any_of(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {("anyOf" if key == "oneOf" else key): _with_any_of(value) for key, value in schema.items()}
+
 
 _QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
@@ -97,7 +113,7 @@ _RESULTS = {
 
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Make the document."""
+    """Return the OpenAPI document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         path = endpoint.path.replace(":path}", "}")
@@ -107,12 +123,14 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "agent-kernel",
             "version": __version__,
-            "description": "A Responses API with shell and containers. docs/api.md says what is served, what"
-            " is tolerated, and what is this server's own. The same events are spoken over a WebSocket on"
-            " /v1/responses.",
+            "description": "A Responses API with shell and containers. docs/api.md says what is supported and"
+            " what is this server's own. A WebSocket on /v1/responses has the same events.",
         },
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
         "security": [{"key": []}, {}],
     }
 
@@ -146,12 +164,14 @@ def _result(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _body(name: str) -> dict[str, Any]:
-    if name in SCHEMAS:
+    if name in schemas():
         return _json(name)
     fields = {"file": _FILE} if name == "ContainerFile" else {"purpose": _TEXT, "file": _FILE}
-    body: dict[str, Any] = {"multipart/form-data": {"schema": _object("A file.", fields, ["file"])}}
+    body: dict[str, Any] = {"multipart/form-data": {"schema": _object("A file to upload.", fields, ["file"])}}
     if name == "ContainerFile":
-        body["application/json"] = {"schema": _object("A copy.", {"file_id": _TEXT}, ["file_id"])}
+        body["application/json"] = {
+            "schema": _object("An uploaded file to copy.", {"file_id": _TEXT}, ["file_id"])
+        }
     return body
 
 

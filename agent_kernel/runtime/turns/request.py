@@ -182,6 +182,7 @@ def _check_extensions(request: Json) -> None:
             f"Unknown request field {unknown[0]}.",
             hint=f"The extensions of a request are {known}, in an object named agent_kernel.",
             param=unknown[0],
+            code="unknown_parameter",
         )
 
 

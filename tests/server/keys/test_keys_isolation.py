@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from agent_kernel.keys import KeyLimits
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server.endpoint import Endpoint
-from agent_kernel.server.openapi import SCHEMAS
+from agent_kernel.server.openapi import schemas
 from agent_kernel.server.routes import ENDPOINTS
 from tests.server.keyed import SHELL, Keyed, keyed_server
 
@@ -189,7 +189,7 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
 def test_every_kind_of_body_is_tried(world: World) -> None:
     kinds = {each.body for each in ENDPOINTS if each.body is not None}
     assert kinds == set(references(world)), "say in `references` what a new body can name"
-    assert {name for name in SCHEMAS if name.endswith("Params")} <= kinds
+    assert {name for name in schemas() if name.endswith("Params")} <= kinds
 
 
 @pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if each.body], ids=lambda each: each.path)
