@@ -49,14 +49,16 @@ def test_message_names_path_expectation_and_value(value: dict[str, Any], says: s
 @pytest.mark.parametrize(
     ("item", "says"),
     [
-        ({"type": "message", "role": "x", "content": "y"}, "input[0].role must be one of 'user', 'assistant',"),
+        ({"type": "message", "role": "x", "content": "y"},
+         "input[0].role must be one of 'user', 'assistant', "),
         ({"type": "message", "role": "user", "content": [{"type": "input_text", "text": 7}]},
          "input[0].content[0].text must be a string, not 7."),
         ({"type": "function_call_output", "call_id": "c", "output": 7},
          "input[0].output must be a string or a list, not 7."),
         ({"type": "shell_call", "call_id": "c", "action": {"commands": ["a", 7]}},
          "input[0].action.commands[1] must be a string, not 7."),
-        ({"type": "mcp_approval_response", "approve": True}, "input[0].approval_request_id is missing."),
+        ({"type": "mcp_approval_response", "approve": True},
+         "input[0].approval_request_id is missing."),
     ],
 )  # fmt: skip
 def test_items_are_checked_by_their_type(item: dict[str, Any], says: str) -> None:
@@ -97,7 +99,7 @@ def test_long_list_of_wrong_entries_reports_one_error() -> None:
     assert caught.value.error_count() == 1
 
 
-@pytest.mark.parametrize("value", ["x" * 10**6, 10**5000, [1] * 10**6, {"x": "y" * 10**6}, None, True, 1.5])
+@pytest.mark.parametrize("value", ["x" * 10**6, 10**4000, [1] * 10**6, {"x": "y" * 10**6}, None, True, 1.5])
 def test_shown_value_is_short(value: object) -> None:
     assert len(shortened(value)) < 60
     assert "\n" not in shortened("a\nb")
