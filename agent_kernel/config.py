@@ -90,6 +90,12 @@ class RuntimeSettings(Configurable):
         help="""Folder of the store, the toolbox and the embedded sandboxes. Empty: `agent-kernel` in
         Jupyter's data folder.""",
     ).tag(config=True, variable="AGENT_KERNEL_DATA_DIR")
+    store = Unicode(
+        "sqlite",
+        help="""Where responses, conversations and containers are recorded: `sqlite`, a file in the data
+        folder, or `postgresql://USER:PASSWORD@HOST/DATABASE`, which needs the extra `postgres`. Uploaded
+        files stay in the data folder, and all servers of one store must run on one machine.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_STORE")
     skills = Unicode(
         "",
         help="""Folder with skills that requests may name: each a folder with a `SKILL.md`. Empty: there are

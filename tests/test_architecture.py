@@ -22,6 +22,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 RANK = {
     "errors": 0,
     "keys": 0,
+    "sockets": 0,
     "protocol": 1,
     "policy": 2,
     "store": 2,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
     from agent_kernel.sandboxes.docker.backend import DockerBackend
     from agent_kernel.sandboxes.toolbox import Toolbox
+    from agent_kernel.store.base import Store
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +95,16 @@ def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
     return find
 
 
-def store_path(settings: Settings) -> Path:
-    """The store's file; its folder is made, for this user alone."""
+def store(settings: Settings) -> Store:
+    """Return the configured store. Its folder is made, readable by this user only.
+
+    Raises `ConfigurationError` for a store that is not known here.
+    """
+    from agent_kernel.store.catalogue import open_store
+
     folder = settings.runtime.data_path()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / "store.sqlite"
+    return open_store(settings.runtime.store, folder)
 
 
 def models(settings: Settings, *, script_files: bool = True) -> Models:
@@ -182,12 +188,11 @@ def local_runtime(
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
-    from agent_kernel.store.sqlite.store import SqliteStore
 
     return LocalRuntime(
         models=models(settings, script_files=script_files),
         backend=backend_source(settings),
-        store=SqliteStore(store_path(settings)),
+        store=store(settings),
         container_settings=container_settings(settings, lease=lease, warm=warm),
         audit=audit_log(settings),
         skills=skills(settings),

@@ -17,7 +17,7 @@ from agent_kernel.errors import EngineUnavailable, NotFound
 if TYPE_CHECKING:
     from agent_kernel.runtime.observe.audit import AuditLog
     from agent_kernel.sandboxes.base import Backend, SandboxRef
-    from agent_kernel.store.sqlite.store import SqliteStore
+    from agent_kernel.store.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,6 @@ class Opened:
 
     def __init__(self, settings: Settings) -> None:
         from agent_kernel.cli import compose
-        from agent_kernel.store.sqlite.store import SqliteStore
 
         kind = settings.sandbox.sandbox
         self.settings = settings
@@ -147,7 +146,8 @@ class Opened:
             self.backends.append(compose.docker(settings))
         if kind in ("auto", "bubblewrap") and not settings.sandbox.docker_runtime:
             self.backends.append(compose.bubblewrap(settings))
-        self.store: SqliteStore = SqliteStore(compose.store_path(settings))
+        self._opened = compose.store(settings)
+        self.store: Rows = self._opened.rows
         self.audit: AuditLog = compose.audit_log(settings)
 
     async def labels(self) -> dict[str, str]:
@@ -198,5 +198,5 @@ class Opened:
         """Release them."""
         for backend in self.backends:
             await backend.aclose()
-        await self.store.aclose()
+        await self._opened.aclose()
         self.audit.close()

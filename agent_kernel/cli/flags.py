@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from agent_kernel import config
 
-WHERE = ("sandbox", "image", "docker_runtime", "data_dir")
+WHERE = ("sandbox", "image", "docker_runtime", "data_dir", "store")
 """Settings of every command that makes or looks for sandboxes."""
 
 

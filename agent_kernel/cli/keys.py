@@ -17,7 +17,7 @@ from agent_kernel.config import Settings
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.access.keys import StoredKeys
-    from agent_kernel.store.base import KeyRow
+    from agent_kernel.store.records import KeyRow
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     revoking.add_argument("name", metavar="NAME")
     for sub in (creating, listing, revoking):
-        flags.add_settings(sub, ("data_dir",))
+        flags.add_settings(sub, ("data_dir", "store"))
 
 
 def _count(text: str) -> int:
@@ -73,12 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _with_keys(settings: Settings, work: Callable[[StoredKeys], Awaitable[T]]) -> T:
     from agent_kernel.cli import compose
     from agent_kernel.runtime.access.keys import StoredKeys
-    from agent_kernel.store.sqlite.store import SqliteStore
 
     async def done() -> T:
-        store = SqliteStore(compose.store_path(settings))
+        store = compose.store(settings)
         try:
-            return await work(StoredKeys(store))
+            return await work(StoredKeys(store.rows))
         finally:
             await store.aclose()
 

@@ -29,8 +29,6 @@ from agent_kernel.protocol.usage import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.background.background import Background
-from agent_kernel.runtime.background.ownership import Owner
-from agent_kernel.runtime.background.peers import Peers
 from agent_kernel.runtime.background.recovery import Recovery, Restart, journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
 from agent_kernel.runtime.containers.containers import BackendSource, ContainerOptions, LocalContainers
@@ -51,7 +49,8 @@ from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.runtime.turns.turns import Turns
 from agent_kernel.runtime.uploads.retention import Retention
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
-from agent_kernel.store.base import ResponseRow, Store
+from agent_kernel.store.base import Store
+from agent_kernel.store.records import ResponseRow
 
 __all__ = ["CANCELLED", "MAX_STEPS", "LocalRuntime", "TurnSettings"]
 
@@ -80,18 +79,18 @@ class LocalRuntime:
         restart: Restart = "end",
     ) -> None:
         self._models = models
-        self._whole_store = store
-        self._all_containers = LocalContainers(backend, store, container_settings, audit)
+        self._shared_store = store
+        self._whole_store = store.rows
+        self._coordination = store.coordination
+        self._all_containers = LocalContainers(backend, store.rows, container_settings, audit)
         self._all_metrics = Metrics()
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
         self._skills = skills
         self._tracing = tracing
-        self._owner = Owner(store.folder)
-        self._recovery = Recovery(store, self._owner, restart, self._resume)
-        self._retention = Retention(store, retention)
-        self._peers = Peers(store.folder, self._owner.id, self._running)
-        self._keys = StoredKeys(store)
+        self._recovery = Recovery(store.rows, store.coordination, restart, self._resume)
+        self._retention = Retention(store.rows, store.blobs, retention)
+        self._keys = StoredKeys(store.rows)
         self._tenants: dict[str, LocalRuntime] = {}
         self._move_in(Key())
 
@@ -104,7 +103,8 @@ class LocalRuntime:
         self._metrics = self._all_metrics.of(key.name)
         self._containers = self._all_containers.of(key.name, self._allowance)
         self._conversations = LocalConversations(self._store)
-        self._files = LocalFiles(self._store, self._containers.settings.upload_limit, self._allowance)
+        blobs, limit = self._shared_store.blobs, self._containers.settings.upload_limit
+        self._files = LocalFiles(self._store, blobs, limit, self._allowance)
         self._preparation = Preparation(
             self._models,
             self._store,
@@ -112,7 +112,7 @@ class LocalRuntime:
             self._containers,
             self._conversations,
             self._files,
-            self._owner.id,
+            self._coordination.id,
             self._approval,
             self._skills,
         )
@@ -153,7 +153,7 @@ class LocalRuntime:
         """See `ServedRuntime`."""
         await self._recovery.once()
         self._retention.start()
-        await self._peers.start()
+        await self._coordination.serve(self._running)
 
     def session(self) -> LocalSession:
         """See `Runtime`."""
@@ -203,8 +203,8 @@ class LocalRuntime:
         _check_background(row, "streamed again")
         while True:
             before = row.owner, after
-            elsewhere = row.owner not in (None, self._owner.id)
-            news = self._peers.news(row.owner or "", response_id) if elsewhere else _once()
+            elsewhere = row.owner not in (None, self._coordination.id)
+            news = self._coordination.news(row.owner or "", response_id) if elsewhere else _once()
             async with aclosing(news):
                 async for _ in news:
                     async with aclosing(self._background.follow(response_id, after)) as events:
@@ -228,10 +228,10 @@ class LocalRuntime:
         return await self.retrieve(response_id)
 
     async def _cancel(self, row: ResponseRow) -> None:
-        if row.owner in (None, self._owner.id):
+        if row.owner in (None, self._coordination.id):
             await self._background.cancel(row.id)
         elif row.request.get("background"):
-            await self._peers.cancel(row.owner, row.id)
+            await self._coordination.cancel(row.owner, row.id)
 
     async def retrieve(self, response_id: str) -> Response:
         """A stored response, as far as it is. Raises `NotFound`."""
@@ -316,12 +316,10 @@ class LocalRuntime:
         """Release everything held, for all keys; containers live on until their lease ends. Idempotent."""
         await self._retention.aclose()
         await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
-        await self._peers.aclose()  # not before: who follows takes it for our end
         await self._containers.aclose()
         await self._models.aclose()
         await self._tracing.aclose()
-        await self._store.aclose()
-        self._owner.release()
+        await self._shared_store.aclose()
 
     async def _row(self, response_id: str) -> ResponseRow:
         await self._recovery.once()

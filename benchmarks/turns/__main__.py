@@ -27,7 +27,7 @@ from agent_kernel.config import load
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol.sse import encode
 from agent_kernel.runtime.local import LocalRuntime, TurnSettings
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools.shell import run_shell_call
 from benchmarks.turns import servers
 from benchmarks.turns.load import AT_ONCE, ROUNDS, Load, at_once
@@ -61,7 +61,7 @@ async def runtime() -> AsyncIterator[LocalRuntime]:
         made = LocalRuntime(
             models=Models(upstream_url=None, upstream_key=None, default=f"scripted/{script}"),
             backend=backend_source(load()),
-            store=SqliteStore(Path(folder, "store.sqlite")),
+            store=sqlite_store(Path(folder)),
             turn_settings=TurnSettings(max_steps=COMMANDS + 1),
         )
         try:

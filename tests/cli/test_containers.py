@@ -21,10 +21,10 @@ import asyncio, os, sys
 from agent_kernel import config
 from agent_kernel.cli import compose
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.store.sqlite.store import SqliteStore
+
 async def main():
     settings = config.load()
-    store = SqliteStore(compose.store_path(settings))
+    store = compose.store(settings).rows
     containers = LocalContainers(
         compose.backend_source(settings), store, compose.container_settings(settings, lease=600)
     )

@@ -20,7 +20,8 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.runtime.remote.runtime import RemoteRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 from tests.runtime.played import Upstream
 
 UPLOAD_LIMIT = 1 << 20
@@ -30,7 +31,7 @@ SCRIPT = f"scripted/{Path(__file__).parent / 'contract.yaml'}"
 @pytest.fixture
 async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[LocalRuntime]:
     """In this process; its containers are removed at the end."""
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_store(tmp_path)
     runtime = LocalRuntime(
         models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
@@ -91,9 +92,9 @@ def kill(backend: Backend) -> Callable[[str], Awaitable[None]]:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+async def store(tmp_path: Path) -> AsyncIterator[Rows]:
     """A store of the test's own, for containers without a runtime around them."""
-    store = SqliteStore(tmp_path / "containers.sqlite")
+    store = sqlite_rows(tmp_path / "containers.sqlite")
     yield store
     await store.aclose()
 
@@ -102,7 +103,7 @@ Make = Callable[..., LocalContainers]
 
 
 @pytest.fixture
-async def make(backend: Backend, store: SqliteStore, tmp_path: Path) -> AsyncIterator[Make]:
+async def make(backend: Backend, store: Rows, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes containers on each backend, with settings; all of them and their checkpoints go at the end."""
     made: list[LocalContainers] = []
 

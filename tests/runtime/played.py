@@ -17,7 +17,7 @@ from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.sqlite.store import sqlite_store
 
 SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
 
@@ -109,7 +109,7 @@ async def runtime_on(
             upstream_url=url, upstream_key=None, default="chat/m", retry=RetryPolicy(sleep=at_once)
         ),
         backend=backend,
-        store=SqliteStore(folder / "store.sqlite"),
+        store=sqlite_store(folder),
         **fields,
     )
     yield runtime

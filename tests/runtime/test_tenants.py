@@ -12,19 +12,9 @@ import pytest
 
 from agent_kernel.errors import NotFound
 from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.store.base import (
-    ApprovalStore,
-    ContainerRow,
-    ContainerStore,
-    FileRow,
-    FileStore,
-    Finish,
-    ResponseRow,
-    ResponseStore,
-    SkillNote,
-    SkillStore,
-)
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.records import ContainerRow, FileRow, Finish, ResponseRow, SkillNote
+from agent_kernel.store.rows import ApprovalRows, ContainerRows, FileRows, ResponseRows, Rows, SkillRows
+from agent_kernel.store.sqlite.store import sqlite_rows
 
 RESPONSE = ResponseRow(
     id="resp_a", created_at=1, status="completed", model="m", previous_id=None, container_id="cntr_a",
@@ -78,8 +68,8 @@ EVERYBODYS = {"deletions", "expire_responses", "tenant_of_response"}
 
 
 @pytest.fixture
-async def filled(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    whole = SqliteStore(tmp_path / "store.sqlite")
+async def filled(tmp_path: Path) -> AsyncIterator[Rows]:
+    whole = sqlite_rows(tmp_path / "store.sqlite")
     alice = whole.of("alice")
     await alice.put_conversation("conv_a", 1, {})
     await alice.add_conversation_items("conv_a", [{"id": "msg_c", "type": "message"}])
@@ -104,7 +94,7 @@ def dumped(path: Path) -> list[str]:
 def test_every_method_is_tried() -> None:
     methods = {
         name
-        for protocol in (ResponseStore, ContainerStore, SkillStore, FileStore, ApprovalStore)
+        for protocol in (ResponseRows, ContainerRows, SkillRows, FileRows, ApprovalRows)
         for name, value in vars(protocol).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
@@ -112,7 +102,7 @@ def test_every_method_is_tried() -> None:
 
 
 @pytest.mark.parametrize("method", TRIES)
-async def test_anothers_does_not_exist(filled: SqliteStore, tmp_path: Path, method: str) -> None:
+async def test_anothers_does_not_exist(filled: Rows, tmp_path: Path, method: str) -> None:
     before = dumped(tmp_path / "store.sqlite")
     assert not await getattr(filled.of("bob"), method)(*TRIES[method])
     assert dumped(tmp_path / "store.sqlite") == before
@@ -120,25 +110,25 @@ async def test_anothers_does_not_exist(filled: SqliteStore, tmp_path: Path, meth
     assert seen or dumped(tmp_path / "store.sqlite") != before, "her own is seen, or changed"
 
 
-async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(filled: SqliteStore) -> None:
+async def test_a_turn_of_anothers_conversation_adds_nothing_to_it(filled: Rows) -> None:
     await filled.of("bob").finish_response(Finish(RESPONSE, keep_row=False, said=[ITEM]))
     assert [item["id"] for item, _ in await filled.conversation_items("conv_a")] == ["msg_c"]
 
 
-async def test_nobody_answers_in_anothers_place(filled: SqliteStore) -> None:
+async def test_nobody_answers_in_anothers_place(filled: Rows) -> None:
     assert await filled.of("bob").claim_approvals(["mcpr_a", "mcpr_b"], "resp_b") is None
     assert await filled.of("alice").claim_approvals(["mcpr_b"], "resp_a") is None
     assert await filled.of("alice").claim_approvals(["mcpr_a"], "resp_c") == "mcpr_a"
 
 
-async def test_a_deletion_that_deletes_nothing_is_none(filled: SqliteStore) -> None:
+async def test_a_deletion_that_deletes_nothing_is_none(filled: Rows) -> None:
     """It would make everybody read their chains again."""
     before = await filled.deletions()
     await filled.of("bob").delete_response("resp_a")
     assert await filled.deletions() == before
 
 
-async def test_files_and_containers_are_counted_for_each(filled: SqliteStore) -> None:
+async def test_files_and_containers_are_counted_for_each(filled: Rows) -> None:
     bob = filled.of("bob")
     assert not await bob.put_file(FileRow("file-b", 1, "b", "user_data", 8), most=7)
     assert await bob.put_file(FileRow("file-b", 1, "b", "user_data", 7), most=7)
@@ -155,7 +145,7 @@ async def test_files_and_containers_are_counted_for_each(filled: SqliteStore) ->
 
 
 @pytest.mark.parametrize("backend", [pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)], indirect=True)
-async def test_a_checkpoint_is_its_containers_owners(make: Any, store: SqliteStore, audited: Any) -> None:
+async def test_a_checkpoint_is_its_containers_owners(make: Any, store: Rows, audited: Any) -> None:
     """Whoever restores it: the operator gives back what was hers, and nobody else can take it."""
     operators = make()
     alice, bob = (operators.of(name, Quota()) for name in ("alice", "bob"))

@@ -18,7 +18,8 @@ from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 
 KEY = "sk-test"
 MODEL = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
@@ -55,7 +56,7 @@ def start(backend: Backend, tmp_path: Path) -> Iterator[Start]:
         runtime = LocalRuntime(
             models=Models(upstream_url=None, upstream_key=None, default=MODEL),
             backend=backend,
-            store=SqliteStore(tmp_path / "store.sqlite"),
+            store=sqlite_store(tmp_path),
             container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
         )
         servers.append(_in_thread(runtime, api_key))
@@ -64,7 +65,7 @@ def start(backend: Backend, tmp_path: Path) -> Iterator[Start]:
     yield start
     for server in servers:
         server.stop()
-    asyncio.run(_clear(backend, SqliteStore(tmp_path / "store.sqlite")))
+    asyncio.run(_clear(backend, sqlite_rows(tmp_path / "store.sqlite")))
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def _in_thread(runtime: LocalRuntime, api_key: str | None) -> Server:
     return Server(url.result(30), runtime, stop)
 
 
-async def _clear(backend: Backend, store: SqliteStore) -> None:
+async def _clear(backend: Backend, store: Rows) -> None:
     """Remove what this store's servers left, and nothing of anybody else's."""
     for ref in await backend.list({STORE_LABEL: await store.identity()}):
         await backend.delete(ref)

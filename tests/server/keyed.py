@@ -25,7 +25,8 @@ from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 from agent_kernel.tools.shell import ShellLimits
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
@@ -77,7 +78,7 @@ class Keyed:
         asyncio.run(self._elsewhere(name, limits))
 
     async def _elsewhere(self, name: str, limits: KeyLimits | None) -> None:
-        store = SqliteStore(self.folder / "store.sqlite")
+        store = sqlite_rows(self.folder / "store.sqlite")
         try:
             if limits is None:
                 await StoredKeys(store).revoke(name)
@@ -104,7 +105,7 @@ def keyed_server(
     runtime = LocalRuntime(
         models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
-        store=SqliteStore(folder / "store.sqlite"),
+        store=sqlite_store(folder),
         container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
         turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
         audit=AuditLog(folder / "audit.jsonl"),
@@ -133,10 +134,10 @@ def keyed_server(
         http.close()
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
-        asyncio.run(_clear(BubblewrapBackend(folder, toolbox), SqliteStore(folder / "store.sqlite")))
+        asyncio.run(_clear(BubblewrapBackend(folder, toolbox), sqlite_rows(folder / "store.sqlite")))
 
 
-async def _clear(backend: Backend, store: SqliteStore) -> None:
+async def _clear(backend: Backend, store: Rows) -> None:
     labels = {STORE_LABEL: await store.identity()}
     for ref in await backend.list(labels):
         await backend.delete(ref)

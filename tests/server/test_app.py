@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,7 +16,7 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.auth import is_loopback
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 
 KEY = "sk-test"
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -124,7 +125,7 @@ async def test_where_it_may_listen(backend: Backend, tmp_path: Any) -> None:
     runtime = LocalRuntime(
         models=Models(upstream_url=None, upstream_key=None, default="scripted/demo"),
         backend=backend,
-        store=SqliteStore(tmp_path / "store.sqlite"),
+        store=sqlite_store(tmp_path),
     )
     for host in ("0.0.0.0", "::", "192.0.2.1"):
         with pytest.raises(ConfigurationError, match="AGENT_KERNEL_API_KEY"):
@@ -140,7 +141,9 @@ async def test_where_it_may_listen(backend: Backend, tmp_path: Any) -> None:
     await runtime.aclose()
 
 
-def test_stopping_the_server_writes_down_running_turns(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_the_server_writes_down_running_turns(
+    start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("agent_kernel.server.serving.GRACE", 0)
     server = start(KEY)
     tool: Any = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -154,7 +157,7 @@ def test_stopping_the_server_writes_down_running_turns(start: Any, monkeypatch: 
         stream.close()
 
     async def stored() -> str:
-        store = SqliteStore(server.runtime._store._path)
+        store = sqlite_rows(tmp_path / "store.sqlite")
         try:
             row = await store.response(created.response.id)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -52,10 +53,10 @@ WRONG: list[tuple[dict[str, Any], int, str | None, str | None]] = [
 ]
 
 
-def count(server: Any) -> list[int]:
+def count(folder: Path) -> list[int]:
     """Rows of every table."""
     tables = ("responses", "events", "items", "conversations", "conversation_items", "containers", "files")
-    with sqlite3.connect(server.runtime._store._path) as db:
+    with sqlite3.connect(folder / "store.sqlite") as db:
         found = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
     db.close()
     return found
@@ -63,9 +64,11 @@ def count(server: Any) -> list[int]:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("background", [False, True])
-def test_requests_that_are_wrong(client: OpenAI, server: Any, stream: bool, background: bool) -> None:
+def test_requests_that_are_wrong(
+    client: OpenAI, server: Any, tmp_path: Path, stream: bool, background: bool
+) -> None:
     client.responses.create(input="chat")
-    before = count(server)
+    before = count(tmp_path)
     for body, status, param, code in WRONG:
         request = {"stream": stream, "background": background, **body}
         response = httpx2.post(f"{server.url}/responses", json=request, headers=AUTH)
@@ -73,7 +76,7 @@ def test_requests_that_are_wrong(client: OpenAI, server: Any, stream: bool, back
         assert (body, response.status_code, error["param"], error["code"]) == (body, status, param, code)
         assert error["type"] == "invalid_request_error"
         assert error["message"]
-    assert count(server) == before
+    assert count(tmp_path) == before
 
 
 def test_numbers_and_depths_that_json_does_not_have(server: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 
-def test_a_file_is_kept_and_deleted(client: OpenAI, server: Any) -> None:
+def test_a_file_is_kept_and_deleted(client: OpenAI, tmp_path: Path) -> None:
     data = b"a,b\n" * 50_000
     file = client.files.create(file=("table ü.csv", data), purpose="user_data")
     assert (file.filename, file.bytes, file.purpose, file.status) == (
@@ -21,7 +22,7 @@ def test_a_file_is_kept_and_deleted(client: OpenAI, server: Any) -> None:
     other = client.files.create(file=("b", b""), purpose="vision")
     assert [each.id for each in client.files.list()] == [other.id, file.id]
     assert [each.id for each in client.files.list(purpose="vision")] == [other.id]
-    folder = server.runtime._store.folder / "files"
+    folder = tmp_path / "files"
     assert len(list(folder.iterdir())) == 2
     assert client.files.delete(file.id).deleted
     client.files.delete(other.id)
@@ -30,7 +31,7 @@ def test_a_file_is_kept_and_deleted(client: OpenAI, server: Any) -> None:
         client.files.content(file.id)
 
 
-def test_wrong_uploads_leave_nothing(client: OpenAI, server: Any) -> None:
+def test_wrong_uploads_leave_nothing(client: OpenAI, tmp_path: Path) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.files.create(file=("big", b"x" * (2 << 20)), purpose="user_data")
     assert caught.value.status_code == 413
@@ -41,7 +42,7 @@ def test_wrong_uploads_leave_nothing(client: OpenAI, server: Any) -> None:
         client.files.create(
             file=("a", b"x"), purpose="batch", expires_after={"anchor": "created_at", "seconds": 1}
         )
-    assert list((server.runtime._store.folder / "files").iterdir()) == []
+    assert list((tmp_path / "files").iterdir()) == []
     file = client.files.create(
         file=("../../a/../b.txt", b"x"),
         purpose="batch",

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.store.base import ContainerRow, FileRow, Finish, ResponseRow
-from agent_kernel.store.sqlite.database import MIGRATIONS
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.records import ContainerRow, FileRow, Finish, ResponseRow
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.migrations import MIGRATIONS
+from agent_kernel.store.sqlite.store import sqlite_rows
 
 
 def turn(name: str, previous_id: str | None = None) -> ResponseRow:
@@ -32,19 +33,19 @@ def container(name: str, **changes: object) -> ContainerRow:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "deep" / "store.sqlite")
+async def store(tmp_path: Path) -> AsyncIterator[Rows]:
+    store = sqlite_rows(tmp_path / "deep" / "store.sqlite")
     yield store
     await store.aclose()
 
 
-async def test_a_response_comes_back_as_it_was_put(store: SqliteStore) -> None:
+async def test_a_response_comes_back_as_it_was_put(store: Rows) -> None:
     await store.put_response(turn("a"))
     assert await store.response("a") == turn("a")
     assert await store.response("b") is None
 
 
-async def test_any_response_can_be_continued(store: SqliteStore) -> None:
+async def test_any_response_can_be_continued(store: Rows) -> None:
     for name, previous in (("root", None), ("left", "root"), ("right", "root"), ("leaf", "right")):
         await store.put_response(turn(name, previous))
     assert [row.id for row in await store.chain("leaf")] == ["root", "right", "leaf"]
@@ -52,7 +53,7 @@ async def test_any_response_can_be_continued(store: SqliteStore) -> None:
     assert await store.chain("none") == []
 
 
-async def test_what_is_deleted_cannot_be_read_in_the_file(store: SqliteStore, tmp_path: Path) -> None:
+async def test_what_is_deleted_cannot_be_read_in_the_file(store: Rows, tmp_path: Path) -> None:
     """Not in the table's pages, not in the log of writes beside them, while the store stays open."""
     secret, other = "the-secret-of-the-turn", "what-stays"
     folder = tmp_path / "deep"
@@ -78,7 +79,7 @@ async def test_what_is_deleted_cannot_be_read_in_the_file(store: SqliteStore, tm
     assert other.encode() in written()
 
 
-async def test_old_responses_go_when_no_later_turn_continues_them(store: SqliteStore) -> None:
+async def test_old_responses_go_when_no_later_turn_continues_them(store: Rows) -> None:
     for name, previous, made in (
         ("old root", None, 1.0),
         ("old leaf", "old root", 2.0),
@@ -97,7 +98,7 @@ async def test_old_responses_go_when_no_later_turn_continues_them(store: SqliteS
     assert await store.expire_responses(60.0) == (0, None)
 
 
-async def test_a_chain_starts_late_where_one_was_deleted(store: SqliteStore) -> None:
+async def test_a_chain_starts_late_where_one_was_deleted(store: Rows) -> None:
     for name, previous in (("a", None), ("b", "a"), ("c", "b")):
         await store.put_response(turn(name, previous))
     assert await store.delete_response("a")
@@ -105,7 +106,7 @@ async def test_a_chain_starts_late_where_one_was_deleted(store: SqliteStore) -> 
     assert [row.id for row in await store.chain("c")] == ["b", "c"]
 
 
-async def test_a_container_ends_once_and_only_when_idle(store: SqliteStore) -> None:
+async def test_a_container_ends_once_and_only_when_idle(store: Rows) -> None:
     await store.put_container(container("c"))
     assert not await store.end_container("c", "expired", if_idle_at=159.9)
     await store.touch_container("c", 101.0)
@@ -117,7 +118,7 @@ async def test_a_container_ends_once_and_only_when_idle(store: SqliteStore) -> N
     assert row.status == "expired"
 
 
-async def test_uploads_go_with_their_container(store: SqliteStore) -> None:
+async def test_uploads_go_with_their_container(store: Rows) -> None:
     await store.put_container(container("c"))
     await store.add_upload("c", "/mnt/data/a")
     await store.add_upload("c", "/mnt/data/a")
@@ -130,13 +131,13 @@ async def test_uploads_go_with_their_container(store: SqliteStore) -> None:
     assert await store.uploads("c") == set()
 
 
-async def test_an_upload_to_a_container_just_deleted_is_nothing(store: SqliteStore) -> None:
+async def test_an_upload_to_a_container_just_deleted_is_nothing(store: Rows) -> None:
     await store.add_upload("gone", "/mnt/data/a")
     assert await store.uploads("gone") == set()
 
 
-async def test_two_processes_share_one_file(store: SqliteStore, tmp_path: Path) -> None:
-    other = SqliteStore(tmp_path / "deep" / "store.sqlite")
+async def test_two_processes_share_one_file(store: Rows, tmp_path: Path) -> None:
+    other = sqlite_rows(tmp_path / "deep" / "store.sqlite")
     try:
         assert await store.identity() == await other.identity()
         await store.put_response(turn("a"))
@@ -147,7 +148,7 @@ async def test_two_processes_share_one_file(store: SqliteStore, tmp_path: Path) 
 
 async def test_many_that_start_at_once_share_a_new_file(tmp_path: Path) -> None:
     for number in range(40):  # which of them came in another's way was a matter of chance
-        stores = [SqliteStore(tmp_path / str(number) / "store.sqlite") for _ in range(8)]
+        stores = [sqlite_rows(tmp_path / str(number) / "store.sqlite") for _ in range(8)]
         try:
             assert len(set(await asyncio.gather(*(store.identity() for store in stores)))) == 1
         finally:
@@ -155,7 +156,7 @@ async def test_many_that_start_at_once_share_a_new_file(tmp_path: Path) -> None:
                 await store.aclose()
 
 
-async def test_the_file_is_private_and_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
+async def test_the_file_is_private_and_in_wal_mode(store: Rows, tmp_path: Path) -> None:
     await store.identity()
     path = tmp_path / "deep" / "store.sqlite"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -169,7 +170,7 @@ async def test_a_file_of_a_newer_version_is_refused_in_words(tmp_path: Path) -> 
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    store = SqliteStore(path)
+    store = sqlite_rows(path)
     with pytest.raises(ConfigurationError, match="newer agent-kernel"):
         await store.identity()
     await store.aclose()
@@ -178,7 +179,7 @@ async def test_a_file_of_a_newer_version_is_refused_in_words(tmp_path: Path) -> 
 async def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     path.write_text("not a database, but long enough to be looked at as if it were one" * 20)
-    store = SqliteStore(path)
+    store = sqlite_rows(path)
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_DATA_DIR"):
         await store.identity()
     await store.aclose()
@@ -198,7 +199,7 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path)
         db.execute("INSERT INTO items VALUES ('msg_1', 'resp_1')")
         db.execute("INSERT INTO containers VALUES ('cntr_1','n','docker',1,1,20,'running',NULL)")
     db.close()
-    store = SqliteStore(path)
+    store = sqlite_rows(path)
     try:
         assert await store.of("").item("msg_1") == {"id": "msg_1"}
         row = await store.of("").container("cntr_1")

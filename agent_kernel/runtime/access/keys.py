@@ -16,7 +16,8 @@ import time
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.keys import Key, KeyLimits
-from agent_kernel.store.base import KeyRow, KeyStore
+from agent_kernel.store.records import KeyRow
+from agent_kernel.store.rows import KeyRows
 
 PREFIX = "ak"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 class StoredKeys:
     """The keys of one store."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: KeyRows) -> None:
         self._store = store
         self._exist = False
 

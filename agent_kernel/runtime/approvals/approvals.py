@@ -35,7 +35,7 @@ from agent_kernel.runtime.approvals.items import (
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.runtime.turns.history import History
 from agent_kernel.runtime.turns.request import TurnRequest
-from agent_kernel.store.base import Store
+from agent_kernel.store.rows import Rows
 from agent_kernel.tools.shell import CommandOutput, CommandResult
 
 NOT_RUN = 126
@@ -51,7 +51,7 @@ OTHER_CONTAINER = "it was approved for a container that is gone, or another than
 Pieces = AsyncGenerator[CommandOutput | CommandResult, None]
 
 
-async def read_answers(turn: TurnRequest, history: History, store: Store) -> list[Answer]:
+async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list[Answer]:
     """The answers that a turn gives. Raises `InvalidRequest`, before anything is changed."""
     given = answers(turn.input, history.items)
     if not given:
@@ -71,7 +71,7 @@ async def read_answers(turn: TurnRequest, history: History, store: Store) -> lis
     return given
 
 
-async def with_calls(given: Sequence[Json], store: Store) -> Sequence[Json]:
+async def with_calls(given: Sequence[Json], store: Rows) -> Sequence[Json]:
     """The input with the call before each request that was sent without it, as it was stored."""
     left_out = calls_left_out(given)
     if not left_out:
@@ -85,7 +85,7 @@ async def with_calls(given: Sequence[Json], store: Store) -> Sequence[Json]:
     return items
 
 
-async def answered_elsewhere(history: History, store: Store) -> set[str]:
+async def answered_elsewhere(history: History, store: Rows) -> set[str]:
     """Requests that were answered in a turn that this conversation does not have: a failed one, a branch."""
     waiting = undecided(history.items)
     return await store.answered_approvals(waiting) if waiting else set()
@@ -96,7 +96,7 @@ class Approvals:
     """Of one turn. `policies` are the operator's and the request's. `can_wait`: an answer can come."""
 
     policies: Sequence[Policy]
-    store: Store
+    store: Rows
     audit: AuditLog
     answers: Sequence[Answer] = ()
     can_wait: bool = True
@@ -183,7 +183,7 @@ class Approvals:
         )
 
 
-def _who(store: Store) -> str | None:
+def _who(store: Rows) -> str | None:
     return store.tenant or None
 
 
@@ -191,7 +191,7 @@ async def approvals_of(
     turn: TurnRequest,
     model: Model,
     history: History,
-    store: Store,
+    store: Rows,
     audit: AuditLog,
     operator: Policy,
     *,

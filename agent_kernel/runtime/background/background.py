@@ -21,7 +21,8 @@ from agent_kernel.runtime.background.journal import Journal
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import TurnLoop
 from agent_kernel.runtime.turns.turn import Turn
-from agent_kernel.store.base import Json, Store
+from agent_kernel.store.records import Json
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class _Live:
 class Background:
     """The background turns of one process."""
 
-    def __init__(self, store: Store, loop: TurnLoop) -> None:
+    def __init__(self, store: Rows, loop: TurnLoop) -> None:
         self._store = store
         self._loop = loop
         self._live: dict[str, _Live] = {}

@@ -8,7 +8,8 @@ import json
 from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEvent
 
 from agent_kernel.protocol.items import to_json
-from agent_kernel.store.base import JournalEntry, Store
+from agent_kernel.store.records import JournalEntry
+from agent_kernel.store.rows import Rows
 
 UNWRITTEN = 256
 """Events that may wait to be written; then the turn waits."""
@@ -23,7 +24,7 @@ def entry_of(event: ResponseStreamEvent) -> JournalEntry:
 class Journal:
     """Writes one turn's events, and tells followers of each batch."""
 
-    def __init__(self, store: Store, response_id: str) -> None:
+    def __init__(self, store: Rows, response_id: str) -> None:
         self._store = store
         self._id = response_id
         self._waiting: list[JournalEntry] = []

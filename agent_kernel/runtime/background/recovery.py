@@ -11,9 +11,10 @@ from typing import Literal
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol.broken import ResumePoint, end_broken, standing
-from agent_kernel.runtime.background.ownership import Owner
 from agent_kernel.runtime.each import each
-from agent_kernel.store.base import Finish, JournalEntry, ResponseRow, Store, Unfinished
+from agent_kernel.store.coordination import Coordination
+from agent_kernel.store.records import Finish, JournalEntry, ResponseRow, Unfinished
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,12 @@ Resume = Callable[[ResponseRow, ResumePoint], Awaitable[None]]
 class Recovery:
     """Finds turns of dead processes, at the first use of a store and when asked.
 
-    `owner` is this process. `resume` continues a turn, or raises an `AgentKernelError`.
+    `resume` continues a turn, or raises an `AgentKernelError`.
     """
 
-    def __init__(self, store: Store, owner: Owner, restart: Restart, resume: Resume) -> None:
-        self._store = store
-        self._owner = owner
+    def __init__(self, rows: Rows, coordination: Coordination, restart: Restart, resume: Resume) -> None:
+        self._rows = rows
+        self._coordination = coordination
         self._restart = restart
         self._resume = resume
         self._lock = asyncio.Lock()
@@ -50,8 +51,8 @@ class Recovery:
         if not self._done:
             async with self._lock:
                 if not self._done:  # another task may have been first at the lock
-                    await self._store.identity()  # opens the store, with its own errors
-                    self._owner.claim()
+                    await self._rows.identity()  # opens the store, with its own errors
+                    await self._coordination.join()
                     await self._look()
                     self._done = True
 
@@ -65,25 +66,25 @@ class Recovery:
 
         async def recover(turn: Unfinished) -> None:
             nonlocal found
-            if self._owner.is_alive(turn.owner):
+            if await self._coordination.is_alive(turn.owner):
                 return
-            row = await self._store.response(turn.id)
+            row = await self._rows.response(turn.id)
             if row is None or row.owner != turn.owner:  # another process was faster
                 return
             background = bool(row.request.get("background"))
             if background and self._restart == "leave":
                 return
-            if await self._store.adopt_response(row.id, turn.owner, self._owner.id):
+            if await self._rows.adopt_response(row.id, turn.owner, self._coordination.id):
                 found = True
                 await self._recover(row, background)
 
         async def write_off(turn: Unfinished) -> None:
             nonlocal found
             found = True
-            await self._store.adopt_response(turn.id, turn.owner, self._owner.id)
+            await self._rows.adopt_response(turn.id, turn.owner, self._coordination.id)
             await self._write_off(turn)
 
-        await each(await self._store.unfinished_responses(), recover, write_off)
+        await each(await self._rows.unfinished_responses(), recover, write_off)
         return found
 
     async def _recover(self, row: ResponseRow, background: bool) -> None:
@@ -109,22 +110,22 @@ class Recovery:
             return None
         if any(item["type"] == "mcp_approval_response" for item in row.input):
             return None
-        return standing(json.loads(text) for _, text in await journal_of(self._store, row.id))
+        return standing(json.loads(text) for _, text in await journal_of(self._rows, row.id))
 
     async def _end(self, row: ResponseRow, background: bool) -> None:
-        journal = [json.loads(text) for _, text in await journal_of(self._store, row.id)]
+        journal = [json.loads(text) for _, text in await journal_of(self._rows, row.id)]
         ending = end_broken(row.response, journal, INTERRUPTED)
         ended = replace(row, status="incomplete", response=ending.response, owner=None)
         events = [(event["sequence_number"], json.dumps(event)) for event in ending.events]
         said = (*ended.input, *ended.response["output"]) if row.conversation_id is not None else ()
-        await self._store.finish_response(Finish(ended, events, background, True, said))
+        await self._rows.finish_response(Finish(ended, events, background, True, said))
         log.warning(
             "Turn %s is incomplete: its process ended during it.", row.id, extra={"response_id": row.id}
         )
 
     async def _write_off(self, turn: Unfinished) -> None:
         """End a turn whose row or journal cannot be used, so that it is not looked at again."""
-        journal = await journal_of(self._store, turn.id)
+        journal = await journal_of(self._rows, turn.id)
         response = {
             "id": turn.id,
             "object": "response",
@@ -139,8 +140,8 @@ class Recovery:
         }
         number = journal[-1][0] + 1 if journal else 0
         last = {"type": "response.incomplete", "response": response, "sequence_number": number}
-        if await self._store.write_off_response(
-            turn.id, self._owner.id, response, (number, json.dumps(last))
+        if await self._rows.write_off_response(
+            turn.id, self._coordination.id, response, (number, json.dumps(last))
         ):
             log.error(
                 "Turn %s is incomplete: what the store has of it cannot be used.",
@@ -149,9 +150,9 @@ class Recovery:
             )
 
 
-async def journal_of(store: Store, response_id: str) -> list[JournalEntry]:
+async def journal_of(rows: Rows, response_id: str) -> list[JournalEntry]:
     """Return a response's whole journal."""
     entries: list[JournalEntry] = []
-    while batch := await store.events(response_id, entries[-1][0] if entries else -1, READ):
+    while batch := await rows.events(response_id, entries[-1][0] if entries else -1, READ):
         entries += batch
     return entries

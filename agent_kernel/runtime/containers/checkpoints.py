@@ -24,7 +24,8 @@ from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot, total_size
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.store.base import ContainerRow, Store
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Checkpoints:
     def __init__(
         self,
         engine: Callable[[], Awaitable[Backend]],
-        store: Store,
+        store: Rows,
         policy: CheckpointPolicy,
         audit: AuditLog,
     ) -> None:

@@ -35,7 +35,8 @@ from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page
 from agent_kernel.sandboxes.base import Backend, Snapshot
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.store.base import ContainerRow, Store
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class LocalContainers:
     def __init__(
         self,
         backend: BackendSource,
-        store: Store,
+        store: Rows,
         settings: ContainerOptions | None = None,
         audit: AuditLog = OFF,
     ) -> None:
@@ -56,7 +57,7 @@ class LocalContainers:
         self._lifecycle = Lifecycle(backend, store, self.settings, audit)
         self._see(store, audit, Quota())
 
-    def _see(self, store: Store, audit: AuditLog, allowance: Quota) -> None:
+    def _see(self, store: Rows, audit: AuditLog, allowance: Quota) -> None:
         self._store = store
         self.audit = audit
         self._allowance = allowance

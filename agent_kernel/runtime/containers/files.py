@@ -22,7 +22,7 @@ from agent_kernel.runtime.paging import page
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.boxd.files import LEADS_OUT
 from agent_kernel.sandboxes.channel import Channel, FileStat
-from agent_kernel.store.base import Store
+from agent_kernel.store.rows import Rows
 
 
 class Opener(Protocol):
@@ -39,7 +39,7 @@ class LocalContainerFiles:
     Links are followed where they stay below `/mnt/data`, and refused where they lead out of it.
     """
 
-    def __init__(self, containers: Opener, store: Store, upload_limit: int, audit: AuditLog = OFF) -> None:
+    def __init__(self, containers: Opener, store: Rows, upload_limit: int, audit: AuditLog = OFF) -> None:
         self._containers = containers
         self._store = store
         self._audit = audit

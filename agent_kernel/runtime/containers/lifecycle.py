@@ -32,7 +32,8 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.pool import WarmPool
-from agent_kernel.store.base import ContainerRow, Store
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Lifecycle:
     """The sandboxes of one store's containers on one backend."""
 
     def __init__(
-        self, backend: BackendSource, store: Store, settings: ContainerOptions, audit: AuditLog
+        self, backend: BackendSource, store: Rows, settings: ContainerOptions, audit: AuditLog
     ) -> None:
         self.settings = settings
         self.audit = audit

@@ -28,7 +28,7 @@ from agent_kernel.runtime.containers.skill_archive import (
     unpack,
 )
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.store.base import SkillNote
+from agent_kernel.store.records import SkillNote
 
 FOLDER = "/home/agent/skills"
 """Where they lie in a container: beside the workspace, so that they are no files of the user's."""

@@ -10,7 +10,8 @@ from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.pool import is_waiting
-from agent_kernel.store.base import ContainerRow, Store
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ START_TIME = 300.0
 """Seconds that no engine needs to start a sandbox; a row that says so for longer was left by a crash."""
 
 
-async def sweep(backend: Backend, store: Store, audit: AuditLog = OFF) -> None:
+async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF) -> None:
     """Remove this store's sandboxes that nobody can use any more, and note the containers that died.
 
     That is: in whatever state (made but never started, paused, dead), those without a container, those of an
@@ -62,7 +63,7 @@ async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: B
             refs.pop(row.id, None)
 
 
-async def _settle(row: ContainerRow, alive: bool, store: Store, now: float) -> None:
+async def _settle(row: ContainerRow, alive: bool, store: Rows, now: float) -> None:
     """Write down what became of a container."""
     if row.status == "running" and not alive:
         await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")

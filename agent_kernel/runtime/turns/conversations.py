@@ -18,7 +18,7 @@ from agent_kernel.runtime.turns.history import History, Json
 from agent_kernel.runtime.turns.input_items import OUTPUT_OF, read_items
 from agent_kernel.runtime.turns.request import check_metadata
 from agent_kernel.runtime.turns.shown import Shown, shown
-from agent_kernel.store.base import Store
+from agent_kernel.store.rows import Rows
 
 MOST_ITEMS = 20
 """Items that may be added at a time, as at OpenAI's."""
@@ -27,7 +27,7 @@ MOST_ITEMS = 20
 class LocalConversations:
     """The conversations of one store. A conversation takes one turn at a time in this process."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Rows) -> None:
         self._store = store
         self._busy: set[str] = set()
 

@@ -10,7 +10,8 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.approvals.items import unanswered
 from agent_kernel.runtime.turns.input_items import OUTPUT_OF
-from agent_kernel.store.base import ResponseRow, Store
+from agent_kernel.store.records import ResponseRow
+from agent_kernel.store.rows import Rows
 
 Json = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ class Histories:
     was deleted, in whatever process.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Rows) -> None:
         self._store = store
         self._known: OrderedDict[str, History] = OrderedDict()
 

@@ -28,7 +28,8 @@ from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
-from agent_kernel.store.base import ResponseRow, Store
+from agent_kernel.store.records import ResponseRow
+from agent_kernel.store.rows import Rows
 
 Memory = Mapping[str, History]
 """What comes before turns that continue responses kept nowhere else, by the response's id."""
@@ -50,7 +51,7 @@ class Preparation:
     def __init__(
         self,
         models: Models,
-        store: Store,
+        store: Rows,
         histories: Histories,
         containers: LocalContainers,
         conversations: LocalConversations,

@@ -20,7 +20,8 @@ from agent_kernel.runtime.turns.budgets import Meter
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest
-from agent_kernel.store.base import Finish, ResponseRow, Store
+from agent_kernel.store.records import Finish, ResponseRow
+from agent_kernel.store.rows import Rows
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Record:
     can continue. With `store: false` nothing of this is written, but what a conversation gets.
     """
 
-    def __init__(self, store: Store, histories: Histories, owner: str) -> None:
+    def __init__(self, store: Rows, histories: Histories, owner: str) -> None:
         self._store = store
         self._histories = histories
         self._owner = owner

@@ -17,7 +17,7 @@ from agent_kernel.runtime.turns.loop import Events, TurnLoop
 from agent_kernel.runtime.turns.preparation import Memory, Preparation
 from agent_kernel.runtime.turns.request import read_request, without_unknown
 from agent_kernel.runtime.turns.turn import Turn
-from agent_kernel.store.base import Json, ResponseRow
+from agent_kernel.store.records import Json, ResponseRow
 
 
 class Turns:

@@ -1,43 +1,41 @@
-"""What is deleted by itself: stored responses after a time that the operator sets, uploads that are over."""
+"""Automatic deletion of old responses, after a time that the operator sets, and of expired uploads."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.each import each
-from agent_kernel.store.base import FileRow, Store
+from agent_kernel.store.blobs import Blobs
+from agent_kernel.store.records import FileRow
+from agent_kernel.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
-FOLDER = "files"
-"""Below the store's own: where `uploaded_files` keeps them."""
-
 LONGEST = 3600.0
-"""Seconds until uploads are looked at again: the shortest life that an upload may be given."""
+"""Seconds until uploads are checked again: the shortest life that an upload may have."""
 
 
 class Retention:
-    """Deletes what is over, when it is.
+    """Deletes responses and uploads at the time that they expire.
 
-    A response goes `seconds` after it was made, unless a later turn continues it: then it goes with that one.
-    None: responses stay until they are deleted. Uploads go by their own `expires_after`.
+    A response expires `seconds` after it was created; if a later turn continues it, it expires with that
+    turn. None: responses never expire. Uploads expire by their own `expires_after`.
     """
 
-    def __init__(self, store: Store, seconds: float | None) -> None:
-        self._store = store
-        self._uploads = store.folder / FOLDER
+    def __init__(self, rows: Rows, blobs: Blobs, seconds: float | None) -> None:
+        self._rows = rows
+        self._blobs = blobs
         self._seconds = seconds
         self._timer = ExpiryTimer(self._expire)
 
     def start(self) -> None:
-        """Begin. Needs a running loop."""
+        """Start the timer. Needs a running event loop."""
         self._timer.start()
 
     async def aclose(self) -> None:
-        """Stop. Idempotent."""
+        """Stop the timer. Idempotent."""
         await self._timer.aclose()
 
     async def _expire(self, now: float) -> float:
@@ -46,18 +44,16 @@ class Retention:
         async def expire(row: FileRow) -> None:
             nonlocal soonest
             if row.expires_at is not None and row.expires_at <= now:
-                await self._store.delete_file(row.id)
-                await asyncio.to_thread((self._uploads / row.id).unlink, missing_ok=True)
+                await self._rows.delete_file(row.id)
+                await self._blobs.delete(row.id)
             elif row.expires_at is not None:
                 soonest = min(soonest, row.expires_at)
 
-        await each(await self._store.files(), expire)
+        await each(await self._rows.files(), expire)
         if self._seconds is None:
             return soonest
-        count, oldest = await self._store.expire_responses(now - self._seconds)
+        count, oldest = await self._rows.expire_responses(now - self._seconds)
         if count:
-            log.info(
-                "Deleted %d stored responses: they were made more than %.0f s ago.", count, self._seconds
-            )
+            log.info("Deleted %d stored responses that were older than %.0f s.", count, self._seconds)
         made = time.time() if oldest is None else oldest
         return min(soonest, made + self._seconds)

@@ -1,110 +1,100 @@
-"""Uploaded files, as `/v1/files` has them: bytes in a folder beside the store, to be put into containers."""
+"""Uploaded files (`/v1/files`): kept in the store, and copied into containers on request."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import posixpath
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from contextlib import aclosing, suppress
 
 from openai.types import FileObject
 from openai.types.containers import FileCreateResponse
 
-from agent_kernel.errors import ConfigurationError, InvalidRequest, NotFound, TooLarge
+from agent_kernel.errors import InvalidRequest, NotFound, TooLarge
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import ContainerFiles, Order, Page
 from agent_kernel.runtime.paging import page
-from agent_kernel.store.base import FileRow, Store
-
-CHUNK = 256 << 10
-"""Bytes read at a time."""
+from agent_kernel.store.blobs import Blobs
+from agent_kernel.store.records import FileRow
+from agent_kernel.store.rows import Rows
 
 LONGEST_PURPOSE = 64
 SHORTEST_LIFE = 3600
 LONGEST_LIFE = 30 * 24 * 3600
-"""Seconds, as at OpenAI's."""
+"""Seconds, as in OpenAI's API."""
 
 
 class LocalFiles:
-    """The files of one store. `upload_limit` is in bytes, per file; `allowance` bounds them together."""
+    """The files of one tenant. `upload_limit` is in bytes, per file; `quota` limits them together."""
 
-    def __init__(self, store: Store, upload_limit: int, allowance: Quota | None = None) -> None:
-        self._store = store
-        self._allowance = allowance or Quota()
+    def __init__(self, rows: Rows, blobs: Blobs, upload_limit: int, quota: Quota | None = None) -> None:
+        self._rows = rows
+        self._blobs = blobs
+        self._quota = quota or Quota()
         self._arriving = 0
-        self._folder = store.folder / "files"
         self._limit = upload_limit
 
     async def create(
         self, *, filename: str, content: AsyncIterable[bytes], form: Mapping[str, str]
     ) -> FileObject:
-        """Keep a file. `form` is looked at when all of `content` has come: see `Files.create`."""
+        """Store a file. `form` is read after all of `content` has come: see `Files.create`."""
         name = well_formed(posixpath.basename(filename.replace("\0", "")))
         if name in ("", ".", ".."):
             raise InvalidRequest("The file needs a name.", param="file")
         id, now = ids.file_id(), time.time()  # noqa: A001
-        size = await self._write(id, name, content)
+        size = await self._receive(id, name, content)
         try:
             seconds = _seconds(form.get("expires_after[seconds]"))
             expires_at = None if seconds is None else now + seconds
             row = FileRow(id, now, name, _purpose(form.get("purpose")), size, expires_at)
-            if not await self._store.put_file(row, self._allowance.limits.stored_bytes):
-                raise self._allowance.too_many_bytes()
+            if not await self._rows.put_file(row, self._quota.limits.stored_bytes):
+                raise self._quota.too_many_bytes()
         except BaseException:
-            await asyncio.to_thread((self._folder / id).unlink)
+            await self._blobs.delete(id)
             raise
         return _resource(row)
 
-    async def _write(self, id: str, name: str, content: AsyncIterable[bytes]) -> int:  # noqa: A002
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        path, partial = self._folder / id, self._folder / f".{id}"
+    async def _receive(self, id: str, name: str, content: AsyncIterable[bytes]) -> int:  # noqa: A002
         room = await self._room()
-        size, fd = 0, await asyncio.to_thread(os.open, partial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-        try:
+        arrived = 0
+
+        async def counted() -> AsyncGenerator[bytes, None]:
+            nonlocal arrived
             async for chunk in content:
-                size += len(chunk)
+                arrived += len(chunk)
                 self._arriving += len(chunk)
                 if room is not None and self._arriving > room:
-                    raise self._allowance.too_many_bytes()
-                if size > self._limit:
-                    raise TooLarge(
-                        f"{name} is larger than {self._limit} bytes, the most that one file may have.",
-                        param="file",
-                    )
-                await asyncio.to_thread(_write_all, fd, chunk)
-            await asyncio.to_thread(partial.rename, path)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The file cannot be kept: {error.strerror}.", hint="Free space in the data folder."
-            ) from error
+                    raise self._quota.too_many_bytes()
+                yield chunk
+
+        try:
+            async with aclosing(counted()) as chunks:
+                return await self._blobs.put(id, chunks, self._limit)
+        except TooLarge:
+            raise TooLarge(
+                f"{name} is larger than {self._limit} bytes, the limit for one file.", param="file"
+            ) from None
         finally:
-            self._arriving -= size
-            os.close(fd)
-            with suppress(OSError):
-                partial.unlink()
-        return size
+            self._arriving -= arrived
 
     async def _room(self) -> int | None:
-        """Bytes that may still come, by all uploads together; None: as many as there is place for."""
-        most = self._allowance.limits.stored_bytes
+        """Return the bytes that all uploads together may still add; None: no limit."""
+        most = self._quota.limits.stored_bytes
         if most is None:
             return None
-        for row in await self._store.files():
-            if _is_over(row):
+        for row in await self._rows.files():
+            if _is_expired(row):
                 await self.delete(row.id)
-        return most - await self._store.stored_bytes()
+        return most - await self._rows.stored_bytes()
 
     async def list(
         self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
     ) -> Page[FileObject]:
         """A page of the files, by time of upload; `limit` is 1 to 10000."""
-        rows = [row for row in await self._store.files() if purpose is None or row.purpose == purpose]
-        found = [_resource(row) for row in rows if not _is_over(row)]
+        rows = [row for row in await self._rows.files() if purpose is None or row.purpose == purpose]
+        found = [_resource(row) for row in rows if not _is_expired(row)]
         return page(found, after=after, limit=limit, order=order, most=10_000)
 
     async def retrieve(self, file_id: str) -> FileObject:
@@ -112,24 +102,20 @@ class LocalFiles:
         return _resource(await self._row(file_id))
 
     async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        """The file's bytes, in chunks. Raises `NotFound`."""
+        """Return the file's bytes in chunks. Raises `NotFound`."""
         row = await self._row(file_id)
         try:
-            file = await asyncio.to_thread(self._path(row).open, "rb")
-        except FileNotFoundError:
+            async with aclosing(self._blobs.get(row.id)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except NotFound:
             raise _unknown(file_id) from None
-        try:
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
-                yield chunk
-        finally:
-            file.close()
 
     async def delete(self, file_id: str) -> None:
         """Delete the file; copies in containers stay. Raises `NotFound`."""
-        row = await self._store.file(file_id)
-        if row is None or not await self._store.delete_file(file_id):
+        if not await self._rows.delete_file(file_id):
             raise _unknown(file_id)
-        await asyncio.to_thread(self._path(row).unlink, missing_ok=True)
+        await self._blobs.delete(file_id)
 
     async def copy(self, file_id: str, container_id: str, files: ContainerFiles) -> FileCreateResponse:
         """Copy a file into a container's workspace. Raises `NotFound`, and what writing there raises."""
@@ -143,17 +129,14 @@ class LocalFiles:
             await self._row(file_id)
 
     async def _row(self, file_id: str) -> FileRow:
-        row = await self._store.file(file_id)
+        row = await self._rows.file(file_id)
         if row is None:
             raise _unknown(file_id)
-        if _is_over(row):
+        if _is_expired(row):
             with suppress(NotFound):
                 await self.delete(file_id)
             raise _unknown(file_id)
         return row
-
-    def _path(self, row: FileRow) -> Path:
-        return self._folder / row.id
 
 
 def _purpose(given: str | None) -> str:
@@ -173,13 +156,7 @@ def _seconds(given: str | None) -> int | None:
     return int(given)
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _is_over(row: FileRow) -> bool:
+def _is_expired(row: FileRow) -> bool:
     return row.expires_at is not None and row.expires_at <= time.time()
 
 

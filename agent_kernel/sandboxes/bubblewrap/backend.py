@@ -50,10 +50,11 @@ from agent_kernel.sandboxes.bubblewrap import cgroups
 from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process
 from agent_kernel.sandboxes.bubblewrap.compiled import compiled
 from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, Snapshots, remove_tree
-from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, reachable, speaks
+from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, speaks
 from agent_kernel.sandboxes.bubblewrap.volumes import Volumes
 from agent_kernel.sandboxes.socket_stream import SocketStream
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
+from agent_kernel.sockets import reachable
 
 PYTHON = f"{MOUNT}/bin/python3"
 PACKAGES = f"{HOME}/packages"

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent_kernel.sockets import reachable
+
 START_TIMEOUT = 30.0
-
-
-@contextlib.contextmanager
-def reachable(folder: Path) -> Iterator[str]:
-    """A short name for the folder: a socket's path may have 107 bytes only."""
-    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""The store in SQLite."""
+"""Rows in one SQLite file in WAL mode, which processes of one machine may share."""

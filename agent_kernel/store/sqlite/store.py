@@ -1,14 +1,28 @@
-"""The store in one SQLite file in WAL mode: each part of it is a module of its own, over one `database`."""
+"""The embedded store: rows in a SQLite file, blobs and coordination in the folder around it."""
 
 from __future__ import annotations
 
-from agent_kernel.store.sqlite.approvals import SqliteApprovals
-from agent_kernel.store.sqlite.containers import SqliteContainers
-from agent_kernel.store.sqlite.files import SqliteFiles
-from agent_kernel.store.sqlite.keys import SqliteKeys
-from agent_kernel.store.sqlite.responses import SqliteResponses
-from agent_kernel.store.sqlite.skills import SqliteSkills
+from pathlib import Path
+
+from agent_kernel.store.base import Store
+from agent_kernel.store.folder.blobs import FolderBlobs
+from agent_kernel.store.folder.coordination import FolderCoordination
+from agent_kernel.store.sql.rows import SqlRows
+from agent_kernel.store.sqlite.database import SqliteDatabase
+
+FILE = "store.sqlite"
 
 
-class SqliteStore(SqliteResponses, SqliteContainers, SqliteSkills, SqliteFiles, SqliteApprovals, SqliteKeys):
-    """The store in one file; see `store.Store` for what it does, and `database` for how."""
+def sqlite_rows(path: Path) -> SqlRows:
+    """Return the rows in one file; it is opened on first use."""
+    return SqlRows(SqliteDatabase(path))
+
+
+def open_sqlite(url: str, folder: Path) -> Store:
+    """Return the embedded store of a folder. See `catalogue.Factory`."""
+    return sqlite_store(folder)
+
+
+def sqlite_store(folder: Path) -> Store:
+    """Return the embedded store of a folder; nothing is made before first use."""
+    return Store(sqlite_rows(folder / FILE), FolderBlobs(folder / "files"), FolderCoordination(folder))

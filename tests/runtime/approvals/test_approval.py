@@ -24,7 +24,7 @@ from agent_kernel.runtime.remote.runtime import RemoteRuntime
 from agent_kernel.runtime.turns.history import Histories, join
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 from tests.runtime.conftest import served
 from tests.runtime.played import Upstream, call, runtime_on
 
@@ -44,7 +44,7 @@ async def opened(backend: Backend, folder: Path, policy: Policy) -> AsyncIterato
     runtime = LocalRuntime(
         models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
-        store=SqliteStore(folder / "store.sqlite"),
+        store=sqlite_store(folder),
         audit=AuditLog(folder / "audit.jsonl"),
         approval=policy,
     )
@@ -164,7 +164,7 @@ async def test_a_turn_without_an_answer_runs_nothing(runtime: LocalRuntime) -> N
 
 async def test_what_a_model_is_told_of_a_call_that_waited(runtime: LocalRuntime, tmp_path: Path) -> None:
     first = await turn(runtime, "touch the file")
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_rows(tmp_path / "store.sqlite")
     history = await Histories(store).of(first["id"])
     await store.aclose()
     call, output, request = join(history, [])[-3:]
@@ -305,7 +305,7 @@ async def test_it_survives_a_restart_and_stands_in_the_audit_log(
         again = LocalRuntime(
             models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
             backend=bubblewrap_backend,
-            store=SqliteStore(tmp_path / "store.sqlite"),
+            store=sqlite_store(tmp_path),
             audit=AuditLog(tmp_path / "audit.jsonl"),
             approval=ASK,
         )

@@ -22,18 +22,20 @@ from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Exited, Output
 from agent_kernel.sandboxes.docker.backend import DockerBackend
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows
 
 HOST = """
 import asyncio, sys
 from agent_kernel import config
 from agent_kernel.cli import compose
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows
 async def main(act, lease, warm):
     settings = config.load()
     containers = LocalContainers(
-        compose.backend_source(settings), SqliteStore(compose.store_path(settings)),
+        compose.backend_source(settings), compose.store(settings).rows,
         compose.container_settings(settings, lease=float(lease), warm=int(warm)),
     )
     if act == "warm":
@@ -77,14 +79,14 @@ def settings(environment: Environment) -> config.Settings:
 
 
 @pytest.fixture
-async def store(settings: config.Settings) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(compose.store_path(settings))
+async def store(settings: config.Settings) -> AsyncIterator[Rows]:
+    store = compose.store(settings).rows
     yield store
     await store.aclose()
 
 
 @pytest.fixture
-async def backend(settings: config.Settings, store: SqliteStore) -> AsyncIterator[Backend]:
+async def backend(settings: config.Settings, store: Rows) -> AsyncIterator[Backend]:
     backend, _ = await compose.choose_backend(settings)
     yield backend
     for ref in await backend.list({STORE_LABEL: await store.identity()}):
@@ -130,7 +132,7 @@ def host(environment: Environment) -> Iterator[Callable[..., Host]]:
 
 
 async def test_killed_in_mid_command_the_next_one_attaches_and_misses_nothing(
-    host: Callable[..., Host], backend: Backend, store: SqliteStore
+    host: Callable[..., Host], backend: Backend, store: Rows
 ) -> None:
     first = host("run")
     container = await asyncio.to_thread(first.line)
@@ -153,7 +155,7 @@ async def test_killed_in_mid_command_the_next_one_attaches_and_misses_nothing(
 
 
 async def test_killed_and_nobody_comes_the_lease_ends_it(
-    host: Callable[..., Host], backend: Backend, store: SqliteStore
+    host: Callable[..., Host], backend: Backend, store: Rows
 ) -> None:
     first = host("run", lease=1)
     container = await asyncio.to_thread(first.line)
@@ -181,7 +183,7 @@ async def test_killed_while_containers_come_and_go_everything_is_swept(
     seed: int,
     host: Callable[..., Host],
     backend: Backend,
-    store: SqliteStore,
+    store: Rows,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = host("churn")
@@ -197,7 +199,7 @@ async def test_killed_while_containers_come_and_go_everything_is_swept(
 
 
 async def test_the_pool_of_a_killed_process_is_swept(
-    host: Callable[..., Host], backend: Backend, store: SqliteStore
+    host: Callable[..., Host], backend: Backend, store: Rows
 ) -> None:
     first = host("warm", warm=2)
     await asyncio.to_thread(first.until, "filled")
@@ -214,7 +216,7 @@ async def test_the_pool_of_a_killed_process_is_swept(
 async def test_a_sweep_finds_every_state(
     state: str, docker_backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = SqliteStore(tmp_path_factory.mktemp("store") / "store.sqlite")
+    store = sqlite_rows(tmp_path_factory.mktemp("store") / "store.sqlite")
     label = {STORE_LABEL: await store.identity()}
     api = await docker_backend._engine.api()
     ref = await docker_backend.create(SandboxSpec(f"sweep-{state}", labels=label))
@@ -238,7 +240,7 @@ async def test_a_sweep_finds_every_state(
 async def test_a_pause_from_outside_is_said_and_expires_nothing(
     docker_backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = SqliteStore(tmp_path_factory.mktemp("store") / "store.sqlite")
+    store = sqlite_rows(tmp_path_factory.mktemp("store") / "store.sqlite")
     containers = LocalContainers(docker_backend, store, ContainerOptions(pause_after=0))
     container = (await containers.create({})).id
     await containers._lifecycle.detach(container)

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.broken import ResumePoint
-from agent_kernel.runtime.background.ownership import Owner
 from agent_kernel.runtime.background.recovery import INTERRUPTED, Recovery
 from agent_kernel.runtime.each import each
 from agent_kernel.runtime.turns.request import read_request
-from agent_kernel.store.base import ResponseRow, Unfinished
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.folder.coordination import FolderCoordination
+from agent_kernel.store.records import ResponseRow, Unfinished
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows
 
 SAID: Any = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "status": "completed"}
 DONE: Any = {"type": "response.output_item.done", "output_index": 0, "sequence_number": 3, "item": SAID}
@@ -35,7 +36,7 @@ def left(name: str, **changes: Any) -> ResponseRow:
     )  # fmt: skip
 
 
-async def put(store: SqliteStore, row: ResponseRow, journal: list[str]) -> None:
+async def put(store: Rows, row: ResponseRow, journal: list[str]) -> None:
     await store.put_response(row)
     await store.append_events(row.id, list(enumerate(journal)))
 
@@ -54,15 +55,15 @@ def spoil(path: Path, columns: dict[str, str]) -> None:
 async def recovered(folder: Path, columns: dict[str, str], journal: list[str]) -> dict[str, ResponseRow]:
     """Recover a store with a spoiled row before and a whole one after it, twice; return both."""
     path = folder / "store.sqlite"
-    store = SqliteStore(path)
+    store = sqlite_rows(path)
     await put(store, left("bad", conversation_id="conv_1"), journal)
     await put(store, left("good"), [json.dumps(DONE)])
     spoil(path, columns)
     for _ in range(2):  # the second start finds nothing left to do
-        owner = Owner(folder)
-        await Recovery(store, owner, "resume", read_again).once()
+        coordination = FolderCoordination(folder)
+        await Recovery(store, coordination, "resume", read_again).once()
         assert await store.unfinished_responses() == []
-        owner.release()
+        await coordination.aclose()
     rows = {name: await store.response(name) for name in ("bad", "good")}
     await store.aclose()
     return {name: row for name, row in rows.items() if row is not None}
@@ -105,7 +106,7 @@ async def test_a_resumed_count_of_an_old_store_is_no_poison(tmp_path: Path) -> N
 
 
 async def test_a_turn_is_resumed_three_times_at_most(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_rows(tmp_path / "store.sqlite")
     tried: list[str] = []
 
     async def resume(row: ResponseRow, _: ResumePoint) -> None:
@@ -115,10 +116,10 @@ async def test_a_turn_is_resumed_three_times_at_most(tmp_path: Path) -> None:
     created = json.dumps({"type": "response.created", "sequence_number": 0})
     await put(store, left("twice", resumed=2), [created])
     await put(store, left("thrice", resumed=3), [created])
-    owner = Owner(tmp_path)
-    await Recovery(store, owner, "resume", resume).once()
+    coordination = FolderCoordination(tmp_path)
+    await Recovery(store, coordination, "resume", resume).once()
     assert tried == ["twice"]
-    owner.release()
+    await coordination.aclose()
     await store.aclose()
 
 

@@ -25,8 +25,9 @@ from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Output
-from agent_kernel.store.base import ContainerRow
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_rows
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -56,16 +57,14 @@ async def read(containers: LocalContainers, container_id: str, file_id: str) -> 
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "store.sqlite")
+async def store(tmp_path: Path) -> AsyncIterator[Rows]:
+    store = sqlite_rows(tmp_path / "store.sqlite")
     yield store
     await store.aclose()
 
 
 @pytest.fixture
-async def containers(
-    bubblewrap_backend: BubblewrapBackend, store: SqliteStore
-) -> AsyncIterator[LocalContainers]:
+async def containers(bubblewrap_backend: BubblewrapBackend, store: Rows) -> AsyncIterator[LocalContainers]:
     containers = LocalContainers(bubblewrap_backend, store, ContainerOptions(upload_limit=1 << 20))
     yield containers
     for row in await store.containers():
@@ -203,7 +202,7 @@ async def test_a_broken_channel_is_opened_again_and_the_shell_is_the_same(
     assert (await containers.retrieve(container)).status == "running"
 
 
-async def test_an_idle_container_expires(store: SqliteStore, bubblewrap_backend: BubblewrapBackend) -> None:
+async def test_an_idle_container_expires(store: Rows, bubblewrap_backend: BubblewrapBackend) -> None:
     settings = ContainerOptions(checkpoints=CheckpointPolicy(keep_expired=False))
     containers = LocalContainers(bubblewrap_backend, store, settings)
     idle, busy = [(await containers.create({})).id for _ in range(2)]
@@ -230,16 +229,15 @@ async def test_an_idle_container_expires(store: SqliteStore, bubblewrap_backend:
     await containers.aclose()
 
 
-async def _age(store: SqliteStore, container: str) -> None:
-    await store._do(  # as if an hour had passed
-        lambda db: db.execute(
-            "UPDATE containers SET last_active_at = last_active_at - 3600 WHERE id = ?", (container,)
-        )
-    )
+async def _age(store: Rows, container: str) -> None:
+    """Make it look as if it had been idle for an hour."""
+    row = await store.container(container)
+    assert row is not None
+    await store.put_container(replace(row, last_active_at=row.last_active_at - 3600))
 
 
 async def test_a_start_removes_what_an_earlier_run_left(
-    bubblewrap_backend: BubblewrapBackend, store: SqliteStore, tmp_path: Path
+    bubblewrap_backend: BubblewrapBackend, store: Rows, tmp_path: Path
 ) -> None:
     first = LocalContainers(bubblewrap_backend, store)
     kept, forgotten, lost = [(await first.create({})).id for _ in range(3)]
@@ -260,7 +258,7 @@ async def test_a_start_removes_what_an_earlier_run_left(
 
 
 async def test_a_start_leaves_alone_what_another_process_is_just_making(
-    bubblewrap_backend: BubblewrapBackend, store: SqliteStore
+    bubblewrap_backend: BubblewrapBackend, store: Rows
 ) -> None:
     now = time.time()
     label = {STORE_LABEL: await store.identity()}
@@ -275,9 +273,7 @@ async def test_a_start_leaves_alone_what_another_process_is_just_making(
     await bubblewrap_backend.delete(await bubblewrap_backend.get("young"))
 
 
-async def test_a_container_of_another_backend_is_said_so(
-    containers: LocalContainers, store: SqliteStore
-) -> None:
+async def test_a_container_of_another_backend_is_said_so(containers: LocalContainers, store: Rows) -> None:
     now = time.time()
     await store.put_container(ContainerRow("cntr_x", "", "docker", now, now, 20, "running", None))
     for use in (containers.channel("cntr_x"), containers.files.list("cntr_x"), containers.delete("cntr_x")):
@@ -289,7 +285,7 @@ async def test_a_container_of_another_backend_is_said_so(
 
 
 async def test_a_cancelled_create_leaves_nothing(
-    containers: LocalContainers, store: SqliteStore, bubblewrap_backend: BubblewrapBackend
+    containers: LocalContainers, store: Rows, bubblewrap_backend: BubblewrapBackend
 ) -> None:
     await containers.delete((await containers.create({})).id)  # the engine is known from here on
     for delay in (0.0, 0.005, 0.02):
@@ -303,7 +299,7 @@ async def test_a_cancelled_create_leaves_nothing(
         assert await bubblewrap_backend.list() == []
 
 
-async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: SqliteStore) -> None:
+async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: Rows) -> None:
     async def none() -> Backend:
         raise EngineUnavailable("There is no engine.", hint="Install one.")
 
@@ -328,7 +324,7 @@ async def test_a_memory_limit_that_cannot_be_kept_is_refused(
 
 async def test_expiry_survives_an_engine_that_does_not_answer(
     containers: LocalContainers,
-    store: SqliteStore,
+    store: Rows,
     bubblewrap_backend: BubblewrapBackend,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
 from agent_kernel.sandboxes.channel import Output
 from agent_kernel.sandboxes.pool import OWNER_LABEL, is_waiting, process_name
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
 
 Make = Callable[..., LocalContainers]
 Audited = Callable[..., list[dict[str, Any]]]
@@ -49,7 +50,7 @@ async def until_async(condition: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def expire(store: SqliteStore, containers: LocalContainers, container: str) -> None:
+async def expire(store: Rows, containers: LocalContainers, container: str) -> None:
     """As if an hour had passed."""
     await age(store, container)
     containers.refresh()
@@ -62,12 +63,11 @@ async def expire(store: SqliteStore, containers: LocalContainers, container: str
         pass
 
 
-async def age(store: SqliteStore, container: str) -> None:
-    await store._do(
-        lambda db: db.execute(
-            "UPDATE containers SET last_active_at = last_active_at - 3600 WHERE id = ?", (container,)
-        )
-    )
+async def age(store: Rows, container: str) -> None:
+    """Make it look as if it had been idle for an hour."""
+    row = await store.container(container)
+    assert row is not None
+    await store.put_container(replace(row, last_active_at=row.last_active_at - 3600))
 
 
 TICK = "(while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do sleep 0.01; done"
@@ -131,7 +131,7 @@ async def test_a_process_that_comes_later_wakes_what_an_earlier_one_paused(
 
 
 async def test_an_expired_container_is_brought_back_with_files_and_shell(
-    make: Make, backend: Backend, store: SqliteStore, audited: Audited
+    make: Make, backend: Backend, store: Rows, audited: Audited
 ) -> None:
     containers = make()
     container = (await containers.create({"name": "mine"})).id
@@ -163,7 +163,7 @@ async def test_an_expired_container_is_brought_back_with_files_and_shell(
     assert all(line["verified"] for line in audited("delete"))
 
 
-async def test_without_a_checkpoint_it_is_expired_for_good(make: Make, store: SqliteStore) -> None:
+async def test_without_a_checkpoint_it_is_expired_for_good(make: Make, store: Rows) -> None:
     containers = make(checkpoints=CheckpointPolicy(keep_expired=False))
     container = (await containers.create({})).id
     await expire(store, containers, container)
@@ -174,7 +174,7 @@ async def test_without_a_checkpoint_it_is_expired_for_good(make: Make, store: Sq
 
 
 async def test_a_use_while_it_expires_keeps_it(
-    make: Make, backend: Backend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    make: Make, backend: Backend, store: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     containers = make()
     container = (await containers.create({})).id
@@ -198,7 +198,7 @@ async def test_a_use_while_it_expires_keeps_it(
         assert await containers.checkpoints.all() == []
 
 
-async def test_two_that_bring_back_one_container(make: Make, store: SqliteStore) -> None:
+async def test_two_that_bring_back_one_container(make: Make, store: Rows) -> None:
     first, second = make(), make()
     container = (await first.create({})).id
     await run(first, container, "echo content >file")
@@ -213,7 +213,7 @@ async def test_two_that_bring_back_one_container(make: Make, store: SqliteStore)
 
 
 async def test_an_engine_that_is_away_lets_nothing_expire_unkept(
-    make: Make, backend: Backend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    make: Make, backend: Backend, store: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     containers = make()
     container = (await containers.create({})).id
@@ -236,7 +236,7 @@ async def test_an_engine_that_is_away_lets_nothing_expire_unkept(
 
 
 async def test_a_restore_that_fails_can_be_tried_again(
-    make: Make, backend: Backend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    make: Make, backend: Backend, store: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     containers = make()
     container = (await containers.create({})).id
@@ -296,7 +296,7 @@ def test_what_a_policy_keeps() -> None:
     assert [each.id for each in _beyond(snapshots[2:], {"known"}, policy, 1000)] == ["lost"]
 
 
-async def test_pruning_keeps_to_the_size_and_spares_explicit_ones(make: Make, store: SqliteStore) -> None:
+async def test_pruning_keeps_to_the_size_and_spares_explicit_ones(make: Make, store: Rows) -> None:
     containers = make(checkpoints=CheckpointPolicy(total_size=0))
     container = (await containers.create({})).id
     await run(containers, container, "head -c 100000 /dev/urandom >file")
@@ -314,7 +314,7 @@ async def test_pruning_keeps_to_the_size_and_spares_explicit_ones(make: Make, st
 # Kept ready
 
 
-async def test_a_warm_container_is_handed_out_once(make: Make, backend: Backend, store: SqliteStore) -> None:
+async def test_a_warm_container_is_handed_out_once(make: Make, backend: Backend, store: Rows) -> None:
     containers = make(warm=2)
     label = {STORE_LABEL: await store.identity()}
     await containers._lifecycle.engine()
@@ -368,7 +368,7 @@ async def test_what_is_asked_for_otherwise_is_made_anew(make: Make, backend: Bac
 
 
 async def test_a_sweep_leaves_the_pool_of_a_living_process_alone(
-    make: Make, backend: Backend, store: SqliteStore
+    make: Make, backend: Backend, store: Rows
 ) -> None:
     label = {STORE_LABEL: await store.identity()}
     names = {"living": process_name(), "dead": "1.1"}
@@ -383,7 +383,7 @@ async def test_a_sweep_leaves_the_pool_of_a_living_process_alone(
 
 
 async def test_a_sweep_leaves_alone_what_comes_to_life_while_it_looks(
-    make: Make, backend: Backend, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    make: Make, backend: Backend, store: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     containers, listed = make(), backend.list
     made = []

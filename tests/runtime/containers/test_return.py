@@ -23,7 +23,8 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
+from agent_kernel.store.sqlite.store import sqlite_store
 
 SCRIPT = f"scripted/{Path(__file__).parents[1] / 'contract.yaml'}"
 TOOL = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -34,7 +35,7 @@ class Conversation:
     """A runtime with a store, an audit log and a model that writes down what it was asked."""
 
     runtime: LocalRuntime
-    store: SqliteStore
+    store: Rows
     asked: list[ModelRequest]
 
     async def turn(self, text: str, **request: Any) -> Response:
@@ -70,15 +71,15 @@ async def conversation(
                 yield delta
 
     monkeypatch.setattr(ScriptedModel, "stream", recorded)
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_store(tmp_path)
     runtime = LocalRuntime(
         models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
         backend=backend,
         store=store,
         audit=AuditLog(tmp_path / "audit.jsonl"),
     )
-    yield Conversation(runtime, store, asked)
-    for row in await store.containers():
+    yield Conversation(runtime, store.rows, asked)
+    for row in await store.rows.containers():
         await runtime.containers.delete(row.id)
     assert await runtime.containers.checkpoints.all() == []
     await runtime.aclose()

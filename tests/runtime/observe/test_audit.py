@@ -22,7 +22,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, AuditLog, audited
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.rows import Rows
 from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
 
 Make = Callable[..., LocalContainers]
@@ -100,7 +100,7 @@ def test_a_place_that_cannot_be_written_is_an_error_with_the_mend(tmp_path: Path
         AuditLog(tmp_path / "link").open()
 
 
-async def test_without_its_log_nothing_is_done(backend: Backend, store: SqliteStore, tmp_path: Path) -> None:
+async def test_without_its_log_nothing_is_done(backend: Backend, store: Rows, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     containers = LocalContainers(backend, store, audit=AuditLog(tmp_path / "file" / "audit.jsonl"))
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_AUDIT"):

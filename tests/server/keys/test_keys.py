@@ -23,7 +23,7 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.logs import JsonFormatter, KeyFilter
-from agent_kernel.store.sqlite.store import SqliteStore
+from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
 from tests.server.keyed import SCRIPT, SHELL, Keyed, keyed_server
 
 pytestmark = pytest.mark.bubblewrap
@@ -172,7 +172,7 @@ async def test_beyond_loopback_a_key_of_a_name_is_enough(tmp_path: Path) -> None
     async def no_backend() -> Any:
         raise AssertionError("nobody asks for a container")
 
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_store(tmp_path)
     models = Models(upstream_url=None, upstream_key=None, default=SCRIPT)
     runtime = LocalRuntime(models=models, backend=no_backend, store=store)
     with pytest.raises(ConfigurationError, match="agent-kernel keys create"):
@@ -187,7 +187,7 @@ async def test_beyond_loopback_a_key_of_a_name_is_enough(tmp_path: Path) -> None
 
 
 async def test_names_that_cannot_be(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "store.sqlite")
+    store = sqlite_rows(tmp_path / "store.sqlite")
     keys = StoredKeys(store)
     for wrong in ("", " ", "a b", "-a", ".a", "a/b", "a\n", "ä", "a" * 65, 'a"b'):
         with pytest.raises(InvalidRequest, match="name"):

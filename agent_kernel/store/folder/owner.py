@@ -1,8 +1,7 @@
-"""Which process runs a turn, and whether it still lives.
+"""Liveness of processes by file locks.
 
-Each process that runs turns holds a lock on a file of its own. The system lets go of it when the process
-ends, however it ends, and nobody has to guess from process ids, which containers and reboots make
-meaningless.
+Each process holds a lock on its own file. The system releases the lock when the process ends in any way, so
+process ids, which containers and reboots make meaningless, are not needed.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from pathlib import Path
 
 
 class Owner:
-    """A process (or one runtime of it), as the store's rows name it. `folder` is the store's own."""
+    """A process (or one store of it). `folder` holds one file per process."""
 
     def __init__(self, folder: Path) -> None:
         self.id = uuid.uuid4().hex
-        self._folder = folder / "owners"
+        self._folder = folder
         self._fd: int | None = None
 
     def claim(self) -> None:
-        """Begin to live. Raises `OSError` where the folder cannot be written."""
+        """Take the lock. Idempotent. Raises `OSError` if the folder cannot be written."""
         if self._fd is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -32,13 +31,13 @@ class Owner:
         self._fd = fd
 
     def is_alive(self, other: str) -> bool:
-        """Whether that owner lives. What a dead one left is removed."""
+        """Return whether another process holds its lock. Removes the file of a dead one."""
         if other == self.id:
             return self._fd is not None
         path = self._folder / Path(other).name
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
+        except (OSError, ValueError):
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,8 +49,13 @@ class Owner:
             path.unlink()
         return False
 
+    def wait_for_end(self, other: str) -> None:
+        """Block until another process has released its lock."""
+        with suppress(FileNotFoundError), (self._folder / Path(other).name).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
     def release(self) -> None:
-        """End in good order. Idempotent."""
+        """Remove the file and release the lock. Idempotent."""
         if self._fd is not None:
             with suppress(OSError):
                 (self._folder / self.id).unlink()

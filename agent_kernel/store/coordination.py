@@ -1,0 +1,67 @@
+"""The contract between processes that share a store: which are alive, and how one reaches another's turns.
+
+A turn's row names the process that runs it (`ResponseRow.owner`). Ownership itself changes in the rows
+(`adopt_response`), where it is atomic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+
+class LocalTurns(Protocol):
+    """Running turns of this process, as other processes may follow and cancel them."""
+
+    def written(self, response_id: str) -> asyncio.Event | None:
+        """Return an event that is set when the turn's journal grows next; None if it does not run here."""
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """Stop a turn and wait until it has ended. Does nothing if it does not run here."""
+        ...
+
+
+FindTurn = Callable[[str], LocalTurns | None]
+"""Returns where a response's turn runs in this process, or None."""
+
+
+class Coordination(Protocol):
+    """The current process among those that share a store. Nothing here polls."""
+
+    @property
+    def id(self) -> str:
+        """The id of this process as an owner of turns. It is never used again."""
+        ...
+
+    async def join(self) -> None:
+        """Be alive to the others from now until `aclose`, or until the process ends in any way.
+
+        Idempotent. Raises `OSError` if that cannot be recorded.
+        """
+        ...
+
+    async def is_alive(self, owner: str) -> bool:
+        """Return whether the process with this id has joined and not ended."""
+        ...
+
+    async def serve(self, find: FindTurn) -> None:
+        """Let other processes follow and cancel the turns that `find` returns. Idempotent."""
+        ...
+
+    def news(self, owner: str, response_id: str) -> AsyncGenerator[None, None]:
+        """Yield once at first, then each time the journal of another process's turn has grown.
+
+        Ends with the turn, or when its process has ended. Raises `InvalidRequest` if that process cannot be
+        reached. Close the generator when done.
+        """
+        ...
+
+    async def cancel(self, owner: str, response_id: str) -> None:
+        """Have another process cancel its turn, and wait until it has. Raises `InvalidRequest` as `news`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop serving, and be alive no more. Idempotent."""
+        ...

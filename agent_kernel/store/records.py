@@ -1,0 +1,121 @@
+"""The rows of a store: responses, files, containers, keys and skills. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.keys import KeyLimits
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResponseRow:
+    """One turn: its input, its output and the turn that it continues."""
+
+    id: str
+    created_at: float
+    status: str
+    model: str
+    previous_id: str | None
+    container_id: str | None
+    request: Json
+    input: Sequence[Json]
+    response: Json
+    """The `Response` as JSON; its `output` is the turn's output items."""
+    owner: str | None = None
+    """The id of the process that runs the turn, while it runs; see `Coordination`."""
+    conversation_id: str | None = None
+    resumed: int = 0
+    """How many times a new process has resumed the turn."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What recovery needs to know of a turn that has an owner, read without decoding its JSON columns."""
+
+    id: str
+    created_at: float
+    model: str
+    owner: str
+
+
+JournalEntry = tuple[int, str]
+"""An event's sequence number and its JSON."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is written when a turn ends, in one transaction.
+
+    `events` are the last of the journal. Without `keep_events` the journal is dropped, because the row now
+    has everything. Without `keep_row` (`store: false`) only the conversation, if any, gets what was `said`.
+    """
+
+    row: ResponseRow
+    events: Sequence[JournalEntry] = ()
+    keep_events: bool = False
+    keep_row: bool = True
+    said: Sequence[Json] = ()
+    """The turn's input and output items, to be added to its conversation; each has an id."""
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of `/v1/files`."""
+
+    id: str
+    created_at: float
+    filename: str
+    purpose: str
+    bytes: int
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class ContainerRow:
+    """One container. `expires_after` is in minutes after `last_active_at`.
+
+    `status` is `creating`, `running`, `expired` (it was ended because it was idle), `restoring` (it is being
+    brought back from a checkpoint) or `dead` (it was ended from outside).
+    """
+
+    id: str
+    name: str
+    backend: str
+    created_at: float
+    last_active_at: float
+    expires_after: int
+    status: str
+    memory_limit: str | None
+    tenant: str = ""
+    """The tenant that it belongs to; see `Rows`."""
+
+    @property
+    def expires_at(self) -> float:
+        """Unix seconds."""
+        return self.last_active_at + self.expires_after * 60
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """One key. `id` is its public part, `hash` the SHA-256 of the whole key in hex digits."""
+
+    name: str
+    id: str
+    hash: str
+    created_at: float
+    revoked_at: float | None
+    limits: KeyLimits
+
+
+@dataclass(frozen=True)
+class SkillNote:
+    """A skill in a container. `path` is its folder; `digest` covers all its files."""
+
+    name: str
+    description: str
+    path: str
+    digest: str = ""

@@ -1,0 +1,1 @@
+"""Rows in any SQL database: one set of statements for SQLite and PostgreSQL."""

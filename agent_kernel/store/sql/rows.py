@@ -1,0 +1,32 @@
+"""All rows of a store in one SQL database."""
+
+from __future__ import annotations
+
+import uuid
+
+from agent_kernel.store.sql.approvals import SqlApprovals
+from agent_kernel.store.sql.containers import SqlContainers
+from agent_kernel.store.sql.conversations import SqlConversations
+from agent_kernel.store.sql.database import Transaction
+from agent_kernel.store.sql.files import SqlFiles
+from agent_kernel.store.sql.keys import SqlKeys
+from agent_kernel.store.sql.responses import SqlResponses
+from agent_kernel.store.sql.skills import SqlSkills
+
+
+class SqlRows(SqlResponses, SqlConversations, SqlContainers, SqlSkills, SqlFiles, SqlApprovals, SqlKeys):
+    """See `Rows`."""
+
+    async def identity(self) -> str:
+        """See `Rows`."""
+
+        def work(db: Transaction) -> str:
+            query = "INSERT INTO meta (key, value) VALUES ('identity', ?) ON CONFLICT DO NOTHING"
+            db.execute(query, (uuid.uuid4().hex,))
+            return str(db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0])
+
+        return await self._do(work)
+
+    async def aclose(self) -> None:
+        """See `Rows`."""
+        await self._database.aclose()
