@@ -331,5 +331,5 @@ class ServedRuntime(Runtime, Protocol):
         ...
 
     async def measures(self) -> str:
-        """Counts of what was done, in the text format that Prometheus reads."""
+        """Return the metrics that the key may see, in Prometheus's text format."""
         ...

@@ -49,7 +49,10 @@ def test_metrics_count_what_was_done(client: OpenAI, server: Any) -> None:
     assert float(values['agent_kernel_turns_total{status="failed"}']) == 1
     assert float(values['agent_kernel_commands_total{outcome="success"}']) == 2
     assert float(values["agent_kernel_containers"]) == 1
-    assert float(values["agent_kernel_turn_seconds_total"]) > 0
+    assert float(values["agent_kernel_turn_seconds_sum"]) > 0
+    assert float(values["agent_kernel_turn_seconds_count"]) == 2
+    assert float(values['agent_kernel_turn_seconds_bucket{le="+Inf"}']) == 2
+    assert float(values["process_resident_memory_bytes"]) > 0
     assert httpx2.get(f"{root}/metrics").status_code == 401
 
 

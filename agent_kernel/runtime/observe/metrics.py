@@ -1,58 +1,127 @@
-"""Counts of what this process has done, in the text format that Prometheus reads."""
+"""Count what this process has done, for Prometheus. docs/api.md lists the metrics.
+
+Counting is a few dictionary look-ups. `prometheus_client` is imported with the first scrape: it collects,
+formats and adds the process's own metrics. A notebook's kernel, which nobody scrapes, never loads it.
+"""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+Labels = tuple[tuple[str, str], ...]
+
+PREFIX = "agent_kernel_"
+
+COUNTERS: Mapping[str, str] = {
+    "turns_total": "Turns that ended.",
+    "tokens_total": "Tokens, as reported by the models' servers.",
+    "commands_total": "Shell commands that ended.",
+}
+"""The counters and their help texts."""
+
+TURN_SECONDS = "turn_seconds"
+BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+"""Upper bounds of the histogram `turn_seconds`. A turn may be one command or an hour of work."""
+
+GAUGES: Mapping[str, str] = {
+    "containers": "Containers that are running, in this store.",
+    "background_turns": "Background turns that are running, in this process.",
+}
+
+STATUSES = ("completed", "incomplete", "failed", "cancelled")
+
+
+@dataclass
+class _Counts:
+    """The counts of one key."""
+
+    counters: dict[tuple[str, Labels], float] = field(default_factory=dict)
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    seconds: float = 0.0
 
 
 class Metrics:
-    """Counters and gauges by name and labels; names are documented in docs/api.md."""
+    """The metrics of one key. Those of the key without a name show the counts of all keys."""
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        self._key = ""
-        self._begin()
-
-    def _begin(self) -> None:
-        for status in ("completed", "incomplete", "failed", "cancelled"):
+    def __init__(self, key: str = "", all_keys: dict[str, _Counts] | None = None) -> None:
+        self._key = key
+        self._all = {} if all_keys is None else all_keys
+        self._mine = self._all.setdefault(key, _Counts())
+        for status in STATUSES:  # so that a rate can be computed from the first turn on
             self.count("turns_total", 0, status=status)
 
     def of(self, key: str) -> Metrics:
-        """Those of the key of this name: it adds to them, labelled so, and sees no others. "" sees all."""
-        view = copy.copy(self)
-        view._key = key
-        view._begin()
-        return view
+        """Return the metrics of the key with this name."""
+        return Metrics(key, self._all)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to a counter."""
-        if self._key:
-            labels["key"] = self._key
+        """Add to the counter `name`, one of `COUNTERS`."""
         key = name, tuple(sorted(labels.items()))
-        self._counts[key] = self._counts.get(key, 0) + amount
+        self._mine.counters[key] = self._mine.counters.get(key, 0) + amount
+
+    def turn_took(self, seconds: float) -> None:
+        """Record the duration of a turn."""
+        self._mine.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self._mine.seconds += seconds
 
     def render(self, gauges: Mapping[str, float]) -> str:
-        """Write all of it; `gauges` are what is true now."""
-        lines: list[str] = []
-        for name in sorted({name for name, labels in self._counts if self._sees(labels)}):
-            lines.append(f"# TYPE agent_kernel_{name} counter")
-            lines += self._samples(name)
-        for name, value in sorted(gauges.items()):
-            lines += [f"# TYPE agent_kernel_{name} gauge", f"agent_kernel_{name} {value:g}"]
-        return "\n".join(lines) + "\n"
+        """Return all metrics that this key may see, as text. `gauges` has the current values of `GAUGES`."""
+        from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
-    def _samples(self, wanted: str) -> Iterator[str]:
-        for (name, labels), value in sorted(self._counts.items()):
-            if name == wanted and self._sees(labels):
-                shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-                yield (
-                    f"agent_kernel_{name}{{{shown}}} {value!r}" if shown else f"agent_kernel_{name} {value!r}"
-                )
-
-    def _sees(self, labels: tuple[tuple[str, str], ...]) -> bool:
-        return not self._key or ("key", self._key) in labels
+        registry = CollectorRegistry()  # one for each scrape: nothing is shared with other libraries
+        seen = {self._key: self._mine} if self._key else self._all
+        registry.register(_Collector(seen, gauges))
+        if not self._key:
+            ProcessCollector(registry=registry)
+        return generate_latest(registry).decode()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+class _Collector:
+    """Hands the counts of some keys to prometheus_client."""
+
+    def __init__(self, seen: Mapping[str, _Counts], gauges: Mapping[str, float]) -> None:
+        self._seen = seen
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric once, with the samples of all keys."""
+        from prometheus_client.core import GaugeMetricFamily, Metric
+
+        for name, text in COUNTERS.items():
+            family = Metric(PREFIX + name.removesuffix("_total"), text, "counter")
+            for labels, value in self._samples(name):
+                family.add_sample(PREFIX + name, labels, value)
+            yield family
+        turns = Metric(PREFIX + TURN_SECONDS, "Duration of turns in seconds.", "histogram")
+        for key, counts in sorted(self._seen.items()):
+            for suffix, labels, value in _histogram(counts.buckets, counts.seconds):
+                turns.add_sample(PREFIX + TURN_SECONDS + suffix, {**labels, **_label(key)}, value)
+        yield turns
+        for name, text in GAUGES.items():
+            yield GaugeMetricFamily(PREFIX + name, text, value=self._gauges[name])
+
+    def _samples(self, wanted: str) -> Iterator[tuple[dict[str, str], float]]:
+        for key, counts in sorted(self._seen.items()):
+            for (name, labels), value in sorted(counts.counters.items()):
+                if name == wanted:
+                    yield {**dict(labels), **_label(key)}, value
+
+
+def _label(key: str) -> dict[str, str]:
+    return {"key": key} if key else {}
+
+
+def _histogram(buckets: Sequence[int], seconds: float) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield a histogram's samples: cumulative buckets, count and sum."""
+    total = 0
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), buckets, strict=True):
+        total += count
+        yield "_bucket", {"le": bound}, total
+    yield "_count", {}, total
+    yield "_sum", {}, seconds

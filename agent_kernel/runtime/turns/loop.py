@@ -368,7 +368,7 @@ class TurnLoop:
         response, metrics = run.assembler.response, self._metrics
         seconds = time.monotonic() - run.begun_at
         metrics.count("turns_total", status=response.status or "completed")
-        metrics.count("turn_seconds_total", seconds)
+        metrics.turn_took(seconds)
         if response.usage is not None:
             metrics.count("tokens_total", response.usage.input_tokens, kind="input")
             metrics.count("tokens_total", response.usage.output_tokens, kind="output")
