@@ -1,8 +1,9 @@
-# make demo   sets up what is needed and runs the first notebook in the embedded sandbox
-# make lab    opens JupyterLab with the kernel in place
-# make test   sets up what the tests need (as root: a Docker Engine too) and runs all of them
-# make lint   ruff and mypy
-# make lock   compiles the locks anew from pyproject.toml
+# make demo       sets up what is needed and runs the first notebook in the embedded sandbox
+# make lab        opens JupyterLab with the kernel in place
+# make test       sets up what the tests need (as root: a Docker Engine too) and runs them on all cores
+# make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, gVisor above the sandbox
+# make lint       ruff and mypy
+# make lock       compiles the locks anew from pyproject.toml
 #
 # Everything goes into .venv, installed from locks with hashes; a stamp per lock says what is there already.
 
@@ -15,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab test suite lint format lock notebooks clean
+.PHONY: demo lab test test-slow suite lint format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -25,14 +26,19 @@ lab: $(VENV)/.lab $(VENV)/.bwrap
 	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) notebooks $(LAB)
 
-test: $(VENV)/.dev
+# Each worker takes tests from the other when it has none left, so both end together.
+PARALLEL := -n logical --dist worksteal
+
+test: SELECT := $(PARALLEL) -m "not slow"
+test-slow: SELECT := -m slow
+test test-slow: $(VENV)/.dev
 	@.ci/debian-packages
-	@.ci/engine $(MAKE) --no-print-directory suite
+	@.ci/engine $(MAKE) --no-print-directory suite SELECT='$(SELECT)'
 
 suite: lint
 	agent-kernel image build --if-missing
 	agent-kernel install --sys-prefix
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
-"""Fixtures for the real sandboxes, and the one rule for a machine that lacks a part.
+"""Fixtures for the real sandboxes, the rule for missing components, and the choice of slow tests.
 
-A missing part skips its tests with the words that hint it. Where everything is required (CI=true or
-AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead.
+A missing component skips its tests with a message that says how to install it. Where all components are
+required (CI=true or AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead. No other test calls `pytest.skip`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 
 Missing = Callable[[str], NoReturn]
 CHECKOUT = Path(__file__).parents[1]
+SANDBOXES = CHECKOUT / "tests" / "sandboxes"
 
 
 def _missing(why: str) -> NoReturn:
@@ -31,15 +32,26 @@ def _missing(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark gVisor cases as slow outside the sandbox contract: the layers above see only a byte stream."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call and call.params.get("backend") == "docker-runsc" and SANDBOXES not in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def missing() -> Missing:
-    """Call it with what is missing and what mends that: skips, or fails where everything is required."""
+    """Return a function that skips the test, or fails it where all components are required.
+
+    Its argument says what is missing and how to get it.
+    """
     return _missing
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Shared by all tests for what is costly to prepare (the toolbox); tests write elsewhere."""
+    """Return the folder for what takes long to prepare (the toolbox). Tests write elsewhere."""
     from agent_kernel.config import RuntimeSettings
 
     if chosen := os.environ.get("AGENT_KERNEL_TEST_DATA_DIR"):
@@ -49,7 +61,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def toolbox(data_dir: Path) -> Toolbox:
-    """The toolbox of bubblewrap sandboxes, prepared if it was not."""
+    """Prepare the toolbox of bubblewrap sandboxes if it is not ready. Concurrent runs take turns."""
     toolbox = Toolbox(data_dir)
     try:
         toolbox.prepare()
@@ -60,9 +72,10 @@ def toolbox(data_dir: Path) -> Toolbox:
 
 @pytest.fixture
 def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
-    """An environment for child processes: no setting and no key of this machine's, folders of the test's own.
+    """Return an environment for child processes without this machine's settings and keys.
 
-    The toolbox is the shared one. Jupyter's folders lie below the test's as well, and know no kernel yet.
+    Its data folder and Jupyter's folders lie below `tmp_path`; no kernel is installed there yet. The toolbox
+    is the shared one.
     """
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_", "JUPYTER_"))}
     data = tmp_path / "agent-kernel"
@@ -93,7 +106,7 @@ async def _look(backend: Backend) -> Probe:
 
 @pytest.fixture(scope="session")
 def docker_engine() -> None:
-    """There is an engine with the toolbox image, or the test is skipped."""
+    """Require a Docker Engine with the toolbox image."""
     probe = asyncio.run(_look(_configured_docker()))
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")
@@ -101,7 +114,7 @@ def docker_engine() -> None:
 
 @pytest.fixture
 async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
-    """A Docker backend as the environment configures it; a test deletes the sandboxes that it makes."""
+    """Yield a Docker backend with the environment's configuration; tests delete their own sandboxes."""
     backend = _configured_docker()
     yield backend
     await backend.aclose()
@@ -109,7 +122,7 @@ async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
 
 @pytest.fixture(scope="session")
 def runsc(docker_engine: None) -> None:
-    """The engine knows gVisor's runtime, or the test is skipped."""
+    """Require a Docker Engine with gVisor's runtime."""
     probe = asyncio.run(_look(_configured_docker("runsc")))
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")
@@ -117,7 +130,7 @@ def runsc(docker_engine: None) -> None:
 
 @pytest.fixture
 async def docker_runsc_backend(runsc: None) -> AsyncIterator[DockerBackend]:
-    """A Docker backend whose containers run on gVisor; a test deletes the sandboxes that it makes."""
+    """Yield a Docker backend whose containers run on gVisor; tests delete their own sandboxes."""
     backend = _configured_docker("runsc")
     yield backend
     await backend.aclose()
@@ -125,7 +138,7 @@ async def docker_runsc_backend(runsc: None) -> AsyncIterator[DockerBackend]:
 
 @pytest.fixture
 async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[BubblewrapBackend]:
-    """A bubblewrap backend with a folder of its own; a test deletes the sandboxes that it makes."""
+    """Yield a bubblewrap backend in `tmp_path`; tests delete their own sandboxes."""
     backend = BubblewrapBackend(tmp_path, toolbox)
     probe = await backend.probe()
     if not probe.ok:
@@ -142,6 +155,6 @@ async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[
     ]
 )
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend in turn."""
+    """Return each backend in turn."""
     found: Backend = request.getfixturevalue(f"{request.param.replace('-', '_')}_backend")
     return found

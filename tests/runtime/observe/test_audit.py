@@ -24,6 +24,7 @@ from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
+from tests.conftest import Missing
 
 Make = Callable[..., LocalContainers]
 Audited = Callable[..., list[dict[str, Any]]]
@@ -109,9 +110,11 @@ async def test_without_its_log_nothing_is_done(backend: Backend, store: Rows, tm
     await containers.aclose()
 
 
-def test_a_full_disk_later_on_is_said_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_later_on_is_said_once_and_stops_nothing(
+    caplog: pytest.LogCaptureFixture, missing: Missing
+) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
+        missing("There is no /dev/full. Run the tests on Linux.")
     log = AuditLog(Path("/dev/full"))
     with caplog.at_level(logging.ERROR):
         log.write("create")

@@ -10,14 +10,15 @@ from agent_kernel.errors import (
     SandboxError,
 )
 from agent_kernel.sandboxes.base import Backend
+from tests.conftest import Missing
 from tests.sandboxes.inside import checkpoint, new_id, started
 
 
 @pytest.fixture
-async def volume(backend: Backend) -> AsyncIterator[str]:
+async def volume(backend: Backend, missing: Missing) -> AsyncIterator[str]:
     """The name of a volume that the test may make."""
     if not backend.capabilities().volumes:
-        pytest.skip("there are no named volumes here")
+        missing(f"{backend.name} has no named volumes.")
     name = new_id()
     yield name
     await backend.remove_volume(name)

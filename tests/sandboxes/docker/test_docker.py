@@ -32,7 +32,7 @@ from agent_kernel.sandboxes.docker import removal as docker_removal
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, Missing
 from tests.sandboxes.docker.sandbox import RUN, new_spec, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
@@ -247,10 +247,10 @@ async def test_missing_runtime(docker_engine: None) -> None:
 
 
 async def test_kata_is_refused_with_its_mend_where_it_is_missing(
-    docker_engine: None, engine: docker.DockerClient
+    docker_engine: None, engine: docker.DockerClient, missing: Missing
 ) -> None:
     if "kata" in engine.info()["Runtimes"]:
-        pytest.skip("this engine has kata")
+        missing("This engine has kata, so it cannot refuse it. Run this test on an engine without kata.")
     backend = DockerBackend(runtime="kata")
     spec = new_spec()
     try:

@@ -21,10 +21,14 @@ from agent_kernel.sandboxes.docker.image import (
     context_directory,
     is_current,
 )
+from tests.conftest import Missing
 
-needs_debian = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mmdebstrap") is None, reason="needs root, and mmdebstrap on Debian 12"
-)
+
+@pytest.fixture
+def debian(missing: Missing) -> None:
+    """Require root and mmdebstrap."""
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        missing("Building from Debian packages needs root, and on Debian 12: apt-get install mmdebstrap")
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ def test_a_failing_dockerfile_is_said(name: str, context: Path) -> None:
 
 
 @pytest.mark.docker
-@needs_debian
+@pytest.mark.usefixtures("debian")
 def test_a_failing_package_is_said_and_leaves_nothing(
     name: str, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +111,7 @@ def test_a_failing_package_is_said_and_leaves_nothing(
     assert list(work.iterdir()) == []
 
 
-@needs_debian
+@pytest.mark.usefixtures("debian")
 def test_only_debian_is_taken_from_the_machine() -> None:
     sources = module._sources(lambda line: None)
     assert sources
