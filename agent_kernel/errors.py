@@ -27,6 +27,7 @@ one, what mends it (`hint`). A front end shows `message` and `hint`; the log has
         ├── SandboxStartFailed                     it was there, but did not come up
         ├── SandboxGone                            it existed and is dead: its files may be lost
         ├── SandboxUnreachable (ConnectionError)   it may be alive, but nobody answers now
+        ├── ConnectDenied (PermissionError)        a connection out of the sandbox that the host refuses
         ├── ChannelBroken (ConnectionError)        the stream said something that the protocol does not have
         └── SandboxFileError (OSError)             a path inside cannot be read or written
 """
@@ -201,8 +202,14 @@ class SandboxUnreachable(SandboxError, ConnectionError):
     """Nobody answers, and nobody knows that it is dead: try again."""
 
 
+class ConnectDenied(SandboxError, PermissionError):
+    """The host refuses a connection out of the sandbox; the message says why."""
+
+    fault: ClassVar[Fault] = "caller"
+
+
 class ChannelBroken(SandboxError, ConnectionError):
-    """The peer broke the stream protocol; the stream is closed."""
+    """The sandbox broke the stream protocol, or speaks another version; the stream is closed."""
 
 
 class SandboxFileError(SandboxError, OSError):

@@ -67,41 +67,42 @@ Frame = tuple[int, bytes]
 
 
 class Call:
-    """What has come for one call and was not yet taken, and the credit in both directions (bytes)."""
+    """One call to boxd: the frames that came for it and were not yet taken, and its credit."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.frames: deque[Frame] = deque()
         self.answered = False
-        self.may_send = wire.WINDOW
-        self.may_receive = wire.WINDOW
-        self.taken = 0
+        self.reported = False
+        """Whether boxd has sent an event about it."""
+        self.ended = False
+        self.credit = wire.Credit()
         self.news = asyncio.Event()
 
     def receive(self, kind: int, payload: bytes) -> None:
-        """Keep a frame of the peer's. Raises `WireError` if it takes more than it was given."""
+        """Keep a frame from boxd. Raises `WireError` if it does not belong here, or exceeds the credit."""
+        if self.answered:
+            raise wire.WireError("a frame after the answer")
         if kind == wire.CREDIT:
-            self.may_send += wire.parse_credit(payload)
-        elif kind == wire.DATA:
-            self.may_receive -= len(payload) - 1
-            if self.may_receive < 0:
-                raise wire.WireError("more data than there was credit for")
+            self.credit.allowed(wire.parse_credit(payload))
         elif kind in (wire.RESULT, wire.ERROR):
             self.answered = True
-        if kind in (wire.DATA, wire.RESULT, wire.ERROR):
+        elif kind == wire.EVENT:
+            self.reported = True
+        elif self.ended or kind not in (wire.DATA, wire.EOF):
+            raise wire.WireError(f"frame of kind {kind} on a call of the host's")
+        elif kind == wire.EOF:
+            self.ended = True
+        else:
+            self.credit.received(len(wire.parse_data(payload)[1]))
+        if kind in (wire.DATA, wire.EOF, wire.RESULT, wire.ERROR):
             self.frames.append((kind, payload))
-        if kind != wire.EVENT:  # nobody waits for those
-            self.news.set()
+        self.news.set()
 
     def take_data(self, payload: bytes) -> tuple[int, bytes, int]:
-        """Split a data frame; the number is the credit to give back now, in large steps."""
+        """Split a data frame into stream and bytes, and return how much credit to give back now."""
         stream, data = wire.parse_data(payload)
-        self.taken += len(data)
-        if self.taken < wire.WINDOW // 4:
-            return stream, data, 0
-        back, self.taken = self.taken, 0
-        self.may_receive += back
-        return stream, data, back
+        return stream, data, self.credit.taken(len(data) + wire.FRAME_COST)
 
 
 def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:

@@ -89,6 +89,8 @@ def _python(python: str) -> list[str]:
 @functools.cache
 def program() -> bytes:
     """The boxd package in one piece, as a Python program."""
-    sources = {f"boxd.{path.stem}": path.read_text() for path in sorted(SOURCE.glob("*.py"))}
-    sources["boxd"] = sources.pop("boxd.__init__")
+    sources = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        words = ["boxd", *path.relative_to(SOURCE).with_suffix("").parts]
+        sources[".".join(words).removesuffix(".__init__")] = path.read_text()
     return f"{sources.pop('boxd.boot')}\nbegin({sources!r})\n".encode()

@@ -16,9 +16,9 @@ from agent_kernel.sandboxes.launch import SOURCE
 
 def test_the_sources_and_a_compiled_module_each(tmp_path: Path) -> None:
     folder = compiled(tmp_path / "boxd")
-    sources = {path.name: path.read_bytes() for path in SOURCE.glob("*.py")}
-    assert {path.name: path.read_bytes() for path in folder.glob("*.py")} == sources
-    assert len(list((folder / "__pycache__").iterdir())) == len(sources)
+    sources = {path.relative_to(SOURCE): path.read_bytes() for path in SOURCE.rglob("*.py")}
+    assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.py")} == sources
+    assert len(list(folder.rglob("__pycache__/*"))) == len(sources)
     assert compiled(tmp_path / "boxd") == folder
 
 

@@ -18,14 +18,14 @@ async def test_a_silent_command_is_waited_for(backend: Backend, monkeypatch: pyt
     monkeypatch.setattr(silence, "SILENCE", 0.1)
     async with started(backend) as run:
         asked = 0
-        ping = run.channel._ping
+        ping = run.channel._connection._ping
 
         async def counted() -> None:
             nonlocal asked
             await ping()
             asked += 1
 
-        run.channel._silence._ask = counted
+        run.channel._connection._silence._ask = counted
         assert (await run("sleep 1")).outcome == Exited(0)
         assert asked > 0
         assert (await run("echo on")).stdout == b"on\n"
@@ -39,7 +39,7 @@ async def test_a_command_that_stops_boxd_under_gvisor_is_an_error_and_is_removed
     monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 5.0)
     async with started(docker_runsc_backend) as run:
         async with asyncio.timeout(60):
-            with pytest.raises(SandboxUnreachable, match="does not answer") as caught:
+            with pytest.raises(SandboxUnreachable, match="stopped answering") as caught:
                 await run("kill -STOP 1; sleep 1000", timeout=1)
         assert caught.value.hint
         await run.channel.closed.wait()
@@ -63,7 +63,7 @@ async def test_a_container_paused_from_outside_is_unreachable_until_it_goes_on(
         await asyncio.to_thread(api.pause, name)
         try:
             async with asyncio.timeout(60):
-                with pytest.raises(SandboxUnreachable, match="does not answer"):
+                with pytest.raises(SandboxUnreachable, match="stopped answering"):
                     await run("true")
         finally:
             await asyncio.to_thread(api.unpause, name)

@@ -1,4 +1,4 @@
-"""A host on a stream: frames in and out, and the calls under way on it."""
+"""A host on a stream: frames in and out, and the channels that are open on it."""
 
 from __future__ import annotations
 
@@ -9,69 +9,51 @@ import selectors
 import struct
 
 from . import wire
+from .handler import BoxChannel, BoxHandler
 from .loop import Loop, Timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
-
-    from .server import Box
+    from typing import Any, Callable, Iterable
 
 
 F_SETPIPE_SZ = 1031  # the fcntl module has it from Python 3.10 on
 SOON = 0.005
-"""Seconds. Between us and the host each message wakes three programs: a short command is to need but one."""
+"""Seconds. Each message to the host wakes three programs, so a short command sends one message only."""
 
 
-class BoxChannel:
-    """One call of the host, as its handler sees it: credit to send, and a way to answer."""
-
-    def __init__(self, connection: Connection, number: int) -> None:
-        self.connection = connection
-        self.number = number
-        self.credit = wire.WINDOW
-        self.handler: wire.Handler | None = None
-
-    def data(self, stream: int, payload: bytes) -> None:
-        """Send a piece; the handler keeps within `credit`."""
-        self.credit -= len(payload)
-        self.connection.send(wire.data(self.number, stream, payload))
-
-    def grant(self, amount: int) -> None:
-        """Let the host send that much more."""
-        self.connection.send(wire.credit(self.number, amount))
-
-    def tell(self, value: dict[str, Any]) -> None:
-        """Say something about the call while it goes on: with what is sent next, or by itself soon."""
-        self.connection.send_soon(wire.message(wire.EVENT, self.number, value))
-
-    def result(self, value: dict[str, Any]) -> None:
-        """Answer; the call is over."""
-        self.connection.end(self.number, wire.message(wire.RESULT, self.number, value))
-
-    def error(self, code: str, text: str) -> None:
-        """Answer that it failed; the call is over."""
-        self.connection.end(
-            self.number, wire.message(wire.ERROR, self.number, {"code": code, "message": text})
-        )
-
-
-class Connection:
-    """A host on a pair of descriptors (one socket, or two pipes)."""
+class Service:
+    """What a connection needs from the sandbox. The caller fills it in."""
 
     def __init__(
-        self, loop: Loop, box: Box, read_fd: int, write_fd: int, on_close: Callable[[Connection], None]
+        self,
+        methods: Iterable[str],
+        call: Callable[[BoxChannel, dict[str, Any]], BoxHandler | None],
+        greeted: Callable[[], None],
+        closed: Callable[[HostConnection], None],
     ) -> None:
+        self.methods = methods
+        self.call = call
+        self.greeted = greeted
+        self.closed = closed
+
+
+class HostConnection:
+    """A host on a pair of descriptors (one socket, or two pipes)."""
+
+    def __init__(self, loop: Loop, service: Service, read_fd: int, write_fd: int) -> None:
         self._loop = loop
-        self._box = box
+        self._service = service
         self._fds = (read_fd, write_fd)
-        self._on_close = on_close
         self._decoder = wire.Decoder()
         self._out = bytearray()
         self._channels: dict[int, BoxChannel] = {}
+        self._opened = 0
+        self._next = 2
         self._held = b""
         self._release: Timer | None = None
-        self._greeted = False
+        self.greeted = False
+        self.methods: frozenset[str] = frozenset()
         self.closed = False
         for fd in self._fds:
             os.set_blocking(fd, False)
@@ -79,7 +61,6 @@ class Connection:
             with contextlib.suppress(OSError):  # a socket, or too many large pipes already
                 fcntl.fcntl(fd, F_SETPIPE_SZ, wire.WINDOW)
         self._watch()
-        self.send(wire.message(wire.HELLO, 0, {"version": wire.VERSION}))
 
     def _watch(self) -> None:
         read_fd, write_fd = self._fds
@@ -109,59 +90,99 @@ class Connection:
         try:
             for kind, number, payload in self._decoder.took(received):
                 self._take(kind, number, payload)
+        except wire.VersionMismatch as mismatch:
+            self._refuse("version", _mismatch(mismatch))
         except wire.WireError as error:
-            self.send(wire.message(wire.ERROR, 0, {"code": "protocol", "message": str(error)}))
-            self.close()
+            self._refuse("protocol", str(error))
+
+    def _refuse(self, code: str, text: str) -> None:
+        self.send(wire.message(wire.ERROR, 0, {"code": code, "message": text}))
+        self.close()
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
-        if kind == wire.HELLO:
-            self._greet(wire.parse_json(payload))
-        elif not self._greeted:
-            raise wire.WireError("no greeting")
+        if not self.greeted:
+            if kind != wire.HELLO:
+                raise wire.WireError("no greeting")
+            self._greet(payload)
         elif kind == wire.CALL:
-            if number in self._channels or number == 0:
-                raise wire.WireError("channel is in use")
+            if number in self._channels or number % 2 == 0:
+                raise wire.WireError("channel %d is in use, or not the host's to open" % number)
             self._call(number, wire.parse_json(payload))
-        elif number in self._channels:  # a call that has just ended may still be spoken to
+        elif number in self._channels:
             self._continue(self._channels[number], kind, payload)
+        elif number == 0:
+            raise wire.WireError("a second greeting")
+        # else: a call that has just ended may still be spoken to
 
-    def _greet(self, hello: dict[str, Any]) -> None:
-        if hello.get("version") != wire.VERSION:
-            raise wire.WireError("boxd speaks version %d" % wire.VERSION)
-        self._greeted = True
-        self._box.greeted()
+    def _greet(self, payload: memoryview) -> None:
+        """Answer the host's greeting. Until then nothing is sent, so another version gets only an error."""
+        self.methods = wire.parse_hello(payload)
+        self.greeted = True
+        self.send(wire.hello(self._service.methods))
+        self._service.greeted()
 
     def _call(self, number: int, request: dict[str, Any]) -> None:
         channel = self._channels[number] = BoxChannel(self, number)
         try:
-            channel.handler = self._box.call(channel, request)
+            channel.handler = self._service.call(channel, request)
         except OSError as error:
             channel.error("os", error.strerror or str(error))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             channel.error("request", "bad call: %r" % error)
 
+    def open(self, method: str, arguments: dict[str, Any]) -> BoxChannel | None:
+        """Call the host, or return None if it does not serve `method` or `MAX_OPENED` calls are open.
+
+        The caller sets `handler` before it returns to the loop.
+        """
+        if method not in self.methods or self._opened >= wire.MAX_OPENED or self.closed:
+            return None
+        number, self._next = self._next, self._next + 2
+        channel = self._channels[number] = BoxChannel(self, number)
+        self._opened += 1
+        self.send(wire.message(wire.CALL, number, dict(arguments, method=method)))
+        return channel if channel.number in self._channels else None  # a broken stream has closed it
+
     def _continue(self, channel: BoxChannel, kind: int, payload: memoryview) -> None:
-        handler = channel.handler or wire.Handler()
+        handler = channel.handler or BoxHandler()
         try:
             if kind == wire.CREDIT:
-                channel.credit += wire.parse_credit(payload)
+                channel.credit.allowed(wire.parse_credit(payload))
                 handler.on_credit()
             elif kind == wire.DATA:
-                handler.on_data(*wire.parse_data(payload))
+                stream, data = wire.parse_data(payload)
+                channel.credit.received(len(data))
+                handler.on_data(stream, data)
             elif kind == wire.EOF:
                 handler.on_eof()
             elif kind == wire.EVENT:
                 handler.on_event(wire.parse_json(payload))
-            elif kind == wire.CANCEL and not handler.on_cancel():
-                channel.error("cancelled", "cancelled")
+            else:
+                self._end(channel, handler, kind, payload)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError, struct.error) as error:
             raise wire.WireError("bad frame: %r" % error) from error
         except OSError as error:
             handler.on_lost()
-            channel.error("os", error.strerror or str(error))
+            if channel.ours:
+                channel.cancel()
+            else:
+                channel.error("os", error.strerror or str(error))
+
+    def _end(self, channel: BoxChannel, handler: BoxHandler, kind: int, payload: memoryview) -> None:
+        """Take the host's answer to a call of ours, or its wish to stop its own."""
+        if channel.ours and kind in (wire.RESULT, wire.ERROR):
+            value = wire.parse_json(payload)
+            del self._channels[channel.number]
+            self._opened -= 1
+            answered = handler.on_result if kind == wire.RESULT else handler.on_error
+            answered(value)
+        elif channel.ours or kind != wire.CANCEL:
+            raise wire.WireError("kind %d does not belong on channel %d" % (kind, channel.number))
+        elif not handler.on_cancel():
+            channel.error("cancelled", "cancelled")
 
     def send(self, encoded: bytes) -> None:
-        """Send, now as far as it goes and the rest when the host reads."""
+        """Send a frame: now as far as it goes, the rest when the host reads."""
         if self.closed:
             return
         if self._release is not None:
@@ -172,13 +193,13 @@ class Connection:
         self._flush()
 
     def send_soon(self, encoded: bytes) -> None:
-        """Send together with what is sent next, at the latest after `SOON`."""
+        """Send a frame together with the next one, or after `SOON`."""
         self._held += encoded
         if self._release is None:
             self._release = self._loop.after(SOON, lambda: self.send(b""))
 
     def end(self, number: int, encoded: bytes) -> None:
-        """Send the last frame of a channel."""
+        """Send the last frame of a channel that the host opened."""
         self._channels.pop(number, None)
         self.send(encoded)
 
@@ -196,14 +217,9 @@ class Connection:
             self._watch()
 
     @property
-    def greeted(self) -> bool:
-        """Whether the host has said who it is; before that it is none."""
-        return self._greeted
-
-    @property
     def busy(self) -> bool:
-        """Whether a call is under way."""
-        return bool(self._channels)
+        """Whether a call of the host is under way."""
+        return len(self._channels) > self._opened
 
     def close(self) -> None:
         """Let go of the host. Commands go on. Idempotent."""
@@ -214,7 +230,15 @@ class Connection:
             if channel.handler is not None:
                 channel.handler.on_lost()
         self._channels.clear()
+        self._opened = 0
         for fd in set(self._fds):
             self._loop.watch(fd, 0, None)
             os.close(fd)
-        self._on_close(self)
+        self._service.closed(self)
+
+
+def _mismatch(mismatch: wire.VersionMismatch) -> str:
+    return (
+        "this sandbox speaks version %d of the stream protocol and the host speaks version %s;"
+        " create a new container, or use the release of agent-kernel that started this one"
+    ) % (wire.VERSION, mismatch.theirs)

@@ -1,4 +1,4 @@
-"""Files inside the sandbox: written, read, listed and removed for the host."""
+"""Files inside the sandbox: write, read, list and remove them for the host."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import os
 import stat
 
 from . import wire
+from .handler import BoxHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .connection import BoxChannel
+    from .handler import BoxChannel
 
 LIST_LIMIT = 20000
 AHEAD = 4 * wire.WINDOW
-"""How much of a file may be on its way here: nothing of it waits in memory, it is written as it comes."""
+"""The credit in bytes for a file sent here. It is written as it comes, so nothing waits in memory."""
 LEADS_OUT = "it leads out of"
 
 
 def _sha256() -> Any:
-    import hashlib  # only where it is asked for: loading it would slow every start
+    import hashlib  # here, because loading it would slow every start
 
     return hashlib.sha256()
 
 
 def describe(path: str, status: os.stat_result) -> dict[str, Any]:
-    """What the host is told of a file."""
+    """Describe a file for the host."""
     return {"path": path, "size": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
 def stat_file(path: str) -> dict[str, Any]:
-    """A regular file's description. Raises `OSError`."""
+    """Describe a regular file. Raises `OSError`."""
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
         raise IsADirectoryError(21, "not a regular file", path)
@@ -39,13 +40,13 @@ def stat_file(path: str) -> dict[str, Any]:
 
 
 def list_files(root: str) -> dict[str, Any]:
-    """All regular files below `root`, links not followed, and whether the list was cut."""
+    """Describe all regular files below `root`, links not followed, and say whether the list was cut."""
     files: list[dict[str, Any]] = []
     folders = [root]
     while folders:
         try:
             entries = list(os.scandir(folders.pop()))
-        except OSError:  # removed or closed to us while we walk
+        except OSError:  # it was removed or its permissions changed during the walk
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -70,7 +71,7 @@ def check_within(path: str, within: str | None) -> None:
 
 
 def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:
-    """What is new or changed below `root`, and what is gone, against `{path: [size, modified_ns]}`."""
+    """List what is new, changed or gone below `root` since `{path: [size, modified_ns]}`."""
     found = list_files(root)
     now = {each["path"]: each for each in found["files"]}
     changed = [each for path, each in now.items() if since.get(path) != [each["size"], each["modified_ns"]]]
@@ -78,8 +79,8 @@ def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:
     return {"files": changed, "gone": gone, "cut": found["cut"]}
 
 
-class Put(wire.Handler):
-    """Takes a file's content; it appears under its name only when it is whole."""
+class Put(BoxHandler):
+    """Receives a file. It appears under its name only when it is complete."""
 
     def __init__(
         self, channel: BoxChannel, path: str, within: str | None, digest: bool, executable: bool = False
@@ -87,7 +88,6 @@ class Put(wire.Handler):
         check_within(path, within)
         self._channel = channel
         self._path = path
-        self._taken = 0
         self._digest = _sha256() if digest else None
         self._part = "%s.part-%d" % (path, channel.number)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -99,19 +99,16 @@ class Put(wire.Handler):
         channel.grant(AHEAD - wire.WINDOW)
 
     def on_data(self, stream: int, payload: wire.Bytes) -> None:
-        """Write a piece and give the credit back, in large steps."""
+        """Write a piece and give the credit back in large steps."""
         if self._digest is not None:
             self._digest.update(payload)
         view = memoryview(payload)
         while view:
             view = view[os.write(self._open_fd(), view) :]
-        self._taken += len(payload)
-        if self._taken >= AHEAD // 4:  # each message to the host has its price
-            self._channel.grant(self._taken)
-            self._taken = 0
+        self._channel.took(len(payload) + wire.FRAME_COST, AHEAD // 4)
 
     def on_eof(self) -> None:
-        """The file is whole."""
+        """Give the complete file its name."""
         os.close(self._open_fd())
         self._fd = None
         os.replace(self._part, self._path)
@@ -121,7 +118,7 @@ class Put(wire.Handler):
         self._channel.result(described)
 
     def close(self) -> None:
-        """Leave nothing of a file that is not whole. Idempotent."""
+        """Remove an incomplete file. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -135,8 +132,8 @@ class Put(wire.Handler):
     on_lost = close
 
 
-class Get(wire.Handler):
-    """Sends a file's content as far as there is credit."""
+class Get(BoxHandler):
+    """Sends a file, as far as there is credit."""
 
     def __init__(self, channel: BoxChannel, path: str, within: str | None, digest: bool) -> None:
         check_within(path, within)
@@ -153,8 +150,8 @@ class Get(wire.Handler):
         self._pump()
 
     def _pump(self) -> None:
-        while self._fd is not None and self._channel.credit > 0:
-            payload = os.read(self._fd, min(wire.CHUNK, self._channel.credit))
+        while self._fd is not None and (room := self._channel.room):
+            payload = os.read(self._fd, min(wire.CHUNK, room))
             if not payload:
                 self.close()
                 self._channel.result({} if self._digest is None else {"sha256": self._digest.hexdigest()})

@@ -1,4 +1,4 @@
-"""A small event loop: file descriptors, deadlines and ended children. Everything in boxd is a callback."""
+"""A small event loop: descriptors, deadlines and ended children. Everything in boxd is a callback."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 LONGEST_WAIT = 3600.0
-"""Seconds; the system's own call takes no number of any size."""
+"""The longest wait in seconds, because the system call has a limit."""
 
 
 class Timer:
-    """A deadline that can be called off."""
+    """A deadline that can be cancelled."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Call it off. Idempotent."""
+        """Cancel it. Idempotent."""
         self.callback = None
 
 
 class Loop:
-    """Calls back on readiness, on deadlines and on each reaped child, in one thread."""
+    """Calls back when a descriptor is ready, a deadline has passed or a child has ended, in one thread."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._watched: set[int] = set()
+        self._watched: dict[int, Callable[[int], None] | None] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._children: dict[int, Callable[[int], None]] = {}
@@ -64,11 +64,11 @@ class Loop:
             if pid == 0:
                 return
             ended = self._children.pop(pid, None)
-            if ended is not None:  # others are orphans that were handed to process 1
+            if ended is not None:  # others are orphans, which process 1 inherits
                 ended(status)
 
     def on_exit(self, pid: int, callback: Callable[[int], None]) -> None:
-        """Call `callback(wait status)` once this child has ended and is reaped."""
+        """Call `callback(wait status)` once this child has ended."""
         self._children[pid] = callback
 
     def watch(self, fd: int, mask: int, callback: Callable[[int], None] | None) -> None:
@@ -76,12 +76,13 @@ class Loop:
         if fd not in self._watched:
             if mask:
                 self._selector.register(fd, mask, callback)
-                self._watched.add(fd)
+                self._watched[fd] = callback
         elif mask:
             self._selector.modify(fd, mask, callback)
+            self._watched[fd] = callback
         else:
             self._selector.unregister(fd)
-            self._watched.discard(fd)
+            del self._watched[fd]
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback()` once, `seconds` from now."""
@@ -97,7 +98,8 @@ class Loop:
         """Run until `stop`."""
         while not self._stopped:
             for key, mask in self._selector.select(self._wait()):
-                if key.fd in self._watched:  # an earlier callback may have closed it
+                # An earlier callback may have closed this descriptor, or given it to another.
+                if key.fd in self._watched and self._watched[key.fd] == key.data:
                     key.data(mask)
             self._fire()
 

@@ -1,4 +1,4 @@
-"""A terminal for a person: a shell on a pseudo-terminal, carried over the same stream as all else."""
+"""A terminal for the user: a shell on a pseudo-terminal, carried by a channel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import selectors
 import struct
 import termios
 
-from . import processes, wire
+from . import wire
+from .commands import processes
+from .handler import BoxHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .connection import BoxChannel
+    from .handler import BoxChannel
     from .loop import Loop
 
     Any = object
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 HANG_UP_AFTER = (0, 0.1, 1)
 
 
-class PtyTerminal(wire.Handler):
-    """bash on a pseudo-terminal: data in is what is typed, data out is what is shown, an event resizes."""
+class PtyTerminal(BoxHandler):
+    """Runs bash on a pseudo-terminal. Data in is typed, data out is shown, an event resizes the window."""
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class PtyTerminal(wire.Handler):
         self._watch()
 
     def _watch(self) -> None:
-        mask = selectors.EVENT_READ if self._channel.credit > 0 else 0
+        mask = selectors.EVENT_READ if self._channel.room else 0
         mask |= selectors.EVENT_WRITE if self._typed else 0
         self._loop.watch(self._master, mask, self._ready)
 
@@ -57,18 +59,18 @@ class PtyTerminal(wire.Handler):
             with contextlib.suppress(BlockingIOError):
                 written = os.write(self._master, self._typed)
                 self._typed = self._typed[written:]
-                self._channel.grant(written)
+                self._channel.took(written)
         if mask & selectors.EVENT_READ and not self._show():
             return
         self._watch()
 
     def _show(self) -> bool:
-        """Send what the terminal shows; false when its last process has closed it."""
+        """Send what the terminal shows. Return False when its last process has closed it."""
         try:
-            shown = os.read(self._master, min(wire.CHUNK, self._channel.credit))
+            shown = os.read(self._master, min(wire.CHUNK, self._channel.room))
         except BlockingIOError:
             return True
-        except OSError:  # EIO: nobody holds the other side any more
+        except OSError:  # EIO: no process has the other side open any more
             shown = b""
         if shown:
             self._channel.data(wire.STDOUT, shown)
@@ -82,11 +84,11 @@ class PtyTerminal(wire.Handler):
         self._loop.after(0, self._tell)
 
     def _tell(self) -> None:
-        """Answer when the shell has ended and what it showed has been read."""
+        """Answer once the shell has ended and all that it showed has been read."""
         if self._exit is None or self._master < 0:
             return
         with contextlib.suppress(OSError):
-            while self._channel.credit > 0 and (shown := os.read(self._master, wire.CHUNK)):
+            while (room := self._channel.room) and (shown := os.read(self._master, min(wire.CHUNK, room))):
                 self._channel.data(wire.STDOUT, shown)
         self._close()
         self._channel.result({"exit_code": self._exit})
@@ -95,16 +97,17 @@ class PtyTerminal(wire.Handler):
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def on_data(self, stream: int, payload: wire.Bytes) -> None:
-        """Something was typed."""
+        """Type something."""
         self._typed += payload
+        self._channel.took(wire.FRAME_COST)
         self._watch()
 
     def on_eof(self) -> None:
-        """Nothing more will be typed: as Ctrl-D does."""
+        """End the input, as Ctrl-D does."""
         self.on_data(wire.CONTENT, b"\x04")
 
     def on_event(self, value: dict[str, Any]) -> None:
-        """The window has another size."""
+        """Resize the window."""
         self._resize(int(str(value["rows"])), int(str(value["columns"])))
 
     def on_credit(self) -> None:
@@ -113,10 +116,10 @@ class PtyTerminal(wire.Handler):
             self._watch()
 
     def on_lost(self) -> None:
-        """The person is gone: hang up, as a closed terminal window does."""
+        """Hang up, as a closed terminal window does."""
         if self._master >= 0:
             self._close()
-            for seconds in HANG_UP_AFTER:  # again, for what was just being started
+            for seconds in HANG_UP_AFTER:  # repeated, because processes may just be starting
                 self._loop.after(seconds, lambda: processes.hang_up(self._pid))
 
     def _close(self) -> None:

@@ -1,11 +1,13 @@
-"""The stream protocol: frames, with no I/O. Both ends use this file.
+"""The stream protocol, version 2, with no I/O. The host and boxd both use this file.
 
-A frame is a header `!IBI` (payload length, kind, channel) and its payload. The host opens a channel by
-`CALL`, choosing its number; `RESULT` or `ERROR` from boxd ends it. In between `EVENT` says something about
-it, `DATA` carries bytes (first byte: which stream), `EOF` ends them in one direction, `CREDIT` lets the other
-side send that many more bytes, `CANCEL` asks boxd to stop. Each side starts with `WINDOW` bytes of credit on
-every channel.
-Channel 0 is for `HELLO`, which each side sends first and without waiting for the other.
+A frame is a header `!IBI` (payload length, kind, channel) and a payload. Either side opens a channel with
+`CALL`: the host takes odd numbers, boxd takes even ones, and each side's numbers grow. The side that was
+called ends the channel with `RESULT` or `ERROR`. In between, `EVENT` reports on the call, `DATA` carries
+bytes (the first byte names the stream), `EOF` ends one direction, `CREDIT` allows more data, and `CANCEL`,
+from the caller, asks the other side to stop.
+
+Channel 0 carries the handshake. The host sends `HELLO` with its version and the methods that it serves; boxd
+answers with its own `HELLO`, or with `ERROR` if the versions differ.
 """
 
 from __future__ import annotations
@@ -15,19 +17,28 @@ import struct
 
 TYPE_CHECKING = False  # the typing module is slow to import, and this file is read at every start
 if TYPE_CHECKING:
-    from typing import Any, TypeVar, Union
+    from typing import Any, Iterable, TypeVar, Union
 
     Bytes = Union[bytes, memoryview]
     Received = TypeVar("Received", bytes, memoryview)
 
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("!IBI")
 CREDIT_PAYLOAD = struct.Struct("!I")
 MAX_FRAME = 8 << 20
 CHUNK = 64 << 10
 WINDOW = 512 << 10
+"""The credit, in bytes, with which each side begins on every channel."""
+FRAME_COST = 64
+"""What a `DATA` frame costs in credit, plus its bytes: so that many tiny frames are bounded as well."""
+MAX_OPENED = 128
+"""How many channels boxd may have open towards one host."""
+MAX_CALL = 4096
+"""The size limit in bytes of a `CALL` payload from boxd."""
+MAX_METHODS = 64
+MAX_NAME = 40
 BUFFER = 512 << 10
-"""What is received at once, if it is there."""
+"""The size in bytes of the receive buffer."""
 
 HELLO, CALL, RESULT, ERROR, EVENT, DATA, EOF, CREDIT, CANCEL = range(9)
 KINDS = frozenset(range(9))
@@ -35,9 +46,20 @@ KINDS = frozenset(range(9))
 CONTENT, STDOUT, STDERR = 0, 1, 2
 """Streams within a channel: a file's content, and the two outputs of a command."""
 
+CONNECT = "connect"
+"""The method by which boxd asks a host for a connection."""
+
 
 class WireError(Exception):
-    """The peer sent what is no frame."""
+    """The peer broke the protocol."""
+
+
+class VersionMismatch(WireError):
+    """The peer speaks another version of the protocol: `theirs`, or None if it named none."""
+
+    def __init__(self, theirs: int | None) -> None:
+        super().__init__("version %s of the stream protocol, not %d" % (theirs, VERSION))
+        self.theirs = theirs
 
 
 def frame(kind: int, channel: int, payload: bytes = b"") -> bytes:
@@ -56,8 +78,26 @@ def data(channel: int, stream: int, payload: Bytes) -> bytes:
 
 
 def credit(channel: int, amount: int) -> bytes:
-    """Encode leave for the peer to send `amount` more bytes."""
+    """Encode permission for the peer to send `amount` more bytes."""
     return frame(CREDIT, channel, CREDIT_PAYLOAD.pack(amount))
+
+
+def hello(methods: Iterable[str]) -> bytes:
+    """Encode the greeting of a side that serves `methods`."""
+    return message(HELLO, 0, {"version": VERSION, "methods": sorted(methods)})
+
+
+def parse_hello(payload: Bytes) -> frozenset[str]:
+    """Decode a greeting into the methods that the peer serves. Raises `VersionMismatch`, `WireError`."""
+    greeting = parse_json(payload)
+    version, methods = greeting.get("version"), greeting.get("methods")
+    if version != VERSION or isinstance(version, bool):
+        raise VersionMismatch(version if isinstance(version, int) else None)
+    if not isinstance(methods, list) or len(methods) > MAX_METHODS:
+        raise WireError("greeting without a list of methods")
+    if not all(isinstance(name, str) and len(name) <= MAX_NAME for name in methods):
+        raise WireError("greeting with a method that has no proper name")
+    return frozenset(methods)
 
 
 def parse_json(payload: Bytes) -> dict[str, Any]:
@@ -81,42 +121,59 @@ def parse_credit(payload: Bytes) -> int:
 def parse_data(payload: Received) -> tuple[int, Received]:
     """Split a `DATA` payload into stream and bytes. Raises `WireError`."""
     if not payload:
-        raise WireError("data names no stream")
+        raise WireError("data without a stream number")
     return payload[0], payload[1:]
 
 
-class Handler:
-    """boxd's end of a channel; a frame that a call does not take is a protocol error."""
+class Credit:
+    """Counts the credit on one channel, in both directions (bytes, `FRAME_COST` for each frame included)."""
 
-    def on_data(self, stream: int, payload: Bytes) -> None:
-        """Bytes came; they are there until this returns."""
-        raise WireError("this call takes no data")
+    def __init__(self) -> None:
+        self._to_send = WINDOW
+        self._to_receive = WINDOW
+        self._taken = 0
 
-    def on_eof(self) -> None:
-        """No more bytes will come."""
-        raise WireError("this call takes no data")
+    @property
+    def room(self) -> int:
+        """How many bytes the next `DATA` frame may carry; 0 means: wait for credit."""
+        return max(0, self._to_send - FRAME_COST)
 
-    def on_credit(self) -> None:
-        """There is more credit to send."""
+    def sent(self, size: int) -> None:
+        """Count a frame with `size` bytes that was sent."""
+        self._to_send -= size + FRAME_COST
 
-    def on_event(self, value: dict[str, Any]) -> None:
-        """The host says something about it."""
-        raise WireError("this call takes no events")
+    def allowed(self, amount: int) -> None:
+        """Count credit that the peer gave."""
+        self._to_send += amount
 
-    def on_cancel(self) -> bool:
-        """The host wants it stopped; true if the call will still answer by itself."""
-        self.on_lost()
-        return False
+    def received(self, size: int) -> None:
+        """Count a frame with `size` bytes that came. Raises `WireError` if there was no credit for it."""
+        self._to_receive -= size + FRAME_COST
+        if self._to_receive < 0:
+            raise WireError("more data than there was credit for")
 
-    def on_lost(self) -> None:
-        """The host is gone."""
+    def granted(self, amount: int) -> None:
+        """Count credit that was given to the peer."""
+        self._to_receive += amount
+
+    def taken(self, amount: int, step: int = WINDOW // 4) -> int:
+        """Count `amount` of received credit as used up, and return how much to give back now.
+
+        Credit is given back in steps, because each message has its price; 0 means: not yet.
+        """
+        self._taken += amount
+        if self._taken < step:
+            return 0
+        back, self._taken = self._taken, 0
+        self._to_receive += back
+        return back
 
 
 class Decoder:
-    """Turns received bytes into `(kind, channel, payload)` frames, however they were cut.
+    """Turns received bytes into `(kind, channel, payload)` frames, wherever they were cut.
 
-    They are received into `space`, and what `took` returns are views of the same memory: a file's content is
-    copied nowhere in between.
+    Bytes are received into `space`, and the payloads that `took` returns are views of the same memory, so a
+    file's content is not copied.
     """
 
     def __init__(self) -> None:
@@ -124,7 +181,7 @@ class Decoder:
         self._start = self._end = 0
 
     def space(self) -> memoryview:
-        """Where to put what comes next. Every payload that `took` has returned is void from now on."""
+        """Return where to put the bytes that come next. Payloads from `took` are void from now on."""
         begun = self._end - self._start
         whole = HEADER.size + HEADER.unpack_from(self._buffer, self._start)[0] if begun >= HEADER.size else 0
         if whole > len(self._buffer):
@@ -139,7 +196,7 @@ class Decoder:
         return self._buffer[self._end :]
 
     def took(self, count: int) -> list[tuple[int, int, memoryview]]:
-        """The frames that are complete now that `count` bytes were put into `space`. Raises `WireError`."""
+        """Return the frames that are complete after `count` more bytes in `space`. Raises `WireError`."""
         self._end += count
         frames = []
         while self._end - self._start >= HEADER.size:

@@ -18,7 +18,9 @@ from agent_kernel.sandboxes.launch import SOURCE
 
 def compiled(root: Path) -> Path:
     """A copy of the boxd package in a folder below `root`, made where this version of it is not there yet."""
-    sources = {path.name: path.read_bytes() for path in sorted(SOURCE.glob("*.py"))}
+    sources = {
+        path.relative_to(SOURCE).as_posix(): path.read_bytes() for path in sorted(SOURCE.rglob("*.py"))
+    }
     digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources)).encode())
     folder = root / digest.hexdigest()[:16]
     if folder.exists():
@@ -28,6 +30,7 @@ def compiled(root: Path) -> Path:
     try:
         for name, content in sources.items():
             path = building / name
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
             # Unchecked: the folder's name says which sources they are of.
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH

@@ -1,4 +1,4 @@
-"""The socket by which hosts come to an embedded sandbox: it lies in the sandbox's folder, outside of it."""
+"""The socket by which hosts reach an embedded sandbox. It is in the sandbox's folder on the host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sockets import reachable
 
 START_TIMEOUT = 30.0
@@ -14,7 +15,7 @@ START_TIMEOUT = 30.0
 
 @contextlib.contextmanager
 def listen(folder: Path) -> Iterator[socket.socket]:
-    """The listening end, to be inherited by the sandbox."""
+    """Listen on a socket in the folder, for the sandbox to inherit."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         with reachable(folder) as short:
             listening.bind(f"{short}/socket")
@@ -23,11 +24,12 @@ def listen(folder: Path) -> Iterator[socket.socket]:
 
 
 def speaks(folder: Path, listening: socket.socket) -> bool:
-    """Whether boxd greets on a connection; when it dies before, the connection ends."""
+    """Greet boxd and say whether it answers. If it dies before, the connection ends."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, reachable(folder) as short:
         connected.settimeout(START_TIMEOUT)
         connected.connect(f"{short}/socket")
-        listening.close()  # ours; the sandbox's own is then the last
+        connected.sendall(wire.hello([]))
+        listening.close()  # our copy, so that the sandbox has the last one
         try:
             return bool(connected.recv(1))
         except OSError:

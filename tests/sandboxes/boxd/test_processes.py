@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from agent_kernel.sandboxes.boxd import processes
+from agent_kernel.sandboxes.boxd.commands import processes
 
 
 @pytest.fixture(params=["the newest pid is known", "it is not"])
@@ -46,7 +46,7 @@ def test_a_child_ignores_nothing_that_the_host_was_started_with() -> None:
         "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
     )
     inner = (
-        "import signal; from agent_kernel.sandboxes.boxd import processes;"
+        "import signal; from agent_kernel.sandboxes.boxd.commands import processes;"
         "before = signal.getsignal(signal.SIGHUP); processes.default_signals();"
         "print(before.name, {signal.getsignal(n) for n in signal.valid_signals()} <= {signal.SIG_DFL, None})"
     )

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.errors import ChannelBroken, SandboxError, SandboxGone
+from agent_kernel.errors import ChannelBroken, SandboxError, SandboxGone, SandboxUnreachable
+from agent_kernel.sandboxes import connection
 from agent_kernel.sandboxes.boxd import wire
-from agent_kernel.sandboxes.boxd.log import Log
+from agent_kernel.sandboxes.boxd.commands.log import Log
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.egress import EgressStream
 
 frames = st.lists(
     st.tuples(st.sampled_from(sorted(wire.KINDS)), st.integers(0, 2**32 - 1), st.binary(max_size=300))
@@ -82,6 +84,10 @@ def test_a_log_keeps_the_newest() -> None:
     assert log.end == 4000
 
 
+METHODS = ("ping", "run", "stat", "dial")
+HELLO = wire.hello(METHODS)
+
+
 class Played:
     """A peer that greets, and plays the rest (broken or hostile) once it has been asked for something."""
 
@@ -109,7 +115,6 @@ class Played:
         self._closed.set()
 
 
-HELLO = wire.message(wire.HELLO, 0, {"version": wire.VERSION})
 REFUSAL = wire.message(wire.ERROR, 0, {"message": "boxd speaks version 9"})
 
 
@@ -151,6 +156,220 @@ async def test_a_made_up_outcome_is_no_success(answer: bytes) -> None:
     with pytest.raises(SandboxError):
         async for _ in channel.run("true"):
             pass
+    await channel.aclose()
+
+
+CALLS = b'{"method": "connect", "name": "a", "port": 1}'
+
+
+def call(number: int) -> bytes:
+    return wire.frame(wire.CALL, number, CALLS)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        call(3),  # the host's number
+        call(2) + call(2),  # in use
+        call(4) + call(2),  # numbers grow
+        wire.frame(wire.CALL, 2, b'{"method": "run", "command": "id"}'),  # not served
+        wire.frame(wire.CALL, 2, b'{"method": ["connect"]}'),
+        wire.frame(wire.CALL, 2, b"{}"),
+        wire.frame(wire.CALL, 2, b'{"method": "connect"' + b" " * wire.MAX_CALL + b"}"),
+        b"".join(map(call, range(2, 2 * wire.MAX_OPENED + 4, 2))),  # too many
+        wire.frame(wire.CANCEL, 2),  # not open
+        wire.frame(wire.EOF, 2),
+        wire.frame(wire.RESULT, 99, b"{}"),
+        call(2) + wire.frame(wire.RESULT, 2, b"{}"),  # the host answers
+        call(2) + wire.frame(wire.EOF, 2) * 2,
+        call(2) + wire.frame(wire.EOF, 2) + wire.data(2, wire.CONTENT, b"x"),
+        call(2) + wire.data(2, wire.CONTENT, b"") * (wire.WINDOW // wire.FRAME_COST + 1),
+        call(2) + wire.frame(wire.CREDIT, 2, b"x"),
+        wire.frame(wire.CANCEL, 1),  # only the caller cancels
+        wire.frame(wire.CALL, 1, b"{}"),
+        wire.data(1, wire.STDOUT, b"") * (wire.WINDOW // wire.FRAME_COST + 1),
+        wire.frame(wire.EOF, 1) * 2,
+        wire.frame(wire.RESULT, 1, b"{}") * 2,
+        HELLO,  # again
+        wire.frame(wire.CREDIT, 0, bytes(4)),
+    ],
+)
+async def test_hostile_frames_end_in_one_of_our_errors(hostile: bytes) -> None:
+    waiting = Waiting()
+    channel = await Channel.open(Played(HELLO, hostile, ends=False), waiting)
+    async with asyncio.timeout(10):
+        with pytest.raises(SandboxError):
+            async for _ in channel.run("true"):
+                pass
+        await channel.closed.wait()
+    assert isinstance(channel.failure, ChannelBroken)
+    await channel.aclose()
+    assert waiting.open == 0
+
+
+class Waiting:
+    """An egress that holds every connection open."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.most = 0
+
+    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.open -= 1
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        wire.message(wire.HELLO, 0, {"version": wire.VERSION}),
+        wire.message(wire.HELLO, 0, {"version": wire.VERSION, "methods": "run"}),
+        wire.message(wire.HELLO, 0, {"version": wire.VERSION, "methods": [1]}),
+        wire.message(wire.HELLO, 0, {"version": wire.VERSION, "methods": ["x" * 41]}),
+        wire.message(wire.HELLO, 0, {"version": wire.VERSION, "methods": ["x"] * 65}),
+        wire.message(wire.HELLO, 0, {"version": True, "methods": []}),
+        wire.message(wire.HELLO, 0, {"version": "2", "methods": []}),
+        wire.message(wire.HELLO, 0, {"methods": []}),
+        wire.frame(wire.HELLO, 0, b"[]"),
+        wire.hello([])[:5] + b"\0\0\0\1" + wire.hello([])[9:],  # on another channel
+        call(2),
+        wire.frame(wire.RESULT, 1, b"{}"),
+    ],
+)
+async def test_an_improper_greeting_is_refused(greeting: bytes) -> None:
+    with pytest.raises(ChannelBroken):
+        await Channel.open(Greets(greeting))
+
+
+class Greets(Played):
+    """A peer that says one thing at once."""
+
+    async def read(self, limit: int) -> bytes:
+        return self._received.pop(0) if self._received else b""
+
+
+async def test_a_method_that_is_not_listed_is_not_called() -> None:
+    channel = await Channel.open(Played(HELLO, ends=False))
+    with pytest.raises(ChannelBroken, match="does not serve 'reset'"):
+        await channel.reset()
+    assert not channel.closed.is_set()
+    await channel.aclose()
+
+
+class Deaf:
+    """A peer that opens channels and reads nothing: what is written to it waits for ever."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._closed = asyncio.Event()
+        self._written = 0
+
+    async def read(self, limit: int) -> bytes:
+        await asyncio.sleep(0)
+        if self._closed.is_set():
+            return b""
+        if not self.asked:
+            self.asked = 1
+            return HELLO
+        self.asked += 1
+        return call(2 * self.asked)
+
+    async def write(self, data: bytes) -> None:
+        self._written += 1
+        if self._written > 1:
+            await self._closed.wait()
+            raise SandboxUnreachable("closed")
+
+    async def aclose(self) -> None:
+        self._closed.set()
+
+
+async def test_answers_that_are_not_read_do_not_pile_up() -> None:
+    peer = Deaf()
+    channel = await Channel.open(peer)  # every connection is denied, and no answer gets through
+    async with asyncio.timeout(10):
+        await channel.closed.wait()
+    assert isinstance(channel.failure, ChannelBroken)
+    assert peer.asked <= 2 * wire.MAX_OPENED + 3
+    await channel.aclose()
+
+
+async def test_credit_is_counted_for_frames_and_bytes() -> None:
+    credit = wire.Credit()
+    assert credit.room == wire.WINDOW - wire.FRAME_COST
+    credit.sent(credit.room)
+    assert credit.room == 0
+    credit.allowed(wire.FRAME_COST)
+    assert credit.room == 0
+    credit.allowed(1)
+    assert credit.room == 1
+    for _ in range(wire.WINDOW // (wire.FRAME_COST + 1)):
+        credit.received(1)
+    with pytest.raises(wire.WireError, match="credit"):
+        credit.received(1)
+    assert credit.taken(wire.WINDOW // 4 - 1) == 0
+    assert credit.taken(1) == wire.WINDOW // 4
+
+
+async def test_a_connection_that_is_cancelled_at_once_is_answered() -> None:
+    """The call and its cancellation arrive together, before the egress has begun."""
+    sent: list[tuple[int, int, bytes]] = []
+    answered = asyncio.Event()
+
+    class Recorded(Played):
+        async def write(self, data: bytes) -> None:
+            await super().write(data)
+            sent.extend(wire.Decoder().feed(data))
+            if sent[-1][0] == wire.ERROR:
+                answered.set()
+
+    waiting = Waiting()
+    peer = Recorded(HELLO, call(2) + wire.frame(wire.CANCEL, 2), ends=False)
+    channel = await Channel.open(peer, waiting)
+    events = channel.run("true")
+    running = asyncio.ensure_future(anext(events))
+    async with asyncio.timeout(10):
+        await answered.wait()
+    assert (sent[-1][:2], waiting.open, waiting.most) == ((wire.ERROR, 2), 0, 1)
+    await channel.aclose()
+    with pytest.raises(SandboxGone):
+        await running
+
+
+async def test_a_call_cancelled_twice_leaves_the_channel_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second cancellation does not lose boxd's confirmation, so the channel is not given up."""
+    monkeypatch.setattr(connection, "CANCEL_TIMEOUT", 0.2)
+    asked, confirm = asyncio.Event(), asyncio.Event()
+
+    class Slow(Played):
+        async def read(self, limit: int) -> bytes:
+            if self._received:
+                return self._received.pop(0)
+            await confirm.wait()
+            confirm.clear()
+            return wire.message(wire.ERROR, 1, {"code": "cancelled", "message": "cancelled"})
+
+        async def write(self, data: bytes) -> None:
+            if wire.Decoder().feed(data)[0][0] == wire.CANCEL:
+                asked.set()
+
+    channel = await Channel.open(Slow(HELLO))
+    running = asyncio.create_task(_drain(channel.run("sleep 1000")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    await asked.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    confirm.set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await channel.closed.wait()
     await channel.aclose()
 
 

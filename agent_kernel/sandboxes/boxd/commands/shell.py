@@ -17,7 +17,8 @@ import struct
 import termios
 from fcntl import ioctl
 
-from . import guard, gvisor, limits, processes, wire
+from .. import guard, gvisor, wire
+from . import limits, processes
 from .log import Log
 from .logfile import LogFile
 
@@ -25,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from .loop import Loop, Timer
+    from ..loop import Loop, Timer
 
 ABORT = signal.SIGRTMIN + 10
 """Asks the shell to write its state down and leave; a number that commands hardly ever trap."""

@@ -1,19 +1,20 @@
-"""What the host is told of a command: its output as there is credit, and its outcome."""
+"""Sends a command's output and outcome to the host."""
 
 from __future__ import annotations
 
-from . import wire
+from .. import wire
+from ..handler import BoxHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .connection import BoxChannel
+    from ..handler import BoxChannel
     from .shell import Job, Shell
 
 
-class Watch(wire.Handler):
-    """Tells the host a job's output from an offset on, and at last its outcome.
+class Watch(BoxHandler):
+    """Sends a job's output from an offset on, as far as there is credit, then its outcome.
 
-    A job has one watch: a newer one takes over, and the older call ends with an error that says so.
+    A job has one watch. A newer one takes over, and the older call ends with an error.
     """
 
     def __init__(self, channel: BoxChannel, shell: Shell, job: Job, offset: int) -> None:
@@ -30,29 +31,29 @@ class Watch(wire.Handler):
         self._channel.error("job", "another host watches this command now")
 
     def on_credit(self) -> None:
-        """Go on."""
+        """Go on sending."""
         self._pump()
 
     def on_cancel(self) -> bool:
-        """The host wants the command ended; the outcome is still told."""
+        """End the command. Its outcome is still the answer."""
         self._shell.abort(self._job, "cancelled")
         return True
 
     def on_lost(self) -> None:
-        """The host is gone, the command goes on: its output is kept as far as the log reaches."""
+        """Let the command go on without a host. The log keeps the end of its output."""
         self._forget()
         self._shell.throttle(self._job, False)
 
     def _pump(self) -> None:
         job, channel = self._job, self._channel
-        while channel.credit > 0:
-            piece = job.log.read(self._offset, min(wire.CHUNK, channel.credit))
+        while room := channel.room:
+            piece = job.log.read(self._offset, min(wire.CHUNK, room))
             if piece is None:
                 break
             channel.data(*piece)
             self._offset += len(piece[1])
         if job.outcome is None:
-            self._shell.throttle(job, channel.credit <= 0 and job.log.backlog(self._offset) > wire.WINDOW)
+            self._shell.throttle(job, not channel.room and job.log.backlog(self._offset) > wire.WINDOW)
         elif self._offset == job.log.end:
             self._forget()
             channel.result(dict(job.outcome, offset=self._offset))

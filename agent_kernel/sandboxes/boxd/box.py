@@ -1,0 +1,230 @@
+"""The methods that boxd serves, and the hosts that call them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from . import files, wire
+from .commands import processes
+from .commands.shell import Job, Shell
+from .commands.watch import Watch
+from .connection import HostConnection, Service
+from .terminal import PtyTerminal
+from .tunnel import Tunnel, connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .handler import BoxChannel, BoxHandler
+    from .loop import Loop
+
+RECENT = 8
+"""How many ended jobs can still be watched."""
+
+MOST_HOSTS = 8
+"""How many hosts may be attached. One more closes the oldest: streams that died unseen must not pile up."""
+
+
+class Box:
+    """The sandbox as its hosts see it: methods by name, and a lease that runs while no host is attached."""
+
+    def __init__(self, loop: Loop, shell: Shell, lease: float) -> None:
+        self._loop = loop
+        self._shell = shell
+        self._lease = lease
+        self._jobs: dict[int, Job] = {}
+        self._numbers = 0
+        self._hosts: list[HostConnection] = []
+        self._paused = False
+        self._holder: object = None
+        self._expiry = loop.after(lease, loop.stop)
+        self._methods: dict[str, Callable[[BoxChannel, dict[str, Any]], BoxHandler | None]] = {
+            "ping": self.call_ping,
+            "run": self.call_run,
+            "watch": self.call_watch,
+            "reset": self.call_reset,
+            "pause": self.call_pause,
+            "wake": self.call_wake,
+            "terminal": self.call_terminal,
+            "put": self.call_put,
+            "get": self.call_get,
+            "stat": self.call_stat,
+            "list": self.call_list,
+            "changes": self.call_changes,
+            "remove": self.call_remove,
+            "dial": self.call_dial,
+            "shutdown": self.call_shutdown,
+        }
+
+    def accept(self, read_fd: int, write_fd: int, on_close: Callable[[], None]) -> None:
+        """Serve another host on these descriptors. The lease runs only while none has greeted."""
+
+        def closed(connection: HostConnection) -> None:
+            on_close()
+            if connection in self._hosts:
+                self._hosts.remove(connection)
+            if connection is self._holder:
+                self._wake()
+            if not any(host.greeted for host in self._hosts):
+                self._expiry.cancel()
+                self._expiry = self._loop.after(self._lease, self._loop.stop)
+
+        service = Service(self._methods, self.call, self._expiry_cancelled, closed)
+        connection = HostConnection(self._loop, service, read_fd, write_fd)
+        if not connection.closed:
+            self._hosts.append(connection)
+        if len(self._hosts) > MOST_HOSTS:
+            self._hosts[0].close()
+
+    def _expiry_cancelled(self) -> None:
+        self._expiry.cancel()
+
+    def call(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
+        """Begin a call and return its handler, or None if it is answered already."""
+        return self._methods[_text(request, "method")](channel, request)
+
+    def call_ping(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Answer at once."""
+        channel.result({})
+
+    def call_run(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
+        """Run a command in the shell and watch it."""
+        command = _text(request, "command").encode("utf-8", "surrogateescape")
+        timeout = None if request.get("timeout") is None else float(request["timeout"])
+        self._numbers += 1
+        job = Job(self._numbers, command, timeout)
+        self._jobs[self._numbers] = job
+        for number in [n for n, old in self._jobs.items() if old.outcome is not None][:-RECENT]:
+            del self._jobs[number]
+        watch = Watch(channel, self._shell, job, 0)
+        self._be_awake()
+        self._shell.submit(job)
+        return watch
+
+    def call_watch(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
+        """Watch a job that an earlier host began, from an offset on."""
+        job = self._jobs.get(int(request["job"]))
+        if job is None:
+            channel.error("job", "no such command")
+            return None
+        watch = Watch(channel, self._shell, job, int(request.get("offset", 0)))
+        watch.on_credit()
+        return watch
+
+    def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Begin a fresh shell. Background processes live on."""
+        self._be_awake()
+        self._shell.reset()
+        channel.result({})
+
+    def call_pause(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Stop every process but boxd where it is. The lease goes on.
+
+        With `idle`, only if nothing but background processes is under way, and the next command wakes the
+        sandbox. Otherwise it stays paused until this host calls `wake` or leaves.
+        """
+        others = [host for host in self._hosts if host is not channel.peer]
+        if request.get("idle"):
+            if self._shell.busy or self._holder is not None or any(host.busy for host in others):
+                channel.result({"paused": False})
+                return
+        elif self._holder in others:
+            channel.error("busy", "another host holds it paused")
+            return
+        else:
+            self._holder = channel.peer
+        self._paused = True
+        processes.send_all(signal.SIGSTOP)
+        channel.result({"paused": True})
+
+    def call_wake(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Let every process go on."""
+        self._wake()
+        channel.result({})
+
+    def _wake(self) -> None:
+        self._holder = None
+        if self._paused:
+            self._paused = False
+            processes.send_all(signal.SIGCONT)
+
+    def _be_awake(self) -> None:
+        """Wake an idle sandbox before a command. One that a host holds paused runs it later."""
+        if self._holder is None:
+            self._wake()
+
+    def call_terminal(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
+        """Open another shell on a terminal with this many rows and columns."""
+        self._be_awake()
+        size = (_extent(request["rows"]), _extent(request["columns"]))
+        return PtyTerminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
+
+    def call_put(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
+        """Receive a file."""
+        flags = (bool(request.get("digest")), bool(request.get("executable")))
+        return files.Put(channel, _text(request, "path"), _folder(request), *flags)
+
+    def call_get(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
+        """Send a file."""
+        get = files.Get(channel, _text(request, "path"), _folder(request), bool(request.get("digest")))
+        channel.handler = get
+        get.on_credit()
+        return get
+
+    def call_stat(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Describe a file."""
+        channel.result(files.stat_file(_text(request, "path")))
+
+    def call_list(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Describe all files below a folder."""
+        channel.result(files.list_files(_text(request, "path")))
+
+    def call_changes(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Describe what has changed below a folder since an earlier list."""
+        channel.result(files.changed_files(_text(request, "path"), request["since"]))
+
+    def call_remove(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Remove a file."""
+        files.check_within(os.path.dirname(_text(request, "path")), _folder(request))
+        os.unlink(_text(request, "path"))
+        channel.result({})
+
+    def call_dial(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
+        """Connect to a target as a program in the sandbox would, and carry the bytes to the caller.
+
+        Nothing listens in the sandbox yet: this is the way to try what a host allows.
+        """
+        target = (_text(request, "name"), int(request["port"]))
+        near, far = socket.socketpair()
+        tunnel = Tunnel(self._loop, channel, near)
+        accepted = {"accepted": True}
+        connect(self._loop, self._egress(), target, far, lambda: channel.tell(accepted), tunnel.fail)
+        return tunnel
+
+    def _egress(self) -> HostConnection | None:
+        """The newest host that makes connections for the sandbox."""
+        return next((host for host in reversed(self._hosts) if wire.CONNECT in host.methods), None)
+
+    def call_shutdown(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """End the sandbox."""
+        channel.result({})
+        self._loop.stop()
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    value = request[name]
+    if not isinstance(value, str):
+        raise ValueError(name)
+    return value
+
+
+def _extent(value: object) -> int:
+    """Limit rows or columns to what fits a window's size."""
+    return min(max(int(str(value)), 1), 999)
+
+
+def _folder(request: dict[str, Any]) -> str | None:
+    return None if request.get("within") is None else _text(request, "within")

@@ -1,0 +1,124 @@
+"""Connections out of a sandbox: boxd asks for one by name and port, and an `Egress` decides.
+
+There is no egress yet: `DenyAll` is the default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from agent_kernel.errors import ConnectDenied
+from agent_kernel.sandboxes.boxd import wire
+
+NAME_LIMIT = 255
+PIECE = 128 << 10
+"""How many bytes of a connection are sent at once."""
+
+
+class Egress(Protocol):
+    """Decides about connections out of one sandbox, and makes them."""
+
+    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+        """Make one connection, and carry its bytes until it ends.
+
+        `name` is a host name or an address in text form (at most 255 printable characters), `port` is 1 to
+        65535. Both come from inside the sandbox, so they are claims. Call `stream.accept` when the connection
+        is there. The sandbox's end is closed when this returns.
+
+        Raise `ConnectDenied` with the reason to refuse. An `OSError` reports a failed connection to the
+        program inside; any other exception is logged and reported without its text. This coroutine is
+        cancelled when the program inside is gone or the channel closes.
+        """
+        ...
+
+
+class DenyAll:
+    """An `Egress` that refuses every connection."""
+
+    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+        """Refuse. Raises `ConnectDenied`."""
+        raise ConnectDenied(f"Connections out of the sandbox are not allowed: {name}:{port} was refused.")
+
+
+class EgressStream:
+    """The sandbox's end of one connection: bytes in both directions, each ended by itself."""
+
+    def __init__(self, number: int, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self.number = number
+        self.answered = False
+        """Whether the host has ended the connection."""
+        self.cancelled = False
+        """Whether the program inside has given up."""
+        self._send = send
+        self._credit = wire.Credit()
+        self._received = bytearray()
+        self._frames = 0
+        self._ended = False
+        self._news = asyncio.Event()
+
+    async def accept(self) -> None:
+        """Tell the program inside that it is connected. Call it once, before any write."""
+        await self._send(wire.message(wire.EVENT, self.number, {"accepted": True}))
+
+    async def read(self, limit: int) -> bytes:
+        """Return up to `limit` bytes that the program inside sent, `b""` after its last one.
+
+        Bytes may come before `accept`. A caller that does not read pauses the program. Cancelling loses
+        nothing that was not returned.
+        """
+        while not self._received and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        piece = bytes(self._received[:limit])
+        del self._received[:limit]
+        taken, self._frames = len(piece) + self._frames * wire.FRAME_COST, 0
+        if back := self._credit.taken(taken):
+            await self._send(wire.credit(self.number, back))
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data` to the program inside, waiting while it does not read.
+
+        Raises `SandboxError` when the sandbox is gone.
+        """
+        view = memoryview(data)
+        while view:
+            if not (room := self._credit.room):
+                self._news.clear()
+                await self._news.wait()
+                continue
+            piece = view[: min(room, PIECE)]
+            self._credit.sent(len(piece))
+            await self._send(wire.data(self.number, wire.CONTENT, piece))
+            view = view[len(piece) :]
+
+    async def write_eof(self) -> None:
+        """Send no more data. Reading goes on."""
+        await self._send(wire.frame(wire.EOF, self.number))
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        """Take a frame from boxd. Raises `WireError` if it does not belong here, or exceeds the credit."""
+        if kind == wire.CREDIT:
+            self._credit.allowed(wire.parse_credit(payload))
+        elif self._ended or kind not in (wire.DATA, wire.EOF):
+            raise wire.WireError(f"frame of kind {kind} on a connection of the sandbox's")
+        elif kind == wire.EOF:
+            self._ended = True
+        else:
+            data = wire.parse_data(payload)[1]
+            self._credit.received(len(data))
+            self._frames += 1
+            self._received += data
+        self._news.set()
+
+
+async def serve_connect(egress: Egress, arguments: dict[str, Any], stream: EgressStream) -> None:
+    """Check what boxd asks for, and have `egress` connect it. Raises what `egress` raises."""
+    name, port = arguments.get("name"), arguments.get("port")
+    if not (isinstance(name, str) and 0 < len(name) <= NAME_LIMIT and name.isprintable() and " " not in name):
+        raise ConnectDenied("That is not a host name.")
+    if not (type(port) is int and 0 < port < 1 << 16):
+        raise ConnectDenied("That is not a port.")
+    await egress.connect(name, port, stream)
