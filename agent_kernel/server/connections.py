@@ -1,9 +1,11 @@
-"""HTTP connections within bounds: how many there are, and how long one may take to ask.
+"""Limit HTTP connections: their number, and how long a client may take to send a request.
 
-Uvicorn bounds the size of a request's head and how long a connection may idle after an answer. What it leaves
-open is here: a connection that never asks, a head that never ends, a body that goes on after the answer, and
-refusals in the API's own words. A body that is waited for is `bodies`' affair; a client that does not read is
-the system's (`serving.UNREAD`).
+Uvicorn's options limit the size of a request's head and the idle time after an answer. They have no time-out
+for a connection that never sends a request, a head that never ends, or a body that goes on after its answer,
+and uvicorn's own refusals are not the API's JSON errors. So this module subclasses two of uvicorn's protocol
+classes. They are not a stable interface: pyproject.toml pins uvicorn's minor version, and
+tests/server/test_uvicorn.py fails when something used here changes. `bodies` limits request bodies, and the
+operating system resets connections whose client does not read (`serving.UNREAD`).
 """
 
 from __future__ import annotations
@@ -26,35 +28,35 @@ from agent_kernel.server.errors import error_object, error_response
 log = logging.getLogger(__name__)
 
 HEAD = 20.0
-"""Seconds from the first byte of a request, or from the connection, to the end of its head."""
+"""Seconds from the connection, or from the first byte of a later request, to the end of the head."""
 
 REST = 30.0
-"""Seconds in which a client may still send the rest of a body that was answered before its end."""
+"""Seconds that a client may keep sending a body that was already answered."""
 
 ALONE = 1 << 20
-"""Bytes of a WebSocket message on its way that nobody minds."""
+"""Bytes of an unfinished WebSocket message that are always allowed."""
 
 TRY_AGAIN_LATER = 1013
 
 _WORDS = {
-    400: ("This is not HTTP as it should be.", None),
-    408: ("The head of the request did not come in time.", None),
-    431: (f"The head of the request is larger than {HEAD_LIMIT} bytes.", None),
+    400: ("The request is not valid HTTP.", None),
+    408: ("Timed out waiting for the request's headers.", None),
+    431: (f"The request's path and headers are larger than {HEAD_LIMIT} bytes.", None),
 }
 
 
 class BoundedConnection(H11Protocol):
-    """One connection. The server's `limit_concurrency` is how many there may be."""
+    """One connection. `limit_concurrency` is the number of connections that are served."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._most = self.limit_concurrency
-        self.limit_concurrency = None  # uvicorn's own refusal is not in the API's words
+        self.limit_concurrency = None  # uvicorn's refusal is plain text; `_full` answers in JSON
         self._deadline: asyncio.TimerHandle | None = None
         self._waits_for: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Take it in; one too many is told so, and very many too many are not."""
+        """Accept it. Over the limit it gets an error; over twice the limit it is closed without one."""
         super().connection_made(transport)
         if self._most is not None and len(self.connections) > self._most:
             self.app = _full
@@ -64,7 +66,7 @@ class BoundedConnection(H11Protocol):
         self._wait_for("head")
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and look how far the request is."""
+        """Read, then set the deadline for what comes next."""
         super().data_received(data)
         if self.transport.is_closing():
             self._wait_for(None)
@@ -74,23 +76,23 @@ class BoundedConnection(H11Protocol):
             self._wait_for("rest" if self._is_answered() else None)
 
     def on_response_complete(self) -> None:
-        """Wait for the rest of a body that was answered early; for the next request uvicorn waits."""
+        """Set a deadline for the rest of a body that was answered early. Uvicorn times idle connections."""
         super().on_response_complete()
         if not self.transport.is_closing():
             self._wait_for("rest" if self._is_answered() else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Cancel the deadline."""
         self._wait_for(None)
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """It is another protocol's from now on."""
+        """Cancel the deadline: the WebSocket protocol takes over."""
         self._wait_for(None)
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, with the status that the parser suggests."""
+        """Refuse invalid HTTP with the status that h11 suggests."""
         error = sys.exc_info()[1]
         self._refuse(error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400)
 
@@ -98,7 +100,7 @@ class BoundedConnection(H11Protocol):
         return self.conn.their_state is h11.SEND_BODY and self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
 
     def _wait_for(self, what: str | None) -> None:
-        """Set the deadline; one that runs for the same goes on, however much trickles in meanwhile."""
+        """Set the deadline. A deadline for the same thing is kept, so sending slowly does not extend it."""
         if what == self._waits_for:
             return
         self._waits_for = what
@@ -110,15 +112,15 @@ class BoundedConnection(H11Protocol):
             self._deadline = self.loop.call_later(seconds, self._too_late)
 
     def _too_late(self) -> None:
-        log.info("A client took too long to send; its connection is closed.")
+        log.info("A client took too long to send its request; closing the connection.")
         if self._waits_for == "head" and self.conn.trailing_data[0]:
             self._refuse(408)
         else:
             self.transport.abort()
 
     def _refuse(self, status: int) -> None:
-        """Answer in the place of the application, and close."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # in the middle of an answer
+        """Answer instead of the application, and close the connection."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer has started already
             self.transport.abort()
             return
         message, code = _WORDS.get(status, _WORDS[400])
@@ -135,37 +137,37 @@ class BoundedConnection(H11Protocol):
 
 
 class BoundedSocket(WebSocketsSansIOProtocol):
-    """One WebSocket."""
+    """One WebSocket connection. `held` is the size of its unfinished messages, in bytes."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.conn.debug = False  # it would log each head, and there is the key
+        self.conn.debug = False  # else websockets logs each head, with the API key
         self.held = 0
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a large message that comes is given up where all that come are too much together."""
+        """Read. Close the connection if its message is large and all unfinished ones exceed the limit."""
         super().data_received(data)
         self.held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
         if self.held > ALONE and not self.close_sent and self._together() > bodies.TOGETHER:
             self.held = 0
-            self.conn.fail(TRY_AGAIN_LATER, "too much is on its way")
+            self.conn.fail(TRY_AGAIN_LATER, "too many open messages")
             self.handle_parser_exception()
 
     def _together(self) -> int:
         return sum(each.held for each in self.connections if isinstance(each, BoundedSocket))
 
     async def send(self, message: Any) -> None:
-        """Send; a handshake that was refused in words is complete, which uvicorn reports as an error."""
+        """Send. Mark a refused handshake as complete; uvicorn would log an error for it."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
 
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say that there are too many connections."""
+    """Answer that there are too many connections."""
     refusal = error_response(
         503,
-        "There are too many connections to this server at this moment.",
+        "The server has too many connections. Try again later.",
         code="too_many_connections",
         headers={"Connection": "close", "Retry-After": "1"},
     )

@@ -153,3 +153,24 @@ def test_kinds_are_the_programs() -> None:
     assert kinds(["ls", "ls > x"]) == ()
     for pattern in kinds(["rm -rf x"]):
         assert covers(pattern, ("rm", "-rf", "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("ls\n\\rm -rf x", [["ls"], ["rm", "-rf", "x"]]),
+        ("ls ]\\(x", [["ls", "](x"]]),
+        ("ls \\\t*", [["ls", "\t*"]]),
+        ("ls; ]\\  rm", [["ls"], ["] ", "rm"]]),
+    ],
+)
+def test_quoted_characters_split_words_as_bash_does(text: str, commands: list[list[str]]) -> None:
+    """What tree-sitter-bash 0.25.1 splits differently: the first of these it takes for one command."""
+    assert plain_commands(text) == tuple(map(tuple, commands))
+    assert not all(covers("ls *", words) for words in plain_commands(text) or ()) or len(commands) == 1
+
+
+def test_long_pipelines_take_linear_work() -> None:
+    found = plain_commands("a|" * 100_000 + "a")
+    assert found is not None
+    assert len(found) == 100_001
