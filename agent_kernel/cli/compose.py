@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.containers.skills import Skills
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.observe.audit import AuditLog
-    from agent_kernel.runtime.turns.loop import TurnSettings
+    from agent_kernel.runtime.turns.settings import TurnSettings
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
     from agent_kernel.sandboxes.docker.backend import DockerBackend
@@ -137,7 +137,7 @@ def audit_log(settings: Settings) -> AuditLog:
 def turn_settings(settings: Settings) -> TurnSettings:
     """What bounds each turn."""
     from agent_kernel.runtime.turns.budgets import Budget
-    from agent_kernel.runtime.turns.loop import TurnSettings
+    from agent_kernel.runtime.turns.settings import TurnSettings
 
     asked = settings.budget
     budget = Budget(asked.max_tokens or None, asked.max_tool_calls or None, asked.max_seconds or None)

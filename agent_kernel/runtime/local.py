@@ -41,10 +41,11 @@ from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, join
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.loop import CANCELLED, MAX_STEPS, TurnLoop, TurnSettings
+from agent_kernel.runtime.turns.loop import CANCELLED, MAX_STEPS, TurnLoop
 from agent_kernel.runtime.turns.preparation import Preparation
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.session import LocalSession
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.runtime.turns.turns import Turns
 from agent_kernel.runtime.uploads.retention import Retention

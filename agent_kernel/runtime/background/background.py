@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 
 from openai.types.responses import Response, ResponseStreamEvent
 
@@ -66,7 +66,7 @@ class Background:
         opening = run.assembler.queue()
         await run.record.begin(run)
         for event in opening:
-            await journal.add(event)
+            journal.take(event)
         await journal.flush()
         self._drive_on(run, interrupt, journal, held)
 
@@ -91,16 +91,14 @@ class Background:
         try:
             async with held:
                 try:
-                    async with aclosing(self._loop.events(run)) as events:
-                        async for _ in events:  # each is in the journal when it comes by here
-                            pass
+                    await self._loop.run(run)
                 except AgentKernelError as error:  # it could not begin, or could not be written down
                     await self._loop.fail(run, error)
         except Exception:
             log.exception("The background turn %s broke off.", run.id, extra={"response_id": run.id})
         finally:
             self._live.pop(run.id, None)
-            journal.tell()
+            journal.wake()
 
     def snapshot(self, response_id: str) -> Response | None:
         """The response as it is now, if it runs here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEvent
 
@@ -22,7 +23,7 @@ def entry_of(event: ResponseStreamEvent) -> JournalEntry:
 
 
 class Journal:
-    """Writes one turn's events, and tells followers of each batch."""
+    """Writes one turn's events, and wakes its followers after each batch."""
 
     def __init__(self, store: Rows, response_id: str) -> None:
         self._store = store
@@ -32,23 +33,31 @@ class Journal:
         self._pending: asyncio.Task[None] | None = None
         self.written = asyncio.Event()
 
-    async def add(self, event: ResponseStreamEvent) -> None:
-        """Take an event; a finished item is written when this returns."""
+    def take(self, event: ResponseStreamEvent) -> bool:
+        """Take an event in. Return whether the caller must `flush` before the event goes out.
+
+        That is so for a finished item, and when many events wait to be written. Any other is written soon.
+        """
         self._waiting.append(entry_of(event))
         if isinstance(event, ResponseOutputItemDoneEvent) or len(self._waiting) >= UNWRITTEN:
-            await self.flush()
-        elif self._pending is None or self._pending.done():
+            return True
+        if self._pending is None or self._pending.done():
             self._pending = asyncio.create_task(self.flush())
+        return False
+
+    def entries(self, events: Sequence[ResponseStreamEvent]) -> list[JournalEntry]:
+        """Return events as the store keeps them."""
+        return [entry_of(event) for event in events]
 
     async def flush(self) -> None:
-        """Write what waits."""
+        """Write what waits. A batch that is being written when this is cancelled is still written."""
         async with self._writing:
             batch, self._waiting = self._waiting, []
             if batch:
-                await self._store.append_events(self._id, batch)
-                self.tell()
+                await asyncio.shield(self._store.append_events(self._id, batch))
+                self.wake()
 
-    def tell(self) -> None:
+    def wake(self) -> None:
         """Wake the followers."""
         self.written.set()
         self.written = asyncio.Event()

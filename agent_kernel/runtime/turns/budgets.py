@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.runtime.turns.compaction import estimate
-from agent_kernel.runtime.turns.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.turns.turn import Turn
@@ -107,9 +106,8 @@ def deadline(run: Turn) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    run.interrupt = interrupt = run.interrupt or Interrupt()
     left = max(0.0, run.begun_at + seconds - time.monotonic())
-    timer = asyncio.get_running_loop().call_later(left, interrupt.stop, "incomplete", MAX_SECONDS)
+    timer = asyncio.get_running_loop().call_later(left, run.interrupt.stop, "incomplete", MAX_SECONDS)
     try:
         yield
     finally:

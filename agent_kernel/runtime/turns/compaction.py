@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -101,26 +101,18 @@ def compacts_itself(model: Model, upstream_name: str) -> bool:
 
 
 async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
-    """A compaction item in place of the conversation, and what it cost; see `compacting`."""
-    async with aclosing(compacting(model, upstream_name, items)) as found:
-        return await anext(found)
+    """Make a compaction item to replace the conversation, and count its tokens.
 
-
-async def compacting(
-    model: Model, upstream_name: str, items: Sequence[Json]
-) -> AsyncGenerator[tuple[Json, Usage], None]:
-    """Make one compaction item, by the upstream's own means where it has them, else by a summary.
-
-    A model that plays a script has no words for one: its item holds the transcript itself, shortened in the
-    middle. Raises what the model raises; closing it ends the request.
+    The upstream's own means are used where it has them, else the model writes a summary. A model that plays a
+    script cannot: its item holds the transcript itself, shortened in the middle. Raises what the model
+    raises; cancelling it ends the request.
     """
     told = for_model(items)
     request = ModelRequest(model=upstream_name, input=told, shell=False)
     own = await model.compact(request) if isinstance(model, Compacts) else None
     if own is not None:
         compaction, usage = own
-        yield compaction_item(compaction.encrypted_content), usage
-        return
+        return compaction_item(compaction.encrypted_content), usage
     request = replace(request, input=[*told, message("user", _ASK)])
     texts, usage = [], Usage(0, 0)
     try:
@@ -133,7 +125,7 @@ async def compacting(
     except OutOfScript:
         texts = []
     summary = "".join(texts).strip() or _digest(told)
-    yield compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()), usage
+    return compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()), usage
 
 
 def compaction_item(content: str) -> Json:

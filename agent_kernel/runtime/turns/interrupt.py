@@ -1,18 +1,11 @@
-"""Stopping a turn from outside: by a cancel, by a steering message, at the end of a server."""
+"""Stopping a turn from outside: by a cancel, a steering message, its deadline or the end of its server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, Literal, TypeVar
-
-T = TypeVar("T")
-
-AHEAD = 8
-"""Pieces that a source may be ahead of its reader."""
-
-_END = object()
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 
 class Stopped(Exception):
@@ -20,61 +13,80 @@ class Stopped(Exception):
 
 
 class Interrupt:
-    """One turn's way to be stopped. `status` and `reason` say how the response is to end, once asked for."""
+    """Stops one turn. `status` and `reason` say how the response ends, once a stop was asked for."""
 
     def __init__(self) -> None:
         self.status: Literal["incomplete", "cancelled"] | None = None
         self.reason = ""
-        self._waiting: dict[asyncio.Task[None], float] = {}
+        self._scopes: set[_Scope] = set()
 
     def stop(
         self, status: Literal["incomplete", "cancelled"], reason: str = "", *, patience: bool = False
     ) -> None:
-        """Ask the turn to stop; the first who asks decides how it ends, a cancel excepted.
+        """Ask the turn to stop. The first request decides how it ends, but a cancel replaces any other.
 
-        With `patience`, a command that runs has the grace of its source before it is stopped.
+        With `patience`, a running command has the grace period of its scope to end by itself.
         """
         if self.status is None or status == "cancelled":
             self.status, self.reason = status, reason
-        for task, grace in self._waiting.items():
-            if patience and grace:
-                asyncio.get_running_loop().call_later(grace, task.cancel)
-            else:
-                task.cancel()
+        for scope in list(self._scopes):
+            scope.stop(patience=patience)
 
     def check(self) -> None:
-        """Raise `Stopped` if it was asked for: at the places where a turn may end."""
+        """Raise `Stopped` if a stop was asked for. Called where a turn may end."""
         if self.status is not None:
             raise Stopped
 
-    async def through(
-        self, source: AsyncGenerator[T, None], *, grace: float = 0.0
-    ) -> AsyncGenerator[T, None]:
-        """Pass `source` on, and raise `Stopped` in its place when the turn is to stop.
+    @contextmanager
+    def stoppable(self, grace: float = 0.0) -> Iterator[None]:
+        """Cancel what the current task awaits inside when the turn is stopped, and raise `Stopped` instead.
 
-        The source runs in a task of its own, that it may be ended while it waits. `grace` is in seconds.
+        `grace` is in seconds, see `stop`. A cancellation of the task by anyone else passes through.
         """
-        room, queue = asyncio.Semaphore(AHEAD), asyncio.Queue[Any]()
-
-        async def pump() -> None:
-            async with aclosing(source):
-                async for piece in source:
-                    await room.acquire()
-                    queue.put_nowait(piece)
-
         self.check()
-        task = asyncio.create_task(pump())
-        task.add_done_callback(lambda _: queue.put_nowait(_END))  # also if it is cancelled before it began
-        self._waiting[task] = grace
+        scope = _Scope(grace)
+        self._scopes.add(scope)
         try:
-            while (piece := await queue.get()) is not _END:
-                room.release()
-                yield piece
+            yield
+        except asyncio.CancelledError:
+            if scope.ends_here():
+                raise Stopped from None
+            raise
         finally:
-            del self._waiting[task]
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if task.cancelled():
-            raise Stopped
-        if (error := task.exception()) is not None:
-            raise error
+            self._scopes.discard(scope)
+            scope.leave()
+
+
+class _Scope:
+    """One task inside `stoppable`. It works as `asyncio.timeout` does, with a stop in place of the clock."""
+
+    def __init__(self, grace: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (a turn always runs in a task)
+        self._task = task
+        self._grace = grace
+        self._cancels_before = task.cancelling()
+        self._cancelled = self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def stop(self, *, patience: bool) -> None:
+        if not (patience and self._grace):
+            self._cancel()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._grace, self._cancel)
+
+    def _cancel(self) -> None:
+        if not self._cancelled:  # a second cancel would break off the clean-up after the first
+            self._cancelled = True
+            self._task.cancel()
+
+    def ends_here(self) -> bool:
+        """Whether the stop alone cancelled the task, so that its cancellation ends with this scope."""
+        self._ended = self._cancelled
+        return self._cancelled and self._task.uncancel() <= self._cancels_before
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._cancelled and not self._ended:  # what was cancelled failed in another way: that is raised
+            self._task.uncancel()

@@ -115,7 +115,7 @@ class Preparation:
             assembler,
             record,
             approvals,
-            interrupt,
+            interrupt or Interrupt(),
         )
 
     async def resumed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,12 @@ MOST_STEERS = 16
 
 REMEMBERED = 64
 """Responses kept nowhere else that a connection can continue; older ones are forgotten."""
+
+AHEAD = 1
+"""Events that a turn may be ahead of its reader. An answer to steering takes the turn's next number and goes
+out at once, so with a large number here it would overtake many events."""
+
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 
 @dataclass
@@ -61,8 +68,9 @@ class LocalSession:
         with self._turns.admitted():  # a successor needs no admission of its own
             following: ResponseRequest | None = self._with_pending(request)
             while following is not None:
-                async for event in self._one(following):
-                    yield event
+                async with aclosing(self._one(following)) as events:
+                    async for event in events:
+                        yield event
                 active, self._active = self._active, None
                 following = None
                 if active is None or not active.steers:
@@ -81,10 +89,10 @@ class LocalSession:
         try:
             async with self._turns.prepared(request, interrupt, self._memory) as run:
                 active = self._active = _Active(run, interrupt)
-                async for event in self._turns.events(run):
-                    if run.record.ended:
-                        active.ended = True
-                    yield event
+                async with aclosing(self._turns.events(run, AHEAD)) as events:
+                    async for event in events:
+                        active.ended = event.type in _ENDINGS
+                        yield event
                 ok = run.assembler.response.status != "failed"
                 self._ended.add(run.id)
                 if ok and run.record.after is not None and not run.turn.store:

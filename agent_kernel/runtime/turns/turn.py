@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEvent
 
@@ -14,14 +15,21 @@ from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
-from agent_kernel.runtime.background.journal import Journal, entry_of
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest
-from agent_kernel.store.records import Finish, ResponseRow
+from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows
+
+Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
+"""Writes down and sends out events, in order. It waits while the reader does not read."""
+
+
+async def not_running(events: Sequence[ResponseStreamEvent]) -> None:
+    """Refuse events of a turn that does not run."""
+    raise RuntimeError("The turn does not run, so its events go nowhere.")
 
 
 @dataclass
@@ -37,7 +45,9 @@ class Turn:
     assembler: Assembler
     record: Record
     approvals: Approvals
-    interrupt: Interrupt | None = None
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    emit: Emit = not_running
+    """Takes the turn's events, see `Emitter`; set while the turn runs."""
     meter: Meter = field(default_factory=Meter)
     trace: Trace = UNWATCHED
     calls_made: int = 0
@@ -51,8 +61,12 @@ class Turn:
         """Of its response."""
         return self.assembler.response.id
 
+    def about(self) -> dict[str, str | None]:
+        """Return what a log entry says of the turn."""
+        return {"response_id": self.id, "container_id": self.container_id}
+
     def note(self, event: ResponseStreamEvent) -> Json | None:
-        """Take an item that is finished into the conversation, and return it as JSON; None for any other."""
+        """Take a finished item into the conversation and return it as JSON. Ignore any other event."""
         if not isinstance(event, ResponseOutputItemDoneEvent):
             return None
         item = to_json(event.item)
@@ -81,23 +95,44 @@ class Turn:
         )
 
 
-class Record:
-    """What is written down of one turn.
+class EventJournal(Protocol):
+    """Keeps all events of a background turn, for its followers and for a restart."""
 
-    Its row is there before its first event goes out, with this process as its owner. Each finished item is in
-    the journal before its event goes out, a shell call so before it is run. The end is in the row before the
-    last event goes out. So a killed process loses nothing that anybody has seen, and whoever has seen the end
-    can continue. With `store: false` nothing of this is written, but what a conversation gets.
+    def take(self, event: ResponseStreamEvent) -> bool:
+        """Take an event in. Return whether the caller must `flush` before the event goes out."""
+        ...
+
+    async def flush(self) -> None:
+        """Write what waits."""
+        ...
+
+    async def close(self) -> None:
+        """Write the rest."""
+        ...
+
+    def entries(self, events: Sequence[ResponseStreamEvent]) -> list[JournalEntry]:
+        """Return events as the store keeps them."""
+        ...
+
+
+class Record:
+    """What the store keeps of one turn.
+
+    The row is written before the first event goes out, with this process as its owner. Each finished item is
+    in the journal before its event goes out, so a shell call is written before it runs. The end is in the row
+    before the last event goes out. So a killed process loses nothing that a client has seen, and a client
+    that has seen the end can continue. With `store: false` only what belongs to a conversation is written.
     """
 
     def __init__(self, store: Rows, histories: Histories, owner: str) -> None:
         self._store = store
         self._histories = histories
         self._owner = owner
+        self._items: list[JournalEntry] = []
         self.after: History | None = None
         """What the next turn continues, once this one has ended."""
         self.ended = False
-        self.journal: Journal | None = None
+        self.journal: EventJournal | None = None
         """Of a background turn: all events, not only the finished items."""
 
     async def begin(self, run: Turn) -> None:
@@ -105,22 +140,32 @@ class Record:
         if run.turn.store:
             await self._store.put_response(run.row(self._owner))
 
-    async def event(self, run: Turn, event: ResponseStreamEvent) -> None:
-        """Take an event in before it goes out."""
+    def take(self, run: Turn, event: ResponseStreamEvent) -> bool:
+        """Take an event in. Return whether `flush` must be called before the event goes out."""
         item = run.note(event)
         if self.journal is not None:
-            await self.journal.add(event)
-        elif run.turn.store and item is not None and isinstance(event, ResponseOutputItemDoneEvent):
-            entry = {
-                "type": event.type,
-                "output_index": event.output_index,
-                "sequence_number": event.sequence_number,
-                "item": item,
-            }
-            await self._store.append_events(run.id, [(event.sequence_number, json.dumps(entry))])
+            return self.journal.take(event)
+        if not run.turn.store or not isinstance(event, ResponseOutputItemDoneEvent):
+            return False
+        entry = {
+            "type": event.type,
+            "output_index": event.output_index,
+            "sequence_number": event.sequence_number,
+            "item": item,
+        }
+        self._items.append((event.sequence_number, json.dumps(entry)))
+        return True
+
+    async def flush(self, run: Turn) -> None:
+        """Write what was taken in. A cancellation does not undo it."""
+        if self.journal is not None:
+            await self.journal.flush()
+        elif self._items:
+            items, self._items = self._items, []
+            await asyncio.shield(self._store.append_events(run.id, items))
 
     async def end(self, run: Turn, final: Sequence[ResponseStreamEvent]) -> None:
-        """Write the end down, once. `final` are the last events, which a background turn's journal gets."""
+        """Write the end, once. `final` are the last events; a background turn's journal gets them too."""
         if self.ended:
             return
         self.ended = True
@@ -132,7 +177,7 @@ class Record:
         self.after = run.history.after(row)
         if not run.turn.store and run.turn.conversation_id is None:
             return
-        events = [entry_of(event) for event in final] if self.journal is not None else ()
+        events = self.journal.entries(final) if self.journal is not None else ()
         said = (*row.input, *row.response["output"]) if run.turn.conversation_id else ()
         finish = Finish(row, events, self.journal is not None, run.turn.store, said)
         await asyncio.shield(self._store.finish_response(finish))

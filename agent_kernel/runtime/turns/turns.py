@@ -11,6 +11,7 @@ from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.turns.channel import ROOM
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import Events, TurnLoop
@@ -67,9 +68,9 @@ class Turns:
             run = await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
             yield replace(run, resumed=row.resumed + 1)
 
-    def events(self, run: Turn) -> Events:
-        """The whole stream of a turn."""
-        return self._loop.events(run)
+    def events(self, run: Turn, room: int = ROOM) -> Events:
+        """The whole stream of a turn; see `TurnLoop.events`."""
+        return self._loop.events(run, room)
 
 
 def _in(container_id: str | None, request: Json) -> Json:

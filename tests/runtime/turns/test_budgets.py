@@ -14,8 +14,8 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.turns.budgets import MAX_TOKENS, Budget, Meter
 from agent_kernel.runtime.turns.compaction import estimate
-from agent_kernel.runtime.turns.loop import TurnSettings
 from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, call, items, runtime_on, turns_of
 

@@ -1,0 +1,62 @@
+"""The one way out for a turn's events: they are written down, then handed to the reader, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from openai.types.responses import ResponseStreamEvent
+
+from agent_kernel.runtime.turns.channel import EventChannel
+from agent_kernel.runtime.turns.turn import Turn
+
+
+class Emitter:
+    """The `emit` of one turn. Several calls of the turn may use it at the same time.
+
+    Call it with the assembler's events as they are made, with no `await` between: then events go out in the
+    order of their numbers. Cancelling it loses nothing: what was not handed over yet goes out with the next
+    events, or with the last ones. `channel` None: the turn has no reader, its events are only written down.
+    """
+
+    def __init__(self, turn: Turn, channel: EventChannel[ResponseStreamEvent] | None) -> None:
+        self._turn = turn
+        self._channel = channel
+        self._waiting: list[ResponseStreamEvent] = []
+        self._order = asyncio.Lock()
+
+    async def __call__(self, events: Sequence[ResponseStreamEvent]) -> None:
+        """Write down and hand over events, then wait for room. Raises what the store does."""
+        unwritten = False
+        for event in events:
+            unwritten |= self._turn.record.take(self._turn, event)
+        self._waiting.extend(events)
+        if unwritten or self._order.locked():
+            await self._write()
+        else:
+            self._hand_over()
+        if self._channel is not None:
+            await self._channel.wait_for_room()
+
+    async def _write(self) -> None:
+        async with self._order:  # first come, first served: no later event overtakes the one being written
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._turn.record.flush(self._turn)
+            except asyncio.CancelledError:  # it is written all the same, and goes out later
+                self._waiting[:0] = batch
+                raise
+            self._put(batch)
+
+    def _hand_over(self) -> None:
+        events, self._waiting = self._waiting, []
+        self._put(events)
+
+    def _put(self, events: Sequence[ResponseStreamEvent]) -> None:
+        if self._channel is not None:
+            self._channel.put(events)
+
+    def end(self, last: Sequence[ResponseStreamEvent]) -> None:
+        """Hand over the last events, which are written down already."""
+        self._waiting.extend(last)
+        self._hand_over()

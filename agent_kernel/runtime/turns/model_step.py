@@ -1,0 +1,103 @@
+"""One step of the model: compact what it is given where that is due, ask it, and send out what it says."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+
+from agent_kernel.errors import SandboxError
+from agent_kernel.models.base import ModelRequest
+from agent_kernel.protocol.deltas import Compaction, ModelDelta, TextDelta
+from agent_kernel.protocol.wellformed import well_formed_delta
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.turns.compaction import (
+    compacted,
+    compaction_item,
+    compacts_itself,
+    estimate,
+    for_model,
+)
+from agent_kernel.runtime.turns.turn import Turn
+
+log = logging.getLogger(__name__)
+
+
+class ModelStep:
+    """Asks the models of turns."""
+
+    def __init__(self, containers: LocalContainers) -> None:
+        self._containers = containers
+
+    async def compact(self, run: Turn) -> None:
+        """Replace a conversation that has become too long by a summary, if the request asks for that.
+
+        Raises `Stopped` and what the model raises.
+        """
+        threshold = run.turn.compact_threshold
+        if threshold is None or compacts_itself(run.model, run.upstream_name):
+            return
+        if estimate(for_model(run.conversation)) <= threshold:
+            return
+        with run.interrupt.stoppable():
+            item, usage = await compacted(run.model, run.upstream_name, run.conversation)
+        await run.emit(run.assembler.insert(item, usage))
+
+    async def ask(self, run: Turn, step: int) -> None:
+        """Call the model once and emit what it says. `step` counts the model calls of the turn from 0.
+
+        Without tokens left in the budget the model is not called. Raises `Stopped` and what the model raises.
+        """
+        run.interrupt.check()
+        request, before = _model_request(run, step), len(run.conversation)
+        if run.meter.reached:
+            return
+        with run.interrupt.stoppable():
+            async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
+                async for delta in deltas:
+                    await self._take(run, delta)
+        await self._look_up(run)
+        await run.emit(run.assembler.end_step())
+        said = run.conversation[before:]
+        run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
+
+    async def _take(self, run: Turn, delta: ModelDelta) -> None:
+        if not isinstance(delta, TextDelta):
+            await self._look_up(run)  # the message may end here, and its citations with it
+        if isinstance(delta, Compaction):
+            events = run.assembler.insert(compaction_item(delta.encrypted_content))
+        else:
+            events = run.assembler.feed(well_formed_delta(delta))
+        if events:
+            await run.emit(events)
+
+    async def _look_up(self, run: Turn) -> None:
+        """Ask which paths in the open message are files of the container: those are cited."""
+        paths = run.assembler.citations.unknown()
+        if not paths or run.container_id is None:
+            return
+        try:
+            files = await self._containers.files.ids(run.container_id, paths)
+        except SandboxError as error:  # the message is good without citations
+            log.info("The files that were named cannot be cited: %s", error, extra=run.about())
+        else:
+            run.assembler.citations.found(run.container_id, files)
+
+
+def _model_request(run: Turn, step: int) -> ModelRequest:
+    settings = dict(run.turn.settings)
+    if step > 0 and settings.get("tool_choice") not in ("auto", "none"):
+        settings.pop("tool_choice", None)  # it was obeyed in the first step; always obeying it never ends
+    told, limit = for_model(run.conversation), run.turn.max_output_tokens
+    left = None if limit is None else limit - run.assembler.usage().output_tokens
+    if (limit := run.meter.answer_limit(told, left)) is not None:
+        settings["max_output_tokens"] = limit
+    return ModelRequest(
+        model=run.upstream_name,
+        input=told,
+        instructions=run.turn.instructions,
+        shell=run.turn.shell is not None,
+        functions=run.turn.functions,
+        settings=settings,
+        encrypted_reasoning=run.turn.encrypted_reasoning,
+        compact_threshold=run.turn.compact_threshold,
+    )

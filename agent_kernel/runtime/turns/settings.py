@@ -1,0 +1,21 @@
+"""What bounds one turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent_kernel.runtime.turns.budgets import Budget
+from agent_kernel.tools.shell import ShellLimits
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """Limits of every turn."""
+
+    max_steps: int = 50
+    """Model calls in one turn. After that the response is incomplete and can be continued."""
+    budget: Budget = field(default_factory=Budget)
+    """What each turn may use; see `runtime.turns.budgets`."""
+    steer_grace: float = 5.0
+    """Seconds that a running command has to end before a steering message stops it."""
+    shell: ShellLimits = field(default_factory=ShellLimits)
