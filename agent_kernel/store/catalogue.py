@@ -26,6 +26,7 @@ GROUP = "agent_kernel.stores"
 
 BUILT_IN = {
     "sqlite": "agent_kernel.store.sqlite.store:open_sqlite",
+    "postgresql": "agent_kernel.store.postgres.store:open_postgres",
 }
 """Scheme to factory, imported when a setting names it."""
 

@@ -88,6 +88,15 @@ MIGRATIONS = (
         THEN min(max(json_extract(request, '$."agent_kernel.resumed"'), 0), 1000) ELSE 0 END
     ELSE 0 END WHERE owner IS NOT NULL;
     """,
+    """
+    CREATE TABLE uploads_renamed (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        path TEXT NOT NULL, PRIMARY KEY (container_id, path)
+    );
+    INSERT INTO uploads_renamed SELECT container_id, path FROM uploads;
+    DROP TABLE uploads;
+    ALTER TABLE uploads_renamed RENAME TO uploads;
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

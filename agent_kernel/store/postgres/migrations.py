@@ -1,0 +1,94 @@
+"""The versions that the tables of a PostgreSQL store have had; `meta` records the version of a database.
+
+The columns are those of the SQLite store. `rowid` orders rows by their arrival, as SQLite's own does.
+"""
+
+from __future__ import annotations
+
+from psycopg import Connection
+
+from agent_kernel.errors import ConfigurationError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE responses (
+        id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL, status TEXT NOT NULL, model TEXT NOT NULL,
+        previous_id TEXT, container_id TEXT, owner TEXT, conversation_id TEXT,
+        resumed BIGINT NOT NULL DEFAULT 0, tenant TEXT NOT NULL DEFAULT '',
+        request TEXT NOT NULL, input TEXT NOT NULL, response TEXT NOT NULL
+    );
+    CREATE INDEX responses_unfinished ON responses(owner) WHERE owner IS NOT NULL;
+    CREATE TABLE deletions (count BIGINT NOT NULL);
+    INSERT INTO deletions VALUES (0);
+    CREATE TABLE events (
+        response_id TEXT NOT NULL REFERENCES responses(id) ON DELETE CASCADE,
+        number BIGINT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (response_id, number)
+    );
+    CREATE TABLE items (
+        tenant TEXT NOT NULL, id TEXT NOT NULL,
+        response_id TEXT NOT NULL REFERENCES responses(id) ON DELETE CASCADE, PRIMARY KEY (id, tenant)
+    );
+    CREATE INDEX items_of_response ON items(response_id);
+    CREATE TABLE conversations (
+        id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL, metadata TEXT NOT NULL, container_id TEXT,
+        tenant TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE conversation_items (
+        position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        conversation_id TEXT NOT NULL REFERENCES conversations(id) ON DELETE CASCADE,
+        id TEXT NOT NULL, item TEXT NOT NULL, stopped BIGINT NOT NULL DEFAULT 0,
+        UNIQUE (conversation_id, id)
+    );
+    CREATE INDEX conversation_items_by_id ON conversation_items(id);
+    CREATE TABLE files (
+        id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL, filename TEXT NOT NULL,
+        purpose TEXT NOT NULL, bytes BIGINT NOT NULL, expires_at DOUBLE PRECISION,
+        tenant TEXT NOT NULL DEFAULT '', rowid BIGINT GENERATED ALWAYS AS IDENTITY
+    );
+    CREATE TABLE containers (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, backend TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL,
+        last_active_at DOUBLE PRECISION NOT NULL, expires_after BIGINT NOT NULL, status TEXT NOT NULL,
+        memory_limit TEXT, tenant TEXT NOT NULL DEFAULT '', rowid BIGINT GENERATED ALWAYS AS IDENTITY
+    );
+    CREATE TABLE uploads (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        path TEXT NOT NULL, PRIMARY KEY (container_id, path)
+    );
+    CREATE TABLE skills (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        name TEXT NOT NULL, description TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL,
+        PRIMARY KEY (container_id, name)
+    );
+    CREATE TABLE keys (
+        name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL, revoked_at DOUBLE PRECISION,
+        turns BIGINT, containers BIGINT, stored_bytes BIGINT, requests_per_minute BIGINT
+    );
+    CREATE TABLE approvals (id TEXT PRIMARY KEY, response_id TEXT NOT NULL);
+    """,
+)
+"""Each brings a database from version n to n + 1. A released one never changes."""
+
+
+def migrate(connection: Connection) -> None:
+    """Bring a database to the newest version, in the current transaction.
+
+    The caller keeps other processes out. Raises `ConfigurationError` for a database of a newer build.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    found = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    version = int(found[0]) if found else 0
+    if version > len(MIGRATIONS):
+        raise ConfigurationError(
+            f"A newer agent-kernel wrote this PostgreSQL store (format {version}; this one knows"
+            f" {len(MIGRATIONS)}).",
+            hint="Update agent-kernel, or name another database in AGENT_KERNEL_STORE.",
+        )
+    for script in MIGRATIONS[version:]:
+        for statement in script.split(";"):
+            connection.execute(statement.encode())
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('version', %s)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (str(len(MIGRATIONS)),),
+    )

@@ -1,0 +1,80 @@
+"""Every kind of store, for the contract suites."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.store.base import Store
+from agent_kernel.store.catalogue import open_store
+from agent_kernel.store.rows import Rows
+from tests.conftest import Missing
+from tests.store.postgres import Postgres, programs, running
+
+TOY = Path(__file__).parent / "toy_store"
+
+Open = Callable[[], Store]
+
+
+@pytest.fixture(scope="session")
+def postgres(missing: Missing) -> Iterator[Postgres]:
+    """A PostgreSQL server; it ends with the tests."""
+    found = programs()
+    if found is None:
+        missing("There is no PostgreSQL. Install it: apt-get install postgresql")
+    with running(found) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def toy_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy store installed from its wheel, as any other package that adds a store."""
+    folder = tmp_path_factory.mktemp("toy")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
+    subprocess.run([*command, *options, "--target", folder, TOY], check=True)
+    return folder
+
+
+@pytest.fixture
+def toy(toy_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new toy store, which this process can open."""
+    monkeypatch.syspath_prepend(toy_wheel)
+    return f"toy:{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "toy"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new store of each kind."""
+    if request.param == "sqlite":
+        return "sqlite"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.new()
+    url: str = request.getfixturevalue("toy")
+    return url
+
+
+@pytest.fixture
+async def opened(store_url: str, tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the same store again and again, as several processes would."""
+    stores: list[Store] = []
+
+    def opened() -> Store:
+        stores.append(open_store(store_url, tmp_path / "data"))
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.fixture
+def rows(opened: Open) -> Rows:
+    """The rows of a new store."""
+    return opened().rows

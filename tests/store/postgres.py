@@ -1,0 +1,119 @@
+"""A PostgreSQL server of the tests' own: a new cluster in a temporary folder, on a free port of loopback.
+
+It never runs as root: then as Debian's user `postgres`, with no group of ours. It ends with its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+PASSWORD = "s3cret/of:the@database"
+QUOTED = "s3cret%2Fof%3Athe%40database"
+
+
+def programs() -> Path | None:
+    """The newest PostgreSQL of Debian's, or None."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    return found[-1].parent if found else None
+
+
+class Postgres:
+    """A running server."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._made = 0
+
+    def url(self, database: str, password: str = QUOTED) -> str:
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{database}"
+
+    def new(self) -> str:
+        """Make an empty database and return its URL."""
+        self._made += 1
+        name = f"store_{self._made}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop_connections(self, url: str) -> None:
+        """End every connection to a database, as a restart of the server would."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (url.rpartition("/")[2],),
+            )
+
+
+def _as_postgres() -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    user = pwd.getpwnam("postgres")
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[Postgres]:
+    """Start a server, and end it with everything of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="agent-kernel-postgres-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        data, prefix = folder / "data", _as_postgres()
+        subprocess.run(
+            [
+                *prefix, programs / "initdb", "-D", data, "-U", "postgres", "--no-sync", "--encoding=UTF8",
+                "--locale=C", "--auth=scram-sha-256", f"--pwfile={secret}",
+            ],
+            check=True, capture_output=True, cwd="/",
+        )  # fmt: skip
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+        settings |= {"fsync": "off", "max_connections": "50", "shared_buffers": "16MB"}
+        server = subprocess.Popen(
+            [
+                *prefix, *(["--pdeathsig", "INT"] if prefix else []),
+                programs / "postgres", "-D", data, *(f"-c{name}={value}" for name, value in settings.items()),
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/",
+        )  # fmt: skip
+        try:
+            drained = _until_ready(server)
+            yield Postgres(folder, port)
+        finally:
+            server.send_signal(signal.SIGQUIT)  # its data goes anyway
+            server.wait(60)
+            drained.join()
+            server.stderr.close()  # type: ignore[union-attr]  # it is a pipe
+    finally:
+        shutil.rmtree(folder)
+
+
+def _until_ready(server: subprocess.Popen[str]) -> threading.Thread:
+    """Wait for the line that says so; return the thread that reads what it logs later."""
+    assert server.stderr is not None
+    lines = []
+    for line in server.stderr:
+        lines.append(line)
+        if "database system is ready to accept connections" in line:
+            drain = threading.Thread(target=server.stderr.read)
+            drain.start()
+            return drain
+    raise AssertionError("".join(lines))
