@@ -39,10 +39,10 @@ from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.turns.conversations import LocalConversations
-from agent_kernel.runtime.turns.history import Histories, join
+from agent_kernel.runtime.turns.history import join
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import CANCELLED, MAX_STEPS, TurnLoop
-from agent_kernel.runtime.turns.preparation import Preparation
+from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.session import LocalSession
 from agent_kernel.runtime.turns.settings import TurnSettings
@@ -87,7 +87,7 @@ class LocalRuntime:
         self._all_metrics = Metrics()
         self._turn_settings = turn_settings or TurnSettings()
         self._approval = approval or Policy()
-        self._skills = skills
+        self._skills = skills or Skills()
         self._tracing = tracing
         self._recovery = Recovery(store.rows, store.coordination, restart, self._resume)
         self._retention = Retention(store.rows, store.blobs, retention)
@@ -107,15 +107,16 @@ class LocalRuntime:
         blobs, limit = self._shared_store.blobs, self._containers.settings.upload_limit
         self._files = LocalFiles(self._store, blobs, limit, self._allowance)
         self._preparation = Preparation(
-            self._models,
-            self._store,
-            Histories(self._store),
-            self._containers,
-            self._conversations,
-            self._files,
-            self._coordination.id,
-            self._approval,
-            self._skills,
+            TurnParts(
+                models=self._models,
+                store=self._store,
+                containers=self._containers,
+                conversations=self._conversations,
+                files=self._files,
+                owner=self._coordination.id,
+                approval=self._approval,
+                skills=self._skills,
+            )
         )
         loop = TurnLoop(self._containers, self._turn_settings, self._metrics, self._tracing)
         self._turns = Turns(self._preparation, loop, self._conversations, self._recovery, self._allowance)
@@ -205,6 +206,8 @@ class LocalRuntime:
         while True:
             before = row.owner, after
             elsewhere = row.owner not in (None, self._coordination.id)
+            # A turn of this process is followed to its end in one go. Of another process's turn the journal
+            # is read each time that process says that it has grown.
             news = self._coordination.news(row.owner or "", response_id) if elsewhere else _once()
             async with aclosing(news):
                 async for _ in news:
@@ -214,7 +217,10 @@ class LocalRuntime:
                             yield event
             if not elsewhere:
                 return
-            try:  # it has ended, or its process has: then it may go on here
+            # The news end with the turn or with its process. `_row` recovers the turn of a dead process: it
+            # may now run here, or have got its last events. Only when neither owner nor journal has changed
+            # is there nothing more to come.
+            try:
                 row = await self._row(response_id)
             except NotFound:  # deleted meanwhile
                 return

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from openai.types.responses import Response, ResponseFunctionShellToolCall
 
     from agent_kernel.models.base import ModelRequest
-    from agent_kernel.runtime.turns.turn import Turn
+    from agent_kernel.runtime.observe.tracing import TurnTags
 
 P = TypeVar("P")
 Json = Mapping[str, Any]
@@ -57,9 +57,9 @@ class Telemetry:
         self._tracer = provider.get_tracer(AGENT, __version__)
         self._content = content
 
-    def turn(self, run: Turn) -> TurnTrace:
+    def turn(self, tags: TurnTags) -> TurnTrace:
         """Begin the span of a turn, below whatever span is current."""
-        return TurnTrace(self._tracer, run, content=self._content)
+        return TurnTrace(self._tracer, tags, content=self._content)
 
     async def aclose(self) -> None:
         """See `Tracing`."""
@@ -70,15 +70,15 @@ class Telemetry:
 class TurnTrace:
     """One turn's spans. No span is ever made the current one: a generator may be resumed anywhere."""
 
-    def __init__(self, tracer: Tracer, run: Turn, *, content: bool) -> None:
+    def __init__(self, tracer: Tracer, tags: TurnTags, *, content: bool) -> None:
         self._tracer = tracer
         self._content = content
-        self._model = run.upstream_name
+        self._model = tags.upstream_name
         about = {
-            "gen_ai.provider.name": _provider(run.assembler.response.model),
-            "agent_kernel.response.id": run.id,
-            "agent_kernel.container.id": run.container_id,
-            "gen_ai.conversation.id": run.turn.conversation_id,
+            "gen_ai.provider.name": _provider(tags.model),
+            "agent_kernel.response.id": tags.response_id,
+            "agent_kernel.container.id": tags.container_id,
+            "gen_ai.conversation.id": tags.conversation_id,
         }
         self._about = {name: value for name, value in about.items() if value is not None}
         self._span = tracer.start_span(
@@ -90,7 +90,7 @@ class TurnTrace:
                 "gen_ai.agent.name": AGENT,
                 "gen_ai.agent.version": __version__,
                 "gen_ai.request.model": self._model,
-                "gen_ai.response.id": run.id,
+                "gen_ai.response.id": tags.response_id,
             },
         )
         self._parent = trace.set_span_in_context(self._span)

@@ -6,6 +6,7 @@ The other one, `runtime.telemetry`, needs the extra `otel`; nothing imports it u
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -13,9 +14,19 @@ if TYPE_CHECKING:
 
     from agent_kernel.models.base import ModelRequest
     from agent_kernel.protocol.deltas import ModelDelta
-    from agent_kernel.runtime.turns.turn import Turn
 
 P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class TurnTags:
+    """What every span of a turn says of it. `model` is the name as the response has it."""
+
+    response_id: str
+    model: str
+    upstream_name: str
+    container_id: str | None = None
+    conversation_id: str | None = None
 
 
 class Trace(Protocol):
@@ -41,7 +52,7 @@ class Trace(Protocol):
 class Tracing(Protocol):
     """Watches turns."""
 
-    def turn(self, run: Turn) -> Trace:
+    def turn(self, tags: TurnTags) -> Trace:
         """A turn begins."""
         ...
 
@@ -53,7 +64,7 @@ class Tracing(Protocol):
 class Unwatched:
     """Watches nothing, at no cost."""
 
-    def turn(self, run: Turn) -> Trace:
+    def turn(self, tags: TurnTags) -> Trace:
         """See `Tracing`."""
         return self
 

@@ -18,7 +18,7 @@ from openai.types.responses import ResponseStreamEvent
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.observe.metrics import Metrics
-from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
+from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing, TurnTags
 from agent_kernel.runtime.turns.budgets import Meter, deadline
 from agent_kernel.runtime.turns.channel import ROOM, EventChannel, streamed
 from agent_kernel.runtime.turns.emitter import Emitter
@@ -77,7 +77,7 @@ class TurnLoop:
                 await stack.enter_async_context(self._containers.use(run.container_id))
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             run.meter = Meter(self._settings.budget.within(run.turn.budget))
-            run.trace = self._tracing.turn(run)
+            run.trace = self._tracing.turn(_tags(run))
             stack.enter_context(deadline(run))
             run.emit = emitter = Emitter(run, channel)
             try:
@@ -176,3 +176,9 @@ class TurnLoop:
             metrics.count("tokens_total", response.usage.input_tokens, kind="input")
             metrics.count("tokens_total", response.usage.output_tokens, kind="output")
         log.info("The turn %s is %s after %.3f s.", run.id, response.status, seconds, extra=run.about())
+
+
+def _tags(run: Turn) -> TurnTags:
+    return TurnTags(
+        run.id, run.assembler.response.model, run.upstream_name, run.container_id, run.turn.conversation_id
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai.types.responses import Response
@@ -45,30 +45,33 @@ CONTAINER_BACK = (
 )
 
 
-class Preparation:
-    """Makes runs of requests. `owner` names this process in the store."""
+@dataclass(frozen=True)
+class TurnParts:
+    """What turns are made of. `owner` names this process, `approval` is the operator's policy."""
 
-    def __init__(
-        self,
-        models: Models,
-        store: Rows,
-        histories: Histories,
-        containers: LocalContainers,
-        conversations: LocalConversations,
-        files: LocalFiles,
-        owner: str,
-        approval: Policy,
-        skills: Skills | None = None,
-    ) -> None:
-        self._models = models
-        self._store = store
-        self._histories = histories
-        self._containers = containers
-        self._conversations = conversations
-        self._files = files
-        self._owner = owner
-        self._approval = approval
-        self._skills = skills or Skills()
+    models: Models
+    store: Rows
+    containers: LocalContainers
+    conversations: LocalConversations
+    files: LocalFiles
+    owner: str
+    approval: Policy = field(default_factory=Policy)
+    skills: Skills = field(default_factory=Skills)
+
+
+class Preparation:
+    """Makes turns of requests."""
+
+    def __init__(self, parts: TurnParts) -> None:
+        self._models = parts.models
+        self._store = parts.store
+        self._histories = Histories(parts.store)
+        self._containers = parts.containers
+        self._conversations = parts.conversations
+        self._files = parts.files
+        self._owner = parts.owner
+        self._approval = parts.approval
+        self._skills = parts.skills
 
     async def run(
         self, turn: TurnRequest, interrupt: Interrupt | None = None, memory: Memory | None = None

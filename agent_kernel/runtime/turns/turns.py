@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
+from typing import Protocol
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.turns.channel import ROOM
 from agent_kernel.runtime.turns.conversations import LocalConversations
@@ -21,6 +21,18 @@ from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.store.records import Json, ResponseRow
 
 
+class Recovers(Protocol):
+    """Recovers the turns of dead processes; see `runtime.background.recovery`."""
+
+    async def once(self) -> None:
+        """Do it if this process has not done it yet."""
+        ...
+
+    async def again(self) -> bool:
+        """Look again. Return whether any turn was recovered."""
+        ...
+
+
 class Turns:
     """Prepares turns and carries them out."""
 
@@ -29,7 +41,7 @@ class Turns:
         preparation: Preparation,
         loop: TurnLoop,
         conversations: LocalConversations,
-        recovery: Recovery,
+        recovery: Recovers,
         allowance: Quota,
     ) -> None:
         self._preparation = preparation
