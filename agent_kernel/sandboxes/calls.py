@@ -62,6 +62,13 @@ class Changes:
     gone: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many bytes of a command's output are no longer kept in the sandbox. Comes before any output."""
+
+    size: int
+
+
 CommandEvent = Output | Exited | TimedOut
 Frame = tuple[int, bytes]
 
@@ -73,8 +80,8 @@ class Call:
         self.number = number
         self.frames: deque[Frame] = deque()
         self.answered = False
-        self.reported = False
-        """Whether boxd has sent an event about it."""
+        self.report: bytes | None = None
+        """The last event that boxd has sent about it, as JSON."""
         self.ended = False
         self.credit = wire.Credit()
         self.news = asyncio.Event()
@@ -88,7 +95,7 @@ class Call:
         elif kind in (wire.RESULT, wire.ERROR):
             self.answered = True
         elif kind == wire.EVENT:
-            self.reported = True
+            self.report = payload
         elif self.ended or kind not in (wire.DATA, wire.EOF):
             raise wire.WireError(f"frame of kind {kind} on a call of the host's")
         elif kind == wire.EOF:

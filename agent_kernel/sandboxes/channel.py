@@ -18,6 +18,7 @@ from agent_kernel.sandboxes.calls import (
     Exited,
     FileStat,
     Output,
+    Skipped,
     TimedOut,
     read_file,
     read_outcome,
@@ -27,7 +28,17 @@ from agent_kernel.sandboxes.egress import DenyAll, Egress, serve_connect
 from agent_kernel.sandboxes.launch import SAVED_SHELL
 from agent_kernel.sandboxes.terminal import Dialed, Terminal
 
-__all__ = ["Changes", "Channel", "CommandEvent", "Exited", "FileStat", "Output", "Terminal", "TimedOut"]
+__all__ = [
+    "Changes",
+    "Channel",
+    "CommandEvent",
+    "Exited",
+    "FileStat",
+    "Output",
+    "Skipped",
+    "Terminal",
+    "TimedOut",
+]
 
 
 class Channel:
@@ -68,27 +79,47 @@ class Channel:
         """The names of the methods that this sandbox serves."""
         return self._connection.peer_methods
 
-    async def run(self, command: str, *, timeout: float | None = None) -> AsyncGenerator[CommandEvent, None]:
+    async def run(
+        self, command: str, *, timeout: float | None = None, name: str | None = None
+    ) -> AsyncGenerator[CommandEvent, None]:
         """Run a command in the sandbox's shell and stream it; the last event is `Exited` or `TimedOut`.
 
         Commands given at the same time run one after the other; `timeout` (seconds) counts from the start of
         this one. Closing or cancelling the generator kills the command with all that it started, and returns
-        when that is done; the shell and its state live on. A slow consumer slows the command.
+        when that is done; the shell and its state live on. A slow consumer slows the command. Another host
+        can `watch` the command by its `name`.
         """
         if "\0" in command:
             raise SandboxFileError("A command cannot contain NUL characters.")
-        async with self._connection.call("run", command=command, timeout=timeout) as call:
+        async with self._connection.call("run", command=command, timeout=timeout, name=name) as call:
             async for event in self._watch(call):
                 yield event
 
-    async def watch(self, job: int, offset: int = 0) -> AsyncGenerator[CommandEvent, None]:
-        """Go on with a command that an earlier channel had begun, from `offset` bytes of its output on.
+    async def watch(self, job: int | str, offset: int = 0) -> AsyncGenerator[CommandEvent | Skipped, None]:
+        """Continue reading a command that an earlier channel began, from byte `offset` of its output on.
 
-        Raises `SandboxError` if boxd does not know the job (any more).
+        `job` is its number or its name. The first event is `Skipped` if the sandbox no longer has the output
+        from there on. Raises `SandboxFileError` if boxd does not know the job, or no longer does.
         """
-        async with self._connection.call("watch", job=job, offset=offset) as call:
+        wanted = {"name": job} if isinstance(job, str) else {"job": job}
+        async with self._connection.call("watch", offset=offset, **wanted) as call:
+            skipped = False
             async for event in self._watch(call):
+                if not skipped:  # boxd reports where it begins before it sends anything else
+                    skipped = True
+                    begins = wire.parse_json(call.report or b"{}").get("offset")
+                    if isinstance(begins, int) and begins > offset:
+                        yield Skipped(begins - offset)
                 yield event
+
+    async def commands(self) -> frozenset[str]:
+        """Return the names of the commands that `watch` finds: those that run, wait, or ended recently."""
+        names = (await self._ask("commands")).get("names")
+        return (
+            frozenset(each for each in names if isinstance(each, str))
+            if isinstance(names, list)
+            else frozenset()
+        )
 
     async def _watch(self, call: Call) -> AsyncIterator[CommandEvent]:
         while True:
@@ -201,9 +232,9 @@ class Channel:
         Raises `ConnectDenied`, and `SandboxFileError` if the connection fails.
         """
         async with self._connection.call("dial", name=name, port=port) as call:
-            while not call.reported and not call.answered:
+            while call.report is None and not call.answered:
                 await self._connection.news(call)
-            if not call.reported:
+            if call.report is None:
                 await self._connection.next(call)  # raises the refusal
             yield Dialed(self._connection, call)
 

@@ -20,12 +20,15 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Literal
 
 from agent_kernel.errors import ChannelBroken
-from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+from agent_kernel.sandboxes.channel import Channel, CommandEvent, Exited, Output, Skipped, TimedOut
+
+Events = AsyncGenerator[CommandEvent | Skipped, None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,22 @@ class CommandResult:
     stdout: str
     stderr: str
     exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """How to go on with a command of a call whose process died: read it on, run it, or give it up as lost.
+
+    `stdout` and `stderr` are what was streamed of it before.
+    """
+
+    how: Literal["watch", "run", "lost"]
+    stdout: str = ""
+    stderr: str = ""
+
+
+LOST = "The command ran while its server ended, and its outcome is not known."
+LOST_EXIT = 130
 
 
 class Clipped:
@@ -134,44 +153,108 @@ async def run_shell_call(
     timeout_ms: int | None = None,
     max_output_length: int | None = None,
     limits: ShellLimits = DEFAULT_LIMITS,
+    name: str = "",
+    rejoin: Mapping[int, Rejoined] | None = None,
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
     """Run the commands in order; each ends with its `CommandResult`.
 
-    Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`. Closing or cancelling it kills the running
-    command with its whole tree; the commands after it are not begun.
+    `name` is unique in the sandbox: by it another process can go on with the call. Then `rejoin` has the
+    commands that had not ended, by index. Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
+    Closing or cancelling it kills the running command with its whole tree; the commands after it are not
+    begun.
     """
     timeout = limits.timeout_seconds(timeout_ms)
     characters = limits.characters(max_output_length)
     for index, command in enumerate(commands):
+        how = Rejoined("run") if rejoin is None else rejoin.get(index)
+        if how is None:
+            continue
+        if how.how == "lost":
+            yield CommandResult(index, how.stdout, _on_own_line(how.stderr, LOST), LOST_EXIT)
+            continue
         if "\0" in command:  # no system can run it; the model is told as a shell would tell it
             yield CommandResult(index, "", "A command cannot contain NUL characters.\n", 2)
             continue
-        async with aclosing(_command(channel, index, command, timeout, characters)) as pieces:
+        called = command_name(name, index) if name else None
+        if how.how == "watch" and called is not None:
+            events: Events = channel.watch(called)
+        else:
+            events = channel.run(command, timeout=timeout, name=called)
+        async with aclosing(_command(events, index, characters, how)) as pieces:
             async for piece in pieces:
                 yield piece
 
 
+def command_name(name: str, index: int) -> str:
+    """Return the name in the sandbox of one command of the call `name`."""
+    return f"{name}/{index}"
+
+
 async def _command(
-    channel: Channel, index: int, command: str, timeout: float, characters: int
+    source: Events, index: int, characters: int, before: Rejoined
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
-    printed = {"stdout": Clipped(characters), "stderr": Clipped(characters)}
+    out, err = _Printed(characters, before.stdout), _Printed(characters, before.stderr)
     end: Exited | TimedOut | None = None
-    async with aclosing(channel.run(command, timeout=timeout)) as events:
+    async with aclosing(source) as events:
         async for event in events:
-            if not isinstance(event, Output):
-                end = event
-            elif text := printed[event.stream].feed(event.data):
-                yield CommandOutput(index, **{event.stream: text})
+            match event:
+                case Output("stdout", data):
+                    live = CommandOutput(index, stdout=out.take(data))
+                case Output(_, data):
+                    live = CommandOutput(index, stderr=err.take(data))
+                case Skipped(size):
+                    out.assume_streamed()
+                    err.assume_streamed()
+                    note = f"\n[... up to {size} bytes of output are missing here ...]\n"
+                    live = CommandOutput(index, stderr=err.take(note.encode()))
+                case _:
+                    end = event
+                    continue
+            if live.stdout or live.stderr:
+                yield live
     if end is None:
         raise ChannelBroken("The sandbox's stream ended before the command did, without saying why.")
-    for stream, clipped in printed.items():
-        if text := clipped.feed(b"", final=True):
-            yield CommandOutput(index, **{stream: text})
-    stdout, stderr = printed["stdout"].text(end.log), printed["stderr"].text(end.log)
-    if words := _limits_reached(end, stderr):
-        yield CommandOutput(index, stderr=words)
+    if text := out.take(b"", final=True):
+        yield CommandOutput(index, stdout=text)
+    if text := err.take(b"", final=True):
+        yield CommandOutput(index, stderr=text)
+    stdout, stderr = out.kept.text(end.log), err.kept.text(end.log)
+    words = _limits_reached(end, stderr)
+    if text := err.fresh(words):
+        yield CommandOutput(index, stderr=text)
     exit_code = end.code if isinstance(end, Exited) else None
     yield CommandResult(index, stdout, stderr + words, exit_code)
+
+
+class _Printed:
+    """One stream of a command: what is kept of it, and what was streamed before the command was rejoined.
+
+    A rejoined command is read again from its beginning, and what was streamed is not streamed again.
+    """
+
+    def __init__(self, limit: int, streamed: str) -> None:
+        self.kept = Clipped(limit)
+        self._streamed = streamed
+
+    def take(self, data: bytes, *, final: bool = False) -> str:
+        """Keep bytes; return the text to stream."""
+        return self.fresh(self.kept.feed(data, final=final))
+
+    def fresh(self, text: str) -> str:
+        """Return the part of the next text that was not streamed yet."""
+        left = len(self._streamed)
+        if left:
+            self._streamed = self._streamed[len(text) :]
+        return text[left:]
+
+    def assume_streamed(self) -> None:
+        """Keep what was streamed in place of output that the sandbox no longer has."""
+        streamed, self._streamed = self._streamed, ""
+        self.kept.feed(streamed.encode())
+
+
+def _on_own_line(text: str, words: str) -> str:
+    return f"{text}\n{words}\n" if text and not text.endswith("\n") else f"{text}{words}\n"
 
 
 def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:

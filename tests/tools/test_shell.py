@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.sandboxes.base import Backend, SandboxSpec
+from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.shell import (
+    LOST,
     Clipped,
     CommandOutput,
     CommandResult,
+    Rejoined,
     ShellLimits,
+    command_name,
     run_shell_call,
 )
+from tests.sandboxes.inside import chunks
 
 
 @pytest.fixture
@@ -149,6 +153,45 @@ async def test_closing_kills_the_command_and_begins_no_other(channel: Channel) -
         channel, "ls; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 7[7]'"
     )
     assert result.stdout == "0\n"
+
+
+async def test_rejoined_call_streams_the_rest_and_keeps_all(channel: Channel, backend: Backend) -> None:
+    """A host dies in the second command; another one finishes the call. Nothing runs twice."""
+    commands = ["echo a", "echo 1; echo 2 >&2; until [ -e go ]; do sleep 0.01; done; echo 3", "echo b >>log"]
+    call = run_shell_call(channel, commands, name="call")
+    seen: list[str] = []
+    async for piece in call:
+        if isinstance(piece, CommandOutput) and piece.command_index == 1:
+            seen.append(piece.stdout + piece.stderr)
+            if len(seen) == 2:
+                break
+    host = await Channel.open(await backend.stream(await backend.get("cntr_tools")))
+    await channel.aclose()
+    assert await host.commands() == {command_name("call", 0), command_name("call", 1)}
+    await host.put(f"{WORKSPACE}/go", chunks(b""))
+    rejoin = {1: Rejoined("watch", "1\n", "2\n"), 2: Rejoined("run")}
+    rest = run_shell_call(host, commands, name="call", rejoin=rejoin)
+    assert [piece async for piece in rest] == [
+        CommandOutput(1, stdout="3\n"),
+        CommandResult(1, "1\n3\n", "2\n", 0),
+        CommandResult(2, "", "", 0),
+    ]
+    assert await results_of(host, "cat log") == [CommandResult(0, "b\n", "", 0)]
+    await host.aclose()
+
+
+async def test_rejoined_call_says_what_is_missing(channel: Channel) -> None:
+    command = "yes 12345678 | head -c 2000000; echo end"
+    async for _ in run_shell_call(channel, [command], name="long"):
+        pass
+    streamed = "12345678\n" * 3
+    rejoin = {0: Rejoined("watch", streamed), 1: Rejoined("lost", "x", "y")}
+    rest = run_shell_call(channel, [command, "rm -r x"], max_output_length=100, name="long", rejoin=rejoin)
+    results = [piece async for piece in rest if isinstance(piece, CommandResult)]
+    assert results[0].stdout.startswith(streamed)
+    assert results[0].stdout.endswith("end\n")
+    assert re.search(r"up to \d+ bytes of output are missing here", results[0].stderr)
+    assert results[1] == CommandResult(1, "x", f"y\n{LOST}\n", 130)
 
 
 def test_limits_for_what_is_unset_zero_and_too_much() -> None:

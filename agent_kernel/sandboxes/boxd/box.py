@@ -45,6 +45,7 @@ class Box:
             "ping": self.call_ping,
             "run": self.call_run,
             "watch": self.call_watch,
+            "commands": self.call_commands,
             "reset": self.call_reset,
             "pause": self.call_pause,
             "wake": self.call_wake,
@@ -96,6 +97,7 @@ class Box:
         timeout = None if request.get("timeout") is None else float(request["timeout"])
         self._numbers += 1
         job = Job(self._numbers, command, timeout)
+        job.name = None if request.get("name") is None else _text(request, "name")
         self._jobs[self._numbers] = job
         for number in [n for n, old in self._jobs.items() if old.outcome is not None][:-RECENT]:
             del self._jobs[number]
@@ -105,14 +107,22 @@ class Box:
         return watch
 
     def call_watch(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
-        """Watch a job that an earlier host began, from an offset on."""
-        job = self._jobs.get(int(request["job"]))
+        """Watch a job that an earlier host began, by number or name, from an offset on."""
+        if request.get("name") is not None:
+            named = [job for job in self._jobs.values() if job.name == _text(request, "name")]
+            job = named[-1] if named else None
+        else:
+            job = self._jobs.get(int(request["job"]))
         if job is None:
             channel.error("job", "no such command")
             return None
         watch = Watch(channel, self._shell, job, int(request.get("offset", 0)))
         watch.on_credit()
         return watch
+
+    def call_commands(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """List the names of the jobs that can be watched, oldest first."""
+        channel.result({"names": [job.name for job in self._jobs.values() if job.name is not None]})
 
     def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Begin a fresh shell. Background processes live on."""

@@ -12,7 +12,7 @@ from agent_kernel.errors import (
     SandboxUnreachable,
 )
 from agent_kernel.sandboxes.base import WORKSPACE, Backend
-from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+from agent_kernel.sandboxes.channel import Channel, Exited, Output, Skipped, TimedOut
 from tests.sandboxes.inside import Sandbox, chunks, started
 
 
@@ -52,6 +52,29 @@ async def test_a_command_goes_on_without_its_host_and_is_read_from_an_offset(run
         Exited(3),
     ]
     await newer.aclose()
+
+
+async def test_a_command_is_found_by_its_name(run: Sandbox) -> None:
+    events = run.channel.run("echo one; sleep 0.5; exit 3", name="resp/call/0")
+    assert await anext(events) == Output("stdout", b"one\n")
+    newer = await Channel.open(await run.backend.stream(run.ref))
+    await run.channel.aclose()
+    assert await newer.commands() == {"resp/call/0"}
+    assert [event async for event in newer.watch("resp/call/0")] == [Output("stdout", b"one\n"), Exited(3)]
+    with pytest.raises(SandboxFileError, match="no such command"):
+        await anext(newer.watch("resp/call/1"))
+    await newer.aclose()
+
+
+async def test_output_that_is_no_longer_kept_is_reported(run: Sandbox) -> None:
+    printed = 3 << 20
+    async for _ in run.channel.run(f"yes | head -c {printed}", name="long"):
+        pass
+    first, *rest = [event async for event in run.channel.watch("long")]
+    assert isinstance(first, Skipped)
+    kept = sum(len(event.data) for event in rest if isinstance(event, Output))
+    assert first.size + kept == printed
+    assert kept > 500_000
 
 
 async def test_several_hosts_work_side_by_side(run: Sandbox) -> None:

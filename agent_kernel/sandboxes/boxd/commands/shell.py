@@ -75,6 +75,7 @@ class Job:
 
     def __init__(self, number: int, command: bytes, timeout: float | None) -> None:
         self.number = str(number)
+        self.name: str | None = None
         self.command = command
         self.timeout = timeout
         self.log = Log()
