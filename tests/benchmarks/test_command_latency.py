@@ -18,6 +18,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.bubblewrap
 def test_a_warm_command_is_far_faster_than_docker_exec(docker_engine: None, toolbox: Toolbox) -> None:

@@ -15,6 +15,7 @@ from benchmarks.sandboxes import report
 CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.bubblewrap
 @pytest.mark.timeout(300)

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.turns import __main__ as turns
 
 
+@pytest.mark.slow
 @pytest.mark.bubblewrap
 async def test_what_a_turn_costs(toolbox: object, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
     monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "bubblewrap")

@@ -8,6 +8,7 @@ from agent_kernel.sandboxes.base import Backend
 from benchmarks.warm_pool import from_pool
 
 
+@pytest.mark.slow
 async def test_a_sandbox_from_the_pool_is_there_at_once(backend: Backend) -> None:
     before = {ref.id for ref in await backend.list()}
     times = await from_pool(backend, 3)

@@ -1,23 +1,24 @@
-"""Node and the npm packages under test: installed once, from the lock beside this file."""
+"""Node and the npm packages under test, installed from the lock in this folder."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.clients.cache import folder_for, installed
+
 FOLDER = Path(__file__).parent
-MODULES = FOLDER / "node_modules"
+PACKAGES = folder_for("npm", FOLDER / "package-lock.json")
 
 
 class NodeMissing(Exception):
-    """There is no Node, or the packages cannot be installed; the message says what mends it."""
+    """Node or its packages are missing; the message says how to install them."""
 
 
 def find_node() -> Path:
@@ -36,35 +37,41 @@ def environment(node: Path, **more: str) -> dict[str, str]:
 
 
 def install() -> Path:
-    """Install the packages unless this lock's are there already; return Node. Raises `NodeMissing`."""
+    """Install the packages unless the cache has this lock's; return Node. Raises `NodeMissing`."""
     node = find_node()
-    npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    stamp = MODULES / ".installed"
-    with (FOLDER / "package-lock.json").open() as lock:  # two test runs at once install once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted:
-            return node
-        shutil.rmtree(MODULES, ignore_errors=True)
-        done = subprocess.run(
-            [str(node), str(npm), "ci", "--ignore-scripts"],
-            cwd=FOLDER,
-            env=environment(node),
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        if done.returncode:
-            raise NodeMissing(f"npm ci failed in {FOLDER}: {done.stderr[-2000:]}")
-        stamp.write_text(wanted)
+    installed(PACKAGES, lambda: _install(node))
     return node
 
 
+def _install(node: Path) -> None:
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(FOLDER / name, PACKAGES)
+    npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    done = subprocess.run(
+        [str(node), str(npm), "ci", "--ignore-scripts"],
+        cwd=PACKAGES,
+        env=environment(node),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode:
+        raise NodeMissing(f"npm ci failed in {PACKAGES}: {done.stderr[-2000:]}")
+
+
 async def run_script(node: Path, script: str, url: str, key: str, model: str = "") -> dict[str, Any]:
-    """Run one of the scripts here against `url`; it prints what it saw as one JSON object."""
+    """Run one of the scripts here against `url`; it prints what it saw as one JSON object.
+
+    Node looks for packages from the script's folder upward, so a copy of it runs below the packages.
+    """
+    with tempfile.TemporaryDirectory(dir=PACKAGES, prefix="run-") as folder:
+        return await _run(node, shutil.copy(FOLDER / script, folder), url, key, model)
+
+
+async def _run(node: Path, script: str, url: str, key: str, model: str) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         str(node),
-        str(FOLDER / script),
+        script,
         env=environment(node, OPENAI_BASE_URL=url, OPENAI_API_KEY=key, MODEL=model),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import KEY, MODEL
-from tests.clients.node import MODULES, environment
+from tests.clients.node import PACKAGES, environment
 from tests.clients.tap import Tap
 
 pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
@@ -41,7 +41,7 @@ async def codex(node: Path, home: Path, *arguments: str) -> list[dict[str, Any]]
     """Run `codex exec`; return what it reports."""
     process = await asyncio.create_subprocess_exec(
         str(node),
-        str(MODULES / "@openai" / "codex" / "bin" / "codex.js"),
+        str(PACKAGES / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"),
         "exec",
         *("--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
         *arguments,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import KEY, MODEL
-from tests.clients.node import FOLDER, environment
+from tests.clients.node import PACKAGES, environment
 from tests.clients.tap import Tap
 from tests.clients.test_codex import CONFIG
 from tests.conftest import CHECKOUT, Missing
@@ -54,7 +54,7 @@ async def test_python(code: str, node: Path, tap: Tap, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", of("js"))
 async def test_node(code: str, node: Path, tap: Tap) -> None:
     command = (node, "--input-type=module", "--eval", played(code))
-    said = await output(*command, node=node, url=tap.url, cwd=FOLDER)
+    said = await output(*command, node=node, url=tap.url, cwd=PACKAGES)
     assert said == "They add up to 108 mm.\n"
 
 

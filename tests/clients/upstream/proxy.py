@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.clients.cache import folder_for, installed
+
 FOLDER = Path(__file__).parent
-ENVIRONMENT = FOLDER / ".venv"
+LOCK = FOLDER / "requirements.txt"
+ENVIRONMENT = folder_for("proxy", LOCK)
 KEY = "sk-upstream"
 NOWHERE = "http://127.0.0.1:9"  # whatever is not loopback ends here
 
@@ -26,23 +26,21 @@ class ProxyMissing(Exception):
 
 
 def install() -> Path:
-    """Make the environment unless this lock's is there; return its `litellm`. Raises `ProxyMissing`."""
-    lock = FOLDER / "requirements.txt"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    stamp = ENVIRONMENT / "installed"
-    python = ENVIRONMENT / "bin" / "python"
-    with lock.open() as held:  # two test runs at once install once
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-            venv = [sys.executable, "-m", "venv", str(ENVIRONMENT)]
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-            for command in (venv, [*pip, "-r", str(lock)]):
-                done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-                if done.returncode:
-                    raise ProxyMissing(f"{lock} cannot be installed: {(done.stdout + done.stderr)[-2000:]}")
-            stamp.write_text(wanted)
+    """Make the environment unless the cache has this lock's; return `litellm`. Raises `ProxyMissing`."""
+    installed(ENVIRONMENT, _install)
     return ENVIRONMENT / "bin" / "litellm"
+
+
+def _install() -> None:
+    venv = [sys.executable, "-m", "venv", str(ENVIRONMENT)]
+    pip = [
+        str(ENVIRONMENT / "bin" / "python"),
+        *["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"],
+    ]
+    for command in (venv, [*pip, "-r", str(LOCK)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise ProxyMissing(f"{LOCK} cannot be installed: {(done.stdout + done.stderr)[-2000:]}")
 
 
 @contextmanager

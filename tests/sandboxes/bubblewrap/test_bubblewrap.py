@@ -134,7 +134,8 @@ async def test_a_cancelled_start_leaves_nothing(
     bubblewrap_backend: BubblewrapBackend, tmp_path: Path
 ) -> None:
     task = asyncio.create_task(bubblewrap_backend.create(SandboxSpec("cut")))
-    await asyncio.sleep(0.01)
+    while not (tmp_path / "sandboxes" / "cut").exists():  # noqa: ASYNC110 (the folder is made in a thread)
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -218,7 +219,7 @@ async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease_o
     program = (
         "import asyncio, os, sys, time\n"
         "from pathlib import Path\n"
-        "from agent_kernel.sandboxes import bubblewrap_process\n"
+        "from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process\n"
         "from agent_kernel.sandboxes.base import SandboxSpec\n"
         "from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend\n"
         "from agent_kernel.sandboxes.toolbox import Toolbox\n"

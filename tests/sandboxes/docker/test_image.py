@@ -95,6 +95,7 @@ def test_a_failing_dockerfile_is_said(name: str, context: Path) -> None:
     assert name not in images()
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.usefixtures("debian")
 def test_a_failing_package_is_said_and_leaves_nothing(
