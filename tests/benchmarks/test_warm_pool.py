@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 
+import pytest
+
 from agent_kernel.sandboxes.base import Backend
 from benchmarks.warm_pool import from_pool
 

@@ -59,6 +59,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         Toolbox(tmp_path / "file").prepare(lambda line: None)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_two_at_once_prepare_one(tmp_path: Path, toolbox: Toolbox) -> None:
     # What a killed preparation left is cleared away, too. (The shared toolbox shows that there is an index.)
     remains = tmp_path / "toolbox" / ".building-killed"

@@ -29,12 +29,14 @@ def _soak(backend: str, commands: int = 100, cycles: int = 5) -> dict[str, objec
 
 
 @pytest.mark.docker
-def test_docker_leaves_nothing(docker_engine: None) -> None:
-    found = _soak("docker")
+@pytest.mark.parametrize(("commands", "cycles"), [(20, 2), pytest.param(100, 5, marks=pytest.mark.slow)])
+def test_docker_leaves_nothing(docker_engine: None, commands: int, cycles: int) -> None:
+    found = _soak("docker", commands, cycles)
     assert found["left"] == {}
-    assert found["commands"] == 115
+    assert found["commands"] == commands + 3 * cycles
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_gvisor_leaves_nothing(runsc: None) -> None:
     found = _soak("docker-runsc", commands=20, cycles=2)
@@ -43,10 +45,11 @@ def test_gvisor_leaves_nothing(runsc: None) -> None:
 
 
 @pytest.mark.bubblewrap
-def test_bubblewrap_leaves_nothing(toolbox: Toolbox) -> None:
-    found = _soak("bubblewrap")
+@pytest.mark.parametrize(("commands", "cycles"), [(100, 5), pytest.param(2000, 50, marks=pytest.mark.slow)])
+def test_bubblewrap_leaves_nothing(toolbox: Toolbox, commands: int, cycles: int) -> None:
+    found = _soak("bubblewrap", commands, cycles)
     assert found["left"] == {}
-    assert found["commands"] == 115
+    assert found["commands"] == commands + 3 * cycles
 
 
 @pytest.mark.bubblewrap

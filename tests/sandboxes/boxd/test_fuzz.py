@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from agent_kernel.sandboxes.base import Backend, ByteStream, SandboxSpec
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
@@ -52,11 +54,14 @@ def garbage(chance: random.Random) -> bytes:
     return b"".join(parts)
 
 
-async def test_boxd_survives_garbage(backend: Backend) -> None:
+@pytest.mark.parametrize(
+    "rounds", [25, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+async def test_boxd_survives_garbage(backend: Backend, rounds: int) -> None:
     ref = await backend.create(SandboxSpec(f"fuzz-{backend.name}"))
     try:
         chance = random.Random(1729)
-        for _ in range(150):
+        for _ in range(rounds):
             await play(await backend.stream(ref), garbage(chance))
         channel = await Channel.open(await backend.stream(ref))
         async with asyncio.timeout(30):

@@ -1,6 +1,7 @@
 """A server that is killed at random moments of many turns, and what must hold afterwards.
 
-`CHAOS_TURNS`, `CHAOS_KILLS`, `CHAOS_SEED` and `CHAOS_SANDBOX` make a run longer, or another one.
+A short run kills a server once at each stage; the long one is marked slow. `CHAOS_TURNS` and `CHAOS_KILLS`
+change the long run, `CHAOS_SEED` and `CHAOS_SANDBOX` both.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from openai import AsyncOpenAI
 
 from tests.server.chaos.storm import MODES, SHELL, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
 
-TURNS = int(os.environ.get("CHAOS_TURNS", "210"))
-KILLS = int(os.environ.get("CHAOS_KILLS", "32"))
+SHORT = (48, len(STAGES))
+LONG = (int(os.environ.get("CHAOS_TURNS", "210")), int(os.environ.get("CHAOS_KILLS", "32")))
 SEED = int(os.environ.get("CHAOS_SEED", "5"))
 SANDBOX = os.environ.get("CHAOS_SANDBOX", "bubblewrap")
 pytestmark = pytest.mark.docker if SANDBOX == "docker" else pytest.mark.bubblewrap
@@ -35,15 +36,16 @@ def sandbox(request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("docker_engine" if SANDBOX == "docker" else "bubblewrap_backend")
 
 
-@pytest.mark.timeout(600 + TURNS)
+@pytest.mark.timeout(600 + LONG[0])
+@pytest.mark.parametrize(("turns", "kills"), [SHORT, pytest.param(*LONG, marks=pytest.mark.slow)])
 async def test_killed_at_every_stage(
-    own_environment: dict[str, str], sandbox: object, tmp_path: Path
+    own_environment: dict[str, str], sandbox: object, tmp_path: Path, turns: int, kills: int
 ) -> None:
     dice, stages = random.Random(SEED), Stages()
     clients = [Client(mode, stages, random.Random(f"{SEED} {mode}")) for mode in MODES]
     log = tmp_path / "server.log"
     data = Path(own_environment["AGENT_KERNEL_DATA_DIR"])
-    aims = [STAGES[n % len(STAGES)] for n in range(KILLS)]
+    aims = [STAGES[n % len(STAGES)] for n in range(kills)]
     dice.shuffle(aims)
     async with Upstream(stages, random.Random(SEED)).serving() as upstream:
         where = ("--sandbox", SANDBOX, "--server-lease", "900", "--pause-after", "0")
@@ -54,14 +56,14 @@ async def test_killed_at_every_stage(
                 async with asyncio.TaskGroup() as group:
                     for client in clients:
                         group.create_task(client.live(process.client))
-                    await stages.until_turns(number * TURNS // KILLS)
+                    await stages.until_turns(number * turns // kills)
                     await stages.until(aim)
                     await asyncio.sleep(dice.choice((0, 0, dice.uniform(0, 0.05))))
                     await process.end(signal.SIGKILL)
             process = await spawner.start()
-            await _check(process.client, clients, upstream)
+            await _check(process.client, clients, upstream, turns)
             await process.end(signal.SIGTERM)
-    assert stages.turns >= TURNS
+    assert stages.turns >= turns
     assert set(stages.reached) >= set(STAGES) - {"any"}
     _check_database(data)
     assert list(_left(data)) == []
@@ -107,7 +109,7 @@ async def test_a_background_turn_goes_on_with_the_next_server(
             await second.end(signal.SIGTERM)
 
 
-async def _check(client: AsyncOpenAI, clients: list[Client], upstream: Upstream) -> None:
+async def _check(client: AsyncOpenAI, clients: list[Client], upstream: Upstream, turns: int) -> None:
     """Every chain and conversation goes on, and what the clients were told is so."""
     for each in clients:
         await each.go_on(client)
@@ -116,7 +118,7 @@ async def _check(client: AsyncOpenAI, clients: list[Client], upstream: Upstream)
         await _check_response(client, response_id, what)
     for conversation in [name for each in clients for name in each.conversations]:
         await _check_conversation(client, conversation, told)
-    await _check_commands(client, upstream.issued, told)
+    await _check_commands(client, upstream.issued, told, turns)
     async for container in client.containers.list(limit=100):
         await client.containers.delete(container.id)
 
@@ -149,7 +151,7 @@ async def _check_conversation(client: AsyncOpenAI, conversation: str, told: dict
             assert set(what.items) <= set(ids)
 
 
-async def _check_commands(client: AsyncOpenAI, issued: set[str], told: dict[str, Told]) -> None:
+async def _check_commands(client: AsyncOpenAI, issued: set[str], told: dict[str, Told], turns: int) -> None:
     """No command ran twice, and each that was said to have ended well has run."""
     ran = Counter[str]()
     used = {what.container for what in told.values()}
@@ -166,7 +168,7 @@ async def _check_commands(client: AsyncOpenAI, issued: set[str], told: dict[str,
         for content in item["output"]
         if content["outcome"] == {"type": "exit", "exit_code": 0}
     }
-    assert len(ended) > TURNS // 4
+    assert len(ended) > turns // 4
     assert ended <= set(ran)
 
 
