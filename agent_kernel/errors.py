@@ -1,34 +1,34 @@
 """Every error that this package raises on purpose.
 
-Each one carries a sentence for the person (`message`), whose fault it is (`fault`) and, where there is
-one, what mends it (`hint`). A front end shows `message` and `hint`; the log has the traceback.
+Each has a sentence for the person (`message`), whose fault it is (`fault`) and, if there is one, the next
+step (`hint`). A front end shows `message` and `hint`; the log has the traceback.
 
     AgentKernelError
-    ├── InvalidRequest (ValueError)            the caller's: the request itself is wrong
+    ├── InvalidRequest (ValueError)            the request is wrong
     │   ├── NotFound (LookupError)             no such response, container or file
     │   ├── TooLarge                           an upload or body over the limit
-    │   └── TooSlow                            a body that does not come
-    ├── Unauthorized (PermissionError)         no key, or one that is nobody's
-    ├── LimitReached                           a key has used up what its holder may use
-    ├── ConfigurationError (ValueError)        the operator's: a setting names something impossible
-    ├── ModelError                             the model's side of the street
-    │   ├── UpstreamUnavailable (ConnectionError)  nobody answers, or answers 5xx
-    │   │   └── RateLimited                        it answers 429
+    │   └── TooSlow                            a body did not arrive in time
+    ├── Unauthorized (PermissionError)         no key, or an invalid one
+    ├── LimitReached                           a limit of the key is used up
+    ├── ConfigurationError (ValueError)        a setting is wrong
+    ├── ModelError                             a failure of the model
+    │   ├── UpstreamUnavailable (ConnectionError)  no answer, or 5xx
+    │   │   └── RateLimited                        429
     │   ├── UpstreamRefused (PermissionError)      wrong or missing key, unknown model
     │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
-    │   ├── MalformedModelOutput (ValueError)      the model said what no tool can carry out
-    │   └── OutOfScript (LookupError)              the scripted model was asked for what it does not know
-    └── SandboxError                           the sandbox's side
+    │   ├── MalformedModelOutput (ValueError)      the model made a call that cannot run
+    │   └── OutOfScript (LookupError)              the scripted model has no such turn
+    └── SandboxError                           a failure of the sandbox
         ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces
         ├── ImageMissing (LookupError)             the image or toolbox is not prepared
-        ├── PreparationFailed                      that image or toolbox could not be made
-        ├── IsolationUnavailable                   the asked-for OCI runtime is not installed
-        ├── LimitUnavailable                       an asked-for limit that this backend cannot keep
-        ├── SandboxStartFailed                     it was there, but did not come up
-        ├── SandboxGone                            it existed and is dead: its files may be lost
-        ├── SandboxUnreachable (ConnectionError)   it may be alive, but nobody answers now
-        ├── ConnectDenied (PermissionError)        a connection out of the sandbox that the host refuses
-        ├── ChannelBroken (ConnectionError)        the stream said something that the protocol does not have
+        ├── PreparationFailed                      the image or toolbox could not be built
+        ├── IsolationUnavailable                   the requested OCI runtime is not installed
+        ├── LimitUnavailable                       the backend cannot enforce a requested limit
+        ├── SandboxStartFailed                     the sandbox did not start
+        ├── SandboxGone                            the sandbox is dead; its files may be lost
+        ├── SandboxUnreachable (ConnectionError)   the sandbox does not answer now
+        ├── ConnectDenied (PermissionError)        the host refused a connection out of the sandbox
+        ├── ChannelBroken (ConnectionError)        the sandbox broke the stream protocol
         └── SandboxFileError (OSError)             a path inside cannot be read or written
 """
 
@@ -40,7 +40,7 @@ Fault = Literal["caller", "operator", "model", "sandbox"]
 
 
 class AgentKernelError(Exception):
-    """Base of all errors here: `message` says what happened, `hint` what to do about it."""
+    """Base of all errors: `message` says what happened, `hint` what to do next."""
 
     fault: ClassVar[Fault] = "operator"
     code: ClassVar[str | None] = None
@@ -76,7 +76,7 @@ class TooLarge(InvalidRequest):
 
 
 class TooSlow(InvalidRequest):
-    """A body did not come in time. HTTP 408."""
+    """A body did not arrive in time. HTTP 408."""
 
 
 class Unauthorized(AgentKernelError, PermissionError):
@@ -87,9 +87,9 @@ class Unauthorized(AgentKernelError, PermissionError):
 
 
 class LimitReached(AgentKernelError):
-    """The holder of a key has used up what the key allows; nothing has changed. HTTP 429.
+    """A limit of the key is used up; nothing has changed. HTTP 429.
 
-    `request_code` names the limit. `retry_after` is in seconds; None: it takes more than waiting.
+    `request_code` names the limit. `retry_after` is in seconds; None: waiting is not enough.
     """
 
     fault: ClassVar[Fault] = "caller"
@@ -108,19 +108,19 @@ class LimitReached(AgentKernelError):
 
 
 class ConfigurationError(AgentKernelError, ValueError):
-    """A setting names something that cannot be had; never replaced by a weaker choice."""
+    """A setting asks for something that does not exist here. It is never replaced by a weaker choice."""
 
 
 class ModelError(AgentKernelError):
-    """Anything that went wrong between us and a model."""
+    """A failure of the model or its upstream."""
 
     fault: ClassVar[Fault] = "model"
 
 
 class UpstreamUnavailable(ModelError, ConnectionError):
-    """Nobody answers at the upstream's address, or it answers with 429 or 5xx.
+    """The upstream does not answer, or answers with 429 or 5xx.
 
-    `retry_after` is for how many seconds it asks to be left alone, None where it does not say.
+    `retry_after` is the seconds that it asks to wait; None if it does not say.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
@@ -129,19 +129,19 @@ class UpstreamUnavailable(ModelError, ConnectionError):
 
 
 class RateLimited(UpstreamUnavailable):
-    """The upstream wants fewer requests (429)."""
+    """The upstream limits the rate of requests (429)."""
 
     code: ClassVar[str | None] = "rate_limit_exceeded"
 
 
 class UpstreamRefused(ModelError, PermissionError):
-    """The upstream answered and said no: a wrong key, an unknown model, a request it will not take."""
+    """The upstream refused the request: wrong key, unknown model, or invalid for it."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class UpstreamInterrupted(ModelError, ConnectionError):
-    """The stream broke off before the model had finished."""
+    """The stream ended before the model had finished."""
 
 
 class MalformedModelOutput(ModelError, ValueError):
@@ -149,57 +149,57 @@ class MalformedModelOutput(ModelError, ValueError):
 
 
 class OutOfScript(ModelError, LookupError):
-    """The scripted model has no turn for this input; the message names those it has."""
+    """The scripted model has no turn for this input; the message lists those it has."""
 
     fault: ClassVar[Fault] = "caller"
 
 
 class SandboxError(AgentKernelError):
-    """Anything that went wrong between us and a sandbox."""
+    """A failure of the sandbox or its backend."""
 
     fault: ClassVar[Fault] = "sandbox"
 
 
 class EngineUnavailable(SandboxError, ConnectionError):
-    """The backend itself is missing or refuses: no engine answers, no bwrap, no user namespaces."""
+    """The backend cannot work: no engine answers, no bwrap, no user namespaces."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class ImageMissing(SandboxError, LookupError):
-    """The image (Docker) or the toolbox environment (bubblewrap) is not there."""
+    """The image (Docker) or the toolbox (bubblewrap) is not prepared."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class PreparationFailed(SandboxError):
-    """The image or the toolbox could not be made; nothing of the attempt is left behind."""
+    """The image or the toolbox could not be built; nothing of the attempt is left behind."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class IsolationUnavailable(SandboxError):
-    """The engine does not have the isolation runtime that was asked for."""
+    """The engine does not have the requested isolation runtime."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class LimitUnavailable(SandboxError):
-    """A limit was asked for that cannot be kept here; nothing is started without it."""
+    """A requested limit cannot be enforced here; nothing is started without it."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class SandboxStartFailed(SandboxError):
-    """The sandbox did not come up; nothing of it is left behind."""
+    """The sandbox did not start; nothing of it is left behind."""
 
 
 class SandboxGone(SandboxError):
-    """The sandbox existed and is dead now (killed, expired, removed)."""
+    """The sandbox is dead: killed, expired or removed."""
 
 
 class SandboxUnreachable(SandboxError, ConnectionError):
-    """Nobody answers, and nobody knows that it is dead: try again."""
+    """The sandbox does not answer, but may still be alive: try again."""
 
 
 class ConnectDenied(SandboxError, PermissionError):

@@ -1,4 +1,4 @@
-"""API keys as the rest of the product sees them: a name and its limits, never the secret."""
+"""API keys as the rest of the package sees them: a name and limits, never the secret."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class KeyLimits:
-    """What the holder of a key may use. None: as much as there is."""
+    """The limits of a key. None: unlimited."""
 
     turns: int | None = None
-    """Turns at the same time."""
+    """Turns that may run at the same time."""
     containers: int | None = None
-    """Containers that are alive at the same time."""
+    """Containers that may be alive at the same time."""
     stored_bytes: int | None = None
-    """Bytes of all uploaded files; as many again of what is kept of expired containers."""
+    """Bytes of all uploaded files, and the same again for checkpoints of expired containers."""
     requests_per_minute: int | None = None
 
     def over(self, others: KeyLimits) -> KeyLimits:
-        """These, and where there is none that of `others`."""
+        """Return these limits, falling back to `others` where a limit is unset."""
         return KeyLimits(
             **{
                 each.name: mine
@@ -31,7 +31,7 @@ class KeyLimits:
 
 @dataclass(frozen=True)
 class Key:
-    """Who asks, never the secret itself. The name is "" for whoever has no key of a name."""
+    """The key that a request was made with, without its secret. The name is "" for the unnamed key."""
 
     name: str = ""
     limits: KeyLimits = KeyLimits()

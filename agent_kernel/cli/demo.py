@@ -1,7 +1,7 @@
-"""`agent-kernel demo`: the first example notebook, run through the real kernel in an embedded sandbox.
+"""`agent-kernel demo`: run the first example notebook through the real kernel in an embedded sandbox.
 
-It plays the shipped script, whatever else is configured: no key is used and nobody is asked. Everything but
-the model is real: Jupyter's protocol, the kernel, the turn loop, the sandbox, the commands and the data.
+It plays the shipped script whatever is configured, uses no key and asks no questions. All but the model
+is real: Jupyter's protocol, the kernel, the turn loop, the sandbox, the commands and the data.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class DemoFailed(AgentKernelError):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to, and the folder of the toolbox."""
+    """Add the output folder and the folder of the toolbox."""
     parser.add_argument(
         "--output",
         default="agent-kernel-demo",
         metavar="FOLDER",
-        help="for the executed notebook (default: %(default)s)",
+        help="folder for the executed notebook (default: %(default)s)",
     )
     flags.add_settings(parser, ("data_dir",))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare what is missing, run the notebook, say where it is."""
+    """Prepare what is missing, run the notebook, print where it is."""
     began = time.monotonic()
     settings = flags.load(arguments, sandbox="bubblewrap", docker_runtime="", model=MODEL)
     check_sandbox(settings)
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise ConfigurationError(
             f"The demo's packages are not installed ({error.name} is missing).",
-            hint='Install them: pip install "agent-kernel[demo]"',
+            hint='Install them: pip install "jupyter-agent-kernel[demo]"',
         ) from error
     print(f"Ran in {time.monotonic() - began:.1f} s.\n  notebook  {notebook}\n  page      {page}")
     return 0
@@ -79,7 +79,7 @@ def check_sandbox(settings: Settings) -> None:
 
 
 def examples() -> Path:
-    """The folder of the example notebooks: inside the installed package, or in the checkout beside it."""
+    """Return the folder of the example notebooks, in the installed package or the checkout."""
     here = Path(__file__).resolve()
     packaged, checkout = here.parent / "notebooks", here.parents[2] / "notebooks"
     return packaged if (packaged / NOTEBOOK).exists() else checkout
@@ -95,13 +95,13 @@ def copy_example(folder: Path) -> Path:
     except OSError as error:
         raise ConfigurationError(
             f"The example cannot be copied: {error.strerror}: {error.filename}.",
-            hint="Choose a folder that you may write to: --output FOLDER",
+            hint="Choose a folder that you can write to: --output FOLDER",
         ) from error
     return (folder / NOTEBOOK).absolute()
 
 
 async def execute(path: Path, settings: Settings) -> None:
-    """Run the notebook at `path` in place, each turn printed as it happens. Raises `DemoFailed`."""
+    """Run the notebook at `path` in place and print each turn as it happens. Raises `DemoFailed`."""
     import nbformat
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
@@ -128,9 +128,9 @@ async def execute(path: Path, settings: Settings) -> None:
 
 
 def _manager(sockets: str) -> type[KernelManager]:
-    """A kernel manager for this package's own kernelspec, installed or not.
+    """Return a kernel manager class for this package's kernelspec, whether or not it is installed.
 
-    The kernel is spoken to by sockets in the folder `sockets`: nobody else on this machine can reach it.
+    It talks to the kernel through sockets in the folder `sockets`, which other users cannot reach.
     """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -155,7 +155,7 @@ def _manager(sockets: str) -> type[KernelManager]:
 
 
 def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transcript) -> Any:
-    """A notebook client that hands every message to the transcript as it arrives."""
+    """Return a notebook client that passes every message to the transcript as it arrives."""
     from nbclient import NotebookClient
 
     class Client(NotebookClient):
@@ -178,7 +178,7 @@ def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transc
 
 
 def export(path: Path) -> Path:
-    """The notebook as one HTML page beside it, its pictures inside."""
+    """Write the notebook as one HTML page with its pictures inside; return its path."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]

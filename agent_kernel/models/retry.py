@@ -1,4 +1,4 @@
-"""When an upstream is asked again, and after how long."""
+"""Retry policy for requests to an upstream."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often, how soon, and for how long. All times are in seconds.
+    """How often and when a request is repeated. All times are in seconds.
 
-    Attempt n waits between half and the whole of `first * 2**n`, at most `longest`: many turns that failed
-    at one moment do not come back at one moment. An upstream that says when to come (`Retry-After`) is
-    obeyed, with up to `first` on top for the same reason; one that wants more than `patience` is not waited
-    for.
+    Attempt n waits between half and all of `first * 2**n`, at most `longest`, so that turns that failed
+    together do not retry together. `Retry-After` is honoured, plus up to `first` of jitter, unless it exceeds
+    `patience`; then the request fails.
     """
 
     attempts: int = 2
-    """How often a request is sent again. 0: never."""
+    """How often a request is repeated. 0: never."""
     first: float = 0.5
     longest: float = 8.0
     patience: float = 60.0
     chance: Callable[[], float] = random.random
-    """Gives numbers from 0 up to 1."""
+    """Returns random numbers from 0 to 1."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     def wait(self, failures: int, asked: float | None) -> float | None:
-        """Seconds until the next attempt, after so many `failures`; None: there is none.
+        """Return the seconds until the next attempt after `failures` failures, or None to give up.
 
-        `asked` is what the upstream wants, None where it does not say.
+        `asked` is the upstream's `Retry-After`, if it sent one.
         """
         if failures > self.attempts:
             return None
@@ -44,7 +43,7 @@ class RetryPolicy:
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Seconds that an answer asks to be left alone for; None where it says nothing that can be understood."""
+    """Return the seconds in an answer's `Retry-After`, or None if it has none that can be read."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) / unit

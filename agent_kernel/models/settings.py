@@ -1,4 +1,4 @@
-"""Who answers, as an operator says it."""
+"""Settings of the models and their upstreams."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Upstreams(Dict):
     """Upstreams by the prefix of their models' names: `{prefix: {"url", "key", "dialect"}}`."""
 
     def from_string(self, s: str) -> Any:
-        """Leave text to `validate`: what is raised here reaches nobody."""
+        """Return the text as it is; `validate` parses it, because errors raised here are lost."""
         return s
 
     def validate(self, obj: HasTraits, value: Any) -> dict[str, Any]:
-        """Refuse what names no upstream, in words that show no key; text is read as JSON."""
+        """Check each upstream without showing keys in errors; text is parsed as JSON. Raises `TraitError`."""
         if isinstance(value, str):
             with suppress(ValueError):
                 value = json.loads(value)
@@ -38,7 +38,7 @@ def _checked(name: object, entry: object) -> dict[str, Any]:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or name in _NOT_UPSTREAMS:
         raise TraitError(f"upstreams: {name!r} cannot be a prefix of models")
     if not isinstance(entry, Mapping) or not all(isinstance(each, str | None) for each in entry.values()):
-        raise TraitError(f"upstreams: what stands for {name!r} must be an object of strings")
+        raise TraitError(f"upstreams: {name!r} must be an object of strings")
     unknown = sorted(set(entry) - {"url", "key", "dialect"})
     if unknown:
         raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are url, key and dialect")
@@ -51,13 +51,13 @@ def _checked(name: object, entry: object) -> dict[str, Any]:
 
 
 class ModelSettings(Configurable):
-    """Who answers."""
+    """The models that answer."""
 
     model = Unicode(
         "",
-        help="""Model that answers when a request or notebook names none: `openai/NAME`, `responses/NAME`,
+        help="""The model used when a request or notebook names none: `openai/NAME`, `responses/NAME`,
         `chat/NAME`, `ollama/NAME`, `scripted/FILE`. Empty: `scripted/demo` if neither an upstream's address
-        nor a key is set; with one of them set there is no default, because a guess could cost money.""",
+        nor a key is set; with either set there is no default, because a guess could cost money.""",
     ).tag(config=True, variable="AGENT_KERNEL_MODEL")
     upstream_url = Unicode(
         "",
@@ -69,24 +69,24 @@ class ModelSettings(Configurable):
     )
     upstreams = Upstreams(
         help="""More endpoints, by the prefix of their models' names: `{"PREFIX": {"url": ..., "key": ...,
-        "dialect": "openai", "responses" or "chat"}}`, in the environment as JSON. The model `PREFIX/NAME` is
-        then asked for there.""",
+        "dialect": "openai", "responses" or "chat"}}`, in the environment as JSON. Requests for the model
+        `PREFIX/NAME` go there.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_UPSTREAMS")
     upstream_retries = Int(
         2,
         min=0,
         max=20,
-        help="""How often an upstream is asked again that does not answer, answers 429 or 5xx, or breaks off
-        before its first word.""",
+        help="""How often a request is repeated if the upstream does not answer, answers 429 or 5xx, or breaks
+        off before its first word.""",
     ).tag(config=True)
     upstream_silence = Float(
         600.0,
         min=0.001,
-        help="""Seconds for which an upstream may say nothing; then its answer counts as broken off.""",
+        help="""Seconds of silence after which an upstream's answer counts as broken off.""",
     ).tag(config=True)
 
     def chosen(self) -> str | None:
-        """The model to use when nobody names one, or None if it has to be named."""
+        """Return the default model, or None if each request must name one."""
         if self.model:
             return self.model
         return None if self.upstream_url or self.upstream_key or self.upstreams else SCRIPTED_DEFAULT

@@ -1,4 +1,4 @@
-"""One upstream: its address, its client, and what its refusals mean here."""
+"""One upstream: its address, its client, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXCERPT = 400  # characters of an upstream's own message
 _CONNECT = 10.0  # seconds
 
 _HOPELESS = ("invalid_", "image_", "unsupported_", "insufficient_", "context_length_")
-"""How the codes of errors begin that would come again if the same were asked again."""
+"""Prefixes of error codes for which a retry cannot help."""
 
 SILENCE = 600.0
 DEFAULT_RETRY = RetryPolicy()
@@ -39,11 +39,11 @@ T = TypeVar("T")
 
 
 class Upstream:
-    """A server that speaks one of the two dialects, and how to say so when it does not.
+    """A server that speaks one of the two dialects.
 
-    `url` is the base URL (`.../v1`), `key` the bearer key or None for servers that want none. `silence` is
-    for how many seconds it may say nothing, before its answer and in the middle of it. `settings` names what
-    sets address and key, for the errors. The key is in no message and no log of ours.
+    `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
+    longest pause in seconds, before the answer and within it. `settings` names the settings for address and
+    key, for error messages. The key never appears in a message or a log.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class Upstream:
         self._silence = silence
         self._url_setting, self._key_setting = settings
         parts = urlsplit(url)
-        # Without a user and password that somebody may have put in front of the host.
+        # Without a user name and password, if the URL has them.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
         self.is_openai = (parts.hostname or "").endswith("openai.com")
-        # A made-up key where there is none: given nothing, the package would look into the environment. It
-        # would ask again by itself, but only before an answer has begun; see `persistently`.
+        # A placeholder if there is no key: otherwise the package would take one from the environment. Its own
+        # retries are off, because it does not know whether an answer has begun; see `persistently`.
         self.client = openai.AsyncOpenAI(
             base_url=url,
             api_key=key or "none",
             max_retries=0,
             timeout=openai.Timeout(silence, connect=min(silence, _CONNECT)),
         )
-        if not self.is_openai:  # these too come from the environment, and are nobody else's business
+        if not self.is_openai:  # these too come from the environment, and are meant for OpenAI only
             self.client.organization = self.client.project = None
 
     def origin(self, model: str) -> str:
-        """Tell upstream and model apart from others, without naming them."""
+        """Return an opaque mark of this upstream and model."""
         return sha256(f"{self.address}\n{model}".encode()).hexdigest()[:12]
 
     async def aclose(self) -> None:
@@ -84,10 +84,10 @@ class Upstream:
         await self.client.close()
 
     async def persistently(self, attempt: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-        """Pass an answer on; one that fails before its first word is asked for again.
+        """Pass an answer on, and repeat the request if it fails before the first word.
 
-        What has been passed on may have been shown, or be a command that runs: then, and when all attempts
-        are used up, the failure is raised. Closing it ends the attempt, or the wait for the next.
+        Later the failure is raised, because a part of the answer may have been shown or run already; so it is
+        when all attempts are used up. Closing the generator ends the attempt, or the wait for the next.
         """
         failures = 0
         while True:
@@ -110,11 +110,11 @@ class Upstream:
 
     @asynccontextmanager
     async def events(self, request: Any) -> AsyncGenerator[AsyncIterator[Any], None]:
-        """Send `request` (an awaitable for an `openai.AsyncStream`) and give its events.
+        """Send `request` (an awaitable for an `openai.AsyncStream`) and yield its events.
 
-        Raises `UpstreamUnavailable` and `UpstreamRefused` before the first event, and
-        `UpstreamInterrupted` from then on. A 400 or 422 passes through as the package's own error: whoever
-        asked may know a way round it, and otherwise calls `refusal`. Leaving the context ends the request.
+        Raises `UpstreamUnavailable` and `UpstreamRefused` before the first event, and `UpstreamInterrupted`
+        after it. A 400 or 422 is raised as the package's own error: the caller may repeat the request without
+        the refused part, and otherwise calls `refusal`. Leaving the context ends the request.
         """
         async with AsyncExitStack() as stack:
             try:
@@ -135,33 +135,33 @@ class Upstream:
             raise self.interrupted(f"the connection was lost ({_cause(error)})") from None
         except openai.OpenAIError as error:
             raise self.failure(getattr(error, "code", None), str(error)) from None
-        except ValueError:  # the package's own JSON and UTF-8 errors, whose text may hold anything
+        except ValueError:  # JSON and UTF-8 errors, whose text may hold anything
             raise self.interrupted("it sent something that is not an event") from None
 
     def interrupted(self, why: str) -> UpstreamInterrupted:
-        """Make the error for an answer that broke off."""
+        """Return the error for an answer that broke off."""
         return UpstreamInterrupted(
             f"The model at {self.address} broke off in the middle of its answer: {why.rstrip('.')}.",
-            hint="What was done before that is kept. Send it again.",
+            hint="Everything up to that point is kept. Send the request again.",
         )
 
     def failure(self, code: object, why: str) -> ModelError:
-        """Make the error for a failure that the upstream itself reports in its stream."""
+        """Return the error for a failure that the upstream reports in its stream."""
         if isinstance(code, str) and code.startswith(_HOPELESS):
             return UpstreamRefused(f"The model at {self.address} refused the request: {self.scrub(why)}")
         return self.interrupted(self.scrub(why))
 
     def refusal(self, error: openai.OpenAIError) -> ModelError:
-        """Translate what the package raised before the first event."""
+        """Translate an error that the package raised before the first event."""
         if isinstance(error, openai.APITimeoutError):
             return UpstreamUnavailable(
-                f"The model at {self.address} said nothing for {self._silence:g} seconds.",
+                f"The model at {self.address} did not answer for {self._silence:g} seconds.",
                 hint="Try again later.",
             )
         if isinstance(error, openai.APIConnectionError):
             return UpstreamUnavailable(
-                f"Nobody answers at {self.address} ({_cause(error)}).",
-                hint=f"Start the model's server, or set {self._url_setting} to where it is.",
+                f"No server answers at {self.address} ({_cause(error)}).",
+                hint=f"Start the model's server, or set {self._url_setting} to its address.",
             )
         if isinstance(error, openai.APIStatusError):
             return self._status(error)
@@ -169,7 +169,7 @@ class Upstream:
 
     def _status(self, error: openai.APIStatusError) -> ModelError:
         status, said = error.status_code, self.scrub(_said(error))
-        if status == 401:  # what the server says here may quote the key, whole or in part
+        if status == 401:  # the server's own message may quote the key
             what = "the key" if self._key else "a request without a key"
             return UpstreamRefused(
                 f"The model at {self.address} refused {what} (401).",
@@ -184,13 +184,13 @@ class Upstream:
                 hint=f"Try again in {asked:.0f} seconds." if asked else "Try again later.",
                 retry_after=asked,
             )
-        hint = f"Look at the model's name and at {self._url_setting}." if status == 404 else None
+        hint = f"Check the model's name and {self._url_setting}." if status == 404 else None
         return UpstreamRefused(
             f"The model at {self.address} refused the request ({status}): {said}", hint=hint
         )
 
     def scrub(self, text: str) -> str:
-        """Shorten what an upstream said, and take the key out of it."""
+        """Return an upstream's message, shortened and without the key."""
         if self._key:
             text = text.replace(self._key, "***")
         text = " ".join(text.split())

@@ -83,7 +83,7 @@ async def test_a_busy_upstream_is_asked_again(upstream: Any) -> None:
 
 async def test_nobody_answers() -> None:
     model = ChatModel(Upstream("http://user:hidden@127.0.0.1:9/v1", KEY, retry=RetryPolicy(0)))
-    with pytest.raises(UpstreamUnavailable, match=r"Nobody answers at http://127\.0\.0\.1:9/v1") as caught:
+    with pytest.raises(UpstreamUnavailable, match=r"No server answers at http://127\.0\.0\.1:9/v1") as caught:
         async for _ in model.stream(REQUEST):
             pass
     assert "hidden" not in "".join(traceback.format_exception(caught.value))

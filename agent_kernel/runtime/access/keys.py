@@ -1,10 +1,9 @@
-"""The keys that several people use one server with: made, found, revoked.
+"""API keys of a server: create, find and revoke them.
 
-A key is `ak-ID-SECRET`. The ID finds its row and is no secret; the SECRET has 256 random bits, so that a
-plain SHA-256 of the key is as good as any slow hash, and is all that is kept. The rows are in the store: its
-file is its user's alone, a change holds for every process at once, and the names are those that the rows of
-everything else carry. Whatever is made with a key belongs to its name, so that a new key in the place of a
-revoked one has it all.
+A key is `ak-ID-SECRET`. The ID finds its row and is not secret. The SECRET has 256 random bits, so a plain
+SHA-256 of the key is as good as a slow hash, and only that is stored. The rows are in the store, so a change
+applies to every process immediately. Everything made with a key belongs to the key's name, so a new key of
+the same name owns it again.
 """
 
 from __future__ import annotations
@@ -31,32 +30,32 @@ class StoredKeys:
         self._exist = False
 
     async def create(self, name: str, limits: KeyLimits) -> str:
-        """Make a key and return it: nobody can show it again. Raises `InvalidRequest`."""
+        """Create a key and return it; it cannot be shown again. Raises `InvalidRequest`."""
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
                 f"{name!r} cannot be the name of a key.",
-                hint="Take up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first.",
+                hint="Use up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first.",
             )
         id = secrets.token_hex(6)  # noqa: A001
         key = f"{PREFIX}-{id}-{secrets.token_urlsafe(32)}"
         if not await self._store.add_key(KeyRow(name, id, _hash(key), time.time(), None, limits)):
             raise InvalidRequest(
-                f"There is a key of the name {name!r}.", hint=f"Revoke it: agent-kernel keys revoke {name}"
+                f"A key named {name!r} exists already.", hint=f"Revoke it: agent-kernel keys revoke {name}"
             )
         return key
 
     async def revoke(self, name: str) -> None:
-        """Serve this key no more, in whatever process. Raises `NotFound`."""
+        """Refuse this key from now on, in every process. Raises `NotFound`."""
         if not await self._store.revoke_key(name, time.time()):
-            raise NotFound(f"There is no key of the name {name!r}.", hint="See: agent-kernel keys list")
+            raise NotFound(f"No key is named {name!r}.", hint="See: agent-kernel keys list")
 
     async def all(self) -> list[KeyRow]:
-        """Every key, revoked ones too, by name."""
+        """Return every key by name, including revoked ones."""
         return await self._store.keys()
 
     async def exist(self) -> bool:
         """See `base.Keys`."""
-        if not self._exist:  # once there is one, there always will have been
+        if not self._exist:  # keys are revoked, never removed
             self._exist = bool(await self._store.keys())
         return self._exist
 

@@ -1,4 +1,4 @@
-"""What the holder of one key may still begin in this process; see `base.Limits`."""
+"""Enforces the limits of one key in this process; see `keys.KeyLimits`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from agent_kernel.errors import LimitReached
 from agent_kernel.keys import KeyLimits
 
 NEXT_TRY = 1.0
-"""Seconds after which a client may ask again whether one of its turns has ended."""
+"""`Retry-After` in seconds for a client that has too many turns."""
 
 
 class Quota:
-    """The limits of one key, and the turns that count against them."""
+    """The limits of one key and its running turns."""
 
     def __init__(self, limits: KeyLimits = KeyLimits()) -> None:  # noqa: B008 (frozen)
         self.limits = limits
@@ -21,12 +21,12 @@ class Quota:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Have one more turn running. Raises `LimitReached` at once where that would be too many."""
+        """Count one running turn. Raises `LimitReached` at once if that is too many."""
         most = self.limits.turns
         if most is not None and self._turns >= most:
             raise LimitReached(
-                f"With this key {_number(most, 'turn')} can run at the same time.",
-                hint="Wait for the end of one, or cancel one.",
+                f"This key allows {_number(most, 'turn')} at the same time.",
+                hint="Wait until one ends, or cancel one.",
                 code="turns_limit_reached",
                 retry_after=NEXT_TRY,
             )
@@ -37,18 +37,18 @@ class Quota:
             self._turns -= 1
 
     def too_many_containers(self) -> LimitReached:
-        """Make the error for a container over the limit."""
+        """Return the error for one container too many."""
         return LimitReached(
-            f"With this key {_number(self.limits.containers or 0, 'container')} can live at the same time.",
+            f"This key allows {_number(self.limits.containers or 0, 'container')} at the same time.",
             hint="Delete one, or wait until one expires.",
             code="containers_limit_reached",
         )
 
     def too_many_bytes(self) -> LimitReached:
-        """Make the error for a file over the limit."""
+        """Return the error for a file that exceeds the limit."""
         return LimitReached(
-            f"With this key {self.limits.stored_bytes} bytes of files can be kept; this would be more.",
-            hint="Delete files that are not needed any more.",
+            f"This key allows {self.limits.stored_bytes} bytes of files; this would exceed it.",
+            hint="Delete files that you no longer need.",
             code="stored_bytes_limit_reached",
         )
 

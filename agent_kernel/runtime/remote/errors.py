@@ -23,7 +23,7 @@ from agent_kernel.errors import (
 
 @asynccontextmanager
 async def translated(client: AsyncOpenAI, *, begun: bool = False) -> AsyncGenerator[None, None]:
-    """Raise the client's errors as ours. `begun`: a broken connection broke a stream that was under way."""
+    """Raise the client's errors as ours. `begun`: the connection broke in the middle of a stream."""
     try:
         yield
     except openai.APIStatusError as error:
@@ -32,19 +32,19 @@ async def translated(client: AsyncOpenAI, *, begun: bool = False) -> AsyncGenera
         if begun:
             raise _broke_off(client) from error
         raise UpstreamUnavailable(
-            f"Nobody answers at {address(client)}.",
+            f"No server answers at {address(client)}.",
             hint="Start the server there (agent-kernel serve), or correct the address.",
         ) from error
     except openai.APIError as error:
         raise UpstreamInterrupted(f"{address(client)} reports: {error.message}") from error
-    except ValueError as error:  # what was to be JSON is not
+    except ValueError as error:  # invalid JSON
         if isinstance(error, AgentKernelError):
             raise
         raise _broke_off(client) from error
 
 
 def address(client: AsyncOpenAI) -> str:
-    """Where the server is, without a user and password that somebody may have put in front of it."""
+    """Return the server's address without a user name and password."""
     url = client.base_url
     return f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")
 
@@ -52,7 +52,7 @@ def address(client: AsyncOpenAI) -> str:
 def _broke_off(client: AsyncOpenAI) -> UpstreamInterrupted:
     return UpstreamInterrupted(
         f"The answer of {address(client)} broke off before its end.",
-        hint="Send it again; if it happens again, look into the server's log.",
+        hint="Send it again. If that fails too, check the server's log.",
     )
 
 
@@ -67,7 +67,7 @@ def _of_status(error: openai.APIStatusError, client: AsyncOpenAI) -> AgentKernel
         case 401:
             return UpstreamRefused(
                 f"The server at {address(client)} does not accept the key.",
-                hint="Give the key that the server was started with.",
+                hint="Use the key that the server was started with.",
             )
         case 404:
             return NotFound(message, param=error.param, code=error.code)
@@ -81,7 +81,7 @@ def _of_status(error: openai.APIStatusError, client: AsyncOpenAI) -> AgentKernel
 
 
 def _by_code(code: str | None) -> type[AgentKernelError] | None:
-    """The class that a server of ours named in `code`, in snake case."""
+    """Return the error class that one of our servers named in `code`, in snake case."""
     if not code or not re.fullmatch("[a-z_]+", code):
         return None
     found = getattr(errors, code.title().replace("_", ""), None)

@@ -1,4 +1,4 @@
-"""The runtime over HTTP: the `openai` client against any Responses server, ours or another."""
+"""A runtime over HTTP: the `openai` client against any Responses server."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from agent_kernel.runtime.remote.session import RemoteSession
 from agent_kernel.runtime.turns.failure import failed_events
 
 CALL_TIMEOUT = openai.Timeout(180.0, connect=10.0)
-"""Seconds. Making a container is the slowest call; connecting is never slow."""
+"""Seconds. Creating a container is the slowest call; connecting is never slow."""
 
 STREAM_TIMEOUT = openai.Timeout(None, connect=10.0)
-"""A turn is silent for as long as its command is."""
+"""No limit: a turn is silent while its command prints nothing."""
 
 
 class RemoteRuntime:
-    """A Responses server at `base_url` (ending in `/v1`). An `api_key` of None is for servers without one.
+    """A Responses server at `base_url` (ending in `/v1`). `api_key` is None for servers without keys.
 
-    Nothing is retried: a turn may have done something already, and whoever asks again knows that he does.
+    Nothing is retried, because the turn may have done something already.
     """
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
@@ -36,13 +36,13 @@ class RemoteRuntime:
             base_url=base_url, api_key=api_key or "none", timeout=CALL_TIMEOUT, max_retries=0
         )
         if not self._client.base_url.host.endswith("openai.com"):
-            # Taken from OpenAI's own environment variables, and nobody else's business.
+            # The client takes these from OpenAI's environment variables; they are meant for OpenAI only.
             self._client.organization = self._client.project = None
         self._containers = RemoteContainers(self._client)
 
     @property
     def containers(self) -> RemoteContainers:
-        """The sandboxes on the other side."""
+        """The server's containers."""
         return self._containers
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
@@ -66,7 +66,7 @@ class RemoteRuntime:
         return RemoteSession(self.respond)
 
     async def retrieve(self, response_id: str) -> Response:
-        """A stored response. Raises `NotFound`."""
+        """Return a stored response. Raises `NotFound`."""
         async with translated(self._client):
             return await self._client.responses.retrieve(response_id)
 
@@ -76,7 +76,7 @@ class RemoteRuntime:
             await self._client.responses.delete(response_id)
 
     async def models(self) -> Sequence[str]:
-        """Names of models that can be asked for."""
+        """Return the names of the server's models."""
         async with translated(self._client):
             return [model.id async for model in self._client.models.list()]
 
@@ -88,7 +88,7 @@ class RemoteRuntime:
 async def _whole(
     stream: AsyncStream[ResponseStreamEvent], client: AsyncOpenAI
 ) -> AsyncGenerator[ResponseStreamEvent, None]:
-    """Every event as it came; a stream that breaks off gets the end that the contract promises."""
+    """Yield every event; add the end that the contract requires if the stream breaks off."""
     fold = Fold()
     last: Response | None = None
     number = -1

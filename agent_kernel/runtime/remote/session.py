@@ -1,4 +1,4 @@
-"""A connection to a runtime elsewhere, for turns that may be steered; see `base.Session`."""
+"""A session with a remote runtime; see `base.Session`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class RemoteSession:
                 yield event
 
     async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
-        """Say that it is not possible."""
+        """Return that it is not possible."""
         return not_steered(previous_response_id, given, "This runtime cannot be steered.")
 
     def lost(self, error: Exception) -> Sequence[SessionEvent]:
-        """Nothing: nothing was accepted."""
+        """Return nothing: no message was accepted."""
         return ()
 
 
 def not_steered(previous_response_id: object, given: object, why: str) -> ResponseSteerFailedEvent:
-    """The event that says why a steering message was not taken."""
+    """Return the event that says why a steering message was refused."""
     return ResponseSteerFailedEvent.construct(
         type="response.steer.failed",
         sequence_number=0,

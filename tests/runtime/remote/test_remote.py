@@ -76,7 +76,7 @@ async def respond(runtime: RemoteRuntime) -> list[ResponseStreamEvent]:
         (error(429), UpstreamUnavailable, "no"),
         (head(502, "text/html") + b"<html>", UpstreamUnavailable, "502"),
         (error(400, "keyboard_interrupt"), InvalidRequest, "no"),
-        (b"", UpstreamUnavailable, "Nobody answers"),
+        (b"", UpstreamUnavailable, "No server answers"),
     ],
 )
 async def test_refusals(answer: bytes, kind: type[AgentKernelError], words: str) -> None:
@@ -96,7 +96,7 @@ async def test_nobody_there() -> None:
     async with answering(b"") as runtime:
         pass  # and now the server is closed
     runtime = RemoteRuntime(str(runtime._client.base_url))
-    with pytest.raises(UpstreamUnavailable, match=r"Nobody answers at http://127\.0\.0\.1"):
+    with pytest.raises(UpstreamUnavailable, match=r"No server answers at http://127\.0\.0\.1"):
         await respond(runtime)
     await runtime.aclose()
 

@@ -124,7 +124,7 @@ async def test_a_call_that_is_whole_in_an_answer_that_is_not_is_never_run(
     assert broken.status == "failed"
     assert broken.error is not None
     assert broken.error.message.startswith(f"The model at {upstream.url} broke off in the middle")
-    assert broken.error.message.endswith("What was done before that is kept. Send it again.")
+    assert broken.error.message.endswith("Everything up to that point is kept. Send the request again.")
     assert len(upstream.requests) == 1
 
     upstream.says(call(0, "shell", {"commands": ["ls"]}, "call_2"), finish="tool_calls")
