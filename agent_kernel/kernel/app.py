@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
-from traitlets import Any as AnyTrait
 
-from agent_kernel.kernel.kernel import AgentKernel
+from agent_kernel.kernel.kernel import KernelWiring, kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
 from agent_kernel.kernel.settings import KernelSettings
 
@@ -19,10 +18,6 @@ class AgentKernelApp(IPKernelApp):
     name = "agent-kernel"
     outstream_class: Any = None
     """What libraries print or log goes to the terminal that Jupyter runs in, never into a cell's outputs."""
-
-    open_runtime: Any = AnyTrait()
-    settings: Any = AnyTrait()
-    history: Any = AnyTrait()
 
     def start(self) -> None:
         """Run until shut down; then let the control thread end before its sockets do."""
@@ -58,8 +53,7 @@ def launch(
     awaited when the first cell needs the runtime, on the kernel's event loop; the kernel closes what it gets.
     `history` is the file of the cells that were run; None keeps them as long as the kernel lives.
     """
-    app = AgentKernelApp.instance(
-        kernel_class=AgentKernel, open_runtime=open_runtime, settings=settings, history=history
-    )
+    wiring = KernelWiring(open_runtime, settings, history)
+    app = AgentKernelApp.instance(kernel_class=kernel_class(wiring))
     app.initialize(connection_args)
     app.start()

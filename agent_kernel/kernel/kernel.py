@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import comm
 from ipykernel._version import kernel_protocol_version
@@ -15,16 +16,16 @@ from traitlets import Any as AnyTrait
 
 from agent_kernel import __version__
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.kernel.asking.approvals import Asker
-from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.asking.types import Asker
+from agent_kernel.kernel.cell_run import CellRunner, SubmittedCell
 from agent_kernel.kernel.front_end import FrontEnd, front_end_of
 from agent_kernel.kernel.history import CellHistory
 from agent_kernel.kernel.outputs import CellOutputs
+from agent_kernel.kernel.replies import Reply, described, error_content, succeeded
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.app import AgentKernelApp
-    from agent_kernel.kernel.live.live import LiveViews
-    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.notebook import OpenRuntime
+    from agent_kernel.kernel.settings import KernelSettings
 
 STOP_SECONDS = 15.0
 """How long an interrupted cell may take to end its command; then the person is told to restart."""
@@ -32,12 +33,25 @@ STOP_SECONDS = 15.0
 CLOSE_SECONDS = 4.0
 """For each step of a shutdown; front ends kill a kernel that takes much longer."""
 
-Reply = dict[str, Any]
+
+@dataclass(frozen=True)
+class KernelWiring:
+    """What a kernel works with. `history` is the file of the cells that ran; None keeps them in memory."""
+
+    open_runtime: OpenRuntime
+    settings: KernelSettings
+    history: Path | None = None
+
+
+def kernel_class(wiring: KernelWiring) -> type[AgentKernel]:
+    """Return a class of kernels that use `wiring`: ipykernel's application makes its kernel from a class."""
+    return type("WiredKernel", (AgentKernel,), {"wiring": wiring, "__module__": __name__})
 
 
 class AgentKernel(Kernel):
-    """A kernel whose cells are turns of an agent."""
+    """A kernel whose cells are turns of an agent. Make a class to use with `kernel_class`."""
 
+    wiring: ClassVar[KernelWiring]
     implementation = "agent-kernel"
     implementation_version = __version__
     banner = f"agent-kernel {__version__}: a cell is a prompt; %help says what else it can be."
@@ -55,12 +69,13 @@ class AgentKernel(Kernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         from agent_kernel.kernel.notebook import Notebook
+        from agent_kernel.kernel.transfer.mentions import attach
 
-        app = cast("AgentKernelApp", self.parent)
-        self._agent: Notebook = Notebook(app.open_runtime, app.settings, self.log)
-        self._history = CellHistory(app.history)
+        wiring = self.wiring
+        self._agent = Notebook(wiring.open_runtime, wiring.settings, self.log, attach)
+        self._cells = CellRunner(self._agent, self._interrupt_cell)
+        self._history = CellHistory(wiring.history)
         self._cell: asyncio.Task[None] | None = None
-        self._views: LiveViews | None = None
         self._stop_asked = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._terminating: asyncio.Task[None] | None = None
@@ -111,7 +126,7 @@ class AgentKernel(Kernel):
     ) -> Reply:
         """Run one cell. A silent request (front ends send them by themselves) runs nothing."""
         if silent or not code.strip():
-            return self._ok()
+            return succeeded(self.execution_count)
         parent = self.get_parent("shell")
         outputs = CellOutputs(
             lambda kind, content: self._publish(kind, content, parent),
@@ -119,9 +134,10 @@ class AgentKernel(Kernel):
             execution_count=self.execution_count,
         )
         live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
+        submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live)
         self._stop_asked.clear()
         self._agent.approvals.asker = self._line_asker() if allow_stdin else None
-        self._cell = cell = asyncio.create_task(self._run(code, outputs, cell_meta or {}, live=live))
+        self._cell = cell = asyncio.create_task(self._cells.run(submitted, outputs))
         try:
             await self._ended(cell)
             reply = self._reply(cell, outputs)
@@ -147,80 +163,23 @@ class AgentKernel(Kernel):
         if not cell.done():
             await asyncio.wait({cell}, timeout=STOP_SECONDS)
 
-    async def _run(self, code: str, outputs: CellOutputs, metadata: Mapping[str, Any], *, live: bool) -> None:
-        from agent_kernel.kernel.magics.table import find, page
-        from agent_kernel.kernel.private import run_private
-
-        source = parse(code)
-        magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]  # all before any
-        self._agent.begin_cell(self.execution_count, metadata)
-        takes_turns = (
-            bool(source.prompt) or len(magics) < len(source.lines) or any(each.takes_turn for each in magics)
-        )
-        if live and takes_turns:
-            await self._go_live(outputs)
-        for line in source.lines:
-            if isinstance(line, MagicLine):
-                magic = magics.pop(0)
-                if line.asks:
-                    outputs.page(page(magic))
-                else:
-                    await magic.run(self._agent, outputs, line.arguments)
-            elif line.private:
-                await run_private(self._agent, line.command, outputs)
-            else:
-                await self._agent.shell(line.command, outputs)
-        if source.prompt:
-            await self._agent.ask(source.prompt, outputs)
-
-    async def _go_live(self, outputs: CellOutputs) -> None:
-        """Show the turn while it runs. The widget's libraries are loaded at the first such cell."""
-        from importlib import import_module
-
-        live = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.live")
-        if self._views is None:
-            self._views = live.LiveViews(self._interrupt_cell, self._agent.steer)
-        view = self._views.open()
-        outputs.show_live(view, view.bundle())
-        if isinstance(view, Asker):
-            self._agent.approvals.asker = view
-
     def _reply(self, cell: asyncio.Task[None], outputs: CellOutputs) -> Reply:
         outputs.finish()
         if not cell.done():
-            return self._failed(
-                "StillRunning", "The runtime did not stop in time. Restart the kernel to be sure."
-            )
+            return self._failed("StillRunning", "The runtime did not stop in time. Restart the kernel.")
         if cell.cancelled():
-            return self._failed("KeyboardInterrupt", "Interrupted. What was done up to here is kept.")
+            return self._failed("KeyboardInterrupt", "Interrupted. Work done so far is kept.")
         error = cell.exception()
         if error is None:
-            return self._ok(outputs.payload)
+            return succeeded(self.execution_count, outputs.payload)
         if isinstance(error, AgentKernelError):
             self.log.info("The cell failed.", exc_info=error)
-            return self._failed(getattr(error, "ename", type(error).__name__), str(error))
-        self.log.error("The cell failed unexpectedly.", exc_info=error)
-        return self._failed(
-            type(error).__name__, "Something unforeseen went wrong in the kernel; its log has the details."
-        )
-
-    def _ok(self, payload: Sequence[dict[str, Any]] = ()) -> Reply:
-        return {
-            "status": "ok",
-            "execution_count": self.execution_count,
-            "payload": list(payload),
-            "user_expressions": {},
-        }
+        else:
+            self.log.error("The cell failed unexpectedly.", exc_info=error)
+        return self._failed(*described(error))
 
     def _failed(self, ename: str, message: str) -> Reply:
-        from agent_kernel.kernel.render.text import clean
-
-        shown = clean(message)
-        content = {
-            "ename": clean(ename),
-            "evalue": shown,
-            "traceback": [f"\x1b[31m{clean(ename)}\x1b[0m: {shown}"],
-        }
+        content = error_content(ename, message)
         self._publish("error", content, self.get_parent("shell"))
         return {"status": "error", "execution_count": self.execution_count, **content}
 
@@ -233,10 +192,9 @@ class AgentKernel(Kernel):
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
         """Names of magics and what they take; paths after `@`."""
-        from agent_kernel.kernel.magics.completion import complete, magic_at
+        from agent_kernel.kernel.magics.completion import complete, magic_at, runtime_names
 
-        magic = magic_at(code, cursor_pos)
-        names = await self._agent.names(magic.arguments if magic else "")
+        names = await runtime_names(self._agent, magic_at(code, cursor_pos))
         matches, start, end = await asyncio.to_thread(complete, code, cursor_pos, names)
         return {
             "status": "ok",

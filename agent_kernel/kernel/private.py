@@ -21,7 +21,7 @@ MAX_STREAM = 100_000
 
 
 async def run_private(
-    session: Notebook, command: str, outputs: CellOutputs, *, quiet: bool = False
+    notebook: Notebook, command: str, outputs: CellOutputs, *, quiet: bool = False
 ) -> str | None:
     """Run a command; its output becomes the cell's streams, unless `quiet`.
 
@@ -31,7 +31,7 @@ async def run_private(
     from agent_kernel.kernel.notebook import SHELL_MODEL
     from agent_kernel.kernel.turn_view import TurnFailed
 
-    container_id, _ = await session.container(outputs)
+    container_id = (await notebook.container.open(outputs)).id
     environment = {"type": "container_reference", "container_id": container_id}
     request: dict[str, Any] = {
         "model": SHELL_MODEL,
@@ -41,7 +41,7 @@ async def run_private(
         "stream": True,
     }
     ended = None
-    async with aclosing((await session.runtime()).respond(request)) as events:
+    async with aclosing((await notebook.runtime()).respond(request)) as events:
         async for event in events:
             if not quiet:
                 outputs.event(event)

@@ -53,7 +53,7 @@ class TurnView:
         self.continued_from: str | None = None
         self.ending: Ending = "running"
         self.announced = False
-        self.ran_commands = False
+        self.ran_tools = False
         self._outputs = outputs
         self._announce_script = announce_script
         self._progress = Progress()
@@ -102,7 +102,7 @@ class TurnView:
             return
         self._emitted.add(index)
         self._progress.forget(index)
-        self.ran_commands |= item.get("type") == "shell_call_output"
+        self.ran_tools |= item.get("type") == "shell_call_output"
         bundle = render_item(item)
         if bundle is not None:
             self._outputs.emit(bundle)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 from agent_kernel.policy.commands import covers, kinds, plain_commands
 from agent_kernel.policy.rules import Policy
 
@@ -33,47 +33,6 @@ NOBODY_MEND = (
     "(`AGENT_KERNEL_APPROVAL_RULES`) or for all commands (`AGENT_KERNEL_APPROVAL=auto`), or take back the "
     "`%approve` of this notebook; in JupyterLab and in a console you are asked."
 )
-
-
-@dataclass(frozen=True)
-class ApprovalRequest:
-    """One shell call that waits for a decision.
-
-    `commands` are run one after the other, all or none. `reason` says in words why it asks. `kind` describes
-    what "allow this kind" would allow from then on, such as `rm *`; it is empty where the commands are of no
-    kind that can be told apart, and then `remember` means these very commands.
-    """
-
-    id: str
-    commands: tuple[str, ...]
-    reason: str
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the person decided.
-
-    `commands` replace those that were asked about (None: they run as they are); only with `approve`. `reason`
-    is told to the model. `remember`: allow this kind without asking, as long as this kernel lives.
-    """
-
-    approve: bool
-    commands: tuple[str, ...] | None = None
-    reason: str | None = None
-    remember: bool = False
-
-
-@runtime_checkable
-class Asker(Protocol):
-    """Asks a person."""
-
-    async def ask(self, request: ApprovalRequest) -> Decision:
-        """Wait for the decision, however long it takes. One question is open at a time.
-
-        Cancelling it takes the question away; nothing is decided then.
-        """
-        ...
 
 
 class NotebookApprovals:
@@ -137,13 +96,13 @@ class NotebookApprovals:
             following = {**request, "previous_response_id": last.id, "input": answers}
 
     async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
-        from agent_kernel.kernel.render.approvals import decision_note
+        from agent_kernel.kernel.asking.record import decision_note
 
         request = _read(item)
-        standing = request is not None and self._is_allowed(request)
+        remembered = request is not None and self._is_allowed(request)
         if request is None:
             decision = Decision(False, reason="The kernel could not read what was asked.")
-        elif standing:
+        elif remembered:
             decision = Decision(True)
         elif self.asker is None:
             decision = Decision(False, reason=NOBODY)
@@ -151,7 +110,7 @@ class NotebookApprovals:
             decision = await self.asker.ask(request)
             if decision.approve and decision.remember:
                 self._remember(request)
-        outputs.emit(decision_note(decision, standing=standing))
+        outputs.emit(decision_note(decision, remembered=remembered))
         return _response(str(item.get("id")), decision)
 
     def _is_allowed(self, request: ApprovalRequest) -> bool:

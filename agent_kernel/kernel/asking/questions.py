@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent_kernel.kernel.asking.approvals import ApprovalRequest, Decision
+from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.render.text import clean
 
 AskLine = Callable[[str], Awaitable[str]]
@@ -16,7 +16,7 @@ END_OF_INPUT = "\x04"
 
 
 class LineAsker:
-    """An `approvals.Asker` that asks by lines of text."""
+    """An `Asker` that asks by lines of text."""
 
     def __init__(self, ask_line: AskLine) -> None:
         self._ask_line = ask_line

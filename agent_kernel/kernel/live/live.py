@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
-import ipywidgets
 import traitlets
 
-from agent_kernel.kernel.asking.approvals import ApprovalRequest, Decision
+from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
+from agent_kernel.kernel.live.decisions import in_words, question_json, read_decision
 from agent_kernel.kernel.live.progress import Delta, Progress
-from agent_kernel.kernel.render.items import Bundle
+from agent_kernel.kernel.render.bundles import Bundle
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
@@ -43,9 +42,6 @@ STATE_CHARACTERS = 200_000
 MOST_ITEMS = 200
 """Items that the view keeps: the newest."""
 
-MOST_ENDED = 8
-"""Views kept for pages that were reloaded while a turn ran."""
-
 _STATIC = files("agent_kernel.kernel.live") / "static"
 _PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
 
@@ -54,25 +50,6 @@ GONE = "This question is not open any more: it was answered in another tab, or t
 Stop = Callable[[], None]
 Steer = Callable[[str], Awaitable[str | None]]
 """Say something to the running turn; returns None when it was taken, else why not."""
-
-
-class LiveViews:
-    """Opens the views of a kernel, one at a time, and lets go of the oldest that ended on reloaded pages."""
-
-    def __init__(self, stop: Stop, steer: Steer) -> None:
-        self._stop = stop
-        self._steer = steer
-        self._ended: deque[LiveTurn] = deque()
-
-    def open(self) -> LiveTurn:
-        """A new view, not yet displayed. Call it from the event loop, with the cell as parent."""
-        ipywidgets.register_comm_target()  # ipywidgets does so itself only where there is an IPython shell
-        return LiveTurn(stop=self._stop, steer=self._steer, kept=self._kept)
-
-    def _kept(self, view: LiveTurn) -> None:
-        self._ended.append(view)
-        while len(self._ended) > MOST_ENDED:
-            self._ended.popleft().remove()
 
 
 class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # untyped base
@@ -192,7 +169,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             "elapsed": round(time.monotonic() - self._started, 1),
             "ended": self._closed,
             "tokens": self._tokens,
-            "question": _question(self._question[0]) if self._question else None,
+            "question": question_json(self._question[0]) if self._question else None,
             "items": items[::-1],
         }
 
@@ -240,7 +217,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     # -- questions ----------------------------------------------------------------------------------------
 
     async def ask(self, request: ApprovalRequest) -> Decision:
-        """See `approvals.Asker`. The question is part of the state: it survives a reload."""
+        """Ask in the view; see `Asker`. The question is part of the state: it survives a reload."""
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._question = (request, answer)
         self._sync()
@@ -254,11 +231,11 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         if self._question is None or self._question[0].id != question or self._question[1].done():
             return GONE
         request, answer = self._question
-        decision = _decision(request, content)
+        decision = read_decision(request, content)
         if isinstance(decision, str):
             return decision
         answer.set_result(decision)
-        self._changed(self._progress.add("decided", _in_words(request, decision)))
+        self._changed(self._progress.add("decided", in_words(request, decision)))
         return None
 
     # -- the end ------------------------------------------------------------------------------------------
@@ -287,40 +264,6 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._sync_timer.cancel()
         self.layout.close()
         super().close()
-
-
-def _question(request: ApprovalRequest) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "commands": list(request.commands),
-        "reason": request.reason,
-        "kind": request.kind,
-    }
-
-
-def _decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision | str:
-    """What came from the page as a decision, or what is wrong with it."""
-    reason = str(content.get("reason") or "").strip() or None
-    if content.get("approve") is not True:
-        return Decision(False, reason=reason)
-    commands = content.get("commands")
-    if commands is None:
-        return Decision(True, reason=reason, remember=content.get("remember") is True)
-    if not isinstance(commands, list) or len(commands) != len(request.commands):
-        return "The number of commands has changed. Deny instead, and say what is to be done."
-    if not all(isinstance(command, str) and command.strip() for command in commands):
-        return "A command is empty. Deny instead, or write `true` for one that does nothing."
-    return Decision(True, tuple(commands) if tuple(commands) != request.commands else None, reason)
-
-
-def _in_words(request: ApprovalRequest, decision: Decision) -> str:
-    if not decision.approve:
-        return f"You denied this: {decision.reason}" if decision.reason else "You denied this."
-    if decision.commands:
-        return "You allowed this in your own words: " + "; ".join(decision.commands)
-    if decision.remember:
-        return f"You allowed this, and from now on: {request.kind or 'these very commands'}"
-    return "You allowed this once."
 
 
 def _joined(deltas: list[Delta]) -> list[Delta]:

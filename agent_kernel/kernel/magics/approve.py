@@ -16,19 +16,19 @@ _WORDS = {action: mode for mode, action in MODES.items()}
 _EXAMPLES = "For example: %approve ask, %approve ask rm *, %approve allow git status, %approve --clear"
 
 
-async def approve(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Say or change the notebook's policy of approvals."""
     from agent_kernel.kernel.render.bundles import note
 
-    approvals = session.approvals
+    approvals = notebook.approvals
     if arguments == "--clear":
         approvals.forget()
     elif arguments:
-        approvals.said = changed(session.approval, arguments)
+        approvals.said = changed(notebook.approval, arguments)
     if not arguments:
-        outputs.result(_table(session))
+        outputs.result(_table(notebook))
         return
-    policy = session.approval
+    policy = notebook.approval
     rules = f", with {len(policy.rules)} rule{'s' * (len(policy.rules) != 1)} of its own" * bool(policy.rules)
     outputs.emit(note(f"From here on this notebook's policy is `{_WORDS[policy.default]}`{rules}."))
 
@@ -52,15 +52,15 @@ def changed(policy: Policy, arguments: str) -> Policy:
         raise InvalidRequest(f"%approve: {error}.", hint=_EXAMPLES) from None
 
 
-def _table(session: Notebook) -> Bundle:
+def _table(notebook: Notebook) -> Bundle:
     from agent_kernel.kernel.render.bundles import table
 
-    policy = session.approval
+    policy = notebook.approval
     rows = [
         [rule.action, rule.command or "any", _size(rule.larger_than), rule.reason or ""]
         for rule in policy.rules
     ]
-    rows += [["allow", kind, "", "you allowed this kind"] for kind in session.approvals.allowed]
+    rows += [["allow", kind, "", "you allowed this kind"] for kind in notebook.approvals.allowed]
     rows.append([policy.default, "everything else", "", ""])
     caption = (
         "What this notebook asks for, the first that matches. The runtime's own policy holds beside it: the "

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.kernel.cells import MagicLine, parse
 from agent_kernel.kernel.magics.table import MAGICS, Magic, find
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.notebook import Notebook
+
+log = logging.getLogger(__name__)
 
 MAX_MATCHES = 200
 _MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]*)|([^\s"`@]*))$')
@@ -26,6 +32,23 @@ class Names:
 
     models: Sequence[str] = ()
     files: Sequence[str] = ()
+
+
+async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
+    """Return the names that the magic's arguments need; none before the runtime is open or if it is lost."""
+    from agent_kernel.kernel.render.artifacts import short_path, snapshot
+
+    runtime, container_id = notebook.opened, notebook.container.id
+    wanted = magic.arguments if magic else ""
+    try:
+        if runtime is not None and wanted == "models":
+            return Names(models=await runtime.models())
+        if runtime is not None and wanted == "files" and container_id is not None:
+            found = await snapshot(runtime.containers.files, container_id)
+            return Names(files=[short_path(path) for path in sorted(found.files)])
+    except AgentKernelError:
+        log.info("Names could not be completed.", exc_info=True)
+    return Names()
 
 
 def complete(source: str, cursor: int, names: Names | None = None) -> Matches:

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 
-async def upload(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def upload(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Send what is named; see `uploads.send`."""
     from agent_kernel.kernel.transfer.uploads import find_uploads, send
 
-    await send(session, outputs, await asyncio.to_thread(find_uploads, arguments, session.settings))
+    await send(notebook, outputs, await asyncio.to_thread(find_uploads, arguments, notebook.settings))
 
 
-async def download(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def download(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Fetch what is named; see `downloads.fetch`."""
     from agent_kernel.kernel.transfer.downloads import Wish, fetch
 
-    await fetch(session, outputs, Wish.read(arguments))
+    await fetch(notebook, outputs, Wish.read(arguments))
 
 
-async def files(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def files(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the files of the container, or of a folder in it."""
     from agent_kernel.kernel.render.artifacts import short_path, snapshot
     from agent_kernel.kernel.render.bundles import ShownItem, note, pre
     from agent_kernel.kernel.render.file_tree import tree
     from agent_kernel.kernel.render.text import clean, fence
 
-    container_id, _ = await session.container(outputs)
-    found = await snapshot((await session.runtime()).containers.files, container_id)
+    container_id = (await notebook.container.open(outputs)).id
+    found = await snapshot((await notebook.runtime()).containers.files, container_id)
     sizes = {short_path(path): file.bytes for path, file in found.files.items()}
     folder = arguments.removeprefix("/mnt/data").strip("/")
     if folder:

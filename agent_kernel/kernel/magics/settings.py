@@ -22,7 +22,7 @@ MAX_PARAMETER = 64 << 10
 """Bytes of a parameter's value: every command has to carry it in its environment."""
 
 
-async def model(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """List the models, or change the model."""
     from agent_kernel.kernel.render.bundles import note, table
     from agent_kernel.kernel.render.text import code
@@ -31,20 +31,20 @@ async def model(session: Notebook, outputs: CellOutputs, arguments: str) -> None
         raise InvalidRequest(
             f"%model takes one name, not {arguments!r}.", hint="For example: %model openai/gpt-5"
         )
-    names = await (await session.runtime()).models()
+    names = await (await notebook.runtime()).models()
     if arguments:
-        session.choices.said = session.choices.said.choose(
+        notebook.choices.said = notebook.choices.said.choose(
             model=None if arguments == "--default" else arguments
         )
-        text = f"From here on cells talk to {_named(session.model)}."
-        if session.model and session.model not in names and names:
-            near = difflib.get_close_matches(session.model, names, n=1)
+        text = f"From here on cells talk to {_named(notebook.model)}."
+        if notebook.model and notebook.model not in names and names:
+            near = difflib.get_close_matches(notebook.model, names, n=1)
             guess = f" Did you mean {code(near[0])}?" if near else ""
             text += f" The runtime does not list it; the next cell shows whether it is there.{guess}"
         outputs.emit(note(text))
         return
-    rows = [[name, "this notebook's" if name == session.model else ""] for name in names]
-    caption = f"Cells talk to {_named(session.model)}."
+    rows = [[name, "this notebook's" if name == notebook.model else ""] for name in names]
+    caption = f"Cells talk to {_named(notebook.model)}."
     outputs.result(table(["model", ""], rows, caption).bundle() if rows else note(caption))
 
 
@@ -54,7 +54,7 @@ def _named(name: str | None) -> str:
     return code(name) if name else "the model that the runtime chooses"
 
 
-async def instructions(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def instructions(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Say or change the notebook's instructions."""
     from agent_kernel.kernel.render.bundles import note, notice
 
@@ -62,26 +62,26 @@ async def instructions(session: Notebook, outputs: CellOutputs, arguments: str) 
     if text.startswith("--") and text != "--clear":
         raise InvalidRequest(f"%instructions does not know {text.split()[0]}.", hint="It knows --clear.")
     if text:
-        session.choices.said = session.choices.said.choose(instructions="" if text == "--clear" else text)
+        notebook.choices.said = notebook.choices.said.choose(instructions="" if text == "--clear" else text)
         told = "no instructions of this notebook's" if text == "--clear" else "these instructions"
         outputs.emit(note(f"From here on the model is told {told} before every turn."))
         return
-    own = session.choices.now.instructions
+    own = notebook.choices.now.instructions
     outputs.result(notice(own) if own else note("This notebook has no instructions of its own."))
 
 
-async def budget(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Say or change the budget."""
     from agent_kernel.kernel.render.bundles import note
 
     if arguments == "--clear":
-        session.choices.said = session.choices.said.choose(budget={})
+        notebook.choices.said = notebook.choices.said.choose(budget={})
         outputs.emit(note("From here on a turn has no budget of this notebook's."))
     elif arguments:
-        session.choices.said = session.choices.said.choose(budget=parse_budget(arguments))
-        outputs.emit(note(f"From here on a turn may use {_limits(session.budget)}."))
+        notebook.choices.said = notebook.choices.said.choose(budget=parse_budget(arguments))
+        outputs.emit(note(f"From here on a turn may use {_limits(notebook.budget)}."))
     else:
-        now = session.budget
+        now = notebook.budget
         outputs.result(note(f"A turn may use {_limits(now)}." if now else "A turn has no budget."))
 
 
@@ -89,7 +89,7 @@ def _limits(limits: Budget) -> str:
     return ", ".join(f"{value:,g} {name.replace('_', ' ')}" for name, value in limits.items())
 
 
-async def set_parameter(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def set_parameter(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Set a shell variable, and tell the model."""
     from agent_kernel.kernel.private import run_private
     from agent_kernel.kernel.render.bundles import note
@@ -103,9 +103,9 @@ async def set_parameter(session: Notebook, outputs: CellOutputs, arguments: str)
             f"{name} is too long, or no text, for a shell variable.",
             hint="Put it into a file and upload that.",
         )
-    if await run_private(session, f"export {name}={shlex.quote(text)}", outputs, quiet=True):
+    if await run_private(notebook, f"export {name}={shlex.quote(text)}", outputs, quiet=True):
         raise InvalidRequest(f"The shell does not let {name} be set.", hint="Choose another name.")
-    session.tell_model(f"The person set a parameter: {name} = {shown}. It is in the shell as ${name}.")
+    notebook.tell_model(f"The person set a parameter: {name} = {shown}. It is in the shell as ${name}.")
     outputs.emit(note(f"{code(name)} = {code(shown)}"))
 
 
@@ -122,16 +122,16 @@ def _parameter(arguments: str) -> tuple[str, Any]:
         return name, text
 
 
-async def container(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Say what is known of the container, or replace it."""
     from agent_kernel.kernel.render.bundles import note, table
 
     if arguments:
-        await session.renew_container(_container_params(arguments), outputs)
-    if session.container_id is None:
+        await notebook.container.renew(_container_params(arguments), outputs)
+    if notebook.container.id is None:
         outputs.result(note("There is no container yet; the first prompt, upload or command makes one."))
         return
-    found = await (await session.runtime()).containers.retrieve(session.container_id)
+    found = await (await notebook.runtime()).containers.retrieve(notebook.container.id)
     outputs.result(table(["container", ""], _container_rows(found)).bundle())
 
 

@@ -47,7 +47,7 @@ class Magic:
         return f"{self.usage}\n{self.summary}" + (f"\n\n{self.more}" if self.more else "")
 
 
-async def _help(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def _help(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     from agent_kernel.kernel.render.bundles import table
 
     name = arguments.removesuffix("?").strip()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 
-async def bash(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Run the script below the first line."""
     from agent_kernel.kernel.private import run_private
 
@@ -25,12 +25,12 @@ async def bash(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
     if not script.strip():
         raise InvalidRequest("%%bash has no script.", hint="The script goes on the lines below it.")
     if options.strip():
-        await run_private(session, script, outputs)
+        await run_private(notebook, script, outputs)
     else:
-        await session.shell(script, outputs)
+        await notebook.shell(script, outputs)
 
 
-async def usage(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """A table of tokens and cost, by cell and model."""
     from agent_kernel.kernel.ledger import cost
     from agent_kernel.kernel.notebook import SHELL_MODEL
@@ -38,8 +38,8 @@ async def usage(session: Notebook, outputs: CellOutputs, arguments: str) -> None
 
     if arguments:
         raise InvalidRequest("%usage takes no arguments.", hint="It shows all cells.")
-    prices = session.settings.prices
-    records = [record for record in session.ledger.records if record.model not in ("", SHELL_MODEL)]
+    prices = notebook.settings.prices
+    records = [record for record in notebook.ledger.records if record.model not in ("", SHELL_MODEL)]
     if not records:
         outputs.result(note("No cell has asked a model yet."))
         return
@@ -59,18 +59,18 @@ def _money(amount: float | None) -> str:
     return "" if amount is None else f"{amount:.4f}"
 
 
-async def replay(session: Notebook, outputs: CellOutputs, arguments: str) -> None:
+async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the outputs of a cell's turns again."""
-    for record in session.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
+    for record in notebook.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
         for response_id in record.response_ids:
             try:
-                response = await (await session.runtime()).retrieve(response_id)
+                response = await (await notebook.runtime()).retrieve(response_id)
             except NotFound as error:
                 raise InvalidRequest(
                     f"Cell [{record.cell}]: the runtime did not keep its response.", hint="Run it again."
                 ) from error
             _show(response, outputs)
-        await _show_files(session, record, outputs)
+        await _show_files(notebook, record, outputs)
 
 
 def _show(response: Response, outputs: CellOutputs) -> None:
@@ -91,19 +91,20 @@ def _show(response: Response, outputs: CellOutputs) -> None:
         outputs.emit(note(f"The answer was cut off here ({code(reason)})."))
 
 
-async def _show_files(session: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:
+async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:
     from agent_kernel.kernel.render.artifacts import snapshot
     from agent_kernel.kernel.render.bundles import note
-    from agent_kernel.kernel.render.gallery import show_files
+    from agent_kernel.kernel.render.gallery import GalleryLimits, show_files
 
     if not record.paths or record.container_id is None:
         return
-    runtime = await session.runtime()
+    runtime = await notebook.runtime()
     try:
         there = (await snapshot(runtime.containers.files, record.container_id)).files
     except AgentKernelError:
         outputs.emit(note("The files that it wrote are gone with their container."))
         return
     still = [there[path] for path in record.paths if path in there]
-    async for bundle in show_files(runtime, still, session.settings):
+    limits = GalleryLimits(notebook.settings.max_inline, notebook.settings.max_inline_files)
+    async for bundle in show_files(runtime, still, limits, count=len(still)):
         outputs.emit(bundle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ from agent_kernel.kernel.render.text import code, size
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse
 
-    from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.runtime.base import Runtime
 
 PREFIX = 256 << 10
@@ -34,26 +34,39 @@ TURN_LIMIT = 2
 """How many times `max_inline` one turn's pictures and pages may take together."""
 
 
+@dataclass(frozen=True)
+class GalleryLimits:
+    """How much of a turn's files a notebook shows."""
+
+    inline: int
+    """Bytes of one picture or table; a larger one is named only."""
+    files: int
+    """Files that are shown, and as many again that are named; the rest is counted."""
+
+
 async def show_files(
-    runtime: Runtime, changed: Sequence[FileCreateResponse], settings: KernelSettings
+    runtime: Runtime, changed: Sequence[FileCreateResponse], limits: GalleryLimits, *, count: int
 ) -> AsyncIterator[Bundle]:
-    """Bundles for what a turn wrote. Raises what `ContainerFiles.content` raises."""
+    """Yield bundles for the files a turn wrote; `count` is how many it wrote in all.
+
+    Raises what `ContainerFiles.content` raises.
+    """
     visible = [file for file in changed if not _hidden(file.path)]
-    viewer = _Viewer(runtime, settings.max_inline)
+    viewer = _Viewer(runtime, limits.inline)
     others: list[FileCreateResponse] = []
     shown = 0
     for file in visible:
-        bundle = await viewer.view(file) if shown < settings.max_inline_files else None
+        bundle = await viewer.view(file) if shown < limits.files else None
         if bundle is None:
             others.append(file)
             continue
         shown += 1
         bundle.metadata.setdefault(METADATA_KEY, {}).update(file_id=file.id, path=file.path)
         yield bundle
-    named = others[: settings.max_inline_files]
+    named = others[: limits.files]
     if named:
         yield _line(named)
-    rest = len(changed) - shown - len(named)
+    rest = count - shown - len(named)
     if rest:
         yield note(f"…and {rest:,} more file{'' if rest == 1 else 's'}; `%files` lists them.")
 

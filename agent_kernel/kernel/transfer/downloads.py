@@ -29,8 +29,8 @@ from agent_kernel.kernel.transfer.uploads import NAMED, UploadProgress
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse
 
-    from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.transfer.base import FileSharer
     from agent_kernel.runtime.base import ContainerFiles
 
 WORKSPACE = PurePosixPath("/mnt/data")
@@ -159,7 +159,7 @@ def _check_folders(download: Download) -> None:
             raise InvalidRequest(f"{folder} is there and is no folder. Nothing was downloaded.")
 
 
-async def fetch(session: Notebook, outputs: CellOutputs, wish: Wish) -> None:
+async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
     """Carry out a `%download`. Raises `InvalidRequest` and what the container's files raise.
 
     Each file appears whole or not at all, also at an interrupt; those that were complete before stay.
@@ -167,13 +167,13 @@ async def fetch(session: Notebook, outputs: CellOutputs, wish: Wish) -> None:
     from agent_kernel.kernel.render.artifacts import listed
     from agent_kernel.kernel.render.bundles import note
 
-    if session.container_id is None:
+    if notebook.container.id is None:
         raise InvalidRequest(
             "There is no container yet, so there is nothing to download.",
             hint="The first prompt, upload or command makes one.",
         )
-    container_id, _ = await session.container(outputs)
-    source = (await session.runtime()).containers.files
+    container_id = (await notebook.container.open(outputs)).id
+    source = (await notebook.runtime()).containers.files
     files = {file.path: file async for file in listed(source, container_id)}
     downloads = await asyncio.to_thread(plan, wish, files)
     progress = UploadProgress(outputs, "Downloading", sum(each.file.bytes for each in downloads))

@@ -6,23 +6,22 @@ Whatever is no file stays text: an address, a decorator, what stands in backtick
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.transfer.host_files import HostFile, expanded, look, read_chunks
-from agent_kernel.kernel.transfer.uploads import PendingUpload, Plan, folder, joined, send
+from agent_kernel.kernel.transfer.host_files import expanded, look
+from agent_kernel.kernel.transfer.uploaded import PendingUpload
+from agent_kernel.kernel.transfer.uploads import Plan, folder, joined, send
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.transfer.base import FileSharer
 
 _MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]+)"|([^\s"`@]+))')
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
@@ -93,59 +92,26 @@ def _planned(path: Path, settings: KernelSettings) -> Plan:
     return Plan([PendingUpload(file, target)], {}) if file else folder(path, settings, target)
 
 
-async def attach(session: Notebook, outputs: CellOutputs, prompt: str) -> str:
+async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str:
     """Upload what the prompt mentions and the container does not have as it is; the prompt for the model.
 
     Raises what `find_mentioned` and `send` raise.
     """
     if "@" not in prompt:
         return prompt
-    plan = await asyncio.to_thread(find_mentioned, prompt, session.settings)
+    from agent_kernel.kernel.render.artifacts import snapshot
+
+    plan = await asyncio.to_thread(find_mentioned, prompt, notebook.settings)
     if plan.uploads:
-        container_id, there = await session.container(outputs)
+        container = await notebook.container.open(outputs)
+        there = await snapshot((await notebook.runtime()).containers.files, container.id)
         present = there.files if there.complete else None
         stale = [
             upload
             for upload in plan.uploads
             if (present is not None and f"/mnt/data/{upload.target}" not in present)
-            or not await session.uploaded.has(container_id, upload)
+            or not await notebook.uploaded.has(container.id, upload)
         ]
         if stale:
-            await send(session, outputs, Plan(stale, plan.left_out))
+            await send(notebook, outputs, Plan(stale, plan.left_out))
     return prompt.replace("\\@", "@")
-
-
-class Uploaded:
-    """What has been uploaded to the container in use, by content: path there, mark and digest here."""
-
-    def __init__(self) -> None:
-        self._container_id: str | None = None
-        self._known: dict[str, tuple[HostFile, str]] = {}
-
-    def remember(self, container_id: str, upload: PendingUpload, digest: str) -> None:
-        """The file has arrived; `digest` is its SHA-256."""
-        if container_id != self._container_id:
-            self._container_id, self._known = container_id, {}
-        self._known[upload.target] = (upload.file, digest)
-
-    async def has(self, container_id: str, upload: PendingUpload) -> bool:
-        """Whether this content was uploaded to that path; the file is read only if it was touched since."""
-        known = self._known.get(upload.target)
-        if known is None or container_id != self._container_id:
-            return False
-        file, digest = known
-        if file.path.absolute() == upload.file.path.absolute() and file.mark == upload.file.mark:
-            return True
-        if file.size != upload.file.size or await digest_of(upload.file) != digest:
-            return False
-        self._known[upload.target] = (upload.file, digest)
-        return True
-
-
-async def digest_of(file: HostFile) -> str:
-    """The file's SHA-256. Raises `InvalidRequest` if it cannot be read."""
-    digest = hashlib.sha256()
-    async with aclosing(read_chunks(file)) as chunks:
-        async for chunk in chunks:
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.kernel.render.text import code, size
-from agent_kernel.kernel.transfer.host_files import HostFile, expanded, look, read_chunks, walk
+from agent_kernel.kernel.transfer.host_files import expanded, look, read_chunks, walk
 from agent_kernel.kernel.transfer.patterns import split
+from agent_kernel.kernel.transfer.uploaded import PendingUpload
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.transfer.base import FileSharer
 
 SHOWN_FROM = 4 << 20
 """Bytes from which on a transfer shows how far it has come."""
@@ -32,14 +33,6 @@ SHOWN_EVERY = 0.2
 
 NAMED = 8
 """Up to so many files get a line each."""
-
-
-@dataclass(frozen=True)
-class PendingUpload:
-    """A file that may be sent, and its path relative to /mnt/data."""
-
-    file: HostFile
-    target: str
 
 
 @dataclass(frozen=True)
@@ -144,14 +137,14 @@ def _and_left_out(left_out: dict[str, int]) -> str:
     return f" (left out: {kinds})"
 
 
-async def send(session: Notebook, outputs: CellOutputs, plan: Plan) -> None:
+async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
     """Send them one after the other, say so in the notebook, and have the model told.
 
     Raises what `ContainerFiles.create` raises. What had arrived before an error or an interrupt stays, and
     is told; of the file that was on its way nothing is left.
     """
-    container_id, _ = await session.container(outputs)
-    files = (await session.runtime()).containers.files
+    container_id = (await notebook.container.open(outputs)).id
+    files = (await notebook.runtime()).containers.files
     progress = UploadProgress(outputs, "Uploading", sum(upload.file.size for upload in plan.uploads))
     sent: list[PendingUpload] = []
     try:
@@ -159,10 +152,10 @@ async def send(session: Notebook, outputs: CellOutputs, plan: Plan) -> None:
             digest = hashlib.sha256()
             async with aclosing(_counted(upload, digest, progress)) as content:
                 await files.create(container_id, path=upload.target, content=content, size=upload.file.size)
-            session.uploaded.remember(container_id, upload, digest.hexdigest())
+            notebook.uploaded.remember(container_id, upload, digest.hexdigest())
             sent.append(upload)
     finally:
-        _tell(session, outputs, sent, plan.left_out)
+        _tell(notebook, outputs, sent, plan.left_out)
 
 
 async def _counted(
@@ -199,7 +192,7 @@ class UploadProgress:
 
 
 def _tell(
-    session: Notebook, outputs: CellOutputs, sent: list[PendingUpload], left_out: dict[str, int]
+    notebook: FileSharer, outputs: CellOutputs, sent: list[PendingUpload], left_out: dict[str, int]
 ) -> None:
     from agent_kernel.kernel.render.bundles import note
 
@@ -207,7 +200,7 @@ def _tell(
         return
     listed = sent if len(sent) <= NAMED else []
     for upload in listed:
-        session.tell_model(
+        notebook.tell_model(
             f"The person uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
         )
         name, where = code(upload.file.path.name), code(f"/mnt/data/{upload.target}")
@@ -215,7 +208,7 @@ def _tell(
     if not listed:
         total = size(sum(upload.file.size for upload in sent))
         where = code(_common(sent))
-        session.tell_model(f"The person uploaded {len(sent)} files ({total} in all) to {_common(sent)}.")
+        notebook.tell_model(f"The person uploaded {len(sent)} files ({total} in all) to {_common(sent)}.")
         outputs.emit(note(f"Uploaded {len(sent):,} files ({total}) to {where}"))
     if left_out:
         outputs.emit(note(f"Not everything was taken{_and_left_out(left_out)}; name such a file to have it."))

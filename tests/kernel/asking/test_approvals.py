@@ -12,8 +12,9 @@ import pexpect
 import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.kernel.asking.approvals import MOST_UNATTENDED, ApprovalRequest, Decision, NotebookApprovals
+from agent_kernel.kernel.asking.approvals import MOST_UNATTENDED, NotebookApprovals
 from agent_kernel.kernel.asking.questions import LineAsker
+from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.magics.approve import changed
 from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.preferences import from_metadata

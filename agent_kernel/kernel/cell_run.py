@@ -1,0 +1,74 @@
+"""Run one cell on a notebook: its magic lines and commands, then its prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.kernel.asking.types import Asker
+from agent_kernel.kernel.cells import MagicLine, parse
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.live.views import LiveViews
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+
+
+@dataclass(frozen=True)
+class SubmittedCell:
+    """A cell as the front end sent it. `live`: show its turns while they run."""
+
+    source: str
+    number: int
+    metadata: Mapping[str, Any]
+    live: bool
+
+
+class CellRunner:
+    """Runs the cells of one notebook. `stop` interrupts the running cell, for the live view's button."""
+
+    def __init__(self, notebook: Notebook, stop: Callable[[], None]) -> None:
+        self._notebook = notebook
+        self._stop = stop
+        self._views: LiveViews | None = None
+
+    async def run(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
+        """Run the cell. An unknown magic raises `InvalidRequest` before anything has run."""
+        from agent_kernel.kernel.magics.table import find, page
+        from agent_kernel.kernel.private import run_private
+
+        source = parse(cell.source)
+        magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]
+        self._notebook.begin_cell(cell.number, cell.metadata)
+        takes_turns = (
+            bool(source.prompt) or len(magics) < len(source.lines) or any(each.takes_turn for each in magics)
+        )
+        if cell.live and takes_turns:
+            await self._go_live(outputs)
+        for line in source.lines:
+            if isinstance(line, MagicLine):
+                magic = magics.pop(0)
+                if line.asks:
+                    outputs.page(page(magic))
+                else:
+                    await magic.run(self._notebook, outputs, line.arguments)
+            elif line.private:
+                await run_private(self._notebook, line.command, outputs)
+            else:
+                await self._notebook.shell(line.command, outputs)
+        if source.prompt:
+            await self._notebook.ask(source.prompt, outputs)
+
+    async def _go_live(self, outputs: CellOutputs) -> None:
+        """Show the cell's turns while they run. The first call loads the widget libraries."""
+        from importlib import import_module
+
+        views = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.views")
+        if self._views is None:
+            self._views = views.LiveViews(self._stop, self._notebook.steer)
+        view = self._views.open()
+        outputs.show_live(view, view.bundle())
+        if isinstance(view, Asker):
+            self._notebook.approvals.asker = view

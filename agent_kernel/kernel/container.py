@@ -1,0 +1,121 @@
+"""The container of one notebook: created on first use, kept alive, replaced when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
+from agent_kernel.kernel.front_end import notebook_name
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.written import WrittenFiles
+    from agent_kernel.runtime.base import Runtime
+
+GONE = (NotFound, SandboxGone, InvalidRequest)  # InvalidRequest: how the API reports an expired container
+
+CONTAINER_REPLACED = (
+    "The container of the cells above is gone, with its files and shell variables. This cell runs in a new, "
+    "empty one: upload your files again."
+)
+CONTAINER_RENEWED = "The person replaced the container: it is new and empty."
+
+
+@dataclass(frozen=True)
+class OpenContainer:
+    """A live container, and what finds the files that change in it from now on."""
+
+    id: str
+    written: WrittenFiles
+
+
+class NotebookContainer:
+    """`runtime` opens the runtime, `tell_model` adds a note to the next turn. Use it from one event loop."""
+
+    def __init__(
+        self,
+        runtime: Callable[[], Awaitable[Runtime]],
+        tell_model: Callable[[str], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.id: str | None = None
+        self._runtime = runtime
+        self._tell_model = tell_model
+        self._log = log
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self, outputs: CellOutputs, params: Mapping[str, str] | None = None) -> OpenContainer:
+        """Return the live container; replace a dead one and say so in `outputs`.
+
+        A new one is created with `params` (`ContainerCreateParams`). Raises what `Containers.create` raises.
+        """
+        from agent_kernel.kernel.render.bundles import notice
+        from agent_kernel.kernel.written import WrittenFiles
+
+        containers = (await self._runtime()).containers
+        if self.id is not None:
+            try:
+                return OpenContainer(self.id, await WrittenFiles.since_now(containers.files, self.id))
+            except GONE as error:
+                self._log.warning("Container %s is gone: %s", self.id, error)
+                self.id = None
+                outputs.emit(notice(CONTAINER_REPLACED))
+                self._tell_model(CONTAINER_REPLACED)
+        created = await containers.create({"name": notebook_name(), **(params or {})})
+        self.id = created.id
+        minutes = created.expires_after.minutes if created.expires_after else None
+        self._keep_alive(created.id, minutes)
+        return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
+
+    async def renew(self, params: Mapping[str, str], outputs: CellOutputs) -> None:
+        """Create a new, empty container, then delete the old one. Raises what `Containers.create` raises."""
+        old, self.id = self.id, None
+        try:
+            await self.open(outputs, params)
+        except BaseException:
+            self.id = old
+            raise
+        if old is not None:
+            self._tell_model(CONTAINER_RENEWED)
+            with contextlib.suppress(*GONE):
+                await (await self._runtime()).containers.delete(old)
+
+    def _keep_alive(self, container_id: str, minutes: int | None) -> None:
+        """Touch the container regularly while this kernel lives, so that a pause does not expire it."""
+        self.stop_keeping_alive()
+        if minutes:
+            self._keeper = asyncio.create_task(self._kept_alive(container_id, minutes * 60 / 3))
+
+    async def _kept_alive(self, container_id: str, every: float) -> None:
+        runtime = await self._runtime()
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await runtime.containers.files.list(container_id, limit=1)
+            except GONE:
+                return  # the next cell notices and reports it
+            except AgentKernelError:
+                self._log.warning("Container %s could not be reached.", container_id, exc_info=True)
+
+    def stop_keeping_alive(self) -> None:
+        """Let the container expire when it is not used."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
+
+    async def delete(self, runtime: Runtime, seconds: float) -> None:
+        """Delete the container within `seconds`; errors go to the log, and its lease ends it then."""
+        self.stop_keeping_alive()
+        container_id, self.id = self.id, None
+        try:
+            if container_id is not None:
+                with contextlib.suppress(*GONE):
+                    async with asyncio.timeout(seconds):
+                        await runtime.containers.delete(container_id)
+        except (AgentKernelError, TimeoutError):
+            self._log.warning("Container %s will end with its lease.", container_id, exc_info=True)

@@ -1,0 +1,53 @@
+"""Which of the person's files the container in use already has, by content."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from agent_kernel.kernel.transfer.host_files import HostFile, read_chunks
+
+
+@dataclass(frozen=True)
+class PendingUpload:
+    """A file that may be sent, and its path relative to /mnt/data."""
+
+    file: HostFile
+    target: str
+
+
+class Uploaded:
+    """The uploads to one container: the path there, and the file's mark and digest here."""
+
+    def __init__(self) -> None:
+        self._container_id: str | None = None
+        self._known: dict[str, tuple[HostFile, str]] = {}
+
+    def remember(self, container_id: str, upload: PendingUpload, digest: str) -> None:
+        """Record an upload that arrived; `digest` is its SHA-256."""
+        if container_id != self._container_id:
+            self._container_id, self._known = container_id, {}
+        self._known[upload.target] = (upload.file, digest)
+
+    async def has(self, container_id: str, upload: PendingUpload) -> bool:
+        """Return whether this content is at that path; reads the file only if it was touched since."""
+        known = self._known.get(upload.target)
+        if known is None or container_id != self._container_id:
+            return False
+        file, digest = known
+        if file.path.absolute() == upload.file.path.absolute() and file.mark == upload.file.mark:
+            return True
+        if file.size != upload.file.size or await digest_of(upload.file) != digest:
+            return False
+        self._known[upload.target] = (upload.file, digest)
+        return True
+
+
+async def digest_of(file: HostFile) -> str:
+    """Return the file's SHA-256. Raises `InvalidRequest` if it cannot be read."""
+    digest = hashlib.sha256()
+    async with aclosing(read_chunks(file)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+    return digest.hexdigest()
