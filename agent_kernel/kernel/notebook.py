@@ -164,7 +164,7 @@ class Notebook:
         return str(getattr(error, "message", None) or (error or {}).get("message"))
 
     async def _show_changes(self, turn: TurnView, written: WrittenFiles, outputs: CellOutputs) -> None:
-        from agent_kernel.kernel.render.gallery import GalleryLimits, show_files
+        from agent_kernel.kernel.render.files.gallery import GalleryLimits, show_files
 
         if not turn.ran_tools or self.container.id is None:
             return

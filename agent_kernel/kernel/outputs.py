@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from agent_kernel.kernel.front_end import FrontEnd
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.render.items import Bundle
+    from agent_kernel.kernel.render.bundles import Bundle
     from agent_kernel.runtime.base import SessionEvent
 
 Publish = Callable[[str, dict[str, Any]], None]
@@ -99,7 +99,7 @@ class CellOutputs:
 
     def said(self, text: str) -> None:
         """Show what the person said to the running turn: in the live view now, and as an output."""
-        from agent_kernel.kernel.render.items import note
+        from agent_kernel.kernel.render.bundles import note
 
         self.emit(note(f"**You, while it ran:** {text}"))
         if self._live is not None:

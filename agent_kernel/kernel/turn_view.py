@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.live.progress import Progress
-from agent_kernel.kernel.render.items import note, notice, render_item
+from agent_kernel.kernel.render.bundles import note, notice
+from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.text import code
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class TurnView:
             return
         self._emitted.add(index)
         self._progress.forget(index)
-        self.ran_tools |= item.get("type") == "shell_call_output"
+        self.ran_tools |= "_call" in str(item.get("type"))
         bundle = render_item(item)
         if bundle is not None:
             self._outputs.emit(bundle)

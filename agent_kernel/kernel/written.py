@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent_kernel.kernel.render.artifacts import FileListing, snapshot
+from agent_kernel.kernel.render.files.artifacts import FileListing, snapshot
 
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse

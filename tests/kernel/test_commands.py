@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from agent_kernel.kernel.render.items import ITEM_MIME, Bundle, render_item
+from agent_kernel.kernel.render.bundles import Bundle
+from agent_kernel.kernel.render.items import render_item
+from agent_kernel.kernel.render.stored import ITEM_MIME
 from agent_kernel.tools.shell import Clipped
 
 

@@ -155,7 +155,7 @@ def _requests(response: Any) -> list[Mapping[str, Any]]:
 
 
 def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
-    from agent_kernel.kernel.render.approvals import arguments_of
+    from agent_kernel.kernel.render.approval import arguments_of
 
     arguments = arguments_of(item)
     commands = arguments.get("commands")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_kernel.kernel.asking.types import Decision
-from agent_kernel.kernel.render.approvals import LONGEST, one_line
+from agent_kernel.kernel.render.approval import LONGEST, one_line
 from agent_kernel.kernel.render.bundles import Bundle, note
 from agent_kernel.kernel.render.text import clip, code
 

@@ -176,7 +176,14 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     def _outline(self, number: int) -> dict[str, Any]:
         item = self._progress.items[number]
         at = round(item.touched - self._started, 1)
-        return {"index": number, "kind": item.kind, "call": item.call_id, "done": item.done, "at": at}
+        return {
+            "index": number,
+            "kind": item.kind,
+            "name": item.name,
+            "call": item.call_id,
+            "done": item.done,
+            "at": at,
+        }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
         """As the base does. A page that has come anew asks for all of it, and gets it as it is now."""

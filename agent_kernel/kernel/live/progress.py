@@ -1,4 +1,4 @@
-"""A running turn, as its events tell it: items that grow. Pure; the live view and interrupts read it."""
+"""A running turn as items that grow with its events. Pure; the live view and interrupts read it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_kernel.kernel.render.generic import ARGUMENTS, OUTPUTS, readable
+
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
+
+
+MOST_PARTS = 32
+"""Texts of one item that are kept, of items without a reader here."""
 
 
 class Text:
@@ -46,12 +52,14 @@ class Growing:
     """An item under way.
 
     `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
-    `outcome.N`, `seconds.N`. `call_id` joins a call and its output.
+    `outcome.N`, `seconds.N`; for all other items the names of their fields, such as `arguments`. `call_id`
+    joins a call and its output, `name` is the function or tool that is called.
     """
 
     kind: str
     call_id: str = ""
     limit: int = 100_000
+    name: str = ""
     parts: dict[str, Text] = field(default_factory=dict)
     done: bool = False
     touched: float = field(default_factory=time.monotonic)
@@ -72,10 +80,11 @@ class Growing:
         if self.kind == "shell_call_output":
             indices = sorted({int(name.partition(".")[2]) for name in self.parts if "." in name})
             return {"type": self.kind, "output": [self._content(index) for index in indices]}
-        return {
-            "type": self.kind,
-            "content": [{"type": "output_text", "text": str(self.parts.get("text", ""))}],
-        }
+        if self.kind == "message":
+            text = str(self.parts.get("text", ""))
+            return {"type": self.kind, "content": [{"type": "output_text", "text": text}]}
+        fields = {name: str(text) for name, text in self.parts.items()}
+        return {"type": self.kind, "name": self.name, "status": "incomplete", **fields}
 
     def _all(self, prefix: str) -> list[str]:
         return [str(text) for name, text in self.parts.items() if name.startswith(prefix + ".")]
@@ -113,6 +122,8 @@ class Progress:
     def take(self, event: SessionEvent) -> list[Delta]:
         """Take in an event; return what it added. Events of other kinds add nothing."""
         reader = _READERS.get(event.type)
+        if reader is None and event.type.startswith("response.") and event.type.endswith(".delta"):
+            reader = Progress._generic
         return reader(self, event) if reader else []
 
     def add(self, kind: str, text: str) -> list[Delta]:
@@ -138,13 +149,15 @@ class Progress:
         return []
 
     def _added(self, event: Any) -> list[Delta]:
-        call_id = str(getattr(event.item, "call_id", None) or "")
-        self._numbers[event.output_index] = self._new(event.item.type, call_id)
+        item = _json(event.item)
+        number = self._new(str(item.get("type")), str(item.get("call_id") or ""))
+        self.items[number].name = str(item.get("name") or "")
+        self._numbers[event.output_index] = number
         return []
 
     def _item_done(self, event: Any) -> list[Delta]:
         """The final item is the record: whatever the deltas left out is added now."""
-        item = event.item.to_dict(mode="json", warnings=False)
+        item = _json(event.item)
         if event.output_index not in self._numbers:
             self._added(event)
         number = self._numbers[event.output_index]
@@ -172,6 +185,21 @@ class Progress:
 
     def _delta(self, event: Any, part: str, text: str | None) -> list[Delta]:
         return self._append(self._numbers.get(event.output_index), part, text or "")
+
+    def _generic(self, event: Any) -> list[Delta]:
+        """Take a delta of a call that has no reader: a text, or texts by the names of fields."""
+        number = self._numbers.get(getattr(event, "output_index", -1))
+        growing = self.items.get(number) if number is not None else None
+        if number is None or growing is None:
+            return []
+        given = event.delta if isinstance(getattr(event, "delta", None), Mapping) else None
+        texts = given if given is not None else {_field(event.type, growing.kind): event.delta}
+        return [
+            delta
+            for name, text in texts.items()
+            if isinstance(text, str) and (name in growing.parts or len(growing.parts) < MOST_PARTS)
+            for delta in self._append(number, str(name), text)
+        ]
 
     def _text(self, event: Any) -> list[Delta]:
         return self._delta(event, "text", event.delta)
@@ -215,6 +243,17 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
 }
 
 
+def _json(item: Any) -> Mapping[str, Any]:
+    """Return an event's item as JSON; items of types that the SDK does not know may be mappings already."""
+    return item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+
+
+def _field(event_type: str, kind: str) -> str:
+    """Return the field that a delta belongs to: `response.x_call_arguments.delta` has `arguments`."""
+    name = event_type.removeprefix("response.").removesuffix(".delta").removeprefix(kind)
+    return name.strip("._").rpartition("call_")[2].rpartition(".")[2] or "output"
+
+
 def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
     if item["type"] == "shell_call":
         commands = (item.get("action") or {}).get("commands") or []
@@ -225,7 +264,9 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
             for number, content in enumerate(item.get("output") or [])
             for part in _output_parts(number, content)
         ]
-    return []
+    if item["type"] in ("message", "reasoning", "mcp_approval_request"):
+        return []
+    return [(field, readable(item[field])) for field in (*ARGUMENTS, *OUTPUTS) if item.get(field)]
 
 
 def _output_parts(number: int, content: Mapping[str, Any]) -> list[tuple[str, str]]:

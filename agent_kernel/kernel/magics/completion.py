@@ -36,7 +36,7 @@ class Names:
 
 async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
     """Return the names that the magic's arguments need; none before the runtime is open or if it is lost."""
-    from agent_kernel.kernel.render.artifacts import short_path, snapshot
+    from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
 
     runtime, container_id = notebook.opened, notebook.container.id
     wanted = magic.arguments if magic else ""

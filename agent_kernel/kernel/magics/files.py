@@ -29,9 +29,9 @@ async def download(notebook: Notebook, outputs: CellOutputs, arguments: str) -> 
 
 async def files(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the files of the container, or of a folder in it."""
-    from agent_kernel.kernel.render.artifacts import short_path, snapshot
     from agent_kernel.kernel.render.bundles import ShownItem, note, pre
-    from agent_kernel.kernel.render.file_tree import tree
+    from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
+    from agent_kernel.kernel.render.files.file_tree import tree
     from agent_kernel.kernel.render.text import clean, fence
 
     container_id = (await notebook.container.open(outputs)).id

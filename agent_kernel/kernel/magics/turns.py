@@ -92,9 +92,9 @@ def _show(response: Response, outputs: CellOutputs) -> None:
 
 
 async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:
-    from agent_kernel.kernel.render.artifacts import snapshot
     from agent_kernel.kernel.render.bundles import note
-    from agent_kernel.kernel.render.gallery import GalleryLimits, show_files
+    from agent_kernel.kernel.render.files.artifacts import snapshot
+    from agent_kernel.kernel.render.files.gallery import GalleryLimits, show_files
 
     if not record.paths or record.container_id is None:
         return

@@ -164,8 +164,8 @@ async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
 
     Each file appears whole or not at all, also at an interrupt; those that were complete before stay.
     """
-    from agent_kernel.kernel.render.artifacts import listed
     from agent_kernel.kernel.render.bundles import note
+    from agent_kernel.kernel.render.files.artifacts import listed
 
     if notebook.container.id is None:
         raise InvalidRequest(

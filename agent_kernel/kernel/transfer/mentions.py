@@ -99,7 +99,7 @@ async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str
     """
     if "@" not in prompt:
         return prompt
-    from agent_kernel.kernel.render.artifacts import snapshot
+    from agent_kernel.kernel.render.files.artifacts import snapshot
 
     plan = await asyncio.to_thread(find_mentioned, prompt, notebook.settings)
     if plan.uploads:

@@ -21,8 +21,8 @@ from nbconvert import HTMLExporter
 from nbformat.sign import NotebookNotary
 from playwright.sync_api import Browser, Dialog, Frame, Page, sync_playwright
 
-from agent_kernel.kernel.render import pages, pictures
 from agent_kernel.kernel.render.bundles import Bundle, note, table
+from agent_kernel.kernel.render.files import pages, pictures
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.text import code
 from tests.kernel import lab

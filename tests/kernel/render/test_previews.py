@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.render.previews import COLUMNS, Preview, of_csv, of_json
+from agent_kernel.kernel.render.files.previews import COLUMNS, Preview, of_csv, of_json
 from agent_kernel.kernel.sandbox_scripts import table
 
 TABLES = Path(__file__).parent / "tables"

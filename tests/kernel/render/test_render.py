@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.render.items import ITEM_MIME, note, notice, render_item, table
+from agent_kernel.kernel.render.bundles import note, notice, table
+from agent_kernel.kernel.render.items import render_item
+from agent_kernel.kernel.render.stored import ITEM_MIME
 
 HOSTILE = "</pre><script>alert(1)</script>\"' onclick=x <img src=x onerror=alert(1)> ```\n\x1b[31m"
 

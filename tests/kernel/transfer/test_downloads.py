@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.render.file_tree import tree
+from agent_kernel.kernel.render.files.file_tree import tree
 from agent_kernel.kernel.transfer.downloads import Wish, plan
 
 NAMES = ["a.csv", "out/b.csv", "out/deep/c.csv", "out/.hidden", ".profile", "my file.csv", "bad\nname.csv"]

@@ -58,13 +58,24 @@ class Decided {
   }
 }
 
-class Unknown {
+// An item of any other kind: what it is, and its texts by name.
+class Generic {
   constructor(parent) {
-    this.node = element("div", "agent-live-quiet", parent);
+    this.title = element("div", "agent-live-quiet", parent);
+    this.node = element("div", "agent-live-generic", parent);
+    this.parts = new Map();
   }
 
   draw(item) {
-    setText(this.node, readable(item.kind));
+    setText(this.title, readable(item.name ? `${item.kind}: ${item.name}` : item.kind));
+    for (const [name, part] of item.parts) {
+      if (!this.parts.has(name)) {
+        const text = element("pre", "agent-live-generic-text", this.node);
+        text.setAttribute("aria-label", readable(name));
+        this.parts.set(name, text);
+      }
+      setText(this.parts.get(name), readable(part.text));
+    }
   }
 }
 
@@ -176,7 +187,7 @@ class Items {
       let { made } = this.drawn.get(index) ?? {};
       if (!made) {
         const node = element("div", "agent-live-item", this.node);
-        made = new (KINDS[item.kind] ?? Unknown)(node);
+        made = new (KINDS[item.kind] ?? Generic)(node);
         this.drawn.set(index, { node, made });
       }
       if (item.kind === "shell_call") made.draw(item, outputs.get(item.call), now);

@@ -21,9 +21,9 @@ function seconds(store) {
   return store.ended ? store.seconds : Math.max(0, (Date.now() - store.startedAt) / 1000);
 }
 
-function takeItem(store, { index, kind, call, done, at }) {
+function takeItem(store, { index, kind, name, call, done, at }) {
   const item = store.items.get(index) ?? { parts: new Map() };
-  store.items.set(index, Object.assign(item, { kind, call, done, at }));
+  store.items.set(index, Object.assign(item, { kind, name, call, done, at }));
   return item;
 }
 
@@ -200,7 +200,9 @@ function doing(store) {
   if (store.ended) return "Ended";
   if (store.question) return "Waiting for you";
   const open = [...store.items.values()].reverse().find((item) => !item.done);
-  return { shell_call: "Writing a command", shell_call_output: "Running", message: "Answering" }[open?.kind] ?? "Thinking";
+  const known = { shell_call: "Writing a command", shell_call_output: "Running", message: "Answering" }[open?.kind];
+  if (known) return known;
+  return /_call(_output)?$/.test(open?.kind ?? "") ? "Using a tool" : "Thinking";
 }
 
 const HINT =

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.kernel.render.previews import COLUMNS, ROWS, Column, Preview
+from agent_kernel.kernel.render.files.previews import COLUMNS, ROWS, Column, Preview
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from agent_kernel.kernel.render import inspection, pages, pictures, previews
-from agent_kernel.kernel.render.artifacts import short_path
 from agent_kernel.kernel.render.bundles import METADATA_KEY, Bundle, note, table
-from agent_kernel.kernel.render.previews import DELIMITERS, JSON_SUFFIXES, Preview
+from agent_kernel.kernel.render.files import inspection, pages, pictures, previews
+from agent_kernel.kernel.render.files.artifacts import short_path
+from agent_kernel.kernel.render.files.previews import DELIMITERS, JSON_SUFFIXES, Preview
 from agent_kernel.kernel.render.text import code, size
 
 if TYPE_CHECKING:

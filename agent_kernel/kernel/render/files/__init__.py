@@ -1,0 +1,1 @@
+"""The files that a turn wrote, as a notebook shows them."""

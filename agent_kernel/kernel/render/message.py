@@ -1,0 +1,28 @@
+"""Messages of the model, as a notebook shows them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent_kernel.kernel.render.bundles import ShownItem
+from agent_kernel.kernel.render.markdown import to_html, to_safe_markdown
+from agent_kernel.kernel.render.stored import Item
+from agent_kernel.kernel.render.text import clean, clip
+
+
+def message(item: Item, limit: int) -> ShownItem | None:
+    """Render the message's Markdown; None for an empty message."""
+    texts = [_part_text(part) for part in item.get("content") or []]
+    text = clip("\n\n".join(text for text in texts if text), limit)
+    if not text.strip():
+        return None
+    return ShownItem(
+        f'<div style="margin-top: 6px">{to_html(text)}</div>', to_safe_markdown(text), clean(text)
+    )
+
+
+def _part_text(part: Mapping[str, Any]) -> str:
+    if part.get("type") == "refusal":
+        return f"The model declined: {part.get('refusal') or ''}"
+    return str(part.get("text") or "")
