@@ -60,7 +60,7 @@ def _table(findings: list[Finding]) -> str:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every finding, in the order in which one would hint them."""
+    """Every finding, in the order in which they should be fixed."""
     return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
 
 

@@ -1,7 +1,7 @@
-"""The one street: requests go down, events come up.
+"""The contract of a runtime: requests go down, events come up.
 
-`Runtime` has two bodies, `runtime.local` (in this process) and `runtime.remote` (the `openai` client against
-any Responses server). The kernel and the server know only what stands here.
+`Runtime` has two implementations, `runtime.local` (in this process) and `runtime.remote` (the `openai` client
+against any Responses server). The kernel and the server know only what is in this module.
 
 Shapes are those of the `openai` package: requests are `ResponseCreateParams`, events `ResponseStreamEvent`,
 containers `ContainerCreateResponse` / `ContainerRetrieveResponse`, files `FileCreateResponse`.
@@ -35,7 +35,7 @@ ResponseRequest = Mapping[str, Any]
 SessionEvent: TypeAlias = (
     "ResponseStreamEvent | ResponseSteerAcceptedEvent | ResponseSteerFailedEvent | ResponseSteerPendingEvent"
 )
-"""What a client hears on a connection of its own."""
+"""An event on a session."""
 
 T = TypeVar("T")
 Order = Literal["asc", "desc"]
@@ -43,31 +43,31 @@ Order = Literal["asc", "desc"]
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """A page of a list, as the API's `{object: "list", data, first_id, last_id, has_more}`."""
+    """A page of a list: the API's `{object: "list", data, first_id, last_id, has_more}`."""
 
     data: Sequence[T]
     has_more: bool
 
 
 class Keys(Protocol):
-    """The keys that a server knows by name."""
+    """The named keys of a server."""
 
     async def exist(self) -> bool:
-        """Whether there ever was one, be it revoked since: nobody is served without a key then."""
+        """Tell whether a key was ever created, even if it was revoked; then every request needs a key."""
         ...
 
     async def find(self, secret: str) -> Key | None:
-        """Whose key this is; None if it is nobody's, or was revoked."""
+        """Return the key with this secret, or None if it is unknown or was revoked."""
         ...
 
 
 class ContainerFiles(Protocol):
     """`/v1/containers/{container_id}/files`. Paths are absolute, below `/mnt/data`.
 
-    A file's `id` is a function of container and path. Each file carries, beside the standard's fields,
-    `agent_kernel = {"modified_ns": int}` where the server is ours: what changed is seen by comparing lists.
-    All methods raise `NotFound` for an unknown container or file, `InvalidRequest` for an expired container,
-    `SandboxGone` and `SandboxUnreachable`.
+    A file's `id` is a function of container and path. On our own servers each file also has
+    `agent_kernel = {"modified_ns": int}`, so that changes can be found by comparing lists. All methods raise
+    `NotFound` for an unknown container or file, `InvalidRequest` for an expired container, `SandboxGone` and
+    `SandboxUnreachable`.
     """
 
     async def create(
@@ -75,23 +75,23 @@ class ContainerFiles(Protocol):
     ) -> FileCreateResponse:
         """Write a file.
 
-        A relative `path` is taken from `/mnt/data`; one that leads outside is refused with `InvalidRequest`.
-        A file over the limit raises `TooLarge`; nothing partial is left behind.
+        A relative `path` starts at `/mnt/data`; one that leads outside raises `InvalidRequest`. A file over
+        the limit raises `TooLarge`. Nothing partial is left behind.
         """
         ...
 
     async def list(
         self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[FileCreateResponse]:
-        """A page of the files below `/mnt/data`, `order` by time of change; `limit` is 1 to 100."""
+        """Return a page of the files below `/mnt/data` by time of change. `limit` is 1 to 100."""
         ...
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
-        """One file's metadata."""
+        """Return a file's metadata."""
         ...
 
     def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
-        """The file's bytes, in chunks; closing the generator ends the transfer."""
+        """Yield the file's bytes in chunks. Closing the generator ends the transfer."""
         ...
 
     async def delete(self, container_id: str, file_id: str) -> None:
@@ -100,29 +100,29 @@ class ContainerFiles(Protocol):
 
 
 class Containers(Protocol):
-    """`/v1/containers`. Errors as in `ContainerFiles`, and those of `Backend.create`."""
+    """`/v1/containers`. Raises as `ContainerFiles` and `Backend.create` do."""
 
     @property
     def files(self) -> ContainerFiles:
-        """The files in them."""
+        """The files in the containers."""
         ...
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Make a container (`ContainerCreateParams`: `name`, `expires_after`, `memory_limit`, ...)."""
+        """Create a container (`ContainerCreateParams`: `name`, `expires_after`, `memory_limit`, ...)."""
         ...
 
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
     ) -> Page[ContainerCreateResponse]:
-        """A page of the containers, by time of creation."""
+        """Return a page of the containers by time of creation."""
         ...
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
-        """One container, expired ones included (status "expired")."""
+        """Return a container, also if it has expired (status "expired")."""
         ...
 
     async def delete(self, container_id: str) -> None:
-        """End it and remove all that is in it."""
+        """End a container and remove everything in it."""
         ...
 
 
@@ -131,27 +131,27 @@ class Runtime(Protocol):
 
     @property
     def containers(self) -> Containers:
-        """The sandboxes that commands run in."""
+        """The containers that tools run in."""
         ...
 
     def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
         """Run one turn and stream it, `response.created` first.
 
-        Raises before the first event for a request that cannot be begun (`InvalidRequest`, `NotFound`,
-        `ConfigurationError`, `SandboxError`, `UpstreamUnavailable` and `UpstreamRefused` of a remote
-        runtime). Once begun, whatever goes wrong ends the stream by an `error` event and then
-        `response.failed`. Cancelling or closing the generator stops the model and the running command, keeps
-        what was done, and leaves a chain that can be continued: the response is stored as `incomplete` and
-        every call in it has an output.
+        Raises before the first event if the turn cannot begin: `InvalidRequest`, `NotFound`,
+        `ConfigurationError`, `SandboxError`, and for a remote runtime `UpstreamUnavailable` and
+        `UpstreamRefused`. Later failures end the stream with an `error` event and `response.failed`.
+        Cancelling or closing the generator stops the model and the running calls, keeps what was done, and
+        leaves a chain that can be continued: the response is stored as `incomplete`, and every call in it has
+        an output.
         """
         ...
 
     def session(self) -> Session:
-        """A connection for turns that may be steered."""
+        """Open a session, in which turns can be steered."""
         ...
 
     async def retrieve(self, response_id: str) -> Response:
-        """A stored response. Raises `NotFound`."""
+        """Return a stored response. Raises `NotFound`."""
         ...
 
     async def delete(self, response_id: str) -> None:
@@ -159,77 +159,76 @@ class Runtime(Protocol):
         ...
 
     async def models(self) -> Sequence[str]:
-        """Names of models that can be asked for (not necessarily all)."""
+        """Return the names of models that requests can use; there may be more."""
         ...
 
     async def aclose(self) -> None:
-        """Release everything held; containers of a local runtime live on until their lease ends."""
+        """Release all resources. Containers of a local runtime live until their lease ends."""
         ...
 
 
 class Session(Protocol):
-    """One client's connection, over which it sends one turn after the other.
+    """One client's connection, for one turn after the other.
 
-    It remembers the turns that are stored nowhere (`store: false`), and only it can continue them.
+    It remembers turns with `store: false`; only the same session can continue them.
     """
 
     def respond(self, request: ResponseRequest) -> AsyncGenerator[SessionEvent, None]:
-        """Run one turn as `Runtime.respond` does; `background` and `stream` mean nothing here.
+        """Run one turn as `Runtime.respond` does. `background` and `stream` are ignored.
 
-        When the turn is steered, its successor follows in the same generator. A continuation that fails is
-        forgotten with the turn that it continued, if that was remembered here only.
+        If the turn is steered, its successor follows in the same generator. A continuation that fails is
+        forgotten, together with the turn it continued if that was not stored.
         """
         ...
 
     async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
-        """Say something to the response that runs: `response.steer.accepted`, or `.failed` with the reason.
+        """Steer the running response; return `response.steer.accepted`, or `.failed` with the reason.
 
-        The response then ends at the next safe place, as `incomplete` with the reason `steered`: a model is
-        stopped at once, a command has a few seconds to end. Raises nothing that a connection does wrong: that
-        is a `.failed` too.
+        The response ends at the next safe point, as `incomplete` with the reason `steered`: a model is
+        stopped at once, a command gets a few seconds to end. Errors of the connection are a `.failed` too.
         """
         ...
 
     def lost(self, error: Exception) -> Sequence[SessionEvent]:
-        """Events that give back what was accepted, after `respond` raised `error` for a successor."""
+        """Return events that hand back accepted messages, after `respond` raised `error` for a successor."""
         ...
 
 
 class Conversations(Protocol):
-    """`/v1/conversations`. All raise `NotFound`, and `InvalidRequest` for what is wrong in `params`."""
+    """`/v1/conversations`. All methods raise `NotFound`, and `InvalidRequest` for wrong `params`."""
 
     async def create(self, params: Mapping[str, Any]) -> Conversation:
-        """Make one (`metadata`, `items`)."""
+        """Create a conversation (`metadata`, `items`)."""
         ...
 
     async def retrieve(self, conversation_id: str) -> Conversation:
-        """One conversation."""
+        """Return a conversation."""
         ...
 
     async def update(self, conversation_id: str, params: Mapping[str, Any]) -> Conversation:
-        """Replace its `metadata`."""
+        """Replace a conversation's `metadata`."""
         ...
 
     async def delete(self, conversation_id: str) -> None:
-        """Delete it and its items."""
+        """Delete a conversation and its items."""
         ...
 
     async def add(self, conversation_id: str, params: Mapping[str, Any]) -> Page[Any]:
-        """Append `items`; returns them as they are kept."""
+        """Append `items` and return them as stored."""
         ...
 
     async def items(
         self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[Any]:
-        """A page of its items."""
+        """Return a page of a conversation's items."""
         ...
 
     async def item(self, conversation_id: str, item_id: str) -> BaseModel:
-        """One item."""
+        """Return an item."""
         ...
 
     async def delete_item(self, conversation_id: str, item_id: str) -> Conversation:
-        """Remove one item."""
+        """Remove an item."""
         ...
 
 
@@ -239,45 +238,45 @@ class Files(Protocol):
     async def create(
         self, *, filename: str, content: AsyncIterable[bytes], form: Mapping[str, str]
     ) -> FileObject:
-        """Keep a file. Raises `InvalidRequest`, `TooLarge`; nothing partial is left behind.
+        """Store a file. Raises `InvalidRequest` and `TooLarge`; nothing partial is left behind.
 
-        `form` has the upload's other fields, `purpose` and perhaps `expires_after[seconds]`; those may come
-        after the file, so it is looked at when all of `content` has come.
+        `form` has the upload's other fields, such as `purpose` and `expires_after[seconds]`. They may arrive
+        after the file, so `form` is read once all of `content` has arrived.
         """
         ...
 
     async def list(
         self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
     ) -> Page[FileObject]:
-        """A page of the files."""
+        """Return a page of the files."""
         ...
 
     async def retrieve(self, file_id: str) -> FileObject:
-        """One file's metadata."""
+        """Return a file's metadata."""
         ...
 
     def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        """Its bytes, in chunks."""
+        """Yield the file's bytes in chunks."""
         ...
 
     async def delete(self, file_id: str) -> None:
-        """Delete it."""
+        """Delete the file."""
         ...
 
 
 class ServedRuntime(Runtime, Protocol):
-    """A runtime with all that a server of the API offers.
+    """A runtime with everything that a server of the API offers.
 
-    What raises for a limit of its key (`LimitReached`) does so before anything has changed.
+    Methods raise `LimitReached` for a limit of the key before anything has changed.
     """
 
     @property
     def keys(self) -> Keys:
-        """Who may be served."""
+        """The named keys."""
         ...
 
     def for_key(self, key: Key) -> ServedRuntime:
-        """The same runtime as the holder of this key has it: whatever is another's does not exist."""
+        """Return the runtime as seen with this key: objects of other keys do not exist."""
         ...
 
     @property
@@ -291,18 +290,18 @@ class ServedRuntime(Runtime, Protocol):
         ...
 
     async def start(self) -> None:
-        """Clean up after processes that died. Idempotent; everything else does it on first use."""
+        """Clean up after processes that died. Idempotent; otherwise it happens on first use."""
         ...
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """The events of a background response with a number greater than `after`, those to come included.
+        """Yield the events of a background response numbered above `after`, including those to come.
 
         Raises `NotFound`, and `InvalidRequest` for a response that was not made in the background.
         """
         ...
 
     async def cancel(self, response_id: str) -> Response:
-        """Stop a background response and return it; one that has ended is returned as it is.
+        """Stop a background response and return it. One that has ended is returned unchanged.
 
         Raises `NotFound`, and `InvalidRequest` for a response that was not made in the background.
         """
@@ -311,19 +310,19 @@ class ServedRuntime(Runtime, Protocol):
     async def input_items(
         self, response_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[Any]:
-        """A page of a response's input items. Raises `NotFound`, `InvalidRequest`."""
+        """Return a page of a response's input items. Raises `NotFound`, `InvalidRequest`."""
         ...
 
     async def count_tokens(self, request: ResponseRequest) -> int:
-        """Tokens that the model would be told, estimated. Raises `InvalidRequest`, `NotFound`."""
+        """Return an estimate of the input tokens. Raises `InvalidRequest`, `NotFound`."""
         ...
 
     async def compact(self, request: ResponseRequest) -> CompactedResponse:
-        """A conversation in short. Raises `InvalidRequest`, `NotFound`, and what the model raises."""
+        """Return a compacted conversation. Raises `InvalidRequest`, `NotFound`, and what the model raises."""
         ...
 
     async def create_container(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Make a container that begins with the uploaded files in `file_ids`; see `Containers.create`."""
+        """Create a container with the uploaded files in `file_ids`; see `Containers.create`."""
         ...
 
     async def copy_file(self, container_id: str, file_id: str) -> FileCreateResponse:

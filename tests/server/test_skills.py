@@ -55,7 +55,7 @@ def test_a_container_begins_with_a_skill(client: OpenAI) -> None:
 def test_an_unknown_skill_is_a_bad_request(client: OpenAI) -> None:
     unknown: Any = {"type": "skill_reference", "skill_id": "skill_123"}
     shell: Any = {"type": "shell", "environment": {"type": "container_auto", "skills": [unknown]}}
-    with pytest.raises(openai.BadRequestError, match="There is no skill 'skill_123'") as caught:
+    with pytest.raises(openai.BadRequestError, match="No such skill: 'skill_123'") as caught:
         client.responses.create(model=COMMAND, input="true", tools=[shell])
     assert caught.value.param == "tools[0].environment.skills[0]"
     with pytest.raises(openai.BadRequestError) as caught:

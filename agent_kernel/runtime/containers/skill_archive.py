@@ -1,4 +1,4 @@
-"""A skill's files, read out of a zip archive that somebody sent, in memory and within bounds.
+"""Read a skill's files from an untrusted zip archive, in memory and within bounds.
 
 Nothing of it touches the host's file system. What an archive says of its own sizes is not believed.
 """
@@ -35,19 +35,19 @@ _UNREADABLE = (
     ValueError,
     OverflowError,
 )
-"""What the zip reader raises for an archive that is damaged, encrypted, or packed in a way of its own."""
+"""Errors of the zip reader for a damaged, encrypted or unsupported archive."""
 
 
 @dataclass(frozen=True)
 class SkillFile:
-    """One file. `executable`: it was packed as one that can be run."""
+    """One file. `executable`: it was packed with an executable mode."""
 
     content: bytes
     executable: bool = False
 
 
 Files = Mapping[str, SkillFile]
-"""By their path below the skill's folder; `SKILL.md` is among them."""
+"""Files by their path below the skill's folder, including `SKILL.md`."""
 
 
 def unpack(data: str, param: str) -> Files:
@@ -95,7 +95,7 @@ def _read(
 
 
 def checked_path(path: str, param: str) -> str:
-    """The path in its plain form. Raises `InvalidRequest` for one that is absolute or leads outside."""
+    """Return the normalized path. Raises `InvalidRequest` if it is absolute or leads outside."""
     parts = path.replace("\\", "/").split("/")
     drive = len(parts[0]) == 2 and parts[0].endswith(":")
     if not path or "\0" in path or path.startswith(("/", "\\")) or ".." in parts or drive or len(path) > 512:
@@ -108,7 +108,7 @@ def checked_path(path: str, param: str) -> str:
 
 
 def _below_manifest(files: dict[str, SkillFile], param: str) -> Files:
-    """The files below the folder that the manifest is in: the top, or the one folder that there is."""
+    """Return the files below the manifest's folder: the top, or the only folder there."""
     if MANIFEST in files:
         return files
     tops = {path.partition("/")[0] for path in files}
@@ -116,7 +116,7 @@ def _below_manifest(files: dict[str, SkillFile], param: str) -> Files:
     if len(tops) != 1 or f"{top}/{MANIFEST}" not in files:
         raise InvalidRequest(
             f"The skill has no {MANIFEST}.",
-            hint=f"Put {MANIFEST} at the top of the archive, or into the one folder there.",
+            hint=f"Put {MANIFEST} at the top of the archive, or into its only folder.",
             param=param,
         )
     return {path.removeprefix(f"{top}/"): file for path, file in files.items()}

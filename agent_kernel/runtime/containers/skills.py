@@ -1,8 +1,8 @@
-"""Skills: folders with instructions, scripts and files that a container begins with and the model is told of.
+"""Skills: folders with instructions, scripts and files that a container starts with.
 
-A request brings them along (`inline`), or names those that the operator keeps in a folder
-(`skill_reference`); no path of the host's is ever taken from a request. What is told of each is its name,
-what it is for, and where it lies inside; the model reads the rest when it needs it.
+A request contains them (`inline`), or names skills that the operator keeps in a folder (`skill_reference`). A
+request can never name a path of the host. The model receives each skill's name, description and path inside
+the container, and reads the rest when it needs it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.store.records import SkillNote
 
 FOLDER = "/home/agent/skills"
-"""Where they lie in a container: beside the workspace, so that they are no files of the user's."""
+"""Their folder in a container. It is outside the workspace, because they are not the user's files."""
 
 MOST_SKILLS = 50
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -54,7 +54,7 @@ class Skill:
 
 
 class Skills:
-    """What requests may ask for. `folder` is the operator's, with a folder per skill; None: it has none."""
+    """The skills that requests may use. `folder` is the operator's, a folder per skill; None: no skills."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -87,13 +87,13 @@ class Skills:
         if not isinstance(name, str) or name not in known:
             words = ", ".join(known) or "none"
             raise InvalidRequest(
-                f"There is no skill {str(name)[:100]!r}.",
+                f"No such skill: {str(name)[:100]!r}.",
                 hint=f"Registered on this server: {words}.",
                 param=where,
             )
         if entry.get("version") not in (None, "latest"):
             raise InvalidRequest(
-                f"The skill {name!r} has no versions here.",
+                f"This server keeps no versions of the skill {name!r}.",
                 hint="Leave version out.",
                 param=f"{where}.version",
             )
@@ -101,7 +101,7 @@ class Skills:
         return _from_folder(self._folder / name)
 
     def names(self) -> list[str]:
-        """Those that the operator keeps; what is not one of these names is never looked for."""
+        """Return the names of the operator's skills. No other name is ever looked up on the host."""
         if self._folder is None or not self._folder.is_dir():
             return []
         found = [each.name for each in self._folder.iterdir() if (each / MANIFEST).is_file()]
@@ -162,7 +162,7 @@ def _skill(name: str, description: str, files: Files) -> Skill:
 
 
 def _from_folder(folder: Path) -> Skill:
-    """One of the operator's. Links that lead out of it are passed over."""
+    """Read one of the operator's skills. Links that lead outside are skipped."""
     try:
         files = dict(_files_of(folder))
         matter = front_matter(files[MANIFEST].content)
@@ -171,7 +171,7 @@ def _from_folder(folder: Path) -> Skill:
         reason = error.message if isinstance(error, InvalidRequest) else str(error)
         raise ConfigurationError(
             f"The skill {folder.name!r} of this server cannot be used: {reason}",
-            hint=f"Its {MANIFEST} begins with a front matter that has name and description.",
+            hint=f"Its {MANIFEST} must begin with a front matter that has name and description.",
         ) from error
     return _skill(name, description, files)
 
@@ -190,7 +190,7 @@ def _files_of(folder: Path) -> Iterator[tuple[str, SkillFile]]:
 
 
 def front_matter(manifest: bytes) -> Mapping[str, Any]:
-    """What stands between the two lines of dashes at a manifest's top; empty where nothing usable does."""
+    """Return the front matter of a manifest, or nothing if it has none that can be read."""
     found = _FRONT_MATTER.match(manifest[: 64 << 10].decode("utf-8", "replace"))
     try:
         read = yaml.safe_load(found[1]) if found else None
@@ -200,7 +200,7 @@ def front_matter(manifest: bytes) -> Mapping[str, Any]:
 
 
 async def install(channel: Channel, skills: Sequence[Skill]) -> None:
-    """Put the skills into a container, each as it is: files of an earlier one of its name go.
+    """Copy the skills into a container. Each replaces an earlier skill of its name.
 
     Raises what `Channel.put` raises.
     """
@@ -219,7 +219,7 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 def local_notes(given: object, where: str) -> list[SkillNote]:
-    """The skills of a `local` environment: they lie where the client runs the commands."""
+    """Return the skills of a `local` environment, which are on the client's machine."""
     notes = []
     for index, entry in enumerate(_entries(given, where)):
         name, description = _called(entry.get("name"), entry.get("description"), f"{where}[{index}]")
@@ -231,7 +231,7 @@ def local_notes(given: object, where: str) -> list[SkillNote]:
 
 
 def instructions_with(instructions: str | None, notes: Sequence[SkillNote]) -> str | None:
-    """The request's instructions, and what there is to tell of skills."""
+    """Return the request's instructions followed by the list of skills."""
     if not notes:
         return instructions
     lines = [f"- {note.name}: {note.description} (in {note.path}/{MANIFEST})" for note in notes]

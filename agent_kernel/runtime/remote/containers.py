@@ -1,4 +1,4 @@
-"""Containers and files on the other side, through the `openai` client."""
+"""Containers and files of a remote server, through the `openai` client."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RemoteContainers:
 
     @property
     def files(self) -> RemoteContainerFiles:
-        """The files in them."""
+        """The files in the containers."""
         return self._files
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Make a container; see `Containers.create`."""
+        """Create a container; see `Containers.create`."""
         async with translated(self._client):
             return await self._client.post(
                 "/containers", body={"name": "", **params}, cast_to=ContainerCreateResponse
@@ -43,7 +43,7 @@ class RemoteContainers:
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
     ) -> Page[ContainerCreateResponse]:
-        """A page of the containers."""
+        """Return a page of the containers."""
         async with translated(self._client):
             found = await self._client.containers.list(
                 after=after or omit, limit=limit, order=order, name=name or omit
@@ -52,13 +52,13 @@ class RemoteContainers:
         return Page(data, bool(found.has_more))
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
-        """One container."""
+        """Return a container."""
         async with translated(self._client):
             found = await self._client.containers.retrieve(container_id)
         return ContainerCreateResponse.construct(**to_json(found))
 
     async def delete(self, container_id: str) -> None:
-        """End it."""
+        """Delete a container."""
         async with translated(self._client):
             await self._client.containers.delete(container_id)
 
@@ -99,7 +99,7 @@ class RemoteContainerFiles:
     async def list(
         self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[FileCreateResponse]:
-        """A page of the files."""
+        """Return a page of the files."""
         async with translated(self._client):
             found = await self._client.containers.files.list(
                 container_id, after=after or omit, limit=limit, order=order
@@ -108,13 +108,13 @@ class RemoteContainerFiles:
         return Page(data, bool(found.has_more))
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
-        """One file's metadata."""
+        """Return a file's metadata."""
         async with translated(self._client):
             found = await self._client.containers.files.retrieve(file_id, container_id=container_id)
         return FileCreateResponse.construct(**to_json(found))
 
     async def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
-        """The file's bytes, in chunks."""
+        """Yield the file's bytes in chunks."""
         async with translated(self._client):
             request = self._client.containers.files.content.with_streaming_response.retrieve(
                 file_id, container_id=container_id, timeout=TRANSFER_TIMEOUT
@@ -130,7 +130,7 @@ class RemoteContainerFiles:
 
 
 def _framing(name: str, boundary: str) -> tuple[bytes, bytes]:
-    """What stands around one file in a multipart body; quotes and line ends as browsers write them."""
+    """Return what surrounds one file in a multipart body, written as browsers do."""
     for plain, escaped in (("\\", "\\\\"), ('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
         name = name.replace(plain, escaped)
     head = (

@@ -82,7 +82,7 @@ async def test_registered_skills_are_named(registered: Path) -> None:
 @pytest.mark.parametrize("kind", ["skill_reference", "path"])
 async def test_no_other_name_is_looked_for(name: Any, kind: str, registered: Path) -> None:
     entry = {"type": kind, "skill_id": name} if kind == "skill_reference" else {"path": name}
-    with pytest.raises(InvalidRequest, match="There is no skill") as caught:
+    with pytest.raises(InvalidRequest, match="No such skill") as caught:
         await Skills(registered).read([entry], "skills")
     assert caught.value.param == "skills[0]"
     assert caught.value.hint == "Registered on this server: greeting."
@@ -299,7 +299,7 @@ async def test_a_fork_has_the_skills_of_its_original(
 
 async def test_an_unknown_skill_leaves_no_container(turn: Turn, runtime: LocalRuntime) -> None:
     entry = {"type": "skill_reference", "skill_id": "skill_123"}
-    with pytest.raises(InvalidRequest, match="There is no skill 'skill_123'") as caught:
+    with pytest.raises(InvalidRequest, match="No such skill: 'skill_123'") as caught:
         await turn("Hi.", tools=shell(entry))
     assert caught.value.param == "tools[0].environment.skills[0]"
     with pytest.raises(InvalidRequest) as caught:
