@@ -141,4 +141,4 @@ def _jupyter() -> Iterator[Finding]:
     ):
         found = find_spec(module) is not None
         detail = "its packages are installed" if found else "its packages are not installed"
-        yield Finding(name, found, detail, f'pip install "agent-kernel[{extra}]"', needed=False)
+        yield Finding(name, found, detail, f'pip install "jupyter-agent-kernel[{extra}]"', needed=False)

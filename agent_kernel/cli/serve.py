@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise ConfigurationError(
             f"The server's packages are not installed ({error.name} is missing).",
-            hint='Install them: pip install "agent-kernel[serve]"',
+            hint='Install them: pip install "jupyter-agent-kernel[serve]"',
         ) from error
     logs.set_up(settings.server.log)
     warm = settings.container.warm

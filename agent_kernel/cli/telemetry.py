@@ -35,7 +35,7 @@ def tracing(settings: Settings) -> Tracing:
     except ImportError as error:
         raise ConfigurationError(
             f"AGENT_KERNEL_OTEL is set, but OpenTelemetry is not installed ({error}).",
-            hint="Install it: pip install 'agent-kernel[otel]'",
+            hint="Install it: pip install 'jupyter-agent-kernel[otel]'",
         ) from error
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):  # else whoever started this process has set one up

@@ -55,7 +55,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_OTEL is set, but") as caught:
         tracing(config.load({}, {"AGENT_KERNEL_OTEL": "1"}, []))
-    assert caught.value.hint == "Install it: pip install 'agent-kernel[otel]'"
+    assert caught.value.hint == "Install it: pip install 'jupyter-agent-kernel[otel]'"
 
 
 @pytest.mark.parametrize(

