@@ -73,7 +73,7 @@ async def _containers_on(opened: Opened, backend: Backend) -> AsyncGenerator[Loc
 
     lease = opened.settings.runtime.server_lease
     settings = compose.container_settings(opened.settings, lease=lease)
-    containers = LocalContainers(backend, opened.store, settings, opened.audit)
+    containers = LocalContainers.of_all(backend, opened.store, settings, opened.audit)
     try:
         yield containers
     finally:

@@ -188,19 +188,22 @@ def local_runtime(
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
+    from agent_kernel.runtime.parts import RuntimeParts
 
     return LocalRuntime(
-        models=models(settings, script_files=script_files),
-        backend=backend_source(settings),
-        store=store(settings),
-        container_settings=container_settings(settings, lease=lease, warm=warm),
-        audit=audit_log(settings),
-        skills=skills(settings),
-        turn_settings=turn_settings(settings),
-        tracing=tracing(settings),
-        approval=settings.approval.policy(),
-        retention=settings.runtime.retention_days * 86400 or None,
-        restart=restart,
+        RuntimeParts(
+            models=models(settings, script_files=script_files),
+            backend=backend_source(settings),
+            store=store(settings),
+            container_settings=container_settings(settings, lease=lease, warm=warm),
+            audit=audit_log(settings),
+            skills=skills(settings),
+            turn_settings=turn_settings(settings),
+            tracing=tracing(settings),
+            approval=settings.approval.policy(),
+            retention=settings.runtime.retention_days * 86400 or None,
+            restart=restart,
+        )
     )
 
 

@@ -1,14 +1,12 @@
 """The runtime in this process: a turn loop over a store, a model and a sandbox.
 
-    request ─► preparation ─► run ─► loop: model ─► shell ─► model ─► ... ─► stored response
+    request ─► preparation ─► run ─► loop: model ─► tools ─► model ─► ... ─► stored response
 
-This module only puts the parts together; each is a module of its own.
+`tenants` puts the components together; here is what one tenant can ask of them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -21,141 +19,65 @@ from openai.types.responses import CompactedResponse, Response, ResponseStreamEv
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.keys import Key
-from agent_kernel.models.catalogue import Models
-from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.usage import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys
-from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.runtime.background.background import Background
-from agent_kernel.runtime.background.recovery import Recovery, Restart, journal_of
+from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
-from agent_kernel.runtime.containers.containers import BackendSource, ContainerOptions, LocalContainers
-from agent_kernel.runtime.containers.skills import Skills
-from agent_kernel.runtime.observe.audit import OFF, AuditLog
-from agent_kernel.runtime.observe.metrics import Metrics
-from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
+from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.tenants import Tenant, Tenants
 from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import join
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.loop import CANCELLED, MAX_STEPS, TurnLoop
-from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.session import LocalSession
-from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.shown import Shown, shown
-from agent_kernel.runtime.turns.turns import Turns
-from agent_kernel.runtime.uploads.retention import Retention
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
-from agent_kernel.store.base import Store
 from agent_kernel.store.records import ResponseRow
 
-__all__ = ["CANCELLED", "MAX_STEPS", "LocalRuntime", "TurnSettings"]
 
+class TenantRuntime:
+    """A Responses API for one tenant. What belongs to another tenant does not exist here."""
 
-class LocalRuntime:
-    """A Responses API in this process. `backend` may be a callable that finds one on first use.
+    def __init__(self, tenants: Tenants, tenant: Tenant) -> None:
+        self._tenants = tenants
+        self._tenant = tenant
+        self._rows = tenant.rows
+        self._turns = tenant.turns
+        self._background = tenant.background
+        self._preparation = tenant.preparation
+        self._coordination = tenants.parts.store.coordination
 
-    It owns `models`, `store` and the backend: `aclose` closes them. It shows what belongs to whoever has no
-    key of a name; `for_key` gives the holders of keys theirs. `retention`: seconds after which stored
-    responses are deleted once `start` was called; None: never. `restart`: see `recovery.Restart`.
-    """
-
-    def __init__(
-        self,
-        *,
-        models: Models,
-        backend: BackendSource,
-        store: Store,
-        container_settings: ContainerOptions | None = None,
-        turn_settings: TurnSettings | None = None,
-        audit: AuditLog = OFF,
-        approval: Policy | None = None,
-        skills: Skills | None = None,
-        tracing: Tracing = UNWATCHED,
-        retention: float | None = None,
-        restart: Restart = "end",
-    ) -> None:
-        self._models = models
-        self._shared_store = store
-        self._whole_store = store.rows
-        self._coordination = store.coordination
-        self._all_containers = LocalContainers(backend, store.rows, container_settings, audit)
-        self._all_metrics = Metrics()
-        self._turn_settings = turn_settings or TurnSettings()
-        self._approval = approval or Policy()
-        self._skills = skills or Skills()
-        self._tracing = tracing
-        self._recovery = Recovery(store.rows, store.coordination, restart, self._resume)
-        self._retention = Retention(store.rows, store.blobs, retention)
-        self._keys = StoredKeys(store.rows)
-        self._tenants: dict[str, LocalRuntime] = {}
-        self._move_in(Key())
-
-    def _move_in(self, key: Key) -> None:
-        """Make what each tenant has of its own. Its store shows it nothing else, so no part has to ask."""
-        self._tenants[key.name] = self
-        self._key = key
-        self._store = self._whole_store.of(key.name)
-        self._allowance = Quota(key.limits)
-        self._metrics = self._all_metrics.of(key.name)
-        self._containers = self._all_containers.of(key.name, self._allowance)
-        self._conversations = LocalConversations(self._store)
-        blobs, limit = self._shared_store.blobs, self._containers.settings.upload_limit
-        self._files = LocalFiles(self._store, blobs, limit, self._allowance)
-        self._preparation = Preparation(
-            TurnParts(
-                models=self._models,
-                store=self._store,
-                containers=self._containers,
-                conversations=self._conversations,
-                files=self._files,
-                owner=self._coordination.id,
-                approval=self._approval,
-                skills=self._skills,
-            )
-        )
-        loop = TurnLoop(self._containers, self._turn_settings, self._metrics, self._tracing)
-        self._turns = Turns(self._preparation, loop, self._conversations, self._recovery, self._allowance)
-        self._background = Background(self._store, loop)
-
-    def for_key(self, key: Key) -> LocalRuntime:
+    def for_key(self, key: Key) -> TenantRuntime:
         """See `ServedRuntime`."""
-        view = self._tenants.get(key.name)
-        if view is None:
-            view = copy.copy(self)  # models, engine, limits of turns ... are everybody's
-            view._move_in(key)
-        view._allowance.limits = key.limits
-        return view
+        return TenantRuntime(self._tenants, self._tenants.of(key))
 
     @property
     def keys(self) -> StoredKeys:
         """See `ServedRuntime`."""
-        return self._keys
+        return self._tenants.keys
 
     @property
     def containers(self) -> LocalContainers:
-        """The sandboxes that commands run in."""
-        return self._containers
+        """See `Runtime`."""
+        return self._tenant.containers
 
     @property
     def conversations(self) -> LocalConversations:
-        """The conversations."""
-        return self._conversations
+        """See `ServedRuntime`."""
+        return self._tenant.conversations
 
     @property
     def files(self) -> LocalFiles:
-        """The uploaded files."""
-        return self._files
+        """See `ServedRuntime`."""
+        return self._tenant.files
 
     async def start(self) -> None:
         """See `ServedRuntime`."""
-        await self._recovery.once()
-        self._retention.start()
-        await self._coordination.serve(self._running)
+        await self._tenants.start()
 
     def session(self) -> LocalSession:
         """See `Runtime`."""
@@ -184,20 +106,6 @@ class LocalRuntime:
             run = await stack.enter_async_context(self._turns.prepared(request, interrupt))
             await self._background.start(run, interrupt, stack.pop_all())
         return run.id
-
-    def _running(self, response_id: str) -> Background | None:
-        """Where a background turn runs in this process, whoever's it is."""
-        views = [view._background for view in self._tenants.values()]
-        return next((each for each in views if each.written(response_id) is not None), None)
-
-    async def _resume(self, row: ResponseRow, standing: ResumePoint) -> None:
-        tenant = await self._whole_store.tenant_of_response(row.id)
-        view = self._tenants.get(tenant) or self.for_key(Key(name=tenant))
-        interrupt = Interrupt()
-        async with AsyncExitStack() as stack:
-            stack.enter_context(view._turns.admitted())
-            run = await stack.enter_async_context(view._turns.resumed(row, standing, interrupt))
-            await view._background.go_on(run, interrupt, stack.pop_all(), standing.events)
 
     async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
         """See `ServedRuntime`."""
@@ -241,21 +149,21 @@ class LocalRuntime:
             await self._coordination.cancel(row.owner, row.id)
 
     async def retrieve(self, response_id: str) -> Response:
-        """A stored response, as far as it is. Raises `NotFound`."""
+        """See `Runtime`. A running response is returned as far as it has come."""
         snapshot = self._background.snapshot(response_id)  # of this tenant's turns, as all that is here
         if snapshot is not None:
             return snapshot
         row = await self._row(response_id)
         if row.owner is None:
             return Response.construct(**row.response)
-        events = [json.loads(text) for _, text in await journal_of(self._store, response_id)]
+        events = [json.loads(text) for _, text in await journal_of(self._rows, response_id)]
         output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         return Response.construct(**{**row.response, "output": output})
 
     async def delete(self, response_id: str) -> None:
-        """Delete a stored response. Raises `NotFound`. Turns after it cannot be continued any more."""
+        """See `Runtime`. Turns after it can no longer be continued."""
         await self._cancel(await self._row(response_id))
-        if not await self._store.delete_response(response_id):
+        if not await self._rows.delete_response(response_id):
             raise _no_response(response_id)
 
     async def input_items(
@@ -298,44 +206,46 @@ class LocalRuntime:
 
     async def create_container(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
         """See `ServedRuntime`."""
-        return await self._containers.retrieve(await self._preparation.container(params))
+        return await self._tenant.containers.retrieve(await self._preparation.container(params))
 
     async def copy_file(self, container_id: str, file_id: str) -> FileCreateResponse:
         """See `ServedRuntime`."""
-        return await self._files.copy(file_id, container_id, self._containers.files)
+        return await self._tenant.files.copy(file_id, container_id, self._tenant.containers.files)
 
     async def models(self) -> Sequence[str]:
-        """Names of models that can be asked for."""
-        return self._models.names()
+        """See `Runtime`."""
+        return self._tenants.parts.models.names()
 
     async def measures(self) -> str:
-        """See `ServedRuntime`."""
-        everybody = not self._key.name
-        rows = await (self._whole_store if everybody else self._store).containers()
-        seen = self._tenants.values() if everybody else (self,)
+        """See `ServedRuntime`. The tenant without a name sees the figures of all."""
+        everything = not self._tenant.name
+        rows = self._tenants.parts.store.rows if everything else self._rows
         gauges = {
-            "containers": sum(row.status == "running" for row in rows),
-            "background_turns": sum(len(each._background) for each in seen),
+            "containers": sum(row.status == "running" for row in await rows.containers()),
+            "background_turns": (self._tenants.background_turns() if everything else len(self._background)),
         }
-        return self._metrics.render(gauges)
+        return self._tenant.metrics.render(gauges)
 
     async def aclose(self) -> None:
-        """Release everything held, for all keys; containers live on until their lease ends. Idempotent."""
-        await self._retention.aclose()
-        await asyncio.gather(*(each._background.aclose() for each in self._tenants.values()))
-        await self._containers.aclose()
-        await self._models.aclose()
-        await self._tracing.aclose()
-        await self._shared_store.aclose()
+        """Release everything, for all tenants; containers live on until their lease ends. Idempotent."""
+        await self._tenants.aclose()
 
     async def _row(self, response_id: str) -> ResponseRow:
-        await self._recovery.once()
-        row = await self._store.response(response_id)
+        await self._tenants.recovery.once()
+        row = await self._rows.response(response_id)
         if row is None:
             raise _no_response(response_id)
-        if row.owner is not None and await self._recovery.again():
+        if row.owner is not None and await self._tenants.recovery.again():
             return await self._row(response_id)
         return row
+
+
+class LocalRuntime(TenantRuntime):
+    """A Responses API in this process, for the tenant without a named key; `for_key` serves the others."""
+
+    def __init__(self, parts: RuntimeParts) -> None:
+        tenants = Tenants(parts)
+        super().__init__(tenants, tenants.of(Key()))
 
 
 async def _once() -> AsyncGenerator[None, None]:

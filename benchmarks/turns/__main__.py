@@ -26,7 +26,9 @@ from agent_kernel.cli.compose import backend_source
 from agent_kernel.config import load
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol.sse import encode
-from agent_kernel.runtime.local import LocalRuntime, TurnSettings
+from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools.shell import run_shell_call
 from benchmarks.turns import servers
@@ -59,10 +61,12 @@ async def runtime() -> AsyncIterator[LocalRuntime]:
         script = Path(folder, "benchmark.yaml")
         script.write_text(SCRIPT)  # noqa: ASYNC240 (nothing else runs yet)
         made = LocalRuntime(
-            models=Models(upstream_url=None, upstream_key=None, default=f"scripted/{script}"),
-            backend=backend_source(load()),
-            store=sqlite_store(Path(folder)),
-            turn_settings=TurnSettings(max_steps=COMMANDS + 1),
+            RuntimeParts(
+                models=Models(upstream_url=None, upstream_key=None, default=f"scripted/{script}"),
+                backend=backend_source(load()),
+                store=sqlite_store(Path(folder)),
+                turn_settings=TurnSettings(max_steps=COMMANDS + 1),
+            )
         )
         try:
             yield made

@@ -25,7 +25,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 async def main():
     settings = config.load()
     store = compose.store(settings).rows
-    containers = LocalContainers(
+    containers = LocalContainers.of_all(
         compose.backend_source(settings), store, compose.container_settings(settings, lease=600)
     )
     container = (await containers.create({"name": "mine"})).id

@@ -15,9 +15,11 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.base import Runtime
 from agent_kernel.runtime.containers.containers import ContainerOptions, LocalContainers
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
-from agent_kernel.runtime.local import LocalRuntime, TurnSettings
+from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.remote.runtime import RemoteRuntime
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 from agent_kernel.store.rows import Rows
@@ -33,11 +35,13 @@ async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[Local
     """In this process; its containers are removed at the end."""
     store = sqlite_store(tmp_path)
     runtime = LocalRuntime(
-        models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-        backend=backend,
-        store=store,
-        container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
-        turn_settings=TurnSettings(max_steps=3),
+        RuntimeParts(
+            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            backend=backend,
+            store=store,
+            container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
+            turn_settings=TurnSettings(max_steps=3),
+        )
     )
     yield runtime
     for container in (await runtime.containers.list(limit=100)).data:
@@ -109,7 +113,7 @@ async def make(backend: Backend, store: Rows, tmp_path: Path) -> AsyncIterator[M
 
     def make(**settings: Any) -> LocalContainers:
         audit = AuditLog(tmp_path / "audit.jsonl")
-        made.append(LocalContainers(backend, store, ContainerOptions(**settings), audit))
+        made.append(LocalContainers.of_all(backend, store, ContainerOptions(**settings), audit))
         return made[-1]
 
     yield make

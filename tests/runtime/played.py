@@ -16,6 +16,7 @@ from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import sqlite_store
 
@@ -105,12 +106,14 @@ async def runtime_on(
 ) -> AsyncGenerator[LocalRuntime, None]:
     """A runtime whose models are this upstream's; its containers are removed at the end."""
     runtime = LocalRuntime(
-        models=Models(
-            upstream_url=url, upstream_key=None, default="chat/m", retry=RetryPolicy(sleep=at_once)
-        ),
-        backend=backend,
-        store=sqlite_store(folder),
-        **fields,
+        RuntimeParts(
+            models=Models(
+                upstream_url=url, upstream_key=None, default="chat/m", retry=RetryPolicy(sleep=at_once)
+            ),
+            backend=backend,
+            store=sqlite_store(folder),
+            **fields,
+        )
     )
     yield runtime
     for container in (await runtime.containers.list(limit=100)).data:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import NotFound
-from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.store.records import ContainerRow, FileRow, Finish, ResponseRow, SkillNote
 from agent_kernel.store.rows import ApprovalRows, ContainerRows, FileRows, ResponseRows, Rows, SkillRows
 from agent_kernel.store.sqlite.store import sqlite_rows
@@ -148,7 +148,7 @@ async def test_files_and_containers_are_counted_for_each(filled: Rows) -> None:
 async def test_a_checkpoint_is_its_containers_owners(make: Any, store: Rows, audited: Any) -> None:
     """Whoever restores it: the operator gives back what was hers, and nobody else can take it."""
     operators = make()
-    alice, bob = (operators.of(name, Quota()) for name in ("alice", "bob"))
+    alice, bob = (LocalContainers(operators._lifecycle, store.of(name)) for name in ("alice", "bob"))
     container = await alice.create({"name": "c"})
     with pytest.raises(NotFound):
         await bob.checkpoint(container.id)

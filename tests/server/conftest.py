@@ -16,6 +16,7 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 from agent_kernel.store.rows import Rows
@@ -54,10 +55,12 @@ def start(backend: Backend, tmp_path: Path) -> Iterator[Start]:
 
     def start(api_key: str | None) -> Server:
         runtime = LocalRuntime(
-            models=Models(upstream_url=None, upstream_key=None, default=MODEL),
-            backend=backend,
-            store=sqlite_store(tmp_path),
-            container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
+            RuntimeParts(
+                models=Models(upstream_url=None, upstream_key=None, default=MODEL),
+                backend=backend,
+                store=sqlite_store(tmp_path),
+                container_settings=ContainerOptions(upload_limit=UPLOAD_LIMIT),
+            )
         )
         servers.append(_in_thread(runtime, api_key))
         return servers[-1]

@@ -19,8 +19,10 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
-from agent_kernel.runtime.local import LocalRuntime, TurnSettings
+from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
@@ -103,12 +105,14 @@ def keyed_server(
     """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
     backend = BubblewrapBackend(folder, toolbox)
     runtime = LocalRuntime(
-        models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-        backend=backend,
-        store=sqlite_store(folder),
-        container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
-        turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
-        audit=AuditLog(folder / "audit.jsonl"),
+        RuntimeParts(
+            models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            backend=backend,
+            store=sqlite_store(folder),
+            container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
+            turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
+            audit=AuditLog(folder / "audit.jsonl"),
+        )
     )
     url: Future[str] = Future()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()

@@ -173,7 +173,7 @@ async def test_a_killed_and_an_expired_container(server: Any, backend: Backend) 
     assert (error.status_code, error.code) == (410, "sandbox_gone")
     assert "ended from outside" in error.message
 
-    await server.runtime._store.end_container(expired.id, "expired")
+    await server.runtime._rows.end_container(expired.id, "expired")
     error = await asyncio.to_thread(use, expired.id)
     assert error.status_code == 400
     assert "Container is expired." in error.message

@@ -13,6 +13,7 @@ import pytest
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.auth import is_loopback
@@ -123,9 +124,11 @@ def test_uploads_that_are_wrong(server: Any) -> None:
 
 async def test_where_it_may_listen(backend: Backend, tmp_path: Any) -> None:
     runtime = LocalRuntime(
-        models=Models(upstream_url=None, upstream_key=None, default="scripted/demo"),
-        backend=backend,
-        store=sqlite_store(tmp_path),
+        RuntimeParts(
+            models=Models(upstream_url=None, upstream_key=None, default="scripted/demo"),
+            backend=backend,
+            store=sqlite_store(tmp_path),
+        )
     )
     for host in ("0.0.0.0", "::", "192.0.2.1"):
         with pytest.raises(ConfigurationError, match="AGENT_KERNEL_API_KEY"):

@@ -174,7 +174,7 @@ async def expire(server: Keyed, container: str) -> None:
     containers = server.runtime.containers
     timer = containers._lifecycle.timer
     loop = timer._task.get_loop()  # type: ignore[union-attr]
-    store = server.runtime._whole_store
+    store = server.runtime._tenants.parts.store.rows
 
     async def there() -> None:
         row = await store.container(container)

@@ -8,7 +8,6 @@ when it is used, and expiry is decided in the store.
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -44,31 +43,31 @@ __all__ = ["BackendSource", "CheckpointPolicy", "ContainerOptions", "LocalContai
 
 
 class LocalContainers:
-    """The containers of one store on one backend. `files` are the files in them."""
+    """The containers that `rows` shows, on the backend of `lifecycle`. `files` are the files in them.
 
-    def __init__(
-        self,
+    `quota` limits those of one tenant.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, rows: Rows, quota: Quota | None = None) -> None:
+        self.settings = lifecycle.settings
+        self.audit = lifecycle.audit.of(rows.tenant or "")
+        self._lifecycle = lifecycle
+        self._store = rows
+        self._allowance = quota or Quota()
+        self._files = LocalContainerFiles(self, rows, self.settings.upload_limit, self.audit)
+        if rows.tenant is not None:
+            self.checkpoints.allowances[rows.tenant] = self._allowance
+
+    @classmethod
+    def of_all(
+        cls,
         backend: BackendSource,
-        store: Rows,
+        rows: Rows,
         settings: ContainerOptions | None = None,
         audit: AuditLog = OFF,
-    ) -> None:
-        self.settings = settings or ContainerOptions()
-        self._lifecycle = Lifecycle(backend, store, self.settings, audit)
-        self._see(store, audit, Quota())
-
-    def _see(self, store: Rows, audit: AuditLog, allowance: Quota) -> None:
-        self._store = store
-        self.audit = audit
-        self._allowance = allowance
-        self._files = LocalContainerFiles(self, store, self.settings.upload_limit, audit)
-
-    def of(self, tenant: str, allowance: Quota) -> LocalContainers:
-        """The same containers as one tenant sees them; see `Store.of`. Whichever is closed, all are."""
-        view = copy.copy(self)
-        view._see(self._store.of(tenant), self.audit.of(tenant), allowance)
-        self.checkpoints.allowances[tenant] = allowance
-        return view
+    ) -> LocalContainers:
+        """Return the containers of a backend and a store, without a runtime around them."""
+        return cls(Lifecycle(backend, rows, settings or ContainerOptions(), audit), rows)
 
     @property
     def files(self) -> LocalContainerFiles:

@@ -20,6 +20,7 @@ from agent_kernel.runtime.approvals.items import ELSEWHERE, UNDECIDED
 from agent_kernel.runtime.base import Runtime
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.remote.runtime import RemoteRuntime
 from agent_kernel.runtime.turns.history import Histories, join
 from agent_kernel.sandboxes.base import Backend
@@ -42,11 +43,13 @@ ASK = Policy("ask")
 @asynccontextmanager
 async def opened(backend: Backend, folder: Path, policy: Policy) -> AsyncIterator[LocalRuntime]:
     runtime = LocalRuntime(
-        models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-        backend=backend,
-        store=sqlite_store(folder),
-        audit=AuditLog(folder / "audit.jsonl"),
-        approval=policy,
+        RuntimeParts(
+            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            backend=backend,
+            store=sqlite_store(folder),
+            audit=AuditLog(folder / "audit.jsonl"),
+            approval=policy,
+        )
     )
     try:
         yield runtime
@@ -303,11 +306,13 @@ async def test_it_survives_a_restart_and_stands_in_the_audit_log(
     async with opened(bubblewrap_backend, tmp_path, ASK) as runtime:
         first = await turn(runtime, "touch the file")
         again = LocalRuntime(
-            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-            backend=bubblewrap_backend,
-            store=sqlite_store(tmp_path),
-            audit=AuditLog(tmp_path / "audit.jsonl"),
-            approval=ASK,
+            RuntimeParts(
+                models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+                backend=bubblewrap_backend,
+                store=sqlite_store(tmp_path),
+                audit=AuditLog(tmp_path / "audit.jsonl"),
+                approval=ASK,
+            )
         )
         second = await turn(again, [answer(asked(first), reason="fine")], first)
         await refused(runtime, "approval_already_answered", [answer(asked(first))], first)

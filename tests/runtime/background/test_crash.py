@@ -34,7 +34,7 @@ from agent_kernel.store.rows import Rows
 from agent_kernel.store.sqlite.store import sqlite_rows
 async def main(act, lease, warm):
     settings = config.load()
-    containers = LocalContainers(
+    containers = LocalContainers.of_all(
         compose.backend_source(settings), compose.store(settings).rows,
         compose.container_settings(settings, lease=float(lease), warm=int(warm)),
     )
@@ -138,7 +138,7 @@ async def test_killed_in_mid_command_the_next_one_attaches_and_misses_nothing(
     container = await asyncio.to_thread(first.line)
     await asyncio.to_thread(first.until, "begun")
     first.kill()
-    again = LocalContainers(backend, store)
+    again = LocalContainers.of_all(backend, store)
     async with again.use(container) as channel:
         said = b""
         async with aclosing(channel.watch(2, offset=len(b"begun\n"))) as events:
@@ -164,7 +164,7 @@ async def test_killed_and_nobody_comes_the_lease_ends_it(
     async with asyncio.timeout(30):
         while await _alive(backend, container):  # noqa: ASYNC110 (nobody is there to be told)
             await asyncio.sleep(0.1)
-    again = LocalContainers(backend, store)
+    again = LocalContainers.of_all(backend, store)
     await again._lifecycle.engine()
     assert await backend.list({STORE_LABEL: await store.identity()}) == []
     assert (await again.retrieve(container)).status == "dead"
@@ -241,7 +241,7 @@ async def test_a_pause_from_outside_is_said_and_expires_nothing(
     docker_backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = sqlite_rows(tmp_path_factory.mktemp("store") / "store.sqlite")
-    containers = LocalContainers(docker_backend, store, ContainerOptions(pause_after=0))
+    containers = LocalContainers.of_all(docker_backend, store, ContainerOptions(pause_after=0))
     container = (await containers.create({})).id
     await containers._lifecycle.detach(container)
     api = await docker_backend._engine.api()

@@ -65,7 +65,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Rows]:
 
 @pytest.fixture
 async def containers(bubblewrap_backend: BubblewrapBackend, store: Rows) -> AsyncIterator[LocalContainers]:
-    containers = LocalContainers(bubblewrap_backend, store, ContainerOptions(upload_limit=1 << 20))
+    containers = LocalContainers.of_all(bubblewrap_backend, store, ContainerOptions(upload_limit=1 << 20))
     yield containers
     for row in await store.containers():
         await containers.delete(row.id)
@@ -204,7 +204,7 @@ async def test_a_broken_channel_is_opened_again_and_the_shell_is_the_same(
 
 async def test_an_idle_container_expires(store: Rows, bubblewrap_backend: BubblewrapBackend) -> None:
     settings = ContainerOptions(checkpoints=CheckpointPolicy(keep_expired=False))
-    containers = LocalContainers(bubblewrap_backend, store, settings)
+    containers = LocalContainers.of_all(bubblewrap_backend, store, settings)
     idle, busy = [(await containers.create({})).id for _ in range(2)]
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with containers.use(busy):
@@ -239,14 +239,14 @@ async def _age(store: Rows, container: str) -> None:
 async def test_a_start_removes_what_an_earlier_run_left(
     bubblewrap_backend: BubblewrapBackend, store: Rows, tmp_path: Path
 ) -> None:
-    first = LocalContainers(bubblewrap_backend, store)
+    first = LocalContainers.of_all(bubblewrap_backend, store)
     kept, forgotten, lost = [(await first.create({})).id for _ in range(3)]
     await first.aclose()
     await store.delete_container(forgotten)
     await bubblewrap_backend.delete(await bubblewrap_backend.get(lost))
     foreign = await bubblewrap_backend.create(SandboxSpec("foreign"))
 
-    again = LocalContainers(bubblewrap_backend, store)
+    again = LocalContainers.of_all(bubblewrap_backend, store)
     try:
         assert (await again.retrieve(kept)).status == "running"
         assert {ref.id for ref in await bubblewrap_backend.list()} == {kept, "foreign"}
@@ -304,7 +304,7 @@ async def test_a_failing_start_leaves_nothing(tmp_path: Path, store: Rows) -> No
         raise EngineUnavailable("There is no engine.", hint="Install one.")
 
     source: Callable[[], Awaitable[Backend]] = none
-    containers = LocalContainers(source, store)
+    containers = LocalContainers.of_all(source, store)
     with pytest.raises(EngineUnavailable, match="Install one"):
         await containers.create({})
     assert await store.containers() == []

@@ -22,6 +22,7 @@ from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.rows import Rows
 from agent_kernel.store.sqlite.store import sqlite_store
@@ -73,10 +74,12 @@ async def conversation(
     monkeypatch.setattr(ScriptedModel, "stream", recorded)
     store = sqlite_store(tmp_path)
     runtime = LocalRuntime(
-        models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-        backend=backend,
-        store=store,
-        audit=AuditLog(tmp_path / "audit.jsonl"),
+        RuntimeParts(
+            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            backend=backend,
+            store=store,
+            audit=AuditLog(tmp_path / "audit.jsonl"),
+        )
     )
     yield Conversation(runtime, store.rows, asked)
     for row in await store.rows.containers():

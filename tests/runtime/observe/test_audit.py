@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_an_error_with_the_mend(tmp_path: Path
 
 async def test_without_its_log_nothing_is_done(backend: Backend, store: Rows, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    containers = LocalContainers(backend, store, audit=AuditLog(tmp_path / "file" / "audit.jsonl"))
+    containers = LocalContainers.of_all(backend, store, audit=AuditLog(tmp_path / "file" / "audit.jsonl"))
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_AUDIT"):
         await containers.create({})
     assert await store.containers() == []

@@ -20,6 +20,7 @@ from agent_kernel.keys import KeyLimits
 from agent_kernel.models.catalogue import Models
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
 from agent_kernel.server.logs import JsonFormatter, KeyFilter
@@ -174,7 +175,7 @@ async def test_beyond_loopback_a_key_of_a_name_is_enough(tmp_path: Path) -> None
 
     store = sqlite_store(tmp_path)
     models = Models(upstream_url=None, upstream_key=None, default=SCRIPT)
-    runtime = LocalRuntime(models=models, backend=no_backend, store=store)
+    runtime = LocalRuntime(RuntimeParts(models=models, backend=no_backend, store=store))
     with pytest.raises(ConfigurationError, match="agent-kernel keys create"):
         await listen(create_app(runtime, api_key=None), "0.0.0.0", 0)
     await runtime.keys.create("alice", KeyLimits())

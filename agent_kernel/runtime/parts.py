@@ -1,0 +1,37 @@
+"""What a runtime is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent_kernel.models.catalogue import Models
+from agent_kernel.policy.rules import Policy
+from agent_kernel.runtime.background.recovery import Restart
+from agent_kernel.runtime.containers.lifecycle import BackendSource
+from agent_kernel.runtime.containers.settings import ContainerOptions
+from agent_kernel.runtime.containers.skills import Skills
+from agent_kernel.runtime.observe.audit import OFF, AuditLog
+from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
+from agent_kernel.runtime.turns.settings import TurnSettings
+from agent_kernel.store.base import Store
+
+
+@dataclass(frozen=True)
+class RuntimeParts:
+    """The parts and settings of a runtime. It owns and closes `models`, `backend`, `store` and `tracing`."""
+
+    models: Models
+    backend: BackendSource
+    """A backend, or a function that finds one on first use."""
+    store: Store
+    container_settings: ContainerOptions = field(default_factory=ContainerOptions)
+    turn_settings: TurnSettings = field(default_factory=TurnSettings)
+    audit: AuditLog = OFF
+    approval: Policy = field(default_factory=Policy)
+    """The operator's policy."""
+    skills: Skills = field(default_factory=Skills)
+    tracing: Tracing = UNWATCHED
+    retention: float | None = None
+    """Seconds after which stored responses are deleted; None: never."""
+    restart: Restart = "end"
+    """What to do with background turns of dead processes."""

@@ -1,0 +1,131 @@
+"""The tenants of a runtime: what they share, and the components that each one has."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from agent_kernel.keys import Key
+from agent_kernel.protocol.broken import ResumePoint
+from agent_kernel.runtime.access.keys import StoredKeys
+from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.background.background import Background
+from agent_kernel.runtime.background.recovery import Recovery
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.containers.lifecycle import Lifecycle
+from agent_kernel.runtime.observe.metrics import Metrics
+from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.turns.conversations import LocalConversations
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.loop import TurnLoop
+from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
+from agent_kernel.runtime.turns.turns import Turns
+from agent_kernel.runtime.uploads.retention import Retention
+from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.store.records import ResponseRow
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all tenants of a runtime use together."""
+
+    parts: RuntimeParts
+    lifecycle: Lifecycle
+    metrics: Metrics
+    recovery: Recovery
+
+
+class Tenant:
+    """The components of one tenant, the holder of a key. The key without a name is a tenant too.
+
+    `rows` shows no other tenant's rows, so no component checks ownership itself.
+    """
+
+    def __init__(self, shared: Shared, key: Key) -> None:
+        parts = shared.parts
+        self.name = key.name
+        self.quota = Quota(key.limits)
+        self.rows = parts.store.rows.of(key.name)
+        self.metrics = shared.metrics.of(key.name)
+        self.containers = LocalContainers(shared.lifecycle, self.rows, self.quota)
+        self.conversations = LocalConversations(self.rows)
+        limit = parts.container_settings.upload_limit
+        self.files = LocalFiles(self.rows, parts.store.blobs, limit, self.quota)
+        self.preparation = Preparation(
+            TurnParts(
+                models=parts.models,
+                store=self.rows,
+                containers=self.containers,
+                conversations=self.conversations,
+                files=self.files,
+                owner=parts.store.coordination.id,
+                approval=parts.approval,
+                skills=parts.skills,
+            )
+        )
+        loop = TurnLoop(self.containers, parts.turn_settings, self.metrics, parts.tracing)
+        self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
+        self.background = Background(self.rows, loop)
+
+
+class Tenants:
+    """All tenants that a runtime has served, and what works for all of them: recovery and retention."""
+
+    def __init__(self, parts: RuntimeParts) -> None:
+        store = parts.store
+        self.parts = parts
+        self.recovery = Recovery(store.rows, store.coordination, parts.restart, self._resume)
+        self.keys = StoredKeys(store.rows)
+        self._retention = Retention(store.rows, store.blobs, parts.retention)
+        lifecycle = Lifecycle(parts.backend, store.rows, parts.container_settings, parts.audit)
+        self._shared = Shared(parts, lifecycle, Metrics(), self.recovery)
+        self._known: dict[str, Tenant] = {}
+
+    def of(self, key: Key) -> Tenant:
+        """Return the tenant of a key, with the limits that the key has now."""
+        tenant = self._named(key.name, key)
+        tenant.quota.limits = key.limits
+        return tenant
+
+    def _named(self, name: str, key: Key) -> Tenant:
+        tenant = self._known.get(name)
+        if tenant is None:
+            tenant = self._known[name] = Tenant(self._shared, key)
+        return tenant
+
+    async def start(self) -> None:
+        """Recover what dead processes left, begin retention, and serve other processes. Idempotent."""
+        await self.recovery.once()
+        self._retention.start()
+        await self.parts.store.coordination.serve(self._running)
+
+    def _running(self, response_id: str) -> Background | None:
+        """Return where a background turn runs in this process, for any tenant."""
+        found = (each.background for each in self._known.values())
+        return next((each for each in found if each.written(response_id) is not None), None)
+
+    def background_turns(self) -> int:
+        """Return how many background turns run in this process."""
+        return sum(len(each.background) for each in self._known.values())
+
+    async def _resume(self, row: ResponseRow, point: ResumePoint) -> None:
+        name = await self.parts.store.rows.tenant_of_response(row.id)
+        tenant = self._named(name, Key(name=name))  # with the limits it has, if it was served before
+        interrupt = Interrupt()
+        async with AsyncExitStack() as stack:
+            stack.enter_context(tenant.turns.admitted())
+            run = await stack.enter_async_context(tenant.turns.resumed(row, point, interrupt))
+            await tenant.background.go_on(run, interrupt, stack.pop_all(), point.events)
+
+    async def aclose(self) -> None:
+        """End background turns and release all parts. Idempotent.
+
+        Containers live on until their lease ends.
+        """
+        await self._retention.aclose()
+        await asyncio.gather(*(each.background.aclose() for each in self._known.values()))
+        await self._shared.lifecycle.aclose()
+        await self.parts.models.aclose()
+        await self.parts.tracing.aclose()
+        await self.parts.store.aclose()
