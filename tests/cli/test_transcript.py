@@ -36,7 +36,7 @@ def test_long_output_says_how_much_is_left_out() -> None:
     assert lines[-1].endswith("92 more lines")
 
 
-def test_nothing_that_a_command_prints_reaches_the_terminal_as_an_escape_sequence() -> None:
+def test_command_output_reaches_terminal_without_escape_sequences() -> None:
     text = "\x1b]0;title\x07\x1b[2J\x9b31mred\rover\x00"
     printed = shown({"type": "shell_call_output", "output": [{"stdout": text, "stderr": ""}]})
     controls = {*range(32), *range(127, 160)} - {ord("\n")}

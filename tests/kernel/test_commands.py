@@ -44,7 +44,7 @@ def test_colours_go_on_from_what_is_shown_into_what_is_folded_away() -> None:
     assert "\x1b" not in json.dumps(bundle.data["text/html"])
 
 
-def test_an_output_that_was_cut_says_how_much_is_missing_and_where_it_lies() -> None:
+def test_cut_output_says_how_much_is_missing_and_where_it_is() -> None:
     text = clipped("".join(f"line {n}\n" for n in range(100_000)), 2_000)
     data = rendered(output(text)).data
     said = "1,086,890 characters left out; the log is /run/boxd/log/7.log"
@@ -55,7 +55,7 @@ def test_an_output_that_was_cut_says_how_much_is_missing_and_where_it_lies() -> 
     assert len(data["text/plain"].split("\n")) == 25 + 1 + 10
 
 
-def test_what_the_notebook_leaves_out_is_counted_with_what_the_tool_left_out() -> None:
+def test_omitted_characters_of_notebook_and_tool_are_added_up() -> None:
     whole = "".join(f"line {n}\n" for n in range(100_000))
     data = rendered(output(clipped(whole, 200_000))).data
     assert "the log is /run/boxd/log/7.log" in data["text/plain"]

@@ -240,9 +240,7 @@ async def test_being_cut_off_inside_a_shell_call(model: ChatModel, upstream: Any
     assert await said(model) == [TextDelta("So"), Truncated("max_output_tokens")]
 
 
-async def test_being_cut_off_inside_a_function_call_leaves_an_incomplete_item(
-    model: ChatModel, upstream: Any
-) -> None:
+async def test_stream_cut_in_function_call_leaves_incomplete_item(model: ChatModel, upstream: Any) -> None:
     upstream.chats(tool(0, "plot", '{"x"', "a"), finish="length")
     assembler = Assembler(new_response({}, id="r", model="m", tools=[], created_at=0))
     assembler.begin()

@@ -223,7 +223,7 @@ def test_calls_belong_to_the_step_just_ended() -> None:
     assert assembler.function_calls() == []
 
 
-def test_being_cut_off_makes_the_open_item_incomplete_and_its_call_unrunnable() -> None:
+def test_cut_off_stream_leaves_item_incomplete_and_call_unrunnable() -> None:
     assembler = begun()
     feed(assembler, ShellCallDelta("c1", 0, "rm -r"), Truncated("max_output_tokens"))
     assembler.end_step()

@@ -32,7 +32,7 @@ async def test_a_silent_command_is_waited_for(backend: Backend, monkeypatch: pyt
 
 
 @pytest.mark.docker
-async def test_a_command_that_stops_boxd_under_gvisor_is_an_error_and_is_removed(
+async def test_command_that_stops_boxd_fails_and_is_removed(
     docker_runsc_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE", 0.5)
@@ -51,7 +51,7 @@ async def test_a_command_that_stops_boxd_under_gvisor_is_an_error_and_is_removed
 
 
 @pytest.mark.docker
-async def test_a_container_paused_from_outside_is_unreachable_until_it_goes_on(
+async def test_paused_container_is_unreachable_until_resumed(
     docker_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = await docker_backend._engine.api()

@@ -297,9 +297,7 @@ def test_messages_on_a_socket_are_requests(served: Callable[..., Keyed]) -> None
     assert seen == [("response.completed", None), ("error", 429)]
 
 
-def test_what_the_server_allows_holds_for_keys_without_limits_of_their_own(
-    tmp_path: Path, toolbox: Toolbox
-) -> None:
+def test_server_limits_apply_to_keys_without_limits(tmp_path: Path, toolbox: Toolbox) -> None:
     people = {"alice": KeyLimits(), "bob": KeyLimits(requests_per_minute=7)}
     with keyed_server(tmp_path, toolbox, people, limits=KeyLimits(requests_per_minute=3)) as server:
         for name, most in (("alice", "3"), ("bob", "7"), ("", "3")):

@@ -89,7 +89,7 @@ async def test_what_is_not_stored_lives_as_long_as_the_socket(server: Any) -> No
         assert (await heard(socket))[-1]["type"] == "response.completed"
 
 
-async def test_a_continuation_that_fails_is_forgotten_with_what_it_continued(server: Any) -> None:
+async def test_failed_continuation_is_forgotten_with_its_predecessor(server: Any) -> None:
     async with connected(server) as socket:
         await say(socket, input="chat", store=False)
         first = (await heard(socket))[-1]["response"]["id"]

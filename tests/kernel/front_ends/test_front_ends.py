@@ -79,7 +79,7 @@ def joined(data: dict[str, Any]) -> dict[str, Any]:
     return {mime: "".join(value) if isinstance(value, list) else value for mime, value in data.items()}
 
 
-def test_a_stored_notebook_is_valid_and_reads_without_kernel_or_widgets(path: Path) -> None:
+def test_stored_notebook_is_readable_without_kernel_or_widgets(path: Path) -> None:
     done = run_with_nbclient(path)
     notebook = nbformat.read(done, as_version=4)  # type: ignore[no-untyped-call]
     nbformat.validate(notebook)

@@ -108,7 +108,7 @@ def test_bash_runs_a_whole_cell_in_the_agents_shell(notebook: Notebook) -> None:
     assert "green in /tmp\n1\n2" in notebook.run("what was it").plain[-2]
 
 
-def test_private_commands_are_streams_and_the_model_does_not_know_them(notebook: Notebook) -> None:
+def test_private_commands_are_streams_unknown_to_the_model(notebook: Notebook) -> None:
     result = notebook.run("!!echo out; echo err >&2; printf '\\033]0;x\\007'; export COLOUR=red; (exit 3)")
     streams = [(out["name"], out["text"]) for out in result.final if "name" in out]
     assert streams == [("stdout", "out\n"), ("stderr", "err\n")]
@@ -196,9 +196,7 @@ def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.part")) == []
 
 
-def test_a_large_upload_shows_how_far_it_is_in_front_ends_that_can_take_it_back(
-    notebook: Notebook, tmp_path: Path
-) -> None:
+def test_large_upload_shows_its_progress_where_it_can_be_cleared(notebook: Notebook, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(bytes(30_000_000))
     live = notebook.run("%upload large.bin", cell_id="c")
     shown = [

@@ -71,7 +71,7 @@ def test_a_progress_bar_is_at_its_last_state_in_its_last_colour() -> None:
 
 
 @given(st.integers(0, 255))
-def test_every_colour_of_the_palette_can_be_read_on_white_and_on_black(number: int) -> None:
+def test_palette_colours_are_readable_on_white_and_black(number: int) -> None:
     style = re.search("color: (#[0-9a-f]{6})", painted(f"\x1b[38;5;{number}mword"))
     if style:  # greys have none
         assert contrast(style[1], "#ffffff") >= 3.4

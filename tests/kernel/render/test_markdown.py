@@ -113,7 +113,7 @@ def test_html_of_a_hostile_answer_is_harmless(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_markdown_of_a_hostile_answer_is_harmless_to_a_permissive_renderer(text: str) -> None:
+def test_hostile_markdown_is_harmless_in_a_permissive_renderer(text: str) -> None:
     assert acting(permissive(to_safe_markdown(text))) == []
 
 

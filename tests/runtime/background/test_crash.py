@@ -131,7 +131,7 @@ def host(environment: Environment) -> Iterator[Callable[..., Host]]:
         each.process.stdout.close()
 
 
-async def test_killed_in_mid_command_the_next_one_attaches_and_misses_nothing(
+async def test_next_server_attaches_to_running_command_and_loses_nothing(
     host: Callable[..., Host], backend: Backend, store: Rows
 ) -> None:
     first = host("run")

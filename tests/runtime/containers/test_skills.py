@@ -115,7 +115,7 @@ async def test_what_is_no_skill_is_refused(given: Any, words: str, registered: P
     assert caught.value.param.startswith("skills")
 
 
-async def test_a_registered_skill_without_front_matter_is_the_operators_fault(registered: Path) -> None:
+async def test_registered_skill_without_front_matter_blames_operator(registered: Path) -> None:
     (registered / "greeting" / "SKILL.md").write_text("Just greet.")
     with pytest.raises(ConfigurationError, match="'greeting' of this server cannot be used"):
         await Skills(registered).read([{"type": "skill_reference", "skill_id": "greeting"}], "skills")
@@ -308,7 +308,7 @@ async def test_an_unknown_skill_leaves_no_container(turn: Turn, runtime: LocalRu
     assert (await runtime.containers.list()).data == []
 
 
-async def test_skills_of_a_client_that_runs_the_commands_are_told_and_not_looked_at(
+async def test_skills_of_local_shell_are_announced_and_not_read(
     upstream: Upstream, turn: Turn, runtime: LocalRuntime
 ) -> None:
     skill = {"name": "theirs", "description": "Does\nthings.", "path": "/home/them/skills/theirs"}

@@ -128,9 +128,7 @@ def asked_for(upstream: Upstream) -> list[int | None]:
     return [request.get("max_tokens") for request in upstream.requests]
 
 
-async def test_a_turn_ends_when_its_tokens_are_used_up_and_goes_on_with_others(
-    upstream: Upstream, make: Make
-) -> None:
+async def test_turn_out_of_tokens_ends_and_continues_with_new_ones(upstream: Upstream, make: Make) -> None:
     turn = await make(Budget(tokens=2000))
     upstream.says(runs("echo one", "c1"), finish="tool_calls", usage=usage(50, 900))
     upstream.says(runs("echo two", "c2"), finish="tool_calls", usage=usage(50, 980))

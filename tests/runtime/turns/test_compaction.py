@@ -113,9 +113,7 @@ async def test_without_such_an_endpoint_it_is_a_summary(upstream: Upstream, runt
     assert "They said x." in str(upstream.requests[-1]["input"])
 
 
-async def test_what_is_left_out_of_an_output_is_told_with_the_path_of_all_of_it(
-    upstream: Upstream, turn: Turn
-) -> None:
+async def test_omitted_output_names_the_path_of_the_full_log(upstream: Upstream, turn: Turn) -> None:
     arguments = {"commands": ["seq 1 100000"], "max_output_length": 1000}
     upstream.says(call(0, "shell", arguments), finish="tool_calls")
     upstream.says({"content": "Long."})

@@ -213,7 +213,7 @@ async def test_it_outlives_the_host_that_made_it(
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_a_host_killed_while_bwrap_starts_leaves_nothing_after_the_lease_or_its_deletion(
+async def test_killed_host_leaves_nothing_after_lease_or_deletion(
     data_dir: Path, tmp_path: Path, deleted: bool
 ) -> None:
     program = (

@@ -81,7 +81,7 @@ async def outcome(case: str, tmp_path: Path, toolbox: Toolbox) -> Any:
 @pytest.mark.parametrize(
     ("case", "words"), [("full", "No space left"), ("read-only", "Read-only file system")]
 )
-async def test_a_disk_that_cannot_be_written_to_is_one_clear_error_and_leaves_nothing(
+async def test_unwritable_disk_gives_one_error_and_leaves_nothing(
     case: str, words: str, tmp_path: Path, toolbox: Toolbox
 ) -> None:
     (kind, message, hint), left, listed = await outcome(case, tmp_path, toolbox)
@@ -91,7 +91,7 @@ async def test_a_disk_that_cannot_be_written_to_is_one_clear_error_and_leaves_no
     assert left == listed == []
 
 
-async def test_a_checkpoint_that_does_not_fit_is_one_clear_error_and_leaves_nothing(
+async def test_oversized_checkpoint_gives_one_error_and_leaves_nothing(
     tmp_path: Path, toolbox: Toolbox
 ) -> None:
     (kind, message, _), left, listed = await outcome("checkpoint", tmp_path, toolbox)

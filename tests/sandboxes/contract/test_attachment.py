@@ -39,7 +39,7 @@ async def test_a_new_host_finds_the_shell_as_it_was(run: Sandbox) -> None:
     assert (await run("echo $KEPT")).stdout == b"1\n"
 
 
-async def test_a_command_goes_on_without_its_host_and_is_read_from_an_offset(run: Sandbox) -> None:
+async def test_command_survives_its_host_and_is_read_from_an_offset(run: Sandbox) -> None:
     events = run.channel.run("echo one; sleep 1; echo two; exit 3")
     assert await anext(events) == Output("stdout", b"one\n")
     newer = await Channel.open(await run.backend.stream(run.ref))

@@ -48,7 +48,7 @@ KNOWN = {
     "a failed start leaves something that no sweep finds": ("test_a_start_cut_short_leaves_nothing",),
     "nobody can come back after a silence": (
         "test_a_new_host_finds_the_shell_as_it_was",
-        "test_a_command_goes_on_without_its_host_and_is_read_from_an_offset",
+        "test_command_survives_its_host_and_is_read_from_an_offset",
     ),
     "an environment of a megabyte": ("test_a_megabyte_of_environment",),
     "a used sandbox is handed to another session": ("test_two_sandboxes_share_nothing",),

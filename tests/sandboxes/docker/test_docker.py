@@ -111,7 +111,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_host_is_followed_by_another_with_nothing_lost_or_doubled(
+async def test_next_host_loses_and_doubles_no_output(
     docker_backend: DockerBackend, sandbox: SandboxRef
 ) -> None:
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}

@@ -98,7 +98,7 @@ async def test_layers_do_not_pile_up_over_many_cycles(
     await backend.aclose()
 
 
-async def test_the_size_is_of_the_whole_chain_and_what_is_shared_counts_once(
+async def test_size_covers_the_chain_and_counts_shared_layers_once(
     docker_backend: DockerBackend,
 ) -> None:
     commands = ["head -c 3000000 /dev/urandom >a", "head -c 2000000 /dev/urandom >b"]

@@ -101,9 +101,7 @@ def test_what_was_there_before_any_key_of_a_name_is_the_nameless_ones(server: Ke
         assert 'key="alice"' in server.ask("", "GET", "/metrics").text
 
 
-def test_the_first_key_closes_a_server_that_was_open_and_its_end_opens_nothing(
-    tmp_path: Path, toolbox: Toolbox
-) -> None:
+def test_first_key_closes_an_open_server_for_good(tmp_path: Path, toolbox: Toolbox) -> None:
     with keyed_server(tmp_path, toolbox, {}, api_key=None) as server:
         assert status(server, None) == 200
         server.create("alice")
