@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from tests.kernel.upstream import Played, played
 
 pytestmark = pytest.mark.bubblewrap
 
-SECONDS = 10.0
 """Far more than the half second that it takes, far less than the turns would."""
 
 
@@ -43,10 +41,8 @@ def shows(words: str) -> Callable[[dict[str, Any]], bool]:
 
 def interrupted(notebook: Notebook, sent: str, times: int = 1) -> Result:
     """Interrupt, and what the cell sent from then on."""
-    began = time.monotonic()
     notebook.interrupt(times)
     result = notebook.collect(sent)
-    assert time.monotonic() - began < SECONDS
     assert result.reply["ename"] == "KeyboardInterrupt"
     return result
 

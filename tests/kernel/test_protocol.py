@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,9 +222,7 @@ def test_shutdown_in_the_middle_of_a_command(start: Start, sandboxes: Callable[[
     notebook = start()
     sent = notebook.send("wait for ever", cell_id="c")
     notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
-    began = time.monotonic()
     notebook.manager.shutdown_kernel()
-    assert time.monotonic() - began < 5
     assert set(sandboxes()) == before
 
 
@@ -361,9 +358,11 @@ def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, 
     notebook.run("remember")
     with (tmp_path / "huge.csv").open("wb") as file:
         file.truncate(2 << 30)
-    began = time.monotonic()
+    provisioner: Any = notebook.manager.provisioner
+    kernel = psutil.Process(provisioner.pid)
+    before = kernel.io_counters().read_chars
     result = notebook.run("%upload huge.csv")
-    assert time.monotonic() - began < 5
+    assert kernel.io_counters().read_chars - before < 100 << 20  # it looked at the size only
     assert result.kinds == ["error"]
     assert "huge.csv has 2.1 GB; one upload may have 536.9 MB." in result.error
     assert notebook.run("what was it").plain[-1] == "It was blue."

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -138,12 +137,11 @@ def test_a_pattern_that_stops_is_found_anywhere(pattern: str, text: str, found: 
     assert occurs(pattern, text) is found
 
 
+@pytest.mark.timeout(60)  # a pattern that backtracks would take hours
 def test_a_long_command_is_looked_through_in_no_time() -> None:
     text = "curl x " * 200_000
-    began = time.monotonic()
     assert not occurs("curl * wget * curl * | sh", text)
     assert plain_commands("a 'b' " * 100_000) is not None
-    assert time.monotonic() - began < 30  # a pattern that backtracks would take hours
 
 
 def test_kinds_are_the_programs() -> None:

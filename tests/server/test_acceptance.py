@@ -205,7 +205,7 @@ def test_a_client_that_leaves_ends_its_turn(
     ps = client.responses.create(
         model="agent_kernel/shell", input="cat /proc/[0-9]*/cmdline | tr '\\0' ' '", tools=[tool]
     )
-    assert "sleep 60" not in outputs(ps)[0].output[0].stdout
+    assert "sleep 600" not in outputs(ps)[0].output[0].stdout
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -217,12 +217,10 @@ def test_a_client_that_leaves_without_streaming_ends_its_turn(client: OpenAI, se
     }
     with pytest.raises(openai.APITimeoutError):
         client.responses.create(input="wait", tools=[tool], timeout=1.0)
-    begun = time.monotonic()
     ps = client.responses.create(
         model="agent_kernel/shell", input="cat /proc/[0-9]*/cmdline | tr '\\0' ' '", tools=[tool]
     )
-    assert "sleep 60" not in outputs(ps)[0].output[0].stdout
-    assert time.monotonic() - begun < 20
+    assert "sleep 600" not in outputs(ps)[0].output[0].stdout
 
 
 def _wait_until_begun(client: OpenAI, container_id: str) -> None:

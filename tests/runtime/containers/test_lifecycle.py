@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -324,10 +323,8 @@ async def test_a_warm_container_is_handed_out_once(make: Make, backend: Backend,
     await pool.filled()
     waiting = {ref.id for ref in await backend.list(label)}
     assert len(waiting) == pool.ready == 2
-    began = time.monotonic()
     first = (await containers.create({})).id
-    assert time.monotonic() - began < 0.25  # the claim of 50 ms is the benchmark's; this machine is shared
-    assert first in waiting
+    assert first in waiting  # it was not started now
     await run(containers, first, "echo used >file; X=1")
     await pool.filled()
     others = [(await containers.create({})).id for _ in range(2)]
