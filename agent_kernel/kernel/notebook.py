@@ -39,6 +39,10 @@ SHELL_MODEL = "agent_kernel/shell"
 SETTLE_SECONDS = 5.0
 """How long an interrupted cell waits for the runtime's record of the turn."""
 
+CHANGES_UNKNOWN = (
+    "The container was restored during this turn, so its new files are not shown. `%files` lists all files."
+)
+
 
 class Notebook:
     """Use it from one event loop, one cell at a time. `attach` prepares prompts before they are sent."""
@@ -164,11 +168,15 @@ class Notebook:
         return str(getattr(error, "message", None) or (error or {}).get("message"))
 
     async def _show_changes(self, turn: TurnView, written: WrittenFiles, outputs: CellOutputs) -> None:
+        from agent_kernel.kernel.render.bundles import note
         from agent_kernel.kernel.render.files.gallery import GalleryLimits, show_files
 
         if not turn.ran_tools or self.container.id is None:
             return
         changed = await written.find()
+        if not changed.known:
+            outputs.emit(note(CHANGES_UNKNOWN))
+            return
         self.ledger.wrote(file.path for file in changed.files)
         limits = GalleryLimits(self.settings.max_inline, self.settings.max_inline_files)
         async for bundle in show_files(await self.runtime(), changed.files, limits, count=changed.count):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from agent_kernel.keys import Key
 
@@ -58,6 +58,33 @@ class Keys(Protocol):
 
     async def find(self, secret: str) -> Key | None:
         """Return the key with this secret, or None if it is unknown or was revoked."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileChanges:
+    """What changed in a container since a mark; deleted files are not included.
+
+    `files` are the newest 1,000 at most, by path; `count` is how many changed. `mark` names the state of now,
+    for a later call. `known` is false when the earlier mark is not remembered: then `files` is empty.
+    """
+
+    files: Sequence[FileCreateResponse]
+    count: int
+    mark: str
+    known: bool
+
+
+@runtime_checkable
+class TracksChanges(Protocol):
+    """Optional for `ContainerFiles`: finds what changed without listing everything."""
+
+    async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges | None:
+        """Return what changed since a mark; without one, only the mark of now.
+
+        Returns None if the server does not offer this: then compare two lists. Errors as in
+        `ContainerFiles`.
+        """
         ...
 
 

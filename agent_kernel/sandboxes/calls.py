@@ -56,10 +56,18 @@ class FileStat:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed below a folder: files that are new or not as they were, and paths that are gone."""
+    """What has changed below a folder since a mark: new and changed files, and paths that are gone.
+
+    `mark` names the state of now, for a later call. `known` is false when the sandbox does not remember the
+    earlier mark; then `files` and `gone` are empty. At most 20,000 files are looked at; `cut` says that there
+    were more.
+    """
 
     files: tuple[FileStat, ...]
     gone: tuple[str, ...]
+    mark: str
+    known: bool
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)

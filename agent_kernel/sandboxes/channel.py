@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -201,11 +201,19 @@ class Channel:
                 _, data = await self._connection.data(call, payload)
                 yield data
 
-    async def changes(self, path: str, since: Sequence[FileStat]) -> Changes:
-        """What is new, changed or gone below a folder since an earlier `list`."""
-        known = {stat.path: [stat.size, stat.modified_ns] for stat in since}
-        answer = await self._ask("changes", path=path, since=known)
-        return Changes(tuple(read_file(entry) for entry in answer["files"]), tuple(answer["gone"]))
+    async def changes(self, path: str, since: str | None = None) -> Changes:
+        """Return what changed below a folder since a mark; without one, only the mark of now.
+
+        The sandbox remembers its newest 4 marks, and they survive the loss of this connection.
+        """
+        answer = await self._ask("changes", path=path, since=since)
+        return Changes(
+            tuple(read_file(entry) for entry in answer["files"]),
+            tuple(map(str, answer["gone"])),
+            str(answer["mark"]),
+            answer["known"] is True,
+            answer["cut"] is True,
+        )
 
     async def list(self, path: str) -> list[FileStat]:
         """All regular files below a folder, links not followed, at most 20,000 of them."""

@@ -7,9 +7,13 @@ from starlette.responses import Response
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.server.pages import answer, deleted, listed, paging, path, runtime_of
+from agent_kernel.runtime.base import TracksChanges
+from agent_kernel.server.pages import answer, changed, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.streams import FileStream
 from agent_kernel.server.uploads import is_json, read_json, read_upload
+
+SINCE = "agent_kernel.since"
+"""The query parameter with a mark; empty to get a mark only."""
 
 
 async def create_container(request: Request) -> Response:
@@ -51,8 +55,13 @@ async def create_container_file(request: Request) -> Response:
 
 
 async def list_container_files(request: Request) -> Response:
-    """List the files in a container."""
+    """List the files in a container; with `agent_kernel.since`, those that changed since a mark."""
     files = runtime_of(request).containers.files
+    since = request.query_params.get(SINCE)
+    if since is not None and isinstance(files, TracksChanges):
+        changes = await files.changes(path(request, "container_id"), since=since or None)
+        if changes is not None:
+            return changed(changes)
     return listed(await files.list(path(request, "container_id"), **paging(request)))
 
 

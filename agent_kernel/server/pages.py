@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.runtime.base import Order, Page, ServedRuntime
+from agent_kernel.runtime.base import FileChanges, Order, Page, ServedRuntime
 from agent_kernel.server.auth import caller_of
 
 
@@ -64,12 +64,21 @@ def deleted(id: str, kind: str) -> JSONResponse:  # noqa: A002
 
 def listed(page: Page[Any]) -> JSONResponse:
     """Answer with a page of resources."""
-    return JSONResponse(
-        {
-            "object": "list",
-            "data": [to_json(resource) for resource in page.data],
-            "first_id": page.data[0].id if page.data else None,
-            "last_id": page.data[-1].id if page.data else None,
-            "has_more": page.has_more,
-        }
-    )
+    return JSONResponse(_list(page))
+
+
+def changed(changes: FileChanges) -> JSONResponse:
+    """Answer with the files that changed, and the mark to ask with next."""
+    ours = {"mark": changes.mark, "count": changes.count, "known": changes.known}
+    page: Page[Any] = Page(changes.files, has_more=False)
+    return JSONResponse({**_list(page), "agent_kernel": ours})
+
+
+def _list(page: Page[Any]) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": [to_json(resource) for resource in page.data],
+        "first_id": page.data[0].id if page.data else None,
+        "last_id": page.data[-1].id if page.data else None,
+        "has_more": page.has_more,
+    }

@@ -86,7 +86,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _CONTAINER, c.retrieve_container),
     Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
     Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),
-    Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=PAGE),
+    Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=(*PAGE, c.SINCE)),
     Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),
     Endpoint("DELETE", _CONTAINER + "/files/{file_id}", c.delete_container_file, "Deleted"),
     Endpoint("GET", _CONTAINER + "/files/{file_id}/content", c.container_file_content, "bytes"),

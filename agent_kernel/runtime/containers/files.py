@@ -16,13 +16,16 @@ from typing import Protocol
 from openai.types.containers import FileCreateResponse
 
 from agent_kernel.errors import InvalidRequest, NotFound, SandboxError, SandboxFileError, TooLarge
-from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.base import FileChanges, Order, Page
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.boxd.files import LEADS_OUT
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.store.rows import Rows
+
+MOST_CHANGES = 1000
+"""Changed files that one answer names."""
 
 
 class Opener(Protocol):
@@ -105,6 +108,15 @@ class LocalContainerFiles:
         return page(
             [_resource(container_id, stat, uploads) for stat in stats], after=after, limit=limit, order=order
         )
+
+    async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges:
+        """Return what changed since a mark; see `TracksChanges.changes`."""
+        async with self._containers.use(container_id) as channel:
+            found = await channel.changes(WORKSPACE, since)
+        newest = sorted(found.files, key=lambda stat: stat.modified_ns, reverse=True)[:MOST_CHANGES]
+        uploads = await self._store.uploads(container_id) if newest else set()
+        data = [_resource(container_id, stat, uploads) for stat in sorted(newest, key=lambda stat: stat.path)]
+        return FileChanges(data, len(found.files), found.mark, found.known)
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
         """One file's metadata."""

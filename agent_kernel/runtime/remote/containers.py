@@ -11,8 +11,9 @@ from openai import AsyncOpenAI, omit
 from openai.types import ContainerCreateResponse
 from openai.types.containers import FileCreateResponse
 
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.base import FileChanges, Order, Page
 from agent_kernel.runtime.containers.files import workspace_path
 from agent_kernel.runtime.remote.errors import translated
 from agent_kernel.sandboxes.base import WORKSPACE
@@ -106,6 +107,21 @@ class RemoteContainerFiles:
             )
         data = [FileCreateResponse.construct(**to_json(each)) for each in found.data]
         return Page(data, bool(found.has_more))
+
+    async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges | None:
+        """Return what changed since a mark; None from a server that only lists. See `TracksChanges`."""
+        try:
+            async with translated(self._client):
+                found: Any = await self._client.containers.files.list(
+                    container_id, limit=1, extra_query={"agent_kernel.since": since or ""}
+                )
+        except InvalidRequest:  # it refuses the parameter, or the container has expired: listing tells
+            return None
+        ours = (found.model_extra or {}).get("agent_kernel")
+        if not isinstance(ours, Mapping) or not isinstance(ours.get("mark"), str):
+            return None
+        data = [FileCreateResponse.construct(**to_json(each)) for each in found.data]
+        return FileChanges(data, int(ours.get("count") or 0), ours["mark"], ours.get("known") is True)
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
         """Return a file's metadata."""

@@ -11,6 +11,7 @@ from .commands import processes
 from .commands.shell import Job, Shell
 from .commands.watch import Watch
 from .connection import HostConnection, Service
+from .marks import Marks
 from .terminal import PtyTerminal
 from .tunnel import Tunnel, connect
 
@@ -37,6 +38,7 @@ class Box:
         self._lease = lease
         self._jobs: dict[int, Job] = {}
         self._numbers = 0
+        self._marks = Marks()
         self._hosts: list[HostConnection] = []
         self._paused = False
         self._holder: object = None
@@ -193,8 +195,9 @@ class Box:
         channel.result(files.list_files(_text(request, "path")))
 
     def call_changes(self, channel: BoxChannel, request: dict[str, Any]) -> None:
-        """Describe what has changed below a folder since an earlier list."""
-        channel.result(files.changed_files(_text(request, "path"), request["since"]))
+        """Describe what has changed below a folder since a mark, and set a new one."""
+        since = _text(request, "since") if request.get("since") is not None else None
+        channel.result(self._marks.changes(_text(request, "path"), since))
 
     def call_remove(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Remove a file."""

@@ -70,15 +70,6 @@ def check_within(path: str, within: str | None) -> None:
         raise PermissionError(1, "%s %s" % (LEADS_OUT, within), path)
 
 
-def changed_files(root: str, since: dict[str, list[int]]) -> dict[str, Any]:
-    """List what is new, changed or gone below `root` since `{path: [size, modified_ns]}`."""
-    found = list_files(root)
-    now = {each["path"]: each for each in found["files"]}
-    changed = [each for path, each in now.items() if since.get(path) != [each["size"], each["modified_ns"]]]
-    gone = [path for path in since if path not in now]
-    return {"files": changed, "gone": gone, "cut": found["cut"]}
-
-
 class Put(BoxHandler):
     """Receives a file. It appears under its name only when it is complete."""
 

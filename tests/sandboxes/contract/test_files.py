@@ -77,11 +77,29 @@ async def test_a_checksum_of_what_arrived(run: Sandbox) -> None:
 
 async def test_what_changed_since_a_mark(run: Sandbox) -> None:
     await run("echo a >same; echo b >changed; echo c >removed")
-    mark = await run.channel.list(WORKSPACE)
+    mark = (await run.channel.changes(WORKSPACE)).mark
     await run("echo bb >changed; rm removed; mkdir d; echo e >d/new")
     changes = await run.channel.changes(WORKSPACE, mark)
     assert sorted(stat.path for stat in changes.files) == [f"{WORKSPACE}/changed", f"{WORKSPACE}/d/new"]
     assert changes.gone == (f"{WORKSPACE}/removed",)
+    assert changes.known
+    again = await run.channel.changes(WORKSPACE, changes.mark)
+    assert (again.files, again.gone, again.mark) == ((), (), changes.mark)
+
+
+async def test_unknown_mark_names_no_files(run: Sandbox) -> None:
+    await run("echo a >file")
+    changes = await run.channel.changes(WORKSPACE, "0" * 24)
+    assert (changes.files, changes.gone, changes.known) == ((), (), False)
+    assert (await run.channel.changes(WORKSPACE, changes.mark)).known
+
+
+async def test_only_the_newest_marks_are_remembered(run: Sandbox) -> None:
+    marks = []
+    for number in range(6):
+        await run(f"echo {number} >file{number}")
+        marks.append((await run.channel.changes(WORKSPACE)).mark)
+    assert [(await run.channel.changes(WORKSPACE, mark)).known for mark in marks] == [False] * 2 + [True] * 4
 
 
 async def test_names_that_are_no_utf8(run: Sandbox) -> None:
