@@ -158,6 +158,12 @@ class ContainerSettings(Configurable):
         max=100,
         help="""Containers that a server keeps ready before they are asked for. A kernel keeps none.""",
     ).tag(config=True, variable="AGENT_KERNEL_WARM")
+    upload_limit = Int(
+        512 << 20,
+        min=0,
+        help="""Bytes: the largest file that a client may upload. `KernelSettings.max_upload` is what
+        `%upload` sends.""",
+    ).tag(config=True, variable="AGENT_KERNEL_UPLOAD_LIMIT")
     audit = Unicode(
         "",
         help="""File of the audit log. Empty: `audit.jsonl` in the data folder. `off`: none is written.""",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel import config
+from agent_kernel.cli.compose import container_settings
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.policy.rules import Policy, Rule
 
@@ -209,3 +210,10 @@ def test_rules_of_approvals_that_cannot_be_used_are_never_skipped(
     with pytest.raises(ConfigurationError, match=words) as caught:
         settings.approval.policy()
     assert "docs/approvals.md" in str(caught.value)
+
+
+def test_upload_limits_are_separate(tmp_path: Path) -> None:
+    (tmp_path / "jupyter_agent_kernel_config.py").write_text("c.KernelSettings.max_upload = 7\n")
+    settings = load(tmp_path, {"AGENT_KERNEL_UPLOAD_LIMIT": "5"})
+    assert (settings.kernel.max_upload, settings.container.upload_limit) == (7, 5)
+    assert container_settings(settings, lease=1.0).upload_limit == 5

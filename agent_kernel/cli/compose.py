@@ -163,7 +163,7 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
     return ContainerOptions(
         lease=lease,
         pause_after=settings.container.pause_after,
-        upload_limit=settings.kernel.max_upload,
+        upload_limit=settings.container.upload_limit,
         warm=warm,
         checkpoints=CheckpointPolicy(
             keep_expired=settings.container.keep_expired,
@@ -210,6 +210,8 @@ def local_runtime(
 async def kernel_runtime(settings: Settings) -> Runtime:
     """The runtime of a kernel: its own, or the server's that the settings name."""
     if not settings.runtime.runtime_url:
+        # No other client uploads here: a raised KernelSettings.max_upload must be enough.
+        settings.container.upload_limit = max(settings.container.upload_limit, settings.kernel.max_upload)
         return local_runtime(settings, lease=settings.runtime.kernel_lease)
     from agent_kernel.runtime.remote.runtime import RemoteRuntime
 

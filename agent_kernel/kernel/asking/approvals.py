@@ -6,6 +6,7 @@ an `Asker`: the live widget in a browser, a question in a console. Where nobody 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,8 @@ class NotebookApprovals:
     def _is_allowed(self, request: ApprovalRequest) -> bool:
         if request.commands in self._commands:
             return True
+        if not request.editable:
+            return False
         parts = [plain_commands(command) for command in request.commands]
         return all(
             part is not None
@@ -124,7 +127,7 @@ class NotebookApprovals:
         )
 
     def _remember(self, request: ApprovalRequest) -> None:
-        patterns = kinds(request.commands)
+        patterns = kinds(request.commands) if request.editable else []
         self.allowed += [each for each in patterns if each not in self.allowed]
         if not patterns:
             self._commands.add(request.commands)
@@ -145,12 +148,12 @@ def _check_understood(request: Mapping[str, Any], response: Any) -> None:
 
 
 def _requests(response: Any) -> list[Mapping[str, Any]]:
-    """The questions about our shell that a response ends with; others are not the kernel's to answer."""
+    """Return the runtime's own questions that a response ends with; others are not the kernel's to answer."""
     items = [
         item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
         for item in (response.output if response is not None else ())
     ]
-    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel", "name": "shell"}
+    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel"}
     return [item for item in items if all(item.get(name) == value for name, value in ours.items())]
 
 
@@ -158,11 +161,20 @@ def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
     from agent_kernel.kernel.render.approval import arguments_of
 
     arguments = arguments_of(item)
+    if item.get("name") != "shell":
+        return _about_call(item, arguments)
     commands = arguments.get("commands")
     if not isinstance(commands, list) or not commands or not all(isinstance(each, str) for each in commands):
         return None
     kind = ", ".join(kinds(commands))
     return ApprovalRequest(str(item["id"]), tuple(commands), str(arguments.get("reason") or ""), kind)
+
+
+def _about_call(item: Mapping[str, Any], arguments: Mapping[str, Any]) -> ApprovalRequest:
+    """Return the question about a call of another tool: its name and arguments as one text."""
+    given = {name: value for name, value in arguments.items() if name != "reason"}
+    text = f"{item.get('name')} {json.dumps(given, ensure_ascii=False, sort_keys=True)}"
+    return ApprovalRequest(str(item["id"]), (text,), str(arguments.get("reason") or ""), editable=False)
 
 
 def _response(request_id: str, decision: Decision) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class LineAsker:
     async def ask(self, request: ApprovalRequest) -> Decision:
         """Ask until the answer is one of the words. A closed input denies."""
         kind = f"all like it ({clean(request.kind)})" if request.kind else "these very commands from now on"
-        choices = f"[y]es, [n]o, [e]dit, [a]lways: {kind}"
+        choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}"
         prompt = f"{_shown(request)}\nMay this run? {choices}: "
         try:
             while True:
@@ -33,11 +33,11 @@ class LineAsker:
                         return Decision(True)
                     case "n" | "no":
                         return await self._denied()
-                    case "e" | "edit":
+                    case "e" | "edit" if request.editable:
                         return await self._edited(request)
                     case "a" | "always":
                         return Decision(True, remember=True)
-                prompt = f"Please answer y, n, e or a. {choices}: "
+                prompt = f"Please answer with one of these letters. {choices}: "
         except EOFError:
             return Decision(False, reason="The question was closed without an answer.")
 
@@ -55,7 +55,7 @@ class LineAsker:
 
 
 def _shown(request: ApprovalRequest) -> str:
-    lines = [f"$ {clean(command)}" for command in request.commands]
+    lines = [f"{'$ ' * request.editable}{clean(command)}" for command in request.commands]
     return "\n".join([*lines, clean(request.reason)])
 
 

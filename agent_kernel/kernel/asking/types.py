@@ -12,13 +12,15 @@ class ApprovalRequest:
 
     The `commands` run in order, all or none. `reason` explains why approval is needed. `kind` describes what
     "allow this kind" would allow from then on, such as `rm *`. It is empty when the commands have no
-    recognizable kind; then `remember` allows exactly these commands.
+    recognizable kind; then `remember` allows exactly these commands. `editable`: the person may change them;
+    the calls of tools without commands are shown as one text instead.
     """
 
     id: str
     commands: tuple[str, ...]
     reason: str
     kind: str = ""
+    editable: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ def question_json(request: ApprovalRequest) -> dict[str, Any]:
         "commands": list(request.commands),
         "reason": request.reason,
         "kind": request.kind,
+        "editable": request.editable,
     }
 
 
@@ -25,6 +26,8 @@ def read_decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision
     commands = content.get("commands")
     if commands is None:
         return Decision(True, reason=reason, remember=content.get("remember") is True)
+    if not request.editable:
+        return "This call cannot be changed. Allow or deny it as it is."
     if not isinstance(commands, list) or len(commands) != len(request.commands):
         return "The number of commands has changed. Deny instead, and say what is to be done."
     if not all(isinstance(command, str) and command.strip() for command in commands):

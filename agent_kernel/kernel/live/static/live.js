@@ -130,7 +130,11 @@ class Question {
     node.setAttribute("aria-label", "Approval");
     const several = question.commands.length > 1;
     element("div", "agent-live-question-title", node, several ? "May these commands run?" : "May this command run?");
-    for (const command of question.commands) drawCommand(element("pre", "agent-live-command", node), command);
+    for (const command of question.commands) {
+      const shown = element("pre", "agent-live-command", node);
+      if (question.editable !== false) drawCommand(shown, command);
+      else setText(shown, readable(command));
+    }
     spans(element("div", "agent-live-reason", node), readable(question.reason), 0);
     const choices = element("div", "agent-live-row", node);
     const fields = element("div", "agent-live-fields", node);
@@ -142,7 +146,7 @@ class Question {
     button("Allow once", choices, () => decide({ approve: true }), "agent-live-main");
     const always = button("Allow this kind", choices, () => decide({ approve: true, remember: true }));
     always.title = `From now on, as long as this kernel lives: ${kind}`;
-    button("Edit …", choices, () => this.edit(fields, question, decide));
+    if (question.editable !== false) button("Edit …", choices, () => this.edit(fields, question, decide));
     button("Deny …", choices, () => this.deny(fields, decide), "agent-live-danger");
     element("div", "agent-live-quiet", node, `“Allow this kind” means from now on: ${kind}`);
   }
