@@ -1,4 +1,4 @@
-"""One turn as the kernel sees it: events in, final outputs out, and how it ended."""
+"""One turn as the notebook shows it: takes events, emits final outputs, remembers how it ended."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
 
 SCRIPTED_NOTICE = """\
-**A scripted model is playing.** Its answers were written beforehand; it knows the prompts of its script \
-and nothing else. Its commands are really executed, in a sandbox.
+**Demo mode: the answers are pre-written, the commands really run.** The scripted model answers only the \
+prompts of its script.
 
-For a real model set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
-runtime starts, or for another endpoint `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY`; then \
-restart it."""
+To use a real model, set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
+runtime starts, or `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY` for another endpoint. Then \
+restart the runtime."""
 
 STEERED = "steered"
-"""`incomplete_details.reason` of a response that the person's words ended, for another to follow."""
+"""`incomplete_details.reason` of a response that a steering message ended; its successor follows."""
 
 Ending = Literal["running", "completed", "incomplete", "failed"]
 
 
 class TurnFailed(AgentKernelError):
-    """The runtime ended the turn with an error; `ename` is what the notebook calls it."""
+    """The runtime ended the turn with an error; the notebook shows it as `ename`."""
 
     fault = "model"
 
@@ -43,10 +43,10 @@ class TurnFailed(AgentKernelError):
 
 
 class TurnView:
-    """Takes the events of one response, and of those that steering it leads to.
+    """Takes the events of one response, and of the responses that steering it leads to.
 
-    `announce_script` asks for the notice about a scripted model. `continued_from` is the last response that
-    ended in a way that can be continued, `response_id` the last that began.
+    `announce_script` shows the notice about demo mode if a scripted model answers. `response_id` is the last
+    response that began, `continued_from` the last one that can be continued.
     """
 
     def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
@@ -62,7 +62,7 @@ class TurnView:
         self._error: tuple[str, str] | None = None
 
     async def run(self, events: AsyncGenerator[SessionEvent, None]) -> None:
-        """Take all events. Raises `TurnFailed`; cancelling it closes the generator before it returns."""
+        """Take all events. Raises `TurnFailed`. Cancelling closes the generator before this returns."""
         async with aclosing(events):
             async for event in events:
                 self._take(event)
@@ -70,11 +70,11 @@ class TurnView:
             raise TurnFailed(*(self._error or (_ename(None), "The runtime gave no reason.")))
         if self.ending == "running":
             raise TurnFailed(
-                "StreamEnded", "The runtime's stream ended before the answer did. Run the cell again."
+                "StreamEnded", "The runtime's stream ended in the middle of the answer. Run the cell again."
             )
 
     def said(self, text: str) -> None:
-        """Show what the person said to it."""
+        """Show a message that the person sent to the running turn."""
         self._outputs.said(text)
 
     def _take(self, event: Any) -> None:
@@ -116,13 +116,13 @@ class TurnView:
             self._error = (_ename(response.error.code), response.error.message)
         if ending == "incomplete":
             details = response.incomplete_details
-            if details and details.reason == STEERED:  # it goes on, in a response that heard what was said
+            if details and details.reason == STEERED:  # the successor continues the answer
                 return
             reason = code(str(details.reason)) if details and details.reason else "no reason was given"
             self._outputs.emit(note(f"The answer was cut off here ({reason})."))
 
     def settle(self, response: Response | None) -> None:
-        """Show what there was at an interrupt; `response` is the stored one, if there is one (yet)."""
+        """Show what an interrupted turn had produced; `response` is the stored one, if it is stored already."""
         if response is not None:
             self.ending, self.continued_from = "incomplete", response.id
             for index, item in enumerate(response.output):
@@ -136,7 +136,7 @@ class TurnView:
 
 
 def _error_of(event: Any) -> tuple[str, str]:
-    """Code and message of an `error` event, flat as the SDK's type has it or nested as servers send it."""
+    """Return name and message of an `error` event: flat as in the SDK's type, or nested as servers send it."""
     nested = getattr(event, "error", None)
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
     name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
@@ -145,5 +145,5 @@ def _error_of(event: Any) -> tuple[str, str]:
 
 
 def _ename(name: object) -> str:
-    """The name of an error as a notebook shows it; codes that say nothing are replaced by what happened."""
+    """Return the name that the notebook shows for an error; `server_error` says nothing, so it is replaced."""
     return str(name) if name and name != "server_error" else "TurnFailed"

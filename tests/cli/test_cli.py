@@ -261,7 +261,7 @@ def test_the_demo(own_environment: Environment, tmp_path: Path) -> None:
     assert "▶ Is a longer bill a deeper bill?" in done.stdout
     assert "$ head -n 5 penguins.csv" in done.stdout
     assert "344 penguins" in done.stdout
-    assert "A scripted model is playing" in done.stdout
+    assert "Demo mode: the answers are pre-written" in done.stdout
     assert "\x1b" not in done.stdout
     notebook = json.loads((tmp_path / "out" / "01_first_questions.ipynb").read_text())
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]

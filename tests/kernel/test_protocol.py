@@ -46,7 +46,7 @@ def test_a_shell_line_joins_the_chain_and_the_same_shell(notebook: Notebook) -> 
 def test_the_scripted_notice_comes_first_and_once(start: Start) -> None:
     notebook = start("agent-demo")
     result = notebook.run("something that no script knows")
-    assert result.plain[0].startswith("**A scripted model is playing.**")
+    assert result.plain[0].startswith("**Demo mode: the answers are pre-written")
     for variable in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY"):
         assert f"AGENT_KERNEL_{variable}" in result.plain[0]
     assert result.kinds[-1] == "error"

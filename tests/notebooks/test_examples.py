@@ -167,5 +167,5 @@ def test_the_first_output_of_an_answer_says_that_a_script_is_playing() -> None:
     path = CHECKOUT / "notebooks" / "01_first_questions.ipynb"
     example = read(path)
     answer = [cell for cell in example.cells if cell.cell_type == "code"][1]
-    assert "scripted model is playing" in answer.outputs[0].data["text/plain"]
+    assert "Demo mode: the answers are pre-written" in answer.outputs[0].data["text/plain"]
     assert "AGENT_KERNEL_MODEL" in answer.outputs[0].data["text/plain"]

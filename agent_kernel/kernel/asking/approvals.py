@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_UNATTENDED = 25
 """Times in one cell that a model may ask and be denied with nobody there."""
 
-NOBODY = "Nobody could be asked."
+NOBODY = "No one could be asked for approval."
 
 TOO_OFTEN = f"The model has asked {MOST_UNATTENDED} times with nobody there, so the turn ends here."
 

@@ -45,7 +45,7 @@ MOST_ITEMS = 200
 _STATIC = files("agent_kernel.kernel.live") / "static"
 _PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
 
-GONE = "This question is not open any more: it was answered in another tab, or the turn has ended."
+GONE = "This question is closed: it was answered in another tab, or the turn has ended."
 
 Stop = Callable[[], None]
 Steer = Callable[[str], Awaitable[str | None]]

@@ -106,7 +106,7 @@ MAGICS: dict[str, Magic] = {
     ),
     "model": Magic(
         "%model [NAME | --default]",
-        "Say which models there are, or change which one cells talk to from here on.",
+        "List models, or switch this notebook's model.",
         magics_settings.model,
         "Names: openai/NAME, responses/NAME, chat/NAME, ollama/NAME, scripted/FILE. The conversation goes "
         "on. --default goes back to what is configured.",

@@ -51,7 +51,7 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     known = [money for money in costs if money is not None]
     total = [sum(r.input_tokens for r in records), sum(r.output_tokens for r in records)]
     rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known)) if known else ""])
-    caption = "" if known else "Costs are not known: no price is set in `KernelSettings.prices`."
+    caption = "" if known else "No price is configured in `KernelSettings.prices`, so costs are not shown."
     outputs.result(table(["cell", "model", "tokens in", "tokens out", "cost"], rows, caption).bundle())
 
 
@@ -102,7 +102,7 @@ async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutpu
     try:
         there = (await snapshot(runtime.containers.files, record.container_id)).files
     except AgentKernelError:
-        outputs.emit(note("The files that it wrote are gone with their container."))
+        outputs.emit(note("Its files are gone with their container."))
         return
     still = [there[path] for path in record.paths if path in there]
     limits = GalleryLimits(notebook.settings.max_inline, notebook.settings.max_inline_files)

@@ -11,7 +11,7 @@ from openai import AsyncOpenAI, omit
 from openai.types import ContainerCreateResponse
 from openai.types.containers import FileCreateResponse
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.base import FileChanges, Order, Page
 from agent_kernel.runtime.containers.files import workspace_path
@@ -115,6 +115,8 @@ class RemoteContainerFiles:
                 found: Any = await self._client.containers.files.list(
                     container_id, limit=1, extra_query={"agent_kernel.since": since or ""}
                 )
+        except NotFound:
+            raise
         except InvalidRequest:  # it refuses the parameter, or the container has expired: listing tells
             return None
         ours = (found.model_extra or {}).get("agent_kernel")
