@@ -122,7 +122,7 @@ class TurnView:
             self._outputs.emit(note(f"The answer was cut off here ({reason})."))
 
     def settle(self, response: Response | None) -> None:
-        """Show what an interrupted turn had produced; `response` is the stored one, if it is stored already."""
+        """Show what an interrupted turn had produced; `response` is the stored one, if any."""
         if response is not None:
             self.ending, self.continued_from = "incomplete", response.id
             for index, item in enumerate(response.output):
@@ -136,7 +136,7 @@ class TurnView:
 
 
 def _error_of(event: Any) -> tuple[str, str]:
-    """Return name and message of an `error` event: flat as in the SDK's type, or nested as servers send it."""
+    """Return name and message of an `error` event, flat as in the SDK or nested as servers send it."""
     nested = getattr(event, "error", None)
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
     name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
@@ -145,5 +145,5 @@ def _error_of(event: Any) -> tuple[str, str]:
 
 
 def _ename(name: object) -> str:
-    """Return the name that the notebook shows for an error; `server_error` says nothing, so it is replaced."""
+    """Return the name that the notebook shows for an error; `server_error` would say nothing."""
     return str(name) if name and name != "server_error" else "TurnFailed"
