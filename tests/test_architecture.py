@@ -28,13 +28,13 @@ RANK = {
     "store": 2,
     "sandboxes": 3,
     "tools": 4,
-    "models": 4,
-    "runtime": 5,
-    "kernel": 6,
-    "server": 6,
-    "config": 7,
-    "cli": 8,
-    "__main__": 9,
+    "models": 5,
+    "runtime": 6,
+    "kernel": 7,
+    "server": 7,
+    "config": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 """A room may import rooms of a lower rank, and itself. Equal rank: siblings, which never know each other."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
+from agent_kernel.tools.base import ToolEntry
 
 Item = Mapping[str, Any]
 """An input item as JSON, of the shapes in `openai.types.responses.ResponseInputItemParam`."""
@@ -16,10 +17,9 @@ Item = Mapping[str, Any]
 class ModelRequest:
     """One step of a turn: everything the model is told, already resolved from the chain.
 
-    `input` is the whole conversation, oldest first, shell calls and their outputs as `shell_call` and
-    `shell_call_output` items. `shell` says that the server runs commands for the model: a body offers it in
-    the way that its upstream knows (the native tool, or a function tool of the same shape). `functions` are
-    the client's own function tools (`FunctionToolParam`), handed through. `settings` are the request's other
+    `input` is the whole conversation, oldest first, tool calls and their outputs as items of their
+    tools. `tools` are those that the model may call: a body offers each in the way that its upstream knows,
+    in its native form or as a function (see `models.offered`). `settings` are the request's other
     sampling fields (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`,
     `parallel_tool_calls`), present only where the client set them. `encrypted_reasoning`: the client wants
     it, to send it back. `compact_threshold`: tokens of input above which a model that `Compacts` is to do so.
@@ -28,8 +28,7 @@ class ModelRequest:
     model: str
     input: Sequence[Item]
     instructions: str | None = None
-    shell: bool = True
-    functions: Sequence[Mapping[str, Any]] = ()
+    tools: Sequence[ToolEntry] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     encrypted_reasoning: bool = False
     compact_threshold: int | None = None
@@ -55,7 +54,7 @@ class Model(Protocol):
 
 @runtime_checkable
 class Compacts(Protocol):
-    """What a model may have beside: its upstream's own way to make a long conversation short."""
+    """What a model may also have: its upstream's own way to make a long conversation short."""
 
     def compacts(self, model: str) -> bool:
         """Whether it heeds `ModelRequest.compact_threshold`, as far as is known, by saying `Compaction`."""

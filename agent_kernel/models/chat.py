@@ -12,7 +12,7 @@ from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat_input import translate
 from agent_kernel.models.chat_stream import ChatReader
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
+from agent_kernel.models.offered import Offered
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta
 
@@ -20,8 +20,8 @@ from agent_kernel.protocol.deltas import ModelDelta
 class ChatModel:
     """Any model of one upstream.
 
-    The shell is offered as a function; the client's function tools are handed through. Usage is asked for,
-    and done without where a server knows nothing of it (from then on it is not asked for again).
+    This server's tools are offered as functions; the client's functions are handed through. Usage is asked
+    for until a server refuses the question.
     """
 
     def __init__(self, upstream: Upstream) -> None:
@@ -44,7 +44,7 @@ class ChatModel:
                 return
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
-        reader = ChatReader(CallIds(request.input), function_name(request.functions))
+        reader = ChatReader(CallIds(request.input), Offered(request.tools, native=False))
         call = self._upstream.client.chat.completions.create(**self._body(request))
         async with self._upstream.events(call) as chunks:
             async for chunk in chunks:
@@ -56,23 +56,17 @@ class ChatModel:
             yield delta
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
-        shell_function = function_name(request.functions)
-        tools = [_tool(function) for function in request.functions]
-        if request.shell:
-            tools.insert(
-                0, _tool({"name": shell_function, "description": DESCRIPTION, "parameters": PARAMETERS})
-            )
+        offered = Offered(request.tools, native=False)
+        tools = [_tool(function) for function in offered.functions()]
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": translate(
-                request.input, instructions=request.instructions, shell_function=shell_function
-            ),
+            "messages": translate(request.input, instructions=request.instructions, offered=offered),
             "stream": True,
             **self._settings(request.settings),
         }
         if tools:
             body["tools"] = tools
-            body.update(_tool_settings(request.settings, shell_function))
+            body.update(_tool_settings(request.settings, offered))
         if self._ask_usage:
             body["stream_options"] = {"include_usage": True}
         return body
@@ -100,15 +94,13 @@ def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {n: function[n] for n in names if function.get(n) is not None}}
 
 
-def _tool_settings(settings: Mapping[str, Any], shell_function: str) -> dict[str, Any]:
+def _tool_settings(settings: Mapping[str, Any], offered: Offered) -> dict[str, Any]:
     translated: dict[str, Any] = {}
     if settings.get("parallel_tool_calls") is not None:
         translated["parallel_tool_calls"] = settings["parallel_tool_calls"]
-    match settings.get("tool_choice"):
+    match offered.choice(settings.get("tool_choice")):
         case str(choice):
             translated["tool_choice"] = choice
-        case {"type": "shell"}:
-            translated["tool_choice"] = {"type": "function", "function": {"name": shell_function}}
         case {"type": "function", "name": name}:
             translated["tool_choice"] = {"type": "function", "function": {"name": name}}
     return translated

@@ -7,12 +7,13 @@ from typing import Any
 
 from agent_kernel.models.base import Item
 from agent_kernel.models.conversation import answered, kind, text_of
-from agent_kernel.models.shell_function import arguments_of, result_of
+from agent_kernel.models.offered import Offered
+from agent_kernel.tools.catalogue import catalogue
 
 Message = dict[str, Any]
 
 
-def translate(items: Sequence[Item], *, instructions: str | None, shell_function: str) -> list[Message]:
+def translate(items: Sequence[Item], *, instructions: str | None, offered: Offered) -> list[Message]:
     """Write the items as messages, oldest first; `instructions` become the first, of role system.
 
     What the assistant said and called without anything in between becomes one message, as servers demand for
@@ -26,15 +27,18 @@ def translate(items: Sequence[Item], *, instructions: str | None, shell_function
             case "message":
                 role = "user" if item.get("role") == "user" else "system"
                 messages.append({"role": role, "content": _content(item.get("content"))})
-            case "shell_call":
-                _call(messages, item["call_id"], shell_function, arguments_of(item))
-            case "function_call":
-                _call(messages, item["call_id"], item["name"], item["arguments"])
-            case "shell_call_output":
-                messages.append(_tool(item["call_id"], result_of(item)))
-            case "function_call_output":
-                messages.append(_tool(item["call_id"], text_of(item["output"])))
+            case other:
+                _of_tool(messages, other, item, offered)
     return messages
+
+
+def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> None:
+    """Add a tool's call or output; items of other types are left out."""
+    if (tool := catalogue().of_call(item_type)) is not None:
+        name = item["name"] if tool.by_client else offered.name(tool)
+        _call(messages, item["call_id"], name, tool.arguments_text(item))
+    elif (tool := catalogue().of_output(item_type)) is not None:
+        messages.append(_tool(item["call_id"], tool.result(item)))
 
 
 def _assistant(messages: list[Message]) -> Message:

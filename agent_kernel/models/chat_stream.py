@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.shell_function import LiveCall, malformed, parse_call
+from agent_kernel.models.offered import Offered
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
@@ -18,6 +18,8 @@ from agent_kernel.protocol.deltas import (
     Truncated,
     Usage,
 )
+from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.live import LiveCall, malformed_call
 
 Deltas = Iterator[ModelDelta]
 
@@ -35,16 +37,16 @@ class _Call:
 class ChatReader:
     """One answer. `finished` says that a finish reason has come.
 
-    `shell_function` is the name of the function that stands for the shell tool. Servers differ in how they
+    `offered` says which functions are tools of this server. Servers differ in how they
     cut calls up, and some send the next one under the same index; so a call is passed on when it is whole.
-    Only the first open one, if it is of the shell, is shown while it is written, and what a model says in the
-    middle of it (a stray line end of some servers' parsers) waits until the calls are over.
+    Only the first open one, if it calls a tool of this server, is shown while it is written, and what a model
+    says in the middle of it (a stray line end of some servers' parsers) waits until the calls are over.
     """
 
-    def __init__(self, call_ids: CallIds, shell_function: str) -> None:
+    def __init__(self, call_ids: CallIds, offered: Offered) -> None:
         self.finished = False
         self._call_ids = call_ids
-        self._shell_function = shell_function
+        self._offered = offered
         self._open: dict[int, _Call] = {}
         self._live: LiveCall | None = None
         self._held: list[ModelDelta] = []
@@ -97,8 +99,9 @@ class ChatReader:
             yield from self._show(call)
 
     def _show(self, call: _Call) -> Deltas:
-        if self._live is None and call.name == self._shell_function and len(self._open) == 1:
-            call.live = self._live = LiveCall(self._call_ids.unused(call.given_id))
+        tool = self._offered.called(call.name)
+        if self._live is None and tool is not None and len(self._open) == 1:
+            call.live = self._live = tool.live_call(self._call_ids.unused(call.given_id))
             yield from call.live.write("".join(call.arguments))
         elif call.live is not None:
             yield from call.live.write(call.arguments[-1])
@@ -111,7 +114,7 @@ class ChatReader:
         if not cut_off:
             yield from self._held
         else:
-            if calls and calls[-1].name != self._shell_function:
+            if calls and self._offered.called(calls[-1].name) is None:
                 yield from self._whole(calls[-1])
                 # No break: the item is still open when the step ends, and so becomes an incomplete one.
             yield Truncated(cut_off)
@@ -119,15 +122,16 @@ class ChatReader:
     def _whole(self, call: _Call) -> Deltas:
         arguments = "".join(call.arguments)
         if not call.name:
-            raise malformed("it named no function", arguments)
+            raise malformed_call("without a name", "it named no function", arguments)
         if call.live is not None:
             self._live = None
             yield call.live.done()
-        elif call.name == self._shell_function:
-            yield parse_call(self._call_ids.unused(call.given_id), arguments)
+        elif (tool := self._offered.called(call.name)) is not None:
+            yield tool.read_arguments(self._call_ids.unused(call.given_id), arguments)
         else:
             yield ItemBreak()
-            yield FunctionCallDelta(self._call_ids.unused(call.given_id), call.name, arguments)
+            call_id = self._call_ids.unused(call.given_id)
+            yield CallDelta(CLIENT_FUNCTION, call_id, arguments, name=call.name)
 
 
 def _usage(usage: Any) -> Usage:

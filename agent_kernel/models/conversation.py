@@ -1,4 +1,4 @@
-"""Reading input items: whose they are, what they say, which belong to the present turn."""
+"""Reads input items: their type, their text, and which of them belong to the present turn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 from agent_kernel.models.base import Item
 from agent_kernel.protocol import ids
-
-CALL_OUTPUTS = {"shell_call": "shell_call_output", "function_call": "function_call_output"}
+from agent_kernel.tools.catalogue import catalogue
 
 
 def kind(item: Item) -> str:
@@ -42,9 +41,10 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
 
     They are left over where a turn was cut off in the middle of a call to the client's tools.
     """
+    output_of = catalogue().outputs
     outputs = {(kind(item), item.get("call_id")) for item in items}
     for item in items:
-        output = CALL_OUTPUTS.get(kind(item))
+        output = output_of.get(kind(item))
         if output is None or (output, item.get("call_id")) in outputs:
             yield item
 

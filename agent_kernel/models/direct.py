@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import last_user_message
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.deltas import ModelDelta, ShellCallDone
+from agent_kernel.protocol.deltas import CallDone, ModelDelta
+from agent_kernel.tools.shell.tool import SHELL
 
 
 class DirectModel:
@@ -19,8 +20,8 @@ class DirectModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream the call, or nothing if it has been made; see `models.base.Model.stream`."""
         command, since = last_user_message(request.input)
-        if command.strip() and not any(item.get("type") == "shell_call" for item in since):
-            yield ShellCallDone(ids.call_id(), (command,))
+        if command.strip() and not any(item.get("type") == SHELL.call_type for item in since):
+            yield CallDone(SHELL, ids.call_id(), (command,))
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""

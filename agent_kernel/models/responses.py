@@ -12,21 +12,19 @@ import openai
 
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.offered import Offered
 from agent_kernel.models.responses_input import translate, wrap
 from agent_kernel.models.responses_stream import ResponsesReader
-from agent_kernel.models.shell_function import DESCRIPTION, PARAMETERS, function_name
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
-
-_NATIVE_SHELL = {"type": "shell", "environment": {"type": "local"}}
 
 
 @dataclass(frozen=True)
 class Dialect:
     """What an upstream is taken to understand, until it says that it does not."""
 
-    native_shell: bool
-    """The `shell` tool itself; else a function of the same shape."""
+    native_tools: bool
+    """Hosted tools such as `shell` in their own form; else as functions of the same shape."""
     encrypted_reasoning: bool | None
     """To ask for it; models that do not reason refuse even the question. None: where the client asks."""
     compaction: bool
@@ -42,8 +40,8 @@ class Dialect:
             if self.encrypted_reasoning is not False and "not supported" in text:
                 return replace(self, encrypted_reasoning=False)
             return replace(self, send_reasoning_back=False) if self.send_reasoning_back else None
-        if self.native_shell and ("shell" in text or "tool" in text or param.startswith("tools")):
-            return replace(self, native_shell=False)
+        if self.native_tools and ("shell" in text or "tool" in text or param.startswith("tools")):
+            return replace(self, native_tools=False)
         return None
 
 
@@ -57,7 +55,7 @@ class ResponsesModel:
 
     def __init__(self, upstream: Upstream, *, native: bool) -> None:
         self._upstream = upstream
-        self._first = Dialect(native_shell=native, encrypted_reasoning=native or None, compaction=native)
+        self._first = Dialect(native_tools=native, encrypted_reasoning=native or None, compaction=native)
         self._learned: dict[str, Dialect] = {}
         self._not_compacted: set[str] = set()
 
@@ -81,7 +79,7 @@ class ResponsesModel:
         origin = self._upstream.origin(request.model)
         reader = ResponsesReader(
             CallIds(request.input),
-            None if dialect.native_shell else function_name(request.functions),
+            Offered(request.tools, native=dialect.native_tools),
             lambda item_id, blob: wrap(item_id, origin, blob),
             self._upstream.failure,
         )
@@ -139,21 +137,19 @@ class ResponsesModel:
                 return
 
     def _body(self, request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
-        shell_function = None if dialect.native_shell else function_name(request.functions)
-        tools = [dict(function) for function in request.functions]
-        if request.shell:
-            tools.insert(0, _NATIVE_SHELL if shell_function is None else _function_tool(shell_function))
+        offered = Offered(request.tools, native=dialect.native_tools)
+        tools = offered.specs()
         body: dict[str, Any] = {
             "model": request.model,
             "input": translate(
                 request.input,
-                shell_function=shell_function,
+                offered=offered,
                 origin=self._upstream.origin(request.model) if dialect.send_reasoning_back else None,
             ),
             "instructions": request.instructions,
             "store": False,
             "stream": True,
-            **_settings(request.settings, shell_function),
+            **_settings(request.settings, offered),
         }
         if tools:
             body["tools"] = tools
@@ -174,13 +170,7 @@ def _given(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _function_tool(name: str) -> dict[str, Any]:
-    tool = {"type": "function", "name": name, "description": DESCRIPTION, "parameters": PARAMETERS}
-    return {**tool, "strict": False}
-
-
-def _settings(settings: Mapping[str, Any], shell_function: str | None) -> dict[str, Any]:
-    chosen = settings.get("tool_choice")
-    if shell_function and isinstance(chosen, Mapping) and chosen.get("type") == "shell":
-        return {**settings, "tool_choice": {"type": "function", "name": shell_function}}
-    return dict(settings)
+def _settings(settings: Mapping[str, Any], offered: Offered) -> dict[str, Any]:
+    if "tool_choice" not in settings:
+        return dict(settings)
+    return {**settings, "tool_choice": offered.choice(settings["tool_choice"])}

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
-from agent_kernel.models.conversation import CALL_OUTPUTS, answered, kind, text_of
-from agent_kernel.models.shell_function import arguments_of, result_of
+from agent_kernel.models.conversation import answered, kind, text_of
+from agent_kernel.models.offered import Offered
+from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
 
@@ -26,55 +27,55 @@ def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
     return json.dumps([_ENVELOPE, item_id, origin, encrypted_content])
 
 
-def translate(
-    items: Sequence[Item], *, shell_function: str | None, origin: str | None
-) -> list[dict[str, Any]]:
+def translate(items: Sequence[Item], *, offered: Offered, origin: str | None) -> list[dict[str, Any]]:
     """Write the items for an upstream that stores nothing and so must not see ids of ours.
 
-    `shell_function` is the name of the function that stands for the shell tool, None where the upstream has
-    the tool itself. `origin` says whose encrypted reasoning may be sent back; None: no reasoning at all.
-    Items that no upstream can make sense of (approvals, references) are left out, and so is what comes before
-    a compaction of the upstream's own.
+    `offered` says in which form the upstream is given each tool's items. `origin` says whose
+    encrypted reasoning may be sent back; None: no reasoning at all. Items that no upstream can make sense of
+    (approvals, references) are left out, and so is what comes before a compaction of the upstream's own.
     """
     told = _since_compaction(list(answered(items)), origin)
-    return [out for item in told for out in _translate(item, shell_function, origin)]
+    return [out for item in told for out in _translate(item, offered, origin)]
 
 
 def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
     """The last compaction that the upstream can read, and what follows; calls answered later stay."""
     found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
     last = found[-1] if found else 0
+    outputs = catalogue().outputs
     later = {item.get("call_id") for item in items[last:]}
-    calls = [item for item in items[:last] if kind(item) in CALL_OUTPUTS and item.get("call_id") in later]
+    calls = [item for item in items[:last] if kind(item) in outputs and item.get("call_id") in later]
     return [*calls, *items[last:]]
 
 
-def _translate(item: Item, shell_function: str | None, origin: str | None) -> Iterator[dict[str, Any]]:
+def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dict[str, Any]]:
     match kind(item):
         case "message":
             yield _message(item)
         case "reasoning" | "compaction":
             yield from _encrypted(item, origin)
-        case "shell_call" if shell_function is None:
-            fields = {name: item[name] for name in ("call_id", "action")}
-            yield {"type": "shell_call", **fields, "status": "completed", "environment": {"type": "local"}}
-        case "shell_call_output" if shell_function is None:
-            yield _native_output(item)
-        case "shell_call":
-            call_id = item["call_id"]
-            call = {"type": "function_call", "call_id": call_id, "name": shell_function}
-            yield {**call, "arguments": arguments_of(item)}
-        case "shell_call_output":
-            call_id = item["call_id"]
-            yield {"type": "function_call_output", "call_id": call_id, "output": result_of(item)}
-        case "function_call":
-            yield {"type": "function_call", **{n: item[n] for n in ("call_id", "name", "arguments")}}
-        case "function_call_output":
-            yield {"type": "function_call_output", **{n: item[n] for n in ("call_id", "output")}}
         case other if other in _PASSED_ON:
             yield {name: value for name, value in item.items() if name != "id"}
+        case other if catalogue().of_item(other) is not None:
+            yield _of_tool(item, offered)
         case other:
             log.debug("an item of type %r is not sent to the upstream", other)
+
+
+def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
+    """Write a tool's call or output in its native form, or as a function's."""
+    call_id = item.get("call_id")
+    tool = catalogue().of_call(kind(item))
+    if tool is not None:
+        if offered.is_native(tool):
+            return dict(tool.native_call(item))
+        name, arguments = offered.name(tool), tool.arguments_text(item)
+        return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    tool = catalogue().of_output(kind(item))
+    assert tool is not None  # noqa: S101 (it is one or the other)
+    if offered.is_native(tool):
+        return dict(tool.native_output(item))
+    return {"type": "function_call_output", "call_id": call_id, "output": tool.result(item)}
 
 
 def _message(item: Item) -> dict[str, Any]:
@@ -106,12 +107,3 @@ def _opened(item: Item, origin: str | None) -> dict[str, Any] | None:
     if mark != _ENVELOPE:
         return {"encrypted_content": opaque}
     return {"id": item_id, "encrypted_content": blob} if whose == origin else None
-
-
-def _native_output(item: Item) -> dict[str, Any]:
-    names = ("stdout", "stderr", "outcome")
-    output = [{name: content[name] for name in names} for content in item.get("output") or []]
-    fields: dict[str, Any] = {"type": "shell_call_output", "call_id": item["call_id"], "output": output}
-    if item.get("max_output_length") is not None:
-        fields["max_output_length"] = item["max_output_length"]
-    return fields

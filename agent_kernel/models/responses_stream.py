@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.shell_function import LiveCall, parse_call
+from agent_kernel.models.offered import Offered
 from agent_kernel.protocol.deltas import (
+    CallDelta,
     Compaction,
-    FunctionCallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
+from agent_kernel.tools.base import Tool
+from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.live import LiveCall
 
 Deltas = Iterator[ModelDelta]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that the upstream writes. `live`: it comes as a function, and is a tool's of this server."""
+
+    call_id: str
+    tool: Tool
+    name: str | None
+    live: LiveCall | None
 
 
 class ResponsesReader:
     """One answer. `finished` says that its closing event has come.
 
-    `shell_function` is the name under which the shell was offered as a function (None: as the native tool),
+    `offered` says which functions are tools of this server,
     `wrap` puts what is encrypted into its envelope (id, blob), `failure` makes the error for a failure that
     the upstream reports itself (code, words). Servers that send an item only when it is done are understood
     too, and those that write several calls at once: what is said about other items waits until the open call
@@ -39,18 +52,17 @@ class ResponsesReader:
     def __init__(
         self,
         call_ids: CallIds,
-        shell_function: str | None,
+        offered: Offered,
         wrap: Callable[[str, str], str],
         failure: Callable[[object, str], ModelError],
     ) -> None:
         self.finished = False
         self._call_ids = call_ids
-        self._shell_function = shell_function
+        self._offered = offered
         self._wrap = wrap
         self._failure = failure
-        self._calls: dict[int, tuple[str, str]] = {}  # output index -> call id and function's name
+        self._calls: dict[int, _Call] = {}  # by output index
         self._streamed: set[int] = set()  # output indices of which a delta has come
-        self._live: dict[int, LiveCall] = {}  # shell calls that come as a function
         self._open: int | None = None  # output index of the call being written
         self._held: list[Any] = []  # events of other items meanwhile
 
@@ -60,8 +72,8 @@ class ResponsesReader:
         Raises `UpstreamInterrupted` or `UpstreamRefused` where the upstream reports a failure, and
         `MalformedModelOutput`.
         """
-        handler = _HANDLERS.get(event.type)
         index = getattr(event, "output_index", None)
+        handler = _HANDLERS.get(event.type) or self._native_handler(event.type, index)
         if handler is None:
             return
         if self._open is not None and index not in (None, self._open):
@@ -77,15 +89,26 @@ class ResponsesReader:
         for event in held:
             yield from self.read(event)
 
+    def _native_handler(self, event_type: str, index: int | None) -> Handler | None:
+        call = self._calls.get(index) if index is not None else None
+        if call is not None and event_type in call.tool.native_events:
+            return ResponsesReader._native
+        return None
+
     def _added(self, event: Any) -> Deltas:
-        if event.item is not None and event.item.type in ("function_call", "shell_call"):
+        if event.item is not None and catalogue().of_call(event.item.type) is not None:
             self._call(event)
         yield from ()
 
-    def _call(self, event: Any) -> tuple[str, str]:
+    def _call(self, event: Any) -> _Call:
+        """Return the call at the event's place in the output, a new one where it is not known yet."""
         if event.output_index not in self._calls:
-            call_id = self._call_ids.unused(event.item.call_id)
-            self._calls[event.output_index] = call_id, getattr(event.item, "name", "shell")
+            call_id, name = self._call_ids.unused(event.item.call_id), getattr(event.item, "name", None)
+            native = catalogue().of_call(event.item.type)
+            tool = self._offered.called(name) if native is CLIENT_FUNCTION and name else None
+            live = tool.live_call(call_id) if tool is not None else None
+            call = _Call(call_id, tool or native or CLIENT_FUNCTION, name, live)
+            self._calls[event.output_index] = call
         return self._calls[event.output_index]
 
     def _reasoning(self, event: Any) -> Deltas:
@@ -102,22 +125,20 @@ class ResponsesReader:
         yield RefusalDelta(event.delta)
 
     def _arguments(self, event: Any) -> Deltas:
-        call_id, name = self._calls.get(event.output_index, ("", ""))
-        if call_id:
-            self._open = event.output_index
-        if call_id and name == self._shell_function:
-            live = self._live.setdefault(event.output_index, LiveCall(call_id))
-            yield from live.write(event.delta)
-        elif call_id:
+        call = self._calls.get(event.output_index)
+        if call is None:
+            return
+        self._open = event.output_index
+        if call.live is not None:
+            yield from call.live.write(event.delta)
+        else:
             self._streamed.add(event.output_index)
-            yield FunctionCallDelta(call_id, name, event.delta)
+            yield CallDelta(CLIENT_FUNCTION, call.call_id, event.delta, name=call.name)
 
-    def _command(self, event: Any) -> Deltas:
-        call_id, _ = self._calls.get(event.output_index, ("", ""))
-        text = event.delta if event.type.endswith("delta") else event.command
-        if call_id:
-            self._open = event.output_index
-            yield ShellCallDelta(call_id, event.command_index, text)
+    def _native(self, event: Any) -> Deltas:
+        call = self._calls[event.output_index]
+        self._open = event.output_index
+        yield from call.tool.read_native_event(call.call_id, event)
 
     def _done(self, event: Any) -> Deltas:
         item = event.item
@@ -132,11 +153,9 @@ class ResponsesReader:
                 yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
                 yield from self._function_done(event)
-            case "shell_call" if item.status != "incomplete":
-                call_id, _ = self._call(event)
-                action = item.action
-                limits = (action.timeout_ms, action.max_output_length)
-                yield ShellCallDone(call_id, tuple(action.commands), *limits)
+            case kind if catalogue().of_call(kind) is not None and item.status != "incomplete":
+                call = self._call(event)
+                yield call.tool.read_native_item(call.call_id, item)
 
     def _reasoning_done(self, event: Any) -> Deltas:
         if event.output_index not in self._streamed:
@@ -148,13 +167,13 @@ class ResponsesReader:
 
     def _function_done(self, event: Any) -> Deltas:
         item = event.item
-        call_id, name = self._call(event)
-        if name != self._shell_function:
+        call = self._call(event)
+        if call.live is None:
             if event.output_index not in self._streamed:
-                yield FunctionCallDelta(call_id, name, item.arguments)
+                yield CallDelta(CLIENT_FUNCTION, call.call_id, item.arguments, name=call.name)
             yield ItemBreak()
         elif item.status != "incomplete":  # one that was cut off is explained by what follows
-            yield parse_call(call_id, item.arguments)
+            yield call.tool.read_arguments(call.call_id, item.arguments)
 
     def _completed(self, event: Any) -> Deltas:
         while self._held:  # the open call was never said to be done
@@ -190,7 +209,9 @@ def _detail(details: Any, name: str) -> int:
     return getattr(details, name, None) or 0
 
 
-_HANDLERS: dict[str, Callable[[ResponsesReader, Any], Deltas]] = {
+Handler = Callable[[ResponsesReader, Any], Deltas]
+
+_HANDLERS: dict[str, Handler] = {
     "response.output_item.added": ResponsesReader._added,
     "response.output_item.done": ResponsesReader._done,
     "response.reasoning_summary_text.delta": ResponsesReader._reasoning,
@@ -198,8 +219,6 @@ _HANDLERS: dict[str, Callable[[ResponsesReader, Any], Deltas]] = {
     "response.output_text.delta": ResponsesReader._text,
     "response.refusal.delta": ResponsesReader._refusal,
     "response.function_call_arguments.delta": ResponsesReader._arguments,
-    "response.shell_call_command.added": ResponsesReader._command,
-    "response.shell_call_command.delta": ResponsesReader._command,
     "response.completed": ResponsesReader._completed,
     "response.incomplete": ResponsesReader._incomplete,
     "response.failed": ResponsesReader._failed,

@@ -16,10 +16,13 @@ A file holds one script, or several as YAML documents::
       - when: what is the weather
         do:
           - call: {name: get_weather, arguments: {city: Oslo}}   # the client's function, or a list
+      - when: what time is it
+        do:
+          - tool: {type: clock, arguments: {zone: UTC}}          # any tool of the server, or a list
 
-What stands up to and including a `shell` or a `call` is one step of the model (both in one entry are called
-together); the commands are really executed, the functions by the client, and the next step goes on from
-there. `say` may quote what they really gave: `{name}` stands for what the regular expression of that name
+Everything up to a `shell`, `tool` or `call` is one step of the model; those in one entry are called together.
+The commands are really executed, the functions by the client, and the next step goes on from there. `say` may
+quote what they really gave: `{name}` stands for what the regular expression of that name
 found in the stdout of all commands and the results of all functions of the turn (line by line for `^` and
 `$`; the last match wins; its first group, or the whole match if it has no group). What matches nothing is
 an error, never an invented text. `{{` and `}}` are literal braces; so are braces around anything that is not
@@ -54,20 +57,15 @@ class Think:
 
 
 @dataclass(frozen=True)
-class ScriptedShell:
-    """One shell call."""
-
-    commands: tuple[str, ...]
-    timeout_ms: int | None = None
-    max_output_length: int | None = None
-
-
-@dataclass(frozen=True)
 class ScriptedCall:
-    """A call of a function tool of the client's; `arguments` as JSON."""
+    """A call of a tool of this server (`tool`, its type), or of a function of the client (`name`).
 
-    name: str
+    `arguments` are JSON text.
+    """
+
+    tool: str
     arguments: str
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Say:
     quote: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
 
-Move = Think | ScriptedShell | ScriptedCall | Say
+Move = Think | ScriptedCall | Say
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def _turn(turn: Any) -> ScriptedTurn:
         raise ValueError("do is a list of think, shell and say")
     steps: list[list[Move]] = [[]]
     for entry in turn["do"]:
-        if steps[-1] and isinstance(steps[-1][-1], ScriptedShell | ScriptedCall):
+        if steps[-1] and isinstance(steps[-1][-1], ScriptedCall):
             steps.append([])
         steps[-1] += _moves(entry)
     return ScriptedTurn(when, pattern, steps)
@@ -171,11 +169,24 @@ def _moves(entry: Any) -> list[Move]:
             return [Think(text.strip())]
         case {"say": str(text), **rest} if set(rest) <= {"quote"}:
             return [_say(text, rest.get("quote") or {})]
-        case dict() if entry and set(entry) <= {"shell", "call"}:
-            calls = entry.get("call", [])
+        case dict() if entry and set(entry) <= {"shell", "tool", "call"}:
             shell: list[Move] = [_shell(entry["shell"])] if "shell" in entry else []
-            return [*shell, *(_call(call) for call in (calls if isinstance(calls, list) else [calls]))]
-    raise ValueError("an entry of do is think, say (with quote), shell, call, or these last two together")
+            tools = [_tool(each) for each in _listed(entry.get("tool", []))]
+            return [*shell, *tools, *(_call(call) for call in _listed(entry.get("call", [])))]
+    raise ValueError("an entry of do is think, say (with quote), or shell, tool and call, alone or together")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _tool(call: Any) -> ScriptedCall:
+    match call:
+        case {"type": str(kind), **rest} if kind and set(rest) <= {"arguments"}:
+            arguments = rest.get("arguments", {})
+            if isinstance(arguments, dict):
+                return ScriptedCall(kind, json.dumps(arguments, ensure_ascii=False))
+    raise ValueError("a tool has a type and, as a mapping, its arguments")
 
 
 def _call(call: Any) -> ScriptedCall:
@@ -183,11 +194,11 @@ def _call(call: Any) -> ScriptedCall:
         case {"name": str(name), **rest} if name and set(rest) <= {"arguments"}:
             arguments = rest.get("arguments", {})
             if isinstance(arguments, dict):
-                return ScriptedCall(name, json.dumps(arguments, ensure_ascii=False))
+                return ScriptedCall("function", json.dumps(arguments, ensure_ascii=False), name)
     raise ValueError("a call has a name and, as a mapping, its arguments")
 
 
-def _shell(shell: Any) -> ScriptedShell:
+def _shell(shell: Any) -> ScriptedCall:
     limits: dict[str, Any] = {}
     if isinstance(shell, dict):
         limits = {name: value for name, value in shell.items() if name != "commands"}
@@ -199,7 +210,7 @@ def _shell(shell: Any) -> ScriptedShell:
     commands = [shell] if isinstance(shell, str) else shell
     if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
         raise ValueError("shell is a command or a list of commands")
-    return ScriptedShell(tuple(commands), **limits)
+    return ScriptedCall("shell", json.dumps({"commands": commands, **limits}, ensure_ascii=False))
 
 
 def _say(text: str, quote: Any) -> Say:

@@ -8,27 +8,26 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from agent_kernel.errors import MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import Item, ModelRequest
-from agent_kernel.models.conversation import CALL_OUTPUTS, kind, last_user_message, text_of
+from agent_kernel.models.conversation import kind, last_user_message
 from agent_kernel.models.script import (
     PLACEHOLDER,
     Move,
     Say,
     Script,
     ScriptedCall,
-    ScriptedShell,
     ScriptedTurn,
     Think,
 )
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
 )
+from agent_kernel.tools.base import Tool
+from agent_kernel.tools.catalogue import catalogue
 
 _WORD = re.compile(r"\s*\S+\s?|\s+")
 _SHOWN = 12  # turns that an error lists
@@ -50,7 +49,7 @@ class ScriptedModel:
         said, since = last_user_message(request.input)
         turn = self._find(said)
         paragraph = 0
-        for move in _step(turn, sum(kind(item) in CALL_OUTPUTS for item in since)):
+        for move in _step(turn, sum(catalogue().of_call(kind(item)) is not None for item in since)):
             for delta in _deltas(move, since, paragraph):
                 yield delta
                 await asyncio.sleep(0)  # let what was said be shown before going on
@@ -80,7 +79,7 @@ def _step(turn: ScriptedTurn, calls_made: int) -> Sequence[Move]:
     for step in turn.steps:
         if calls_made <= 0:
             return step
-        calls_made -= sum(isinstance(move, ScriptedShell | ScriptedCall) for move in step)
+        calls_made -= sum(isinstance(move, ScriptedCall) for move in step)
     return ()
 
 
@@ -91,25 +90,36 @@ def _deltas(move: Move, since: Sequence[Item], paragraph: int) -> Iterator[Model
         case Say():
             yield from (TextDelta(word) for word in _WORD.findall(_quoted(move, _printed(since))))
             yield ItemBreak()
-        case ScriptedShell(commands):
-            call_id = ids.call_id()
-            for index, command in enumerate(commands):
-                yield from (ShellCallDelta(call_id, index, word) for word in _WORD.findall(command) or [""])
-            yield ShellCallDone(call_id, commands, move.timeout_ms, move.max_output_length)
-        case ScriptedCall(name, arguments):
-            call_id = ids.call_id()
-            yield from (FunctionCallDelta(call_id, name, word) for word in _WORD.findall(arguments))
+        case ScriptedCall():
+            yield from _call(move)
+
+
+def _call(move: ScriptedCall) -> Iterator[ModelDelta]:
+    tool, call_id = _tool(move.tool), ids.call_id()
+    call = tool.read_arguments(call_id, move.arguments)
+    for part, text in enumerate(call.parts):
+        for word in _WORD.findall(text) or [""]:
+            yield CallDelta(tool, call_id, word, part=part, name=move.name)
+    if not tool.by_client:
+        yield call
+
+
+def _tool(kind: str) -> Tool:
+    tool = catalogue().get(kind)
+    if tool is None:
+        raise MalformedModelOutput(
+            f"The script calls the tool {kind!r}, which is not installed.",
+            hint=f"These tools are: {', '.join(catalogue().types)}.",
+        )
+    return tool
 
 
 def _printed(since: Sequence[Item]) -> str:
     """Join what commands and functions of this turn gave back, each beginning on a line of its own."""
     texts: list[str] = []
     for item in since:
-        output = item.get("output") or []
-        if kind(item) == "shell_call_output":
-            texts += [str(content.get("stdout") or "") for content in output]
-        elif kind(item) == "function_call_output":
-            texts.append(text_of(output))
+        tool = catalogue().of_output(kind(item))
+        texts += tool.printed(item) if tool is not None else ()
     return "".join(text if not text or text.endswith("\n") else text + "\n" for text in texts)
 
 

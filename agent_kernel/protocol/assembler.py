@@ -1,10 +1,9 @@
 """From what a model says to the events of the Responses API. No I/O: deltas in, events out.
 
-What may follow what stands in one table, `states.TRANSITIONS`. The order of the events inside an item is
-the item's own affair (`drafts`, `calls`). A turn goes: `begin`, then per step of the model `feed`* and
-`end_step`, then per shell call `open_output`, `output`*, `command_done` per command, `close_output`; at
-last one of `complete`, `incomplete`, `fail`. Whoever breaks that order gets a `RuntimeError`: it is a
-mistake in the program, never in a model or a request.
+The permitted order is one table, `states.TRANSITIONS`. Each item's draft orders the events inside the item;
+tools bring the drafts of their calls. A turn goes: `begin`, then per step of the model `feed`* and
+`end_step`, then per call `open_output`, `output`*, `close_output`; at last one of `complete`, `incomplete`,
+`fail`. Any other order raises `RuntimeError`: it is a mistake in the program, never in a model or a request.
 """
 
 from __future__ import annotations
@@ -18,16 +17,15 @@ from openai.types.responses.response import IncompleteDetails
 
 from agent_kernel.protocol import items as t
 from agent_kernel.protocol.broken import ResumePoint
-from agent_kernel.protocol.calls import FunctionCallDraft, ShellCallDraft, ShellOutputDraft, check_call
+from agent_kernel.protocol.calls import CallDraft, CallItem, CallKind, CallStart, OutputDraft, check_call
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDelta,
+    CallDone,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
@@ -46,8 +44,8 @@ class Assembler:
     """One response while it is being made. Use from one task at a time.
 
     `response` is the snapshot so far: its `output` holds the finished items, in the order of their index.
-    `container_id` is that of shell calls begun after it was set; `truncated` is the reason of the present
-    step's `Truncated`. `citations` are asked and told before a message ends.
+    `container_id` is that of calls begun after it was set; `truncated` is the reason of the present
+    step's `Truncated`. `citations` are looked up before a message ends.
     """
 
     def __init__(self, response: t.Response, *, clock: Callable[[], float] = time.time) -> None:
@@ -63,11 +61,12 @@ class Assembler:
         self._open: Draft | None = None
         self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
-        self._step: list[t.ResponseOutputItem] = []
+        self._step: list[CallItem] = []  # the calls of the model's step
         self._step_ended = False
         self._usage: list[Usage] = []
-        self._unanswered: dict[str, t.ResponseFunctionShellToolCall] = {}
-        self._outputs: dict[str, ShellOutputDraft] = {}
+        self._kinds: dict[str, CallKind] = {}
+        self._unanswered: dict[str, CallItem] = {}
+        self._outputs: dict[str, OutputDraft] = {}
 
     @classmethod
     def restored(cls, response: t.Response, standing: ResumePoint) -> Assembler:
@@ -111,8 +110,8 @@ class Assembler:
     def feed(self, delta: ModelDelta) -> Events:
         """Turn one delta into events; none for an empty piece of text.
 
-        Raises `MalformedModelOutput` for a call that cannot be assembled: a call id used before, commands out
-        of order or other than announced, no command at all, no end. Nothing has been emitted then, and the
+        Raises `MalformedModelOutput` for a call that cannot be assembled: a call id used before, parts out
+        of order or other than announced, no part at all, no end. Nothing has been emitted then, and the
         stream can be ended by `fail`.
         """
         if self._step_ended:
@@ -130,8 +129,8 @@ class Assembler:
     def end_step(self) -> Events:
         """End the model's call: the open item is closed, as incomplete if the model was cut off.
 
-        Raises `MalformedModelOutput` if it ends in the middle of a shell call without having been cut off.
-        `shell_calls` and `function_calls` then give those of this step, until the next delta is fed.
+        Raises `MalformedModelOutput` if it ends in the middle of a call without having been cut off.
+        `calls` and `client_calls` then give those of this step, until the next delta is fed.
         """
         if self._step_ended:  # a step in which the model said nothing at all
             self._step, self.truncated = [], None
@@ -141,22 +140,24 @@ class Assembler:
         self._step_ended = True
         return events
 
-    def shell_calls(self) -> list[t.ResponseFunctionShellToolCall]:
-        """List the complete shell calls of the step just ended that have no output yet, in order.
+    def calls(self) -> list[CallItem]:
+        """List the complete calls of the step just ended that need an output and have none, in order.
 
         A call that the model was cut off in is not among them: it must not be run.
         """
-        calls = [item for item in self._step if isinstance(item, t.ResponseFunctionShellToolCall)]
-        return [call for call in calls if call.status == "completed" and call.call_id in self._unanswered]
+        return [each for each in self.last_calls() if _is_complete(each) and each.call_id in self._unanswered]
 
-    def function_calls(self) -> list[t.ResponseFunctionToolCall]:
-        """List the complete calls of the step just ended to function tools of the client's, in order."""
-        calls = [item for item in self._step if isinstance(item, t.ResponseFunctionToolCall)]
-        return [call for call in calls if call.status == "completed"]
+    def client_calls(self) -> list[CallItem]:
+        """List the complete calls of the step just ended to tools that the client always runs, in order."""
+        return [each for each in self._step if self.kind_of(each.call_id).by_client and _is_complete(each)]
 
-    def last_calls(self) -> list[t.ResponseFunctionShellToolCall]:
-        """List the shell calls of the step just ended, answered or not."""
-        return [item for item in self._step if isinstance(item, t.ResponseFunctionShellToolCall)]
+    def last_calls(self) -> list[CallItem]:
+        """List the calls of the step just ended to tools of this server, answered or not."""
+        return [each for each in self._step if not self.kind_of(each.call_id).by_client]
+
+    def kind_of(self, call_id: str) -> CallKind:
+        """Return the tool of a call that was made or adopted in this response. Raises `KeyError`."""
+        return self._kinds[call_id]
 
     def usage(self) -> t.ResponseUsage:
         """Add up the tokens of all steps so far, as far as the model reported them."""
@@ -171,59 +172,49 @@ class Assembler:
         self._update(output=[self._finished[each] for each in sorted(self._finished)])
         return whole_item(index, made, self._numbers)
 
-    def adopt(self, call: t.ResponseFunctionShellToolCall) -> None:
+    def adopt(self, kind: CallKind, call: CallItem) -> None:
         """Take over a call of an earlier response, whose output belongs to this one."""
         self._call_ids.add(call.call_id)
+        self._kinds[call.call_id] = kind
         self._unanswered[call.call_id] = call
 
-    def hand_over(self, call: t.ResponseFunctionShellToolCall) -> None:
-        """Leave a shell call to the client, who runs it and sends its output as input of the next turn."""
+    def hand_over(self, call: CallItem) -> None:
+        """Leave a call to the client, who runs it and sends its output as input of the next turn."""
         follow(self._state, Act.OUTPUT)
         self._take(call)
 
-    # -- commands print -----------------------------------------------------------------------------------
+    # -- calls run ----------------------------------------------------------------------------------------
 
-    def open_output(self, call: t.ResponseFunctionShellToolCall) -> Events:
-        """Begin the output item of a shell call. Outputs of several calls may be open at once."""
+    def open_output(self, call: CallItem) -> Events:
+        """Begin the output item of a call. Outputs of several calls may be open at once."""
         follow(self._state, Act.OUTPUT)
         self._take(call)
         return self._open_output(call)
 
-    def output(self, call_id: str, command_index: int, *, stdout: str = "", stderr: str = "") -> Events:
-        """Pass on a piece of what command `command_index` of the call prints; no event for an empty one."""
-        draft = self._output(call_id)
-        return draft.write(command_index, stdout, stderr) if stdout or stderr else []
-
-    def command_done(self, call_id: str, command_index: int, content: t.ShellOutputContent) -> Events:
-        """End one command; once for each, then `close_output`.
-
-        `content` (see `items.shell_output`) is the whole, final output of the command: what the item will
-        hold, whether or not all of it was streamed.
-        """
-        draft = self._output(call_id)
-        if command_index in draft.finished:
-            raise RuntimeError(f"Command {command_index} of {call_id} has ended already.")
-        return draft.command_done(command_index, content)
+    def output(self, call_id: str, piece: Any) -> Events:
+        """Pass on what the running call emits; the tool's `OutputDraft` says which pieces there are."""
+        return self._output(call_id).write(piece)
 
     def close_output(self, call_id: str, status: Final = "completed") -> Events:
-        """Make the output item final.
-
-        Commands without an outcome get one that says that they did not run to their end.
-        """
+        """Make the output item final. What is missing in it is replaced by a sentence that says so."""
         draft = self._output(call_id)
-        events = draft.close_unfinished("The command did not run to its end.")
+        events = draft.close_unfinished(UNFINISHED)
         del self._outputs[call_id]
         return events + self._finish(draft, status)
+
+    def finished(self, events: Events) -> CallItem:
+        """Return the item that these events of `close_output` made final."""
+        return self._finished[events[-1].output_index]  # type: ignore[union-attr]
 
     # -- the end ------------------------------------------------------------------------------------------
 
     def complete(self) -> Events:
         """Emit `response.completed`, with the usage of all steps (zeros where no step reported any).
 
-        Shell calls that were never opened stay without an output: those are the client's, or wait.
+        Calls that were never opened stay without an output: the client runs them, or they wait.
         """
         if self._outputs:
-            raise RuntimeError("A response with an open shell output cannot be complete.")
+            raise RuntimeError("A response with an open output cannot be complete.")
         self._unanswered.clear()
         events = self._settle("completed", "")
         self._update(status="completed", completed_at=int(self._clock()))
@@ -232,7 +223,7 @@ class Assembler:
     def incomplete(self, reason: str) -> Events:
         """Emit `response.incomplete`, with `reason` in its `incomplete_details`.
 
-        An open item is closed as incomplete, and each shell call without an output is given one, so that the
+        An open item is closed as incomplete, and each call without an output is given one, so that the
         chain can be continued.
         """
         opening = self.begin() if self._state is State.NEW else []
@@ -275,22 +266,20 @@ class Assembler:
     def _continues(self, state: State, delta: ModelDelta) -> bool:
         if state is not self._state:
             return False
-        if isinstance(delta, ShellCallDelta | ShellCallDone | FunctionCallDelta):
+        if isinstance(delta, CallDelta | CallDone):
             return self._call(delta.call_id) is not None
         return True
 
-    def _call(self, call_id: str) -> ShellCallDraft | FunctionCallDraft | None:
+    def _call(self, call_id: str) -> CallDraft | None:
         draft = self._open
-        if isinstance(draft, ShellCallDraft | FunctionCallDraft) and draft.call_id == call_id:
-            return draft
-        return None
+        return draft if isinstance(draft, CallDraft) and draft.call_id == call_id else None
 
     def _check(self, delta: ModelDelta) -> None:
-        if isinstance(delta, ShellCallDelta | ShellCallDone | FunctionCallDelta):
+        if isinstance(delta, CallDelta | CallDone):
             draft = self._call(delta.call_id)
             if draft is None and delta.call_id in self._call_ids:
                 malformed(delta.call_id, "it uses the id of an earlier call")
-            check_call(delta, draft)
+            check_call(self._kinds.get(delta.call_id), delta, draft)
 
     def _write(self, delta: ModelDelta) -> Events:
         match delta:
@@ -307,37 +296,39 @@ class Assembler:
             case RefusalDelta(text):
                 message, events = self._draft(MessageDraft, self.citations)
                 return events + message.write("refusal", text)
-            case FunctionCallDelta(call_id, name, arguments):
-                function, events = self._draft(FunctionCallDraft, call_id, name)
-                return events + (function.write(arguments) if arguments else [])
-            case ShellCallDelta(call_id, command_index, text):
-                shell, events = self._draft(ShellCallDraft, call_id, self.container_id)
-                return events + shell.write(command_index, text)
-            case ShellCallDone():
-                return self._whole_call(delta)
+            case CallDelta():
+                call, events = self._call_draft(delta)
+                return events + call.write(delta.part, delta.text)
+            case CallDone():
+                call, events = self._call_draft(delta)
+                events += call.complete(delta)
+                events += self._close("completed")
+                self._state = State.BETWEEN
+                return events
         return []
 
-    def _whole_call(self, delta: ShellCallDone) -> Events:
-        shell, events = self._draft(ShellCallDraft, delta.call_id, self.container_id)
-        events += shell.complete(delta)
-        events += self._close("completed")
-        self._state = State.BETWEEN
-        return events
+    def _call_draft(self, delta: CallDelta | CallDone) -> tuple[CallDraft, Events]:
+        if isinstance(self._open, CallDraft):
+            return self._open, []
+        start = CallStart(delta.call_id, delta.name, self.container_id)
+        draft = delta.tool.call_draft(next(self._indices), self._numbers, start)
+        self._open = draft
+        self._call_ids.add(delta.call_id)
+        self._kinds[delta.call_id] = delta.tool
+        return draft, draft.added()
 
     def _draft(self, kind: type[D], *arguments: Any) -> tuple[D, Events]:
         if isinstance(self._open, kind):
             return self._open, []
         draft = kind(next(self._indices), self._numbers, *arguments)
         self._open = draft
-        if isinstance(draft, ShellCallDraft | FunctionCallDraft):
-            self._call_ids.add(draft.call_id)
         return draft, draft.added()
 
     def _leave(self) -> Events:
         """Close the open item because the model goes on to another one, or ends."""
         if self.truncated is not None:
             return self._close("incomplete")
-        if isinstance(self._open, ShellCallDraft):  # half a command must never look like one to be run
+        if isinstance(self._open, CallDraft) and not self._open.ends_open:
             malformed(self._open.call_id, "it breaks off")
         return self._close("completed")
 
@@ -350,22 +341,23 @@ class Assembler:
     def _finish(self, draft: Draft, status: Final) -> Events:
         item = draft.item(status)
         self._finished[draft.index] = item
-        self._step.append(item)
-        if isinstance(item, t.ResponseFunctionShellToolCall):
-            self._unanswered[item.call_id] = item
+        if isinstance(draft, CallDraft):
+            self._step.append(item)
+            if not self._kinds[draft.call_id].by_client:
+                self._unanswered[draft.call_id] = item
         self._update(output=[self._finished[index] for index in sorted(self._finished)])
         return draft.done(item)
 
-    def _take(self, call: t.ResponseFunctionShellToolCall) -> None:
+    def _take(self, call: CallItem) -> None:
         if self._unanswered.pop(call.call_id, None) is None:
-            raise RuntimeError(f"The shell call {call.call_id} is unknown or has an output already.")
+            raise RuntimeError(f"The call {call.call_id} is unknown or has an output already.")
 
-    def _open_output(self, call: t.ResponseFunctionShellToolCall) -> Events:
-        draft = ShellOutputDraft(next(self._indices), self._numbers, call)
+    def _open_output(self, call: CallItem) -> Events:
+        draft = self.kind_of(call.call_id).output_draft(next(self._indices), self._numbers, call)
         self._outputs[call.call_id] = draft
-        return draft.added("completed")  # as the API itself does, before anything has run
+        return draft.added(draft.added_as)
 
-    def _output(self, call_id: str) -> ShellOutputDraft:
+    def _output(self, call_id: str) -> OutputDraft:
         follow(self._state, Act.OUTPUT)
         try:
             return self._outputs[call_id]
@@ -393,6 +385,14 @@ class Assembler:
     def _update(self, **changes: Any) -> None:
         # A new object each time: events already emitted keep the response as it was then.
         self.response = self.response.model_copy(update=changes)
+
+
+UNFINISHED = "The command did not run to its end."
+"""What an output says in place of a part that is missing."""
+
+
+def _is_complete(item: CallItem) -> bool:
+    return bool(item.status == "completed")
 
 
 def _any(value: str) -> Any:

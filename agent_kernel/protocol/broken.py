@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import UNFINISHED
+from agent_kernel.protocol.calls import CallKind, CallKinds
 
 Json = dict[str, Any]
 
@@ -20,14 +19,16 @@ class Ending:
     events: list[Json]
 
 
-def end_broken(response: Mapping[str, Any], journal: Iterable[Mapping[str, Any]], reason: str) -> Ending:
+def end_broken(
+    response: Mapping[str, Any], journal: Iterable[Mapping[str, Any]], reason: str, kinds: CallKinds
+) -> Ending:
     """End a response as incomplete.
 
     `response` is its skeleton, `journal` its events in order: all of them, or at least each
-    `response.output_item.done`. Items that were open are closed as far as they had come, and every shell call
-    without an output is given one, as the assembler would have done.
+    `response.output_item.done`. Items that were open are closed as far as they had come, and every call
+    without an output is given one, as the assembler would have done. `kinds` finds the tools.
     """
-    replay = _Replay()
+    replay = _Replay(kinds)
     for event in journal:
         replay.take(event)
     events = [replay.done(index, replay.partial(index)) for index in sorted(replay.open)]
@@ -59,19 +60,19 @@ class ResumePoint:
     """Whether `response.in_progress` has gone out."""
 
 
-def standing(journal: Iterable[Mapping[str, Any]]) -> ResumePoint | None:
+def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePoint | None:
     """Where a response stood whose whole `journal` this is.
 
-    None if something may have been done of which the journal does not know the end (a command), or if the
-    model may have come to its own.
+    None if a call may have done something whose end the journal does not have, or if the model may have come
+    to its end.
     """
-    replay, begun = _Replay(), False
+    replay, begun = _Replay(kinds), False
     for event in journal:
         replay.take(event)
         begun = begun or event["type"] == "response.in_progress"
-    if any(item["type"] not in _GOES_ON for item in replay.finished.values()) or replay.unanswered():
+    if not all(replay.goes_on(item) for item in replay.finished.values()) or replay.unanswered():
         return None
-    done = [index for index, item in replay.finished.items() if item["type"] == "shell_call_output"]
+    done = [index for index, item in replay.finished.items() if replay.answers(item) is not None]
     last = max(done, default=-1)
     since = [item["type"] for index, item in replay.finished.items() if index > last]
     if set(since) - {"reasoning"} or any(item["type"] not in _SAID for item in replay.open.values()):
@@ -82,17 +83,17 @@ def standing(journal: Iterable[Mapping[str, Any]]) -> ResumePoint | None:
 
 
 _SAID = ("reasoning", "message")
-_GOES_ON = (*_SAID, "shell_call", "shell_call_output")
 
 
 class _Replay:
     """What a reader of the events knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: CallKinds) -> None:
         self.finished: dict[int, Json] = {}
         self.open: dict[int, Json] = {}
+        self._kinds = kinds
         self._pieces: dict[int, dict[int, list[Any]]] = {}
-        self._contents: dict[int, dict[int, Json]] = {}
+        self._events: dict[int, list[Json]] = {}
         self._number = -1
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -105,13 +106,29 @@ class _Replay:
             self.open[index] = dict(event["item"])
         elif kind == "response.output_item.done":
             self.open.pop(index, None)
+            self._events.pop(index, None)
             self.finished[index] = dict(event["item"])
-        elif kind == "response.shell_call_output_content.done":
-            self._contents.setdefault(index, {})[event["command_index"]] = dict(event["output"][0])
-        elif kind.endswith(".delta"):
-            part = _part(event)
-            kind_of = "refusal" if kind == "response.refusal.delta" else "text"
-            self._pieces.setdefault(index, {}).setdefault(part, []).append((kind_of, event["delta"]))
+        else:
+            self._events.setdefault(index, []).append(dict(event))
+            if kind.endswith(".delta"):
+                kind_of = "refusal" if kind == "response.refusal.delta" else "text"
+                self._pieces.setdefault(index, {}).setdefault(_part(event), []).append(
+                    (kind_of, event["delta"])
+                )
+
+    def makes(self, item: Mapping[str, Any]) -> CallKind | None:
+        """Return the tool whose call this item is; None for others, and for calls that the client runs."""
+        kind = self._kinds.of_call(item["type"])
+        return None if kind is None or kind.by_client else kind
+
+    def answers(self, item: Mapping[str, Any]) -> CallKind | None:
+        """Return the tool whose output this item is; None for other items."""
+        kind = self._kinds.of_output(item["type"])
+        return None if kind is None or kind.by_client else kind
+
+    def goes_on(self, item: Mapping[str, Any]) -> bool:
+        """Whether a model may go on after this item."""
+        return item["type"] in _SAID or self.makes(item) is not None or self.answers(item) is not None
 
     def next_number(self) -> int:
         self._number += 1
@@ -127,44 +144,39 @@ class _Replay:
                 item["content"] = [_content(parts[part][0][0], texts[part]) for part in sorted(parts)]
             case "reasoning":
                 item["summary"] = [{"type": "summary_text", "text": texts[part]} for part in sorted(texts)]
-            case "function_call":
-                item["arguments"] = texts.get(0, "")
-            case "shell_call":
-                item["action"] = {**item["action"], "commands": [texts[part] for part in sorted(texts)]}
-            case "shell_call_output":
-                item["output"] = self._outputs(index, item)
+            case kind:
+                return self._interrupted(index, kind, item, [texts[part] for part in sorted(texts)])
         return item
 
-    def _outputs(self, index: int, item: Json) -> list[Json]:
-        calls = [each for each in self.finished.values() if each["type"] == "shell_call"]
+    def _interrupted(self, index: int, kind: str, item: Json, parts: Sequence[str]) -> Json:
+        tool = self._kinds.of_call(kind)
+        if tool is not None:
+            return dict(tool.interrupted_call(item, parts))
+        tool = self._kinds.of_output(kind)
+        if tool is None:
+            return item
+        calls = [each for each in self.finished.values() if each["type"] == tool.call_type]
         call = next((each for each in calls if each["call_id"] == item["call_id"]), None)
-        count = len(call["action"]["commands"]) if call else 0
-        contents, pieces = self._contents.get(index, {}), self._pieces.get(index, {})
-        return [contents.get(n) or _interrupted(pieces.get(n, [])) for n in range(count)]
+        return dict(tool.interrupted_output(item, call, self._events.get(index, ())))
 
     def done(self, index: int, item: Json) -> Json:
         self.finished[index] = item
         return self._about("response.output_item.done", index, item)
 
     def unanswered(self) -> list[Json]:
-        answered = {i["call_id"] for i in self.finished.values() if i["type"] == "shell_call_output"}
-        calls = [self.finished[index] for index in sorted(self.finished)]
-        return [each for each in calls if each["type"] == "shell_call" and each["call_id"] not in answered]
+        """Return the finished calls of this server's tools that have no output."""
+        items = [self.finished[index] for index in sorted(self.finished)]
+        answered = {each["call_id"] for each in items if self.answers(each) is not None}
+        return [each for each in items if self.makes(each) is not None and each["call_id"] not in answered]
 
     def answer(self, call: Json, why: str) -> list[Json]:
+        """Give a call an output that says why there is none."""
+        tool = self.makes(call)
+        assert tool is not None  # noqa: S101 (`unanswered` found it)
         index = max(self.finished, default=-1) + 1
-        content = {"stdout": "", "stderr": why, "outcome": {"type": "exit", "exit_code": UNFINISHED}}
-        item = {
-            "id": ids.shell_output_id(),
-            "type": "shell_call_output",
-            "call_id": call["call_id"],
-            "max_output_length": call["action"].get("max_output_length"),
-            "output": [],
-            "status": "incomplete",
-        }
-        added = self._about("response.output_item.added", index, item)
-        whole = {**item, "output": [content for _ in call["action"]["commands"]]}
-        return [added, self.done(index, whole)]
+        item = dict(tool.output_item(call, why))
+        added = self._about("response.output_item.added", index, {**item, "output": type(item["output"])()})
+        return [added, self.done(index, item)]
 
     def _about(self, kind: str, index: int, item: Json) -> Json:
         return {"type": kind, "output_index": index, "item": item, "sequence_number": self.next_number()}
@@ -181,10 +193,3 @@ def _content(kind: str, text: str) -> Json:
     if kind == "refusal":
         return {"type": "refusal", "refusal": text}
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _interrupted(pieces: list[Any]) -> Json:
-    out = "".join(piece.get("stdout", "") for _, piece in pieces)
-    err = "".join(piece.get("stderr", "") for _, piece in pieces)
-    note = err + ("\n" if err and not err.endswith("\n") else "") + "The command did not run to its end."
-    return {"stdout": out, "stderr": note, "outcome": {"type": "exit", "exit_code": UNFINISHED}}

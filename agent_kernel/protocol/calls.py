@@ -1,250 +1,190 @@
-"""Tool calls and their outputs while they are being written; see `drafts`."""
+"""Tool calls and their outputs while they are written: what the protocol knows of every tool.
+
+A tool (`agent_kernel.tools`) brings its own drafts, which know its items and events. What all calls have in
+common is here: a call is written in numbered parts, in order, and its id is used once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
-from openai.types.responses import (
-    response_shell_call_output_content_delta_event,
-    response_shell_call_output_content_done_event,
-)
-
-from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.deltas import FunctionCallDelta, ShellCallDelta, ShellCallDone
+from agent_kernel.protocol.deltas import CallDelta, CallDone
 from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.malformed import agrees, malformed
 
+CallItem: TypeAlias = Any
+"""An output item with a `call_id`. Its class is the tool's own."""
 
-class FunctionCallDraft(Draft):
-    """A call to a function tool of the client's."""
+Json = Mapping[str, Any]
 
-    def __init__(self, index: int, numbers: Iterator[int], call_id: str, name: str) -> None:
+
+@dataclass(frozen=True)
+class CallStart:
+    """What is known of a call when its item begins. `container_id` is the turn's container, if it has one."""
+
+    call_id: str
+    name: str | None = None
+    container_id: str | None = None
+
+
+class CallKind(Protocol):
+    """A tool as the assembler and the recovery after a crash see it: an `agent_kernel.tools.base.Tool`."""
+
+    @property
+    def type(self) -> str:
+        """The `type` of its entry in a request's `tools`."""
+        ...
+
+    @property
+    def call_type(self) -> str:
+        """The `type` of its call items."""
+        ...
+
+    @property
+    def output_type(self) -> str:
+        """The `type` of the items that answer its calls."""
+        ...
+
+    @property
+    def by_client(self) -> bool:
+        """Whether the client always runs its calls, and sends their outputs as input of the next turn."""
+        ...
+
+    def call_draft(self, index: int, numbers: Iterator[int], start: CallStart) -> CallDraft:
+        """Begin a call item."""
+        ...
+
+    def output_draft(self, index: int, numbers: Iterator[int], call: CallItem) -> OutputDraft:
+        """Begin the output item of a call."""
+        ...
+
+    def output_item(self, call: Json, why: str) -> Json:
+        """Make the whole output item of a call that did not run, as JSON; `why` is a sentence."""
+        ...
+
+    def interrupted_call(self, item: Json, parts: Sequence[str]) -> Json:
+        """Complete a call item of which only these parts were written before the process died."""
+        ...
+
+    def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
+        """Complete an output item from its events so far; the process died while the call ran."""
+        ...
+
+
+class CallKinds(Protocol):
+    """Finds tools by the types of their items."""
+
+    def of_call(self, item_type: str) -> CallKind | None:
+        """Return the tool whose call items have this type."""
+        ...
+
+    def of_output(self, item_type: str) -> CallKind | None:
+        """Return the tool whose output items have this type."""
+        ...
+
+
+class CallDraft(Draft):
+    """A call item while a model writes it, part by part."""
+
+    ends_open = False
+    """Whether the call is complete as soon as the model goes on. Otherwise only a `CallDone` completes it,
+    and a call that breaks off is malformed: half a command must never look like one to run."""
+
+    def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
         super().__init__(index, numbers)
-        self.id = ids.function_call_id()
-        self.call_id = call_id
-        self.name = name
-        self.arguments: list[str] = []
+        self.start = start
+        self.options: Mapping[str, Any] = {}
+        self._parts: list[list[str]] = []
+        self._open = False
 
-    def item(self, status: t.ItemStatus) -> t.ResponseFunctionToolCall:
-        """Return the item as it stands now."""
-        return t.ResponseFunctionToolCall(
-            id=self.id,
-            type="function_call",
-            call_id=self.call_id,
-            name=self.name,
-            arguments="".join(self.arguments),
-            status=status,
-        )
+    @property
+    def call_id(self) -> str:
+        """The id that joins the call to its output."""
+        return self.start.call_id
 
-    def write(self, arguments: str) -> Events:
-        """Add a piece of the JSON arguments."""
-        self.arguments.append(arguments)
-        return [
-            t.ResponseFunctionCallArgumentsDeltaEvent(
-                type="response.function_call_arguments.delta",
-                item_id=self.id,
-                output_index=self.index,
-                delta=arguments,
-                sequence_number=next(self.numbers),
-            )
-        ]
+    def texts(self) -> list[str]:
+        """Return the parts as far as they are known."""
+        return ["".join(pieces) for pieces in self._parts]
 
-    def close_parts(self) -> Events:
-        """End the open part."""
-        # By `construct`: the API's event has the name too, which the package's type does not list.
-        return [
-            t.ResponseFunctionCallArgumentsDoneEvent.construct(
-                type="response.function_call_arguments.done",
-                item_id=self.id,
-                output_index=self.index,
-                name=self.name,
-                arguments="".join(self.arguments),
-                sequence_number=next(self.numbers),
-            )
-        ]
+    def write(self, part: int, text: str) -> Events:
+        """Add text to the open part, or begin the next one."""
+        events: Events = []
+        if part == len(self._parts):
+            events += self.close_parts()
+            self._open = True
+            self._parts.append([])
+            events += self.part_added(part)
+        if text:
+            self._parts[-1].append(text)
+            events += self.part_delta(part, text)
+        return events
 
-
-class ShellCallDraft(Draft):
-    """A shell call: one or more commands, and the limits they run under."""
-
-    def __init__(self, index: int, numbers: Iterator[int], call_id: str, container_id: str | None) -> None:
-        super().__init__(index, numbers)
-        self.id = ids.shell_call_id()
-        self.call_id = call_id
-        self.container_id = container_id
-        self.commands: list[list[str]] = []
-        self.open = False
-        self.timeout_ms: int | None = None
-        self.max_output_length: int | None = None
-
-    def item(self, status: t.ItemStatus) -> t.ResponseFunctionShellToolCall:
-        """Return the item as it stands now."""
-        environment = (
-            t.ResponseContainerReference(type="container_reference", container_id=self.container_id)
-            if self.container_id is not None
-            else None
-        )
-        return t.ResponseFunctionShellToolCall(
-            id=self.id,
-            type="shell_call",
-            call_id=self.call_id,
-            status=status,
-            action=t.ShellAction(
-                commands=self.texts(),
-                timeout_ms=self.timeout_ms,
-                max_output_length=self.max_output_length,
-            ),
-            environment=environment,
-        )
-
-    def complete(self, whole: ShellCallDone) -> Events:
-        """Take the whole call: the rest of the command that was streamed last, and those that were not."""
+    def complete(self, whole: CallDone) -> Events:
+        """Take the whole call: the rest of the part that was streamed last, and the parts that were not."""
         events: Events = []
         known = self.texts()
         if known:
-            events += self.write(len(known) - 1, whole.commands[len(known) - 1][len(known[-1]) :])
-        for index in range(len(known), len(whole.commands)):
-            events += self.write(index, whole.commands[index])
-        self.timeout_ms, self.max_output_length = whole.timeout_ms, whole.max_output_length
-        return events
-
-    def texts(self) -> list[str]:
-        """List the commands as far as they are known."""
-        return ["".join(pieces) for pieces in self.commands]
-
-    def write(self, command_index: int, text: str) -> Events:
-        """Add to the open command, or begin the next one."""
-        events: Events = []
-        if command_index == len(self.commands):
-            events += self.close_parts()
-            self.open = True
-            self.commands.append([])
-            events.append(
-                t.ResponseShellCallCommandAddedEvent(
-                    type="response.shell_call_command.added",
-                    output_index=self.index,
-                    command_index=command_index,
-                    command="",
-                    sequence_number=next(self.numbers),
-                )
-            )
-        if text:
-            self.commands[-1].append(text)
-            events.append(
-                t.ResponseShellCallCommandDeltaEvent(
-                    type="response.shell_call_command.delta",
-                    output_index=self.index,
-                    command_index=command_index,
-                    delta=text,
-                    sequence_number=next(self.numbers),
-                )
-            )
+            events += self.write(len(known) - 1, whole.parts[len(known) - 1][len(known[-1]) :])
+        for part in range(len(known), len(whole.parts)):
+            events += self.write(part, whole.parts[part])
+        self.options = whole.options
         return events
 
     def close_parts(self) -> Events:
         """End the open part."""
-        if not self.open:
+        if not self._open:
             return []
-        self.open = False
-        return [
-            t.ResponseShellCallCommandDoneEvent(
-                type="response.shell_call_command.done",
-                output_index=self.index,
-                command_index=len(self.commands) - 1,
-                command="".join(self.commands[-1]),
-                sequence_number=next(self.numbers),
-            )
-        ]
+        self._open = False
+        return self.part_done(len(self._parts) - 1, "".join(self._parts[-1]))
+
+    def part_added(self, part: int) -> Events:
+        """Announce a part; many tools have no event for it."""
+        return []
+
+    @abstractmethod
+    def part_delta(self, part: int, text: str) -> Events:
+        """Pass on a piece of a part."""
+
+    @abstractmethod
+    def part_done(self, part: int, text: str) -> Events:
+        """Repeat a part that is complete."""
 
 
-class ShellOutputDraft(Draft):
-    """The output of a shell call: per command what it printed, then its outcome."""
+class OutputDraft(Draft):
+    """The output item of a call while the call runs."""
 
-    def __init__(self, index: int, numbers: Iterator[int], call: t.ResponseFunctionShellToolCall) -> None:
-        super().__init__(index, numbers)
-        self.id = ids.shell_output_id()
-        self.call = call
-        self.partial: dict[int, tuple[list[str], list[str]]] = {}
-        self.finished: dict[int, t.ShellOutputContent] = {}
+    added_as: t.ItemStatus = "in_progress"
+    """The item's status when it is announced."""
 
-    def item(self, status: t.ItemStatus) -> t.ResponseFunctionShellToolCallOutput:
-        """Return the item as it stands now."""
-        return t.ResponseFunctionShellToolCallOutput(
-            id=self.id,
-            type="shell_call_output",
-            call_id=self.call.call_id,
-            max_output_length=self.call.action.max_output_length,
-            output=[self.finished[index] for index in sorted(self.finished)],
-            status=status,
-        )
+    @abstractmethod
+    def write(self, piece: Any) -> Events:
+        """Take what the running tool emits. Which pieces there are is the tool's own affair."""
 
-    def write(self, command_index: int, stdout: str, stderr: str) -> Events:
-        """Add what a command printed; commands may print at the same time."""
-        out, err = self.partial.setdefault(command_index, ([], []))
-        out.append(stdout)
-        err.append(stderr)
-        pieces = {name: text for name, text in (("stdout", stdout), ("stderr", stderr)) if text}
-        return [
-            t.ResponseShellCallOutputContentDeltaEvent(
-                type="response.shell_call_output_content.delta",
-                item_id=self.id,
-                output_index=self.index,
-                command_index=command_index,
-                delta=response_shell_call_output_content_delta_event.Delta(**pieces),
-                sequence_number=next(self.numbers),
-            )
-        ]
-
-    def command_done(self, command_index: int, content: t.ShellOutputContent) -> Events:
-        """End one command with its final content."""
-        self.finished[command_index] = content
-        self.partial.pop(command_index, None)
-        event_content = response_shell_call_output_content_done_event.Output.construct(**t.to_json(content))
-        return [
-            t.ResponseShellCallOutputContentDoneEvent(
-                type="response.shell_call_output_content.done",
-                item_id=self.id,
-                output_index=self.index,
-                command_index=command_index,
-                output=[event_content],
-                sequence_number=next(self.numbers),
-            )
-        ]
-
+    @abstractmethod
     def close_unfinished(self, why: str) -> Events:
-        """Give every command without an outcome one: what it printed so far, and why there is no more."""
-        events: Events = []
-        for index in range(len(self.call.action.commands)):
-            if index not in self.finished:
-                out, err = self.partial.get(index, ([], []))
-                note = "".join(err) + ("\n" if err and not err[-1].endswith("\n") else "") + why
-                content = t.shell_output("".join(out), note, exit_code=UNFINISHED)
-                events += self.command_done(index, content)
-        return events
+        """Complete an output that is not whole; `why` is a sentence for the model and the reader."""
 
     def close_parts(self) -> Events:
-        """End the open part."""
+        """End the open part; outputs have none."""
         return []
 
 
-UNFINISHED = 130
-"""The exit code of a command that was interrupted or never begun: the shell's own for SIGINT."""
+def check_call(kind: CallKind | None, delta: CallDelta | CallDone, draft: CallDraft | None) -> None:
+    """Check a piece against the call that is open as `draft`, a call of the tool `kind`.
 
-
-def check_call(
-    delta: ShellCallDelta | ShellCallDone | FunctionCallDelta,
-    draft: ShellCallDraft | FunctionCallDraft | None,
-) -> None:
-    """Raise `MalformedModelOutput` for a piece that the call, open as `draft`, cannot have."""
-    if draft is not None and isinstance(draft, FunctionCallDraft) != isinstance(delta, FunctionCallDelta):
-        malformed(delta.call_id, "it is a shell call and a function call at once")
-    known = draft.texts() if isinstance(draft, ShellCallDraft) else []
-    if isinstance(delta, ShellCallDelta):
-        if delta.command_index not in (len(known) - 1, len(known)) or delta.command_index < 0:
-            malformed(delta.call_id, f"command {delta.command_index} comes out of order")
-    elif isinstance(delta, ShellCallDone):
-        if not delta.commands:
-            malformed(delta.call_id, "it has no command")
-        if not agrees(known, delta.commands):
-            malformed(delta.call_id, "its commands are not those that were streamed")
+    Raises `MalformedModelOutput` for a piece that the call cannot have.
+    """
+    if draft is not None and kind is not delta.tool:
+        malformed(delta.call_id, "it is a call of two tools at once")
+    known = draft.texts() if draft is not None else []
+    if isinstance(delta, CallDelta):
+        if delta.part not in (len(known) - 1, len(known)) or delta.part < 0:
+            malformed(delta.call_id, f"part {delta.part} comes out of order")
+    elif not delta.parts:
+        malformed(delta.call_id, "it is empty")
+    elif not agrees(known, delta.parts):
+        malformed(delta.call_id, "it differs from what was streamed of it")

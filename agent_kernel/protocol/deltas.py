@@ -1,13 +1,18 @@
 """What a model says while it speaks, before it has ids, indices and sequence numbers.
 
-A model body (`agent_kernel.models`) translates whatever its upstream streams into these; the assembler
-turns them into Responses API events. Consecutive deltas of one kind belong to one output item; a delta of
+A model (`agent_kernel.models`) translates what its upstream streams into these deltas, and the assembler
+turns them into Responses API events. Consecutive deltas of one kind belong to one output item. A delta of
 another kind, `ItemBreak` or the end of the model's step closes it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent_kernel.protocol.calls import CallKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +52,32 @@ class RefusalDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ShellCallDelta:
-    """A piece of command number `command_index` of the shell call `call_id`."""
+class CallDelta:
+    """A piece of a tool call.
 
-    call_id: str
-    command_index: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShellCallDone:
-    """The whole shell call. It may come without deltas before it; with them they must be its beginning.
-
-    `timeout_ms` and `max_output_length` (characters) are None where the model did not set them.
+    A call is written in parts, counted from 0: the commands of a shell call, or the JSON arguments of a
+    function, which are one part. `name` is the function's, where the tool has several.
     """
 
+    tool: CallKind
     call_id: str
-    commands: tuple[str, ...]
-    timeout_ms: int | None = None
-    max_output_length: int | None = None
+    text: str
+    part: int = 0
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionCallDelta:
-    """A piece of the JSON arguments of a call to a function tool of the *client's*."""
+class CallDone:
+    """A whole tool call. Deltas may come before it; they must be the beginning of the same parts.
 
+    `options` are fields of the call that are not written piece by piece, such as a time limit.
+    """
+
+    tool: CallKind
     call_id: str
-    name: str
-    arguments: str
+    parts: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,8 @@ ModelDelta = (
     | Compaction
     | TextDelta
     | RefusalDelta
-    | ShellCallDelta
-    | ShellCallDone
-    | FunctionCallDelta
+    | CallDelta
+    | CallDone
     | ItemBreak
     | Usage
     | Truncated

@@ -1,7 +1,7 @@
 """Output items while they are being written: each knows the events of its own kind, and their order.
 
 A draft takes the index, makes its id, and turns what it is fed into events; `close` ends whatever part is
-still open and then the item. Which draft is open when is not decided here but in `assembler`.
+still open and then the item. The `assembler` decides which draft is open when.
 """
 
 from __future__ import annotations

@@ -24,21 +24,6 @@ def reasoning_id() -> str:
     return _random("rs_")
 
 
-def shell_call_id() -> str:
-    """Of a shell call item (not to be confused with its `call_id`)."""
-    return _random("sh_")
-
-
-def shell_output_id() -> str:
-    """Of a shell call's output item."""
-    return _random("sho_")
-
-
-def function_call_id() -> str:
-    """Of a function call item (not to be confused with its `call_id`)."""
-    return _random("fc_")
-
-
 def call_id() -> str:
     """Join a call to its output where the model gave no usable id of its own."""
     return _random("call_")
@@ -47,19 +32,15 @@ def call_id() -> str:
 _ITEMS = {
     "message": "msg_",
     "reasoning": "rs_",
-    "shell_call": "sh_",
-    "shell_call_output": "sho_",
-    "function_call": "fc_",
-    "function_call_output": "fco_",
     "compaction": "cmp_",
     "mcp_approval_request": "mcpr_",
     "mcp_approval_response": "mcpa_",
 }
 
 
-def item_id(kind: str) -> str:
-    """Of an item of type `kind` that came without one."""
-    return _random(_ITEMS.get(kind, "item_"))
+def item_id(kind: str, prefix: str | None = None) -> str:
+    """Of an item of type `kind`. A tool gives the `prefix` of its items."""
+    return _random(prefix or _ITEMS.get(kind, "item_"))
 
 
 def conversation_id() -> str:

@@ -1,7 +1,6 @@
 """The vocabulary: the `openai` package's own types under one roof, and their JSON.
 
-Nothing here is a class of ours. Two of the package's names say too little outside their module and are
-renamed on the way: `ShellOutputContent` (what one command printed, and its outcome) and its two outcomes.
+Nothing here is a class of ours. The items and events of a tool are named in the tool's own package.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from openai import BaseModel
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
-    ResponseContainerReference,
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseCreatedEvent,
@@ -21,8 +19,6 @@ from openai.types.responses import (
     ResponseFailedEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseFunctionCallArgumentsDoneEvent,
-    ResponseFunctionShellToolCall,
-    ResponseFunctionShellToolCallOutput,
     ResponseFunctionToolCall,
     ResponseIncompleteEvent,
     ResponseInProgressEvent,
@@ -40,33 +36,14 @@ from openai.types.responses import (
     ResponseReasoningSummaryTextDoneEvent,
     ResponseRefusalDeltaEvent,
     ResponseRefusalDoneEvent,
-    ResponseShellCallCommandAddedEvent,
-    ResponseShellCallCommandDeltaEvent,
-    ResponseShellCallCommandDoneEvent,
-    ResponseShellCallOutputContentDeltaEvent,
-    ResponseShellCallOutputContentDoneEvent,
     ResponseStreamEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
     ResponseUsage,
 )
 from openai.types.responses.response_error import ResponseError
-from openai.types.responses.response_function_shell_tool_call import Action as ShellAction
-from openai.types.responses.response_function_shell_tool_call_output import Output as ShellOutputContent
-from openai.types.responses.response_function_shell_tool_call_output import OutputOutcomeExit as ExitOutcome
-from openai.types.responses.response_function_shell_tool_call_output import (
-    OutputOutcomeTimeout as TimeoutOutcome,
-)
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
-
-
-def shell_output(stdout: str, stderr: str, *, exit_code: int | None) -> ShellOutputContent:
-    """Say what one command printed; `exit_code` None means that it was ended by its timeout."""
-    outcome: ExitOutcome | TimeoutOutcome = (
-        TimeoutOutcome(type="timeout") if exit_code is None else ExitOutcome(type="exit", exit_code=exit_code)
-    )
-    return ShellOutputContent(stdout=stdout, stderr=stderr, outcome=outcome)
 
 
 def to_json(model: BaseModel) -> dict[str, Any]:
@@ -100,11 +77,9 @@ def item_of(json: Mapping[str, Any]) -> ResponseOutputItem:
 
 
 __all__ = [
-    "ExitOutcome",
     "ItemStatus",
     "Response",
     "ResponseCompletedEvent",
-    "ResponseContainerReference",
     "ResponseContentPartAddedEvent",
     "ResponseContentPartDoneEvent",
     "ResponseCreatedEvent",
@@ -113,8 +88,6 @@ __all__ = [
     "ResponseFailedEvent",
     "ResponseFunctionCallArgumentsDeltaEvent",
     "ResponseFunctionCallArgumentsDoneEvent",
-    "ResponseFunctionShellToolCall",
-    "ResponseFunctionShellToolCallOutput",
     "ResponseFunctionToolCall",
     "ResponseInProgressEvent",
     "ResponseIncompleteEvent",
@@ -132,19 +105,10 @@ __all__ = [
     "ResponseReasoningSummaryTextDoneEvent",
     "ResponseRefusalDeltaEvent",
     "ResponseRefusalDoneEvent",
-    "ResponseShellCallCommandAddedEvent",
-    "ResponseShellCallCommandDeltaEvent",
-    "ResponseShellCallCommandDoneEvent",
-    "ResponseShellCallOutputContentDeltaEvent",
-    "ResponseShellCallOutputContentDoneEvent",
     "ResponseStreamEvent",
     "ResponseTextDeltaEvent",
     "ResponseTextDoneEvent",
     "ResponseUsage",
-    "ShellAction",
-    "ShellOutputContent",
-    "TimeoutOutcome",
     "item_of",
-    "shell_output",
     "to_json",
 ]

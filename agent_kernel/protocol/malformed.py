@@ -7,14 +7,14 @@ from typing import NoReturn
 from agent_kernel.errors import MalformedModelOutput
 
 
-def agrees(known: list[str], commands: tuple[str, ...]) -> bool:
+def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
     """Whether what was streamed is the beginning of the whole."""
     if not known:
         return True
-    if len(known) > len(commands):
+    if len(known) > len(parts):
         return False
     last = len(known) - 1
-    return known[:last] == list(commands[:last]) and commands[last].startswith(known[last])
+    return known[:last] == list(parts[:last]) and parts[last].startswith(known[last])
 
 
 def malformed(call_id: str, why: str) -> NoReturn:

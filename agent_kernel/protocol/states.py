@@ -1,36 +1,34 @@
-"""What may follow what in a response's stream: the whole of it in one table."""
+"""The transitions of a response's stream, in one table."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDelta,
+    CallDone,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
 )
 
 
 class State(Enum):
-    """Where the stream is; the four in the middle are the kinds of item that a model may have open."""
+    """Where the stream is; REASONING, MESSAGE and CALL are the kinds of item that a model may have open."""
 
     NEW = auto()
     BETWEEN = auto()
     REASONING = auto()
     MESSAGE = auto()
-    SHELL_CALL = auto()
-    FUNCTION_CALL = auto()
+    CALL = auto()
     ENDED = auto()
 
 
 class Act(Enum):
-    """What the runtime does, beside feeding deltas."""
+    """What the runtime does, apart from feeding deltas."""
 
     BEGIN = auto()
     END_STEP = auto()
@@ -43,9 +41,8 @@ _MODEL_SPEAKS: dict[type[ModelDelta] | Act, State] = {
     ReasoningOpaque: State.REASONING,
     TextDelta: State.MESSAGE,
     RefusalDelta: State.MESSAGE,
-    ShellCallDelta: State.SHELL_CALL,
-    ShellCallDone: State.SHELL_CALL,
-    FunctionCallDelta: State.FUNCTION_CALL,
+    CallDelta: State.CALL,
+    CallDone: State.CALL,
     ItemBreak: State.BETWEEN,
     Act.END_STEP: State.BETWEEN,
     Act.END: State.ENDED,
@@ -56,8 +53,7 @@ TRANSITIONS: dict[State, dict[type[ModelDelta] | Act, State]] = {
     State.BETWEEN: {**_MODEL_SPEAKS, Act.OUTPUT: State.BETWEEN},
     State.REASONING: _MODEL_SPEAKS,
     State.MESSAGE: _MODEL_SPEAKS,
-    State.SHELL_CALL: _MODEL_SPEAKS,
-    State.FUNCTION_CALL: _MODEL_SPEAKS,
+    State.CALL: _MODEL_SPEAKS,
     State.ENDED: {},
 }
 """No entry: not allowed. Leaving a state, or coming back to it with another call id, closes its item.

@@ -30,7 +30,7 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.store.sqlite.store import sqlite_store
-from agent_kernel.tools.shell import run_shell_call
+from agent_kernel.tools.shell.run import run_shell_call
 from benchmarks.turns import servers
 from benchmarks.turns.load import AT_ONCE, ROUNDS, Load, at_once
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from agent_kernel.kernel.render.bundles import Bundle
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.stored import ITEM_MIME
-from agent_kernel.tools.shell import Clipped
+from agent_kernel.tools.shell.run import Clipped
 
 
 def output(stdout: str, stderr: str = "", commands: int = 1) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import AgentKernelError, ConfigurationError, InvalidRequest, UpstreamRefused
-from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.catalogue import Models, NamedUpstream
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.scripted import ScriptedModel
+from tests.tools.made import model_request
 
 
 def catalogue(**fields: Any) -> Models:
@@ -84,7 +84,7 @@ async def test_the_key_reaches_the_upstream_at_the_url(upstream: Any) -> None:
     models = catalogue(upstream_url=upstream.url)
     upstream.chats({"content": "ok"})
     model, name = models.resolve("ollama/m")
-    async for _ in model.stream(ModelRequest(name, [{"role": "user", "content": "Hi"}])):
+    async for _ in model.stream(model_request(name, [{"role": "user", "content": "Hi"}])):
         pass
     assert upstream.keys == ["Bearer sk"]
     assert upstream.requests[0]["model"] == "m"
@@ -135,7 +135,7 @@ async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -
         else:
             upstream.responds()
         model, upstreams_name = models.resolve(name)
-        request = ModelRequest(upstreams_name, [{"role": "user", "content": "Hi"}])
+        request = model_request(upstreams_name, [{"role": "user", "content": "Hi"}])
         async for _ in model.stream(request):
             pass
     assert [request["model"] for request in upstream.requests] == ["a/b", "c", "d", "e"]
@@ -156,7 +156,7 @@ async def test_a_named_upstream_that_refuses_its_key_is_named(upstream: Any) -> 
     upstream.refuses(401, "no")
     model, name = models.resolve("fast/a")
     with pytest.raises(UpstreamRefused) as caught:
-        await anext(model.stream(ModelRequest(name, [{"role": "user", "content": "Hi"}])))
+        await anext(model.stream(model_request(name, [{"role": "user", "content": "Hi"}])))
     assert caught.value.hint == "Set the key of 'fast' in AGENT_KERNEL_UPSTREAMS to a valid key."
     assert "sk-fast" not in str(caught.value)
     await models.aclose()

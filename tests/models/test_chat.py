@@ -9,24 +9,22 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
-from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDone,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
 from agent_kernel.protocol.response import new_response
+from tests.tools.made import function_delta, is_shell_delta, model_request, shell_delta, shell_done
 
 PLOT = {
     "type": "function",
@@ -45,10 +43,10 @@ async def model(upstream: Any) -> AsyncIterator[ChatModel]:
 
 
 async def said(model: ChatModel, *items: dict[str, Any], **fields: Any) -> list[ModelDelta]:
-    request = ModelRequest("m", items or [{"role": "user", "content": "Hi"}], **fields)
+    request = model_request("m", items or [{"role": "user", "content": "Hi"}], **fields)
     # What is shown of a call while it is written is another test's affair.
-    left_out = (ItemBreak, ShellCallDelta)
-    return [delta async for delta in model.stream(request) if not isinstance(delta, left_out)]
+    said = [delta async for delta in model.stream(request) if not isinstance(delta, ItemBreak)]
+    return [delta for delta in said if not is_shell_delta(delta)]
 
 
 def tool(index: int | None, name: str | None, arguments: str, id: str | None = None) -> dict[str, Any]:  # noqa: A002
@@ -93,8 +91,8 @@ async def test_parallel_calls_in_the_ways_that_servers_cut_them(model: ChatModel
         finish="tool_calls",
     )
     expected: list[ModelDelta] = [
-        ShellCallDone("a", ("ls",), timeout_ms=5),
-        FunctionCallDelta("b", "plot", '{"x":1}'),
+        shell_done("a", ("ls",), timeout_ms=5),
+        function_delta("b", "plot", '{"x":1}'),
     ]
     assert await said(model, functions=[PLOT]) == expected
     # Each call whole, and all under index 0.
@@ -116,14 +114,14 @@ async def test_a_shell_call_is_shown_while_it_is_written(model: ChatModel, upstr
         tool(1, None, "}"),
         finish="tool_calls",
     )
-    request = ModelRequest("m", [{"role": "user", "content": "x"}], functions=[PLOT])
+    request = model_request("m", [{"role": "user", "content": "x"}], functions=[PLOT])
     assert [delta async for delta in model.stream(request)] == [
         TextDelta("So: "),
-        ShellCallDelta("a", 0, "ls"),
-        ShellCallDelta("a", 0, " -l"),
-        ShellCallDone("a", ("ls -l",)),
+        shell_delta("a", 0, "ls"),
+        shell_delta("a", 0, " -l"),
+        shell_done("a", ("ls -l",)),
         ItemBreak(),
-        FunctionCallDelta("b", "plot", "{}"),
+        function_delta("b", "plot", "{}"),
         TextDelta("\n"),
     ]
 
@@ -137,7 +135,7 @@ async def test_ids_that_are_missing_or_used_before_are_replaced(model: ChatModel
     call = {"type": "shell_call", "call_id": "call_0", "action": {"commands": ["pwd"]}}
     output = {"type": "shell_call_output", "call_id": "call_0", "output": []}
     calls = await said(model, {"role": "user", "content": "x"}, call, output)
-    ids = [delta.call_id for delta in calls if isinstance(delta, ShellCallDone)]
+    ids = [delta.call_id for delta in calls if isinstance(delta, CallDone)]
     assert len({*ids, "call_0"}) == 3
     assert all(ids)
 
@@ -223,7 +221,7 @@ async def test_a_function_of_the_clients_called_shell_stays_the_clients(
 ) -> None:
     upstream.chats(tool(0, "shell", "{}", "a"), tool(1, "agent_kernel_shell", '{"commands":["ls"]}', "b"))
     calls = await said(model, functions=[{**PLOT, "name": "shell"}])
-    assert calls == [FunctionCallDelta("a", "shell", "{}"), ShellCallDone("b", ("ls",))]
+    assert calls == [function_delta("a", "shell", "{}"), shell_done("b", ("ls",))]
 
 
 async def test_a_server_that_knows_no_stream_options(model: ChatModel, upstream: Any) -> None:
@@ -244,11 +242,11 @@ async def test_stream_cut_in_function_call_leaves_incomplete_item(model: ChatMod
     upstream.chats(tool(0, "plot", '{"x"', "a"), finish="length")
     assembler = Assembler(new_response({}, id="r", model="m", tools=[], created_at=0))
     assembler.begin()
-    request = ModelRequest("m", [{"role": "user", "content": "x"}], functions=[PLOT])
+    request = model_request("m", [{"role": "user", "content": "x"}], functions=[PLOT])
     async for delta in model.stream(request):
         assembler.feed(delta)
     assembler.end_step()
-    assert assembler.function_calls() == []
+    assert assembler.client_calls() == []
     (item,) = assembler.response.output
     assert item.type == "function_call"
     assert item.status == "incomplete"

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import UpstreamUnavailable
-from agent_kernel.models.base import Compacts, Item, ModelRequest
+from agent_kernel.models.base import Compacts, Item
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
+from tests.tools.made import model_request
 
 USER: Item = {"type": "message", "role": "user", "content": "Hi"}
 COMPACTED = {"type": "compaction", "id": "cmp_up", "encrypted_content": "blob"}
@@ -41,7 +42,7 @@ async def model(upstream: Any) -> AsyncIterator[ResponsesModel]:
 
 
 async def said(model: ResponsesModel, *items: Item, threshold: int | None = 1000) -> list[ModelDelta]:
-    request = ModelRequest("m", items or [USER], compact_threshold=threshold)
+    request = model_request("m", items or [USER], compact_threshold=threshold)
     return [delta async for delta in model.stream(request)]
 
 
@@ -83,12 +84,12 @@ async def test_its_item_goes_back_unchanged_and_stands_for_what_came_before(
 async def test_another_upstream_is_told_the_conversation_itself(model: ResponsesModel, upstream: Any) -> None:
     item = await compacted_item(model, upstream)
     upstream.responds(ANSWER)
-    request = ModelRequest("other", [USER, item, USER])
+    request = model_request("other", [USER, item, USER])
     assert [delta async for delta in model.stream(request)]
     assert [each["type"] for each in upstream.requests[-1]["input"]] == ["message", "message"]
     chat = ChatModel(Upstream(upstream.url, "sk", retry=RetryPolicy(0)))
     upstream.chats({"content": "ok"})
-    assert [delta async for delta in chat.stream(ModelRequest("m", [USER, item, USER]))]
+    assert [delta async for delta in chat.stream(model_request("m", [USER, item, USER]))]
     assert [each["role"] for each in upstream.requests[-1]["messages"]] == ["user", "user"]
     assert not isinstance(chat, Compacts)
     await chat.aclose()
@@ -120,7 +121,7 @@ async def test_a_conversation_is_compacted_where_the_upstream_can(
     output = [{**USER, "id": "msg_1", "content": [{"type": "input_text", "text": "Hi"}]}, COMPACTED]
     answer = {"id": "r", "object": "response.compaction", "created_at": 1, "output": output, "usage": USAGE}
     upstream.says(raw=json.dumps(answer).encode(), headers={"Content-Type": "application/json"})
-    own = await model.compact(ModelRequest("m", [USER], instructions="Be brief.", shell=False))
+    own = await model.compact(model_request("m", [USER], instructions="Be brief.", shell=False))
     assert own is not None
     compaction, usage = own
     assert usage == Usage(5000, 5)
@@ -136,9 +137,9 @@ async def test_one_without_the_endpoint_is_not_asked_again(
     status: int, again: bool, model: ResponsesModel, upstream: Any
 ) -> None:
     upstream.refuses(status, "no such thing")
-    assert await model.compact(ModelRequest("m", [USER])) is None
+    assert await model.compact(model_request("m", [USER])) is None
     upstream.refuses(status, "no such thing")
-    assert await model.compact(ModelRequest("m", [USER])) is None
+    assert await model.compact(model_request("m", [USER])) is None
     assert len(upstream.requests) == (2 if again else 1)
 
 
@@ -147,4 +148,4 @@ async def test_an_upstream_that_is_away_is_no_reason_for_another_way(
 ) -> None:
     upstream.refuses(503, "overloaded")
     with pytest.raises(UpstreamUnavailable, match="overloaded"):
-        await model.compact(ModelRequest("m", [USER]))
+        await model.compact(model_request("m", [USER]))

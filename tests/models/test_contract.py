@@ -20,9 +20,11 @@ from agent_kernel.models.script import load
 from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
-from agent_kernel.protocol.deltas import ModelDelta, ShellCallDone, TextDelta
-from agent_kernel.protocol.items import shell_output, to_json
+from agent_kernel.protocol.deltas import CallDone, ModelDelta, TextDelta
+from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
+from agent_kernel.tools.shell.run import CommandResult
+from tests.tools.made import model_request
 
 COMMANDS = ["ls -l", "printf 'a\n{b}'"]
 SCRIPT = {
@@ -123,33 +125,33 @@ def assembled(said: list[ModelDelta]) -> Assembler:
 
 def with_output(assembler: Assembler, stdout: str) -> list[dict[str, Any]]:
     """The conversation after the commands have run, as the runtime makes it."""
-    (call,) = assembler.shell_calls()
+    (call,) = assembler.calls()
     assembler.open_output(call)
     for index in range(len(call.action.commands)):
-        assembler.command_done(call.call_id, index, shell_output(stdout, "", exit_code=0))
+        assembler.output(call.call_id, CommandResult(index, stdout, "", 0))
     assembler.close_output(call.call_id)
     return [USER, *(to_json(item) for item in assembler.response.output)]
 
 
 async def test_a_turn_goes_call_output_message(case: Case) -> None:
     case.calls()
-    first = assembled(await deltas(case.model, ModelRequest("m", [USER])))
-    (call,) = first.shell_calls()
+    first = assembled(await deltas(case.model, model_request("m", [USER])))
+    (call,) = first.calls()
     assert call.action.commands == COMMANDS
     summary = next(item for item in first.response.output if item.type == "reasoning").summary
     assert [part.text for part in summary] == ["A look."]
 
     case.speaks()
-    second = await deltas(case.model, ModelRequest("m", with_output(first, "total 4.\n")))
+    second = await deltas(case.model, model_request("m", with_output(first, "total 4.\n")))
     texts = [delta.text for delta in second if isinstance(delta, TextDelta)]
     assert "".join(texts).startswith("It is 4.")
-    assert not any(isinstance(delta, ShellCallDone) for delta in second)
+    assert not any(isinstance(delta, CallDone) for delta in second)
 
 
 async def test_the_request_is_left_as_it_was(case: Case) -> None:
     case.calls()
-    conversation = with_output(assembled(await deltas(case.model, ModelRequest("m", [USER]))), "total 4")
-    request = ModelRequest("m", conversation, "Be brief.", settings={"tool_choice": "auto"})
+    conversation = with_output(assembled(await deltas(case.model, model_request("m", [USER]))), "total 4")
+    request = model_request("m", conversation, "Be brief.", settings={"tool_choice": "auto"})
     before = copy.deepcopy(request)
     case.speaks()
     await deltas(case.model, request)
@@ -161,7 +163,7 @@ async def test_closing_the_generator_ends_the_upstreams_request(case: Case, upst
         case.calls()
     else:
         case.hangs()
-    stream = case.model.stream(ModelRequest("m", [USER]))
+    stream = case.model.stream(model_request("m", [USER]))
     await anext(stream)
     await stream.aclose()
     if case.hangs is not None:
@@ -177,9 +179,9 @@ async def test_aclose_may_be_called_twice(case: Case) -> None:
 async def test_the_direct_model_runs_the_message_and_says_nothing() -> None:
     model = DirectModel()
     command = {"role": "user", "content": "ls\nwc -l *"}
-    first = assembled(await deltas(model, ModelRequest("m", [USER, command])))
-    (call,) = first.shell_calls()
+    first = assembled(await deltas(model, model_request("m", [USER, command])))
+    (call,) = first.calls()
     assert call.action.commands == ["ls\nwc -l *"]
-    assert await deltas(model, ModelRequest("m", [command, *with_output(first, "")[1:]])) == []
-    assert await deltas(model, ModelRequest("m", [{"role": "user", "content": " "}])) == []
+    assert await deltas(model, model_request("m", [command, *with_output(first, "")[1:]])) == []
+    assert await deltas(model, model_request("m", [{"role": "user", "content": " "}])) == []
     await model.aclose()

@@ -9,23 +9,20 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
-from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
+from tests.tools.made import function_delta, is_shell_delta, model_request, shell_delta, shell_done
 
 USER = {"role": "user", "content": "Hi"}
 ACTION = {"commands": ["ls", "pwd"], "timeout_ms": 9, "max_output_length": None}
@@ -57,7 +54,7 @@ async def make(upstream: Any) -> AsyncIterator[Make]:
 
 
 async def said(model: ResponsesModel, *items: dict[str, Any], **fields: Any) -> list[ModelDelta]:
-    request = ModelRequest(fields.pop("name", "m"), items or [USER], **fields)
+    request = model_request(fields.pop("name", "m"), items or [USER], **fields)
     return [delta async for delta in model.stream(request) if not isinstance(delta, ItemBreak)]
 
 
@@ -103,11 +100,11 @@ async def test_a_recorded_native_stream(make: Make, upstream: Any) -> None:
     assert [delta for delta in deltas if delta is not opaque] == [
         ReasoningDelta("Hm", part=0),
         ReasoningDelta("And", part=1),
-        ShellCallDelta("c1", 0, ""),
-        ShellCallDelta("c1", 0, "ls"),
-        ShellCallDelta("c1", 1, ""),
-        ShellCallDelta("c1", 1, "pwd"),
-        ShellCallDone("c1", ("ls", "pwd"), timeout_ms=9),
+        shell_delta("c1", 0, ""),
+        shell_delta("c1", 0, "ls"),
+        shell_delta("c1", 1, ""),
+        shell_delta("c1", 1, "pwd"),
+        shell_done("c1", ("ls", "pwd"), timeout_ms=9),
         Usage(9, 5, cached_tokens=4, reasoning_tokens=2),
     ]
     body = upstream.requests[0]
@@ -134,8 +131,8 @@ async def test_text_refusal_and_the_clients_functions(make: Make, upstream: Any)
     assert await said(make(False), functions=[{"type": "function", "name": "plot"}]) == [
         TextDelta("Hi"),
         RefusalDelta("No"),
-        FunctionCallDelta("c2", "plot", "{"),
-        FunctionCallDelta("c2", "plot", "}"),
+        function_delta("c2", "plot", "{"),
+        function_delta("c2", "plot", "}"),
         ReasoningDelta("raw"),
     ]
     assert "include" not in upstream.requests[0]
@@ -151,7 +148,7 @@ async def test_the_shell_as_a_function(make: Make, upstream: Any) -> None:
         end(),
     )
     deltas = await said(make(False), settings={"tool_choice": {"type": "shell"}, "temperature": 0.5})
-    assert deltas == [ShellCallDelta("c2", 0, "l"), ShellCallDone("c2", ("ls",))]
+    assert deltas == [shell_delta("c2", 0, "l"), shell_done("c2", ("ls",))]
     body = upstream.requests[0]
     assert (body["tools"][0]["type"], body["tools"][0]["name"]) == ("function", "shell")
     assert body["tool_choice"] == {"type": "function", "name": "shell"}
@@ -175,14 +172,14 @@ async def test_calls_that_are_written_at_once(make: Make, upstream: Any) -> None
         end(),
     )
     deltas = await said(make(False), functions=[{"type": "function", "name": "weather", "parameters": {}}])
-    assert [delta for delta in deltas if not isinstance(delta, ShellCallDelta)] == [
+    assert [delta for delta in deltas if not is_shell_delta(delta)] == [
         TextDelta("Look."),
-        ShellCallDone("c1", ("ls",)),
-        FunctionCallDelta("c2", "weather", '{"city":'),
-        FunctionCallDelta("c2", "weather", ' "Oslo"}'),
-        ShellCallDone("c3", ("pwd",)),
+        shell_done("c1", ("ls",)),
+        function_delta("c2", "weather", '{"city":'),
+        function_delta("c2", "weather", ' "Oslo"}'),
+        shell_done("c3", ("pwd",)),
     ]
-    shown = [delta.call_id for delta in deltas if isinstance(delta, ShellCallDelta)]
+    shown = [delta.call_id for delta in deltas if is_shell_delta(delta)]
     assert shown == sorted(shown)
 
 
@@ -194,7 +191,7 @@ async def test_a_call_that_is_never_done_holds_nothing_back_for_ever(make: Make,
         event("output_text.delta", 1, delta="Yes."),
         end(),
     )
-    assert await said(make(False)) == [FunctionCallDelta("c2", "plot", "{}"), TextDelta("Yes.")]
+    assert await said(make(False)) == [function_delta("c2", "plot", "{}"), TextDelta("Yes.")]
 
 
 async def test_the_conversation_for_a_native_upstream(make: Make, upstream: Any) -> None:
@@ -292,7 +289,7 @@ async def test_a_refused_shell_tool_becomes_a_function_and_stays_one(make: Make,
     upstream.refuses(400, "Tool 'shell' is not supported with m.", param="tools")
     upstream.responds({**FUNCTION_CALL, "name": "shell", "arguments": '{"commands":["ls"]}'})
     upstream.responds()
-    assert await said(model) == [ShellCallDone("c2", ("ls",))]
+    assert await said(model) == [shell_done("c2", ("ls",))]
     await said(model)
     assert [body["tools"][0]["type"] for body in upstream.requests] == ["shell", "function", "function"]
     upstream.responds()

@@ -19,14 +19,15 @@ from agent_kernel.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from agent_kernel.models.base import Model, ModelRequest
+from agent_kernel.models.base import Model
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy, retry_after
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import ModelDelta, ShellCallDone, TextDelta
+from agent_kernel.protocol.deltas import CallDone, ModelDelta, TextDelta
+from tests.tools.made import model_request
 
-REQUEST = ModelRequest("m", [{"role": "user", "content": "Hi"}])
+REQUEST = model_request("m", [{"role": "user", "content": "Hi"}])
 CALL = {"commands": ["date"]}
 
 
@@ -305,5 +306,5 @@ async def test_a_call_is_passed_on_once_by_the_attempt_that_succeeds(
         upstream.chats(call["choices"][0]["delta"], finish="tool_calls")
     else:
         upstream.responds(opening(dialect, "call")[1]["item"])
-    calls = [delta for delta in await said(make()) if isinstance(delta, ShellCallDone)]
-    assert [call.commands for call in calls] == [("date",)]
+    calls = [delta for delta in await said(make()) if isinstance(delta, CallDone)]
+    assert [call.parts for call in calls] == [("date",)]

@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import ConfigurationError, MalformedModelOutput, OutOfScript
-from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.script import Say, ScriptedTurn, load, load_packaged
 from agent_kernel.models.scripted import ScriptedModel
-from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
-    ModelDelta,
-    ReasoningDelta,
-    ShellCallDelta,
-    ShellCallDone,
-    TextDelta,
-)
+from agent_kernel.protocol.deltas import CallDelta, CallDone, ModelDelta, ReasoningDelta, TextDelta
+from tests.tools.made import is_shell_delta, model_request
 
 SCRIPT = r"""
 name: tests
@@ -75,7 +68,7 @@ def ran(*outputs: str, number: int = 1) -> list[dict[str, Any]]:
 
 
 async def said(model: ScriptedModel, *items: dict[str, Any]) -> list[ModelDelta]:
-    return [delta async for delta in model.stream(ModelRequest("m", items))]
+    return [delta async for delta in model.stream(model_request("m", items))]
 
 
 def text(deltas: list[ModelDelta]) -> str:
@@ -88,19 +81,19 @@ async def test_a_step_goes_up_to_its_shell_in_words(model: ScriptedModel) -> Non
     assert [(t.text, t.part) for t in thoughts[:3]] == [("The ", 0), ("header ", 0), ("first.", 0)]
     assert {t.part for t in thoughts} == {0, 1}
     assert text(deltas) == "I look."
-    pieces = [(d.command_index, d.text) for d in deltas if isinstance(d, ShellCallDelta)]
+    pieces = [(d.part, d.text) for d in deltas if isinstance(d, CallDelta)]
     assert "".join(piece for index, piece in pieces if index == 1) == "  wc -l <x.csv"
     assert len(pieces) > 4
     last = deltas[-1]
-    assert isinstance(last, ShellCallDone)
-    assert last.commands == ("head -1 x.csv", "  wc -l <x.csv")
+    assert isinstance(last, CallDone)
+    assert last.parts == ("head -1 x.csv", "  wc -l <x.csv")
 
 
 async def test_the_step_is_counted_from_the_calls_since_the_message(model: ScriptedModel) -> None:
     before = [user("look"), *ran("rows: 1"), *ran("rows: 2", number=2)]
     (*_, call) = await said(model, *before, user("look at the file"), *ran("rows: 3", number=3))
-    assert isinstance(call, ShellCallDone)
-    assert (call.timeout_ms, call.max_output_length) == (50, 7)
+    assert isinstance(call, CallDone)
+    assert call.options == {"timeout_ms": 50, "max_output_length": 7}
 
 
 async def test_a_message_quotes_the_last_match_of_this_turn(model: ScriptedModel) -> None:
@@ -110,7 +103,7 @@ async def test_a_message_quotes_the_last_match_of_this_turn(model: ScriptedModel
 
 
 async def test_a_quote_without_a_match_is_an_error_before_any_word(model: ScriptedModel) -> None:
-    stream = model.stream(ModelRequest("m", [user("look at the file"), *ran("x"), *ran("", number=2)]))
+    stream = model.stream(model_request("m", [user("look at the file"), *ran("x"), *ran("", number=2)]))
     with pytest.raises(MalformedModelOutput, match="“rows”"):
         await anext(stream)
 
@@ -118,7 +111,7 @@ async def test_a_quote_without_a_match_is_an_error_before_any_word(model: Script
 async def test_an_exact_match_goes_before_a_contained_one(model: ScriptedModel) -> None:
     assert text(await said(model, user(" LOOK "))) == "Where?"
     assert text(await said(model, user("second document"))) == "Yes."
-    assert isinstance((await said(model, user("Wait one moment")))[-1], ShellCallDone)
+    assert isinstance((await said(model, user("Wait one moment")))[-1], CallDone)
 
 
 async def test_a_turn_that_ends_with_a_command_says_nothing_more(model: ScriptedModel) -> None:
@@ -135,14 +128,14 @@ def answered(call_id: str, output: Any) -> list[dict[str, Any]]:
 async def test_functions_are_called_and_their_results_quoted(model: ScriptedModel) -> None:
     items = [user("weather")]
     deltas = await said(model, *items)
-    assert any(isinstance(delta, ShellCallDone) for delta in deltas)
-    calls = [delta for delta in deltas if isinstance(delta, FunctionCallDelta)]
-    assert "".join(call.arguments for call in calls if call.name == "weather") == '{"city": "Oslo"}'
-    assert "".join(call.arguments for call in calls if call.name == "news") == "{}"
+    assert any(isinstance(delta, CallDone) for delta in deltas)
+    calls = [delta for delta in deltas if isinstance(delta, CallDelta) and not is_shell_delta(delta)]
+    assert "".join(call.text for call in calls if call.name == "weather") == '{"city": "Oslo"}'
+    assert "".join(call.text for call in calls if call.name == "news") == "{}"
     assert len({call.call_id for call in calls}) == 2
     items += [*ran("x"), *answered("c2", "rain"), *answered("c3", "none")]
     again = await said(model, *items)
-    assert "".join(d.arguments for d in again if isinstance(d, FunctionCallDelta)) == '{"city": "Rome"}'
+    assert "".join(d.text for d in again if isinstance(d, CallDelta)) == '{"city": "Rome"}'
     items += answered("c4", [{"type": "input_text", "text": "sun"}])
     assert text(await said(model, *items)) == "sun"
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import ModelError, UpstreamInterrupted, UpstreamRefused, UpstreamUnavailable
-from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, TextDelta
+from tests.tools.made import model_request
 
 KEY = "sk-very-secret"
-REQUEST = ModelRequest("m", [{"role": "user", "content": "Hi"}])
+REQUEST = model_request("m", [{"role": "user", "content": "Hi"}])
 
 
 async def said(upstream: Any, *, retries: int = 0, key: str | None = KEY) -> list[ModelDelta]:

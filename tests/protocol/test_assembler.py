@@ -9,26 +9,24 @@ import pytest
 from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
 from agent_kernel.protocol.items import (
     Response,
-    ResponseFunctionShellToolCallOutput,
     ResponseStreamEvent,
-    shell_output,
     to_json,
 )
 from agent_kernel.protocol.response import new_response
+from agent_kernel.tools.shell.items import ResponseFunctionShellToolCallOutput
+from agent_kernel.tools.shell.run import CommandOutput, CommandResult
+from tests.tools.made import function_delta, shell_delta, shell_done
 
 
 def blank(request: dict[str, Any] | None = None) -> Response:
@@ -122,10 +120,10 @@ def test_a_shell_call_in_the_observed_order() -> None:
     assembler.container_id = "cntr_1"
     events = feed(
         assembler,
-        ShellCallDelta("call_1", 0, "ls"),
-        ShellCallDelta("call_1", 0, " -l"),
-        ShellCallDelta("call_1", 1, "pwd"),
-        ShellCallDone("call_1", ("ls -l", "pwd"), timeout_ms=5),
+        shell_delta("call_1", 0, "ls"),
+        shell_delta("call_1", 0, " -l"),
+        shell_delta("call_1", 1, "pwd"),
+        shell_done("call_1", ("ls -l", "pwd"), timeout_ms=5),
     )
     assert types(events) == [
         "output_item.added",
@@ -145,28 +143,28 @@ def test_a_shell_call_in_the_observed_order() -> None:
     assert command["command"] == ""
     assert "item_id" not in command
     assert assembler.end_step() == []
-    (call,) = assembler.shell_calls()
+    (call,) = assembler.calls()
     assert (call.action.commands, call.action.timeout_ms) == (["ls -l", "pwd"], 5)
 
 
 def test_a_shell_call_without_deltas_has_the_same_events() -> None:
-    events = feed(begun(), ShellCallDone("call_1", ("ls", "pwd")))
+    events = feed(begun(), shell_done("call_1", ("ls", "pwd")))
     assert types(events).count("shell_call_command.added") == 2
     assert types(events)[-1] == "output_item.done"
 
 
 def test_the_output_of_a_shell_call() -> None:
     assembler = begun()
-    feed(assembler, ShellCallDone("call_1", ("a", "b"), max_output_length=9))
+    feed(assembler, shell_done("call_1", ("a", "b"), max_output_length=9))
     assembler.end_step()
-    (call,) = assembler.shell_calls()
+    (call,) = assembler.calls()
     events = assembler.open_output(call)
-    assert assembler.shell_calls() == []
-    events += assembler.output("call_1", 1, stdout="x")
-    events += assembler.output("call_1", 0, stderr="y")
-    assert assembler.output("call_1", 0) == []
-    events += assembler.command_done("call_1", 1, shell_output("x", "", exit_code=None))
-    events += assembler.command_done("call_1", 0, shell_output("", "y", exit_code=3))
+    assert assembler.calls() == []
+    events += assembler.output("call_1", CommandOutput(1, stdout="x"))
+    events += assembler.output("call_1", CommandOutput(0, stderr="y"))
+    assert assembler.output("call_1", CommandOutput(0)) == []
+    events += assembler.output("call_1", CommandResult(1, "x", "", None))
+    events += assembler.output("call_1", CommandResult(0, "", "y", 3))
     events += assembler.close_output("call_1")
     name = "shell_call_output_content"
     assert types(events) == [
@@ -187,12 +185,12 @@ def test_the_output_of_a_shell_call() -> None:
 
 def test_outputs_that_end_in_another_order_keep_their_place() -> None:
     assembler = begun()
-    feed(assembler, ShellCallDone("c1", ("a",)), ShellCallDone("c2", ("b",)))
+    feed(assembler, shell_done("c1", ("a",)), shell_done("c2", ("b",)))
     assembler.end_step()
-    for call in assembler.shell_calls():
+    for call in assembler.calls():
         assembler.open_output(call)
     for call_id in ("c2", "c1"):
-        assembler.command_done(call_id, 0, shell_output("", "", exit_code=0))
+        assembler.output(call_id, CommandResult(0, "", "", 0))
         assembler.close_output(call_id)
     outputs = [i for i in assembler.response.output if isinstance(i, ResponseFunctionShellToolCallOutput)]
     assert [item.call_id for item in outputs] == ["c1", "c2"]
@@ -202,9 +200,9 @@ def test_a_function_call() -> None:
     assembler = begun()
     events = feed(
         assembler,
-        FunctionCallDelta("c1", "plot", '{"a"'),
-        FunctionCallDelta("c1", "plot", ":1}"),
-        FunctionCallDelta("c2", "plot", ""),
+        function_delta("c1", "plot", '{"a"'),
+        function_delta("c1", "plot", ":1}"),
+        function_delta("c2", "plot", ""),
     )
     events += assembler.end_step()
     delta, done = "function_call_arguments.delta", "function_call_arguments.done"
@@ -212,23 +210,23 @@ def test_a_function_call() -> None:
         *["output_item.added", delta, delta, done, "output_item.done"],
         *["output_item.added", done, "output_item.done"],
     ]
-    assert [c.arguments for c in assembler.function_calls()] == ['{"a":1}', ""]
+    assert [c.arguments for c in assembler.client_calls()] == ['{"a":1}', ""]
 
 
 def test_calls_belong_to_the_step_just_ended() -> None:
     assembler = begun()
-    feed(assembler, FunctionCallDelta("c1", "f", "{}"))
+    feed(assembler, function_delta("c1", "f", "{}"))
     assembler.end_step()
     assembler.end_step()
-    assert assembler.function_calls() == []
+    assert assembler.client_calls() == []
 
 
 def test_cut_off_stream_leaves_item_incomplete_and_call_unrunnable() -> None:
     assembler = begun()
-    feed(assembler, ShellCallDelta("c1", 0, "rm -r"), Truncated("max_output_tokens"))
+    feed(assembler, shell_delta("c1", 0, "rm -r"), Truncated("max_output_tokens"))
     assembler.end_step()
     assert assembler.truncated == "max_output_tokens"
-    assert assembler.shell_calls() == []
+    assert assembler.calls() == []
     assembler.incomplete("max_output_tokens")
     call, output = to_json(assembler.response)["output"]
     assert call["status"] == "incomplete"
@@ -252,11 +250,11 @@ def test_complete_sums_usage_and_says_when() -> None:
 
 def test_incomplete_answers_the_running_call_with_what_it_printed() -> None:
     assembler = begun()
-    feed(assembler, ShellCallDone("c1", ("a", "b")), ShellCallDone("c2", ("d",)))
+    feed(assembler, shell_done("c1", ("a", "b")), shell_done("c2", ("d",)))
     assembler.end_step()
-    assembler.open_output(assembler.shell_calls()[0])
-    assembler.command_done("c1", 0, shell_output("whole", "", exit_code=0))
-    assembler.output("c1", 1, stdout="part", stderr="warn")
+    assembler.open_output(assembler.calls()[0])
+    assembler.output("c1", CommandResult(0, "whole", "", 0))
+    assembler.output("c1", CommandOutput(1, stdout="part", stderr="warn"))
     events = assembler.incomplete("interrupted")
     assert types(events)[-1] == "incomplete"
     response = to_json(events[-1])["response"]
@@ -287,12 +285,12 @@ def test_fail_before_begin_is_a_whole_stream() -> None:
 @pytest.mark.parametrize(
     "deltas",
     [
-        [ShellCallDone("c", ())],
-        [ShellCallDelta("c", 1, "x")],
-        [ShellCallDelta("c", 0, "x"), ShellCallDelta("c", 2, "x")],
-        [ShellCallDelta("c", 0, "x"), ShellCallDone("c", ("y",))],
-        [ShellCallDone("c", ("x",)), ShellCallDone("c", ("x",))],
-        [FunctionCallDelta("c", "f", "{"), ShellCallDone("c", ("x",))],
+        [shell_done("c", ())],
+        [shell_delta("c", 1, "x")],
+        [shell_delta("c", 0, "x"), shell_delta("c", 2, "x")],
+        [shell_delta("c", 0, "x"), shell_done("c", ("y",))],
+        [shell_done("c", ("x",)), shell_done("c", ("x",))],
+        [function_delta("c", "f", "{"), shell_done("c", ("x",))],
     ],
 )
 def test_an_impossible_call_is_refused_without_a_gap(deltas: list[ModelDelta]) -> None:
@@ -356,18 +354,18 @@ def test_the_whole_call_completes_what_was_streamed_of_it() -> None:
     assembler = begun()
     events = feed(
         assembler,
-        ShellCallDelta("c1", 0, "ls"),
-        ShellCallDelta("c1", 1, "pw"),
-        ShellCallDone("c1", ("ls", "pwd", "id")),
+        shell_delta("c1", 0, "ls"),
+        shell_delta("c1", 1, "pw"),
+        shell_done("c1", ("ls", "pwd", "id")),
     )
     deltas = [to_json(event)["delta"] for event in events if event.type.endswith("command.delta")]
     assert deltas == ["ls", "pw", "d", "id"]
 
 
-@pytest.mark.parametrize("then", [TextDelta("So."), ItemBreak(), ShellCallDone("c2", ("ls",)), None])
+@pytest.mark.parametrize("then", [TextDelta("So."), ItemBreak(), shell_done("c2", ("ls",)), None])
 def test_half_a_shell_call_is_never_one_to_run(then: ModelDelta | None) -> None:
     assembler = begun()
-    feed(assembler, ShellCallDelta("c1", 0, "rm -r /mnt/data/old"))
+    feed(assembler, shell_delta("c1", 0, "rm -r /mnt/data/old"))
     with pytest.raises(MalformedModelOutput, match="breaks off"):
         assembler.end_step() if then is None else assembler.feed(then)
     call, output = to_json(assembler.fail(code="malformed", message="x")[-1])["response"]["output"]
@@ -376,11 +374,11 @@ def test_half_a_shell_call_is_never_one_to_run(then: ModelDelta | None) -> None:
 
 def test_a_call_handed_over_to_the_client_is_left_unanswered() -> None:
     assembler = begun()
-    feed(assembler, ShellCallDone("c1", ("ls",)), ShellCallDone("c2", ("pwd",)))
+    feed(assembler, shell_done("c1", ("ls",)), shell_done("c2", ("pwd",)))
     assembler.end_step()
-    first, second = assembler.shell_calls()
+    first, second = assembler.calls()
     assembler.hand_over(first)
-    assert assembler.shell_calls() == [second]
+    assert assembler.calls() == [second]
     with pytest.raises(RuntimeError, match="unknown or has an output"):
         assembler.hand_over(first)
     output = to_json(assembler.incomplete("interrupted")[-1])["response"]["output"]

@@ -10,11 +10,14 @@ from pydantic import TypeAdapter
 
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import end_broken
-from agent_kernel.protocol.deltas import FunctionCallDelta, ReasoningDelta, ShellCallDone, TextDelta
+from agent_kernel.protocol.deltas import ReasoningDelta, TextDelta
 from agent_kernel.protocol.fold import fold
-from agent_kernel.protocol.items import shell_output, to_json
+from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.sse import event_of
+from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.shell.run import CommandOutput, CommandResult
+from tests.tools.made import function_delta, shell_done
 
 
 def whole() -> list[dict[str, Any]]:
@@ -24,18 +27,18 @@ def whole() -> list[dict[str, Any]]:
     events = [*assembler.queue(), *assembler.begin()]
     for delta in (
         ReasoningDelta("Let me "), ReasoningDelta("see."), ReasoningDelta("Then.", part=1),
-        ShellCallDone("call_1", ("one", "two")),
+        shell_done("call_1", ("one", "two")),
     ):  # fmt: skip
         events += assembler.feed(delta)
     events += assembler.end_step()
-    (call,) = assembler.shell_calls()
+    (call,) = assembler.calls()
     events += assembler.open_output(call)
-    events += assembler.output("call_1", 0, stdout="1")
-    events += assembler.command_done("call_1", 0, shell_output("1", "", exit_code=0))
-    events += assembler.output("call_1", 1, stdout="half", stderr="wrong")
-    events += assembler.command_done("call_1", 1, shell_output("half", "wrong", exit_code=1))
+    events += assembler.output("call_1", CommandOutput(0, stdout="1"))
+    events += assembler.output("call_1", CommandResult(0, "1", "", 0))
+    events += assembler.output("call_1", CommandOutput(1, stdout="half", stderr="wrong"))
+    events += assembler.output("call_1", CommandResult(1, "half", "wrong", 1))
     events += assembler.close_output("call_1")
-    for last in (TextDelta("Here "), TextDelta("it is."), FunctionCallDelta("call_2", "f", '{"a": 1}')):
+    for last in (TextDelta("Here "), TextDelta("it is."), function_delta("call_2", "f", '{"a": 1}')):
         events += assembler.feed(last)
     events += assembler.end_step()
     return [to_json(event) for event in (*events, *assembler.complete())]
@@ -48,7 +51,7 @@ ITEM: TypeAdapter[Any] = TypeAdapter(ResponseOutputItem)
 @pytest.mark.parametrize("cut", range(1, len(EVENTS)))
 def test_an_end_for_every_beginning(cut: int) -> None:
     skeleton = EVENTS[0]["response"]
-    ending = end_broken(skeleton, EVENTS[:cut], "agent_kernel.interrupted")
+    ending = end_broken(skeleton, EVENTS[:cut], "agent_kernel.interrupted", catalogue())
     journal = [*EVENTS[:cut], *ending.events]
     assert [event["sequence_number"] for event in journal] == list(range(len(journal)))
     added = [e["output_index"] for e in journal if e["type"] == "response.output_item.added"]
@@ -77,7 +80,7 @@ def test_what_had_been_printed_is_kept() -> None:
         number for number, event in enumerate(EVENTS)
         if event["type"] == "response.shell_call_output_content.delta" and event["command_index"] == 1
     )  # fmt: skip
-    ending = end_broken(EVENTS[0]["response"], EVENTS[: cut + 1], "agent_kernel.interrupted")
+    ending = end_broken(EVENTS[0]["response"], EVENTS[: cut + 1], "agent_kernel.interrupted", catalogue())
     first, second = ending.response["output"][-1]["output"]
     assert (first["stdout"], first["outcome"]["exit_code"]) == ("1", 0)
     assert second["stdout"] == "half"
@@ -86,7 +89,7 @@ def test_what_had_been_printed_is_kept() -> None:
 
 def test_from_the_finished_items_alone() -> None:
     items = [event for event in EVENTS if event["type"] == "response.output_item.done"][:2]
-    ending = end_broken(EVENTS[0]["response"], items, "agent_kernel.interrupted")
+    ending = end_broken(EVENTS[0]["response"], items, "agent_kernel.interrupted", catalogue())
     assert [item["type"] for item in ending.response["output"]] == [
         "reasoning", "shell_call", "shell_call_output",
     ]  # fmt: skip

@@ -13,21 +13,20 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
-    ShellCallDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
 from agent_kernel.protocol.fold import fold
-from agent_kernel.protocol.items import ResponseStreamEvent, shell_output, to_json
+from agent_kernel.protocol.items import ResponseStreamEvent, to_json
 from agent_kernel.protocol.response import new_response
+from agent_kernel.tools.shell.run import CommandOutput, CommandResult
+from tests.tools.made import function_delta, shell_delta, shell_done
 
 text = st.text(string.ascii_letters + " \n{}é", max_size=6)
 call_id = st.sampled_from(["c1", "c2", "c3"])
@@ -36,9 +35,9 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(ReasoningOpaque, text),
     st.builds(TextDelta, text),
     st.builds(RefusalDelta, text),
-    st.builds(ShellCallDelta, call_id, st.integers(0, 2), text),
-    st.builds(ShellCallDone, call_id, st.lists(text, max_size=3).map(tuple)),
-    st.builds(FunctionCallDelta, call_id, st.just("f"), text),
+    st.builds(shell_delta, call_id, st.integers(0, 2), text),
+    st.builds(shell_done, call_id, st.lists(text, max_size=3).map(tuple)),
+    st.builds(function_delta, call_id, st.just("f"), text),
     st.builds(ItemBreak),
     st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
     st.builds(Truncated, st.just("max_output_tokens")),
@@ -50,8 +49,8 @@ def whole_call(draw: st.DrawFn) -> list[ModelDelta]:
     """A shell call as a good model body gives it: streamed, perhaps only in part, and then whole."""
     identity, commands = draw(call_id), draw(st.lists(text, min_size=1, max_size=3))
     shown = draw(st.integers(0, len(commands)))
-    pieces: list[ModelDelta] = [ShellCallDelta(identity, i, commands[i]) for i in range(shown)]
-    return [*pieces, ShellCallDone(identity, tuple(commands))]
+    pieces: list[ModelDelta] = [shell_delta(identity, i, commands[i]) for i in range(shown)]
+    return [*pieces, shell_done(identity, tuple(commands))]
 
 
 step = st.lists(whole_call() | wild_delta.map(lambda delta: [delta]), max_size=8).map(
@@ -82,13 +81,12 @@ def play(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> list[R
 
 def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
     events: list[ResponseStreamEvent] = []
-    for call in assembler.shell_calls():
+    for call in assembler.calls():
         events += assembler.open_output(call)
         for index, command in enumerate(call.action.commands):
-            events += assembler.output(call.call_id, index, stdout=command)
+            events += assembler.output(call.call_id, CommandOutput(index, stdout=command))
             if data.draw(st.booleans()):
-                content = shell_output(command, "", exit_code=0)
-                events += assembler.command_done(call.call_id, index, content)
+                events += assembler.output(call.call_id, CommandResult(index, command, "", 0))
         events += assembler.close_output(call.call_id)
     return events
 

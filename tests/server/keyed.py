@@ -29,7 +29,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
 from agent_kernel.store.rows import Rows
 from agent_kernel.store.sqlite.store import sqlite_rows, sqlite_store
-from agent_kernel.tools.shell import ShellLimits
+from agent_kernel.tools.shell.run import ShellLimits
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'acceptance.yaml'}"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -110,7 +110,7 @@ def keyed_server(
             backend=backend,
             store=sqlite_store(folder),
             container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
-            turn_settings=TurnSettings(shell=ShellLimits(timeout=1000)),
+            turn_settings=TurnSettings(tools={"shell": ShellLimits(timeout=1000)}),
             audit=AuditLog(folder / "audit.jsonl"),
         )
     )

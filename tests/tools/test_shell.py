@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.tools.shell import (
+from agent_kernel.tools.shell.run import (
     LOST,
     Clipped,
     CommandOutput,

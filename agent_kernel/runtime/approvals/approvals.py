@@ -9,17 +9,16 @@ nothing runs twice; a turn that dies with it leaves a call that was not carried 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-
-from openai.types.responses import ResponseFunctionShellToolCall
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.base import Model
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.policy.rules import Policy, Verdict, strictest
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.items import item_of
 from agent_kernel.runtime.approvals.items import (
     DENIED,
     RESPONSE,
@@ -36,10 +35,8 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.runtime.turns.history import History
 from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.rows import Rows
-from agent_kernel.tools.shell import CommandOutput, CommandResult
-
-NOT_RUN = 126
-"""The exit code of a command that was refused: the shell's own for what may not be executed."""
+from agent_kernel.tools.base import Tool
+from agent_kernel.tools.catalogue import catalogue
 
 UNSTORED = (
     "it needs an approval, and with store false the response ends before anybody could give one; with store"
@@ -47,8 +44,6 @@ UNSTORED = (
 )
 
 OTHER_CONTAINER = "it was approved for a container that is gone, or another than this turn's"
-
-Pieces = AsyncGenerator[CommandOutput | CommandResult, None]
 
 
 async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list[Answer]:
@@ -60,12 +55,14 @@ async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list
     for each in given:  # one that was only sent again must be ours all the same
         if each.request_id not in remembered and await store.item(each.request_id) is None:
             raise not_found(each.request_id)
-    if turn.shell is None or turn.shell.kind == "local":
-        raise InvalidRequest(
-            "An approval is answered, but the shell that the command would run in is not among the tools.",
-            hint="Send the same tools as before.",
-            param="tools",
-        )
+    here = {entry.tool for entry in turn.tools if not entry.by_client}
+    for each in given:
+        if each.tool not in here:
+            raise InvalidRequest(
+                f"An approval is answered, but the {each.tool.type} that would run is not among the tools.",
+                hint="Send the same tools as before.",
+                param="tools",
+            )
     if not turn.generate:
         raise InvalidRequest("An approval cannot be answered with generate false.", param="generate")
     return given
@@ -79,7 +76,7 @@ async def with_calls(given: Sequence[Json], store: Rows) -> Sequence[Json]:
     items: list[Json] = []
     for item in given:
         stored = await store.item(left_out[item["id"]]) if item.get("id") in left_out else None
-        if stored is not None and stored["type"] == "shell_call":
+        if stored is not None and catalogue().of_call(stored["type"]) is not None:
             items.append(stored)
         items.append(item)
     return items
@@ -101,8 +98,8 @@ class Approvals:
     answers: Sequence[Answer] = ()
     can_wait: bool = True
     by_person: bool = False
-    """The commands are the caller's own words: nobody has to be asked what they want."""
-    waiting: list[tuple[ResponseFunctionShellToolCall, Json]] = field(default_factory=list)
+    """A person wrote the commands, so there is nobody to ask."""
+    waiting: list[tuple[str, Json]] = field(default_factory=list)
     _claimed: bool = False
 
     async def claim(self, response_id: str, assembler: Assembler) -> None:
@@ -114,71 +111,73 @@ class Approvals:
             raise answered_already(taken)
         self._claimed = True
         for answer in self.answers:
-            assembler.adopt(answer.call)
+            assembler.adopt(answer.tool, item_of(answer.call))
             self.audit.write(
                 "approval",
                 response=response_id,
-                call=answer.call.call_id,
+                call=answer.call["call_id"],
                 approval=answer.request_id,
                 by=_who(self.store),
                 approved=answer.approve,
-                commands=tuple(answer.call.action.commands) if answer.approve else None,
+                commands=_judged(answer.tool, answer.call) if answer.approve else None,
                 edited=answer.edited if answer.approve else None,
                 reason=answer.reason,
             )
 
-    def refusal(self, answer: Answer, container_id: str) -> str | None:
+    def refusal(self, answer: Answer, container_id: str | None) -> str | None:
         """Why a call that was answered is not run after all; None if it is."""
         if not answer.approve:
             return f"{DENIED.rstrip('.')}: {answer.reason}" if answer.reason else DENIED
-        environment = answer.call.environment
-        if getattr(environment, "container_id", None) != container_id:
+        if answer.tool.in_sandbox and answer.tool.container_of(answer.call) != container_id:
             return f"Not run: {OTHER_CONTAINER}."
-        verdict = self._verdict(answer.call)
+        verdict = self._verdict(answer.tool, answer.call)
         return f"Not run: {verdict.reason}" if verdict.action == "deny" else None
 
-    def decide(self, response_id: str, call: ResponseFunctionShellToolCall) -> str | None:
+    def decide(self, response_id: str, tool: Tool, call: Json) -> str | None:
         """What becomes of a new call: a refusal in words, None if it runs or (see `waits`) has to wait."""
-        verdict = self._verdict(call)
+        verdict = self._verdict(tool, call)
         if verdict.action == "ask" and not self.by_person:
             if self.can_wait:
-                item = request_item(call, verdict.reason)
-                self.waiting.append((call, item))
-                self._write("approval.request", response_id, call, verdict, approval=str(item["id"]))
+                item = request_item(tool, call, verdict.reason)
+                self.waiting.append((call["call_id"], item))
+                self._write("approval.request", response_id, (tool, call), verdict, approval=str(item["id"]))
                 return None
             verdict = Verdict("deny", f"{UNSTORED} {verdict.reason}")
         if verdict.action == "deny":
-            self._write("approval.denied", response_id, call, verdict)
+            self._write("approval.denied", response_id, (tool, call), verdict)
             return f"Not run: {verdict.reason}"
         return None
 
-    def waits(self, call: ResponseFunctionShellToolCall) -> bool:
+    def waits(self, call_id: str) -> bool:
         """Whether the call was asked about in this turn."""
-        return any(each.call_id == call.call_id for each, _ in self.waiting)
+        return any(each == call_id for each, _ in self.waiting)
 
     def required(self) -> dict[str, Json]:
         """What the client still owes for each call that waits, by call id, as a stub of its input item."""
         return {
-            call.call_id: {"type": RESPONSE, "approval_request_id": item["id"]} for call, item in self.waiting
+            call_id: {"type": RESPONSE, "approval_request_id": item["id"]} for call_id, item in self.waiting
         }
 
-    def _verdict(self, call: ResponseFunctionShellToolCall) -> Verdict:
-        return strictest(self.policies, call.action.commands)
+    def _verdict(self, tool: Tool, call: Json) -> Verdict:
+        subject = tool.policy_subject(call)
+        if subject is None:
+            return Verdict("allow", "The tool does nothing that a policy is about.")
+        return strictest(self.policies, subject)
 
     def _write(
         self,
         event: str,
         response_id: str,
-        call: ResponseFunctionShellToolCall,
+        made: tuple[Tool, Json],
         verdict: Verdict,
         approval: str | None = None,
     ) -> None:
         self.audit.write(
             event,
             response=response_id,
-            call=call.call_id,
+            call=made[1]["call_id"],
             approval=approval,
-            commands=tuple(call.action.commands),
+            commands=_judged(*made),
             reason=verdict.reason,
         )
 
@@ -211,16 +210,13 @@ async def approvals_of(
     )
 
 
-async def told(answer: Answer | None, pieces: Pieces) -> Pieces:
-    """The pieces of a call; where a person changed its commands, the last one ends by saying so."""
-    ran = list(answer.call.action.commands) if answer is not None and answer.edited else None
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if ran is None or not isinstance(piece, CommandResult) or piece.command_index < len(ran) - 1:
-                yield piece
-                continue
-            what = json.dumps(ran, ensure_ascii=False)
-            line = f"[The person changed this before it ran. What ran: {what}]\n"
-            words = f"\n{line}" if piece.stderr and not piece.stderr.endswith("\n") else line
-            yield CommandOutput(piece.command_index, stderr=words)
-            yield replace(piece, stderr=piece.stderr + words)
+def note_of(answer: Answer | None) -> str | None:
+    """Return the line that tells the model what ran in place of its call; None if that is what ran."""
+    if answer is None or not answer.edited:
+        return None
+    ran = json.dumps(list(_judged(answer.tool, answer.call)), ensure_ascii=False)
+    return f"[The person changed this before it ran. What ran: {ran}]"
+
+
+def _judged(tool: Tool, call: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(tool.policy_subject(call) or ())

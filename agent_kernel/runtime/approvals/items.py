@@ -1,7 +1,7 @@
-"""Approvals as items of a conversation: the request, its answers, and what is told of a call that waits.
+"""Approvals as items of a conversation: the request, its answers, and the output of a call that waits.
 
 The items are the standard's `mcp_approval_request` and `mcp_approval_response`. A request stands at the end
-of its response's output and names its shell call in `agent_kernel.call_id`. It is open as long as nothing has
+of its response's output and names its call in `agent_kernel.call_id`. It is open as long as nothing has
 followed it.
 """
 
@@ -12,12 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openai.types.responses import ResponseFunctionShellToolCall
-
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.policy.rules import Policy, read_policy
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.items import item_of
+from agent_kernel.tools.base import Tool
+from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
@@ -25,7 +24,6 @@ REQUEST = "mcp_approval_request"
 RESPONSE = "mcp_approval_response"
 
 SERVER_LABEL = "agent_kernel"
-TOOL = "shell"
 
 UNDECIDED = "Not run: nobody decided whether it may."
 BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
@@ -37,33 +35,30 @@ MOST_COMMANDS = 100
 
 @dataclass(frozen=True)
 class Answer:
-    """A decision about one call. `call` has the commands that are to be run, `asked` those it asked about."""
+    """A decision about one call. `call` is the item that is to be run, `asked` the one it asked about."""
 
     request_id: str
-    call: ResponseFunctionShellToolCall
-    asked: Sequence[str]
+    tool: Tool
+    call: Json
+    asked: Json
     approve: bool
     reason: str | None = None
 
     @property
     def edited(self) -> bool:
-        """Whether other commands are to be run than those it asked about."""
-        return list(self.call.action.commands) != list(self.asked)
+        """Whether another call is to be run than the one it asked about."""
+        return self.tool.question(self.call) != self.tool.question(self.asked)
 
 
-def request_item(call: ResponseFunctionShellToolCall, reason: str) -> Json:
-    """The item that asks about a call."""
-    action = call.action
-    arguments: dict[str, Any] = {"commands": list(action.commands)}
-    if action.timeout_ms is not None:
-        arguments["timeout_ms"] = action.timeout_ms
+def request_item(tool: Tool, call: Json, reason: str) -> Json:
+    """Return the item that asks about a call."""
     return {
         "id": ids.item_id(REQUEST),
         "type": REQUEST,
         "server_label": SERVER_LABEL,
-        "name": TOOL,
-        "arguments": json.dumps({**arguments, "reason": reason}, ensure_ascii=False),
-        "agent_kernel": {"call_id": call.call_id, "item_id": call.id},
+        "name": tool.type,
+        "arguments": json.dumps({**tool.question(call), "reason": reason}, ensure_ascii=False),
+        "agent_kernel": {"call_id": call["call_id"], "item_id": call.get("id")},
     }
 
 
@@ -124,7 +119,7 @@ def new_responses(given: Sequence[Json]) -> list[Json]:
     well, or are about another server's tools.
     """
     requests = {item["id"]: _call_id(item) for item in given if item["type"] == REQUEST and item.get("id")}
-    answered = {item["call_id"] for item in given if item["type"] == "shell_call_output"}
+    answered = {item["call_id"] for item in given if catalogue().of_output(item["type"]) is not None}
     found = []
     for item in given:
         if item["type"] != RESPONSE:
@@ -165,12 +160,11 @@ def answers(given: Sequence[Json], history: Sequence[Json]) -> list[Answer]:
 
 def _answer(item: Json, call: Json) -> Answer:
     instead = (item.get("agent_kernel") or {}).get("commands")
-    asked = call["action"]["commands"]
-    commands = list(instead) if instead is not None else list(asked)
-    made = item_of({**call, "action": {**call["action"], "commands": commands}})
-    assert isinstance(made, ResponseFunctionShellToolCall)  # noqa: S101 (its type says so)
+    tool = catalogue().of_call(call["type"])
+    assert tool is not None  # noqa: S101 (`_call_of` found it)
+    made = call if instead is None else tool.edited(call, instead)
     reason = (item.get("reason") or "").strip() or None
-    return Answer(item["approval_request_id"], made, asked, item["approve"], reason)
+    return Answer(item["approval_request_id"], tool, made, call, item["approve"], reason)
 
 
 def _open(items: Sequence[Json]) -> list[Json]:
@@ -186,14 +180,20 @@ def _open(items: Sequence[Json]) -> list[Json]:
 def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
     call_id = _call_id(request)
     calls = [item for item in history if item.get("call_id") == call_id]
-    if call_id is None or len(calls) != 1 or calls[0]["type"] != "shell_call":  # none, or it has its output
+    if call_id is None or len(calls) != 1 or not _is_ours(calls[0]):  # none, or it has its output
         return None
     return calls[0]
 
 
+def _is_ours(item: Json) -> bool:
+    """Whether an item is a call of a tool of this server."""
+    tool = catalogue().of_call(item["type"])
+    return tool is not None and not tool.by_client
+
+
 def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
     """Of our requests that came without their calls, which some clients drop: the calls' item ids."""
-    here = {item["call_id"] for item in items if item["type"] == "shell_call"}
+    here = {item["call_id"] for item in items if _is_ours(item)}
     found = {}
     for item in items:
         item_id = _ours(item, "item_id") if item["type"] == REQUEST else None
@@ -275,12 +275,17 @@ def in_order(items: Sequence[Json]) -> Sequence[Json]:
     asked = {_call_id(item) for item in items if item.get("type") == REQUEST}
     if not asked:
         return items
-    late = {i["call_id"]: i for i in items if i.get("type") == "shell_call_output" and i["call_id"] in asked}
+    late = {i["call_id"]: i for i in items if _is_output(i) and i["call_id"] in asked}
     ordered: list[Json] = []
     for item in items:
-        if item.get("type") == "shell_call_output" and item["call_id"] in late:
+        if _is_output(item) and item["call_id"] in late:
             continue
         ordered.append(item)
-        if item.get("type") == "shell_call" and item["call_id"] in late:
+        if item.get("call_id") in late:
             ordered.append(late[item["call_id"]])
     return ordered
+
+
+def _is_output(item: Json) -> bool:
+    tool = catalogue().of_output(item.get("type") or "message")
+    return tool is not None and not tool.by_client

@@ -15,6 +15,7 @@ from agent_kernel.runtime.each import each
 from agent_kernel.store.coordination import Coordination
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow, Unfinished
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +111,11 @@ class Recovery:
             return None
         if any(item["type"] == "mcp_approval_response" for item in row.input):
             return None
-        return standing(json.loads(text) for _, text in await journal_of(self._rows, row.id))
+        return standing((json.loads(text) for _, text in await journal_of(self._rows, row.id)), catalogue())
 
     async def _end(self, row: ResponseRow, background: bool) -> None:
         journal = [json.loads(text) for _, text in await journal_of(self._rows, row.id)]
-        ending = end_broken(row.response, journal, INTERRUPTED)
+        ending = end_broken(row.response, journal, INTERRUPTED, catalogue())
         ended = replace(row, status="incomplete", response=ending.response, owner=None)
         events = [(event["sequence_number"], json.dumps(event)) for event in ending.events]
         said = (*ended.input, *ended.response["output"]) if row.conversation_id is not None else ()

@@ -12,13 +12,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.tools.shell import CommandOutput, CommandResult
 
 log = logging.getLogger(__name__)
 
@@ -154,42 +153,16 @@ def _line(event: str, fields: dict[str, Field]) -> bytes:
     return json.dumps(record).encode() + b"\n"  # ASCII: no character in it can break a line or a terminal
 
 
-async def audited(
-    audit: AuditLog,
-    pieces: AsyncGenerator[CommandOutput | CommandResult, None],
-    commands: Sequence[str],
-    **who: Field,
-) -> AsyncGenerator[CommandOutput | CommandResult, None]:
-    """Hand the pieces of a shell call through; each command is written down before it begins and at its end.
-
-    Cancelling or closing it closes `pieces`; the command that was running is written down as cancelled.
-    """
-    index, began, running = 0, 0.0, False
-
-    def begin() -> None:
-        nonlocal began, running
-        if index < len(commands):
-            began, running = time.monotonic(), True
-            audit.write("command", **who, index=index, command=commands[index])
-
-    def end(outcome: str, code: int | None = None) -> None:
-        nonlocal running
-        if running:
-            running, seconds = False, time.monotonic() - began
-            audit.write("command.end", **who, index=index, outcome=outcome, exit_code=code, seconds=seconds)
-
-    begin()
+@contextmanager
+def audited_call(write: Callable[..., None], tool: str, arguments: str) -> Iterator[None]:
+    """Write down a call before it runs, and how it ended."""
+    began, outcome = time.monotonic(), "cancelled"
+    write("call", tool=tool, arguments=arguments)
     try:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if isinstance(piece, CommandResult):
-                    end("exited" if piece.exit_code is not None else "timed_out", piece.exit_code)
-                yield piece
-                if isinstance(piece, CommandResult):
-                    index += 1
-                    begin()
+        yield
+        outcome = "ended"
     except Exception:
-        end("lost")
+        outcome = "lost"
         raise
     finally:
-        end("cancelled")
+        write("call.end", tool=tool, outcome=outcome, seconds=time.monotonic() - began)

@@ -22,6 +22,7 @@ COUNTERS: Mapping[str, str] = {
     "turns_total": "Turns that ended.",
     "tokens_total": "Tokens, as reported by the models' servers.",
     "commands_total": "Shell commands that ended.",
+    "calls_total": "Tool calls that ended.",
 }
 """The counters and their help texts."""
 

@@ -2,7 +2,7 @@
 
     invoke_agent agent-kernel         the turn
     ├── chat <model>                  each call of the model
-    └── execute_tool shell            each shell call that is carried out
+    └── execute_tool <tool>           each tool call that runs
 
 Every span has `agent_kernel.response.id` and, where there is one, `agent_kernel.container.id`. What was said
 and printed is on none of them, unless the operator opts in.
@@ -14,29 +14,32 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
 
 from agent_kernel import __version__
+from agent_kernel.protocol.calls import CallStart
 from agent_kernel.protocol.deltas import (
-    FunctionCallDelta,
+    CallDelta,
+    CallDone,
     ModelDelta,
-    ShellCallDone,
     TextDelta,
     Truncated,
     Usage,
 )
-from agent_kernel.tools.shell import CommandResult
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.observe.tracing import Ended
+from agent_kernel.tools.catalogue import catalogue
 
 if TYPE_CHECKING:
-    from openai.types.responses import Response, ResponseFunctionShellToolCall
+    from openai.types.responses import Response
 
     from agent_kernel.models.base import ModelRequest
     from agent_kernel.runtime.observe.tracing import TurnTags
 
-P = TypeVar("P")
 Json = Mapping[str, Any]
 
 AGENT = "agent-kernel"
@@ -112,7 +115,7 @@ class TurnTrace:
                             span.set_attributes(_usage(delta))
                         case Truncated():
                             reason = "length" if delta.reason == "max_output_tokens" else delta.reason
-                        case ShellCallDone() | FunctionCallDelta():
+                        case CallDone() | CallDelta():
                             reason = "tool_call"
                     if self._content:
                         said.append(delta)
@@ -121,29 +124,24 @@ class TurnTrace:
             if self._content:
                 span.set_attributes(_conversation(request, said, reason))
 
-    async def tool(
-        self, call: ResponseFunctionShellToolCall, source: AsyncGenerator[P, None]
-    ) -> AsyncGenerator[P, None]:
+    @contextmanager
+    def tool(self, tool: str, call_id: str, arguments: Json) -> Iterator[Ended]:
         """See `Trace`."""
         attributes: dict[str, Any] = {
-            "gen_ai.tool.name": "shell",
+            "gen_ai.tool.name": tool,
             "gen_ai.tool.type": "function",
-            "gen_ai.tool.call.id": call.call_id,
+            "gen_ai.tool.call.id": call_id,
         }
         if self._content:
-            attributes["gen_ai.tool.call.arguments"] = json.dumps({"commands": list(call.action.commands)})
-        results: list[CommandResult] = []
-        with self._child("execute_tool", "shell", SpanKind.INTERNAL, attributes) as span:
-            async with aclosing(source) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, CommandResult):
-                        results.append(piece)
-                    yield piece
-            codes = ["timeout" if each.exit_code is None else str(each.exit_code) for each in results]
-            span.set_attribute("agent_kernel.outcomes", codes)
-            if self._content:
-                printed = [{"stdout": each.stdout, "stderr": each.stderr} for each in results]
-                span.set_attribute("gen_ai.tool.call.result", json.dumps(printed))
+            attributes["gen_ai.tool.call.arguments"] = json.dumps(arguments)
+        with self._child("execute_tool", tool, SpanKind.INTERNAL, attributes) as span:
+
+            def ended(outcomes: Sequence[str], result: str) -> None:
+                span.set_attribute("agent_kernel.outcomes", list(outcomes))
+                if self._content:
+                    span.set_attribute("gen_ai.tool.call.result", result)
+
+            yield ended
 
     def end(self, response: Response) -> None:
         """See `Trace`."""
@@ -200,9 +198,7 @@ def _conversation(request: ModelRequest, said: Sequence[ModelDelta], reason: str
     text = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
     parts = [{"type": "text", "content": text}] if text else []
     parts += [
-        _call(delta.call_id, {"commands": delta.commands})
-        for delta in said
-        if isinstance(delta, ShellCallDone)
+        _call(delta.call_id, delta.tool.type, _made(delta)) for delta in said if isinstance(delta, CallDone)
     ]
     answer = [{"role": "assistant", "parts": parts, "finish_reason": reason}]
     content = {
@@ -215,17 +211,26 @@ def _conversation(request: ModelRequest, said: Sequence[ModelDelta], reason: str
     return content
 
 
-def _call(call_id: str, arguments: Json) -> dict[str, Any]:
-    return {"type": "tool_call", "id": call_id, "name": "shell", "arguments": arguments}
+def _call(call_id: str, name: str, arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
+
+
+def _made(call: CallDone) -> Json:
+    draft = call.tool.call_draft(0, count(), CallStart(call.call_id, call.name))
+    draft.complete(call)
+    tool = catalogue().of_call(call.tool.call_type)
+    return tool.arguments(to_json(draft.item("completed"))) if tool is not None else {}
 
 
 def _message(item: Json) -> dict[str, Any]:
+    kind = str(item.get("type"))
+    if (tool := catalogue().of_call(kind)) is not None:
+        made = _call(item["call_id"], item.get("name") or tool.type, tool.arguments(item))
+        return {"role": "assistant", "parts": [made]}
+    if catalogue().of_output(kind) is not None:
+        result = {"type": "tool_call_response", "id": item["call_id"], "result": item["output"]}
+        return {"role": "tool", "parts": [result]}
     match item.get("type"):
-        case "shell_call":
-            return {"role": "assistant", "parts": [_call(item["call_id"], item["action"])]}
-        case "shell_call_output" | "function_call_output":
-            result = {"type": "tool_call_response", "id": item["call_id"], "result": item["output"]}
-            return {"role": "tool", "parts": [result]}
         case "message":
             content = item.get("content")
             parts = [{"text": content}] if isinstance(content, str) else content or []

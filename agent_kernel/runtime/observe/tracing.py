@@ -5,17 +5,21 @@ The other one, `runtime.telemetry`, needs the extra `otel`; nothing imports it u
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from openai.types.responses import Response, ResponseFunctionShellToolCall
+    from openai.types.responses import Response
 
     from agent_kernel.models.base import ModelRequest
     from agent_kernel.protocol.deltas import ModelDelta
 
-P = TypeVar("P")
+Json = Mapping[str, Any]
+
+Ended = Callable[[Sequence[str], str], None]
+"""Takes how a call ended: its outcomes (see `Tool.outcomes`), and its result as text."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,8 @@ class Trace(Protocol):
         """One call of the model."""
         ...
 
-    def tool(
-        self, call: ResponseFunctionShellToolCall, source: AsyncGenerator[P, None]
-    ) -> AsyncGenerator[P, None]:
-        """One shell call that is carried out."""
+    def tool(self, tool: str, call_id: str, arguments: Json) -> AbstractContextManager[Ended]:
+        """Watch a call of a tool while it runs. Tell the result how the call ended, if it ended."""
         ...
 
     def end(self, response: Response) -> None:
@@ -61,6 +63,10 @@ class Tracing(Protocol):
         ...
 
 
+def _ignore(outcomes: Sequence[str], result: str) -> None:
+    """Take nothing down."""
+
+
 class Unwatched:
     """Watches nothing, at no cost."""
 
@@ -74,11 +80,9 @@ class Unwatched:
         """See `Trace`."""
         return source
 
-    def tool(
-        self, call: ResponseFunctionShellToolCall, source: AsyncGenerator[P, None]
-    ) -> AsyncGenerator[P, None]:
+    def tool(self, tool: str, call_id: str, arguments: Json) -> AbstractContextManager[Ended]:
         """See `Trace`."""
-        return source
+        return nullcontext(_ignore)
 
     def end(self, response: Response) -> None:
         """See `Trace`."""

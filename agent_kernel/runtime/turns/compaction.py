@@ -21,7 +21,8 @@ from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
 from agent_kernel.runtime.approvals.items import in_order
-from agent_kernel.runtime.turns.input_items import OUTPUT_OF, message
+from agent_kernel.runtime.turns.input_items import message, output_of
+from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
@@ -72,7 +73,8 @@ def for_model(items: Sequence[Json]) -> Sequence[Json]:
     last = next((place for place in reversed(places) if _summary(items[place])), None)
     if last is None:
         return items
-    later = {item.get("call_id") for item in items[last:] if item.get("type") in OUTPUT_OF.values()}
+    outputs = frozenset(output_of().values())
+    later = {item.get("call_id") for item in items[last:] if item.get("type") in outputs}
     kept = [item for item in items[:last] if _is_kept(item, later)]
     told = message("developer", f"Summary of the conversation so far:\n\n{_summary(items[last])}")
     return [*kept, told, *items[last + 1 :]]
@@ -81,7 +83,7 @@ def for_model(items: Sequence[Json]) -> Sequence[Json]:
 def _is_kept(item: Json, answered_later: set[Any]) -> bool:
     if item.get("type") == "message":
         return item.get("role") != "assistant"
-    return item.get("type") in OUTPUT_OF and item.get("call_id") in answered_later
+    return item.get("type") in output_of() and item.get("call_id") in answered_later
 
 
 def _summary(item: Json) -> str | None:
@@ -108,7 +110,7 @@ async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> 
     raises; cancelling it ends the request.
     """
     told = for_model(items)
-    request = ModelRequest(model=upstream_name, input=told, shell=False)
+    request = ModelRequest(model=upstream_name, input=told)
     own = await model.compact(request) if isinstance(model, Compacts) else None
     if own is not None:
         compaction, usage = own
@@ -146,11 +148,5 @@ def _lines(item: Json) -> Iterator[str]:
             content = item["content"]
             parts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content]
             yield f"{item['role']}: {' '.join(parts)}"
-        case "shell_call":
-            yield from (f"ran: {command}" for command in item["action"]["commands"])
-        case "shell_call_output":
-            yield from (f"printed: {each['stdout']}{each['stderr']}" for each in item["output"])
-        case "function_call":
-            yield f"called: {item['name']}({item['arguments']})"
-        case "function_call_output":
-            yield f"got: {item['output']}"
+        case str(kind) if (tool := catalogue().of_item(kind)) is not None:
+            yield from tool.transcript(item)

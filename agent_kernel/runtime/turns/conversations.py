@@ -15,7 +15,7 @@ from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.turns.history import History, Json
-from agent_kernel.runtime.turns.input_items import OUTPUT_OF, read_items
+from agent_kernel.runtime.turns.input_items import output_of, read_items
 from agent_kernel.runtime.turns.request import check_metadata
 from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.store.rows import Rows
@@ -113,7 +113,7 @@ class LocalConversations:
         """What a turn in it continues. Raises `NotFound`."""
         _, _, container_id = await self._row(conversation_id)
         found = await self._store.conversation_items(conversation_id)
-        stopped = {item["call_id"] for item, stopped in found if stopped and item["type"] in OUTPUT_OF}
+        stopped = {item["call_id"] for item, stopped in found if stopped and item["type"] in output_of()}
         items = [
             item for item, _ in found if item["type"] != "function_call" or item.get("status") != "incomplete"
         ]

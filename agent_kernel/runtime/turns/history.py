@@ -9,9 +9,10 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.approvals.items import unanswered
-from agent_kernel.runtime.turns.input_items import OUTPUT_OF
+from agent_kernel.runtime.turns.input_items import output_of
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
@@ -118,7 +119,8 @@ def _said(row: ResponseRow) -> list[Json]:
 def _stopped(row: ResponseRow) -> frozenset[str]:
     if row.status == "completed":
         return frozenset()
-    return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in OUTPUT_OF)
+    calls = output_of()
+    return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in calls)
 
 
 def join(
@@ -134,11 +136,12 @@ def join(
     in `to_come` get their outputs in the turn itself. Raises `InvalidRequest` naming the call id for any
     other call without output, and for an output without call.
     """
-    items = [*history.items, *new]
-    calls = {item.get("call_id") for item in items if item["type"] in OUTPUT_OF}
-    answered = {item["call_id"] for item in items if item["type"] in OUTPUT_OF.values()}
+    items, outputs = [*history.items, *new], output_of()
+    outputs_only = frozenset(outputs.values())
+    calls = {item.get("call_id") for item in items if item["type"] in outputs}
+    answered = {item["call_id"] for item in items if item["type"] in outputs_only}
     for item in new:
-        if item["type"] in OUTPUT_OF.values() and item["call_id"] not in calls:
+        if item["type"] in outputs_only and item["call_id"] not in calls:
             raise InvalidRequest(
                 f"No tool call found for {item['type']} with call_id {item['call_id']}.", param="input"
             )
@@ -146,7 +149,7 @@ def join(
     joined: list[Json] = []
     for item in items:
         joined.append(item)
-        if item["type"] not in OUTPUT_OF:
+        if item["type"] not in outputs:
             continue
         call_id = item.get("call_id")
         if call_id in answered or call_id in to_come:
@@ -163,7 +166,6 @@ def join(
 
 
 def _unanswered(call: Json, note: str) -> Json:
-    output: Any = note
-    if call["type"] == "shell_call":
-        output = [{"stdout": "", "stderr": note, "outcome": {"type": "exit", "exit_code": 130}}]
-    return {"type": OUTPUT_OF[call["type"]], "call_id": call["call_id"], "output": output}
+    tool = catalogue().of_call(call["type"])
+    output = note if tool is None else tool.unanswered(call, note)
+    return {"type": output_of()[call["type"]], "call_id": call["call_id"], "output": output}

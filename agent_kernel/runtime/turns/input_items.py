@@ -10,17 +10,17 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.runtime.approvals.items import RESPONSE, check_answer
+from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
-OUTPUT_OF = {
-    "function_call": "function_call_output",
-    "shell_call": "shell_call_output",
-    "custom_tool_call": "custom_tool_call_output",
-}
-"""The item that answers each kind of call; both have the same `call_id`."""
+_CUSTOM = {"custom_tool_call": "custom_tool_call_output"}
+"""Calls of tools that this server does not offer, which clients send and go on with."""
 
-CALLS = frozenset((*OUTPUT_OF, *OUTPUT_OF.values()))
+
+def output_of() -> Json:
+    """Return the type of the item that answers each type of call; both have the same `call_id`."""
+    return {**catalogue().outputs, **_CUSTOM}
 
 
 def read_items(given: object, where: str) -> list[Json]:
@@ -34,7 +34,7 @@ def identified(item: Json) -> Json:
     """Return the item with an id, a new one unless it has one."""
     if isinstance(item.get("id"), str) and item["id"]:
         return item
-    return {**item, "id": ids.item_id(item["type"])}
+    return {**item, "id": ids.item_id(item["type"], catalogue().id_prefix(item["type"]))}
 
 
 def _item(item: object, where: str) -> Json:
@@ -45,7 +45,9 @@ def _item(item: object, where: str) -> Json:
         raise InvalidRequest(f"{where}.type must be a string, not {shortened(kind)}.", param=f"{where}.type")
     if kind in item_types():
         check(kind, item, where)
-    if kind in CALLS and not item["call_id"]:
+    if (tool := catalogue().of_item(kind)) is not None:
+        tool.check_item(item, where)
+    if (tool is not None or kind in _CUSTOM or kind in _CUSTOM.values()) and not item["call_id"]:
         raise InvalidRequest(f"{where}.call_id must not be empty.", param=f"{where}.call_id")
     if kind == RESPONSE:
         check_answer(item, where)

@@ -109,7 +109,7 @@ class TurnLoop:
             await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:
                 return
-            await self._calls.all(run, run.assembler.shell_calls())
+            await self._calls.all(run, run.assembler.calls())
             if self._over(run) != MAX_STEPS:
                 return
 
@@ -142,7 +142,7 @@ class TurnLoop:
         calls = run.assembler.last_calls()
         if run.approvals.waiting:
             return None
-        if not calls or run.container_id is None or run.assembler.function_calls():
+        if not calls or run.handed_over or run.assembler.client_calls():
             return None  # the model is done, or the client has calls to answer
         limit = run.turn.max_output_tokens
         if limit is not None and run.assembler.usage().output_tokens >= limit:

@@ -30,6 +30,7 @@ from agent_kernel.runtime.turns.turn import Record, Turn
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.catalogue import catalogue
 
 Memory = Mapping[str, History]
 """What comes before turns that continue responses kept nowhere else, by the response's id."""
@@ -83,7 +84,7 @@ class Preparation:
         approvals = await approvals_of(
             turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
         )
-        to_come = [each.call.call_id for each in approvals.answers]
+        to_come = [each.call["call_id"] for each in approvals.answers]
         elsewhere = await answered_elsewhere(history, self._store)
         conversation = join(history, turn.input, to_come, elsewhere)
         earlier = history.container_id or _container_in(turn.input)
@@ -134,7 +135,7 @@ class Preparation:
             assembler=assembler,
             conversation=[*run.conversation, *standing.told],
             produced=dict(standing.items),
-            calls_made=sum(item["type"] == "shell_call" for item in standing.told),
+            calls_made=sum(catalogue().of_call(item["type"]) is not None for item in standing.told),
         )
 
     def model(self, turn: TurnRequest) -> tuple[Model, str]:
@@ -184,7 +185,7 @@ class Preparation:
 
     async def _told(self, turn: TurnRequest, container_id: str | None) -> TurnRequest:
         """The turn with what its model is told of skills, and without the files of those it brought along."""
-        if turn.shell is None:
+        if turn.environment is None:
             return turn
         if container_id is None:
             notes = local_notes(**_asked_skills(turn, local=True))
@@ -199,14 +200,14 @@ class Preparation:
         self, turn: TurnRequest, earlier: str | None, skills: Sequence[Skill]
     ) -> tuple[str | None, bool]:
         """The turn's container, and whether it was made for it; `earlier` is that of the turns before."""
-        if turn.shell is None or turn.shell.kind == "local":
+        if turn.environment is None or turn.environment.kind == "local":
             return None, False
-        if turn.shell.container_id is not None:
-            return turn.shell.container_id, False
+        if turn.environment.container_id is not None:
+            return turn.environment.container_id, False
         if earlier is not None and await self._containers.is_alive(earlier):
             await self._equip(earlier, skills)
             return earlier, False
-        params = {**(turn.shell.params or {}), "name": "auto", "skills": None}
+        params = {**(turn.environment.params or {}), "name": "auto", "skills": None}
         return await self.container(params, skills), True
 
     async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
@@ -243,21 +244,20 @@ class Preparation:
 
 def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
     """The skills of a turn's environment of that kind, as they stand in the request, and where that is."""
-    shell = turn.shell
+    shell = turn.environment
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}
     return {"given": shell.params.get("skills"), "where": f"tools[{shell.tool_index}].environment.skills"}
 
 
 def _container_in(items: Sequence[Json]) -> str | None:
-    """The container of the last shell call in the input.
+    """Return the container of the last call in the input that was made for one.
 
     Clients that send the conversation again, whole or by reference, instead of naming the previous response
     go on in it too.
     """
     for item in reversed(items):
-        environment = item.get("environment") if item["type"] == "shell_call" else None
-        if isinstance(environment, Mapping) and environment.get("type") == "container_reference":
-            container_id = environment.get("container_id")
-            return container_id if isinstance(container_id, str) else None
+        tool = catalogue().of_call(item["type"])
+        if tool is not None and (container_id := tool.container_of(item)) is not None:
+            return container_id
     return None

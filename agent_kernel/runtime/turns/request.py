@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.policy.rules import Policy
@@ -16,6 +16,8 @@ from agent_kernel.runtime.approvals.items import read_approval
 from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.turns.budgets import Budget, read_budget
 from agent_kernel.runtime.turns.input_items import identified, message, read_items
+from agent_kernel.tools.base import Environment, ToolEntry
+from agent_kernel.tools.request import check_choice, environment_of, read_tools
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +35,6 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class ShellEnvironment:
-    """Where shell calls run: in a new or reused container (`auto`), in a given one, or by the client."""
-
-    kind: Literal["auto", "reference", "local"]
-    tool_index: int
-    container_id: str | None = None
-    params: Json | None = None
-
-
-@dataclass(frozen=True)
 class TurnRequest:
     """A request that passed all checks that need neither store nor sandbox."""
 
@@ -52,9 +44,8 @@ class TurnRequest:
     instructions: str | None
     previous_id: str | None
     store: bool
-    shell: ShellEnvironment | None
-    functions: Sequence[Json]
-    tools: Sequence[Json]
+    tools: Sequence[ToolEntry]
+    environment: Environment | None
     settings: Json
     max_tool_calls: int | None
     max_output_tokens: int | None = None
@@ -74,13 +65,11 @@ class TurnRequest:
     """Uploaded files that a container created for this turn starts with."""
 
     def tools_shown(self, container_id: str | None) -> list[Json]:
-        """Return the tools as the response shows them, with `container_auto` replaced by the container."""
-        shown: list[Json] = [dict(tool) for tool in self.tools]
-        if self.shell is not None and container_id is not None:
-            environment = {"type": "container_reference", "container_id": container_id}
-            index = self.shell.tool_index
-            shown[index] = {**shown[index], "environment": environment}
-        return shown
+        """Return the tools as the response shows them, with `container_auto` replaced by the container.
+
+        Tools that are not served are not among them.
+        """
+        return [dict(entry.tool.shown(entry, container_id)) for entry in self.tools]
 
 
 def read_request(request: Json) -> TurnRequest:
@@ -92,13 +81,12 @@ def read_request(request: Json) -> TurnRequest:
     if request.get("prompt"):
         raise InvalidRequest("prompt is not supported by this server.", param="prompt")
     conversation_id = _conversation(request)
-    tools = _tools(request.get("tools"))
-    shell = _shell(tools)
+    tools = read_tools(request.get("tools"))
+    for entry in tools:
+        _check_environment(entry)
+    environment = environment_of(tools)
     settings = {name: request[name] for name in _SETTINGS if request.get(name) is not None}
-    if shell is None and settings.get("tool_choice") in ({"type": "shell"}, "shell"):
-        raise InvalidRequest(
-            "tool_choice asks for the shell, but it is not among the tools.", param="tool_choice"
-        )
+    check_choice(settings.get("tool_choice"), tools)
     return TurnRequest(
         request=request,
         model=request.get("model"),
@@ -106,9 +94,8 @@ def read_request(request: Json) -> TurnRequest:
         instructions=request.get("instructions"),
         previous_id=request.get("previous_response_id"),
         store=_store(request),
-        shell=shell,
-        functions=[tool for tool in tools if tool["type"] == "function"],
         tools=tools,
+        environment=environment,
         settings=settings,
         max_tool_calls=request.get("max_tool_calls"),
         max_output_tokens=request.get("max_output_tokens"),
@@ -119,7 +106,7 @@ def read_request(request: Json) -> TurnRequest:
         compact_threshold=_compact_threshold(request.get("context_management")),
         budget=read_budget(request.get("agent_kernel") or {}),
         approval=read_approval(request),
-        file_ids=read_file_ids((shell.params if shell else None) or {}, "tools.environment."),
+        file_ids=read_file_ids((environment.params if environment else None) or {}, "tools.environment."),
     )
 
 
@@ -210,49 +197,8 @@ def _input(given: object) -> list[Json]:
     raise InvalidRequest(f"input must be a string or a list, not {shortened(given)}.", param="input")
 
 
-def _tools(given: object) -> list[Json]:
-    if given is None:
-        return []
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise InvalidRequest("tools must be a list.", param="tools")
-    tools: list[Json] = []
-    for index, tool in enumerate(given):
-        if not isinstance(tool, Mapping) or not isinstance(tool.get("type"), str):
-            raise InvalidRequest(f"tools[{index}] must be an object with a type.", param=f"tools[{index}]")
-        if tool["type"] == "function" and not isinstance(tool.get("name"), str):
-            raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
-        tools.append(tool)
-    unserved = {tool["type"] for tool in tools} - {"shell", "function"}
-    if unserved:
-        names = ", ".join(map(repr, sorted(unserved)))
-        log.info("Tools of these types are not served here, and not offered to the model: %s.", names)
-    return tools
-
-
-def _shell(tools: Sequence[Json]) -> ShellEnvironment | None:
-    indices = [index for index, tool in enumerate(tools) if tool["type"] == "shell"]
-    if not indices:
-        return None
-    if len(indices) > 1:
-        raise InvalidRequest("The shell tool may be given once.", param=f"tools[{indices[1]}]")
-    index = indices[0]
-    where = f"tools[{index}].environment"
-    environment = tools[index].get("environment")
-    if environment is None:  # absent: this server has sandboxes, so the commands run in one
-        environment = {"type": "container_auto"}
-    if not isinstance(environment, Mapping):
-        raise InvalidRequest(f"{where} must be an object.", param=where)
-    match environment.get("type"):
-        case "container_auto":
-            check_params({**environment, "file_ids": None, "skills": None}, where=where + ".")
-            return ShellEnvironment("auto", index, params=environment)
-        case "container_reference":
-            container_id = environment.get("container_id")
-            if not isinstance(container_id, str) or not container_id:
-                raise InvalidRequest(f"{where}.container_id is missing.", param=where + ".container_id")
-            return ShellEnvironment("reference", index, container_id=container_id)
-        case "local":
-            return ShellEnvironment("local", index, params=environment)
-    raise InvalidRequest(
-        f"{where}.type must be container_auto, container_reference or local.", param=where + ".type"
-    )
+def _check_environment(entry: ToolEntry) -> None:
+    environment = entry.environment
+    if environment is not None and environment.kind == "auto" and environment.params is not None:
+        params = {**environment.params, "file_ids": None, "skills": None}
+        check_params(params, where=f"tools[{entry.index}].environment.")

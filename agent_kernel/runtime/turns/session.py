@@ -17,7 +17,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import ResponseRequest, SessionEvent
 from agent_kernel.runtime.turns.history import History, Json
-from agent_kernel.runtime.turns.input_items import OUTPUT_OF, read_items
+from agent_kernel.runtime.turns.input_items import output_of, read_items
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.runtime.turns.turns import Turns
@@ -163,8 +163,8 @@ def _user_messages(given: object) -> list[Json]:
 
 def _unanswered(run: Turn) -> list[Json]:
     items = list(run.produced.values())
-    answered = {item["call_id"] for item in items if item["type"] in OUTPUT_OF.values()}
-    return [item for item in items if item["type"] in OUTPUT_OF and item["call_id"] not in answered]
+    answered = {item["call_id"] for item in items if item["type"] in output_of().values()}
+    return [item for item in items if item["type"] in output_of() and item["call_id"] not in answered]
 
 
 def _successor(request: ResponseRequest, active: _Active) -> ResponseRequest:
@@ -175,7 +175,7 @@ def _successor(request: ResponseRequest, active: _Active) -> ResponseRequest:
 def _pending(run: Turn, steer: _Steer) -> SessionEvent:
     asked = run.approvals.required()
     required = [
-        asked.get(call["call_id"], {"type": OUTPUT_OF[call["type"]], "call_id": call["call_id"]})
+        asked.get(call["call_id"], {"type": output_of()[call["type"]], "call_id": call["call_id"]})
         for call in _unanswered(run)
     ]
     return ResponseSteerPendingEvent.construct(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent_kernel.runtime.turns.budgets import Budget
-from agent_kernel.tools.shell import ShellLimits
 
 
 @dataclass(frozen=True)
@@ -18,4 +19,5 @@ class TurnSettings:
     """What each turn may use; see `runtime.turns.budgets`."""
     steer_grace: float = 5.0
     """Seconds that a running command has to end before a steering message stops it."""
-    shell: ShellLimits = field(default_factory=ShellLimits)
+    tools: Mapping[str, Any] = field(default_factory=dict)
+    """Limits of single tools, by the tool's type; each tool has its own class for them."""

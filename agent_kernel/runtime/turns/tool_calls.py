@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from openai.types.responses import ResponseFunctionShellToolCall
-
-from agent_kernel.protocol.items import shell_output
-from agent_kernel.runtime.approvals.approvals import NOT_RUN, told
+from agent_kernel.protocol.calls import CallItem
+from agent_kernel.protocol.items import item_of, to_json
+from agent_kernel.runtime.approvals.approvals import note_of
 from agent_kernel.runtime.approvals.items import Answer
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.observe.audit import audited
+from agent_kernel.runtime.observe.audit import audited_call
 from agent_kernel.runtime.observe.metrics import Metrics
+from agent_kernel.runtime.turns.channel import together
+from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
-from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.tools.base import Tool, ToolEntry
+from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.context import ToolContext
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that gets an output: it runs, or its output is the `refusal`."""
+
+    tool: Tool
+    item: CallItem
+    json: Json
+    refusal: str | None
+    entry: ToolEntry | None = None
+    answer: Answer | None = None
 
 
 class ToolCalls:
@@ -29,83 +48,118 @@ class ToolCalls:
     async def answered(self, run: Turn) -> None:
         """Run the calls of the turn before that waited for the approvals in this turn's input."""
         for answer in run.approvals.answers:
-            assert run.container_id is not None  # noqa: S101 (else the answer would have been refused)
             run.interrupt.check()
-            refusal = run.approvals.refusal(answer, run.container_id)
-            await self._carry_out(run, answer.call, run.container_id, refusal, answer)
+            refusal = run.approvals.refusal(answer, run.container_id) or _over_limit(run)
+            entry = _entry(run, answer.tool)
+            call = _Call(answer.tool, item_of(answer.call), answer.call, refusal, entry, answer)
+            await self._carry_out(run, call)
 
-    async def all(self, run: Turn, calls: Sequence[ResponseFunctionShellToolCall]) -> None:
-        """Run the calls of one step in order, except those that the client runs or a person must approve.
+    async def all(self, run: Turn, items: Sequence[CallItem]) -> None:
+        """Run the calls of one step, except those that the client runs or a person must approve.
 
-        Raises `Stopped`, and what ends the sandbox.
+        Limits and approvals are decided in the order of the calls. Then the calls run: those of different
+        tools, and of a tool that is `parallel`, at the same time; others one after the other. The first
+        failure cancels the rest. Raises `Stopped`, and what the tools raise.
         """
-        for call in calls:
-            if run.container_id is None:
-                run.assembler.hand_over(call)
-                continue
-            run.interrupt.check()
-            refusal = run.approvals.decide(run.id, call)
-            if run.approvals.waits(call):
-                run.assembler.hand_over(call)
-                continue
-            await self._carry_out(run, call, run.container_id, refusal)
+        calls = [call for item in items if (call := self._decided(run, item)) is not None]
+        await together(*(self._in_order(run, group) for group in _groups(calls)))
         for _, item in run.approvals.waiting:
             await run.emit(run.assembler.insert(item))
 
-    async def _carry_out(
-        self,
-        run: Turn,
-        call: ResponseFunctionShellToolCall,
-        container_id: str,
-        refusal: str | None,
-        answer: Answer | None = None,
-    ) -> None:
-        """Emit the output item of one call. With a `refusal` nothing runs, and the output is the refusal."""
-        await run.emit(run.assembler.open_output(call))
-        refusal = refusal or _over_limit(run)
-        if refusal is None:
-            await self._run(run, call, container_id, answer)
-        else:
-            for index in range(len(call.action.commands)):
-                content = shell_output("", refusal, exit_code=NOT_RUN)
-                await run.emit(run.assembler.command_done(call.call_id, index, content))
-        await run.emit(run.assembler.close_output(call.call_id))
+    def _decided(self, run: Turn, item: CallItem) -> _Call | None:
+        """Decide what becomes of a call; None if the client runs it, or if it waits."""
+        run.interrupt.check()
+        tool = catalogue().of_call(item.type)
+        assert tool is not None  # noqa: S101 (it made the item)
+        entry, call = _entry(run, tool), to_json(item)
+        if entry is None or entry.by_client:
+            run.handed_over = True
+            run.assembler.hand_over(item)
+            return None
+        refusal = run.approvals.decide(run.id, tool, call)
+        if run.approvals.waits(item.call_id):
+            run.assembler.hand_over(item)
+            return None
+        return _Call(tool, item, call, refusal or _over_limit(run), entry)
 
-    async def _run(
-        self, run: Turn, call: ResponseFunctionShellToolCall, container_id: str, answer: Answer | None
-    ) -> None:
-        """Run the call's commands in the container, and emit what they print as it is printed."""
-        action = call.action
-        async with self._containers.use(container_id, to_run=True) as channel:
-            pieces = audited(
-                self._containers.audit,
-                run_shell_call(
-                    channel,
-                    action.commands,
-                    timeout_ms=action.timeout_ms,
-                    max_output_length=action.max_output_length,
-                    limits=self._settings.shell,
-                ),
-                action.commands,
-                container=container_id,
-                response=run.id,
-                call=call.call_id,
-            )
-            traced = run.trace.tool(call, told(answer, pieces))
-            with run.interrupt.stoppable(self._settings.steer_grace):
-                async with aclosing(traced) as source:
-                    async for piece in source:
-                        await self._take(run, call.call_id, piece)
+    async def _in_order(self, run: Turn, calls: Sequence[_Call]) -> None:
+        for call in calls:
+            run.interrupt.check()
+            await self._carry_out(run, call)
 
-    async def _take(self, run: Turn, call_id: str, piece: CommandOutput | CommandResult) -> None:
-        index = piece.command_index
-        if isinstance(piece, CommandOutput):
-            events = run.assembler.output(call_id, index, stdout=piece.stdout, stderr=piece.stderr)
-        else:
-            self._metrics.count("commands_total", outcome=_outcome(piece.exit_code))
-            content = shell_output(piece.stdout, piece.stderr, exit_code=piece.exit_code)
-            events = run.assembler.command_done(call_id, index, content)
+    async def _carry_out(self, run: Turn, call: _Call) -> None:
+        """Emit the output item of one call, by running it or by refusing it."""
+        call_id = call.item.call_id
+        await run.emit(run.assembler.open_output(call.item))
+        if call.refusal is None:
+            await self._run(run, call)
+            return
+        for piece in call.tool.refuse(call.json, call.refusal):
+            await run.emit(run.assembler.output(call_id, piece))
+        await run.emit(run.assembler.close_output(call_id))
+
+    async def _run(self, run: Turn, call: _Call) -> None:
+        tool, call_id = call.tool, call.item.call_id
+        context = self._context(run, call)
+        with ExitStack() as stack:
+            stack.enter_context(run.interrupt.stoppable(self._settings.steer_grace))
+            ended = stack.enter_context(run.trace.tool(tool.type, call_id, tool.arguments(call.json)))
+            if not tool.audits_itself:
+                arguments = tool.arguments_text(call.json)
+                stack.enter_context(audited_call(context.audit, tool.type, arguments))
+            await tool.run(call.json, context)
+            events = run.assembler.close_output(call_id)
+            output = to_json(run.assembler.finished(events))
+            ended(tool.outcomes(output), tool.result(output))
+        self._metrics.count("calls_total", tool=tool.type)
         await run.emit(events)
+
+    def _context(self, run: Turn, call: _Call) -> ToolContext:
+        call_id, tool = call.item.call_id, call.tool
+        who = {"container": run.container_id, "response": run.id, "call": call_id}
+
+        async def emit(piece: Any) -> None:
+            if events := run.assembler.output(call_id, piece):
+                await run.emit(events)
+
+        def audit(event: str, **fields: Any) -> None:
+            self._containers.audit.write(event, **who, **fields)
+
+        def count(name: str, **labels: str) -> None:
+            self._metrics.count(name, 1, **labels)
+
+        return ToolContext(
+            emit=emit,
+            sandbox=partial(self._sandbox, run),
+            audit=audit,
+            count=count,
+            entry=call.entry,
+            limits=self._settings.tools.get(tool.type),
+            note=note_of(call.answer),
+        )
+
+    @asynccontextmanager
+    async def _sandbox(self, run: Turn) -> AsyncGenerator[Channel, None]:
+        if run.container_id is None:
+            raise RuntimeError("The turn has no container: a tool that needs one has in_sandbox.")
+        async with self._containers.use(run.container_id, to_run=True) as channel:
+            yield channel
+
+
+def _entry(run: Turn, tool: Tool) -> ToolEntry | None:
+    return next((entry for entry in run.turn.tools if entry.tool is tool), None)
+
+
+def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:
+    """Sort calls into groups that may run at the same time; the calls of a group run in order."""
+    groups: list[list[_Call]] = []
+    for call in calls:
+        same = [group for group in groups if group[0].tool is call.tool and not call.tool.parallel]
+        if same:
+            same[0].append(call)
+        else:
+            groups.append([call])
+    return groups
 
 
 def _over_limit(run: Turn) -> str | None:
@@ -116,9 +170,3 @@ def _over_limit(run: Turn) -> str | None:
     if not run.meter.may_call(run.calls_made):
         return "Not run: the turn may make no more calls."
     return None
-
-
-def _outcome(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "timeout"
-    return "success" if exit_code == 0 else "failure"

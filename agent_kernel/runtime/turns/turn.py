@@ -51,6 +51,8 @@ class Turn:
     meter: Meter = field(default_factory=Meter)
     trace: Trace = UNWATCHED
     calls_made: int = 0
+    handed_over: bool = False
+    """Whether a call was left to the client, who runs it."""
     resumed: int = 0
     """How many times a new process has resumed the turn."""
     produced: dict[int, Json] = field(default_factory=dict)

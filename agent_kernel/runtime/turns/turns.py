@@ -16,9 +16,10 @@ from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import Events, TurnLoop
 from agent_kernel.runtime.turns.preparation import Memory, Preparation
-from agent_kernel.runtime.turns.request import read_request, without_unknown
+from agent_kernel.runtime.turns.request import TurnRequest, read_request, without_unknown
 from agent_kernel.runtime.turns.turn import Turn
-from agent_kernel.store.records import Json, ResponseRow
+from agent_kernel.store.records import ResponseRow
+from agent_kernel.tools.base import Environment
 
 
 class Recovers(Protocol):
@@ -75,7 +76,7 @@ class Turns:
         self, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
     ) -> AsyncGenerator[Turn, None]:
         """A background turn that goes on where it stood when its process died. Raises as `prepared` does."""
-        turn = read_request({**_in(row.container_id, without_unknown(row.request)), "input": []})
+        turn = _in(row.container_id, read_request({**without_unknown(row.request), "input": []}))
         with self._conversations.claim(turn.conversation_id):
             run = await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)
             yield replace(run, resumed=row.resumed + 1)
@@ -85,11 +86,9 @@ class Turns:
         return self._loop.events(run, room)
 
 
-def _in(container_id: str | None, request: Json) -> Json:
-    """The request with the shell in this container, which is not to be chosen again."""
-    environment = {"type": "container_reference", "container_id": container_id}
-    tools = [
-        {**tool, "environment": environment} if container_id and tool.get("type") == "shell" else tool
-        for tool in request.get("tools") or []
-    ]
-    return {**request, "tools": tools}
+def _in(container_id: str | None, turn: TurnRequest) -> TurnRequest:
+    """Return the turn with this container, which must not be chosen again."""
+    if container_id is None or turn.environment is None:
+        return turn
+    kept = Environment("reference", turn.environment.tool_index, container_id=container_id)
+    return replace(turn, environment=kept, file_ids=())

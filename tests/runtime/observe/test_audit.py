@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, SandboxError
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, AuditLog, audited
+from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, AuditLog
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.store.rows import Rows
-from agent_kernel.tools.shell import CommandOutput, CommandResult, run_shell_call
+from agent_kernel.tools.shell.call import audited
+from agent_kernel.tools.shell.run import CommandOutput, CommandResult, run_shell_call
 from tests.conftest import Missing
 
 Make = Callable[..., LocalContainers]
@@ -159,7 +161,8 @@ async def pieces(*results: int | None) -> AsyncGenerator[CommandOutput | Command
 
 async def test_each_command_is_written_down_before_it_begins_and_at_its_end(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    called = audited(AuditLog(path), pieces(0, None), ["one", "two"], container="c", response="r")
+    write = partial(AuditLog(path).write, container="c", response="r")
+    called = audited(write, pieces(0, None), ["one", "two"])
     seen = [len(lines(path)) async for _ in called]
     assert seen == [1, 2, 3, 4]
     told = [(line["event"], line["index"], line.get("command"), line.get("outcome")) for line in lines(path)]
@@ -176,7 +179,7 @@ async def test_each_command_is_written_down_before_it_begins_and_at_its_end(tmp_
 @pytest.mark.parametrize(("taken", "told"), [(1, ["command", "cancelled"]), (2, ["command", "exited"])])
 async def test_a_call_that_is_given_up(taken: int, told: list[str], tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    async with aclosing(audited(AuditLog(path), pieces(0, 0), ["one", "two"])) as called:
+    async with aclosing(audited(AuditLog(path).write, pieces(0, 0), ["one", "two"])) as called:
         for _ in range(taken):
             await anext(called)
     assert [line.get("outcome", line["event"]) for line in lines(path)] == told
@@ -189,19 +192,20 @@ async def test_a_lost_sandbox_is_told(tmp_path: Path) -> None:
 
     path = tmp_path / "audit.jsonl"
     with pytest.raises(SandboxError):
-        [_ async for _ in audited(AuditLog(path), lost(), ["one", "two"])]
+        [_ async for _ in audited(AuditLog(path).write, lost(), ["one", "two"])]
     assert [line.get("outcome", line["event"]) for line in lines(path)] == ["command", "lost"]
 
 
 async def test_a_real_call(make: Make, audited: Audited, tmp_path: Path) -> None:
-    from agent_kernel.runtime.observe import audit
+    from agent_kernel.tools.shell import call as shell_call
 
     containers = make()
     container = (await containers.create({"name": "n"})).id
     async with containers.use(container, to_run=True) as channel:
         commands = ["echo on", "exit 3"]
         call = run_shell_call(channel, commands)
-        async for _ in audit.audited(containers.audit, call, commands, container=container):
+        write = partial(containers.audit.write, container=container)
+        async for _ in shell_call.audited(write, call, commands):
             pass
     ends = audited("command.end")
     assert [end["exit_code"] for end in ends] == [0, 3]

@@ -94,15 +94,15 @@ def test_nulls_and_empty_lists_mean_the_default() -> None:
             "background": False,
         }
     )
-    assert turn.shell is None
+    assert turn.environment is None
     assert turn.store
     assert turn.settings == {}
 
 
 def test_a_shell_without_environment_runs_in_a_container() -> None:
     turn = read_request({"input": "x", "tools": [{"type": "shell"}]})
-    assert turn.shell is not None
-    assert turn.shell.kind == "auto"
+    assert turn.environment is not None
+    assert turn.environment.kind == "auto"
     assert turn.tools_shown("cntr_1") == [
         {"type": "shell", "environment": {"type": "container_reference", "container_id": "cntr_1"}}
     ]
@@ -112,7 +112,7 @@ def test_unknown_tools_are_tolerated_and_logged(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO):
         tools = [{"type": "namespace"}, {"type": "web_search"}, {"type": "namespace"}]
         turn = read_request({"input": "x", "tools": tools})
-    assert turn.functions == []
+    assert turn.tools == []
     (said,) = caplog.records  # once for the turn, however many they are
     assert said.getMessage().endswith("not offered to the model: 'namespace', 'web_search'.")
 

@@ -1,4 +1,4 @@
-"""The `shell` tool: carries out one shell call in a sandbox, through its channel.
+"""Runs one shell call in a sandbox, through its channel.
 
 Choices, where the standard leaves them open:
 

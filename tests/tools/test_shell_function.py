@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_kernel.errors import MalformedModelOutput
-from agent_kernel.models.shell_function import LiveCall
 from agent_kernel.protocol.assembler import Assembler
-from agent_kernel.protocol.deltas import ShellCallDelta
 from agent_kernel.protocol.response import new_response
+from agent_kernel.tools.shell.spec import LiveShellCall
+from agent_kernel.tools.shell.tool import SHELL
+from tests.tools.made import shell_delta
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 arguments = st.fixed_dictionaries(
@@ -27,7 +28,7 @@ def test_whatever_the_cut_the_pieces_are_the_call(
 ) -> None:
     value = dict(reversed(value.items())) if backwards else value
     json_text = json.dumps(value, ensure_ascii=ascii_only)
-    live = LiveCall("c1")
+    live = LiveShellCall(SHELL, "c1")
     assembler = Assembler(new_response({}, id="r", model="m", tools=[], created_at=0))
     assembler.begin()
     for start in range(0, len(json_text), size):
@@ -35,35 +36,35 @@ def test_whatever_the_cut_the_pieces_are_the_call(
             assembler.feed(delta)
     assembler.feed(live.done())
     assembler.end_step()
-    (call,) = assembler.shell_calls()
+    (call,) = assembler.calls()
     commands = value["commands"]
     assert call.action.commands == ([commands] if isinstance(commands, str) else commands)
     assert call.action.timeout_ms == value.get("timeout_ms")
 
 
 def test_a_command_is_shown_before_it_is_whole() -> None:
-    live = LiveCall("c1")
+    live = LiveShellCall(SHELL, "c1")
     shown = [list(live.write(piece)) for piece in ('{"comm', 'ands": ["ls -', 'l", "pw', 'd"]}')]
     assert shown == [
         [],
-        [ShellCallDelta("c1", 0, "ls -")],
-        [ShellCallDelta("c1", 0, "l"), ShellCallDelta("c1", 1, "pw")],
-        [ShellCallDelta("c1", 1, "d")],
+        [shell_delta("c1", 0, "ls -")],
+        [shell_delta("c1", 0, "l"), shell_delta("c1", 1, "pw")],
+        [shell_delta("c1", 1, "d")],
     ]
 
 
 def test_a_very_long_call_is_whole_in_the_end() -> None:
     command = "x" * 200_000
-    live = LiveCall("c1")
+    live = LiveShellCall(SHELL, "c1")
     assert list(live.write(json.dumps({"commands": [command]}))) == []
-    assert live.done().commands == (command,)
+    assert live.done().parts == (command,)
 
 
 @pytest.mark.parametrize(
     "broken", ['{"commands": ["ls", 3]}', '{"commands": ["a"', '{"commands": ["\\ud800"]}', "no"]
 )
 def test_what_is_wrong_is_said_in_the_end(broken: str) -> None:
-    live = LiveCall("c1")
+    live = LiveShellCall(SHELL, "c1")
     list(live.write(broken))
     with pytest.raises(MalformedModelOutput):
         live.done()

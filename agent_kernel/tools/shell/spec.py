@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import jiter
 
 from agent_kernel.errors import MalformedModelOutput
-from agent_kernel.models.base import Item
-from agent_kernel.protocol.deltas import ShellCallDelta, ShellCallDone
+from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.tools.live import LiveCall, malformed_call
 
-_EXCERPT = 200  # characters of a malformed call
-_LIVE = 64 * 1024  # characters of arguments up to which a call is shown while it is written
+if TYPE_CHECKING:
+    from agent_kernel.tools.base import Tool
+
+_LIVE = 64 * 1024
+"""Characters of arguments up to which a call is shown while it is written."""
+
+LIMITS = ("timeout_ms", "max_output_length")
+"""The options of a call."""
 
 DESCRIPTION = (
     "Run shell commands in this conversation's container, one after the other, in a bash that stays "
@@ -44,39 +50,18 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def function_name(functions: Sequence[Mapping[str, Any]]) -> str:
-    """Choose a name for it that none of the client's own functions has: `shell` where that is free."""
-    taken = {function.get("name") for function in functions}
-    return "shell" if "shell" not in taken else "agent_kernel_shell"
-
-
-def arguments_of(call: Item) -> str:
-    """Write a `shell_call` item's action as the function's JSON arguments."""
-    action = call.get("action") or {}
-    names = ("commands", "timeout_ms", "max_output_length")
-    return json.dumps({name: action[name] for name in names if action.get(name) is not None})
-
-
-def result_of(output: Item) -> str:
-    """Write a `shell_call_output` item's content as the function's result."""
-    contents = output.get("output") or []
-    names = ("stdout", "stderr", "outcome")
-    return json.dumps([{name: c.get(name) for name in names} for c in contents], ensure_ascii=False)
-
-
-class LiveCall:
+class LiveShellCall(LiveCall):
     """A call while the model writes its arguments: the commands are shown as far as they can be read.
 
-    Each piece is read together with all before it, which is why that ends at some length; what `done` gives
-    is the whole call in any case.
+    Each piece is read together with all before it, so this stops at some length. `done` returns the whole
+    call in any case.
     """
 
-    def __init__(self, call_id: str) -> None:
-        self.call_id = call_id
-        self.arguments = ""
+    def __init__(self, tool: Tool, call_id: str) -> None:
+        super().__init__(tool, call_id)
         self._shown: list[str] = []
 
-    def write(self, piece: str) -> Iterator[ShellCallDelta]:
+    def write(self, piece: str) -> Iterator[CallDelta]:
         """Add a piece of the JSON, and give what it adds to the commands."""
         self.arguments += piece
         if not piece or len(self.arguments) > _LIVE:
@@ -89,14 +74,10 @@ class LiveCall:
         for index, command in enumerate(commands or ()):
             if index == len(self._shown):
                 self._shown.append("")
-                yield ShellCallDelta(self.call_id, index, command)
+                yield CallDelta(self.tool, self.call_id, command, part=index)
             elif len(command) > len(self._shown[index]):
-                yield ShellCallDelta(self.call_id, index, command[len(self._shown[index]) :])
+                yield CallDelta(self.tool, self.call_id, command[len(self._shown[index]) :], part=index)
             self._shown[index] = command
-
-    def done(self) -> ShellCallDone:
-        """Read the whole. Raises `MalformedModelOutput`."""
-        return parse_call(self.call_id, self.arguments)
 
 
 def _commands(value: Any) -> list[str] | None:
@@ -107,7 +88,7 @@ def _commands(value: Any) -> list[str] | None:
     return None
 
 
-def parse_call(call_id: str, arguments: str) -> ShellCallDone:
+def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     """Read the function's arguments as the model wrote them.
 
     One string in place of the list of commands is taken for a list of one. Raises `MalformedModelOutput`,
@@ -116,22 +97,18 @@ def parse_call(call_id: str, arguments: str) -> ShellCallDone:
     try:
         value = json.loads(arguments)
     except ValueError:
-        raise malformed("its arguments are not JSON", arguments) from None
+        raise _malformed("its arguments are not JSON", arguments) from None
     if not isinstance(value, dict):
-        raise malformed("its arguments are not an object", arguments)
+        raise _malformed("its arguments are not an object", arguments)
     commands = _commands(value)
     if not commands:
-        raise malformed("it needs a list of strings called commands", arguments)
+        raise _malformed("it needs a list of strings called commands", arguments)
     try:
         "".join(commands).encode()
     except UnicodeEncodeError:
-        raise malformed("a command has characters that do not exist", arguments) from None
-    return ShellCallDone(
-        call_id,
-        tuple(commands),
-        timeout_ms=_whole(value, "timeout_ms", arguments),
-        max_output_length=_whole(value, "max_output_length", arguments),
-    )
+        raise _malformed("a command has characters that do not exist", arguments) from None
+    options = {name: _whole(value, name, arguments) for name in LIMITS}
+    return CallDone(tool, call_id, tuple(commands), options)
 
 
 def _whole(value: Mapping[str, Any], name: str, arguments: str) -> int | None:
@@ -140,14 +117,9 @@ def _whole(value: Mapping[str, Any], name: str, arguments: str) -> int | None:
         return None
     whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
     if not whole or isinstance(number, bool) or number <= 0:
-        raise malformed(f"{name} must be a whole number above 0", arguments)
+        raise _malformed(f"{name} must be a whole number above 0", arguments)
     return int(number)
 
 
-def malformed(why: str, arguments: str) -> MalformedModelOutput:
-    """Make the error for a call that cannot be carried out."""
-    excerpt = arguments if len(arguments) <= _EXCERPT else arguments[:_EXCERPT] + "…"
-    return MalformedModelOutput(
-        f"The model called the shell in a way that cannot be carried out: {why}. It said: {excerpt}",
-        hint="Send it again, or choose another model.",
-    )
+def _malformed(why: str, arguments: str) -> MalformedModelOutput:
+    return malformed_call("shell", why, arguments)

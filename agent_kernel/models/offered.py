@@ -1,0 +1,73 @@
+"""The tools of one request as one upstream is offered them: in their native form, or as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent_kernel.tools.base import Tool, ToolEntry
+
+Json = Mapping[str, Any]
+
+_PREFIX = "agent_kernel_"
+
+
+class Offered:
+    """Names and forms. With `native`, the upstream knows each tool that has a native form."""
+
+    def __init__(self, tools: Sequence[ToolEntry], *, native: bool) -> None:
+        self._native = native
+        self._hosted = [entry for entry in tools if not entry.tool.repeated]
+        self._functions = [entry.spec for entry in tools if entry.tool.repeated]
+        self._taken = {spec.get("name") for spec in self._functions}
+        self._by_name = {name: each.tool for each in self._hosted if (name := self.name(each.tool))}
+
+    def name(self, tool: Tool) -> str:
+        """Return the name under which a tool is offered as a function: its type where that is free.
+
+        A function of the client keeps its own name, which is not this one.
+        """
+        return tool.type if tool.type not in self._taken else _PREFIX + tool.type
+
+    def is_native(self, tool: Tool) -> bool:
+        """Whether the upstream is given this tool's calls and outputs in their own form."""
+        if tool.by_client:
+            return True
+        return self._native and _has_native_form(tool)
+
+    def called(self, name: str) -> Tool | None:
+        """Return the tool that a function call with this name is for; None for a function of the client."""
+        tool = self._by_name.get(name)
+        return tool if tool is not None and not self.is_native(tool) else None
+
+    def specs(self) -> list[dict[str, Any]]:
+        """Return the `tools` of a Responses request: this server's tools, then the client's functions."""
+        hosted = [self._spec(entry) for entry in self._hosted]
+        return [*hosted, *(dict(spec) for spec in self._functions)]
+
+    def functions(self) -> list[Json]:
+        """Return all tools as functions, with `name`, `description` and `parameters`."""
+        hosted = [{"name": self.name(e.tool), **e.tool.function_spec(e)} for e in self._hosted]
+        return [*hosted, *self._functions]
+
+    def _spec(self, entry: ToolEntry) -> dict[str, Any]:
+        native = entry.tool.native_spec(entry) if self.is_native(entry.tool) else None
+        if native is not None:
+            return dict(native)
+        spec = {"type": "function", "name": self.name(entry.tool), **entry.tool.function_spec(entry)}
+        return {**spec, "strict": False}
+
+    def choice(self, choice: Any) -> Any:
+        """Return `tool_choice` with each tool of ours under the name of its function."""
+        if not isinstance(choice, Mapping):
+            return choice
+        if choice.get("type") == "allowed_tools" and isinstance(choice.get("tools"), list):
+            return {**choice, "tools": [self.choice(each) for each in choice["tools"]]}
+        for entry in self._hosted:
+            if entry.tool.type == choice.get("type") and not self.is_native(entry.tool):
+                return {"type": "function", "name": self.name(entry.tool)}
+        return choice
+
+
+def _has_native_form(tool: Tool) -> bool:
+    return type(tool).native_spec is not Tool.native_spec

@@ -1,0 +1,249 @@
+"""The contract of a tool: its entry in a request, its items, how models see it, and how a call of it runs.
+
+A tool that this server runs is a subclass of `Tool`, usually by way of `tools.function.FunctionTool`. One
+object per tool serves all requests, so it keeps no state of a request; what a request says stands in its
+`ToolEntry`. The methods are in the order in which a call meets them. None of them may block.
+
+A call has two items: the call, which a model writes, and the output, which the running tool writes. They have
+the types `call_type` and `output_type` and the same `call_id`. A tool whose standard has one item for both
+(`code_interpreter_call`, `mcp_call`) needs a third kind of draft, which nothing here stands against: such a
+call has no `output_type`, and its draft stays open while it runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
+from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.protocol.validation import shortened
+from agent_kernel.tools.context import ToolContext
+from agent_kernel.tools.live import LiveCall
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where calls run: in a new or reused container (`auto`), in a given one, or at the client (`local`)."""
+
+    kind: Literal["auto", "reference", "local"]
+    tool_index: int
+    container_id: str | None = None
+    params: Json | None = None
+
+
+@dataclass(frozen=True)
+class ToolEntry:
+    """One entry of a request's `tools` that passed its tool's checks."""
+
+    tool: Tool
+    index: int
+    spec: Json
+    environment: Environment | None = None
+    """What the entry says about the container. None: the tool needs none, or takes the turn's."""
+
+    @property
+    def by_client(self) -> bool:
+        """Whether the client runs the calls."""
+        local = self.environment is not None and self.environment.kind == "local"
+        return local or self.tool.by_client
+
+
+class Tool(ABC):
+    """A tool. `InvalidRequest` always names the wrong parameter; `MalformedModelOutput` ends the turn."""
+
+    type: ClassVar[str]
+    """The `type` of its entry in `tools`, and its name in audit records, traces and metrics."""
+    call_type: ClassVar[str]
+    output_type: ClassVar[str]
+    id_prefixes: ClassVar[tuple[str, str]]
+    """Of the ids of its call items and its output items."""
+    by_client: ClassVar[bool] = False
+    """Whether the client always runs the calls. Such a tool is offered and read, and never run."""
+    in_sandbox: ClassVar[bool] = False
+    """Whether its calls need the turn's container."""
+    parallel: ClassVar[bool] = False
+    """Whether its calls in one step may run at the same time. Calls of different tools always may."""
+    audits_itself: ClassVar[bool] = False
+    """Whether `run` writes its own lines to the audit log, in place of `call` and `call.end`."""
+    repeated: ClassVar[bool] = False
+    """Whether `tools` may have several entries of this type."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
+        """Return the tool itself: there is one object per tool."""
+        return self
+
+    # -- the request --------------------------------------------------------------------------------------
+
+    def read(self, spec: Json, index: int) -> ToolEntry:
+        """Check an entry of `tools`. Raises `InvalidRequest` with a parameter below `tools[index]`.
+
+        Its depth is limited and its `type` is right already; anything else in it may be wrong.
+        """
+        environment = Environment("auto", index) if self.in_sandbox else None
+        return ToolEntry(self, index, spec, environment)
+
+    def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
+        """Return the entry as the response shows it; `container_id` is the turn's container."""
+        return entry.spec
+
+    def check_item(self, item: Json, where: str) -> None:
+        """Check a call or output item that a client sends as input. Raises `InvalidRequest`.
+
+        Items of types in the `openai` package were checked against those before.
+        """
+        if not isinstance(item.get("call_id"), str):
+            param = f"{where}.call_id"
+            raise InvalidRequest(
+                f"{param} must be a string, not {shortened(item.get('call_id'))}.", param=param
+            )
+
+    # -- offering it to a model ---------------------------------------------------------------------------
+
+    def native_spec(self, entry: ToolEntry) -> Json | None:
+        """Return the entry for an upstream that knows this tool itself, None if no upstream does."""
+        return None
+
+    @abstractmethod
+    def function_spec(self, entry: ToolEntry) -> Json:
+        """Return the tool as a function for all other upstreams: `description` and `parameters`.
+
+        `parameters` is a JSON schema. The name is chosen by the model's body: `type`, unless it is taken.
+        """
+
+    # -- reading a call of a model ------------------------------------------------------------------------
+
+    def live_call(self, call_id: str) -> LiveCall:
+        """Begin to read a call whose JSON arguments come in pieces. See `LiveCall`."""
+        return LiveCall(self, call_id)
+
+    @abstractmethod
+    def read_arguments(self, call_id: str, arguments: str) -> CallDone:
+        """Read the JSON arguments of a function call. Raises `MalformedModelOutput`."""
+
+    native_events: ClassVar[frozenset[str]] = frozenset()
+    """The types of stream events in which an upstream that knows this tool writes a call."""
+
+    def read_native_event(self, call_id: str, event: Any) -> Iterator[CallDelta]:
+        """Read one of `native_events`."""
+        yield from ()
+
+    def read_native_item(self, call_id: str, item: Any) -> CallDone:
+        """Read a finished call item of an upstream that knows this tool. Raises `MalformedModelOutput`."""
+        raise NotImplementedError
+
+    # -- its items and events -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def call_draft(self, index: int, numbers: Iterator[int], start: CallStart) -> CallDraft:
+        """Begin the call item that a model writes."""
+
+    @abstractmethod
+    def output_draft(self, index: int, numbers: Iterator[int], call: CallItem) -> OutputDraft:
+        """Begin the output item of a call; its `write` takes what `run` and `refuse` emit."""
+
+    # -- before it runs -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def policy_subject(self, call: Json) -> Sequence[str] | None:
+        """Return the texts that approval policies judge, each as one command. None: never ask about it."""
+
+    def container_of(self, call: Json) -> str | None:
+        """Return the container for which a call was made, None if it has none."""
+        return None
+
+    def question(self, call: Json) -> dict[str, Any]:
+        """Return the call's arguments as an approval request shows them."""
+        return dict(self.arguments(call))
+
+    def edited(self, call: Json, commands: Sequence[str]) -> Json:
+        """Return the call with the commands that a person wants in place of its own.
+
+        Raises `InvalidRequest` where the tool has no commands.
+        """
+        raise InvalidRequest(
+            f"A call of the tool {self.type} has no commands that could be changed.",
+            hint="Approve or deny it as it is.",
+            param="input",
+        )
+
+    @abstractmethod
+    def refuse(self, call: Json, why: str) -> Iterator[Any]:
+        """Yield the pieces of the output of a call that may not run; `why` is a sentence for the model."""
+
+    # -- running it ---------------------------------------------------------------------------------------
+
+    async def run(self, call: Json, context: ToolContext) -> None:
+        """Run a call, and emit its output with `context.emit`.
+
+        Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`: any error ends the turn, so what a model
+        can react to belongs into the output instead. Cancelling it stops what it does, and keeps what it has
+        emitted. It is called with a deadline and a budget around it, and never for `by_client` tools.
+        """
+        raise NotImplementedError
+
+    # -- after it ran -------------------------------------------------------------------------------------
+
+    def outcomes(self, output: Json) -> Sequence[str]:
+        """Return how the call ended, for its trace: one word, or one for each of its parts."""
+        return [str(output.get("status"))]
+
+    @abstractmethod
+    def unanswered(self, call: Json, why: str) -> Any:
+        """Return the `output` of a call that did not run; `why` is a sentence for the model."""
+
+    def output_item(self, call: Json, why: str) -> Json:
+        """See `CallKind.output_item`."""
+        return {
+            "id": ids.item_id(self.output_type, self.id_prefixes[1]),
+            "type": self.output_type,
+            "call_id": call["call_id"],
+            "output": self.unanswered(call, why),
+            "status": "incomplete",
+        }
+
+    @abstractmethod
+    def interrupted_call(self, item: Json, parts: Sequence[str]) -> Json:
+        """See `CallKind.interrupted_call`."""
+
+    @abstractmethod
+    def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
+        """See `CallKind.interrupted_output`."""
+
+    # -- presenting it to a model -------------------------------------------------------------------------
+
+    @abstractmethod
+    def arguments(self, call: Json) -> Json:
+        """Return a call item's arguments, as the function's parameters have them."""
+
+    def arguments_text(self, call: Json) -> str:
+        """Return a call item's arguments as JSON text."""
+        from json import dumps
+
+        return dumps(self.arguments(call))
+
+    @abstractmethod
+    def result(self, output: Json) -> str:
+        """Return an output item's content as the text that a model is given."""
+
+    def native_call(self, call: Json) -> Json:
+        """Return a call item for an upstream that knows this tool."""
+        raise NotImplementedError
+
+    def native_output(self, output: Json) -> Json:
+        """Return an output item for an upstream that knows this tool."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def transcript(self, item: Json) -> Iterator[str]:
+        """Yield the lines of a call or output item in a plain text of the conversation."""
+
+    def printed(self, output: Json) -> Iterator[str]:
+        """Yield the texts of an output item that a script may quote."""
+        yield self.result(output)

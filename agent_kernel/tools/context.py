@@ -1,0 +1,46 @@
+"""What a running call may use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from agent_kernel.sandboxes.channel import Channel
+    from agent_kernel.tools.base import ToolEntry
+
+
+class WriteAudit(Protocol):
+    """Appends a line to the audit log."""
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        """Write `event`. The line names response, call and container; None fields are left out."""
+        ...
+
+
+class Count(Protocol):
+    """Adds one to a counter of the metrics."""
+
+    def __call__(self, name: str, **labels: str) -> None:
+        """Count `name`, one of `runtime.observe.metrics.COUNTERS`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ToolContext:
+    """Of one call."""
+
+    emit: Callable[[Any], Awaitable[None]]
+    """Send out a piece of the output, and wait while the client does not read. Pieces go out in order."""
+    sandbox: Callable[[], AbstractAsyncContextManager[Channel]]
+    """Open the turn's container. Raises `SandboxGone`, `SandboxUnreachable`; `RuntimeError` without one."""
+    audit: WriteAudit
+    count: Count
+    entry: ToolEntry | None = None
+    """The tool's entry in the request; None for a call that the model made without one."""
+    limits: Any = None
+    """The operator's limits of this tool, of the tool's own type; None: its defaults."""
+    note: str | None = None
+    """A line that the output must end with: a person changed the call, and the model has to know."""

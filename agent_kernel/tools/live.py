@@ -1,0 +1,43 @@
+"""A call while a model writes its arguments as a function's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent_kernel.errors import MalformedModelOutput
+from agent_kernel.protocol.deltas import CallDelta, CallDone
+
+if TYPE_CHECKING:
+    from agent_kernel.tools.base import Tool
+
+_EXCERPT = 200
+"""Characters of a malformed call that its error repeats."""
+
+
+class LiveCall:
+    """Passes the JSON on as it comes, as the call's only part. A tool may show something better."""
+
+    def __init__(self, tool: Tool, call_id: str) -> None:
+        self.tool = tool
+        self.call_id = call_id
+        self.arguments = ""
+
+    def write(self, piece: str) -> Iterator[CallDelta]:
+        """Take a piece of the JSON, and yield what it adds to the call."""
+        self.arguments += piece
+        if piece:
+            yield CallDelta(self.tool, self.call_id, piece)
+
+    def done(self) -> CallDone:
+        """Read the whole. Raises `MalformedModelOutput`."""
+        return self.tool.read_arguments(self.call_id, self.arguments)
+
+
+def malformed_call(tool: str, why: str, arguments: str) -> MalformedModelOutput:
+    """Make the error for a call that cannot be carried out."""
+    excerpt = arguments if len(arguments) <= _EXCERPT else arguments[:_EXCERPT] + "…"
+    return MalformedModelOutput(
+        f"The model called the tool {tool} in a way that cannot be carried out: {why}. It said: {excerpt}",
+        hint="Send it again, or choose another model.",
+    )

@@ -1,0 +1,86 @@
+"""The `tools` and the `tool_choice` of a request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.tools.base import Environment, ToolEntry
+from agent_kernel.tools.catalogue import catalogue
+
+log = logging.getLogger(__name__)
+
+Json = Mapping[str, Any]
+
+_WORDS = ("auto", "none", "required")
+
+
+def read_tools(given: object) -> list[ToolEntry]:
+    """Check `tools`, and leave out the entries of types that are not served. Raises `InvalidRequest`.
+
+    Null means absent. An entry of an unserved type is logged: clients send many that they never use.
+    """
+    if given is None:
+        return []
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise InvalidRequest("tools must be a list.", param="tools")
+    entries: list[ToolEntry] = []
+    unserved: set[str] = set()
+    for index, spec in enumerate(given):
+        where = f"tools[{index}]"
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
+            raise InvalidRequest(f"{where} must be an object with a type.", param=where)
+        tool = catalogue().get(spec["type"])
+        if tool is None:
+            unserved.add(spec["type"])
+            continue
+        if not tool.repeated and any(entry.tool is tool for entry in entries):
+            raise InvalidRequest(f"The {tool.type} tool may be given once.", param=where)
+        entries.append(tool.read(spec, index))
+    if unserved:
+        names = ", ".join(map(repr, sorted(unserved)))
+        log.info("Tools of these types are not served here, and not offered to the model: %s.", names)
+    return entries
+
+
+def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
+    """Return where the turn's calls run; None if no tool needs a container or a place at the client.
+
+    The entry that names a container decides, then the one with parameters, then one at the client.
+    """
+    found = [entry.environment for entry in entries if entry.environment is not None]
+    for wanted in (
+        [each for each in found if each.kind == "reference"],
+        [each for each in found if each.kind == "auto" and each.params is not None],
+        [each for each in found if each.kind == "auto"],
+        found,
+    ):
+        if wanted:
+            return wanted[0]
+    return None
+
+
+def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
+    """Check that `tool_choice` asks for tools that are offered. Raises `InvalidRequest`."""
+    if choice is None or choice in _WORDS:
+        return
+    wanted = choice if isinstance(choice, Mapping) else {"type": choice}
+    if wanted.get("type") == "allowed_tools":
+        allowed = wanted.get("tools")
+        for each in allowed if isinstance(allowed, list) else []:
+            check_choice(each, entries)
+        return
+    kind, name = wanted.get("type"), wanted.get("name")
+    for entry in entries:
+        if entry.tool.type == kind and (not entry.tool.repeated or entry.spec.get("name") == name):
+            return
+    what = f"the function {name!r}" if kind == "function" else f"the tool {kind!r}"
+    if isinstance(kind, str) and catalogue().get(kind) is None:
+        raise InvalidRequest(
+            f"tool_choice asks for {what}, which this server does not have.",
+            hint=f"It has these: {', '.join(catalogue().types)}.",
+            param="tool_choice",
+        )
+    raise InvalidRequest(f"tool_choice asks for {what}, but it is not among the tools.", param="tool_choice")

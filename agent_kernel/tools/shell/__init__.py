@@ -1,0 +1,1 @@
+"""The `shell` tool: commands in the container, or at the client."""

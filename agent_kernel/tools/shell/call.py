@@ -1,0 +1,94 @@
+"""Carries out a shell call for the runtime: audit log, metrics, and the note about an edited call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from agent_kernel.tools.context import ToolContext, WriteAudit
+from agent_kernel.tools.shell.run import (
+    DEFAULT_LIMITS,
+    CommandOutput,
+    CommandResult,
+    ShellLimits,
+    run_shell_call,
+)
+
+
+async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
+    """Run a call's commands in the turn's container; emit `CommandOutput` and `CommandResult`.
+
+    Each command is in the audit log before it begins and at its end. See `run_shell_call` for errors.
+    """
+    limits = context.limits if isinstance(context.limits, ShellLimits) else DEFAULT_LIMITS
+    commands: Sequence[str] = action["commands"]
+    async with context.sandbox() as channel:
+        pieces = run_shell_call(
+            channel,
+            commands,
+            timeout_ms=action.get("timeout_ms"),
+            max_output_length=action.get("max_output_length"),
+            limits=limits,
+        )
+        async with aclosing(audited(context.audit, pieces, commands)) as source:
+            async for piece in source:
+                if isinstance(piece, CommandResult):
+                    context.count("commands_total", outcome=_outcome(piece.exit_code))
+                    if context.note and piece.command_index == len(commands) - 1:
+                        piece = await _noted(piece, context)
+                await context.emit(piece)
+
+
+async def _noted(piece: CommandResult, context: ToolContext) -> CommandResult:
+    """End the last command's stderr with the note."""
+    line = f"{context.note}\n"
+    words = f"\n{line}" if piece.stderr and not piece.stderr.endswith("\n") else line
+    await context.emit(CommandOutput(piece.command_index, stderr=words))
+    return replace(piece, stderr=piece.stderr + words)
+
+
+def _outcome(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "timeout"
+    return "success" if exit_code == 0 else "failure"
+
+
+async def audited(
+    write: WriteAudit, pieces: AsyncGenerator[CommandOutput | CommandResult, None], commands: Sequence[str]
+) -> AsyncGenerator[CommandOutput | CommandResult, None]:
+    """Pass on the pieces of a shell call; write down each command before it begins and at its end.
+
+    Cancelling or closing it closes `pieces`; the command that was running is written down as cancelled.
+    """
+    index, began, running = 0, 0.0, False
+
+    def begin() -> None:
+        nonlocal began, running
+        if index < len(commands):
+            began, running = time.monotonic(), True
+            write("command", index=index, command=commands[index])
+
+    def end(outcome: str, code: int | None = None) -> None:
+        nonlocal running
+        if running:
+            running, seconds = False, time.monotonic() - began
+            write("command.end", index=index, outcome=outcome, exit_code=code, seconds=seconds)
+
+    begin()
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, CommandResult):
+                    end("exited" if piece.exit_code is not None else "timed_out", piece.exit_code)
+                yield piece
+                if isinstance(piece, CommandResult):
+                    index += 1
+                    begin()
+    except Exception:
+        end("lost")
+        raise
+    finally:
+        end("cancelled")
