@@ -286,7 +286,7 @@ class AgentKernel(Kernel):
         return {"status": "ok", "restart": restart}
 
     def _process_children(self) -> list[Any]:
-        """None that the base may hunt down at a shutdown: whatever runs below is the runtime's to end."""
+        """Return nothing: the runtime owns its processes, so ipykernel must not kill them at shutdown."""
         return []
 
     async def _closed(self) -> None:

@@ -1,6 +1,6 @@
-"""Where a cell's outputs go: at once to front ends that run in batch, after the live view to the others.
+"""The outputs of a cell: sent at once in batch, or when the live view ends in a notebook.
 
-Both end with exactly the same outputs, so that a notebook reads the same however it was run.
+Both ways end with exactly the same outputs, so that a notebook reads the same however it was run.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ Publish = Callable[[str, dict[str, Any]], None]
 
 
 class LiveView(Protocol):
-    """What shows a running turn."""
+    """Shows a running turn."""
 
     def show(self, event: SessionEvent) -> None:
         """Take in one event."""
         ...
 
     def say(self, text: str) -> None:
-        """Show what the person said to the running turn."""
+        """Show a message that the person sent to the running turn."""
         ...
 
     def close(self) -> None:
-        """Take the view away. Idempotent."""
+        """Remove the view. Idempotent."""
         ...
 
 
 class CellOutputs:
-    """The outputs of one cell. Use `finish()` however the cell ended.
+    """The outputs of one cell. Always call `finish()`, however the cell ended.
 
-    `payload` is what the reply hands to the front end beside them: pages of help.
+    `payload` has the pages of help that the reply gives to the front end.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CellOutputs:
         self._keep("display_data", _content(bundle))
 
     def result(self, bundle: Bundle) -> None:
-        """Add a final output that is what a line of the cell evaluates to."""
+        """Add a final output as the result of a line of the cell."""
         content = {"data": bundle.data, "metadata": bundle.metadata, "execution_count": self._execution_count}
         self._keep("execute_result", content)
 
@@ -93,12 +93,12 @@ class CellOutputs:
         self._publish("display_data", _content(bundle))
 
     def event(self, event: SessionEvent) -> None:
-        """Hand an event to the live view, where there is one."""
+        """Pass an event to the live view, if there is one."""
         if self._live is not None:
             self._live.show(event)
 
     def said(self, text: str) -> None:
-        """Show what the person said to the running turn: in the live view now, and as an output."""
+        """Show a message that the person sent to the running turn, in the live view and as an output."""
         from agent_kernel.kernel.render.bundles import note
 
         self.emit(note(f"**You, while it ran:** {text}"))
@@ -106,7 +106,7 @@ class CellOutputs:
             self._live.say(text)
 
     def progress(self, bundle: Bundle) -> None:
-        """Show how far something has come, in place of what was shown before; gone after `finish()`."""
+        """Show progress, replacing what this showed before; `finish()` removes it."""
         if self.front_end is FrontEnd.BATCH:
             return
         again = self._progress_id is not None
@@ -115,7 +115,7 @@ class CellOutputs:
         self._publish("update_display_data" if again else "display_data", content)
 
     def finish(self) -> None:
-        """Replace what was shown for the time being by the final outputs. Idempotent."""
+        """Replace the live view and progress by the final outputs. Idempotent."""
         view, self._live = self._live, None
         progress, self._progress_id = self._progress_id, None
         if view is None and progress is None:

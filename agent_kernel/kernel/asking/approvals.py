@@ -1,7 +1,7 @@
-"""Approvals in a notebook: who is asked whether a command may run, and what is done with the answer.
+"""Approvals in a notebook: asks the person whether a call may run, and answers the runtime.
 
-The runtime stops a turn at a command that needs a decision. The kernel asks whoever sits at the notebook, by
-an `Asker`: the live widget in a browser, a question in a console. Where nobody can be asked, nothing runs.
+The runtime stops a turn at a call that needs a decision. The kernel asks with an `Asker`: the live widget in
+a browser, a question in a console. If no one can be asked, the call is denied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
 
 MOST_UNATTENDED = 25
-"""Times in one cell that a model may ask and be denied with nobody there."""
+"""How many times a model may ask and be denied in one cell when no one can be asked."""
 
 NOBODY = "No one could be asked for approval."
 
@@ -37,7 +37,7 @@ NOBODY_MEND = (
 
 
 class NotebookApprovals:
-    """What one notebook has decided so far, and who can be asked in the cell that runs.
+    """The decisions of one notebook so far, and the `asker` of the running cell.
 
     The kernel sets `asker` at the beginning of each cell: the live view where it is an `Asker`, a question
     where the front end takes input, else None. `policy` is what the notebook asks for itself: it goes with
@@ -54,11 +54,11 @@ class NotebookApprovals:
         self._commands: set[tuple[str, ...]] = set()
 
     def policy(self, of_notebook: Policy | None = None) -> Policy:
-        """What holds: `%approve`, else the notebook's metadata, else the settings."""
+        """Return the policy in force: from `%approve`, else the notebook's metadata, else the settings."""
         return self.said or of_notebook or self.configured
 
     def forget(self) -> None:
-        """Take back what was said by `%approve` and what a person has allowed."""
+        """Forget what `%approve` set and what the person allowed."""
         self.said = None
         self.allowed.clear()
         self._commands.clear()

@@ -2,8 +2,8 @@
 
 Texts travel as deltas in custom messages, each with its position: the first at once, those close behind it
 gathered. A second after a change the whole (bounded) state is synchronised as well, so that a reloaded page,
-a second tab or a page that was cut off catches up. What a person does in the view comes back as a message
-with a number, and is always answered under that number.
+a second tab or a page that was cut off catches up. User actions arrive as numbered
+messages; each gets a reply with the same number.
 
 Loaded at the first cell that needs it: the widget libraries cost time and memory.
 """

@@ -105,7 +105,7 @@ class Delta:
 
 
 class Progress:
-    """All items of a cell's turns, in the order in which they began, by numbers of their own.
+    """All items of a cell's turns in the order in which they began, numbered from 0.
 
     `limit` is how many characters of each text are kept.
     """
@@ -113,21 +113,21 @@ class Progress:
     def __init__(self, limit: int = 100_000) -> None:
         self.items: dict[int, Growing] = {}
         self.changed: set[int] = set()
-        """Items that began or ended; whoever shows them empties it."""
+        """Items that began or ended since the view last emptied this."""
         self._limit = limit
         self._numbers: dict[int, int] = {}
         """Of the present turn's items, by output index."""
         self._next = 0
 
     def take(self, event: SessionEvent) -> list[Delta]:
-        """Take in an event; return what it added. Events of other kinds add nothing."""
+        """Process an event; return what it added. Events of other kinds add nothing."""
         reader = _READERS.get(event.type)
         if reader is None and event.type.startswith("response.") and event.type.endswith(".delta"):
             reader = Progress._generic
         return reader(self, event) if reader else []
 
     def add(self, kind: str, text: str) -> list[Delta]:
-        """Add an item that no event tells of; it is done."""
+        """Add a finished item that does not come from an event."""
         number = self._new(kind, "")
         self.items[number].done = True
         return self._append(number, "text", text)
@@ -156,7 +156,7 @@ class Progress:
         return []
 
     def _item_done(self, event: Any) -> list[Delta]:
-        """The final item is the record: whatever the deltas left out is added now."""
+        """Add what the deltas left out of the final item."""
         item = _json(event.item)
         if event.output_index not in self._numbers:
             self._added(event)
