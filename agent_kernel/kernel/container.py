@@ -24,6 +24,7 @@ CONTAINER_REPLACED = (
     "empty one: upload your files again."
 )
 CONTAINER_RENEWED = "The person replaced the container: it is new and empty."
+SHELL_RESET = "The person reset the shell: variables, functions and the directory are gone; files stay."
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class NotebookContainer:
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
+
+    async def reset_shell(self) -> None:
+        """Begin a fresh shell, if there is a container, and tell the model. Errors as `Containers.reset`."""
+        if self.id is not None:
+            await (await self._runtime()).containers.reset(self.id)
+            self._tell_model(SHELL_RESET)
 
     async def renew(self, params: Mapping[str, str], outputs: CellOutputs) -> None:
         """Create a new, empty container, then delete the old one. Raises what `Containers.create` raises."""

@@ -148,6 +148,13 @@ class Containers(Protocol):
         """Return a container, also if it has expired (status "expired")."""
         ...
 
+    async def reset(self, container_id: str) -> ContainerCreateResponse:
+        """Begin a fresh shell in it: a running command ends, variables and the working directory are gone.
+
+        Files and background processes stay. An extension: `NotFound` also where the server does not have it.
+        """
+        ...
+
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it."""
         ...

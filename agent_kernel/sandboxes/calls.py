@@ -1,4 +1,4 @@
-"""One call to boxd: what a command tells, and what has come for the call but was not yet taken."""
+"""One call to boxd, and the values that boxd answers with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent_kernel.sandboxes.boxd import wire
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A piece of what a command printed: bytes as they came, cut anywhere."""
+    """A piece of a command's output: bytes as they came, cut anywhere."""
 
     stream: Literal["stdout", "stderr"]
     data: bytes
@@ -21,10 +21,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The command ended by itself; 128 + n where signal n ended it.
+    """The command ended by itself. `code` is its exit code, or 128 + n if signal n ended it.
 
-    `reached` names the sandbox's limits that it ran into, in words ("out of memory: limit 1 GiB"). `log` is
-    the path inside of the file with all of a long output (its head and tail, if it was very long).
+    `reached` names the sandbox's limits that it reached ("out of memory: limit 1 GiB"). `log` is the path
+    inside of the file with all of a long output (its head and tail, if it was very long).
     """
 
     code: int
@@ -34,7 +34,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The command reached its time limit; all that it started was killed. The rest is as in `Exited`."""
+    """The command reached its time limit, and all that it started was killed. Fields as in `Exited`."""
 
     log: str | None = None
     reached: tuple[str, ...] = ()
@@ -44,8 +44,8 @@ class TimedOut:
 class FileStat:
     """A regular file inside: absolute path, size in bytes, time of change in ns since 1970.
 
-    Bytes of a path that are no UTF-8 are lone surrogates, as in Python's own file names. `sha256` (hex) is
-    there where it was asked for.
+    Bytes of a path that are not UTF-8 are lone surrogates, as in Python's own file names. `sha256` (hex) is
+    set if it was asked for.
     """
 
     path: str
@@ -121,7 +121,7 @@ class Call:
 
 
 def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
-    """A command's outcome out of what boxd said. Raises `SandboxFileError` if it is none."""
+    """Read a command's outcome from boxd's answer. Raises `SandboxFileError` if it has none."""
     log = value.get("log")
     path = log[:200] if isinstance(log, str) else None
     reached = tuple(str(each)[:200] for each in (value.get("reached") or [])[:8])
@@ -134,7 +134,7 @@ def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
 
 
 def read_file(value: dict[str, Any]) -> FileStat:
-    """A file's description out of what boxd said. Raises `WireError`."""
+    """Read a file's description from boxd's answer. Raises `WireError`."""
     path, size, modified_ns = value.get("path"), value.get("size"), value.get("modified_ns")
     if not (isinstance(path, str) and isinstance(size, int) and isinstance(modified_ns, int)):
         raise wire.WireError("not a file's description")
@@ -143,5 +143,5 @@ def read_file(value: dict[str, Any]) -> FileStat:
 
 
 def reason(value: dict[str, Any]) -> str:
-    """A sentence for the person out of what boxd said; bounded, as all that comes from inside."""
+    """Make a message for the user from boxd's error. It is bounded, because it comes from inside."""
     return f"The sandbox says: {str(value.get('message'))[:500]}."

@@ -82,12 +82,12 @@ class Channel:
     async def run(
         self, command: str, *, timeout: float | None = None, name: str | None = None
     ) -> AsyncGenerator[CommandEvent, None]:
-        """Run a command in the sandbox's shell and stream it; the last event is `Exited` or `TimedOut`.
+        """Run a command in the sandbox's shell and stream it. The last event is `Exited` or `TimedOut`.
 
         Commands given at the same time run one after the other; `timeout` (seconds) counts from the start of
         this one. Closing or cancelling the generator kills the command with all that it started, and returns
-        when that is done; the shell and its state live on. A slow consumer slows the command. Another host
-        can `watch` the command by its `name`.
+        when that is done. The shell and its state live on. A slow consumer slows the command. Another host
+        can `watch` the command by its `name`. Raises `SandboxFileError` for a command that cannot be started.
         """
         if "\0" in command:
             raise SandboxFileError("A command cannot contain NUL characters.")
@@ -132,33 +132,34 @@ class Channel:
                 return
 
     async def reset(self) -> None:
-        """Begin with a fresh shell: nothing of its state stays. A running command ends."""
+        """Begin a fresh shell: nothing of the old state stays. A running command ends."""
         await self._ask("reset")
 
     async def save_shell(self) -> None:
-        """Write the shell's state down where a checkpoint takes it along; waits for a running command.
+        """Write the shell's state to a file that checkpoints include, after a running command.
 
-        Raises `SandboxFileError` if there is no place for it.
+        Raises `SandboxFileError` if it cannot be written.
         """
         async for event in self.run(f"__boxd_dump {SAVED_SHELL}"):
             if not isinstance(event, Output) and event != Exited(0):
-                raise SandboxFileError("The shell's state could not be written down in the sandbox.")
+                raise SandboxFileError("The shell's state could not be written in the sandbox.")
 
     async def pause(self, *, idle: bool = False) -> bool:
-        """Stop every process in the sandbox where it stands; files can still be moved.
+        """Stop every process in the sandbox where it is. Files can still be moved.
 
-        It stays so until `wake`, or until this channel closes. With `idle` it stops only if nothing but
-        background processes is under way, from any host, and the next command wakes it; False: it did not.
+        The sandbox stays paused until `wake`, or until this channel closes. With `idle` it is paused only if
+        nothing but background processes is under way, from any host; then the next command wakes it. Returns
+        whether it was paused.
         """
         return bool((await self._ask("pause", idle=idle)).get("paused"))
 
     async def wake(self) -> None:
-        """Let a paused sandbox go on."""
+        """Let every process of a paused sandbox go on."""
         await self._ask("wake")
 
     @contextlib.asynccontextmanager
     async def terminal(self, rows: int, columns: int) -> AsyncIterator[Terminal]:
-        """A shell of its own on a pseudo-terminal; leaving hangs up. The agent's shell is another one."""
+        """Open another shell, on a pseudo-terminal; leaving hangs up. The agent's shell is not affected."""
         async with self._connection.call("terminal", rows=rows, columns=columns) as call:
             yield Terminal(self._connection, call)
 
@@ -171,11 +172,11 @@ class Channel:
         digest: bool = False,
         executable: bool = False,
     ) -> FileStat:
-        """Write a file (folders are made); it appears under its name only when it is whole.
+        """Write a file, and the folders above it. It appears under its name only when it is complete.
 
-        `within` refuses a path that leads out of that folder, links followed. `digest` has boxd count a
-        SHA-256 of what arrived; an `executable` file can be run. Raises `SandboxFileError`, and whatever
-        `content` raises; nothing partial is left behind then, nor after a cancellation.
+        `within` refuses a path that leads out of that folder, links followed. With `digest`, boxd computes
+        the SHA-256 of what arrived; an `executable` file can be run. Raises `SandboxFileError`, and what
+        `content` raises. Then, and after a cancellation, nothing partial is left behind.
         """
         asked = {"path": path, "within": within, "digest": digest, "executable": executable}
         async with self._connection.call("put", **asked) as call:
@@ -189,7 +190,7 @@ class Channel:
             return read_file(wire.parse_json(payload))
 
     async def get(self, path: str, *, within: str | None = None) -> AsyncGenerator[bytes, None]:
-        """Read a regular file in chunks; closing the generator ends that. Raises `SandboxFileError`.
+        """Read a regular file in chunks. Closing the generator ends it. Raises `SandboxFileError`.
 
         `within` refuses a path that leads out of that folder, links followed.
         """
@@ -216,21 +217,17 @@ class Channel:
         )
 
     async def list(self, path: str) -> list[FileStat]:
-        """All regular files below a folder, links not followed, at most 20,000 of them."""
+        """Return all regular files below a folder, links not followed: at most 20,000."""
         answer = await self._ask("list", path=path)
         return [read_file(entry) for entry in answer["files"]]
 
     async def stat(self, path: str) -> FileStat:
-        """A regular file's size and time of change. Raises `SandboxFileError`."""
+        """Return a regular file's size and time of change. Raises `SandboxFileError`."""
         return read_file(await self._ask("stat", path=path))
 
     async def remove(self, path: str, *, within: str | None = None) -> None:
         """Remove a file or a link. Raises `SandboxFileError`."""
         await self._ask("remove", path=path, within=within)
-
-    async def shutdown(self) -> None:
-        """Ask boxd to end, and the whole sandbox with it."""
-        await self._ask("shutdown")
 
     @contextlib.asynccontextmanager
     async def dial(self, name: str, port: int) -> AsyncIterator[Dialed]:

@@ -1,4 +1,4 @@
-"""A peer that says nothing for long: it is asked whether it is there, while somebody waits for it."""
+"""Detects a peer that has stopped answering: asks it after a silence, while a call waits for it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 SILENCE = 30.0
-"""Seconds without a word, after which it is asked."""
+"""Seconds without a byte, after which the peer is asked."""
 
 ANSWER_TIMEOUT = 30.0
-"""Seconds that it has for its answer. A command may take its time, but boxd itself always answers at once."""
+"""Seconds that it has to answer. A command may take its time, but boxd itself answers at once."""
 
 
 class Silence:
-    """Calls `ask()` when there was nothing to hear for long, and `unanswered()` if that takes long, too.
+    """Calls `ask()` after `SILENCE` seconds without a byte, and `unanswered()` if that takes too long.
 
-    `waiting()` says whether anybody waits. From one event loop; costs one timer, and none while nobody waits.
+    `waiting()` says whether a call waits. Use it from one event loop. It costs one timer while a call waits,
+    and none otherwise.
     """
 
     def __init__(
@@ -32,11 +33,11 @@ class Silence:
         self._asking: asyncio.Task[None] | None = None
 
     def heard(self) -> None:
-        """Something was said."""
+        """Note that bytes came."""
         self._heard = asyncio.get_running_loop().time()
 
     def begin(self) -> None:
-        """Somebody waits from now on."""
+        """Note that a call waits from now on."""
         if self._timer is None and (self._asking is None or self._asking.done()):
             self.heard()
             self._look()
@@ -61,7 +62,7 @@ class Silence:
             self._look()
 
     async def aclose(self) -> None:
-        """Look no more. Idempotent."""
+        """Stop watching. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
         if self._asking is not None and self._asking is not asyncio.current_task():

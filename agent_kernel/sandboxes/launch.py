@@ -1,4 +1,4 @@
-"""How boxd is started inside a sandbox, the same way under every backend."""
+"""The command lines that start boxd inside a sandbox, the same under every backend."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from agent_kernel.sandboxes.base import WORKSPACE
 
 SOURCE = Path(__file__).parent / "boxd"
 HOME = "/opt/agent-kernel"
-"""The folder that holds the `boxd` package inside a sandbox that has it as files."""
+"""The folder with the `boxd` package, in a sandbox that has it as files."""
 
 PROGRAM_SECONDS = 60
-"""How long a sandbox waits for its program, where that comes down the stream."""
+"""How many seconds a sandbox waits for its program to arrive on the stream."""
 
 RUN = "/run/boxd"
 SOCKET = f"{RUN}/socket"
 
 READY = b"boxd listens\n"
-"""boxd's one line of standard output, when it listens at a path and can be attached to."""
+"""The line that boxd prints when hosts can attach to it."""
 
 STATE = "/var/lib/agent-kernel"
-"""A folder inside that a checkpoint takes along, beside the workspace."""
+"""A folder inside that checkpoints include, in addition to the workspace."""
 
 SAVED_SHELL = f"{STATE}/shell"
-"""The shell's variables, functions and directory as a checkpoint found them; a first shell begins there."""
+"""The shell's state at a checkpoint. The first shell begins with it."""
 
 KEPT_WORKSPACE = f"{STATE}/workspace"
-"""Where a checkpoint has the files of a workspace on a volume, which no engine takes along by itself."""
+"""Where a checkpoint keeps the files of a workspace on a volume, which no engine includes by itself."""
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -41,7 +41,7 @@ ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
 }
-"""What every command's environment has beside the image's own; nothing of the host's."""
+"""Variables of every command, in addition to the image's; none are the host's."""
 
 
 _FROM_FILES = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; main(sys.argv[1:])"
@@ -51,7 +51,7 @@ import os, select, sys
 program = b""
 while len(program) < {size}:
     piece = select.select([0], [], [], {seconds})[0] and os.read(0, {size} - len(program))
-    program += piece or sys.exit("it was not told what to do")
+    program += piece or sys.exit("its program did not arrive")
 exec(program)
 """
 
@@ -59,9 +59,9 @@ exec(program)
 def serve_argv(
     *, python: str, listen: str, lease: float, disk: int | None = None, streamed: bool = False
 ) -> list[str]:
-    """The sandbox's process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
+    """Return the command of process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
 
-    `streamed`: it first reads `program` from its standard input. Otherwise it has the package as files.
+    If `streamed`, it first reads `program` from its standard input. Otherwise it has the package as files.
     """
     options = {
         "listen": listen,
@@ -78,7 +78,7 @@ def serve_argv(
 
 
 def attach_argv(*, python: str, path: str = SOCKET) -> list[str]:
-    """The program that hands its own standard input and output to a boxd listening at `path`."""
+    """Return the command that hands its standard input and output to a boxd that listens at `path`."""
     return [*_python(python), (SOURCE / "attach.py").read_text() + "\nsys.exit(attach(sys.argv[1]))", path]
 
 
@@ -88,7 +88,7 @@ def _python(python: str) -> list[str]:
 
 @functools.cache
 def program() -> bytes:
-    """The boxd package in one piece, as a Python program."""
+    """Return the boxd package as one Python program."""
     sources = {}
     for path in sorted(SOURCE.rglob("*.py")):
         words = ["boxd", *path.relative_to(SOURCE).with_suffix("").parts]

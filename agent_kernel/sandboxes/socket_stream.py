@@ -1,4 +1,4 @@
-"""A connected socket as the duplex stream to boxd."""
+"""A connected socket as a byte stream to boxd."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class SocketStream:
 
     @classmethod
     async def open(cls, connected: socket.socket, on_end: Callable[[], Awaitable[None]]) -> SocketStream:
-        """Take over a connected socket; `on_end` may raise to say that its end is not the sandbox's."""
+        """Take over a connected socket. `on_end` may raise to report that the sandbox lives on."""
         reader, writer = await asyncio.open_connection(sock=connected, limit=1 << 18)
         return cls(reader, writer, on_end)
 
     async def read(self, limit: int) -> bytes:
-        """See `ByteStream.read`; a reset is the end."""
+        """See `ByteStream.read`. A reset counts as the end."""
         try:
             received = await self._reader.read(limit)
         except ConnectionError:
@@ -52,4 +52,4 @@ class SocketStream:
         try:
             await self._writer.wait_closed()
         except ConnectionError:
-            return  # the other side was faster
+            return  # the other side has closed it first

@@ -39,6 +39,11 @@ async def delete_container(request: Request) -> Response:
     return deleted(container_id, "container.deleted")
 
 
+async def reset_container(request: Request) -> Response:
+    """Begin a fresh shell in a container; its files stay."""
+    return answer(await runtime_of(request).containers.reset(path(request, "container_id")))
+
+
 async def create_container_file(request: Request) -> Response:
     """Upload a file into a container, or copy an uploaded file into it by `file_id`."""
     container_id = path(request, "container_id")

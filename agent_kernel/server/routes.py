@@ -85,6 +85,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v1/containers", c.list_containers, "List", query=(*PAGE, "name")),
     Endpoint("GET", _CONTAINER, c.retrieve_container),
     Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/reset", c.reset_container),
     Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),
     Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=(*PAGE, c.SINCE)),
     Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),

@@ -256,6 +256,18 @@ async def test_two_turns_share_a_container(runtime: Runtime) -> None:
     assert sorted((await run(runtime, "cat log", made.id)).split()) == ["0", "1", "2"]
 
 
+async def test_reset_begins_a_fresh_shell_and_keeps_files(runtime: Runtime) -> None:
+    made = await runtime.containers.create({"name": "reset"})
+    assert (
+        await run(runtime, "COLOUR=blue; cd /tmp; echo kept >/mnt/data/kept; echo $COLOUR", made.id)
+        == "blue\n"
+    )
+    assert (await runtime.containers.reset(made.id)).id == made.id
+    assert await run(runtime, "echo [$COLOUR] $PWD; cat kept", made.id) == "[] /mnt/data\nkept\n"
+    with pytest.raises(NotFound):
+        await runtime.containers.reset("cntr_none")
+
+
 async def test_containers_and_files(runtime: Runtime) -> None:
     containers = runtime.containers
     made = await containers.create(

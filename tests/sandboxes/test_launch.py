@@ -45,7 +45,7 @@ def test_a_program_that_came_down_the_stream_serves(tmp_path: Path) -> None:
 def test_a_program_that_does_not_come_is_not_waited_for(tmp_path: Path, part: bytes) -> None:
     done = subprocess.run(streamed(tmp_path), input=part, capture_output=True, check=False, timeout=30)
     assert done.returncode == 1
-    assert done.stderr == b"it was not told what to do\n"
+    assert done.stderr == b"its program did not arrive\n"
 
 
 def test_who_attaches_brings_its_program_along(tmp_path: Path) -> None:

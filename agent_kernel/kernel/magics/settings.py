@@ -126,6 +126,10 @@ async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
     """Say what is known of the container, or replace it."""
     from agent_kernel.kernel.render.bundles import note, table
 
+    if arguments.split() == ["--reset-shell"]:
+        await notebook.container.reset_shell()
+        outputs.emit(note("The shell is fresh. Files and background processes are still there."))
+        return
     if arguments:
         await notebook.container.renew(_container_params(arguments), outputs)
     if notebook.container.id is None:
@@ -142,7 +146,7 @@ def _container_params(arguments: str) -> dict[str, str]:
     if unknown or len(memory) > 1 or memory == [""]:
         raise InvalidRequest(
             f"%container does not know {(unknown or words)[0]!r}.",
-            hint="It knows --new and memory=1g; %container alone says what there is.",
+            hint="It knows --reset-shell, --new and memory=1g. %container alone shows the container.",
         )
     if "--new" not in words:
         raise InvalidRequest(

@@ -148,11 +148,13 @@ MAGICS: dict[str, Magic] = {
         "VALUE is JSON (a number, true, a list ...) or else text. papermill -p NAME VALUE writes such lines.",
     ),
     "container": Magic(
-        "%container [--new] [memory=1g]",
-        "Say what is known of the notebook's container, or get a new, empty one.",
+        "%container [--reset-shell | --new [memory=1g]]",
+        "Show the notebook's container, give it a fresh shell, or replace it with an empty one.",
         magics_settings.container,
+        "--reset-shell ends a running command and forgets variables, functions and the working directory; "
+        "files and background processes stay. "
         "memory may be 1g, 4g, 16g or 64g where the sandbox can limit it. The conversation goes on.",
-        words=("--new", "memory="),
+        words=("--reset-shell", "--new", "memory="),
     ),
     "usage": Magic(
         "%usage",

@@ -143,6 +143,13 @@ class LocalContainers:
         await self._lifecycle.forget(await self._row(container_id))
         await self._store.delete_container(container_id)
 
+    async def reset(self, container_id: str) -> ContainerCreateResponse:
+        """Begin a fresh shell in a container; see `Containers.reset`. Errors as in `use`."""
+        async with self.use(container_id, to_run=True) as channel:
+            await channel.reset()
+        self.audit.write("reset", container=container_id)
+        return self._resource(await self._row(container_id))
+
     async def is_alive(self, container_id: str) -> bool:
         """Whether it can be used now, be it brought back from a checkpoint. Raises `EngineUnavailable`."""
         row = await self._store.container(container_id)

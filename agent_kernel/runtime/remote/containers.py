@@ -58,6 +58,13 @@ class RemoteContainers:
             found = await self._client.containers.retrieve(container_id)
         return ContainerCreateResponse.construct(**to_json(found))
 
+    async def reset(self, container_id: str) -> ContainerCreateResponse:
+        """Begin a fresh shell; see `Containers.reset`."""
+        async with translated(self._client):
+            return await self._client.post(
+                f"/containers/{container_id}/agent_kernel/reset", cast_to=ContainerCreateResponse
+            )
+
     async def delete(self, container_id: str) -> None:
         """Delete a container."""
         async with translated(self._client):

@@ -1,5 +1,5 @@
 """boxd: the program inside a sandbox that runs commands and moves files for its host.
 
-Standard library only, Python 3.8 or newer, and it imports nothing of agent_kernel: the folder is copied into
-any image as it is. It is process 1 of its sandbox, so it reaps every orphan and its end is the end of all.
+It uses only the standard library, runs on Python 3.8 or newer and imports nothing of agent_kernel, because it
+is sent into any image. It is process 1 of its sandbox: it reaps every orphan, and when it ends, all end.
 """

@@ -1,4 +1,4 @@
-"""`python3 boxd JSON`: serve a sandbox. See `attach` for what comes to it later."""
+"""`python3 boxd JSON`: serve a sandbox. Later hosts arrive by `attach`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .server import serve
 
 
 def main(arguments: list[str]) -> None:
-    """Listen as the options say, and serve."""
+    """Listen where the options say, and serve."""
     options = json.loads(arguments[0])
     kind, _, where = options["listen"].partition(":")
     if kind == "fd":
@@ -28,11 +28,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _keep_only(fd: int) -> None:
-    """Let go of whatever else the host handed down: through /proc/1/fd commands could reach it."""
+    """Close everything else that the host handed down, which commands could reach through /proc/1/fd."""
     os.set_inheritable(fd, False)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != fd:
-            with contextlib.suppress(OSError):  # the listing's own
+            with contextlib.suppress(OSError):  # the descriptor of the listing
                 os.close(int(name))
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):

@@ -1,4 +1,4 @@
-"""What `docker exec -i` starts: it gives its own input and output to boxd; no byte passes through it."""
+"""The program of `docker exec -i`: hands its own input and output over to boxd. No byte passes through it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def attach(path: str) -> int:
-    """Hand descriptors 0 and 1 to boxd and wait until it is done with them. Returns an exit code."""
+    """Hand descriptors 0 and 1 to boxd and wait until it has finished. Returns an exit code."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as boxd:
         try:
             boxd.connect(path)

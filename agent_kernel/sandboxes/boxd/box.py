@@ -8,7 +8,8 @@ import socket
 
 from . import files, wire
 from .commands import processes
-from .commands.shell import Job, Shell
+from .commands.job import Job
+from .commands.shell import Shell
 from .commands.watch import Watch
 from .connection import HostConnection, Service
 from .marks import Marks
@@ -59,7 +60,6 @@ class Box:
             "changes": self.call_changes,
             "remove": self.call_remove,
             "dial": self.call_dial,
-            "shutdown": self.call_shutdown,
         }
 
     def accept(self, read_fd: int, write_fd: int, on_close: Callable[[], None]) -> None:
@@ -220,11 +220,6 @@ class Box:
     def _egress(self) -> HostConnection | None:
         """The newest host that makes connections for the sandbox."""
         return next((host for host in reversed(self._hosts) if wire.CONNECT in host.methods), None)
-
-    def call_shutdown(self, channel: BoxChannel, request: dict[str, Any]) -> None:
-        """End the sandbox."""
-        channel.result({})
-        self._loop.stop()
 
 
 def _text(request: dict[str, Any], name: str) -> str:

@@ -58,7 +58,7 @@ class Listener:
 
 
 def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) -> None:
-    """Run until the lease ends, a host calls `shutdown`, or SIGTERM arrives. `launch` makes the `options`.
+    """Run until the lease ends or SIGTERM arrives. `launch` makes the `options`.
 
     Where hosts attach, the line `READY` on standard output says when they may. After it, standard input and
     output are the stream of the first host.

@@ -1,4 +1,4 @@
-"""A workspace that a checkpoint brought along beside a volume, put in its place before the first command."""
+"""Restores the workspace of a checkpoint onto a volume, before the first command."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 
 
 def begin_with(kept: str, workspace: str) -> None:
-    """Fill an empty workspace with the folder `kept`, which is then removed; one with files keeps its own.
+    """Copy the folder `kept` into the workspace if that is empty, and remove `kept`.
 
-    Ends the program with a sentence when it does not fit.
+    Exits with a message if the files do not fit.
     """
     if not os.listdir(workspace):
         done = subprocess.run(

@@ -32,6 +32,7 @@ from agent_kernel.sandboxes.docker import engine as docker_engine
 from agent_kernel.sandboxes.docker import removal as docker_removal
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker import volumes as docker_volumes
+from agent_kernel.sandboxes.docker.address import Address, RequestRefused
 from agent_kernel.sandboxes.docker.container import (
     ATTEMPT_LABEL,
     container_name,
@@ -51,7 +52,7 @@ from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation, disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
-from agent_kernel.sandboxes.docker.stream import Address, DockerStream, RequestRefused, hijack
+from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
 
 if TYPE_CHECKING:
     from docker import APIClient

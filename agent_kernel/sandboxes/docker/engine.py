@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agent_kernel.errors import EngineUnavailable, SandboxError
-from agent_kernel.sandboxes.docker.stream import Address
+from agent_kernel.sandboxes.docker.address import Address
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient

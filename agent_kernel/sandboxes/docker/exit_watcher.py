@@ -1,7 +1,7 @@
-"""Hearing of a container's end from the engine itself, and of its reason.
+"""Watches the engine's events for the end of a container, and its reason.
 
-The engine closes the streams of a container that ends, but not of one whose isolation runtime was killed
-(gVisor that ran out of memory): there its events alone tell.
+The engine closes the streams of a container that ends, but not those of one whose isolation runtime was
+killed (gVisor that ran out of memory). Only its events report that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote
 
-from agent_kernel.sandboxes.docker.stream import Address, expect
+from agent_kernel.sandboxes.docker.address import Address, expect
 
 _FOLLOWED = ("oom", "die", "destroy")
 _SAME_CAUSE = 5_000_000_000  # nanoseconds
@@ -34,12 +34,12 @@ class ContainerEnd:
 
     @classmethod
     async def follow(cls, address: Address, version: str, container: str) -> ContainerEnd:
-        """Begin to listen. Raises `OSError` when nobody answers and `RequestRefused`."""
+        """Begin to listen. Raises `OSError` if the engine does not answer, and `RequestRefused`."""
         filters = {"type": ["container"], "container": [container], "event": list(_FOLLOWED)}
         path = f"/v{version}/events?filters={quote(json.dumps(filters))}"
         reader, writer = await address.connect()
         try:
-            writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())  # 1.0: the answer comes in no chunks
+            writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())  # 1.0: the answer is not chunked
             await writer.drain()
             await expect(reader, 200)
         except BaseException:
@@ -53,13 +53,13 @@ class ContainerEnd:
 
     async def _listen(self, ended: Callable[[], None]) -> None:
         out_of_memory_at = 0
-        with contextlib.suppress(OSError, ValueError):  # when the engine is gone, the stream itself tells
+        with contextlib.suppress(OSError, ValueError):  # the engine is gone: the stream ends too
             while line := await self._reader.readline():
                 event = json.loads(line)
                 if event["Action"] == "oom":
                     out_of_memory_at = event["timeNano"]
                     continue
-                # A command may have run out of memory long before, and the sandbox lived on.
+                # A command may have run out of memory long before, while the sandbox lived on.
                 recent = event["timeNano"] - out_of_memory_at < _SAME_CAUSE
                 killed = event["Actor"]["Attributes"].get("exitCode") == _KILLED
                 self._reason = "out of memory" if recent else "killed" if killed else None
@@ -68,9 +68,9 @@ class ContainerEnd:
                 return
 
     async def reason(self, within: float) -> Reason | None:
-        """Why it ended, where that is known; its end is awaited for so many seconds.
+        """Wait up to `within` seconds for the end, and return its reason if the engine reported one.
 
-        What was killed may have run out of memory as well: a busy engine loses its word of that.
+        "killed" may mean out of memory as well: a busy engine can lose that event.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):

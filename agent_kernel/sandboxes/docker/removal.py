@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.docker import engine as docker_engine
+from agent_kernel.sandboxes.docker.address import Address
 from agent_kernel.sandboxes.docker.container import volume_name
-from agent_kernel.sandboxes.docker.stream import Address
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -1,7 +1,7 @@
 """The stream that comes with a container's start: boxd's own standard input and output.
 
-A later stream is a program that the engine has to start inside first. Who makes a sandbox nearly always wants
-a stream into it next, and finds it here. Who wants none holds nothing up: boxd's lease runs until a host has
+For a later stream, the engine has to start a program inside first. Callers almost always open a stream right
+after `create`, so this one is kept for them. An unused one blocks nothing: boxd's lease runs until a host has
 greeted.
 """
 
@@ -11,13 +11,13 @@ from agent_kernel.sandboxes.docker.stream import DockerStream
 
 
 class FirstStreams:
-    """Streams of sandboxes that were just made, each until it is taken or its sandbox is deleted."""
+    """Keeps the streams of new sandboxes, each until it is taken or its sandbox is deleted."""
 
     def __init__(self) -> None:
         self._kept: dict[str, DockerStream] = {}
 
     def __contains__(self, sandbox: str) -> bool:
-        """Whether its stream is here."""
+        """Whether the sandbox's stream is here."""
         return sandbox in self._kept
 
     def keep(self, sandbox: str, stream: DockerStream) -> None:
@@ -25,7 +25,7 @@ class FirstStreams:
         self._kept[sandbox] = stream
 
     async def take(self, sandbox: str) -> DockerStream | None:
-        """Hand out its stream, once; None where there is none, or it has ended meanwhile."""
+        """Hand out the stream once. None if there is none, or if it has ended."""
         stream = self._kept.pop(sandbox, None)
         if stream is None or not stream.ended:
             return stream
@@ -39,6 +39,6 @@ class FirstStreams:
             await stream.aclose()
 
     async def aclose(self) -> None:
-        """Close all that nobody took. Idempotent."""
+        """Close all streams that were not taken. Idempotent."""
         for sandbox in list(self._kept):
             await self.drop(sandbox)

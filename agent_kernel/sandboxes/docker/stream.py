@@ -1,7 +1,7 @@
 """A hijacked connection to a Docker Engine, as an asyncio byte stream.
 
-docker-py hands out a hijacked socket only for blocking use, and without the bytes that its HTTP reader had
-already taken in. Here the connection is asyncio's own, over the same transport that docker-py chose.
+docker-py hands out a hijacked socket only for blocking use, and without the bytes that its HTTP reader has
+already taken. Here asyncio owns the connection, over the transport that docker-py chose.
 """
 
 from __future__ import annotations
@@ -10,96 +10,28 @@ import asyncio
 import contextlib
 import json
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-from agent_kernel.errors import ChannelBroken, EngineUnavailable, SandboxUnreachable
+from agent_kernel.errors import ChannelBroken, SandboxUnreachable
+from agent_kernel.sandboxes.docker.address import Address, expect
+from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 
-if TYPE_CHECKING:
-    from docker import APIClient
-
-    from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
-
-_BUFFER = 256 * 1024  # what is read ahead of a slow reader before the engine is held back
 _SEND_BUFFER = 1 << 20  # the kernel gives less where it allows less; TCP finds its own
-_AHEAD = 1 << 20  # written ahead of a busy engine: it is not to wait for us to wake up
-_KNOCK_SECONDS = 10.0
-_HEAD = 64 * 1024
-_COMPLAINT = 4 * 1024  # of a program's stderr, the end is kept
+_AHEAD = 1 << 20  # bytes written ahead of a busy engine, so that it does not wait for us to wake up
+_PIECE = 64 * 1024
+_COMPLAINT = 4 * 1024  # bytes kept of a program's stderr: its end
 
 _SILENCE = 0.5  # seconds after a container's end in which the rest of its output comes
 
 _STDOUT, _STDERR = 1, 2
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where the engine listens: a Unix socket's path, or host and port with an optional TLS context."""
-
-    path: str | None = None
-    host: str = ""
-    port: int = 0
-    tls: ssl.SSLContext | None = None
-
-    @classmethod
-    def of(cls, api: APIClient) -> Address:
-        """The address docker-py uses. Raises `EngineUnavailable` for transports with no socket (ssh)."""
-        adapter = api.get_adapter(api.base_url)
-        if (path := getattr(adapter, "socket_path", None)) is not None:
-            return cls(path=path)
-        url = urlsplit(api.base_url)
-        if url.scheme not in ("http", "https") or url.hostname is None:
-            raise EngineUnavailable(
-                "Sandboxes need an engine behind a Unix socket or TCP; this one is reached in another way.",
-                hint="Forward the engine's socket (ssh -L) and set DOCKER_HOST to unix:// and its path.",
-            )
-        tls = _tls_context(api) if url.scheme == "https" else None
-        return cls(host=url.hostname, port=url.port or (2376 if tls else 2375), tls=tls)
-
-    def knock(self) -> None:
-        """See whether anybody listens (blocking). Raises `OSError`."""
-        if self.path is None:
-            socket.create_connection((self.host, self.port), _KNOCK_SECONDS).close()
-            return
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_KNOCK_SECONDS)
-            connection.connect(self.path)
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a connection. Raises `OSError`."""
-        if self.path is not None:
-            return await asyncio.open_unix_connection(self.path, limit=_BUFFER)
-        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=_BUFFER)
-
-
-def _tls_context(api: APIClient) -> ssl.SSLContext:
-    """docker-py's TLS settings (kept as attributes of its requests session) as an ssl context."""
-    verify, cert = api.verify, api.cert
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
-    if verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if isinstance(cert, tuple):
-        context.load_cert_chain(*cert)
-    return context
-
-
-class RequestRefused(Exception):
-    """The engine answered a hijack request with an HTTP error: its status and its sentence."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{message} (HTTP {status})")
-        self.status = status
-        self.message = message
-
-
 async def hijack(address: Address, path: str, body: dict[str, Any] | None = None) -> DockerStream:
     """POST to `path` and take over the connection.
 
-    Raises `OSError` when nobody answers and `RequestRefused`; on these and on cancellation it is closed.
+    Raises `OSError` if the engine does not answer, and `RequestRefused`. Then, and on cancellation, the
+    connection is closed.
     """
     reader, writer = await address.connect()
     try:
@@ -121,42 +53,16 @@ async def hijack(address: Address, path: str, body: dict[str, Any] | None = None
     return DockerStream(reader, writer)
 
 
-async def expect(reader: asyncio.StreamReader, *statuses: int) -> None:
-    """Read the head of the engine's answer. Raises `RequestRefused` for any other status, `OSError`."""
-    status, length = await _response_head(reader)
-    if status not in statuses:
-        raise RequestRefused(status, _sentence(await reader.read(min(length, _HEAD))))
-
-
-async def _response_head(reader: asyncio.StreamReader) -> tuple[int, int]:
-    """Status and content length of the engine's answer."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status, *headers = head.split("\r\n")
-        code = int(status.split(" ", 2)[1])
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
-        raise ConnectionError("the engine's answer was not HTTP") from error
-    fields = dict(line.lower().split(":", 1) for line in headers if ":" in line)
-    return code, int(fields.get("content-length", _HEAD))
-
-
-def _sentence(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"]).strip()
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace").strip() or "no reason given"
-
-
 class DockerStream:
-    """The stdin and stdout of a program in a container, a `ByteStream`; its stderr is kept as `complaint`."""
+    """A `ByteStream` on the stdin and stdout of a program in a container. Its stderr becomes `complaint`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.on_end: Callable[[], Awaitable[None]] | None = None
-        """Awaited when the stream has ended: raises where that is not the end of the sandbox."""
+        """Awaited when the stream has ended. Raises if the sandbox lives on."""
         self.end: ContainerEnd | None = None
-        """What tells of the container's end, closed together with the stream."""
+        """Watches for the end of the container; closed together with the stream."""
         self.ends_with_complaint = False
-        """Whether anything on stderr is the program's last word, though the engine keeps the stream open."""
+        """Whether output on stderr means the end, although the engine keeps the stream open."""
         self._reader = reader
         self._writer = writer
         self._kind = _STDOUT
@@ -168,14 +74,14 @@ class DockerStream:
 
     @property
     def complaint(self) -> str:
-        """What the program wrote to stderr so far, at most its last 4 KiB."""
+        """What the program wrote to stderr so far: at most the last 4 KiB."""
         return self._complaint.decode(errors="replace").strip()
 
     async def read(self, limit: int) -> bytes:
         """Read up to `limit` bytes of stdout, `b""` at the end.
 
         Raises `SandboxUnreachable` when the connection breaks, or when the program at the other end
-        stopped with a complaint; `ChannelBroken` when the engine sends what is no frame.
+        stopped with an error message; `ChannelBroken` when the engine sends something that is not a frame.
         """
         self._reading = True
         try:
@@ -186,7 +92,7 @@ class DockerStream:
                 self._pieces += 1
                 if self._left == 0 and not await self._next_frame():
                     return await self._end()
-                data = await self._reader.read(min(limit if self._kind == _STDOUT else _HEAD, self._left))
+                data = await self._reader.read(min(limit if self._kind == _STDOUT else _PIECE, self._left))
                 self._left -= len(data)
                 if not data:
                     return await self._end()
@@ -204,20 +110,20 @@ class DockerStream:
 
     @property
     def ended(self) -> bool:
-        """Whether the connection is known to be over, with nothing left to read."""
+        """Whether the connection is known to be closed, with nothing left to read."""
         return self._writer.is_closing() or (self._reader.at_eof() and not self._unread)
 
     def unread(self, data: bytes) -> None:
-        """Give back what was read beyond one's own part: the next `read` begins with it."""
+        """Put bytes back: the next `read` begins with them."""
         self._unread = data + self._unread
 
     def follow(self, end: ContainerEnd) -> None:
-        """Also end when `end` tells of the container's: some engines forget a stream of a killed runtime."""
+        """End with the container too: some engines forget the stream of a runtime that was killed."""
         self.end = end
         end.then(lambda: self._end_when_silent(-1))
 
     def _end_when_silent(self, pieces: int) -> None:
-        """Cut the connection once a reader has waited for nothing; a slow reader gets all there is."""
+        """Cut the connection once a reader has waited in vain. A slow reader still gets all there is."""
         if self._writer.is_closing():
             return
         if self._reading and pieces == self._pieces:
@@ -237,13 +143,13 @@ class DockerStream:
         return b""
 
     async def _next_frame(self) -> bool:
-        """Read a frame's head: kind, three zeros, length in four bytes. False at the end."""
+        """Read a frame's header: kind, three zeros, length in four bytes. Return False at the end."""
         try:
             head = await self._reader.readexactly(8)
         except asyncio.IncompleteReadError:
             return False
         if head[0] not in (_STDOUT, _STDERR) or head[1:4] != b"\0\0\0":
-            raise ChannelBroken(f"The engine sent what is no stream frame: {head!r}.")
+            raise ChannelBroken(f"The engine sent something that is not a stream frame: {head!r}.")
         self._kind = head[0]
         self._left = int.from_bytes(head[4:], "big")
         return True
@@ -259,7 +165,7 @@ class DockerStream:
             raise SandboxUnreachable(f"The connection to the engine broke ({error}).") from error
 
     def write_ahead(self, data: bytes) -> None:
-        """Begin to write, for a program that is not there yet; what goes wrong is seen by reading."""
+        """Begin to write to a program that has not started yet. Errors are seen by reading."""
         self._writer.write(data)
 
     async def aclose(self) -> None:

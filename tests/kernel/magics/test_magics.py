@@ -49,7 +49,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         (f"%set big={'x' * 70_000}", "big is too long", "Put it into a file"),
     ],
     "container": [
-        ("%container --old", "does not know '--old'", "It knows --new"),
+        ("%container --old", "does not know '--old'", "It knows --reset-shell, --new"),
         ("%container memory=4g", "chosen when it is made", "%container --new memory=4g"),
         ("%container --new memory=3g", "memory_limit must be one of", "4g"),
     ],
@@ -321,6 +321,16 @@ def test_a_new_container(notebook: Notebook) -> None:
     assert after.split("name")[0] != before.split("name")[0]
     assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
     assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
+
+
+def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:
+    assert notebook.run("%container --reset-shell").plain == [RESET]  # there is no container yet
+    notebook.run("!!COLOUR=blue; cd /tmp; echo kept > /mnt/data/kept.txt")
+    assert notebook.run("%container --reset-shell").plain == [RESET]
+    assert notebook.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
+
+
+RESET = "The shell is fresh. Files and background processes are still there."
 
 
 # -- turns -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Limits of the sandbox that a command ran into, in words: a bare 137 helps nobody.
+"""Names the limits of the sandbox that a command reached, because an exit code of 137 alone explains nothing.
 
-Where the sandbox sees its control group, the kernel's own counters tell. What no counter tells (open files,
-processes under gVisor) is known by the system's words in what the command printed.
+Where the sandbox sees its control group, the kernel's counters report them. What has no counter (open files,
+processes under gVisor) is recognised by the system's error messages in the command's output.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ CPU_LIMIT = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 CPU_PERIOD = ("/sys/fs/cgroup/cpu/cpu.cfs_period_us",)
 
 SEEN = 16 << 10
-"""How much of the end of a command's output is looked at."""
+"""How many bytes of the end of a command's output are searched."""
 
 MANY_PERIODS = 5
-"""Periods (a tenth of a second each) of waiting for a share of the processors, from which that is said."""
+"""How many periods (0.1 s each) of waiting for the processors are reported."""
 
 
 class Limits:
-    """Tells what was reached; counts how often the sandbox's own control group has refused something."""
+    """Reports the limits that were reached, by the counters of the sandbox's control group."""
 
     def __init__(self, workspace: str) -> None:
         self.disk: int | None = None
-        """The limit of the root file system in bytes, where there is one."""
-        self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (the sandbox's own)
+        """The limit of the root file system in bytes, or None."""
+        self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (inside the sandbox)
         self._counted = _counters()
 
     def reached(self, printed: bytes) -> list[str]:
-        """What was reached since the last look, as sentences without a full stop."""
+        """Return the limits reached since the last call, as sentences without a full stop."""
         words = []
         before, self._counted = self._counted, _counters()
         killed, refused, held_back = map(operator.sub, self._counted, before)
@@ -85,7 +85,7 @@ def _counter(paths: tuple[str, ...], name: str) -> int:
 
 
 def _says(printed: bytes, number: int) -> bool:
-    """Whether the system's words for an error stand in what was printed."""
+    """Whether the output contains the system's message for an error."""
     return os.strerror(number).encode() in printed
 
 
@@ -95,7 +95,7 @@ def _process_limit() -> str:
 
 
 def _cpu_limit() -> str:
-    """The share of processors, from `quota period` in one file (cgroup v2) or in two."""
+    """Return the share of processors, from `quota period` in one file (cgroup v2) or in two."""
     fields = (_read(CPU_LIMIT) + " " + _read(CPU_PERIOD)).split()
     try:
         return "%g CPUs" % (int(fields[0]) / int(fields[1]))
@@ -104,7 +104,7 @@ def _cpu_limit() -> str:
 
 
 def _size(text: str) -> str:
-    """Bytes in the largest unit that divides them."""
+    """Format bytes in the largest unit that divides them."""
     if not text.isdigit():
         return text
     value, units = int(text), ["bytes", "KiB", "MiB", "GiB"]

@@ -1,4 +1,4 @@
-"""What a command has printed, bounded: the newest bytes are kept, offsets count from the first one."""
+"""The output of a command in memory. The newest bytes are kept; offsets count from the first byte."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import collections
 
 LIMIT = 1 << 20
 PIECE_COST = 64
-"""What a piece costs beside its bytes: many tiny pieces are bounded too."""
+"""What a piece costs in addition to its bytes, so that many tiny pieces are bounded too."""
 
 
 class Log:
-    """A ring of `(stream, bytes)` pieces with offsets, so that a watcher can begin anywhere in it."""
+    """Keeps `(stream, bytes)` pieces with their offsets, so that a watcher can begin anywhere."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._pieces: collections.deque[tuple[int, int, bytes]] = collections.deque()
@@ -20,7 +20,7 @@ class Log:
         self.end = 0
 
     def append(self, stream: int, payload: bytes) -> None:
-        """Add a piece; pieces that no longer fit the limit fall out at the front."""
+        """Add a piece. The oldest pieces are dropped beyond the limit."""
         self._pieces.append((self.end, stream, payload))
         self.end += len(payload)
         self._cost += len(payload) + PIECE_COST
@@ -30,11 +30,11 @@ class Log:
             self._cost -= len(dropped) + PIECE_COST
 
     def pieces(self) -> list[bytes]:
-        """All that is kept, in order."""
+        """Return all kept pieces in order."""
         return [payload for _, _, payload in self._pieces]
 
     def tail(self, limit: int) -> bytes:
-        """The last bytes of both streams, about `limit` of them."""
+        """Return about `limit` of the last bytes of both streams."""
         found: list[bytes] = []
         for _, _, payload in reversed(self._pieces):
             if limit <= 0:
@@ -44,15 +44,15 @@ class Log:
         return b"".join(reversed(found))
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes] | None:
-        """The bytes at `offset`, at most `limit` of them and of one stream: `(stream, bytes)` or None."""
-        for position, stream, payload in reversed(self._pieces):  # a watcher is mostly near the end
+        """Return `(stream, bytes)` at `offset`: at most `limit` bytes of one stream, or None."""
+        for position, stream, payload in reversed(self._pieces):  # watchers are mostly near the end
             if position <= offset:
                 first = offset - position
                 return (stream, payload[first : first + limit]) if first < len(payload) else None
         return None
 
     def backlog(self, offset: int) -> int:
-        """What a watcher at `offset` has still to be told, in the units of the limit."""
+        """Return how much a watcher at `offset` has not yet read, in the units of the limit."""
         cost = 0
         for position, _, payload in reversed(self._pieces):
             if position + len(payload) <= offset:

@@ -1,6 +1,6 @@
-"""The full log of a long output, as a bounded file inside the sandbox that the model and the person can read.
+"""A file inside the sandbox with the whole output of a command, for outputs longer than a response shows.
 
-A short output has none: it was told whole. Of a very long one the file keeps the head and the tail.
+A short output has no file. Of a very long one, the file keeps the head and the tail.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ FROM = 32 << 10
 HEAD = 2 << 20
 TAIL = 1 << 20
 KEPT = 8
-"""How many such files are kept; with `HEAD` and `TAIL` this bounds them to 32 MiB together."""
+"""How many files are kept. With `HEAD` and `TAIL`, they take at most 32 MiB together."""
 
 
 class LogFile:
-    """Takes a job's output (both streams, as they came) once there is more than `FROM` of it."""
+    """Writes a job's output (both streams, in the order they came) once there are more than `FROM` bytes."""
 
     def __init__(self, folder: str, number: str) -> None:
         self.path = os.path.join(folder, number + ".log")
@@ -33,7 +33,7 @@ class LogFile:
         self._older, self._newer = bytearray(), bytearray()
 
     def take(self, log: Log, payload: bytes) -> None:
-        """Take a piece that was just appended to `log`."""
+        """Write a piece that was just appended to `log`."""
         if self._broken or log.end < FROM:
             return
         if self._file is None:
@@ -59,14 +59,14 @@ class LogFile:
         if head:
             try:
                 self._file.write(head)
-            except OSError:  # the file system in memory is full: the log ends here
+            except OSError:  # the file system is full: the log ends here
                 self._broken = True
         self._newer += payload[len(head) :]
         if len(self._newer) > TAIL:
             self._older, self._newer = self._newer, bytearray()
 
     def end(self) -> str | None:
-        """Close it and return its path; None if there is none."""
+        """Close the file and return its path, or None if there is none."""
         if self._file is None:
             return None
         with contextlib.suppress(OSError):

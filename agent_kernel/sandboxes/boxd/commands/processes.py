@@ -1,6 +1,6 @@
-"""Which processes belong to a command, and their end.
+"""Finds the processes that belong to a command, and ends them.
 
-Process groups miss what `setsid` or a double fork took out of them, so a command's processes are found by
+Process groups miss what has left them by `setsid` or a double fork. So a command's processes are found by
 descent from the shell, by the job number in their environment, and by their age.
 """
 
@@ -16,7 +16,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Moment:
-    """A point in the life of the process table: processes can be told to be younger than it."""
+    """A moment, to tell which processes started after it."""
 
     def __init__(self) -> None:
         self.ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICK)
@@ -25,9 +25,9 @@ class Moment:
 
 
 def _last_pid() -> int:
-    """The newest pid of this pid namespace; 0 where /proc does not tell."""
+    """Return the newest pid of this pid namespace, or 0 if /proc does not have it."""
     try:
-        fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)  # before every command: nothing slower
+        fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)  # before every command, so it must be fast
         try:
             return int(os.read(fd, 100).split()[4])
         finally:
@@ -37,7 +37,7 @@ def _last_pid() -> int:
 
 
 class Process:
-    """A line of the process table."""
+    """An entry of the process table."""
 
     def __init__(self, pid: int, parent: int, session: int, started: int) -> None:
         self.pid = pid
@@ -46,20 +46,20 @@ class Process:
         self.started = started
 
     def younger_than(self, moment: Moment) -> bool:
-        """Whether it was started after `moment`; ticks are 10 ms, so pids decide within one."""
+        """Whether it started after `moment`. Ticks are 10 ms, so pids decide within one tick."""
         if self.started != moment.ticks:
             return self.started > moment.ticks
         return self.pid > moment.last_pid and self.pid not in moment.living
 
 
 def table() -> dict[int, Process]:
-    """All living processes of the sandbox by pid; zombies are left out."""
+    """Return all living processes of the sandbox by pid, without zombies."""
     processes = {}
     for pid in _pids():
         try:
             with open("/proc/%d/stat" % pid, "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-        except OSError:  # it ended while we looked
+        except OSError:  # it has just ended
             continue
         if fields[0] not in (b"Z", b"X"):
             processes[pid] = Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
@@ -71,7 +71,7 @@ def _pids() -> list[int]:
 
 
 def job_of(pid: int) -> str | None:
-    """The job number in a process's environment, or None."""
+    """Return the job number in a process's environment, or None."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
             environment = file.read()
@@ -84,7 +84,7 @@ def job_of(pid: int) -> str | None:
 
 
 def of_job(job: str, shell_pid: int, since: Moment) -> list[int]:
-    """Pids of the living processes that command `job` of the shell started, the shell itself left out."""
+    """Return the pids of the living processes that command `job` started, without the shell."""
     processes = table()
     young = {pid for pid, process in processes.items() if process.younger_than(since)}
     found = []
@@ -105,10 +105,9 @@ def _orphan(parent: int) -> bool:
 
 
 def kill_round(job: str, shell_pid: int, since: Moment) -> bool:
-    """Kill those that are there now and return whether there were any; call again until there are none.
+    """Kill the processes of a command, and return whether there were any. Call again until there are none.
 
-    The shell is to be stopped meanwhile, so that it starts nothing more. One round is not enough for what
-    is just forking.
+    Stop the shell before, so that it starts nothing more. One round misses processes that are just forking.
     """
     pids = of_job(job, shell_pid, since)
     for pid in pids:
@@ -117,14 +116,14 @@ def kill_round(job: str, shell_pid: int, since: Moment) -> bool:
 
 
 def hang_up(session: int) -> None:
-    """Tell every process of a terminal's session that its terminal is gone."""
+    """Send SIGHUP to every process of a terminal's session."""
     for process in table().values():
         if process.session == session:
             send(process.pid, signal.SIGHUP)
 
 
 def send_all(number: int) -> None:
-    """Send a signal to every process but boxd; again while there are new ones (they fork as we look)."""
+    """Send a signal to every process but boxd, repeatedly, because they may be forking."""
     reached: set[int] = set()
     while True:
         new = set(table()) - reached - {1, os.getpid()}
@@ -136,15 +135,15 @@ def send_all(number: int) -> None:
 
 
 def send(pid: int, number: int) -> None:
-    """Send a signal to a process that may have ended."""
+    """Send a signal to a process, which may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def default_signals() -> None:
-    """Undo, in a child, what Python and boxd do with signals, and what whoever started us had ignored.
+    """Reset all signals in a child process, also those that were ignored when boxd was started.
 
-    An ignored signal stays ignored for all descendants: a host started by `nohup` would have terminals that
+    An ignored signal stays ignored in all descendants: a host started by `nohup` would have terminals that
     cannot be hung up.
     """
     for number in signal.valid_signals():

@@ -8,7 +8,8 @@ from ..handler import BoxHandler
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..handler import BoxChannel
-    from .shell import Job, Shell
+    from .job import Job
+    from .shell import Shell
 
 
 class Watch(BoxHandler):
@@ -42,7 +43,7 @@ class Watch(BoxHandler):
     def on_lost(self) -> None:
         """Let the command go on without a host. The log keeps the end of its output."""
         self._forget()
-        self._shell.throttle(self._job, False)
+        self._job.throttle(False)
 
     def _pump(self) -> None:
         job, channel = self._job, self._channel
@@ -53,7 +54,7 @@ class Watch(BoxHandler):
             channel.data(*piece)
             self._offset += len(piece[1])
         if job.outcome is None:
-            self._shell.throttle(job, not channel.room and job.log.backlog(self._offset) > wire.WINDOW)
+            job.throttle(not channel.room and job.log.backlog(self._offset) > wire.WINDOW)
         elif self._offset == job.log.end:
             self._forget()
             channel.result(dict(job.outcome, offset=self._offset))

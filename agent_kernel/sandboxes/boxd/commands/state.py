@@ -1,0 +1,131 @@
+"""The shell's state as a file: how bash writes it after each command, and how a new bash begins with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+
+from . import processes
+
+PRELUDE = r"""
+shopt -s expand_aliases
+__boxd_dump() {
+  { declare -p; declare -f; alias -p; trap -p; umask -p; printf 'cd -- %%q\n# end\n' "$PWD"; } >"$1"
+} 2>/dev/null
+__boxd_leave() { __boxd_dump %(run)s/state.exit; }
+__boxd_user_trap() { eval "$2"; }
+__boxd_end() {
+  local code=$? text
+  set +euvxn +o pipefail
+  trap -p EXIT >%(run)s/trap
+  IFS= read -r -d '' text <%(run)s/trap
+  if [[ $text != *__boxd_leave* ]]; then
+    [[ -z $text ]] || eval "__boxd_user_${text}"
+    trap __boxd_leave EXIT
+  fi
+  return $code
+}
+trap __boxd_leave EXIT
+trap 'exit 143' %(abort)d
+export %(job)s
+readonly __boxd_do='{ . %(run)s/command; __boxd_end; } >%(run)s/out 2>%(run)s/err </dev/null'
+readonly __boxd_tell='echo $? >%(run)s/status; __boxd_dump %(run)s/state.'
+"""
+"""What every bash runs first: functions that run a command, end it, and write the state down."""
+
+# Variables that belong to one bash process and must not be carried into the next.
+_OWN = re.compile(
+    rb"^declare -\S+ (BASH\w*|LINENO|SECONDS|S?RANDOM|EPOCH\w+|FUNCNAME|PIPESTATUS|GROUPS|DIRSTACK|SHELLOPTS|"
+    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB|__boxd_\w+)(=.*)?$",
+    re.MULTILINE,
+)
+# The `shopt` options as `declare -p` prints them: `shopt -p` would take one write for each of fifty lines.
+_OPTIONS = re.compile(rb'^declare -\S+ BASHOPTS="([\w:]*)"$', re.MULTILINE)
+
+
+class ShellState:
+    """The state files in the folder `run`, and `saved`, with which the first shell begins.
+
+    `state.0` and `state.1` are written in turn after each command, so one of them is always complete.
+    `state.exit` is written by a shell that a command ends.
+    """
+
+    def __init__(self, run: str, saved: str) -> None:
+        self._run = run
+        self._saved = saved
+        self._fresh = True
+        self._turn = 0
+
+    @property
+    def turn(self) -> int:
+        """The number, 0 or 1, of the file that the present command writes."""
+        return self._turn % 2
+
+    def next_turn(self) -> None:
+        """Begin with another command."""
+        self._turn += 1
+
+    def forget(self) -> None:
+        """Let the next shell begin with nothing."""
+        for name in ("state.exit", "state.0", "state.1"):
+            self._remove(name)
+        self._saved = os.devnull
+        self._fresh = True
+
+    def begin(self, abort: int, in_command: bool) -> str:
+        """Write what a new shell has to run first, and return the path.
+
+        `abort` is the signal that asks the shell to leave. `in_command`: a command ended the last one.
+        """
+        prelude = PRELUDE % {"run": self._run, "abort": abort, "job": processes.JOB_VARIABLE}
+        text = self._restore(in_command) + prelude
+        write_file(self._path("prelude"), text.encode())
+        return self._path("prelude")
+
+    def _restore(self, in_command: bool) -> str:
+        """Return the script line that brings the last state back; empty for a first shell.
+
+        While a command runs, the file of its turn still holds the state of two commands ago.
+        """
+        if self._fresh:
+            self._fresh = False
+            return self._restore_from(self._saved)
+        last = self._turn - in_command
+        for name in ("state.exit", "state.%d" % (last % 2), "state.%d" % ((last + 1) % 2)):
+            line = self._restore_from(self._path(name))
+            if name == "state.exit":
+                self._remove(name)
+            if line:
+                return line
+        return ""
+
+    def _restore_from(self, path: str) -> str:
+        try:
+            with open(path, "rb") as file:
+                state = file.read()
+        except OSError:
+            return ""
+        if not state.endswith(b"# end\n"):
+            return ""
+        options = _OPTIONS.search(state)
+        switched = (
+            b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
+        )
+        write_file(self._path("restore"), switched + _OWN.sub(b"", state))
+        return ". %s\n" % self._path("restore")
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._run, name)
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(name))
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Write a whole file, without a buffer. Raises `OSError`."""
+    with open(path, "wb", buffering=0) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
