@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from agent_kernel.errors import (
     AgentKernelError,
+    ConnectDenied,
     InvalidRequest,
     LimitReached,
     ModelError,
@@ -41,6 +42,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (InvalidRequest, 400),
     (SandboxFileError, 400),
     (SandboxGone, 410),
+    (ConnectDenied, 403),
     (SandboxError, 503),
     (OutOfScript, 400),
     (ModelError, 502),
