@@ -1,7 +1,7 @@
-"""Patterns for shell commands, and as much of the shell's grammar as it takes to match them safely.
+"""Match patterns against shell commands, with as much of the shell's grammar as that needs to be safe.
 
-A pattern is words, in which `?` stands for any character and `*` for any characters; a `*` that is its last
-word stands for any further words, none included. It is matched in two ways, and each errs on the safe side:
+A pattern consists of words. `?` matches one character and `*` any number; a last word `*` matches any
+number of further words. There are two ways to match, and each errs on the safe side:
 
 - `covers` looks at a command as a whole. It knows lists of plain commands (joined by `;`, `&&`, `||`, `|`,
   `&` or a new line) whose words are literal. Whatever else a shell can do (expansion, substitution,
@@ -26,11 +26,11 @@ _QUOTING = re.compile(r"\\\n|[\\'\"]")
 
 
 class _NotPlain(Exception):
-    """The text has something in it that is not a literal word of a plain command."""
+    """The text contains something other than literal words of plain commands."""
 
 
 def plain_commands(text: str) -> tuple[Words, ...] | None:
-    """The plain commands that `text` is a list of, each as its words; None if it has anything else in it."""
+    """Return the plain commands in `text`, each as its words; None if it contains anything else."""
     try:
         commands = tuple(_commands(text))
     except _NotPlain:
@@ -41,7 +41,7 @@ def plain_commands(text: str) -> tuple[Words, ...] | None:
 
 
 def covers(pattern: str, words: Words) -> bool:
-    """Whether the pattern matches all of a plain command."""
+    """Return whether the pattern matches a whole plain command."""
     globs = pattern.split()
     if globs and globs[-1] == "*":
         globs.pop()
@@ -52,12 +52,12 @@ def covers(pattern: str, words: Words) -> bool:
 
 
 def occurs(pattern: str, text: str) -> bool:
-    """Whether the pattern is found anywhere in a command's text. Takes time in proportion to its length."""
+    """Return whether the pattern occurs anywhere in a command's text. Takes linear time."""
     return _found(pattern, text) or _found(pattern, _QUOTING.sub("", text))
 
 
 def kinds(commands: Sequence[str]) -> tuple[str, ...]:
-    """Patterns that cover these commands and others of the same programs; none where one is not plain."""
+    """Return patterns for the programs of these commands; none if one of them is not plain."""
     found: dict[str, None] = {}
     for command in commands:
         plain = plain_commands(command)
@@ -82,7 +82,7 @@ def _found(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _segments(pattern: str) -> tuple[re.Pattern[str], ...]:
-    """What stands between the stars; each is looked for after the one before."""
+    """Return the parts between the stars; each is searched for after the one before."""
     parts = [part.strip() for part in pattern.split("*")]
     edges = [part != raw for part, raw in zip(parts, pattern.split("*"), strict=True)]
     segments = []
@@ -99,7 +99,7 @@ def _segments(pattern: str) -> tuple[re.Pattern[str], ...]:
 
 
 def _piece(text: str) -> str:
-    """A part of a pattern. Around its operators the shell needs no space, and may have any."""
+    """Return the regular expression for a part of a pattern. Spaces around operators are optional."""
     bare = text.strip()
     if text and not bare:
         return r"\s+"
@@ -138,7 +138,7 @@ _BARE = re.compile(r"[^\s\\'\";&|$`<>(){}]+")
 
 
 def _tokens(text: str) -> Iterator[str | _Separator]:
-    """Words, their quotes removed, and separators. Raises `_NotPlain`."""
+    """Yield words without their quotes, and separators. Raises `_NotPlain`."""
     position, word = 0, None
     while position < len(text):
         if match := _SEPARATOR.match(text, position):
@@ -159,7 +159,7 @@ def _tokens(text: str) -> Iterator[str | _Separator]:
 
 
 def _literal(text: str, position: int, *, begins: bool) -> tuple[str, int]:
-    """A piece of a word and where it ends."""
+    """Return a piece of a word and the position where it ends."""
     if match := _SINGLE.match(text, position):
         return _checked(match[1]), match.end()
     if match := _DOUBLE.match(text, position):

@@ -1,4 +1,4 @@
-"""The policy of approvals: which commands run, which somebody is asked about, which never run. Pure."""
+"""The approval policy: which commands run, which need approval, which never run. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Action = Literal["allow", "ask", "deny"]
 STRICTNESS: Mapping[Action, int] = {"allow": 0, "ask": 1, "deny": 2}
 
 MODES: Mapping[str, Action] = {"auto": "allow", "ask": "ask", "never": "deny"}
-"""The words for what happens where no rule says otherwise."""
+"""Names of policies, with what they do to commands that no rule matches."""
 
 MOST_RULES = 200
 LONGEST_PATTERN = 1000
 LONGEST_REASON = 1000
-"""Rules may come with each request: what reads them is bounded."""
+"""Clients send rules with requests, so their number and size are limited."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `larger_than` is in bytes of one command's text; where both are given, both must match."""
+    """One rule. `larger_than` is in bytes of a command. If both conditions are set, both must match."""
 
     action: Action
     command: str | None = None
@@ -31,18 +31,18 @@ class Rule:
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As `read_policy` takes it."""
+        """Return it in the form that `read_policy` reads."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def describe(self) -> str:
-        """What it matches, in words."""
+        """Describe what it matches."""
         parts = [f"commands like `{self.command}`"] if self.command is not None else []
         if self.larger_than is not None:
             parts.append(f"commands of more than {self.larger_than} bytes")
         return " that are also ".join(parts)
 
     def stops(self, command: str) -> bool:
-        """Whether it matches, as a rule that asks or denies."""
+        """Return whether it matches, as a rule that asks or denies."""
         if self.larger_than is not None and len(command.encode("utf-8", "replace")) <= self.larger_than:
             return False
         return self.command is None or occurs(self.command, command)
@@ -50,7 +50,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to happen, and why, as a sentence."""
+    """What happens to a call, and the reason as a sentence."""
 
     action: Action
     reason: str
@@ -58,17 +58,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules in order, the first that decides decides; `default` where none does."""
+    """Rules in order; the first one that matches decides, else `default`."""
 
     default: Action = "allow"
     rules: tuple[Rule, ...] = ()
 
     def verdict(self, commands: Sequence[str]) -> Verdict:
-        """About one call: its commands run all or not at all, so the strictest of theirs holds."""
+        """Decide about one call. Its commands run together or not at all, so the strictest verdict counts."""
         return max((self._about(each) for each in commands), key=_strictness, default=self._by_default())
 
     def to_json(self) -> dict[str, Any]:
-        """As `read_policy` takes it."""
+        """Return it in the form that `read_policy` reads."""
         return {"default": self.default, "rules": [rule.to_json() for rule in self.rules]}
 
     def _about(self, command: str) -> Verdict:
@@ -92,7 +92,7 @@ class Policy:
 
 
 def strictest(policies: Sequence[Policy], commands: Sequence[str]) -> Verdict:
-    """What all of these policies together say: none can loosen another."""
+    """Return the strictest verdict of several policies: none can loosen another."""
     return max((each.verdict(commands) for each in policies), key=_strictness)
 
 
@@ -136,9 +136,9 @@ def _rule(given: object, where: str) -> Rule:
     if command is None and size is None:
         raise ValueError(f"{where} matches nothing: it needs command or larger_than")
     if action == "allow" and (command is None or size is not None):
-        raise ValueError(f"{where} allows: it needs command, and nothing beside")
+        raise ValueError(f"{where} allows: it needs command and no other condition")
     if command is not None and not command.replace("*", "").replace("?", "").strip():
-        raise ValueError(f"{where}.command matches every command: say so with default")
+        raise ValueError(f"{where}.command matches every command: use default instead")
     return Rule(action, command, size, reason)
 
 
