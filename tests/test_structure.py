@@ -40,7 +40,7 @@ KNOWN_FOLDER_CIRCLES: set[frozenset[str]] = {
 }
 KNOWN_LARGE_FOLDERS: set[str] = set()
 KNOWN_SHARED_NAMES: set[str] = set()
-KNOWN_LARGE_CONSTRUCTORS = {"agent_kernel.runtime.local.LocalRuntime"}
+KNOWN_LARGE_CONSTRUCTORS: set[str] = set()
 
 
 @cache

@@ -174,7 +174,7 @@ async def test_what_cannot_be_begun_is_raised(runtime: Runtime) -> None:
     for request, param, code in (
         ({"previous_response_id": "resp_none"}, "previous_response_id", "previous_response_not_found"),
         ({"input": 7}, "input", None),
-        ({"model": "nonsense/x"}, "model", None),
+        ({"model": "nonsense/x"}, "model", "model_not_found"),
         ({"input": [{"type": "function_call_output", "call_id": "call_9", "output": ""}]}, "input", None),
     ):
         with pytest.raises(InvalidRequest) as caught:
