@@ -113,8 +113,8 @@ class RuntimeSettings(Configurable):
     ).tag(config=True)
     background_restart = Choice(
         "resume",
-        help="""What a server does with background turns whose server has died: `resume`, where no command was
-        under way, or `end` all of them as incomplete.""",
+        help="""What a server does with background turns whose server has died: `resume` them, and go on with
+        a command that still runs, or `end` all of them as incomplete.""",
     ).tag(config=True, variable="AGENT_KERNEL_BACKGROUND_RESTART", words=("resume", "end"))
     retention_days = Float(
         0.0,

@@ -16,7 +16,6 @@ from typing import Any, TypeVar, cast
 from openai.types.responses.response import IncompleteDetails
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.calls import CallDraft, CallItem, CallKind, CallStart, OutputDraft, check_call
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
@@ -67,21 +66,6 @@ class Assembler:
         self._kinds: dict[str, CallKind] = {}
         self._unanswered: dict[str, CallItem] = {}
         self._outputs: dict[str, OutputDraft] = {}
-
-    @classmethod
-    def restored(cls, response: t.Response, standing: ResumePoint) -> Assembler:
-        """Go on with a queued response whose process has ended, where it stood between two steps."""
-        assembler = cls(response)
-        assembler._queued, assembler._restored = True, standing.begun
-        assembler._numbers = itertools.count(standing.next_number)
-        assembler._indices = itertools.count(len(standing.items))
-        assembler._finished = {index: t.item_of(item) for index, item in standing.items.items()}
-        assembler._call_ids = {item["call_id"] for item in standing.items.values() if "call_id" in item}
-        assembler._update(output=[assembler._finished[index] for index in sorted(assembler._finished)])
-        if standing.begun:
-            assembler._state = State.BETWEEN
-            assembler._update(status="in_progress")
-        return assembler
 
     # -- the model speaks ---------------------------------------------------------------------------------
 

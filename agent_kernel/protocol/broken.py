@@ -45,6 +45,20 @@ def end_broken(
 
 
 @dataclass(frozen=True)
+class BrokenCall:
+    """A call without a finished output: it may have been running when its process died.
+
+    `output` is its open output item, if it had one, at `index`; `events` are those about it since.
+    """
+
+    kind: CallKind
+    call: Json
+    output: Json | None = None
+    index: int | None = None
+    events: Sequence[Json] = ()
+
+
+@dataclass(frozen=True)
 class ResumePoint:
     """A response between two steps of its model, and how to go on with it.
 
@@ -58,20 +72,24 @@ class ResumePoint:
     next_number: int
     begun: bool
     """Whether `response.in_progress` has gone out."""
+    calls: Sequence[BrokenCall] = ()
+    """The calls of the last step that have no output yet, in order. All items are `told` then."""
 
 
 def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePoint | None:
-    """Where a response stood whose whole `journal` this is.
+    """Return where to go on with a response of which this is the whole `journal`.
 
-    None if a call may have done something whose end the journal does not have, or if the model may have come
-    to its end.
+    None if that cannot be known: the model may have come to its end, or a call was running and its tool is
+    not `resumable`.
     """
     replay, begun = _Replay(kinds), False
     for event in journal:
         replay.take(event)
         begun = begun or event["type"] == "response.in_progress"
-    if not all(replay.goes_on(item) for item in replay.finished.values()) or replay.unanswered():
+    if not all(replay.goes_on(item) for item in replay.finished.values()):
         return None
+    if replay.unanswered():
+        return _in_calls(replay, begun)
     done = [index for index, item in replay.finished.items() if replay.answers(item) is not None]
     last = max(done, default=-1)
     since = [item["type"] for index, item in replay.finished.items() if index > last]
@@ -80,6 +98,17 @@ def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePo
     told = [replay.finished[index] for index in sorted(replay.finished) if index <= last]
     events = [replay.done(index, replay.partial(index)) for index in sorted(replay.open)]
     return ResumePoint(replay.finished, told, events, replay.next_number(), begun)
+
+
+def _in_calls(replay: _Replay, begun: bool) -> ResumePoint | None:
+    """Return where to go on with a response in the calls of its last step."""
+    calls = [replay.broken(call) for call in replay.unanswered()]
+    if not all(each.kind.resumable and each.call.get("status") == "completed" for each in calls):
+        return None
+    if set(replay.open) != {each.index for each in calls if each.index is not None}:
+        return None  # the model was still speaking
+    told = [replay.finished[index] for index in sorted(replay.finished)]
+    return ResumePoint(replay.finished, told, (), replay.next_number(), begun, calls)
 
 
 _SAID = ("reasoning", "message")
@@ -168,6 +197,15 @@ class _Replay:
         items = [self.finished[index] for index in sorted(self.finished)]
         answered = {each["call_id"] for each in items if self.answers(each) is not None}
         return [each for each in items if self.makes(each) is not None and each["call_id"] not in answered]
+
+    def broken(self, call: Json) -> BrokenCall:
+        """Return what is known of a call that has no output yet."""
+        kind = self.makes(call)
+        assert kind is not None  # noqa: S101 (`unanswered` found it)
+        for index, item in self.open.items():
+            if item["type"] == kind.output_type and item.get("call_id") == call["call_id"]:
+                return BrokenCall(kind, call, item, index, self._events.get(index, ()))
+        return BrokenCall(kind, call)
 
     def answer(self, call: Json, why: str) -> list[Json]:
         """Give a call an output that says why there is none."""

@@ -54,6 +54,11 @@ class CallKind(Protocol):
         """Whether the client always runs its calls, and sends their outputs as input of the next turn."""
         ...
 
+    @property
+    def resumable(self) -> bool:
+        """Whether another process can go on with its calls after their process died."""
+        ...
+
     def call_draft(self, index: int, numbers: Iterator[int], start: CallStart) -> CallDraft:
         """Begin a call item."""
         ...
@@ -159,6 +164,13 @@ class OutputDraft(Draft):
 
     added_as: t.ItemStatus = "in_progress"
     """The item's status when it is announced."""
+
+    def restore(self, item: Json, events: Sequence[Json]) -> None:
+        """Take over an output of a dead process: its item as it was added, and its events since.
+
+        Only a tool that is `resumable` needs it.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def write(self, piece: Any) -> Events:

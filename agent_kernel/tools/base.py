@@ -13,7 +13,7 @@ call has no `output_type`, and its draft stays open while it runs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +22,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
 from agent_kernel.protocol.deltas import CallDelta, CallDone
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.tools.context import ToolContext
+from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.live import LiveCall
 
 Json = Mapping[str, Any]
@@ -72,6 +72,8 @@ class Tool(ABC):
     """Whether its calls in one step may run at the same time. Calls of different tools always may."""
     audits_itself: ClassVar[bool] = False
     """Whether `run` writes its own lines to the audit log, in place of `call` and `call.end`."""
+    resumable: ClassVar[bool] = False
+    """Whether `rejoin` can go on with calls of a dead process. Its output drafts then have `restore`."""
     repeated: ClassVar[bool] = False
     """Whether `tools` may have several entries of this type."""
 
@@ -187,6 +189,15 @@ class Tool(ABC):
         emitted. It is called with a deadline and a budget around it, and never for `by_client` tools.
         """
         raise NotImplementedError
+
+    def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
+        """Decide how the calls of one step go on after their process died; then each of them is run again.
+
+        `known` are the names of commands that the sandbox still has. A call's name begins with the response
+        id. `run` finds what is decided in `context.rejoin`. An empty list: nothing can be known of them, and
+        the turn ends. Nothing may be done twice.
+        """
+        return []
 
     # -- after it ran -------------------------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from agent_kernel.protocol.calls import OutputDraft
     from agent_kernel.sandboxes.channel import Channel
     from agent_kernel.tools.base import ToolEntry
 
@@ -29,6 +30,23 @@ class Count(Protocol):
 
 
 @dataclass(frozen=True)
+class LostCall:
+    """A call of a dead process. `draft` is its open output; None if it had none, so it may not have begun."""
+
+    call: Mapping[str, Any]
+    name: str
+    draft: OutputDraft | None
+
+
+@dataclass(frozen=True)
+class RejoinedCall:
+    """How a call goes on. `begun`: it has run for a while, so it is not judged or counted again."""
+
+    begun: bool
+    state: Any
+
+
+@dataclass(frozen=True)
 class ToolContext:
     """Of one call."""
 
@@ -42,5 +60,9 @@ class ToolContext:
     """The tool's entry in the request; None for a call that the model made without one."""
     limits: Any = None
     """The operator's limits of this tool, of the tool's own type; None: its defaults."""
+    name: str = ""
+    """Of the call, unique in the sandbox: another process can find there what the call began."""
+    rejoin: Any = None
+    """What `Tool.rejoin` has returned, for a call whose process died while it ran."""
     note: str | None = None
     """A line that the output must end with: a person changed the call, and the model has to know."""

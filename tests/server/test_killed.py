@@ -20,12 +20,11 @@ SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
 
 
 class Process:
-    """`agent-kernel serve` as users start it, on the embedded sandbox."""
+    """`agent-kernel serve` as users start it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
+    def __init__(self, environment: dict[str, str], *flags: str) -> None:
         self._process = subprocess.Popen(
-            [*command, "--model", f"scripted/{SCRIPT}", "--server-lease", "2"],
+            [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", *flags],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -48,7 +47,9 @@ def serve(own_environment: dict[str, str], bubblewrap_backend: object) -> Iterat
     running: list[Process] = []
 
     def start() -> Process:
-        running.append(Process(own_environment))
+        """Start a server on the embedded sandbox that ends the turns of dead servers."""
+        flags = ["--sandbox", "bubblewrap", "--server-lease", "2", "--background-restart", "end"]
+        running.append(Process(own_environment, "--model", f"scripted/{SCRIPT}", *flags))
         return running[-1]
 
     yield start

@@ -42,8 +42,12 @@ class Journal:
         if isinstance(event, ResponseOutputItemDoneEvent) or len(self._waiting) >= UNWRITTEN:
             return True
         if self._pending is None or self._pending.done():
-            self._pending = asyncio.create_task(self.flush())
+            self._pending = asyncio.create_task(self._flush_all())
         return False
+
+    async def _flush_all(self) -> None:
+        while self._waiting:  # what came during a write would else wait for the next event
+            await self.flush()
 
     def entries(self, events: Sequence[ResponseStreamEvent]) -> list[JournalEntry]:
         """Return events as the store keeps them."""

@@ -12,15 +12,13 @@ from typing import Literal
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol.broken import ResumePoint, end_broken, standing
 from agent_kernel.runtime.each import each
+from agent_kernel.runtime.turns.turn import INTERRUPTED
 from agent_kernel.store.coordination import Coordination
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow, Unfinished
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
-
-INTERRUPTED = "agent_kernel.interrupted"
-"""`incomplete_details.reason` of a turn whose process died."""
 
 MOST = 3
 """A turn is resumed at most this often: it may be what kills its process."""
@@ -105,7 +103,8 @@ class Recovery:
     async def _resume_point(self, row: ResponseRow) -> ResumePoint | None:
         """Return where to resume, or None if resuming could do something twice.
 
-        That is the case when a command was running or an approval was being answered.
+        That is the case when an approval was being answered. A turn that died in a command goes on with it,
+        if its sandbox still knows the command; see `tools.shell.rejoin`.
         """
         if row.resumed >= MOST:
             return None

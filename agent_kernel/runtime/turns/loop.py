@@ -104,7 +104,12 @@ class TurnLoop:
     async def _steps(self, run: Turn) -> None:
         """Ask the model and run its calls, until it is done, is cut off, or a limit is reached."""
         await self._calls.answered(run)
-        for step in range(self._settings.max_steps if run.turn.generate else 0):
+        if run.rejoins:
+            await self._calls.rejoin(run)
+            if self._over(run) != MAX_STEPS:
+                return
+        first = 1 if run.resumed and run.produced else 0  # the first step was another process's
+        for step in range(first, self._settings.max_steps if run.turn.generate else 0):
             await self._model.compact(run)
             await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:

@@ -18,6 +18,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.response import new_response
+from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.skills import Skill, Skills, install, instructions_with, local_notes
@@ -123,19 +124,24 @@ class Preparation:
         )
 
     async def resumed(
-        self, turn: TurnRequest, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
+        self, turn: TurnRequest, row: ResponseRow, point: ResumePoint, interrupt: Interrupt
     ) -> Turn:
-        """The run of a turn that had come so far in another process; see `run`."""
+        """Make a turn that goes on where another process left it; see `run`."""
         run = await self.run(turn, interrupt)
+        if point.calls and run.container_id is not None:  # without its container nothing can be read on
+            async with self._containers.use(run.container_id):
+                pass
         response = Response.construct(**{**row.response, "output": []})
-        assembler = Assembler.restored(response, standing)
+        assembler = RestoredAssembler(response, point)
         assembler.container_id = run.container_id
         return replace(
             run,
             assembler=assembler,
-            conversation=[*run.conversation, *standing.told],
-            produced=dict(standing.items),
-            calls_made=sum(catalogue().of_call(item["type"]) is not None for item in standing.told),
+            conversation=[*run.conversation, *point.told],
+            produced=dict(point.items),
+            calls_made=sum(catalogue().of_call(item["type"]) is not None for item in point.told)
+            - len(point.calls),
+            rejoins=point.calls,
         )
 
     def model(self, turn: TurnRequest) -> tuple[Model, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from agent_kernel.protocol.broken import BrokenCall
 from agent_kernel.protocol.calls import CallItem
 from agent_kernel.protocol.items import item_of, to_json
+from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import note_of
 from agent_kernel.runtime.approvals.items import Answer
 from agent_kernel.runtime.containers.containers import LocalContainers
@@ -18,11 +20,11 @@ from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.turns.channel import together
 from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.settings import TurnSettings
-from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.runtime.turns.turn import INTERRUPTED, Turn
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.context import ToolContext
+from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class _Call:
     refusal: str | None
     entry: ToolEntry | None = None
     answer: Answer | None = None
+    rejoin: RejoinedCall | None = None
+    """For a call whose process died: how it goes on."""
+    opened: bool = False
+    """Whether its output item is open already."""
 
 
 class ToolCalls:
@@ -61,26 +67,58 @@ class ToolCalls:
         tools, and of a tool that is `parallel`, at the same time; others one after the other. The first
         failure cancels the rest. Raises `Stopped`, and what the tools raise.
         """
-        calls = [call for item in items if (call := self._decided(run, item)) is not None]
+        await self._together(run, [call for item in items if (call := self._decided(run, item)) is not None])
+
+    async def _together(self, run: Turn, calls: Sequence[_Call]) -> None:
         await together(*(self._in_order(run, group) for group in _groups(calls)))
         for _, item in run.approvals.waiting:
             await run.emit(run.assembler.insert(item))
 
-    def _decided(self, run: Turn, item: CallItem) -> _Call | None:
+    async def rejoin(self, run: Turn) -> None:
+        """Finish the calls that ran when the turn's last process died.
+
+        Raises `Stopped` if their tool cannot know what became of them: then the turn ends, as it would have
+        ended without this process.
+        """
+        by_tool: dict[Tool, list[LostCall]] = {}
+        for broken in run.rejoins:
+            by_tool.setdefault(_tool_of(broken.call["type"]), []).append(_lost(run, broken))
+        known = await self._commands(run)
+        calls: list[_Call] = []
+        for tool, lost in by_tool.items():
+            plans = tool.rejoin(lost, run.id, known)
+            if not plans:
+                run.interrupt.stop("incomplete", INTERRUPTED)
+            run.interrupt.check()
+            for each, plan in zip(lost, plans, strict=True):
+                call = self._decided(run, item_of(each.call), plan)
+                calls += [replace(call, opened=each.draft is not None)] if call is not None else []
+        await self._together(run, calls)
+
+    async def _commands(self, run: Turn) -> frozenset[str]:
+        """Return the names of the commands that the turn's sandbox still has."""
+        if run.container_id is None:
+            return frozenset()
+        async with self._containers.use(run.container_id) as channel:
+            return await channel.commands()
+
+    def _decided(self, run: Turn, item: CallItem, rejoin: RejoinedCall | None = None) -> _Call | None:
         """Decide what becomes of a call; None if the client runs it, or if it waits."""
         run.interrupt.check()
-        tool = catalogue().of_call(item.type)
-        assert tool is not None  # noqa: S101 (it made the item)
+        tool = _tool_of(item.type)
         entry, call = _entry(run, tool), to_json(item)
         if entry is None or entry.by_client:
             run.handed_over = True
             run.assembler.hand_over(item)
             return None
+        if rejoin is not None and rejoin.begun:  # it was allowed when it began
+            run.calls_made += 1
+            return _Call(tool, item, call, None, entry, rejoin=rejoin)
         refusal = run.approvals.decide(run.id, tool, call)
         if run.approvals.waits(item.call_id):
             run.assembler.hand_over(item)
             return None
-        return _Call(tool, item, call, refusal or _over_limit(run), entry)
+        return _Call(tool, item, call, refusal or _over_limit(run), entry, rejoin=rejoin)
 
     async def _in_order(self, run: Turn, calls: Sequence[_Call]) -> None:
         for call in calls:
@@ -90,12 +128,14 @@ class ToolCalls:
     async def _carry_out(self, run: Turn, call: _Call) -> None:
         """Emit the output item of one call, by running it or by refusing it."""
         call_id = call.item.call_id
-        await run.emit(run.assembler.open_output(call.item))
+        if not call.opened:
+            await run.emit(run.assembler.open_output(call.item))
         if call.refusal is None:
             await self._run(run, call)
             return
-        for piece in call.tool.refuse(call.json, call.refusal):
-            await run.emit(run.assembler.output(call_id, piece))
+        if not call.opened:  # else closing it says what is missing
+            for piece in call.tool.refuse(call.json, call.refusal):
+                await run.emit(run.assembler.output(call_id, piece))
         await run.emit(run.assembler.close_output(call_id))
 
     async def _run(self, run: Turn, call: _Call) -> None:
@@ -135,6 +175,8 @@ class ToolCalls:
             count=count,
             entry=call.entry,
             limits=self._settings.tools.get(tool.type),
+            name=_name(run, call.json),
+            rejoin=call.rejoin.state if call.rejoin is not None else None,
             note=note_of(call.answer),
         )
 
@@ -144,6 +186,23 @@ class ToolCalls:
             raise RuntimeError("The turn has no container: a tool that needs one has in_sandbox.")
         async with self._containers.use(run.container_id, to_run=True) as channel:
             yield channel
+
+
+def _tool_of(call_type: str) -> Tool:
+    tool = catalogue().of_call(call_type)
+    assert tool is not None  # noqa: S101 (it made the item)
+    return tool
+
+
+def _name(run: Turn, call: Json) -> str:
+    """Return the name of a call in the sandbox. Its `call_id` is the model's and may come again."""
+    return f"{run.id}/{call.get('id')}"
+
+
+def _lost(run: Turn, broken: BrokenCall) -> LostCall:
+    assert isinstance(run.assembler, RestoredAssembler)  # noqa: S101 (only such a turn has calls to rejoin)
+    draft = run.assembler.reopened(broken.call["call_id"])
+    return LostCall(broken.call, _name(run, broken.call), draft)
 
 
 def _entry(run: Turn, tool: Tool) -> ToolEntry | None:

@@ -13,6 +13,7 @@ from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEv
 
 from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.broken import BrokenCall
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
@@ -30,6 +31,10 @@ Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
 async def not_running(events: Sequence[ResponseStreamEvent]) -> None:
     """Refuse events of a turn that does not run."""
     raise RuntimeError("The turn does not run, so its events go nowhere.")
+
+
+INTERRUPTED = "agent_kernel.interrupted"
+"""`incomplete_details.reason` of a turn whose process died."""
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Turn:
     """Whether a call was left to the client, who runs it."""
     resumed: int = 0
     """How many times a new process has resumed the turn."""
+    rejoins: Sequence[BrokenCall] = ()
+    """Calls that were running when another process died with this turn; they are finished first."""
     produced: dict[int, Json] = field(default_factory=dict)
     begun_at: float = field(default_factory=time.monotonic)
 

@@ -93,13 +93,16 @@ class Box:
         """Answer at once."""
         channel.result({})
 
-    def call_run(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
-        """Run a command in the shell and watch it."""
+    def call_run(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
+        """Run a command in the shell and watch it. A name that is known is refused: nothing runs twice."""
         command = _text(request, "command").encode("utf-8", "surrogateescape")
         timeout = None if request.get("timeout") is None else float(request["timeout"])
         self._numbers += 1
         job = Job(self._numbers, command, timeout)
         job.name = None if request.get("name") is None else _text(request, "name")
+        if job.name is not None and any(job.name == other.name for other in self._jobs.values()):
+            channel.error("job", "a command of this name was begun before")
+            return None
         self._jobs[self._numbers] = job
         for number in [n for n, old in self._jobs.items() if old.outcome is not None][:-RECENT]:
             del self._jobs[number]

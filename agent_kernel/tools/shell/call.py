@@ -13,6 +13,7 @@ from agent_kernel.tools.shell.run import (
     DEFAULT_LIMITS,
     CommandOutput,
     CommandResult,
+    Rejoined,
     ShellLimits,
     run_shell_call,
 )
@@ -32,8 +33,10 @@ async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
             timeout_ms=action.get("timeout_ms"),
             max_output_length=action.get("max_output_length"),
             limits=limits,
+            name=context.name,
+            rejoin=context.rejoin,
         )
-        async with aclosing(audited(context.audit, pieces, commands)) as source:
+        async with aclosing(audited(context.audit, pieces, commands, context.rejoin)) as source:
             async for piece in source:
                 if isinstance(piece, CommandResult):
                     context.count("commands_total", outcome=_outcome(piece.exit_code))
@@ -57,19 +60,26 @@ def _outcome(exit_code: int | None) -> str:
 
 
 async def audited(
-    write: WriteAudit, pieces: AsyncGenerator[CommandOutput | CommandResult, None], commands: Sequence[str]
+    write: WriteAudit,
+    pieces: AsyncGenerator[CommandOutput | CommandResult, None],
+    commands: Sequence[str],
+    rejoin: Mapping[int, Rejoined] | None = None,
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
     """Pass on the pieces of a shell call; write down each command before it begins and at its end.
 
     Cancelling or closing it closes `pieces`; the command that was running is written down as cancelled.
+    `rejoin` has the commands of a dead process that go on. One that it had begun is not written down as begun
+    again, and its seconds count from now.
     """
-    index, began, running = 0, 0.0, False
+    left = iter(range(len(commands)) if rejoin is None else sorted(rejoin))
+    index, began, running = next(left, len(commands)), 0.0, False
 
     def begin() -> None:
         nonlocal began, running
         if index < len(commands):
             began, running = time.monotonic(), True
-            write("command", index=index, command=commands[index])
+            if rejoin is None or rejoin[index].how == "run":
+                write("command", index=index, command=commands[index])
 
     def end(outcome: str, code: int | None = None) -> None:
         nonlocal running
@@ -85,7 +95,7 @@ async def audited(
                     end("exited" if piece.exit_code is not None else "timed_out", piece.exit_code)
                 yield piece
                 if isinstance(piece, CommandResult):
-                    index += 1
+                    index = next(left, len(commands))
                     begin()
     except Exception:
         end("lost")

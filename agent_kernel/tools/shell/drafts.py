@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from openai.types.responses import (
     ResponseShellCallCommandAddedEvent,
@@ -107,6 +108,23 @@ class ShellOutputDraft(OutputDraft):
             output=[self.finished[index] for index in sorted(self.finished)],
             status=status,
         )
+
+    def restore(self, item: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+        self.id = item["id"]
+        for event in events:
+            index = event["command_index"]
+            if event["type"] == "response.shell_call_output_content.delta":
+                out, err = self.partial.setdefault(index, ([], []))
+                out.append(event["delta"].get("stdout", ""))
+                err.append(event["delta"].get("stderr", ""))
+            else:
+                self.finished[index] = t.ShellOutputContent.construct(**event["output"][0])
+                self.partial.pop(index, None)
+
+    def streamed(self, command_index: int) -> tuple[str, str]:
+        """Return what was streamed of a command that has not ended: its stdout and stderr."""
+        out, err = self.partial.get(command_index, ([], []))
+        return "".join(out), "".join(err)
 
     def write(self, piece: CommandOutput | CommandResult) -> Events:
         """Take what a command printed, or its end: once for each. Commands may print at the same time."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallStart
 from agent_kernel.protocol.deltas import CallDelta, CallDone
 from agent_kernel.tools.base import Environment, Tool, ToolEntry
-from agent_kernel.tools.context import ToolContext
+from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.shell import items as t
 from agent_kernel.tools.shell.call import run_in
 from agent_kernel.tools.shell.drafts import INTERRUPTED, ShellCallDraft, ShellOutputDraft
+from agent_kernel.tools.shell.rejoin import rejoined
 from agent_kernel.tools.shell.run import CommandResult
 from agent_kernel.tools.shell.spec import DESCRIPTION, LIMITS, PARAMETERS, LiveShellCall, parse_call
 
@@ -34,6 +35,7 @@ class ShellTool(Tool):
     id_prefixes = ("sh_", "sho_")
     in_sandbox = True
     audits_itself = True  # each command has its own lines
+    resumable = True
 
     # -- the request
 
@@ -105,6 +107,9 @@ class ShellTool(Tool):
 
     async def run(self, call: Json, context: ToolContext) -> None:
         await run_in(call["action"], context)
+
+    def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
+        return rejoined(calls, response_id, known)
 
     # -- after it ran
 

@@ -61,6 +61,8 @@ async def test_a_command_is_found_by_its_name(run: Sandbox) -> None:
     await run.channel.aclose()
     assert await newer.commands() == {"resp/call/0"}
     assert [event async for event in newer.watch("resp/call/0")] == [Output("stdout", b"one\n"), Exited(3)]
+    with pytest.raises(SandboxFileError, match="begun before"):
+        await anext(newer.run("exit 3", name="resp/call/0"))
     with pytest.raises(SandboxFileError, match="no such command"):
         await anext(newer.watch("resp/call/1"))
     await newer.aclose()

@@ -1,0 +1,49 @@
+"""The assembler of a response that another process began."""
+
+from __future__ import annotations
+
+import itertools
+
+from agent_kernel.protocol import items as t
+from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.broken import BrokenCall, ResumePoint
+from agent_kernel.protocol.calls import CallItem, OutputDraft
+from agent_kernel.protocol.states import State
+
+
+class RestoredAssembler(Assembler):
+    """Goes on with a queued response of a dead process, between two steps or in the calls of one.
+
+    The outputs that were open are open again. The calls of the step that have no output wait for one.
+    """
+
+    def __init__(self, response: t.Response, point: ResumePoint) -> None:
+        super().__init__(response)
+        self._queued, self._restored = True, point.begun
+        self._numbers = itertools.count(point.next_number)
+        indices = [*point.items, *(each.index for each in point.calls if each.index is not None)]
+        self._indices = itertools.count(max(indices, default=-1) + 1)
+        self._finished = {index: t.item_of(item) for index, item in point.items.items()}
+        self._call_ids = {item["call_id"] for item in point.items.values() if "call_id" in item}
+        self._update(output=[self._finished[index] for index in sorted(self._finished)])
+        for broken in point.calls:
+            self._reopen(broken)
+        if point.begun:
+            self._state = State.BETWEEN
+            self._update(status="in_progress")
+
+    def _reopen(self, broken: BrokenCall) -> None:
+        call: CallItem = t.item_of(broken.call)
+        self._kinds[call.call_id] = broken.kind
+        self._step.append(call)
+        self._step_ended = True
+        if broken.output is None or broken.index is None:
+            self._unanswered[call.call_id] = call
+            return
+        draft = broken.kind.output_draft(broken.index, self._numbers, call)
+        draft.restore(broken.output, broken.events)
+        self._outputs[call.call_id] = draft
+
+    def reopened(self, call_id: str) -> OutputDraft | None:
+        """Return the output of a call that was open when the process died, None if it had not begun."""
+        return self._outputs.get(call_id)

@@ -1,0 +1,131 @@
+"""A server is killed while a command of a background turn runs. The next server finishes the command."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from agent_kernel.protocol.items import to_json
+from tests.server.test_killed import Process
+
+SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
+SCRIPT = Path(__file__).parent / "rejoin.yaml"
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def serve(request: pytest.FixtureRequest, own_environment: dict[str, str]) -> Iterator[Callable[[], Process]]:
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    else:
+        request.getfixturevalue("bubblewrap_backend")
+    running: list[Process] = []
+
+    def start() -> Process:
+        running.append(Process(own_environment, "--sandbox", request.param, "--model", f"scripted/{SCRIPT}"))
+        return running[-1]
+
+    yield start
+    last = running[-1]
+    for container in last.client.containers.list():
+        last.client.containers.delete(container.id)
+    for process in running:
+        if process._process.poll() is None:
+            process.end(signal.SIGTERM)
+
+
+def held(client: OpenAI) -> tuple[str, str]:
+    """Begin a turn and read until its second command waits; return its id and its container's."""
+    response_id = container_id = streamed = ""
+    for event in client.responses.create(input="hold", tools=[SHELL], stream=True, background=True):
+        if event.type == "response.created":
+            response_id = event.response.id
+        elif event.type == "response.output_item.done" and event.item.type == "shell_call":
+            container_id = to_json(event.item)["environment"]["container_id"]
+        elif event.type == "response.shell_call_output_content.delta":
+            streamed += to_json(event)["delta"].get("stderr", "")
+            if "err" in streamed:
+                return response_id, container_id
+    raise AssertionError("the turn ended")
+
+
+def release(client: OpenAI, container_id: str) -> None:
+    client.containers.files.create(container_id, file=("go", b""))
+
+
+def streamed(events: list[Any], command_index: int) -> tuple[str, ...]:
+    deltas = [
+        to_json(event)["delta"]
+        for event in events
+        if event.type == "response.shell_call_output_content.delta"
+        and event.output_index == 1
+        and event.command_index == command_index
+    ]
+    return tuple("".join(delta.get(name, "") for delta in deltas) for name in ("stdout", "stderr"))
+
+
+def outcomes(item: Any) -> list[tuple[str, str, int]]:
+    return [(each.stdout, each.stderr, each.outcome.exit_code) for each in item.output]
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_killed_server_leaves_command_to_the_next(serve: Callable[[], Process], kills: int) -> None:
+    server = serve()
+    response_id, container_id = held(server.client)
+    for _ in range(kills):
+        server.end(signal.SIGKILL)
+        server = serve()
+        assert server.client.responses.retrieve(response_id).status == "in_progress"
+    release(server.client, container_id)
+    events = list(server.client.responses.retrieve(response_id, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.completed"
+    response: Any = events[-1].response
+    call, output, again, last, said = response.output
+    assert (call.type, again.type, said.type) == ("shell_call", "shell_call", "message")
+    assert outcomes(output) == [
+        ("one\n", "", 0),
+        ("two\nthree\n", "err\n", 3),
+        ("first\nsecond\nthird\n", "", 0),
+    ]
+    assert outcomes(last) == [("first\nsecond\nthird\nfourth\n", "", 0)], "each command ran once"
+    assert streamed(events, 1) == ("two\nthree\n", "err\n"), "nothing was streamed twice"
+    assert response.output_text == "Done."
+
+
+def test_lost_container_ends_the_turn(serve: Callable[[], Process]) -> None:
+    server = serve()
+    other = serve()
+    response_id, container_id = held(server.client)
+    other.client.containers.delete(container_id)
+    server.end(signal.SIGKILL)
+    response: Any = other.client.responses.retrieve(response_id)
+    assert response.status in ("incomplete", "failed")
+    call, output = response.output
+    assert call.call_id == output.call_id
+    assert len(output.output) == 3
+
+
+def test_rejoined_command_is_cancelled(serve: Callable[[], Process]) -> None:
+    server = serve()
+    response_id, container_id = held(server.client)
+    server.end(signal.SIGKILL)
+    server = serve()
+    assert server.client.responses.retrieve(response_id).status == "in_progress"
+    assert server.client.responses.cancel(response_id).status == "cancelled"
+    tools: Any = [
+        {"type": "shell", "environment": {"type": "container_reference", "container_id": container_id}}
+    ]
+    ran = server.client.responses.create(
+        model="agent_kernel/shell", input="cat ran; pgrep -c sleep", tools=tools
+    )
+    assert outcomes(ran.output[-1]) == [("first\nsecond\n0\n", "", 1)]
