@@ -1,0 +1,45 @@
+"""The toy tool, installed from its wheel."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.tools.catalogue import catalogue
+from tests.runtime.played import Upstream
+
+TOY = Path(__file__).parent / "toy_tool"
+
+
+@pytest.fixture(scope="session")
+def toy_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy tool installed from its wheel, as any other package that adds a tool."""
+    folder = tmp_path_factory.mktemp("toy")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
+    subprocess.run([*command, *options, "--target", folder, TOY], check=True)
+    return folder
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """An upstream that plays what it is given."""
+    played = Upstream()
+    server = await asyncio.start_server(played.serve, "127.0.0.1", 0)
+    async with server:
+        played.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield played
+
+
+@pytest.fixture
+def toy(toy_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The toy tool, in the catalogue of this process."""
+    monkeypatch.syspath_prepend(toy_wheel)
+    catalogue.cache_clear()
+    yield toy_wheel
+    catalogue.cache_clear()
