@@ -74,6 +74,12 @@ def event_of(value: Any) -> ResponseStreamEvent | None:
     return cast(ResponseStreamEvent, cls.construct(**value)) if cls is not None else None
 
 
+def own_event(value: dict[str, Any]) -> ResponseStreamEvent:
+    """Make an event that this server emitted from its JSON, also one of a tool that the package has not."""
+    event = event_of(value)
+    return event if event is not None else cast(ResponseStreamEvent, BaseModel.construct(None, **value))
+
+
 def _event(text: str) -> ResponseStreamEvent | None:
     try:
         value: Any = json.loads(text)

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from openai.types.responses import Response, ResponseStreamEvent
 
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.protocol.sse import event_of
+from agent_kernel.protocol.sse import own_event
 from agent_kernel.runtime.background.journal import Journal
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import TurnLoop
@@ -123,10 +123,8 @@ class Background:
             news = self.written(response_id)
             entries = await self._store.events(response_id, after, READ)
             for number, text in entries:
-                event = event_of(json.loads(text))
                 after = number
-                if event is not None:
-                    yield event
+                yield own_event(json.loads(text))
             if len(entries) == READ:
                 continue
             if news is None:
