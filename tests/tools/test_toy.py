@@ -250,9 +250,10 @@ def test_a_killed_server_keeps_what_it_did(own_environment: dict[str, str], toy:
 
     process, client = serve()
     response_id = ""
-    for event in client.responses.create(input="wait", tools=tools, stream=True, background=True):
-        response_id = response_id or event.response.id  # type: ignore[union-attr]
-        if event.type == "response.stamp_call_output.delta":  # type: ignore[comparison-overlap]
+    events: Any = client.responses.create(input="wait", tools=tools, stream=True, background=True)
+    for event in events:
+        response_id = response_id or event.response.id
+        if event.type == "response.stamp_call_output.delta":
             break
     end(process, client, signal.SIGKILL)
     process, client = serve()
