@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,31 @@ from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
 
 
 class Choice(Unicode[str, str]):
-    """A word; `words` in its metadata are those it may be, and the error names them."""
+    """A word from a set; the error names all of them.
+
+    `words` in the trait's metadata are the usual ones. `more`, if there, is a function that returns all; it
+    is called only for a word that is not among `words`.
+    """
 
     def validate(self, obj: HasTraits, value: Any) -> str:
-        """Refuse what is not one of the words, instead of guessing which was meant."""
+        """Refuse any other word, instead of guessing which was meant."""
         text: str = super().validate(obj, value)
-        if text not in self.metadata["words"]:
+        if text not in self.metadata["words"] and text not in self.words():
             name = self.metadata.get("variable", self.name)
-            raise TraitError(f"{name} is {text!r}, and may be {', '.join(self.metadata['words'])}")
+            raise TraitError(f"{name} is {text!r}, and may be {', '.join(self.words())}")
         return text
+
+    def words(self) -> Sequence[str]:
+        """Return all words that it may be."""
+        more: Callable[[], Sequence[str]] | None = self.metadata.get("more")
+        words: Sequence[str] = self.metadata["words"] if more is None else more()
+        return words
+
+
+def _sandboxes() -> list[str]:
+    from agent_kernel.sandboxes.catalogue import AUTO, names
+
+    return [AUTO, *names()]
 
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
@@ -59,8 +75,14 @@ class SandboxSettings(Configurable):
 
     sandbox = Choice(
         "auto",
-        help="""`docker`, `bubblewrap`, or `auto`: Docker where an engine answers, otherwise bubblewrap.""",
-    ).tag(config=True, variable="AGENT_KERNEL_SANDBOX", words=("auto", "docker", "bubblewrap"))
+        help="""`docker`, `bubblewrap`, a backend of another package, or `auto`: Docker where an engine
+        answers, otherwise bubblewrap.""",
+    ).tag(
+        config=True,
+        variable="AGENT_KERNEL_SANDBOX",
+        words=("auto", "docker", "bubblewrap"),
+        more=_sandboxes,
+    )
     image = Unicode(
         "",
         help="""Docker image of the sandboxes; it needs bash and Python >= 3.8. Empty: the toolbox image that

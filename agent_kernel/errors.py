@@ -24,6 +24,7 @@ step (`hint`). A front end shows `message` and `hint`; the log has the traceback
         ├── PreparationFailed                      the image or toolbox could not be built
         ├── IsolationUnavailable                   the requested OCI runtime is not installed
         ├── LimitUnavailable                       the backend cannot enforce a requested limit
+        ├── CapabilityMissing (NotImplementedError)  the backend lacks an optional part
         ├── SandboxStartFailed                     the sandbox did not start
         ├── SandboxGone                            the sandbox is dead; its files may be lost
         ├── SandboxUnreachable (ConnectionError)   the sandbox does not answer now
@@ -188,6 +189,12 @@ class LimitUnavailable(SandboxError):
     """A requested limit cannot be enforced here; nothing is started without it."""
 
     fault: ClassVar[Fault] = "operator"
+
+
+class CapabilityMissing(SandboxError, NotImplementedError):
+    """The backend lacks an optional part that was asked for: checkpoints, named volumes, mounts."""
+
+    fault: ClassVar[Fault] = "caller"
 
 
 class SandboxStartFailed(SandboxError):

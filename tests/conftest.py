@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -158,3 +160,23 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     """Return each backend in turn."""
     found: Backend = request.getfixturevalue(f"{request.param.replace('-', '_')}_backend")
     return found
+
+
+@pytest.fixture(scope="session")
+def toy_backend_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the toy backend installed from its wheel, as any package that adds a backend."""
+    folder = tmp_path_factory.mktemp("toy-backend")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
+    target = ["--target", str(folder), str(SANDBOXES / "toy_backend")]
+    subprocess.run([*command, *options, *target], check=True)
+    return folder
+
+
+@pytest.fixture
+def toy_backend(toy_backend_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the toy backend known to this process and its children, and return its folder."""
+    monkeypatch.syspath_prepend(toy_backend_wheel)
+    found = os.pathsep.join(filter(None, [str(toy_backend_wheel), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", found)
+    return toy_backend_wheel

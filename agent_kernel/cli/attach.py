@@ -17,7 +17,7 @@ import tty
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agent_kernel.cli.checkpoints import containers_with
+from agent_kernel.cli.opened import containers_with
 from agent_kernel.config import Settings
 from agent_kernel.errors import InvalidRequest
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from agent_kernel.cli.containers import Opened, table
+from agent_kernel.cli.opened import Opened, containers_on, containers_with, table
 from agent_kernel.config import Settings
 from agent_kernel.errors import EngineUnavailable, NotFound
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.containers.containers import LocalContainers
-    from agent_kernel.sandboxes.base import Backend, Snapshot
+    from agent_kernel.sandboxes.base import Backend
+    from agent_kernel.sandboxes.optional import Snapshot
 
 
 def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
@@ -51,35 +49,6 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         print(f"{removed} checkpoint{'' if removed == 1 else 's'} removed.")
 
 
-@asynccontextmanager
-async def containers_with(settings: Settings, container_id: str) -> AsyncGenerator[LocalContainers, None]:
-    """The containers on the backend of one of them. Raises `NotFound`."""
-    opened = Opened(settings)
-    try:
-        row = await opened.store.container(container_id)
-        backends = [backend for backend in opened.backends if row and backend.name == row.backend]
-        if not backends:
-            raise NotFound(f"There is no container {container_id}.", hint="See: agent-kernel containers list")
-        async with _containers_on(opened, backends[0]) as containers:
-            yield containers
-    finally:
-        await opened.aclose()
-
-
-@asynccontextmanager
-async def _containers_on(opened: Opened, backend: Backend) -> AsyncGenerator[LocalContainers, None]:
-    from agent_kernel.cli import compose
-    from agent_kernel.runtime.containers.containers import LocalContainers
-
-    lease = opened.settings.runtime.server_lease
-    settings = compose.container_settings(opened.settings, lease=lease)
-    containers = LocalContainers.of_all(backend, opened.store, settings, opened.audit)
-    try:
-        yield containers
-    finally:
-        await containers.aclose()
-
-
 async def _taken(settings: Settings, container_id: str) -> Snapshot:
     async with containers_with(settings, container_id) as containers:
         return await containers.checkpoint(container_id)
@@ -93,7 +62,7 @@ async def _begun(settings: Settings, arguments: argparse.Namespace) -> str:
     opened = Opened(settings)
     try:
         backend, _ = await _find(opened, arguments.snapshot)
-        async with _containers_on(opened, backend) as containers:
+        async with containers_on(opened, backend) as containers:
             return (await containers.restore(arguments.snapshot)).id
     finally:
         await opened.aclose()
@@ -107,10 +76,17 @@ async def _find(opened: Opened, snapshot_id: str) -> tuple[Backend, Snapshot]:
 
 
 async def _all(opened: Opened) -> list[tuple[Backend, Snapshot]]:
+    """Return all checkpoints. Raises `CapabilityMissing` if the only backend has none."""
+    from agent_kernel.sandboxes.optional import keeps_snapshots, snapshots_of
+
     found = []
     for backend in opened.backends:
+        if len(opened.backends) > 1 and not keeps_snapshots(backend):
+            continue
         try:
-            found += [(backend, each) for each in await backend.snapshots(await opened.labels())]
+            found += [
+                (backend, each) for each in await snapshots_of(backend).snapshots(await opened.labels())
+            ]
         except EngineUnavailable:
             if len(opened.backends) == 1:
                 raise
@@ -133,8 +109,10 @@ async def _pruned(settings: Settings, arguments: argparse.Namespace) -> int:
         chosen = await _all(opened)
         if arguments.ids:
             chosen = [await _find(opened, each) for each in arguments.ids]
+        from agent_kernel.sandboxes.optional import snapshots_of
+
         for backend, snapshot in chosen:
-            await backend.remove_snapshot(snapshot.id)
+            await snapshots_of(backend).remove_snapshot(snapshot.id)
             opened.audit.write("prune", snapshot=snapshot.id, size=snapshot.size)
         return len(chosen)
     finally:
@@ -160,7 +138,7 @@ def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
 
 
 def _table(snapshots: list[Snapshot]) -> str:
-    from agent_kernel.sandboxes.base import total_size
+    from agent_kernel.sandboxes.optional import total_size
 
     if not snapshots:
         return "No checkpoints."

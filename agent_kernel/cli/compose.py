@@ -23,74 +23,88 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.observe.audit import AuditLog
     from agent_kernel.runtime.turns.settings import TurnSettings
     from agent_kernel.sandboxes.base import Backend
-    from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
-    from agent_kernel.sandboxes.docker.backend import DockerBackend
-    from agent_kernel.sandboxes.toolbox import Toolbox
+    from agent_kernel.sandboxes.catalogue import BackendOptions
     from agent_kernel.store.base import Store
 
 log = logging.getLogger(__name__)
 
 
-def docker(settings: Settings) -> DockerBackend:
-    """Docker as configured; nothing is asked of the engine yet."""
-    from agent_kernel.sandboxes.docker.backend import DockerBackend
-    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+def backend_options(settings: Settings) -> BackendOptions:
+    """Return what the settings say to every backend."""
+    from agent_kernel.sandboxes.catalogue import BackendOptions
 
-    return DockerBackend(settings.sandbox.image or DEFAULT_IMAGE, settings.sandbox.docker_runtime or None)
+    asked = settings.sandbox
+    return BackendOptions(settings.runtime.data_path(), asked.image, asked.docker_runtime)
 
 
-def bubblewrap(settings: Settings) -> BubblewrapBackend:
-    """The embedded sandbox as configured.
+def backend(settings: Settings, name: str) -> Backend:
+    """Return the backend of this name as configured; nothing is asked of an engine yet.
 
-    Raises `ConfigurationError` if an OCI runtime was asked for: it would be silently missing.
+    Raises `ConfigurationError` for an unknown name or settings that it cannot honour.
     """
-    from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+    from agent_kernel.sandboxes import catalogue
 
-    if settings.sandbox.docker_runtime:
-        raise ConfigurationError(
-            f"bubblewrap has no OCI runtimes, but {settings.sandbox.docker_runtime!r} was asked for.",
-            hint="Unset AGENT_KERNEL_DOCKER_RUNTIME, or set AGENT_KERNEL_SANDBOX=docker.",
-        )
-    return BubblewrapBackend(settings.runtime.data_path(), toolbox(settings))
+    return catalogue.make(name, backend_options(settings))
 
 
-def toolbox(settings: Settings) -> Toolbox:
-    """The embedded sandbox's Python with pandas and matplotlib."""
-    from agent_kernel.sandboxes.toolbox import Toolbox
+def possible_backends(settings: Settings) -> list[str]:
+    """Return the names of the backends that the settings may lead to: with `auto` several."""
+    from agent_kernel.sandboxes import catalogue
 
-    return Toolbox(settings.runtime.data_path())
+    asked = settings.sandbox.sandbox
+    if asked != catalogue.AUTO:
+        return [asked]
+    rows = {name: catalogue.kind(name) for name in catalogue.BUILT_IN}
+    return [
+        name
+        for name, row in rows.items()
+        if row.answers is not None and (row.runtimes or not settings.sandbox.docker_runtime)
+    ]
 
 
 async def choose_backend(settings: Settings) -> tuple[Backend, str]:
-    """The backend that the settings ask for, and a sentence why it is this one.
+    """Return the backend that the settings ask for, and a sentence about why it is this one.
 
-    `auto` takes Docker where an engine answers, even if its image is missing: creating a sandbox then says
-    so, instead of another one being taken in silence. Raises `ConfigurationError`, and `EngineUnavailable`
-    if an OCI runtime was asked for and no engine is there to have it.
+    `auto` takes Docker if an engine answers, even if its image is missing: creating a sandbox then says so.
+    Raises `ConfigurationError`, and `EngineUnavailable` if no backend answers.
     """
     asked = settings.sandbox.sandbox
-    if asked == "docker":
-        return docker(settings), "docker, as configured"
-    if asked == "bubblewrap":
-        return bubblewrap(settings), "bubblewrap, as configured"
-    engine = docker(settings)
-    try:
-        await engine.list()
-    except EngineUnavailable:
-        await engine.aclose()
-        if settings.sandbox.docker_runtime:
+    silent: EngineUnavailable | None = None
+    names = possible_backends(settings)
+    if names == [asked]:
+        return backend(settings, asked), f"{asked}, as configured"
+    for name in names:
+        found = backend(settings, name)
+        try:
+            if await _answers(found, name):
+                return found, _why(name, silent)
+        except EngineUnavailable as error:
+            silent = error
+        except BaseException:
+            await found.aclose()
             raise
-        return bubblewrap(settings), "bubblewrap, because no Docker Engine answers"
-    return engine, "docker, because an engine answers"
+        await found.aclose()
+    raise silent or EngineUnavailable("No sandbox backend answers.", hint="See: agent-kernel doctor")
+
+
+async def _answers(found: Backend, name: str) -> bool:
+    from agent_kernel.sandboxes import catalogue
+
+    answers = catalogue.kind(name).answers
+    return answers is not None and await answers(found)
+
+
+def _why(name: str, silent: EngineUnavailable | None) -> str:
+    return f"{name}, because {'an engine answers' if silent is None else 'no Docker Engine answers'}"
 
 
 def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
-    """Finds the backend on first use and logs which and why."""
+    """Return a function that finds the backend on first use and logs which and why."""
 
     async def find() -> Backend:
-        backend, why = await choose_backend(settings)
+        found, why = await choose_backend(settings)
         log.info("Sandbox: %s.", why)
-        return backend
+        return found
 
     return find
 

@@ -6,18 +6,16 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
+from agent_kernel.cli.opened import Opened, table
 from agent_kernel.config import Settings
-from agent_kernel.errors import EngineUnavailable, NotFound
+from agent_kernel.errors import NotFound
 
 if TYPE_CHECKING:
-    from agent_kernel.runtime.observe.audit import AuditLog
-    from agent_kernel.sandboxes.base import Backend, SandboxRef
-    from agent_kernel.store.rows import Rows
+    pass
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,6 @@ def table_of(entries: list[Entry]) -> str:
     return table(rows)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length, the first the heads, as columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
 async def _listed(settings: Settings) -> list[Entry]:
     opened = Opened(settings)
     try:
@@ -128,75 +118,3 @@ async def _removed(settings: Settings, ids: list[str] | None) -> int:
         return len(chosen)
     finally:
         await opened.aclose()
-
-
-class Opened:
-    """The store and the backends to ask: the configured one; with `auto` both, either may have been chosen.
-
-    A silent engine is an error only if it was asked for.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        from agent_kernel.cli import compose
-
-        kind = settings.sandbox.sandbox
-        self.settings = settings
-        self.backends: list[Backend] = []
-        if kind in ("auto", "docker"):
-            self.backends.append(compose.docker(settings))
-        if kind in ("auto", "bubblewrap") and not settings.sandbox.docker_runtime:
-            self.backends.append(compose.bubblewrap(settings))
-        self._opened = compose.store(settings)
-        self.store: Rows = self._opened.rows
-        self.audit: AuditLog = compose.audit_log(settings)
-
-    async def labels(self) -> dict[str, str]:
-        """What all sandboxes and checkpoints of this store carry."""
-        from agent_kernel.runtime.containers.sweep import STORE_LABEL
-
-        return {STORE_LABEL: await self.store.identity()}
-
-    async def sandboxes(self) -> dict[str, tuple[Backend, SandboxRef]]:
-        """The sandboxes of this store, by id."""
-        labels, found = await self.labels(), {}
-        for backend in self.backends:
-            try:
-                refs: Iterable[SandboxRef] = await backend.list(labels)
-            except EngineUnavailable:
-                if len(self.backends) == 1:
-                    raise
-                continue
-            found.update({ref.id: (backend, ref) for ref in refs})
-        return found
-
-    async def remove(self, backend: Backend, ref: SandboxRef) -> None:
-        """Remove a sandbox, see that it is gone, and write that down."""
-        from agent_kernel.runtime.containers.lifecycle import remove_verified
-
-        await remove_verified(backend, ref, self.audit)
-
-    async def prune(self) -> int:
-        """Remove the checkpoints that the settings do not keep; how many there were."""
-        from agent_kernel.cli import compose
-        from agent_kernel.runtime.containers.checkpoints import Checkpoints
-
-        policy = compose.container_settings(self.settings, lease=0).checkpoints
-        removed = 0
-        for backend in self.backends:
-
-            async def engine(backend: Backend = backend) -> Backend:
-                return backend
-
-            try:
-                removed += len(await Checkpoints(engine, self.store, policy, self.audit).prune())
-            except EngineUnavailable:
-                if len(self.backends) == 1:
-                    raise
-        return removed
-
-    async def aclose(self) -> None:
-        """Release them."""
-        for backend in self.backends:
-            await backend.aclose()
-        await self._opened.aclose()
-        self.audit.close()

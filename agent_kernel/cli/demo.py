@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel import config
 from agent_kernel.cli import flags
-from agent_kernel.cli.image import prepare_toolbox
+from agent_kernel.cli.image import prepare_embedded
 from agent_kernel.cli.transcript import Transcript
 from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError, ConfigurationError
@@ -69,11 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_sandbox(settings: Settings) -> None:
     """Prepare the toolbox once. Raises `EngineUnavailable` with the hint if bubblewrap cannot work here."""
-    from agent_kernel.cli.compose import bubblewrap
+    from agent_kernel.cli.compose import backend
     from agent_kernel.errors import EngineUnavailable
 
-    prepare_toolbox(settings)
-    probe = asyncio.run(bubblewrap(settings).probe())
+    prepare_embedded(settings)
+    probe = asyncio.run(backend(settings, "bubblewrap").probe())
     if not probe.ok:
         raise EngineUnavailable(probe.detail, hint=probe.hint)
 

@@ -1,4 +1,4 @@
-"""`agent-kernel doctor`: a table of what is there, what is missing, and the command that mends it."""
+"""`agent-kernel doctor`: a table of what is there, what is missing, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
 from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError
+
+if TYPE_CHECKING:
+    from agent_kernel.sandboxes.base import Backend, Capabilities
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """For people or for machines."""
+    """Add `--json` and the settings that are looked at."""
     parser.add_argument("--json", action="store_true", help="for machines")
     flags.add_settings(parser, (*flags.WHERE, "model", "upstream_url", "upstream_key"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look at everything. Exit code 1 if something that is needed is missing."""
+    """Look at everything. Return 1 if something that is needed is missing."""
     findings = asyncio.run(examine(flags.load(arguments)))
     healthy = all(finding.ok for finding in findings if finding.needed)
     if arguments.json:
@@ -60,7 +64,7 @@ def _table(findings: list[Finding]) -> str:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every finding, in the order in which they should be fixed."""
+    """Return every finding, in the order in which to act on them."""
     return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
 
 
@@ -86,8 +90,9 @@ def _data_folder(settings: Settings) -> Finding:
 
 
 async def _sandboxes(settings: Settings) -> list[Finding]:
-    """Both kinds; needed is the one that would be taken."""
+    """Look at every backend that could be chosen, and at the built-in ones; the chosen one is needed."""
     from agent_kernel.cli import compose
+    from agent_kernel.sandboxes import catalogue
 
     try:
         chosen, why = await compose.choose_backend(settings)
@@ -95,16 +100,45 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
         return [Finding("sandbox", False, error.message, error.hint)]
     findings = [Finding("sandbox", True, why)]
     try:
-        for name, make in (("docker", compose.docker), ("bubblewrap", compose.bubblewrap)):
-            if name == "bubblewrap" and settings.sandbox.docker_runtime:
+        for name in dict.fromkeys([*catalogue.BUILT_IN, chosen.name]):
+            if settings.sandbox.docker_runtime and not catalogue.kind(name).runtimes:
                 continue
-            backend = chosen if chosen.name == name else make(settings)
-            probe = await backend.probe()
-            findings.append(Finding(name, probe.ok, probe.detail, probe.hint, needed=chosen.name == name))
-            await backend.aclose()
+            findings += await _backend(
+                chosen if chosen.name == name else compose.backend(settings, name), chosen
+            )
     finally:
         await chosen.aclose()
     return findings
+
+
+async def _backend(backend: Backend, chosen: Backend) -> list[Finding]:
+    needed = backend is chosen
+    try:
+        probe = await backend.probe()
+        found = [Finding(backend.name, probe.ok, probe.detail, probe.hint, needed=needed)]
+        if needed and probe.ok:
+            found.append(Finding("abilities", True, _abilities(backend.capabilities())))
+        return found
+    finally:
+        await backend.aclose()
+
+
+def _abilities(able: Capabilities) -> str:
+    """Say how it isolates, which limits it keeps, and which optional parts it has."""
+    limits = {
+        "memory": able.memory_limit,
+        "processes": able.process_limit,
+        "processors": able.cpu_limit,
+        "open files": able.open_files_limit,
+        "disk": able.disk_limit,
+    }
+    parts = {"checkpoints": able.snapshots, "volumes": able.volumes, "mounts": able.mounts}
+    kept = ", ".join(name for name, can in limits.items() if can) or "nothing"
+    absent = [name for name, can in {**limits, **parts}.items() if not can]
+    dies = "the command" if able.survives_out_of_memory else "the whole sandbox"
+    memory = f"; out of memory ends {dies}" if able.memory_limit else ""
+    lacking = f"; not available: {', '.join(absent)}" if absent else ""
+    return f"isolation {able.isolation}; limits {kept}{memory}{lacking}"
 
 
 def _model(settings: Settings) -> Finding:

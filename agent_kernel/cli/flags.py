@@ -20,7 +20,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     )
     for setting in config.catalogue():
         if setting.name in wanted and setting.group != "KernelSettings":
-            words = setting.trait.metadata.get("words")
+            words = setting.trait.words() if isinstance(setting.trait, config.Choice) else None
             source = f" [{setting.variable}]" if setting.variable else ""
             group.add_argument(
                 setting.flag,

@@ -1,22 +1,24 @@
-"""`agent-kernel image build`: what sandboxes are made from, for Docker and for bubblewrap."""
+"""`agent-kernel image build`: prepare what sandboxes are made from."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
 from agent_kernel.config import Settings
-from agent_kernel.errors import InvalidRequest, PreparationFailed, SandboxStartFailed
+from agent_kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from agent_kernel.sandboxes.catalogue import Wanted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One action so far; which sandbox; from what."""
-    parser.add_argument("action", choices=["build"], help="make it (anew)")
+    """Add the action, the sandbox, and what to build from."""
+    parser.add_argument("action", choices=["build"], help="build it, again if it is there")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--from", dest="base", type=Path, metavar="DOCKERFILE",
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     source.add_argument(
         "--packages", type=str.split, default=[], metavar="'NAME ...'",
-        help="further Debian packages, beside those of the toolbox",
+        help="more Debian packages, in addition to those of the toolbox",
     )  # fmt: skip
     source.add_argument(
         "--dockerfile",
@@ -38,116 +40,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build for Docker unless `--sandbox bubblewrap` says otherwise."""
+    """Prepare the sandboxes of the configured backend; with `auto`, Docker's."""
     settings = flags.load(arguments)
     if arguments.name:
         settings.sandbox.image = arguments.name
     if arguments.no_toolbox and not arguments.base:
         raise InvalidRequest("--no-toolbox needs a Dockerfile.", hint="Give one: --from DOCKERFILE")
-    if settings.sandbox.sandbox == "bubblewrap":
-        if arguments.base or arguments.packages or arguments.name:
-            raise InvalidRequest(
-                "bubblewrap sandboxes have the programs of this machine and no image.",
-                hint="Build for Docker: --sandbox docker",
-            )
-        prepare_toolbox(settings, anew=not arguments.if_missing)
-    elif arguments.base:
-        build_own_image(settings, arguments.base, toolbox=not arguments.no_toolbox)
-    else:
-        build_image(
-            settings,
-            dockerfile=arguments.dockerfile,
-            packages=arguments.packages,
-            if_missing=arguments.if_missing,
-        )
+    from agent_kernel.sandboxes.catalogue import AUTO, Wanted
+
+    chosen = settings.sandbox.sandbox
+    wanted = Wanted(
+        if_missing=arguments.if_missing,
+        base=arguments.base,
+        toolbox=not arguments.no_toolbox,
+        packages=arguments.packages,
+        dockerfile=arguments.dockerfile,
+        named=bool(arguments.name),
+    )
+    prepare(settings, "docker" if chosen == AUTO else chosen, wanted)
     return 0
 
 
-def build_image(
-    settings: Settings, *, dockerfile: bool, if_missing: bool, packages: Sequence[str] = ()
-) -> None:
-    """Build the Docker image. Raises `EngineUnavailable`, `PreparationFailed`."""
-    from agent_kernel.cli.compose import docker
-    from agent_kernel.sandboxes.docker.image import (
-        DEFAULT_IMAGE,
-        build_from_debian,
-        build_from_dockerfile,
-        is_current,
-    )
+def prepare(settings: Settings, name: str, wanted: Wanted) -> None:
+    """Prepare what sandboxes of one backend are made from, and say so.
 
-    image = settings.sandbox.image or DEFAULT_IMAGE
-    there = if_missing and asyncio.run(docker(settings).probe()).ok
-    if there and (image != DEFAULT_IMAGE or is_current(image)):
-        print(f"{image} is there.")
-        return
-    with OneLine() as progress:
-        if dockerfile:
-            build_from_dockerfile(image, progress)
-        else:
-            build_from_debian(image, progress, packages)
-    _tell(image)
-
-
-def build_own_image(settings: Settings, dockerfile: Path, *, toolbox: bool) -> None:
-    """Build a person's Dockerfile, and try a sandbox of it before it gets its name.
-
-    Raises `EngineUnavailable`, `PreparationFailed`, the latter also if it cannot be a sandbox.
+    Raises `ConfigurationError`, `EngineUnavailable`, `PreparationFailed`, `InvalidRequest`.
     """
-    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
-    from agent_kernel.sandboxes.docker.own_image import built, name_image
+    from agent_kernel.cli.compose import backend_options
+    from agent_kernel.sandboxes import catalogue
 
-    image = settings.sandbox.image
-    if not image or image == DEFAULT_IMAGE:
-        raise InvalidRequest("An image of your own needs a name.", hint="Give one: --name mine:1")
-    with OneLine() as progress, built(dockerfile, progress, toolbox=toolbox) as name:
-        progress("Trying a sandbox of it")
-        asyncio.run(_tried(settings, name))
-        name_image(name, image)
-    _tell(image)
-
-
-async def _tried(settings: Settings, image: str) -> None:
-    from agent_kernel.sandboxes.base import SandboxSpec
-    from agent_kernel.sandboxes.docker.backend import DockerBackend
-
-    backend = DockerBackend(image, settings.sandbox.docker_runtime or None)
-    try:
-        await backend.delete(await backend.create(SandboxSpec(f"try-{secrets.token_hex(6)}")))
-    except SandboxStartFailed as error:
-        words = error.message.replace(image, "that was built")
-        raise PreparationFailed(words, hint=error.hint) from error
-    finally:
-        await backend.aclose()
-
-
-def _tell(image: str) -> None:
-    from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
-
-    print(f"{image} is ready.")
-    if image != DEFAULT_IMAGE:
-        print(f"Use it: AGENT_KERNEL_IMAGE={image}")
-
-
-def prepare_toolbox(settings: Settings, *, anew: bool = False) -> None:
-    """Make the embedded sandbox's toolbox where it is not there yet. Raises `PreparationFailed`."""
-    from agent_kernel.cli.compose import toolbox
-
-    box = toolbox(settings)
-    if box.ready() and not anew:
+    row = catalogue.kind(name)
+    if row.prepare is None:
+        print(f"{name} sandboxes need no preparation.")
         return
-    print(
-        "Preparing the embedded sandbox's toolbox (Python with pandas, numpy, matplotlib); this is done once."
-    )
     with OneLine() as progress:
-        box.prepare(progress)
-    print("The toolbox is ready.")
+        said = row.prepare(backend_options(settings), wanted, progress)
+    print(said)
+
+
+def prepare_embedded(settings: Settings) -> None:
+    """Prepare the embedded backends, which need neither an engine nor root; ready ones are left alone."""
+    from agent_kernel.sandboxes import catalogue
+
+    for name in catalogue.BUILT_IN:
+        if catalogue.kind(name).embedded:
+            prepare(settings, name, catalogue.Wanted(if_missing=True))
 
 
 class OneLine:
-    """Progress: on a terminal one line that is written over, elsewhere a line for each step."""
+    """Show progress: on a terminal in one line that is overwritten, elsewhere a line for each step."""
 
     def __enter__(self) -> Callable[[str], None]:
-        """The function that takes each line."""
+        """Return the function that takes each line."""
         return self._show if sys.stderr.isatty() else self._print
 
     def __exit__(self, *_: object) -> None:

@@ -33,10 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = flags.load(arguments)
     place = install_spec(sys.prefix if arguments.sys_prefix else arguments.prefix)
     print(f"The kernel “Agent” is installed in {place}")
-    if not arguments.no_toolbox and settings.sandbox.sandbox != "docker":
-        from agent_kernel.cli.image import prepare_toolbox
+    if not arguments.no_toolbox and settings.sandbox.sandbox in ("auto", "bubblewrap"):
+        from agent_kernel.cli.image import prepare_embedded
 
-        prepare_toolbox(settings)
+        prepare_embedded(settings)
     return 0
 
 

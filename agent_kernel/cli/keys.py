@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from agent_kernel.cli import flags
-from agent_kernel.cli.containers import table
+from agent_kernel.cli.opened import table
 from agent_kernel.config import Settings
 
 if TYPE_CHECKING:

@@ -1,16 +1,16 @@
-"""The contract between the runtime and a sandbox backend, small enough for three engines.
+"""The contract between the runtime and a sandbox backend.
 
-A backend makes, finds and destroys sandboxes and gives one duplex byte stream into each. What happens
-*inside* (commands, output, files) is boxd's protocol on that stream, spoken by `sandboxes.channel`, and
-therefore the same under every backend. Names and labels are enough to find everything again after a crash.
+A backend makes, finds and removes sandboxes and opens duplex byte streams into each. What happens *inside*
+(commands, output, files) is boxd's protocol on that stream, spoken by `sandboxes.channel`, and therefore the
+same under every backend. Names and labels are enough to find everything again after a crash. Checkpoints and
+named volumes are optional: see `sandboxes.optional`.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -88,39 +88,6 @@ class SandboxRef:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A checkpoint: what a sandbox's files were. `size` in bytes, `created_at` in seconds since 1970."""
-
-    id: str
-    backend: str
-    created_at: float
-    size: int
-    """All that it holds beyond the image that its first sandbox began with."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    layers: Mapping[str, int] = field(default_factory=dict)
-    """Bytes by layer, where it is made of layers: checkpoints may share some."""
-
-
-def total_size(snapshots: Iterable[Snapshot]) -> int:
-    """What checkpoints take together, in bytes: a layer that they share is there once."""
-    shared: dict[str, int] = {}
-    alone = 0
-    for snapshot in snapshots:
-        shared.update(snapshot.layers)
-        alone += 0 if snapshot.layers else snapshot.size
-    return alone + sum(shared.values())
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A named volume, without the engine's prefix. `created_at` in seconds since 1970."""
-
-    name: str
-    backend: str
-    created_at: float
-
-
-@dataclass(frozen=True)
 class Probe:
     """What a look at the machine found: `ok`, a sentence why, and the command that mends it if not."""
 
@@ -131,21 +98,26 @@ class Probe:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What this backend can do beyond the contract; asked by name, never assumed."""
+    """What a backend can do beyond the required contract. Callers look here; they never assume."""
 
     memory_limit: bool
     process_limit: bool
     isolation: str
-    """`runc`, `runsc`, `kata` ... for Docker; `namespaces` for bubblewrap."""
+    """`runc`, `runsc`, `kata` ... for Docker, `namespaces` for bubblewrap, `none` for no isolation."""
     cpu_limit: bool = False
     open_files_limit: bool = False
     disk_limit: bool = False
-    """Known once the backend has been probed or has made a sandbox."""
+    """Known after the backend was probed or has made a sandbox."""
+    snapshots: bool = False
+    """Whether it has checkpoints; then it implements `optional.Snapshots`."""
     volumes: bool = False
+    """Whether it has named volumes; then it implements `optional.Volumes`."""
+    mounts: bool = False
+    """Whether it can mount folders of the host read-only."""
     survives_out_of_memory: bool = True
-    """Whether the command alone is killed at the memory limit; otherwise the sandbox ends with it."""
+    """Whether only the command is killed at the memory limit; otherwise the sandbox ends with it."""
     image: str = ""
-    """What new sandboxes are made from; empty where there are no images."""
+    """The image of new sandboxes; empty if there are no images."""
 
 
 class ByteStream(Protocol):
@@ -165,9 +137,9 @@ class ByteStream(Protocol):
 
 
 class Backend(Protocol):
-    """One way to isolate: Docker, bubblewrap, later Kubernetes.
+    """One way to isolate: Docker, bubblewrap, or what another package adds (see `sandboxes.catalogue`).
 
-    Methods may be called concurrently. Cancelling `create` removes whatever had been made.
+    Methods may be called concurrently. Cancelling `create` removes what it has made.
     """
 
     name: str
@@ -204,33 +176,6 @@ class Backend(Protocol):
         """End every process in it and remove all that was made for it, but a named volume.
 
         Deleting what is gone is no error. Raises `SandboxError` that names what could not be removed.
-        """
-        ...
-
-    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
-        """Keep the sandbox's files under `id`: the workspace, installed packages, a saved shell.
-
-        The sandbox should be paused meanwhile. Raises `SandboxGone`, `SandboxError` (no space ...); nothing
-        partial is left behind, nor after a cancellation.
-        """
-        ...
-
-    async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
-        """All checkpoints that carry these labels, oldest first."""
-        ...
-
-    async def remove_snapshot(self, id: str) -> None:  # noqa: A002
-        """Remove a checkpoint; sandboxes that began with it live on. Removing what is gone is no error."""
-        ...
-
-    async def volumes(self) -> builtins.list[Volume]:
-        """All named volumes of ours, oldest first. Raises `EngineUnavailable`."""
-        ...
-
-    async def remove_volume(self, name: str) -> None:
-        """Remove a named volume with its files; removing what is gone is no error.
-
-        Raises `SandboxError` while a sandbox has it.
         """
         ...
 

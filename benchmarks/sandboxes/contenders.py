@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from agent_kernel.sandboxes.optional import snapshots_of
 from benchmarks import warm_pool
 
 IMAGE = "agent-kernel/toolbox:1"
@@ -122,12 +123,12 @@ class Ours(Contender):
         await self.channel.save_shell()
         await self.channel.pause()
         try:
-            return (await self.backend.checkpoint(self._ref, new_name(), {})).id
+            return (await snapshots_of(self.backend).checkpoint(self._ref, new_name(), {})).id
         finally:
             await self.channel.wake()
 
     async def drop(self, snapshot: str) -> None:
-        await self.backend.remove_snapshot(snapshot)
+        await snapshots_of(self.backend).remove_snapshot(snapshot)
 
     async def from_pool(self, rounds: int) -> list[float]:
         return await warm_pool.from_pool(self.backend, rounds)

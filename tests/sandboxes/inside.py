@@ -7,8 +7,9 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, TimedOut
+from agent_kernel.sandboxes.optional import Snapshot, snapshots_of
 
 
 @dataclass
@@ -76,6 +77,6 @@ async def checkpoint(run: Sandbox, **labels: str) -> Snapshot:
     await run.channel.save_shell()
     await run.channel.pause()
     try:
-        return await run.backend.checkpoint(run.ref, new_id(), labels)
+        return await snapshots_of(run.backend).checkpoint(run.ref, new_id(), labels)
     finally:
         await run.channel.wake()

@@ -25,6 +25,7 @@ from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.optional import snapshots_of
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.server import create_app, listen
 from agent_kernel.store.rows import Rows
@@ -145,7 +146,7 @@ async def _clear(backend: Backend, store: Rows) -> None:
     labels = {STORE_LABEL: await store.identity()}
     for ref in await backend.list(labels):
         await backend.delete(ref)
-    for snapshot in await backend.snapshots(labels):
-        await backend.remove_snapshot(snapshot.id)
+    for snapshot in await snapshots_of(backend).snapshots(labels):
+        await snapshots_of(backend).remove_snapshot(snapshot.id)
     await store.aclose()
     await backend.aclose()

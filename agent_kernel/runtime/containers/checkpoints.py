@@ -22,8 +22,9 @@ from agent_kernel.runtime.containers.settings import CheckpointPolicy
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
-from agent_kernel.sandboxes.base import Backend, SandboxRef, Snapshot, total_size
+from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots, snapshots_of, total_size
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 
@@ -65,6 +66,7 @@ class Checkpoints:
         Raises `SandboxError`; nothing is left behind then, nor after a cancellation.
         """
         backend, began = await self._engine(), time.monotonic()
+        snapshots = snapshots_of(backend)
         labels = {
             STORE_LABEL: await self._store.identity(),
             CONTAINER_LABEL: row.id,
@@ -77,7 +79,7 @@ class Checkpoints:
         await channel.pause()
         try:
             ref = SandboxRef(row.id, backend.name, "running")
-            snapshot = await backend.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels)
+            snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels)
         finally:
             with suppress(SandboxError):  # the sandbox may be gone: whoever uses it is told
                 await channel.wake()
@@ -95,8 +97,11 @@ class Checkpoints:
             log.warning("A command is running in container %s: its checkpoint has no shell.", row.id)
 
     async def all(self) -> list[Snapshot]:
-        """Every checkpoint of this store's containers, oldest first."""
-        return await (await self._engine()).snapshots({STORE_LABEL: await self._store.identity()})
+        """Return every checkpoint of this store's containers, oldest first; none if the backend has none."""
+        backend = await self._engine()
+        if not keeps_snapshots(backend):
+            return []
+        return await snapshots_of(backend).snapshots({STORE_LABEL: await self._store.identity()})
 
     async def one(self, snapshot_id: str, tenant: str | None = None) -> Snapshot:
         """The checkpoint of this id, if it is this tenant's (None: anybody's). Raises `NotFound`."""
@@ -121,7 +126,7 @@ class Checkpoints:
     async def remove(self, snapshot: Snapshot) -> bool:
         """Remove one; False if it cannot be, because a running container began with it."""
         try:
-            await (await self._engine()).remove_snapshot(snapshot.id)
+            await snapshots_of(await self._engine()).remove_snapshot(snapshot.id)
         except SandboxError as error:
             log.info("The checkpoint %s stays for now: %s", snapshot.id, error)
             return False

@@ -32,8 +32,9 @@ from agent_kernel.runtime.containers.params import check_params, new_id
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page
-from agent_kernel.sandboxes.base import Backend, Snapshot
+from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 

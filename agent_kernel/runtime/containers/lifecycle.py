@@ -29,8 +29,9 @@ from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
 from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
-from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
@@ -331,7 +332,8 @@ class Lifecycle:
 
     async def _keep_and_end(self, row: ContainerRow, now: float) -> bool:
         """False if it was used meanwhile."""
-        snapshot = await self._kept(row) if self.settings.checkpoints.keep_expired else None
+        keeps = self.settings.checkpoints.keep_expired and keeps_snapshots(await self.engine())
+        snapshot = await self._kept(row) if keeps else None
         if not await self._store.end_container(row.id, "expired", if_idle_at=now):
             if snapshot is not None:
                 await self.checkpoints.remove(snapshot)

@@ -42,16 +42,15 @@ from agent_kernel.sandboxes.base import (
     Probe,
     SandboxRef,
     SandboxSpec,
-    Snapshot,
     Status,
-    Volume,
 )
 from agent_kernel.sandboxes.bubblewrap import cgroups
 from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process
 from agent_kernel.sandboxes.bubblewrap.compiled import compiled
-from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, Snapshots, remove_tree
+from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders, remove_tree
 from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, speaks
-from agent_kernel.sandboxes.bubblewrap.volumes import Volumes
+from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
+from agent_kernel.sandboxes.optional import Snapshot, Volume
 from agent_kernel.sandboxes.socket_stream import SocketStream
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 from agent_kernel.sockets import reachable
@@ -83,8 +82,8 @@ class BubblewrapBackend:
     def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
         self._root = Path(data_dir) / "sandboxes"
         self._boxd = Path(data_dir) / "boxd"
-        self._snapshots = Snapshots(Path(data_dir) / "snapshots", self.name)
-        self._volumes = Volumes(Path(data_dir) / "volumes", self.name)
+        self._snapshots = SnapshotFolders(Path(data_dir) / "snapshots", self.name)
+        self._volumes = VolumeFolders(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
 
@@ -302,6 +301,7 @@ class BubblewrapBackend:
             isolation="namespaces",
             open_files_limit=True,
             cpu_limit="cpu" in controllers,
+            snapshots=True,
             volumes=True,
         )
 

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.sandboxes.base import Snapshot
+from agent_kernel.sandboxes.optional import Snapshot
 
 PARTS = ("workspace", "home", "state")
 """What a sandbox writes to, and so what a checkpoint is made of."""
@@ -29,7 +29,7 @@ PART = ".part-"
 """How the name of a checkpoint begins that is not whole; no id begins so."""
 
 
-class Snapshots:
+class SnapshotFolders:
     """Checkpoints in folders below `root`, one each, which appear under their names when they are whole.
 
     Until then one is a folder that its maker holds a lock on: the kernel lets go of it, whatever ends the

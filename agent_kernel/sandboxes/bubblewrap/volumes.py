@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent_kernel.errors import SandboxError
-from agent_kernel.sandboxes.base import VOLUME_NAME, Volume
+from agent_kernel.sandboxes.base import VOLUME_NAME
 from agent_kernel.sandboxes.bubblewrap.snapshots import remove_tree
+from agent_kernel.sandboxes.optional import Volume
 
 WORKSPACE_PART = "workspace"
 
 
-class Volumes:
+class VolumeFolders:
     """Folders below `root`, one each; a sandbox's own workspace is then a link to the one inside."""
 
     def __init__(self, root: Path, backend: str) -> None:

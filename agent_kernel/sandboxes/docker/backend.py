@@ -25,8 +25,6 @@ from agent_kernel.sandboxes.base import (
     Probe,
     SandboxRef,
     SandboxSpec,
-    Snapshot,
-    Volume,
 )
 from agent_kernel.sandboxes.docker import engine as docker_engine
 from agent_kernel.sandboxes.docker import removal as docker_removal
@@ -53,6 +51,7 @@ from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation, disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
+from agent_kernel.sandboxes.optional import Snapshot, Volume
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -208,6 +207,7 @@ class DockerBackend:
             cpu_limit=True,
             open_files_limit=True,
             disk_limit=self._limits_disk,
+            snapshots=True,
             volumes=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
             image=self.image,

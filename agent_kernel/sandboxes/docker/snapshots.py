@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.sandboxes.base import WORKSPACE, Snapshot
+from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.docker.container import LABELS_LABEL, container_name
 from agent_kernel.sandboxes.docker.engine import reason
 from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
+from agent_kernel.sandboxes.optional import Snapshot
 
 if TYPE_CHECKING:
     from docker import APIClient

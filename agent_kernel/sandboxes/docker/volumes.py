@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SandboxError
-from agent_kernel.sandboxes.base import MANAGED_LABEL, Volume
+from agent_kernel.sandboxes.base import MANAGED_LABEL
 from agent_kernel.sandboxes.docker.container import volume_name
 from agent_kernel.sandboxes.docker.engine import reason
+from agent_kernel.sandboxes.optional import Volume
 
 if TYPE_CHECKING:
     from docker import APIClient

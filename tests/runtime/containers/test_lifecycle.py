@@ -14,8 +14,9 @@ from agent_kernel.errors import EngineUnavailable, InvalidRequest, NotFound, San
 from agent_kernel.runtime.containers.checkpoints import CONTAINER_LABEL, KIND_LABEL, _beyond
 from agent_kernel.runtime.containers.containers import CheckpointPolicy, LocalContainers
 from agent_kernel.runtime.containers.sweep import STORE_LABEL, sweep
-from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec, Snapshot
+from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Output
+from agent_kernel.sandboxes.optional import Snapshot, snapshots_of
 from agent_kernel.sandboxes.pool import OWNER_LABEL, is_waiting, process_name
 from agent_kernel.store.rows import Rows
 from tests.conftest import Missing
@@ -180,7 +181,7 @@ async def test_a_use_while_it_expires_keeps_it(
     container = (await containers.create({})).id
     await run(containers, container, "KEPT=1")
     using: list[asyncio.Task[str]] = []
-    checkpoint = backend.checkpoint
+    checkpoint = snapshots_of(backend).checkpoint
 
     async def used_meanwhile(*arguments: Any) -> Snapshot:
         snapshot = await checkpoint(*arguments)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, Snapshots
+from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
 
 HOST = """
 import sys
 from pathlib import Path
-from agent_kernel.sandboxes.bubblewrap.snapshots import Snapshots
-Snapshots(Path(sys.argv[1]), "x").take(Path(sys.argv[2]), "cut", {})
+from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
+SnapshotFolders(Path(sys.argv[1]), "x").take(Path(sys.argv[2]), "cut", {})
 """
 KILLS_ITS_HOST = """#!/bin/sh
 mkdir "$(eval echo \\${$#})/begun"
@@ -36,8 +36,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def snapshots(tmp_path: Path) -> Snapshots:
-    return Snapshots(tmp_path / "snapshots", "x")
+def snapshots(tmp_path: Path) -> SnapshotFolders:
+    return SnapshotFolders(tmp_path / "snapshots", "x")
 
 
 def names(tmp_path: Path) -> list[str]:
@@ -45,7 +45,7 @@ def names(tmp_path: Path) -> list[str]:
 
 
 async def test_a_host_killed_during_a_checkpoint_leaves_no_part_of_it(
-    source: Path, snapshots: Snapshots, tmp_path: Path
+    source: Path, snapshots: SnapshotFolders, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "cp").write_text(KILLS_ITS_HOST)
@@ -66,7 +66,7 @@ async def test_a_host_killed_during_a_checkpoint_leaves_no_part_of_it(
 
 
 def test_a_checkpoint_under_way_is_not_listed_and_not_cleared_away(
-    source: Path, snapshots: Snapshots, tmp_path: Path
+    source: Path, snapshots: SnapshotFolders, tmp_path: Path
 ) -> None:
     first = snapshots.take(source, "first", {"a": "b"})
     with snapshots._building() as (part, _):
@@ -77,14 +77,14 @@ def test_a_checkpoint_under_way_is_not_listed_and_not_cleared_away(
     assert names(tmp_path) == ["first", "second"]
 
 
-def test_a_name_is_given_once(source: Path, snapshots: Snapshots, tmp_path: Path) -> None:
+def test_a_name_is_given_once(source: Path, snapshots: SnapshotFolders, tmp_path: Path) -> None:
     snapshots.take(source, "one", {})
     with pytest.raises(SandboxError, match="is a checkpoint one already"):
         snapshots.take(source, "one", {})
     assert names(tmp_path) == ["one"]
 
 
-def test_what_is_removed_is_gone(source: Path, snapshots: Snapshots, tmp_path: Path) -> None:
+def test_what_is_removed_is_gone(source: Path, snapshots: SnapshotFolders, tmp_path: Path) -> None:
     snapshots.remove("nothing")  # nor are there any
     snapshots.take(source, "one", {})
     snapshots.remove("one")

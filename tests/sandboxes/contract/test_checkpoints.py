@@ -12,6 +12,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
+from agent_kernel.sandboxes.optional import snapshots_of
 from tests.sandboxes.inside import Sandbox, checkpoint, chunks, new_id, started
 
 
@@ -79,13 +80,13 @@ async def test_a_checkpoint_keeps_files_packages_and_the_shell(run: Sandbox) -> 
             assert (await fork("cat ~/packages/extra/__init__.py")).stdout == b"VALUE = 7\n"
             await fork("echo mine >file")
         assert (await run("cat file")).stdout == b"changed\n"
-        assert snapshot in await run.backend.snapshots({"owner": "contract"})
-        assert snapshot not in await run.backend.snapshots({"owner": "somebody else"})
+        assert snapshot in await snapshots_of(run.backend).snapshots({"owner": "contract"})
+        assert snapshot not in await snapshots_of(run.backend).snapshots({"owner": "somebody else"})
         assert snapshot.size > 0
     finally:
-        await run.backend.remove_snapshot(snapshot.id)
-    assert snapshot not in await run.backend.snapshots()
-    await run.backend.remove_snapshot(snapshot.id)
+        await snapshots_of(run.backend).remove_snapshot(snapshot.id)
+    assert snapshot not in await snapshots_of(run.backend).snapshots()
+    await snapshots_of(run.backend).remove_snapshot(snapshot.id)
 
 
 async def test_a_fork_of_a_fork_outlives_its_parents(backend: Backend) -> None:
@@ -95,10 +96,10 @@ async def test_a_fork_of_a_fork_outlives_its_parents(backend: Backend) -> None:
     async with started(backend, snapshot=first.id) as run:
         await run("echo 2 >>log")
         second = await checkpoint(run)
-    await backend.remove_snapshot(first.id)
+    await snapshots_of(backend).remove_snapshot(first.id)
     async with started(backend, snapshot=second.id) as run:
         assert (await run("cat log")).stdout == b"1\n2\n"
-    await backend.remove_snapshot(second.id)
+    await snapshots_of(backend).remove_snapshot(second.id)
 
 
 async def test_an_unknown_checkpoint_is_said_and_leaves_nothing(backend: Backend) -> None:
@@ -113,8 +114,8 @@ async def test_a_checkpoint_of_what_is_gone_is_said_and_leaves_nothing(backend: 
         await backend.delete(run.ref)
         name = new_id()
         with pytest.raises(SandboxGone):
-            await backend.checkpoint(run.ref, name, {})
-    assert name not in [snapshot.id for snapshot in await backend.snapshots()]
+            await snapshots_of(backend).checkpoint(run.ref, name, {})
+    assert name not in [snapshot.id for snapshot in await snapshots_of(backend).snapshots()]
 
 
 async def test_what_a_command_has_closed_is_removed_all_the_same(backend: Backend) -> None:

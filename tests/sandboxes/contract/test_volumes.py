@@ -10,6 +10,7 @@ from agent_kernel.errors import (
     SandboxError,
 )
 from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.optional import snapshots_of, volumes_of
 from tests.conftest import Missing
 from tests.sandboxes.inside import checkpoint, new_id, started
 
@@ -21,20 +22,20 @@ async def volume(backend: Backend, missing: Missing) -> AsyncIterator[str]:
         missing(f"{backend.name} has no named volumes.")
     name = new_id()
     yield name
-    await backend.remove_volume(name)
-    assert name not in [volume.name for volume in await backend.volumes()]
+    await volumes_of(backend).remove_volume(name)
+    assert name not in [volume.name for volume in await volumes_of(backend).volumes()]
 
 
 async def test_a_named_volume_outlives_its_sandboxes(backend: Backend, volume: str) -> None:
     async with started(backend, volume=volume) as run:
         await run("echo kept >file; echo lost >/tmp/file")
-        assert volume in [found.name for found in await backend.volumes()]
+        assert volume in [found.name for found in await volumes_of(backend).volumes()]
         with pytest.raises(SandboxError, match="in use"):
-            await backend.remove_volume(volume)
+            await volumes_of(backend).remove_volume(volume)
     async with started(backend, volume=volume) as run:
         assert (await run("cat file; ls /tmp")).stdout == b"kept\n"
-    await backend.remove_volume(volume)
-    await backend.remove_volume(volume)
+    await volumes_of(backend).remove_volume(volume)
+    await volumes_of(backend).remove_volume(volume)
     async with started(backend, volume=volume) as run:
         assert (await run("ls -A")).stdout == b""
 
@@ -50,8 +51,8 @@ async def test_a_checkpoint_keeps_the_files_of_a_volume(backend: Backend, volume
             assert (await fork(seen)).stdout == b"one\nnowhere\n/mnt/data/a b\n"
         async with started(backend, snapshot=snapshot.id, volume=volume) as again:  # it has files of its own
             assert (await again(seen)).stdout == b"changed\nnowhere\n/mnt/data/a b\n"
-        await backend.remove_volume(volume)
+        await volumes_of(backend).remove_volume(volume)
         async with started(backend, snapshot=snapshot.id, volume=volume) as again:
             assert (await again(seen)).stdout == b"one\nnowhere\n/mnt/data/a b\n"
     finally:
-        await backend.remove_snapshot(snapshot.id)
+        await snapshots_of(backend).remove_snapshot(snapshot.id)

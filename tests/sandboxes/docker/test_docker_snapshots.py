@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 import docker
 import pytest
 
-from agent_kernel.sandboxes.base import Snapshot, total_size
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.optional import Snapshot, total_size
 from tests.sandboxes.inside import Sandbox, checkpoint, started
 
 pytestmark = pytest.mark.docker

@@ -1,0 +1,109 @@
+"""The optional parts of a backend: checkpoints and named volumes.
+
+A backend that has one implements its protocol and sets the flag of the same name in `Capabilities`. Callers
+use `snapshots_of` and `volumes_of`, which refuse a backend that lacks the part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from agent_kernel.errors import CapabilityMissing
+from agent_kernel.sandboxes.base import Backend, SandboxRef
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint: a copy of a sandbox's files. `size` in bytes, `created_at` in seconds since 1970."""
+
+    id: str
+    backend: str
+    created_at: float
+    size: int
+    """Bytes beyond the image that the first sandbox started from."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by layer, where a checkpoint consists of layers. Checkpoints may share layers."""
+
+
+def total_size(snapshots: Iterable[Snapshot]) -> int:
+    """Return the bytes that checkpoints take together. A shared layer counts once."""
+    shared: dict[str, int] = {}
+    alone = 0
+    for snapshot in snapshots:
+        shared.update(snapshot.layers)
+        alone += 0 if snapshot.layers else snapshot.size
+    return alone + sum(shared.values())
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A named volume, without the engine's prefix. `created_at` in seconds since 1970."""
+
+    name: str
+    backend: str
+    created_at: float
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """Checkpoints of sandboxes."""
+
+    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+        """Keep the sandbox's files under `id`: the workspace, installed packages, a saved shell.
+
+        Pause the sandbox first. Mounts of host folders are not copied. Raises `SandboxGone`, `SandboxError`
+        (no space left, for example). An error or a cancellation leaves nothing partial behind.
+        """
+        ...
+
+    async def snapshots(self, labels: Mapping[str, str] | None = None) -> list[Snapshot]:
+        """Return all checkpoints that carry these labels, oldest first."""
+        ...
+
+    async def remove_snapshot(self, id: str) -> None:  # noqa: A002 (the field's own word)
+        """Remove a checkpoint; sandboxes that started from it live on. A missing one is no error."""
+        ...
+
+
+@runtime_checkable
+class Volumes(Protocol):
+    """Named volumes: workspaces that outlive their sandboxes."""
+
+    async def volumes(self) -> list[Volume]:
+        """Return all named volumes of ours, oldest first. Raises `EngineUnavailable`."""
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a named volume with its files. A missing one is no error.
+
+        Raises `SandboxError` while a sandbox uses it.
+        """
+        ...
+
+
+def keeps_snapshots(backend: Backend) -> bool:
+    """Return whether this backend has checkpoints."""
+    return backend.capabilities().snapshots and isinstance(backend, Snapshots)
+
+
+def snapshots_of(backend: Backend) -> Snapshots:
+    """Return the backend's checkpoints. Raises `CapabilityMissing` if it has none."""
+    if backend.capabilities().snapshots and isinstance(backend, Snapshots):
+        return backend
+    raise CapabilityMissing(
+        f"{backend.name} sandboxes have no checkpoints.",
+        hint="Use a backend that has them: AGENT_KERNEL_SANDBOX=docker or bubblewrap.",
+    )
+
+
+def volumes_of(backend: Backend) -> Volumes:
+    """Return the backend's named volumes. Raises `CapabilityMissing` if it has none."""
+    if backend.capabilities().volumes and isinstance(backend, Volumes):
+        return backend
+    raise CapabilityMissing(
+        f"{backend.name} sandboxes have no named volumes.",
+        hint="Use a backend that has them: AGENT_KERNEL_SANDBOX=docker or bubblewrap.",
+    )
