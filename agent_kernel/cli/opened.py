@@ -62,7 +62,7 @@ class Opened:
 
     async def remove(self, backend: Backend, ref: SandboxRef) -> None:
         """Remove a sandbox, see that it is gone, and write that down."""
-        from agent_kernel.runtime.containers.lifecycle import remove_verified
+        from agent_kernel.runtime.containers.removal import remove_verified
 
         await remove_verified(backend, ref, self.audit)
 

@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agent_kernel.errors import (
-    EngineUnavailable,
     InvalidRequest,
-    SandboxError,
     SandboxGone,
     SandboxUnreachable,
 )
@@ -23,15 +21,16 @@ from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints
-from agent_kernel.runtime.containers.expiry import RETRY, ExpiryTimer
+from agent_kernel.runtime.containers.expiration import Expiration
+from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
+from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots
+from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
@@ -51,15 +50,14 @@ class Lifecycle:
         self.settings = settings
         self.audit = audit
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
-        self.timer = ExpiryTimer(self._expire)
+        self._expiration = Expiration(self, store)
+        self.timer = ExpiryTimer(self._expiration.expire)
         self._source = backend
         self._backend: Backend | None = None
         self._store = store
         self._pool: WarmPool | None = None
         self._attachments: dict[str, Attachment] = {}
         self._starting = asyncio.Lock()
-        self._pruned = False
-        self._expired: dict[str, ContainerRow] = {}
 
     @property
     def opened(self) -> Backend | None:
@@ -102,6 +100,10 @@ class Lifecycle:
             pids=self.settings.pids,
             lease=self.settings.lease,
         )
+
+    def held(self, container_id: str) -> Attachment | None:
+        """Return what this process holds of a container already."""
+        return self._attachments.get(container_id)
 
     def attachment(self, container_id: str) -> Attachment:
         """What this process holds of a container."""
@@ -235,8 +237,7 @@ class Lifecycle:
         began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
         if snapshot is None:
             raise InvalidRequest("Container is expired.", hint="Create a new one; its files are gone.")
-        if row.id in self._expired:  # the engine did not answer when it was to be removed
-            await self._remove_expired(row)
+        await self._expiration.settle(row)
         most = allowance.limits.containers
         if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):
             now = await self._store.container(row.id)
@@ -286,86 +287,6 @@ class Lifecycle:
         if attachment is not None:
             await attachment.aclose()
 
-    async def _expire(self, now: float) -> float | None:
-        """End what has expired; return when to look again (Unix seconds), None if nothing is alive."""
-        backend, pruning = await self.engine(), not self._pruned
-        soonest: float | None = None
-
-        async def expire(row: ContainerRow) -> None:
-            nonlocal soonest, pruning
-            if row.status != "running":
-                return
-            attachment = self._attachments.get(row.id)
-            if attachment is not None and attachment.users:
-                await self._store.touch_container(row.id, now)
-                # Half-way: another process on this store must see the touch before it would expire it.
-                deadline = now + row.expires_after * 30
-            elif row.expires_at > now:
-                deadline = row.expires_at
-            elif row.backend != backend.name:  # that backend's next start removes it
-                await self._store.end_container(row.id, "expired", if_idle_at=now)
-                return
-            else:
-                deadline, ended = await self._expire_one(row, now)
-                pruning = pruning or ended
-                if ended:
-                    return
-            soonest = deadline if soonest is None else min(soonest, deadline)
-
-        await each(await self._store.containers(), expire)
-        # What no engine removes now is kept for the next time.
-        await each(list(self._expired.values()), self._remove_expired)
-        if pruning:
-            await self.checkpoints.prune()
-            self._pruned = True
-        return soonest
-
-    async def _expire_one(self, row: ContainerRow, now: float) -> tuple[float, bool]:
-        """Keep and end one: when to look again (Unix seconds), and whether it has ended."""
-        try:
-            async with self.attachment(row.id).lock:
-                ended = await self._keep_and_end(row, now)
-        except SandboxError as error:  # it stays as it is: nothing is lost because an engine is away
-            log.warning("Container %s could not expire now: %s", row.id, error)
-            return now + RETRY, False
-        return now + row.expires_after * 60, ended
-
-    async def _keep_and_end(self, row: ContainerRow, now: float) -> bool:
-        """False if it was used meanwhile."""
-        keeps = self.settings.checkpoints.keep_expired and keeps_snapshots(await self.engine())
-        snapshot = await self._kept(row) if keeps else None
-        if not await self._store.end_container(row.id, "expired", if_idle_at=now):
-            if snapshot is not None:
-                await self.checkpoints.remove(snapshot)
-            return False
-        kept = f"; its checkpoint is {snapshot.id}" if snapshot is not None else ""
-        log.info("Container %s has expired%s.", row.id, kept)
-        audit = self.audit.of(row.tenant)
-        audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
-        self._expired[row.id] = row
-        await self._remove_expired(row)
-        await self.checkpoints.forget(row.id, but=snapshot.id if snapshot else None)
-        return True
-
-    async def _remove_expired(self, row: ContainerRow) -> None:
-        await self.remove(row)
-        self._expired.pop(row.id, None)
-
-    async def _kept(self, row: ContainerRow) -> Snapshot | None:
-        """A checkpoint of a container that is about to expire; None, and a warning, if none can be taken.
-
-        Raises `EngineUnavailable`, `SandboxUnreachable`: then it must not expire yet.
-        """
-        try:
-            return await self.checkpoints.take(row, await self.attach(row), "expired")
-        except (EngineUnavailable, SandboxUnreachable):
-            raise
-        except SandboxGone:
-            return None
-        except SandboxError as error:
-            log.warning("Container %s expires without a checkpoint: %s", row.id, error)
-            return None
-
     async def aclose(self) -> None:
         """Let go of every container; each lives on until its lease ends. Idempotent."""
         await self.timer.aclose()
@@ -377,26 +298,3 @@ class Lifecycle:
         if self._backend is not None:
             backend, self._backend = self._backend, None
             await backend.aclose()
-
-
-async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) -> None:
-    """Remove a sandbox, see that it is gone, and write that down. Raises `SandboxError` if it is not."""
-    await backend.delete(ref)
-    try:
-        await backend.get(ref.id)
-    except SandboxGone:
-        audit.write("delete", container=ref.id, verified=True)
-        return
-    audit.write("delete", container=ref.id, verified=False)
-    raise SandboxError(
-        f"The sandbox {ref.id} is still there after it was removed.",
-        hint="See what holds it: agent-kernel containers list",
-    )
-
-
-def gone(container_id: str) -> SandboxGone:
-    """The words for a container that died without us."""
-    return SandboxGone(
-        f"Container {container_id} was ended from outside: it is no longer running and its files are lost.",
-        hint="Create a new container, or ask for container_auto, which makes one.",
-    )

@@ -1,73 +1,16 @@
-"""Every setting, where it comes from, and what it may be. The environment is read here and nowhere else.
-
-A later source wins over an earlier one:
-
-1. the default, documented with each setting below;
-2. `jupyter_agent_kernel_config.py` (or `.json`) in Jupyter's configuration folders;
-3. the environment (`AGENT_KERNEL_*`; an empty variable counts as not set);
-4. the command line;
-5. in the notebook: its metadata, magics (`%model`), the metadata of a cell.
-
-Settings live in small Configurables, each beside what it configures; `Settings` composes them.
-"""
+"""The settings of the sandbox, the runtime, containers, approvals and the server."""
 
 from __future__ import annotations
 
-import difflib
-import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from traitlets import Bool, Float, HasTraits, Int, TraitError, TraitType, Unicode
-from traitlets.config import Config, Configurable
-from traitlets.config.loader import (
-    ConfigFileNotFound,
-    DeferredConfigString,
-    JSONFileConfigLoader,
-    PyFileConfigLoader,
-)
+from traitlets import Bool, Float, Int, Unicode
+from traitlets.config import Configurable
 
+from agent_kernel.config.choice import Choice, sandbox_words
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.kernel.settings import KernelSettings
-from agent_kernel.models.settings import ModelSettings
 from agent_kernel.policy.rules import MODES, Policy, read_policy
-from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
-
-
-class Choice(Unicode[str, str]):
-    """A word from a set; the error names all of them.
-
-    `words` in the trait's metadata are the usual ones. `more`, if there, is a function that returns all; it
-    is called only for a word that is not among `words`.
-    """
-
-    def validate(self, obj: HasTraits, value: Any) -> str:
-        """Refuse any other word, instead of guessing which was meant."""
-        text: str = super().validate(obj, value)
-        if text not in self.metadata["words"] and text not in self.words():
-            name = self.metadata.get("variable", self.name)
-            raise TraitError(f"{name} is {text!r}, and may be {', '.join(self.words())}")
-        return text
-
-    def words(self) -> Sequence[str]:
-        """Return all words that it may be."""
-        more: Callable[[], Sequence[str]] | None = self.metadata.get("more")
-        words: Sequence[str] = self.metadata["words"] if more is None else more()
-        return words
-
-
-def _sandboxes() -> list[str]:
-    from agent_kernel.sandboxes.catalogue import AUTO, names
-
-    return [AUTO, *names()]
-
-
-CONFIG_FILE = "jupyter_agent_kernel_config"
-NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
-"""Variables of such a name that are read elsewhere (by the tests)."""
 
 
 class SandboxSettings(Configurable):
@@ -81,7 +24,7 @@ class SandboxSettings(Configurable):
         config=True,
         variable="AGENT_KERNEL_SANDBOX",
         words=("auto", "docker", "bubblewrap"),
-        more=_sandboxes,
+        more=sandbox_words,
     )
     image = Unicode(
         "",
@@ -253,150 +196,3 @@ class ServerSettings(Configurable):
         help="""How `serve` writes its log on stderr: `text`, or `json`, an object per line with the ids of
         response and container.""",
     ).tag(config=True, variable="AGENT_KERNEL_LOG", words=("text", "json"))
-
-
-GROUPS: tuple[type[Configurable], ...] = (
-    ModelSettings,
-    SandboxSettings,
-    RuntimeSettings,
-    ContainerSettings,
-    BudgetSettings,
-    TelemetrySettings,
-    ApprovalSettings,
-    ServerSettings,
-    KernelSettings,
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table of settings."""
-
-    group: str
-    name: str
-    trait: TraitType[Any, Any]
-
-    @property
-    def variable(self) -> str | None:
-        """The environment variable that sets it."""
-        return self.trait.metadata.get("variable")
-
-    @property
-    def fallback(self) -> str | None:
-        """The variable that is taken where `variable` is not set."""
-        return self.trait.metadata.get("fallback")
-
-    @property
-    def flag(self) -> str:
-        """Its name on the command line: the variable's, in a flag's spelling."""
-        name = self.variable.removeprefix("AGENT_KERNEL_") if self.variable else self.name
-        return "--" + name.lower().replace("_", "-")
-
-    @property
-    def help(self) -> str:
-        """What it means, on one line."""
-        return " ".join(self.trait.help.split())
-
-
-def catalogue() -> Iterator[Setting]:
-    """Every setting there is, in the order of the documentation."""
-    for group in GROUPS:
-        for name, trait in group.class_own_traits(config=True).items():
-            yield Setting(group.__name__, name, trait)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All groups, filled. `warnings` are sentences for the person. Its repr shows no value of any setting."""
-
-    model: ModelSettings
-    sandbox: SandboxSettings
-    runtime: RuntimeSettings
-    container: ContainerSettings
-    budget: BudgetSettings
-    telemetry: TelemetrySettings
-    approval: ApprovalSettings
-    server: ServerSettings
-    kernel: KernelSettings
-    warnings: tuple[str, ...] = ()
-
-
-def load(
-    flags: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] | None = None,
-    folders: Sequence[str] | None = None,
-) -> Settings:
-    """Read every source. `flags` maps a setting's name to its value; None there means "not given".
-
-    `folders` are where configuration files are looked for, the most important first (default: Jupyter's).
-    Raises `ConfigurationError` for a value or a file that cannot be used.
-    """
-    environ = os.environ if environ is None else environ
-    config = Config()
-    for source in (*_files(folders), _environment(environ), _flags(flags or {})):
-        config.merge(source)
-    try:
-        groups = [group(config=config) for group in GROUPS]
-    except TraitError as error:
-        raise ConfigurationError(
-            f"A setting cannot be used: {str(error).rstrip('.')}.",
-            hint="docs/configuration.md lists all settings and their values.",
-        ) from None
-    named = zip((each.name for each in fields(Settings)), groups, strict=False)  # the same order
-    return Settings(**dict(named), warnings=tuple(_misspelt(environ)))  # type: ignore[arg-type]
-
-
-def environment_with(**variables: str) -> dict[str, str]:
-    """The environment for a child process: ours, but with these settings and none of our others.
-
-    An upstream's address and key are left out as well, so that the child plays the shipped script.
-    """
-    ours = {name for setting in catalogue() for name in (setting.variable, setting.fallback) if name}
-    return {**{name: value for name, value in os.environ.items() if name not in ours}, **variables}
-
-
-def _files(folders: Sequence[str] | None) -> Iterator[Config]:
-    """The configuration files that exist, the least important first."""
-    if folders is None:
-        from jupyter_core.paths import jupyter_config_path
-
-        folders = jupyter_config_path()
-    for folder in reversed(folders):
-        for loader in (JSONFileConfigLoader, PyFileConfigLoader):
-            suffix = ".json" if loader is JSONFileConfigLoader else ".py"
-            try:
-                yield loader(CONFIG_FILE + suffix, folder).load_config()
-            except ConfigFileNotFound:
-                continue
-            except Exception as error:
-                raise ConfigurationError(
-                    f"{Path(folder, CONFIG_FILE + suffix)} cannot be read: {type(error).__name__}: {error}.",
-                    hint="Correct the file or move it away.",
-                ) from error
-
-
-def _environment(environ: Mapping[str, str]) -> Config:
-    config = Config()
-    for setting in catalogue():
-        names = [name for name in (setting.variable, setting.fallback) if name and environ.get(name)]
-        if names:
-            config[setting.group][setting.name] = DeferredConfigString(environ[names[0]])
-    return config
-
-
-def _flags(flags: Mapping[str, object]) -> Config:
-    config = Config()
-    homes = {setting.name: setting.group for setting in catalogue() if setting.group != "KernelSettings"}
-    for name, value in flags.items():
-        if value is not None:
-            config[homes[name]][name] = DeferredConfigString(value) if isinstance(value, str) else value
-    return config
-
-
-def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each variable that looks like ours and is not."""
-    known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
-    for name in sorted(environ):
-        if name.startswith("AGENT_KERNEL_") and name not in known:
-            nearest = difflib.get_close_matches(name, sorted(known - NOT_OURS), n=1, cutoff=0.0)
-            yield f"{name} is not a setting and is ignored; the nearest is {nearest[0]}."

@@ -1,0 +1,28 @@
+"""Every setting, where it comes from, and what it may be. The environment is read here and nowhere else.
+
+A later source wins over an earlier one:
+
+1. the default, documented with each setting below;
+2. `jupyter_agent_kernel_config.py` (or `.json`) in Jupyter's configuration folders;
+3. the environment (`AGENT_KERNEL_*`; an empty variable counts as not set);
+4. the command line;
+5. in the notebook: its metadata, magics (`%model`), the metadata of a cell.
+
+Settings live in small Configurables, each beside what it configures; `Settings` composes them.
+"""
+
+from agent_kernel.config.choice import Choice
+from agent_kernel.config.groups import RuntimeSettings, SandboxSettings
+from agent_kernel.config.sources import CONFIG_FILE, Setting, Settings, catalogue, environment_with, load
+
+__all__ = [
+    "CONFIG_FILE",
+    "Choice",
+    "RuntimeSettings",
+    "SandboxSettings",
+    "Setting",
+    "Settings",
+    "catalogue",
+    "environment_with",
+    "load",
+]

@@ -1,0 +1,181 @@
+"""The table of all settings, and how they are read from files, the environment and flags."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from traitlets import TraitError, TraitType
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import (
+    ConfigFileNotFound,
+    DeferredConfigString,
+    JSONFileConfigLoader,
+    PyFileConfigLoader,
+)
+
+from agent_kernel.config.groups import (
+    ApprovalSettings,
+    ContainerSettings,
+    RuntimeSettings,
+    SandboxSettings,
+    ServerSettings,
+)
+from agent_kernel.errors import ConfigurationError
+from agent_kernel.kernel.settings import KernelSettings
+from agent_kernel.models.settings import ModelSettings
+from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
+
+CONFIG_FILE = "jupyter_agent_kernel_config"
+NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
+"""Variables of such a name that are read elsewhere (by the tests)."""
+
+GROUPS: tuple[type[Configurable], ...] = (
+    ModelSettings,
+    SandboxSettings,
+    RuntimeSettings,
+    ContainerSettings,
+    BudgetSettings,
+    TelemetrySettings,
+    ApprovalSettings,
+    ServerSettings,
+    KernelSettings,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table of settings."""
+
+    group: str
+    name: str
+    trait: TraitType[Any, Any]
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that sets it."""
+        return self.trait.metadata.get("variable")
+
+    @property
+    def fallback(self) -> str | None:
+        """The variable that is taken where `variable` is not set."""
+        return self.trait.metadata.get("fallback")
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line: the variable's, in a flag's spelling."""
+        name = self.variable.removeprefix("AGENT_KERNEL_") if self.variable else self.name
+        return "--" + name.lower().replace("_", "-")
+
+    @property
+    def help(self) -> str:
+        """What it means, on one line."""
+        return " ".join(self.trait.help.split())
+
+
+def catalogue() -> Iterator[Setting]:
+    """Every setting there is, in the order of the documentation."""
+    for group in GROUPS:
+        for name, trait in group.class_own_traits(config=True).items():
+            yield Setting(group.__name__, name, trait)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All groups, filled. `warnings` are sentences for the person. Its repr shows no value of any setting."""
+
+    model: ModelSettings
+    sandbox: SandboxSettings
+    runtime: RuntimeSettings
+    container: ContainerSettings
+    budget: BudgetSettings
+    telemetry: TelemetrySettings
+    approval: ApprovalSettings
+    server: ServerSettings
+    kernel: KernelSettings
+    warnings: tuple[str, ...] = ()
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folders: Sequence[str] | None = None,
+) -> Settings:
+    """Read every source. `flags` maps a setting's name to its value; None there means "not given".
+
+    `folders` are where configuration files are looked for, the most important first (default: Jupyter's).
+    Raises `ConfigurationError` for a value or a file that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    config = Config()
+    for source in (*_files(folders), _environment(environ), _flags(flags or {})):
+        config.merge(source)
+    try:
+        groups = [group(config=config) for group in GROUPS]
+    except TraitError as error:
+        raise ConfigurationError(
+            f"A setting cannot be used: {str(error).rstrip('.')}.",
+            hint="docs/configuration.md lists all settings and their values.",
+        ) from None
+    named = zip((each.name for each in fields(Settings)), groups, strict=False)  # the same order
+    return Settings(**dict(named), warnings=tuple(_misspelt(environ)))  # type: ignore[arg-type]
+
+
+def environment_with(**variables: str) -> dict[str, str]:
+    """The environment for a child process: ours, but with these settings and none of our others.
+
+    An upstream's address and key are left out as well, so that the child plays the shipped script.
+    """
+    ours = {name for setting in catalogue() for name in (setting.variable, setting.fallback) if name}
+    return {**{name: value for name, value in os.environ.items() if name not in ours}, **variables}
+
+
+def _files(folders: Sequence[str] | None) -> Iterator[Config]:
+    """The configuration files that exist, the least important first."""
+    if folders is None:
+        from jupyter_core.paths import jupyter_config_path
+
+        folders = jupyter_config_path()
+    for folder in reversed(folders):
+        for loader in (JSONFileConfigLoader, PyFileConfigLoader):
+            suffix = ".json" if loader is JSONFileConfigLoader else ".py"
+            try:
+                yield loader(CONFIG_FILE + suffix, folder).load_config()
+            except ConfigFileNotFound:
+                continue
+            except Exception as error:
+                raise ConfigurationError(
+                    f"{Path(folder, CONFIG_FILE + suffix)} cannot be read: {type(error).__name__}: {error}.",
+                    hint="Correct the file or move it away.",
+                ) from error
+
+
+def _environment(environ: Mapping[str, str]) -> Config:
+    config = Config()
+    for setting in catalogue():
+        names = [name for name in (setting.variable, setting.fallback) if name and environ.get(name)]
+        if names:
+            config[setting.group][setting.name] = DeferredConfigString(environ[names[0]])
+    return config
+
+
+def _flags(flags: Mapping[str, object]) -> Config:
+    config = Config()
+    homes = {setting.name: setting.group for setting in catalogue() if setting.group != "KernelSettings"}
+    for name, value in flags.items():
+        if value is not None:
+            config[homes[name]][name] = DeferredConfigString(value) if isinstance(value, str) else value
+    return config
+
+
+def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like ours and is not."""
+    known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
+    for name in sorted(environ):
+        if name.startswith("AGENT_KERNEL_") and name not in known:
+            nearest = difflib.get_close_matches(name, sorted(known - NOT_OURS), n=1, cutoff=0.0)
+            yield f"{name} is not a setting and is ignored; the nearest is {nearest[0]}."

@@ -1,0 +1,30 @@
+"""Removal of sandboxes, verified."""
+
+from __future__ import annotations
+
+from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.sandboxes.base import Backend, SandboxRef
+
+
+async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) -> None:
+    """Remove a sandbox, check that it is gone, and audit that. Raises `SandboxError` if it is not."""
+    await backend.delete(ref)
+    try:
+        await backend.get(ref.id)
+    except SandboxGone:
+        audit.write("delete", container=ref.id, verified=True)
+        return
+    audit.write("delete", container=ref.id, verified=False)
+    raise SandboxError(
+        f"The sandbox {ref.id} is still there after it was removed.",
+        hint="See what holds it: agent-kernel containers list",
+    )
+
+
+def gone(container_id: str) -> SandboxGone:
+    """Return the error for a container that was ended by something else."""
+    return SandboxGone(
+        f"Container {container_id} was ended from outside: it is no longer running and its files are lost.",
+        hint="Create a new container, or ask for container_auto, which makes one.",
+    )
