@@ -109,7 +109,9 @@ class Call:
         elif kind == wire.EOF:
             self.ended = True
         else:
-            self.credit.received(len(wire.parse_data(payload)[1]))
+            if not payload:
+                raise wire.WireError("data without a stream number")
+            self.credit.received(len(payload) - 1)  # without a copy of the bytes
         if kind in (wire.DATA, wire.EOF, wire.RESULT, wire.ERROR):
             self.frames.append((kind, payload))
         self.news.set()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from agent_kernel.errors import (
@@ -23,10 +22,8 @@ from agent_kernel.errors import (
 from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import Call, Frame, reason
-from agent_kernel.sandboxes.egress import EgressStream
 from agent_kernel.sandboxes.idle_timeout import Silence
-
-log = logging.getLogger(__name__)
+from agent_kernel.sandboxes.incoming import IncomingCalls, Method
 
 CONTENT_CHUNK = 128 << 10
 """How many bytes of a file are sent at once; each piece is handled by four programs on its way."""
@@ -35,24 +32,19 @@ CANCEL_TIMEOUT = 10.0
 VERDICT_TIMEOUT = 5.0
 MESSAGE_LIMIT = 500
 
-Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
-"""What the host does for a channel that boxd opened: `(arguments, stream)`."""
-
 
 class SandboxConnection:
     """Speaks the stream protocol with one boxd: calls to it, and calls from it to `methods`."""
 
     def __init__(self, stream: ByteStream, methods: Mapping[str, Method]) -> None:
         self._stream = stream
-        self._methods = methods
         self._calls: dict[int, Call] = {}
         self._next_number = 1
-        self._served: dict[int, tuple[EgressStream, asyncio.Task[None]]] = {}
-        self._last_served = 0
         self._reader: asyncio.Task[None] | None = None
         self._write_lock = asyncio.Lock()
+        self._incoming = IncomingCalls(methods, self.send)
         self._greeting: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
-        self._silence = Silence(lambda: bool(self._calls or self._served), self._ping, self._unanswered)
+        self._silence = Silence(lambda: bool(self._calls or self._incoming.any), self._ping, self._unanswered)
         self.failure: SandboxError | None = None
         self.closed = asyncio.Event()
         self.peer_methods: frozenset[str] = frozenset()
@@ -65,7 +57,7 @@ class SandboxConnection:
         """
         self._reader = asyncio.create_task(self._read())
         try:
-            await self.send(wire.hello(self._methods))
+            await self.send(wire.hello(self._incoming.methods))
             async with asyncio.timeout(HELLO_TIMEOUT):
                 self.peer_methods = await self._greeting
         except TimeoutError:
@@ -220,14 +212,12 @@ class SandboxConnection:
         if number == 0 or not self._greeting.done():
             self._take_greeting(kind, number, payload)
         elif kind == wire.CALL:
-            self._take_call(number, payload)
+            self._incoming.open(number, payload)
+            self._silence.begin()
         elif number % 2:
             self._take_answer(kind, number, payload)
-        elif number > self._last_served:
-            raise wire.WireError(f"a frame on channel {number}, which was not opened")
-        elif number in self._served:
-            self._continue(kind, number, payload)
-        # else: boxd has not yet seen the answer to a call of its own
+        else:
+            self._incoming.take(kind, number, payload)
 
     def _take_greeting(self, kind: int, number: int, payload: bytes) -> None:
         if kind == wire.ERROR and number == 0:
@@ -241,63 +231,6 @@ class SandboxConnection:
             raise wire.WireError(f"a frame on channel {number}, which was not opened")
         if (call := self._calls.get(number)) is not None:
             call.receive(kind, payload)
-
-    def _take_call(self, number: int, payload: bytes) -> None:
-        """Begin to serve a call of boxd's."""
-        if number % 2 or number <= self._last_served:
-            raise wire.WireError(f"channel {number} is in use, or not the sandbox's to open")
-        open_now = sum(not stream.answered for stream, _ in self._served.values())
-        if (
-            open_now >= wire.MAX_OPENED or len(self._served) >= 2 * wire.MAX_OPENED
-        ):  # answers that nobody reads
-            raise wire.WireError(f"more than {wire.MAX_OPENED} channels open")
-        if len(payload) > wire.MAX_CALL:
-            raise wire.WireError(f"a call of {len(payload)} bytes")
-        request = wire.parse_json(payload)
-        method = request.get("method")
-        if not isinstance(method, str) or method not in self._methods:
-            raise wire.WireError("a call to a method that the host does not serve")
-        self._last_served = number
-        stream = EgressStream(number, self.send)
-        task = asyncio.create_task(self._serve(stream, self._methods[method], request))
-        self._served[number] = stream, task
-        task.add_done_callback(lambda _: self._served.pop(number, None))
-        self._silence.begin()
-
-    def _continue(self, kind: int, number: int, payload: bytes) -> None:
-        stream, task = self._served[number]
-        if stream.answered:
-            return
-        if kind == wire.CANCEL:
-            stream.cancelled = True
-            asyncio.get_running_loop().call_soon(_stop, stream, task)  # once it has begun, so that it answers
-        else:
-            stream.receive(kind, payload)
-
-    async def _serve(self, stream: EgressStream, method: Method, request: dict[str, Any]) -> None:
-        answer: dict[str, str] | None = None
-        try:
-            await method(request, stream)
-        except asyncio.CancelledError:
-            if not stream.cancelled or self.failure is not None:
-                raise
-            answer = {"code": "cancelled", "message": "cancelled"}
-        except ConnectDenied as error:
-            answer = {"code": "denied", "message": error.message}
-        except (OSError, SandboxError) as error:
-            answer = {
-                "code": "failed",
-                "message": getattr(error, "strerror", None) or "the connection failed",
-            }
-        except Exception:
-            log.exception("A connection out of a sandbox failed.")
-            answer = {"code": "failed", "message": "the host could not make the connection"}
-        stream.answered = True
-        kind = wire.RESULT if answer is None else wire.ERROR
-        try:
-            await self.send(wire.message(kind, stream.number, answer or {}))
-        except SandboxError:
-            return  # this connection has ended, which is reported elsewhere
 
     async def _broken(self, error: wire.WireError) -> ChannelBroken:
         """End this connection because of a frame that breaks the protocol, and return the error to raise."""
@@ -313,8 +246,7 @@ class SandboxConnection:
             self._greeting.exception()  # the opener may have given up already
         for call in self._calls.values():
             call.news.set()
-        for _, task in self._served.values():
-            task.cancel()
+        self._incoming.cancel()
         self.closed.set()
         await self._stream.aclose()
 
@@ -322,16 +254,10 @@ class SandboxConnection:
         """Close the stream; commands in the sandbox go on. Idempotent."""
         await self._fail(SandboxGone("The connection to the sandbox was closed."))
         await self._silence.aclose()
-        tasks = [task for _, task in self._served.values()]
+        await self._incoming.aclose()
         if self._reader is not None:
             self._reader.cancel()
-            tasks.append(self._reader)
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _stop(stream: EgressStream, task: asyncio.Task[None]) -> None:
-    if not stream.answered:
-        task.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
 
 
 def _mismatch(mismatch: wire.VersionMismatch) -> ChannelBroken:

@@ -1,4 +1,4 @@
-"""The bwrap process: its arguments, its start apart from ours, its end."""
+"""The bwrap process: its arguments, its start outside our process group, and its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent_kernel.sandboxes.bubblewrap import seccomp as bubblewrap_seccomp
 
 END_TIMEOUT = 10.0
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-"""The host's own nodes in the `/dev` that bwrap makes."""
+"""The host's device nodes in the `/dev` that bwrap makes."""
 ETC = (
     "alternatives",  # Debian's awk, editor, pager ... are links through it
     "ld.so.cache",
@@ -40,14 +40,14 @@ MASKED = (
     "/proc/timer_list",
     "/proc/timer_stats",
 )
-"""What tells of the host's kernel and its other users, out of sight as under Docker."""
+"""Files about the host's kernel and its other users, hidden as Docker hides them."""
 ACCOUNTS = b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
 GROUP = b"root:x:0:\nagent:x:1000:\n"
 
 
 @dataclass(frozen=True)
 class Started:
-    """Process 1 of a sandbox as the host sees it; `ticks` (its start time) guards against a recycled pid."""
+    """Process 1 of a sandbox as the host sees it. `ticks`, its start time, detects a recycled pid."""
 
     pid: int
     ticks: int
@@ -57,7 +57,7 @@ class Started:
         return _ticks(self.pid) == self.ticks
 
     def ends(self, within: float) -> bool:
-        """Wait up to `within` seconds for its end, and say whether it has ended."""
+        """Wait up to `within` seconds for its end, and return whether it has ended."""
         try:
             pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -88,19 +88,19 @@ class Started:
 
 
 def end_unknown(bound: str) -> None:
-    """End a sandbox of which only a folder is known that bwrap was told to bind, if there is one."""
+    """End a sandbox, if there is one, by a folder that bwrap was asked to bind."""
     mark = os.fsencode(bound)
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-            if mark in words and words[0].endswith(b"bwrap"):  # not the shell above it, which waits for it
+            if mark in words and words[0].endswith(b"bwrap"):  # not the shell that waits for bwrap
                 _end_monitor(int(entry.name))
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended
 
 
 def _end_monitor(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
+    os.kill(pid, signal.SIGSTOP)  # so that it starts nothing more
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         ticks = _ticks(int(child))
         if ticks is not None:
@@ -109,7 +109,7 @@ def _end_monitor(pid: int) -> None:
 
 
 def isolation() -> list[str]:
-    """Every namespace is new, no capability is kept, and no further user namespace can be made."""
+    """Return options for new namespaces, no capabilities, and no further user namespaces."""
     return [
         *(
             "--unshare-user",
@@ -125,11 +125,11 @@ def isolation() -> list[str]:
 
 
 def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
-    """The read-only system and the file systems in memory, `memory_files` bytes each at most."""
+    """Return options for the read-only system and file systems in memory of at most `memory_files` bytes."""
     size = ("--size", str(memory_files))
     words = ["--ro-bind", "/usr", "/usr"]
     if not keep_local:
-        words += ["--tmpfs", "/usr/local"]  # an operator's own programs are nobody's business inside
+        words += ["--tmpfs", "/usr/local"]  # hides programs that the operator has installed
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
         path = Path("/") / name
         if path.is_symlink():
@@ -151,9 +151,9 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
 
 
 def own_devices(folder: Path) -> list[str]:
-    """Device nodes of the sandbox's own where we are root, and could change the modes of the host's.
+    """Make separate device nodes if we are root, because the sandbox could change the modes of the host's.
 
-    Raises `SandboxStartFailed` where they cannot be made.
+    Raises `SandboxStartFailed` if they cannot be made.
     """
     if os.geteuid() != 0 or all(os.stat(f"/dev/{name}").st_uid != 0 for name in DEVICES):
         return []
@@ -165,7 +165,7 @@ def own_devices(folder: Path) -> list[str]:
             os.mknod(node, stat.S_IFCHR | 0o666, os.stat(f"/dev/{name}").st_rdev)
             node.chmod(0o666)
             words += ["--dev-bind", str(node), f"/dev/{name}"]
-        (folder / "null").read_bytes()  # on a file system for it
+        (folder / "null").read_bytes()  # fails on a file system without devices
     except OSError as error:
         raise SandboxStartFailed(
             f"No device nodes can be made for the sandbox in {folder}: {error.strerror or error}.",
@@ -176,12 +176,11 @@ def own_devices(folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Start:
-    """How to start one sandbox: what bwrap is told, and what is done on the way.
+    """How to start one sandbox: the arguments of bwrap, and the steps on the way.
 
-    `folders` (empty by then) are removed when the sandbox ends.
-    `place` is called with process 1 before it runs anything (to write it down, so that it is found whatever
-    happens to us, and to put it into its control group);
-    `ready` waits until the sandbox speaks, and says whether it did.
+    `folders` (empty by then) are removed when the sandbox ends. `place` is called with process 1 before it
+    runs anything: it records the process, so that it is found even if we are killed, and puts it into its
+    control group. `ready` waits until the sandbox answers, and returns whether it did.
     """
 
     arguments: list[str]
@@ -194,7 +193,7 @@ class Start:
 
 
 def start(wanted: Start) -> Started:
-    """Start bwrap so that it outlives us. Raises `SandboxStartFailed` with bwrap's own words."""
+    """Start bwrap so that it outlives us. Raises `SandboxStartFailed` with bwrap's error message."""
     info_read, info_write = os.pipe()
     error_read, error_write = os.pipe()
     block_read, block_write = os.pipe()
@@ -229,11 +228,11 @@ def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
 
 
 def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, ...]) -> None:
-    """Start bwrap below a shell that is nobody's child, so that no signal to our group reaches it.
+    """Start bwrap below a detached shell, so that no signal to our process group reaches it.
 
-    That shell stays as long as the sandbox does, and clears away what must not outlive it, whoever is gone.
-    `ends` are our ends of its pipes: bwrap holds them too, or it would die of a broken pipe if we are killed
-    at this very moment, and its child would wait for it for ever.
+    The shell lives as long as the sandbox and removes its folders at the end, even if we are gone. `ends` are
+    our ends of its pipes. bwrap holds them too: otherwise it would die of a broken pipe if we are killed at
+    this moment, and its child would wait for ever.
     """
     with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
         options = [
@@ -258,7 +257,7 @@ def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, .
 
 
 def _file(content: bytes) -> IO[bytes]:
-    """A file without a name that holds `content`, to be read from its start by descriptor."""
+    """Make an unnamed file with `content`, to be read from its start by descriptor."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(content)
     file.seek(0)
@@ -266,7 +265,7 @@ def _file(content: bytes) -> IO[bytes]:
 
 
 def _child_pid(info: IO[bytes]) -> int | None:
-    """The pid that bwrap reports as JSON; None if it ended before."""
+    """Read the pid that bwrap reports as JSON, or None if it ended before."""
     text = b""
     while b"}" not in text:
         piece = info.read(4096)
@@ -277,7 +276,7 @@ def _child_pid(info: IO[bytes]) -> int | None:
 
 
 def _ticks(pid: int) -> int | None:
-    """The start time of a living process; None if there is none (a zombie is none)."""
+    """Return the start time of a living process, or None if it does not live (zombies included)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
