@@ -32,6 +32,8 @@ class Upstream:
         self.url = ""
         self.prepared: list[bytes] = []
         self.requests: list[dict[str, Any]] = []
+        self.asked: asyncio.Queue[None] = asyncio.Queue()
+        """Has an entry for each request that came."""
 
     def says(
         self, *deltas: dict[str, Any], finish: str = "stop", whole: bool = True, usage: Any = None
@@ -81,6 +83,7 @@ class Upstream:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.split("content-length: ")[1].split("\r\n")[0])
         self.requests.append(json.loads(await reader.readexactly(length)))
+        self.asked.put_nowait(None)
         answer = self.prepared.pop(0)
         writer.write(answer)
         await writer.drain()

@@ -61,6 +61,8 @@ def streams(environment: dict[str, str]) -> str:
                 answer = httpx.post(f"{url}/responses", json={**request, "stream": True}, timeout=60)
                 answer.raise_for_status()
                 found.append(comparable(answer.text))
+            for container in httpx.get(f"{url}/containers?limit=100").json()["data"]:
+                httpx.delete(f"{url}/containers/{container['id']}").raise_for_status()
         finally:
             server.terminate()
     return "\n".join(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.catalogue import Models
@@ -264,5 +265,56 @@ def test_a_killed_server_keeps_what_it_did(own_environment: dict[str, str], toy:
         assert stored["output"][1]["output"].startswith("stamping \n")
         after = client.responses.create(input="stamp it", tools=tools, previous_response_id=response_id)
         assert to_json(after)["output"][1]["output"] == "stamping seal in blue"
+        for container in client.containers.list(limit=100):
+            client.containers.delete(container.id)
     finally:
         end(process, client, signal.SIGTERM)
+
+
+async def test_a_killed_turn_is_resumed(
+    own_environment: dict[str, str], toy: Path, upstream: Upstream, bubblewrap_backend: Backend
+) -> None:
+    """Its call had ended, so another server asks the model again, which is given the output."""
+    upstream.says(call(0, "stamp", {"name": "seal"}, "c1"), finish="tool_calls")
+    upstream.hangs()
+    upstream.says({"content": "Done."})
+    path = os.pathsep.join(filter(None, (str(toy), own_environment.get("PYTHONPATH"))))
+    environment = {**own_environment, "PYTHONPATH": path, "AGENT_KERNEL_UPSTREAM_URL": upstream.url}
+    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
+
+    async def serve() -> tuple[asyncio.subprocess.Process, AsyncOpenAI]:
+        model = ["--model", "chat/m", "--server-lease", "2"]
+        process = await asyncio.create_subprocess_exec(
+            *command, *model, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().removeprefix("Serving ").strip()
+        return process, AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
+
+    process, client = await serve()
+    tools: Any = [STAMP]
+    events: Any = await client.responses.create(input="go", tools=tools, stream=True, background=True)
+    response_id = ""
+    async for event in events:
+        response_id = response_id or event.response.id
+        if event.type == "response.output_item.done" and event.item.type == "stamp_call_output":
+            break
+    for _ in range(2):  # until the second step has begun
+        await upstream.asked.get()
+    process.kill()
+    await process.wait()
+    await client.close()
+    process, client = await serve()
+    try:
+        resumed: Any = await client.responses.retrieve(response_id, stream=True)
+        async for event in resumed:
+            last = event
+        output = to_json(last)["response"]["output"]
+        assert [item["type"] for item in output] == ["stamp_call", "stamp_call_output", "message"]
+        assert upstream.requests[2]["messages"][-1]["content"] == "stamping seal in blue"
+        async for container in client.containers.list(limit=100):
+            await client.containers.delete(container.id)
+    finally:
+        process.terminate()
+        await process.wait()
+        await client.close()

@@ -1,0 +1,128 @@
+"""The catalogue of tools, and the `tools` and `tool_choice` of requests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.tools.base import Tool
+from agent_kernel.tools.catalogue import Catalogue, catalogue
+from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.context import ToolContext
+from agent_kernel.tools.function import FunctionTool, Result
+from agent_kernel.tools.shell.tool import SHELL
+
+CHECKOUT = Path(__file__).parents[2]
+FUNCTION = {"type": "function", "name": "f"}
+
+
+def add_package(folder: Path, code: str, name: str = "broken-tool") -> None:
+    """Lay out an installed package with one tool."""
+    (folder / "broken_tool.py").write_text(code)
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[agent_kernel.tools]\nbroken = broken_tool:Tool\n")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(tmp_path)
+    catalogue.cache_clear()
+    yield tmp_path
+    catalogue.cache_clear()
+
+
+@pytest.mark.parametrize("code", ["import no_such_module", "Tool = dict", "class Tool:\n    x = 1 / 0"])
+def test_broken_entry_point_names_its_package(package: Path, code: str) -> None:
+    add_package(package, code)
+    with pytest.raises(ConfigurationError, match="broken-tool"):
+        catalogue()
+
+
+def test_two_tools_of_one_type_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'shell'"):
+        Catalogue([SHELL, SHELL])
+
+
+def test_built_in_tools_are_found_by_their_items() -> None:
+    assert catalogue().of_call("shell_call") is catalogue().of_output("shell_call_output") is SHELL
+    assert catalogue().get("function") is CLIENT_FUNCTION
+    assert catalogue().of_item("message") is None
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "shell"},
+        {"type": "code_interpreter"},
+        {"type": "function", "name": "g"},
+        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]},
+    ],
+)
+def test_tool_choice_of_a_missing_tool_is_refused(choice: Any) -> None:
+    tools = [FUNCTION, {"type": "code_interpreter", "container": {"type": "auto"}}]
+    with pytest.raises(InvalidRequest) as refused:
+        read_request({"input": "x", "tools": tools, "tool_choice": choice})
+    assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    "choice", [None, "auto", "none", "required", {"type": "shell"}, {"type": "function", "name": "f"}]
+)
+def test_tool_choice_of_an_offered_tool_is_taken(choice: Any) -> None:
+    read_request({"input": "x", "tools": [FUNCTION, {"type": "shell"}], "tool_choice": choice})
+
+
+def test_unserved_tools_are_not_echoed() -> None:
+    turn = read_request({"input": "x", "tools": [{"type": "web_search"}, FUNCTION]})
+    assert turn.tools_shown(None) == [FUNCTION]
+
+
+async def run(tool: Tool, arguments: str) -> list[Any]:
+    emitted: list[Any] = []
+
+    async def emit(piece: Any) -> None:
+        emitted.append(piece)
+
+    def ignore(*_: Any, **__: Any) -> None:
+        return None
+
+    def no_sandbox() -> Any:
+        raise AssertionError("it has no sandbox")
+
+    context = ToolContext(emit=emit, sandbox=no_sandbox, audit=ignore, count=ignore)
+    await tool.run({"type": tool.call_type, "call_id": "c", "arguments": arguments}, context)
+    return emitted
+
+
+async def test_the_tool_in_the_contributors_guide_works() -> None:
+    guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    match = re.search(r"```python\n(# agent_kernel/tools/clock\.py\n.*?)```", guide, re.S)
+    assert match is not None
+    names: dict[str, Any] = {"__name__": "clock"}
+    exec(match[1], names)
+    clock = names["Clock"]()
+    assert Catalogue([SHELL, clock]).of_call("clock_call") is clock
+    (result,) = await run(clock, "{}")
+    assert re.match(r"\d{4}-\d\d-\d\d", result.text)
+
+
+class Failing(FunctionTool):
+    """Fails with a secret in its message."""
+
+    type = "failing"
+    description = "Fail."
+    parameters: dict[str, Any] = {"type": "object"}
+
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
+        raise ValueError("sk-secret")
+
+
+async def test_a_failing_function_tells_the_model_no_secret() -> None:
+    assert await run(Failing(), "{}") == [Result("The tool failed: ValueError.")]
