@@ -5,9 +5,9 @@ object per tool serves all requests, so it keeps no state of a request; what a r
 `ToolEntry`. The methods are in the order in which a call meets them. None of them may block.
 
 A call has two items: the call, which a model writes, and the output, which the running tool writes. They have
-the types `call_type` and `output_type` and the same `call_id`. A tool whose standard has one item for both
-(`code_interpreter_call`, `mcp_call`) needs a third kind of draft, which nothing here stands against: such a
-call has no `output_type`, and its draft stays open while it runs.
+the types `call_type` and `output_type` and the same `call_id`. Items that hold both, as the standard's
+`code_interpreter_call` and `mcp_call` do, are not supported yet: the call's draft would have to stay open
+while the call runs.
 """
 
 from __future__ import annotations

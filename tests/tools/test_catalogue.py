@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -107,9 +107,10 @@ async def test_the_tool_in_the_contributors_guide_works() -> None:
     assert match is not None
     names: dict[str, Any] = {"__name__": "clock"}
     exec(match[1], names)
-    clock = names["Clock"]()
-    assert Catalogue([SHELL, clock]).of_call("clock_call") is clock
-    (result,) = await run(clock, "{}")
+    clock: Tool = names["Clock"]()
+    found = Catalogue([SHELL, clock]).of_call("clock_call")
+    assert found is not None
+    (result,) = await run(found, "{}")
     assert re.match(r"\d{4}-\d\d-\d\d", result.text)
 
 
@@ -118,7 +119,7 @@ class Failing(FunctionTool):
 
     type = "failing"
     description = "Fail."
-    parameters: dict[str, Any] = {"type": "object"}
+    parameters: ClassVar[dict[str, Any]] = {"type": "object"}
 
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
         raise ValueError("sk-secret")
