@@ -8,8 +8,8 @@ from typing import Any
 
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
+from agent_kernel.protocol.calls import CallDelta
 from agent_kernel.protocol.deltas import (
-    CallDelta,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import last_user_message
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.deltas import CallDone, ModelDelta
+from agent_kernel.protocol.calls import CallDone
+from agent_kernel.protocol.deltas import ModelDelta
 from agent_kernel.tools.shell.tool import SHELL
 
 

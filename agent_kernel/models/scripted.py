@@ -19,13 +19,8 @@ from agent_kernel.models.script import (
     Think,
 )
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.deltas import (
-    CallDelta,
-    ItemBreak,
-    ModelDelta,
-    ReasoningDelta,
-    TextDelta,
-)
+from agent_kernel.protocol.calls import CallDelta
+from agent_kernel.protocol.deltas import ItemBreak, ModelDelta, ReasoningDelta, TextDelta
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 

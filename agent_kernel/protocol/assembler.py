@@ -16,11 +16,18 @@ from typing import Any, TypeVar, cast
 from openai.types.responses.response import IncompleteDetails
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.calls import CallDraft, CallItem, CallKind, CallStart, OutputDraft, check_call
-from agent_kernel.protocol.citations import Citations
-from agent_kernel.protocol.deltas import (
+from agent_kernel.protocol.calls import (
     CallDelta,
     CallDone,
+    CallDraft,
+    CallItem,
+    CallKind,
+    CallStart,
+    OutputDraft,
+    check_call,
+)
+from agent_kernel.protocol.citations import Citations
+from agent_kernel.protocol.deltas import (
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.deltas import CallDelta, CallDone
 from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.malformed import agrees, malformed
 
@@ -20,6 +19,35 @@ CallItem: TypeAlias = Any
 """An output item with a `call_id`. Its class is the tool's own."""
 
 Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """A piece of a tool call.
+
+    A call is written in parts, counted from 0: the commands of a shell call, or the JSON arguments of a
+    function, which are one part. `name` is the function's, where the tool has several.
+    """
+
+    tool: CallKind
+    call_id: str
+    text: str
+    part: int = 0
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallDone:
+    """A whole tool call. Deltas may come before it; they must be the beginning of the same parts.
+
+    `options` are fields of the call that are not written piece by piece, such as a time limit.
+    """
+
+    tool: CallKind
+    call_id: str
+    parts: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
 
 
 @dataclass(frozen=True)

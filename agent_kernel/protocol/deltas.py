@@ -7,12 +7,9 @@ another kind, `ItemBreak` or the end of the model's step closes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from agent_kernel.protocol.calls import CallKind
+from agent_kernel.protocol.calls import CallDelta, CallDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +46,6 @@ class RefusalDelta:
     """A piece of a refusal."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallDelta:
-    """A piece of a tool call.
-
-    A call is written in parts, counted from 0: the commands of a shell call, or the JSON arguments of a
-    function, which are one part. `name` is the function's, where the tool has several.
-    """
-
-    tool: CallKind
-    call_id: str
-    text: str
-    part: int = 0
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CallDone:
-    """A whole tool call. Deltas may come before it; they must be the beginning of the same parts.
-
-    `options` are fields of the call that are not written piece by piece, such as a time limit.
-    """
-
-    tool: CallKind
-    call_id: str
-    parts: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.protocol.deltas import (
-    CallDelta,
-    CallDone,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,

@@ -19,8 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
-from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallDraft, CallItem, CallStart, OutputDraft
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.live import LiveCall

@@ -9,8 +9,7 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
-from agent_kernel.protocol.deltas import CallDone
+from agent_kernel.protocol.calls import CallDone, CallDraft, CallItem, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.tools.base import Tool, ToolEntry
 

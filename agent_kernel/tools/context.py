@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from agent_kernel.protocol.calls import OutputDraft
     from agent_kernel.sandboxes.channel import Channel
-    from agent_kernel.tools.base import ToolEntry
 
 
 class WriteAudit(Protocol):
@@ -56,8 +55,8 @@ class ToolContext:
     """Open the turn's container. Raises `SandboxGone`, `SandboxUnreachable`; `RuntimeError` without one."""
     audit: WriteAudit
     count: Count
-    entry: ToolEntry | None = None
-    """The tool's entry in the request; None for a call that the model made without one."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """The tool's entry in the request's `tools`."""
     limits: Any = None
     """The operator's limits of this tool, of the tool's own type; None: its defaults."""
     name: str = ""

@@ -25,8 +25,7 @@ from openai import BaseModel
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
-from agent_kernel.protocol.deltas import CallDone
+from agent_kernel.protocol.calls import CallDone, CallDraft, CallItem, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
 from agent_kernel.tools.base import Tool, ToolEntry

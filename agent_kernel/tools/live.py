@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from agent_kernel.errors import MalformedModelOutput
-from agent_kernel.protocol.deltas import CallDelta, CallDone
-
-if TYPE_CHECKING:
-    from agent_kernel.tools.base import Tool
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallKind
 
 _EXCERPT = 200
 """Characters of a malformed call that its error repeats."""
 
 
+class ReadsArguments(CallKind, Protocol):
+    """A tool, as far as it reads calls that come as a function's JSON."""
+
+    def read_arguments(self, call_id: str, arguments: str) -> CallDone:
+        """See `Tool.read_arguments`."""
+        ...
+
+
 class LiveCall:
     """Passes the JSON on as it comes, as the call's only part. A tool may show something better."""
 
-    def __init__(self, tool: Tool, call_id: str) -> None:
+    def __init__(self, tool: ReadsArguments, call_id: str) -> None:
         self.tool = tool
         self.call_id = call_id
         self.arguments = ""

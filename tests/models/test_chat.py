@@ -13,8 +13,8 @@ from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.calls import CallDone
 from agent_kernel.protocol.deltas import (
-    CallDone,
     ItemBreak,
     ModelDelta,
     ReasoningDelta,

@@ -20,7 +20,8 @@ from agent_kernel.models.script import load
 from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
-from agent_kernel.protocol.deltas import CallDone, ModelDelta, TextDelta
+from agent_kernel.protocol.calls import CallDone
+from agent_kernel.protocol.deltas import ModelDelta, TextDelta
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.tools.shell.run import CommandResult

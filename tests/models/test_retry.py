@@ -24,7 +24,8 @@ from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy, retry_after
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import CallDone, ModelDelta, TextDelta
+from agent_kernel.protocol.calls import CallDone
+from agent_kernel.protocol.deltas import ModelDelta, TextDelta
 from tests.tools.made import model_request
 
 REQUEST = model_request("m", [{"role": "user", "content": "Hi"}])

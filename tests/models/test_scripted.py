@@ -10,7 +10,8 @@ import pytest
 from agent_kernel.errors import ConfigurationError, MalformedModelOutput, OutOfScript
 from agent_kernel.models.script import Say, ScriptedTurn, load, load_packaged
 from agent_kernel.models.scripted import ScriptedModel
-from agent_kernel.protocol.deltas import CallDelta, CallDone, ModelDelta, ReasoningDelta, TextDelta
+from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.protocol.deltas import ModelDelta, ReasoningDelta, TextDelta
 from tests.tools.made import is_shell_delta, model_request
 
 SCRIPT = r"""

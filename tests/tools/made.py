@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from agent_kernel.models.base import Item, ModelRequest
-from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.tools.client import CLIENT_FUNCTION
 from agent_kernel.tools.request import read_tools
 from agent_kernel.tools.shell.tool import SHELL

@@ -21,15 +21,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
 
 from agent_kernel import __version__
-from agent_kernel.protocol.calls import CallStart
-from agent_kernel.protocol.deltas import (
-    CallDelta,
-    CallDone,
-    ModelDelta,
-    TextDelta,
-    Truncated,
-    Usage,
-)
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
+from agent_kernel.protocol.deltas import ModelDelta, TextDelta, Truncated, Usage
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.observe.tracing import Ended
 from agent_kernel.tools.catalogue import catalogue

@@ -173,7 +173,7 @@ class ToolCalls:
             sandbox=partial(self._sandbox, run),
             audit=audit,
             count=count,
-            entry=call.entry,
+            spec=call.entry.spec if call.entry is not None else {},
             limits=self._settings.tools.get(tool.type),
             name=_name(run, call.json),
             rejoin=call.rejoin.state if call.rejoin is not None else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jiter
 
 from agent_kernel.errors import MalformedModelOutput
-from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.tools.live import LiveCall, malformed_call
 
 if TYPE_CHECKING:

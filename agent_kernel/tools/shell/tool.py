@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.calls import CallStart
-from agent_kernel.protocol.deltas import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
 from agent_kernel.tools.base import Environment, Tool, ToolEntry
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.shell import items as t

@@ -31,7 +31,7 @@ class Stamp(FunctionTool):
         return super().read(spec, index)
 
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> str:
-        ink = (context.entry.spec if context.entry else {}).get("ink", "red")
+        ink = context.spec.get("ink", "red")
         await context.emit("stamping ")
         if arguments.get("wait"):
             await asyncio.Event().wait()
