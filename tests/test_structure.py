@@ -29,13 +29,8 @@ KNOWN_FILE_CIRCLES: set[frozenset[str]] = set()
 KNOWN_FOLDER_CIRCLES: set[frozenset[str]] = {
     frozenset(f"agent_kernel.{name}" for name in names.split())
     for names in (
-        "cli.attach cli.checkpoints cli.containers",
-        "kernel.app kernel.kernel",
-        "kernel.asking kernel.outputs kernel.render",
-        "kernel.magics kernel.notebook kernel.private kernel.transfer",
         "runtime.approvals runtime.turns",
         "runtime.turns.budgets runtime.turns.request runtime.turns.turn",
-        "sandboxes.docker.exit_watcher sandboxes.docker.stream",
     )
 }
 KNOWN_LARGE_FOLDERS: set[str] = set()
