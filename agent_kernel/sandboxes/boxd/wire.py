@@ -31,6 +31,8 @@ WINDOW = 512 << 10
 """The credit, in bytes, with which each side begins on every channel."""
 FRAME_COST = 64
 """What a `DATA` frame costs in credit, plus its bytes: so that many tiny frames are bounded as well."""
+LEAST_ROOM = 8 << 10
+"""The sender waits for credit when it may send fewer bytes: there are no tiny frames at a window's end."""
 MAX_OPENED = 128
 """How many channels boxd may have open towards one host."""
 MAX_CALL = 4096
@@ -136,7 +138,8 @@ class Credit:
     @property
     def room(self) -> int:
         """How many bytes the next `DATA` frame may carry; 0 means: wait for credit."""
-        return max(0, self._to_send - FRAME_COST)
+        room = self._to_send - FRAME_COST
+        return room if room >= LEAST_ROOM else 0
 
     def sent(self, size: int) -> None:
         """Count a frame with `size` bytes that was sent."""

@@ -303,10 +303,10 @@ async def test_credit_is_counted_for_frames_and_bytes() -> None:
     assert credit.room == wire.WINDOW - wire.FRAME_COST
     credit.sent(credit.room)
     assert credit.room == 0
-    credit.allowed(wire.FRAME_COST)
+    credit.allowed(wire.FRAME_COST + wire.LEAST_ROOM - 1)
     assert credit.room == 0
     credit.allowed(1)
-    assert credit.room == 1
+    assert credit.room == wire.LEAST_ROOM
     for _ in range(wire.WINDOW // (wire.FRAME_COST + 1)):
         credit.received(1)
     with pytest.raises(wire.WireError, match="credit"):
