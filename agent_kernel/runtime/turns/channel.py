@@ -33,9 +33,14 @@ class EventChannel(Generic[E]):
         self._events.extend(events)
         self._wake_reader()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a writer has to wait."""
+        return len(self._events) >= self._room
+
     async def wait_for_room(self) -> None:
         """Return when fewer than `room` events wait to be read."""
-        while len(self._events) >= self._room:
+        while self.is_full:
             writer = asyncio.get_running_loop().create_future()
             self._writers.append(writer)
             await writer
@@ -52,6 +57,7 @@ class EventChannel(Generic[E]):
                 return None
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
+            self._reader = None
         event = self._events.popleft()
         if self._writers and len(self._events) < self._room:
             self._wake_writers()

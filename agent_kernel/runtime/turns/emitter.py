@@ -29,13 +29,14 @@ class Emitter:
         """Write down and hand over events, then wait for room. Raises what the store does."""
         unwritten = False
         for event in events:
-            unwritten |= self._turn.record.take(self._turn, event)
-        self._waiting.extend(events)
-        if unwritten or self._order.locked():
+            if self._turn.record.take(self._turn, event):
+                unwritten = True
+        if unwritten or self._waiting or self._order.locked():
+            self._waiting.extend(events)
             await self._write()
         else:
-            self._hand_over()
-        if self._channel is not None:
+            self._put(events)  # the usual way of a delta: nothing to write, and nothing before it
+        if self._channel is not None and self._channel.is_full:
             await self._channel.wait_for_room()
 
     async def _write(self) -> None:
@@ -48,15 +49,11 @@ class Emitter:
                 raise
             self._put(batch)
 
-    def _hand_over(self) -> None:
-        events, self._waiting = self._waiting, []
-        self._put(events)
-
     def _put(self, events: Sequence[ResponseStreamEvent]) -> None:
         if self._channel is not None:
             self._channel.put(events)
 
     def end(self, last: Sequence[ResponseStreamEvent]) -> None:
         """Hand over the last events, which are written down already."""
-        self._waiting.extend(last)
-        self._hand_over()
+        events, self._waiting = self._waiting, []
+        self._put([*events, *last])

@@ -31,7 +31,7 @@ MOST_STEERS = 16
 REMEMBERED = 64
 """Responses kept nowhere else that a connection can continue; older ones are forgotten."""
 
-AHEAD = 1
+AHEAD = 2
 """Events that a turn may be ahead of its reader. An answer to steering takes the turn's next number and goes
 out at once, so with a large number here it would overtake many events."""
 

@@ -151,10 +151,12 @@ class Record:
 
     def take(self, run: Turn, event: ResponseStreamEvent) -> bool:
         """Take an event in. Return whether `flush` must be called before the event goes out."""
+        if not isinstance(event, ResponseOutputItemDoneEvent):
+            return self.journal is not None and self.journal.take(event)
         item = run.note(event)
         if self.journal is not None:
             return self.journal.take(event)
-        if not run.turn.store or not isinstance(event, ResponseOutputItemDoneEvent):
+        if not run.turn.store:
             return False
         entry = {
             "type": event.type,
