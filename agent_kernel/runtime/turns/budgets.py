@@ -12,12 +12,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent_kernel.runtime.turns.compaction import estimate
-
-if TYPE_CHECKING:
-    from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.runtime.turns.interrupt import Interrupt
 
 Json = Mapping[str, Any]
 
@@ -100,14 +98,13 @@ class Meter:
 
 
 @contextmanager
-def deadline(run: Turn) -> Iterator[None]:
-    """Stop the turn's model, and the command that runs, when its seconds are over."""
-    seconds = run.meter.budget.seconds
+def deadline(interrupt: Interrupt, seconds: float | None, begun_at: float) -> Iterator[None]:
+    """Stop the turn's model and its running commands `seconds` after `begun_at`, a monotonic time."""
     if seconds is None:
         yield
         return
-    left = max(0.0, run.begun_at + seconds - time.monotonic())
-    timer = asyncio.get_running_loop().call_later(left, run.interrupt.stop, "incomplete", MAX_SECONDS)
+    left = max(0.0, begun_at + seconds - time.monotonic())
+    timer = asyncio.get_running_loop().call_later(left, interrupt.stop, "incomplete", MAX_SECONDS)
     try:
         yield
     finally:

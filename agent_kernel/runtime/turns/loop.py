@@ -78,7 +78,7 @@ class TurnLoop:
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             run.meter = Meter(self._settings.budget.within(run.turn.budget))
             run.trace = self._tracing.turn(_tags(run))
-            stack.enter_context(deadline(run))
+            stack.enter_context(deadline(run.interrupt, run.meter.budget.seconds, run.begun_at))
             run.emit = emitter = Emitter(run, channel)
             try:
                 final = await self._guarded(run)
