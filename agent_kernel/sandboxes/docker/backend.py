@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import (
     InvalidRequest,
+    IsolationUnavailable,
     SandboxError,
     SandboxGone,
     SandboxStartFailed,
@@ -51,6 +52,7 @@ from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation, disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
+from agent_kernel.sandboxes.docker.verification import verify
 from agent_kernel.sandboxes.optional import Snapshot, Volume
 
 if TYPE_CHECKING:
@@ -112,8 +114,8 @@ class DockerBackend:
         api = await self._engine.api()
         attempt = uuid.uuid4().hex
         try:
-            await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
-            self._first.keep(spec.id, await self._start(api, container_name(spec.id)))
+            asked = await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
+            self._first.keep(spec.id, await self._start(api, container_name(spec.id), asked))
         except BaseException:
             await to_the_end(asyncio.to_thread(_remove_attempt, api, container_name(spec.id), attempt))
             raise
@@ -226,8 +228,8 @@ class DockerBackend:
         self._removes_itself = not ends_what_it_should_remove(info)
         return info
 
-    def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> None:
-        """Create the container (blocking)."""
+    def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> Mapping[str, Any]:
+        """Create the container (blocking), and return the HostConfig that was asked for."""
         from docker.errors import APIError, ImageNotFound
 
         listen = f"path:{launch.SOCKET}"
@@ -251,9 +253,14 @@ class DockerBackend:
             raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
         except engine_errors() as error:
             raise unavailable(error) from error
+        asked: Mapping[str, Any] = arguments["host_config"]
+        return asked
 
-    async def _start(self, api: APIClient, name: str) -> DockerStream:
-        """Start the container, tell it its program, and return the stream that follows boxd's word."""
+    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> DockerStream:
+        """Start the container, send its program, and return the stream that follows boxd's first line.
+
+        While boxd starts, the container is compared with what was asked for.
+        """
         path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:
             output = await hijack(await self._engine.address(), path)
@@ -265,7 +272,7 @@ class DockerBackend:
             output.write_ahead(launch.program())
             await to_the_end(asyncio.to_thread(self._start_container, api, name))
             async with asyncio.timeout(_START_SECONDS):
-                await self._listening(output)
+                await self._started_as_asked(api, name, asked, output)
         except BaseException as error:
             await output.aclose()
             if isinstance(error, TimeoutError):
@@ -274,6 +281,19 @@ class DockerBackend:
                 ) from error
             raise
         return output
+
+    async def _started_as_asked(
+        self, api: APIClient, name: str, asked: Mapping[str, Any], output: DockerStream
+    ) -> None:
+        verifying = asyncio.ensure_future(self._engine.ask(verify, api, name, asked))
+        try:
+            await self._listening(output)
+        except BaseException:
+            await asyncio.wait([verifying])
+            if isinstance(error := verifying.exception(), IsolationUnavailable):
+                raise error from None  # a better reason than that boxd did not start
+            raise
+        await verifying
 
     def _start_container(self, api: APIClient, name: str) -> None:
         from docker.errors import APIError
