@@ -109,6 +109,20 @@ def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
     return find
 
 
+def _make_private(folder: Path) -> None:
+    """Make the data folder, or close an open one to other users. Raises `ConfigurationError`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mode = folder.stat().st_mode
+    if mode & 0o077:
+        try:
+            folder.chmod(mode & 0o700)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {folder} is open to other users and cannot be closed: {error.strerror}.",
+                hint="Set AGENT_KERNEL_DATA_DIR to a folder of your own.",
+            ) from None
+
+
 def store(settings: Settings) -> Store:
     """Return the configured store. Its folder is made, readable by this user only.
 
@@ -117,7 +131,7 @@ def store(settings: Settings) -> Store:
     from agent_kernel.store.catalogue import open_store
 
     folder = settings.runtime.data_path()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(folder)
     return open_store(settings.runtime.store, folder)
 
 
