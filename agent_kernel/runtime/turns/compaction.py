@@ -20,12 +20,13 @@ from agent_kernel.errors import OutOfScript
 from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
-from agent_kernel.runtime.approvals.items import in_order
+from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
+COMPACTION = "compaction"
 _PREFIX = "ak1."
 _CHARACTERS = 4
 """Of English text and code in a token, on the average of the usual vocabularies."""
@@ -67,9 +68,13 @@ def _images(item: Json) -> int:
 
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
-    """The conversation as the model is told it."""
-    items = in_order(items)
-    places = [place for place, item in enumerate(items) if item.get("type") == "compaction"]
+    """Return the conversation as the model receives it."""
+    kinds = {item.get("type") for item in items}  # one pass: this runs in every step, over all items
+    if REQUEST in kinds:
+        items = in_order(items)
+    if COMPACTION not in kinds:
+        return items
+    places = [place for place, item in enumerate(items) if item.get("type") == COMPACTION]
     last = next((place for place in reversed(places) if _summary(items[place])), None)
     if last is None:
         return items
