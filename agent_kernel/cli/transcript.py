@@ -1,4 +1,4 @@
-"""A turn in a terminal: the prompt, the commands, the first lines of their output, the answer."""
+"""Print turns in a terminal: the prompt, the commands, the first lines of their output, the answer."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ WIDTH = 110
 
 _BOLD, _DIM, _BLUE, _RED = "1", "2", "34", "31"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What must not reach a terminal from a model or a file: escape sequences begin with one of these."""
+"""Control characters, removed from untrusted text: escape sequences begin with one of these."""
 
 
 class Transcript:
-    """Prints messages of Jupyter's protocol for people; in colour where `out` is a terminal."""
+    """Prints Jupyter protocol messages for people to read, in colour if `out` is a terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._colours = out.isatty()
 
     def cell(self, kind: str, source: str) -> None:
-        """Begin a cell: prose is left out, a prompt is shown as it was written."""
+        """Begin a cell: leave out Markdown cells, show a prompt as it was written."""
         if kind == "code":
             self._print()
             for line in source.strip().splitlines():
                 self._print(self._styled(_BOLD, f"▶ {line}"))
 
     def output(self, kind: str, content: Mapping[str, Any]) -> None:
-        """Show one iopub message, if it is an output."""
+        """Show an iopub message if it is an output."""
         if kind in ("display_data", "execute_result"):
             data = content["data"]
             item = data.get(ITEM_MIME)
@@ -64,7 +64,7 @@ class Transcript:
                 self._prose(plain, "  ", None)
 
     def _prose(self, text: str, indent: str, style: str | None) -> None:
-        """Words, wrapped instead of cut; the lines of a table or a list stay as they are where they fit."""
+        """Print text, wrapping long lines. Lines of a table or list stay as they are if they fit."""
         wrapped = [textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in text.split("\n")]
         self._block("\n".join(wrapped), indent, style)
 
@@ -80,7 +80,7 @@ class Transcript:
 
 
 def _lines(text: str, most: int) -> list[str]:
-    """At most `most` lines that are safe to print, the last one saying how many more there are."""
+    """Return at most `most` lines that are safe to print; the last says how many were left out."""
     clean = [_CONTROL.sub("�", line.replace("\t", "    ").rstrip()) for line in text.strip("\n").split("\n")]
     lines = [line if len(line) <= WIDTH else line[: WIDTH - 1] + "…" for line in clean]
     if len(lines) <= most + 1:

@@ -1,6 +1,6 @@
-"""The "Agent" kernel: notebook cells as turns of an agent, over whatever `Runtime` it is handed.
+"""The "Agent" kernel: runs notebook cells as agent turns on any `Runtime`.
 
-This package knows `runtime.base` and the protocol's words only. Importing it loads nothing else.
+This package depends only on `runtime.base` and the protocol. Importing it loads nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
+    """Load a public name from its module on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

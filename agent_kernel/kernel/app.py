@@ -1,4 +1,4 @@
-"""Starting a kernel process: the application around the kernel, and `launch`."""
+"""Start a kernel process: the application around the kernel, and `launch`."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from agent_kernel.kernel.settings import KernelSettings
 
 
 class AgentKernelApp(IPKernelApp):
-    """ipykernel's application (sockets, threads, heartbeat), our kernel, none of IPython's configuration."""
+    """ipykernel's application (sockets, threads, heartbeat) with our kernel and no IPython configuration."""
 
     name = "agent-kernel"
     outstream_class: Any = None
-    """What libraries print or log goes to the terminal that Jupyter runs in, never into a cell's outputs."""
+    """None: library prints and logs go to the terminal that runs Jupyter, never into a cell's outputs."""
 
     def start(self) -> None:
-        """Run until shut down; then let the control thread end before its sockets do."""
+        """Run until shut down. End the control thread before closing its sockets."""
         super().start()
         if self.control_thread is not None and self.control_thread.is_alive():
             self.control_thread.stop()
             self.control_thread.join(5)
 
     def load_config_file(self, suppress_errors: bool | None = None) -> None:  # type: ignore[override]
-        """Nothing: `ipython_kernel_config.py` is about another kernel."""
+        """Do nothing: `ipython_kernel_config.py` configures another kernel."""
 
     def init_profile_dir(self) -> None:
-        """None: no profile of IPython's is used, so none is made in the person's home."""
+        """Do nothing: without IPython profiles, none has to be created in the user's home."""
         self.profile_dir = None
 
     def init_path(self) -> None:
-        """Nothing: modules must not come from the notebook's folder, which may hold anything."""
+        """Do nothing: modules must not be imported from the notebook's folder, which is untrusted."""
 
     def init_pdb(self) -> None:
-        """Nothing: there is no Python of a cell to debug."""
+        """Do nothing: cells run no Python to debug."""
 
 
 def launch(
@@ -50,8 +50,8 @@ def launch(
     """Run a kernel until a front end shuts it down.
 
     `connection_args` are ipykernel's command-line arguments (`["-f", "connection.json"]`). `open_runtime` is
-    awaited when the first cell needs the runtime, on the kernel's event loop; the kernel closes what it gets.
-    `history` is the file of the cells that were run; None keeps them as long as the kernel lives.
+    awaited on the kernel's event loop when the first cell needs the runtime; the kernel closes that runtime.
+    `history` is the file that stores executed cells; None keeps them in memory only.
     """
     wiring = KernelWiring(open_runtime, settings, history)
     app = AgentKernelApp.instance(kernel_class=kernel_class(wiring))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubmittedCell:
-    """A cell as the front end sent it. `live`: show its turns while they run."""
+    """A cell as the front end sent it. `live` shows its turns while they run."""
 
     source: str
     number: int
@@ -35,7 +35,7 @@ class CellRunner:
         self._views: LiveViews | None = None
 
     async def run(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
-        """Run the cell. An unknown magic raises `InvalidRequest` before anything has run."""
+        """Run the cell. Raises `InvalidRequest` for an unknown magic before anything runs."""
         from agent_kernel.kernel.magics.table import find, page
         from agent_kernel.kernel.private import run_private
 

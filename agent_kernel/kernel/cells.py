@@ -1,4 +1,4 @@
-"""What a cell says: magics and `!` commands at its top, and the prompt below them. Pure."""
+"""The cell parser: magics and `!` commands at the top of a cell, and the prompt below them. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _MAGIC = re.compile(r"(%{1,2})([A-Za-z_]\w*)(\?|[ \t].*)?", re.DOTALL)
 class MagicLine:
     """`%name arguments`, or `%%name arguments` with the rest of the cell.
 
-    `name` includes a second `%`; `arguments` has such a cell's rest from its second line on. `asks` is true
-    for `%name?`, which only wants to know what the magic is.
+    For `%%name`, `name` is `%name`, and `arguments` continues with the cell's second line. `asks` is true for
+    `%name?`, which shows the magic's help.
     """
 
     name: str
@@ -23,7 +23,7 @@ class MagicLine:
 
 @dataclass(frozen=True)
 class ShellLine:
-    """`!command`, lines joined where they end in a backslash. `private` (`!!`): the model is not told."""
+    """`!command`, with lines joined after a trailing backslash. `private` (`!!`) hides it from the model."""
 
     command: str
     private: bool = False
@@ -31,17 +31,17 @@ class ShellLine:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell, taken apart. `prompt` is empty where there is nothing to ask."""
+    """A parsed cell. `prompt` is empty if the cell asks nothing."""
 
     lines: tuple[MagicLine | ShellLine, ...]
     prompt: str
 
 
 def parse(source: str) -> Cell:
-    """Take lines from the top as long as they are magics, commands or blank; the rest is the prompt.
+    """Parse magics, commands and blank lines at the top of a cell; the rest is the prompt.
 
-    `% of what?` and `!` alone are no such lines: a magic has a letter right after its `%`. `%%name` takes all
-    that stands below it.
+    A magic has a letter right after its `%`, so `% of what?` begins a prompt, as does `!` alone. `%%name`
+    takes everything below it.
     """
     lines: list[MagicLine | ShellLine] = []
     rest = source.split("\n")
@@ -70,7 +70,7 @@ def _magic(match: re.Match[str], below: str = "") -> MagicLine:
 
 
 def _shell(rest: list[str]) -> ShellLine:
-    """Pop a command and the lines that its trailing backslashes continue it on."""
+    """Pop a command and the lines that continue it after a trailing backslash."""
     first = rest.pop(0).strip()
     private = first.startswith("!!")
     command = first[2 if private else 1 :].strip()

@@ -1,4 +1,4 @@
-"""The container of one notebook: created on first use, kept alive, replaced when it is gone."""
+"""A notebook's container: created on first use, kept alive, replaced when it no longer exists."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ SHELL_RESET = "The person reset the shell: variables, functions and the director
 
 @dataclass(frozen=True)
 class OpenContainer:
-    """A live container, and what finds the files that change in it from now on."""
+    """A live container, and the tracker of the files written in it from now on."""
 
     id: str
     written: WrittenFiles
 
 
 class NotebookContainer:
-    """`runtime` opens the runtime, `tell_model` adds a note to the next turn. Use it from one event loop."""
+    """The container of one notebook. Use it from one event loop.
+
+    `runtime` opens the runtime; `tell_model` adds a note to the next turn.
+    """
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class NotebookContainer:
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
 
     async def reset_shell(self) -> None:
-        """Begin a fresh shell, if there is a container, and tell the model. Errors as `Containers.reset`."""
+        """Reset the shell, if there is a container, and inform the model. Raises as `Containers.reset`."""
         if self.id is not None:
             await (await self._runtime()).containers.reset(self.id)
             self._tell_model(SHELL_RESET)
@@ -93,7 +96,7 @@ class NotebookContainer:
                 await (await self._runtime()).containers.delete(old)
 
     def _keep_alive(self, container_id: str, minutes: int | None) -> None:
-        """Touch the container regularly while this kernel lives, so that a pause does not expire it."""
+        """Touch the container regularly while this kernel lives, so that it does not expire while idle."""
         self.stop_keeping_alive()
         if minutes:
             self._keeper = asyncio.create_task(self._kept_alive(container_id, minutes * 60 / 3))
@@ -110,13 +113,13 @@ class NotebookContainer:
                 self._log.warning("Container %s could not be reached.", container_id, exc_info=True)
 
     def stop_keeping_alive(self) -> None:
-        """Let the container expire when it is not used."""
+        """Stop extending the container's lease, so that it expires when unused."""
         if self._keeper is not None:
             self._keeper.cancel()
             self._keeper = None
 
     async def delete(self, runtime: Runtime, seconds: float) -> None:
-        """Delete the container within `seconds`; errors go to the log, and its lease ends it then."""
+        """Delete the container within `seconds`. Errors are logged; the lease then ends it."""
         self.stop_keeping_alive()
         container_id, self.id = self.id, None
         try:

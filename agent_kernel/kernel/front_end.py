@@ -1,4 +1,4 @@
-"""What the front end tells the kernel: its kind, and which notebook it has open."""
+"""The front end that a request came from: its kind, and the notebook it has open."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 
 class FrontEnd(Enum):
-    """What may be shown while a cell runs, and whether a person can be asked."""
+    """The kind of front end: decides what is shown while a cell runs, and whether the user can be asked."""
 
     NOTEBOOK = "notebook"
-    """Its cells have ids: JupyterLab, Notebook 7, VS Code. Outputs can be replaced; widgets work."""
+    """JupyterLab, Notebook 7, VS Code: cells have ids, outputs can be replaced, widgets work."""
 
     CONSOLE = "console"
-    """It takes input but has no cells: jupyter console. Printed output stays."""
+    """jupyter console: takes input but has no cells, and cannot replace printed output."""
 
     BATCH = "batch"
-    """Neither: nbclient, nbconvert, papermill, nbval. Final outputs only; nothing waits for a person."""
+    """nbclient, nbconvert, papermill, nbval: final outputs only, and no questions to the user."""
 
 
 def front_end_of(cell_id: str | None, *, allow_stdin: bool) -> FrontEnd:
@@ -29,7 +29,7 @@ def front_end_of(cell_id: str | None, *, allow_stdin: bool) -> FrontEnd:
 
 
 def notebook_path() -> Path | None:
-    """Return the notebook's path as it was when the kernel started; None if the front end gives none."""
+    """Return the notebook's path at the kernel's start, or None if the front end gives none."""
     path = os.environ.get("JPY_SESSION_NAME")  # set by Jupyter Server, not a setting
     return Path(path) if path else None
 

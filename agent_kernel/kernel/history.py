@@ -1,7 +1,7 @@
-"""The cells that were run, for the arrow keys of consoles: kept in a file beyond the kernel's life.
+"""The history of executed cells, for the arrow keys of consoles. A file keeps it across kernels.
 
-Sessions are numbered from 1; a session is one kernel process. Where the file cannot be used, the history
-lasts as long as the kernel.
+Sessions are numbered from 1; a session is one kernel process. If the file cannot be used, the history is
+kept in memory and ends with the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 KEPT = 10_000
-"""Cells that the file keeps: the newest."""
+"""The number of cells kept in the file; older ones are deleted."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS cells (
@@ -31,7 +31,7 @@ Row = tuple[int, int, str, str | None]
 
 
 class CellHistory:
-    """`path` is the file; None keeps nothing beyond the process. Opened at the first use, in a thread."""
+    """The history in the file at `path`, or in memory if None. Opened at the first use, in a thread."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class CellHistory:
         self._lock = asyncio.Lock()
 
     async def add(self, line: int, source: str, output: str | None) -> None:
-        """A cell has been run. What goes wrong is logged: the cell itself is not lost."""
+        """Record an executed cell. Errors are logged, not raised: the cell itself succeeded."""
         async with self._lock:
             try:
                 await asyncio.to_thread(self._add, line, source, output)
@@ -48,7 +48,7 @@ class CellHistory:
                 log.warning("The history could not be written.", exc_info=True)
 
     async def find(self, asked: Mapping[str, Any]) -> list[Row]:
-        """What a `history_request` asks for, the oldest first; nothing for a kind that is not known."""
+        """Return the rows for a `history_request`, oldest first; none for an unknown access type."""
         async with self._lock:
             try:
                 return await asyncio.to_thread(self._find, asked)
@@ -80,7 +80,7 @@ class CellHistory:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
         database = sqlite3.connect(path or ":memory:", timeout=5, check_same_thread=False)
-        with contextlib.suppress(sqlite3.OperationalError):  # another process may be opening it, too
+        with contextlib.suppress(sqlite3.OperationalError):  # another process may be opening it too
             database.execute("PRAGMA journal_mode=WAL")
         with database:
             database.execute(_TABLES)
@@ -100,7 +100,7 @@ class CellHistory:
         kind, n = asked.get("hist_access_type"), asked.get("n")
         if kind == "range":
             session = int(asked.get("session") or 0)
-            session = session if session > 0 else self._session + session  # as IPython counts: 0 is this one
+            session = session if session > 0 else self._session + session  # as in IPython, 0 is the current session
             start, stop = int(asked.get("start") or 0), asked.get("stop")
             query = (
                 "SELECT session, line, source, output FROM cells WHERE session = ? AND line >= ? AND line < ?"

@@ -1,4 +1,4 @@
-"""The kernel: Jupyter's messages on one side, a `Notebook` on the other. It evaluates nothing."""
+"""The Jupyter kernel: translates Jupyter messages to calls of a `Notebook`. It evaluates no code."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.settings import KernelSettings
 
 STOP_SECONDS = 15.0
-"""How long an interrupted cell may take to end its command; then the person is told to restart."""
+"""Seconds that an interrupted cell may take to stop; after that its reply says to restart the kernel."""
 
 CLOSE_SECONDS = 4.0
-"""For each step of a shutdown; front ends kill a kernel that takes much longer."""
+"""Seconds for each step of a shutdown; front ends kill a kernel that takes much longer."""
 
 
 @dataclass(frozen=True)
 class KernelWiring:
-    """What a kernel works with. `history` is the file of the cells that ran; None keeps them in memory."""
+    """The dependencies of a kernel. `history` is the file of executed cells; None keeps them in memory."""
 
     open_runtime: OpenRuntime
     settings: KernelSettings
@@ -44,18 +44,18 @@ class KernelWiring:
 
 
 def kernel_class(wiring: KernelWiring) -> type[AgentKernel]:
-    """Return a class of kernels that use `wiring`: ipykernel's application makes its kernel from a class."""
+    """Return a kernel class that uses `wiring`: ipykernel's application creates its kernel from a class."""
     return type("WiredKernel", (AgentKernel,), {"wiring": wiring, "__module__": __name__})
 
 
 class AgentKernel(Kernel):
-    """A kernel whose cells are turns of an agent. Make a class to use with `kernel_class`."""
+    """A kernel that runs each cell as an agent turn. Create a usable class with `kernel_class`."""
 
     wiring: ClassVar[KernelWiring]
     implementation = "agent-kernel"
     implementation_version = __version__
-    banner = f"agent-kernel {__version__}: a cell is a prompt; %help says what else it can be."
-    language_info = {  # noqa: RUF012 (the base's name for it)
+    banner = f"agent-kernel {__version__}: a cell is a prompt; %help lists what else it can contain."
+    language_info = {  # noqa: RUF012 (named by the base class)
         "name": "agent",
         "version": __version__,
         "mimetype": "text/markdown",
@@ -63,7 +63,7 @@ class AgentKernel(Kernel):
         "pygments_lexer": "text",
         "codemirror_mode": "markdown",
     }
-    debugpy_stream = AnyTrait()  # handed over by the application; a debugger is not claimed
+    debugpy_stream = AnyTrait()  # set by the application; no debugger is offered
     user_ns = AnyTrait()
 
     def __init__(self, **kwargs: Any) -> None:
@@ -84,7 +84,7 @@ class AgentKernel(Kernel):
             self.shell_handlers[name] = getattr(self.comm_manager, name)
 
     def start(self) -> None:
-        """Begin to answer, and to end in good order when told to by a signal."""
+        """Start answering messages, and shut down cleanly on SIGTERM."""
         super().start()
         self._loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
 
@@ -100,7 +100,7 @@ class AgentKernel(Kernel):
 
     @property
     def kernel_info(self) -> dict[str, Any]:
-        """As the base's, without subshells and the debugger (which the base loads only to look for it)."""
+        """The base's reply without subshells and debugger (the base would import the debugger to check it)."""
         return {
             "protocol_version": kernel_protocol_version,
             "implementation": self.implementation,
@@ -124,7 +124,7 @@ class AgentKernel(Kernel):
         cell_meta: dict[str, Any] | None = None,
         cell_id: str | None = None,
     ) -> Reply:
-        """Run one cell. A silent request (front ends send them by themselves) runs nothing."""
+        """Run one cell. A silent request, which front ends send by themselves, runs nothing."""
         if silent or not code.strip():
             return succeeded(self.execution_count)
         parent = self.get_parent("shell")
@@ -148,7 +148,7 @@ class AgentKernel(Kernel):
         return reply
 
     def _line_asker(self) -> Asker:
-        """Asks the client that sent the present cell."""
+        """Return an asker that asks the client that sent the running cell."""
         from agent_kernel.kernel.asking.questions import LineAsker, StdinChannel
 
         ident = self._get_shell_context_var(self._shell_parent_ident)
@@ -156,7 +156,7 @@ class AgentKernel(Kernel):
         return LineAsker(channel.line_of(ident, self.get_parent("shell")))
 
     async def _ended(self, cell: asyncio.Task[None]) -> None:
-        """Wait for the cell; once it has been interrupted, not for ever."""
+        """Wait for the cell; after an interrupt, for at most `STOP_SECONDS`."""
         stopping = asyncio.create_task(self._stop_asked.wait())
         await asyncio.wait({cell, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -184,14 +184,14 @@ class AgentKernel(Kernel):
         return {"status": "error", "execution_count": self.execution_count, **content}
 
     def _publish(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
-        """Send on iopub for the cell of `parent`, whatever other message is being handled just now."""
+        """Send on iopub with `parent` as the parent, even while another message is handled."""
         if self.session:
             self.session.send(self.iopub_socket, kind, content, parent=parent, ident=self._topic(kind))
 
     # -- help while typing --------------------------------------------------------------------------------
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
-        """Names of magics and what they take; paths after `@`."""
+        """Return completions: names of magics, their arguments, and paths after `@`."""
         from agent_kernel.kernel.magics.completion import complete, magic_at, runtime_names
 
         names = await runtime_names(self._agent, magic_at(code, cursor_pos))
@@ -207,7 +207,7 @@ class AgentKernel(Kernel):
     async def do_inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: tuple[str, ...] = ()
     ) -> Reply:
-        """The help of the magic under the cursor."""
+        """Return the help of the magic under the cursor."""
         from agent_kernel.kernel.magics.completion import magic_at
 
         magic = magic_at(code, cursor_pos)
@@ -217,13 +217,13 @@ class AgentKernel(Kernel):
     async def do_history(  # type: ignore[override]
         self, hist_access_type: str, output: bool, raw: bool, **asked: Any
     ) -> Reply:
-        """Cells that were run, in this kernel and before it; raw and translated are the same here."""
+        """Return cells run in this kernel and earlier ones. `raw` has no effect: cells are not translated."""
         rows = await self._history.find({"hist_access_type": hist_access_type, **asked})
         history = [(s, line, (source, result) if output else source) for s, line, source, result in rows]
         return {"status": "ok", "history": history}
 
     async def do_is_complete(self, code: str) -> Reply:
-        """For consoles: whether Enter sends."""
+        """Return whether a console should send the cell at Enter."""
         from agent_kernel.kernel.magics.completion import completeness
 
         status = completeness(code)
@@ -232,10 +232,10 @@ class AgentKernel(Kernel):
     # -- messages while a cell runs -----------------------------------------------------------------------
 
     async def shell_main(self, subshell_id: str | None, msg: Any) -> None:
-        """Answer everything but further cells at once while a cell runs.
+        """Answer all messages but execute requests immediately, even while a cell runs.
 
-        The base lets all of it wait, so the live view's button would work after the turn and a reloaded page
-        would wait for its widgets. This leans on private names of ipykernel 7.
+        The base queues them all: the live view's button would work only after the turn, and a reloaded page
+        would wait for its widgets. This uses private names of ipykernel 7.
         """
         if not self._main_asyncio_lock.locked() or self._waits_its_turn(msg):
             await super().shell_main(subshell_id, msg)
@@ -251,37 +251,37 @@ class AgentKernel(Kernel):
                 self._publish_status("busy", "shell", parent)
 
     def _waits_its_turn(self, msg: Any) -> bool:
-        if len(msg) == 1 or self.session is None:  # the base's own mark in the queue
+        if len(msg) == 1 or self.session is None:  # the base's stop marker in the queue
             return True
         try:
             _, frames = self.session.feed_identities(msg, copy=False)
             header = self.session.deserialize(frames, content=False, copy=False)["header"]
         except (ValueError, KeyError, TypeError):
-            return True  # the base says what is wrong with it
+            return True  # the base reports what is wrong with it
         return bool(header["msg_type"] == "execute_request")
 
     # -- interrupt and shutdown ---------------------------------------------------------------------------
 
     def pre_handler_hook(self) -> None:
-        """Nothing: interrupts are messages here, not signals."""
+        """Do nothing: interrupts arrive as messages, not signals."""
 
     def post_handler_hook(self) -> None:
-        """Nothing, as before a handler."""
+        """Do nothing, as in `pre_handler_hook`."""
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        """Cancel the running cell; runs on the control thread."""
+        """Cancel the running cell. Runs on the control thread."""
         if self.session:
             self._loop.call_soon_threadsafe(self._interrupt_cell)
             self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
 
     def _interrupt_cell(self) -> None:
-        """Cancel the cell, once: it stops its command and keeps what was done, if left alone."""
+        """Cancel the cell once: a second cancel would disturb how it stops its command and keeps its work."""
         if self._cell is not None and not self._stop_asked.is_set():
             self._stop_asked.set()
             self._cell.cancel()
 
     async def do_shutdown(self, restart: bool) -> Reply:
-        """Stop the cell and delete the container; runs on the control thread, the work on the main one."""
+        """Stop the cell and delete the container. Runs on the control thread, the work on the main thread."""
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._closed(), self._loop))
         return {"status": "ok", "restart": restart}
 
@@ -290,13 +290,13 @@ class AgentKernel(Kernel):
         return []
 
     async def _closed(self) -> None:
-        """Close, once, however many ask for it."""
+        """Close the kernel once; later callers wait for the same close."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 
     async def _terminate(self) -> None:
-        """SIGTERM: front ends send it when a shutdown takes long, operators when they mean it."""
+        """Handle SIGTERM: front ends send it when a shutdown takes long, operators to stop the kernel."""
         asked_by_message = self._closing is not None
         await self._closed()
         if not asked_by_message:

@@ -1,6 +1,6 @@
-"""What each cell's turns were: their stored responses, what they cost, which files they wrote. Bounded.
+"""The record of each cell's turns: response ids, token use, files written. Bounded.
 
-The outputs themselves are not kept: `%replay` takes them from the runtime's store.
+Outputs are not kept: `%replay` reads them from the runtime's store.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
 
 MOST_TURNS = 2000
-"""Turns that are remembered: the newest."""
+"""The number of turns remembered; older ones are dropped."""
 
 _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 
 @dataclass
 class TurnRecord:
-    """One turn of a cell. Tokens are 0 where the model reports none."""
+    """One turn of a cell. Token counts are 0 if the model reports none."""
 
     cell: int
     model: str = ""
@@ -36,7 +36,7 @@ class TurnRecord:
     error: str | None = None
 
     def take(self, event: Any) -> None:
-        """Note what an event says of the turn."""
+        """Update the record from an event of the turn."""
         if event.type == "response.created":
             self.response_ids.append(event.response.id)
             self.model = str(event.response.model or self.model)
@@ -50,7 +50,7 @@ class TurnRecord:
 
 
 class Ledger:
-    """The turns of a notebook, newest last. `cell` is the number of the cell that runs."""
+    """The turns of a notebook, newest last. `cell` is the number of the running cell."""
 
     def __init__(self) -> None:
         self.cell = 0
@@ -59,7 +59,7 @@ class Ledger:
     async def watch(
         self, events: AsyncGenerator[SessionEvent, None], container_id: str
     ) -> AsyncGenerator[SessionEvent, None]:
-        """The same events, taken note of; closing it closes them."""
+        """Yield the events unchanged, recording the turn. Closing this closes `events`."""
         record = TurnRecord(self.cell, container_id=container_id)
         self.records.append(record)
         async with aclosing(events):
@@ -73,7 +73,7 @@ class Ledger:
             self.records[-1].paths = tuple(paths)
 
     def of_cell(self, wanted: str) -> list[TurnRecord]:
-        """The turns of the cell `In [wanted]`, or of the last that had any. Raises `InvalidRequest`."""
+        """Return the turns of cell `In [wanted]`, or of the last cell that had any. Raises `InvalidRequest`."""
         cells = sorted({record.cell for record in self.records if record.response_ids})
         if not cells:
             raise InvalidRequest("No cell has asked or run anything yet, so there is nothing to replay.")
@@ -88,9 +88,10 @@ class Ledger:
 
 
 def cost(record: TurnRecord, prices: Mapping[str, Sequence[float]]) -> float | None:
-    """What the turn cost, by prices per million tokens in and out; None where the model has none.
+    """Return the cost of a turn, or None if its model has no price.
 
-    A price for `gpt-5` holds for `openai/gpt-5` as well.
+    `prices` gives the price of a million input and output tokens by model. A price for `gpt-5` also applies
+    to `openai/gpt-5`.
     """
     price = prices.get(record.model) or prices.get(record.model.partition("/")[2])
     if not price:

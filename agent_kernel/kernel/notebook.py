@@ -1,4 +1,4 @@
-"""One notebook's conversation: its runtime, its container, and the chain of its turns. Knows no Jupyter."""
+"""A notebook's conversation: its runtime, container, and chain of turns. Independent of Jupyter."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import Session as Line
 
 OpenRuntime = Callable[[], Awaitable["Runtime"]]
-"""Opens the runtime when it is first needed; may raise any `AgentKernelError`."""
+"""Opens the runtime when first needed; may raise any `AgentKernelError`."""
 
 Attach = Callable[["Notebook", "CellOutputs", str], Awaitable[str]]
 """Uploads the files that a prompt mentions; returns the prompt for the model."""
 
 SHELL_MODEL = "agent_kernel/shell"
-"""The model that runs its input as a command: it makes `!command` a turn of the same conversation."""
+"""The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
 
 SETTLE_SECONDS = 5.0
 """How long an interrupted cell waits for the runtime's record of the turn."""
@@ -45,7 +45,10 @@ CHANGES_UNKNOWN = (
 
 
 class Notebook:
-    """Use it from one event loop, one cell at a time. `attach` prepares prompts before they are sent."""
+    """One notebook's conversation. Use it from one event loop, one cell at a time.
+
+    `attach` uploads the files that a prompt mentions and returns the prompt to send.
+    """
 
     def __init__(
         self,
@@ -80,34 +83,34 @@ class Notebook:
 
     @property
     def opened(self) -> Runtime | None:
-        """The runtime if a cell has needed it already."""
+        """The runtime, or None if no cell has needed it yet."""
         return self._runtime
 
     # -- preferences --------------------------------------------------------------------------------------
 
     @property
     def model(self) -> str | None:
-        """The model that cells talk to; None leaves the choice to the runtime."""
+        """The model used by cells; None leaves the choice to the runtime."""
         return self.choices.now.model or self.settings.model or None
 
     @property
     def budget(self) -> Budget:
-        """What a turn may use; empty for no limit."""
+        """The limits of one turn; empty means unlimited."""
         chosen = self.choices.now.budget
         return parse_budget(self.settings.budget) if chosen is None else chosen
 
     @property
     def instructions(self) -> str:
-        """The instructions of every turn: the kernel's, then the notebook's."""
+        """The instructions sent with every turn: the kernel's, then the notebook's."""
         return "\n\n".join(filter(None, (self.settings.instructions, self.choices.now.instructions)))
 
     @property
     def approval(self) -> Policy:
-        """The notebook's policy of approvals; the runtime applies its own policy as well."""
+        """The notebook's approval policy; the runtime applies its own policy as well."""
         return self.approvals.policy(self.choices.notebook.approval)
 
     def begin_cell(self, number: int, metadata: Mapping[str, Any]) -> None:
-        """Begin the cell In [`number`]. Raises `InvalidRequest` for invalid `agent_kernel` metadata."""
+        """Begin cell `In [number]`. Raises `InvalidRequest` for invalid `agent_kernel` metadata."""
         self.ledger.cell = number
         self.choices.cell = from_metadata(metadata, where="this cell")
         path = notebook_path()
@@ -116,7 +119,7 @@ class Notebook:
         self._notebook_read = True
 
     def tell_model(self, note: str) -> None:
-        """Begin the next turn with a developer message that says this."""
+        """Add a developer message to the beginning of the next turn."""
         self._notes.append(note)
 
     # -- turns --------------------------------------------------------------------------------------------
@@ -146,7 +149,7 @@ class Notebook:
             await self._settle(turn)
             raise
         except TurnFailed:
-            with contextlib.suppress(AgentKernelError):  # the turn's own failure is the one to report
+            with contextlib.suppress(AgentKernelError):  # report the turn's failure, not this one
                 await self._show_changes(turn, container.written, outputs)
             raise
         finally:
@@ -207,25 +210,25 @@ class Notebook:
         return request | {name: value for name, value in optional.items() if value}
 
     def _extensions(self) -> dict[str, Any]:
-        """Return the request's `agent_kernel` field; empty when the notebook asks for nothing in it."""
+        """Return the request's `agent_kernel` field; empty if the notebook sets none of it."""
         policy = self.approval
         asked = {"budget": self.budget, "approval": policy.to_json() if policy != Policy() else None}
         return {name: value for name, value in asked.items() if value}
 
     def _advance(self, turn: TurnView) -> None:
-        """Continue from this turn if it can be continued, else from the one before it."""
+        """Continue the chain from this turn if possible, else from the previous one."""
         if turn.continued_from:
             self._previous_id = turn.continued_from
             self._notes.clear()
 
     async def _settle(self, turn: TurnView) -> None:
-        """After an interrupt, take what the runtime stored of the turn; bounded in time."""
+        """After an interrupt, read the stored response of the turn. Waits at most `SETTLE_SECONDS`."""
         response = await self._stored(turn.response_id) if turn.response_id else None
         turn.settle(response)
         self._unsettled_id = turn.response_id if response is None else None
 
     async def _look_for_unsettled(self) -> None:
-        """Look again for an interrupted turn: a remote runtime may have stored it after the interrupt."""
+        """Look again for an interrupted turn, which a remote runtime may have stored later."""
         if self._unsettled_id is not None:
             response = await self._stored(self._unsettled_id)
             if response is not None:
@@ -233,7 +236,7 @@ class Notebook:
             self._unsettled_id = None
 
     async def _stored(self, response_id: str) -> Response | None:
-        """Return a stored response that can be continued, or None."""
+        """Return the stored response if it can be continued, else None."""
         runtime = await self.runtime()
         try:
             async with asyncio.timeout(SETTLE_SECONDS):

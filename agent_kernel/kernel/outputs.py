@@ -1,6 +1,6 @@
-"""The outputs of a cell: sent at once in batch, or when the live view ends in a notebook.
+"""The outputs of a cell: sent immediately in batch, or when the live view ends in a notebook.
 
-Both ways end with exactly the same outputs, so that a notebook reads the same however it was run.
+Both ways produce exactly the same outputs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class LiveView(Protocol):
     """Shows a running turn."""
 
     def show(self, event: SessionEvent) -> None:
-        """Take in one event."""
+        """Update the view from one event."""
         ...
 
     def say(self, text: str) -> None:
-        """Show a message that the person sent to the running turn."""
+        """Show a message that the user sent to the running turn."""
         ...
 
     def close(self) -> None:
@@ -36,9 +36,9 @@ class LiveView(Protocol):
 
 
 class CellOutputs:
-    """The outputs of one cell. Always call `finish()`, however the cell ended.
+    """The outputs of one cell. Always call `finish()`, even after an error.
 
-    `payload` has the pages of help that the reply gives to the front end.
+    `payload` has the help pages that the execute reply passes to the front end.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class CellOutputs:
         self._keep("display_data", _content(bundle))
 
     def result(self, bundle: Bundle) -> None:
-        """Add a final output as the result of a line of the cell."""
+        """Add a final output as an `execute_result`."""
         content = {"data": bundle.data, "metadata": bundle.metadata, "execution_count": self._execution_count}
         self._keep("execute_result", content)
 
     def stream(self, name: Literal["stdout", "stderr"], text: str) -> None:
-        """Add final text to one of the cell's two streams."""
+        """Add final text to the cell's stdout or stderr."""
         self._keep("stream", {"name": name, "text": text})
 
     def page(self, bundle: Bundle) -> None:
-        """Have the front end show this in its pager; the notebook does not keep it."""
+        """Show a bundle in the front end's pager; the notebook does not store it."""
         self.payload.append({"source": "page", "data": bundle.data, "start": 0})
 
     @property
@@ -98,7 +98,7 @@ class CellOutputs:
             self._live.show(event)
 
     def said(self, text: str) -> None:
-        """Show a message that the person sent to the running turn, in the live view and as an output."""
+        """Show a message that the user sent to the running turn, in the live view and as an output."""
         from agent_kernel.kernel.render.bundles import note
 
         self.emit(note(f"**You, while it ran:** {text}"))
@@ -106,7 +106,7 @@ class CellOutputs:
             self._live.say(text)
 
     def progress(self, bundle: Bundle) -> None:
-        """Show progress, replacing what this showed before; `finish()` removes it."""
+        """Show progress in place of the previous progress; `finish()` removes it."""
         if self.front_end is FrontEnd.BATCH:
             return
         again = self._progress_id is not None
@@ -115,14 +115,14 @@ class CellOutputs:
         self._publish("update_display_data" if again else "display_data", content)
 
     def finish(self) -> None:
-        """Replace the live view and progress by the final outputs. Idempotent."""
+        """Replace the live view and progress with the final outputs. Idempotent."""
         view, self._live = self._live, None
         progress, self._progress_id = self._progress_id, None
         if view is None and progress is None:
             return
-        # With wait, the front end swaps old for new in one step; with nothing to come it would wait for ever.
+        # `wait` makes the front end swap old for new in one step; without a new output it would never clear.
         self._publish("clear_output", {"wait": bool(self._kept)})
-        if self.front_end is not FrontEnd.CONSOLE:  # which keeps what it has printed
+        if self.front_end is not FrontEnd.CONSOLE:  # a console cannot remove printed output
             self._printed = 0
         self._print()
         if view is not None:

@@ -1,7 +1,7 @@
-"""papermill's parameters for this kernel: `%set NAME=VALUE` lines, one each.
+"""papermill parameters for this kernel: one `%set NAME=VALUE` line each.
 
-papermill loads `engine` by the entry point `papermill.engine`; that is when the translation becomes known to
-it. The engine itself is papermill's own.
+papermill loads `engine` through the entry point `papermill.engine`, which registers the translator. The
+engine itself is papermill's.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Mapping
 from typing import Any
 
 LANGUAGE = "agent"
-"""As the kernel's `language_info` and its kernelspec have it."""
+"""The language name, as in the kernel's `language_info` and kernelspec."""
 
 _LINE = re.compile(r"\s*%set\s+([A-Za-z_]\w*)\s*=\s*(.*\S)\s*")
 
 
 class AgentTranslator:
-    """What papermill asks of a translator, by its `Translator`'s names."""
+    """A papermill translator: implements the methods of papermill's `Translator`."""
 
     @classmethod
     def codify(cls, parameters: Mapping[str, Any], comment: str = "Parameters") -> str:
-        """The cell that papermill injects. A comment would be a prompt, so there is none."""
+        """Return the cell that papermill injects. `comment` is left out: it would be a prompt."""
         lines = [f"%set {name}={json.dumps(value, default=str)}" for name, value in parameters.items()]
         return "\n".join(lines) + "\n"
 
     @classmethod
     def inspect(cls, parameters_cell: Mapping[str, Any]) -> list[Any]:
-        """The parameters of a cell tagged `parameters`, for `papermill --help-notebook`."""
+        """Return the parameters of a cell tagged `parameters`, for `papermill --help-notebook`."""
         from papermill.models import Parameter
 
         found = [_LINE.fullmatch(line) for line in str(parameters_cell["source"]).splitlines()]
@@ -36,7 +36,7 @@ class AgentTranslator:
 
 
 def __getattr__(name: str) -> Any:
-    """`engine`: papermill's engine for notebooks, once our translation is registered."""
+    """Register the translator and return papermill's notebook engine for the name `engine`."""
     if name != "engine":
         raise AttributeError(name)
     from papermill.engines import NBClientEngine

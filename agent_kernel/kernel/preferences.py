@@ -1,4 +1,4 @@
-"""What a notebook has chosen, by metadata and by magics: model, instructions, budget."""
+"""A notebook's preferences, from its metadata and its magics: model, instructions, budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent_kernel.policy.rules import Policy, read_policy
 
 METADATA_KEY = "agent_kernel"
 MAX_NOTEBOOK = 256 << 20
-"""Bytes: the metadata of a larger notebook file is not looked for."""
+"""The largest notebook file, in bytes, from which metadata is read."""
 
 _LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "tool_calls": int}
 _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
@@ -23,12 +23,12 @@ _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 _NAMES = ("model", "instructions", "budget", "approval")
 
 Budget = dict[str, int | float]
-"""What one turn may use: `tokens`, `seconds`, `tool_calls`; one that is not there is not limited."""
+"""Limits of one turn by name: `tokens`, `seconds`, `tool_calls`. A missing name means no limit."""
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """None means that nothing was chosen here, so that the less particular choice holds."""
+    """Preferences from one place. None means unset: the next, less specific place applies."""
 
     model: str | None = None
     instructions: str | None = None
@@ -36,7 +36,7 @@ class Preferences:
     approval: Policy | None = None
 
     def over(self, other: Preferences) -> Preferences:
-        """These, and where nothing was chosen the other's."""
+        """Return these preferences, with unset ones taken from `other`."""
         return Preferences(
             self.model if self.model is not None else other.model,
             self.instructions if self.instructions is not None else other.instructions,
@@ -45,38 +45,37 @@ class Preferences:
         )
 
     def choose(self, **chosen: Any) -> Preferences:
-        """With these chosen; None takes a choice back."""
+        """Return a copy with these preferences set; None unsets one."""
         return replace(self, **chosen)
 
 
 @dataclass
 class Choices:
-    """The three places where a notebook's preferences come from, the most particular first."""
+    """The three places that set a notebook's preferences, the most specific first."""
 
     said: Preferences = field(default_factory=Preferences)
-    """By magics."""
+    """Set by magics."""
     notebook: Preferences = field(default_factory=Preferences)
-    """In the notebook's metadata."""
+    """Set in the notebook's metadata."""
     cell: Preferences = field(default_factory=Preferences)
-    """In the metadata of the cell that runs."""
+    """Set in the metadata of the running cell."""
 
     @property
     def now(self) -> Preferences:
-        """What holds for the cell that runs."""
+        """The preferences that apply to the running cell."""
         return self.cell.over(self.said).over(self.notebook)
 
 
 def from_metadata(metadata: object, *, where: str) -> Preferences:
-    """The preferences under `agent_kernel` in a notebook's or a cell's metadata.
+    """Return the preferences under `agent_kernel` in a notebook's or a cell's metadata.
 
-    Raises `InvalidRequest` for a name or value that means nothing here: a budget with a typing error must
-    not be none.
+    Raises `InvalidRequest` for an unknown name or invalid value: a misspelled budget must not mean no limit.
     """
     found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     if found is None:
         return Preferences()
     hint = (
-        'There may be {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
+        'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
     )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
@@ -107,24 +106,24 @@ def _approval(given: object, where: str, hint: str) -> Policy | None:
 
 
 def of_notebook(path: Path) -> Preferences:
-    """The preferences in a notebook file; none where it cannot be read. Raises as `from_metadata`."""
+    """Return the preferences in a notebook file; none set if unreadable. Raises as `from_metadata`."""
     try:
         if path.suffix != ".ipynb" or path.stat().st_size > MAX_NOTEBOOK:
             return Preferences()
         notebook = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # a front end elsewhere, or not saved yet
+    except (OSError, ValueError):  # a front end on another machine, or not saved yet
         return Preferences()
     metadata = notebook.get("metadata") if isinstance(notebook, dict) else None
     return from_metadata(metadata, where="the notebook")
 
 
 def parse_budget(arguments: str) -> Budget:
-    """From `tokens=N seconds=N tool_calls=N`, any of them. Raises `InvalidRequest`."""
+    """Parse `tokens=N seconds=N tool_calls=N`, each optional. Raises `InvalidRequest`."""
     budget: dict[str, object] = {}
     for word in _words(arguments):
         name, equals, value = word.partition("=")
         if not equals:
-            raise InvalidRequest(f"{word!r} is no limit.", hint=_EXAMPLE)
+            raise InvalidRequest(f"{word!r} is not a limit.", hint=_EXAMPLE)
         budget[name] = value.replace("_", "").replace(",", "")
     return check_budget(budget)
 
@@ -137,7 +136,7 @@ def _words(arguments: str) -> list[str]:
 
 
 def check_budget(budget: Mapping[Any, object]) -> Budget:
-    """The budget with numbers. Raises `InvalidRequest` for unknown limits and impossible numbers."""
+    """Return the validated budget. Raises `InvalidRequest` for an unknown limit or an impossible value."""
     checked: Budget = {}
     for name, value in budget.items():
         kind = _LIMITS.get(name)

@@ -1,6 +1,6 @@
-"""Commands that the model is not told of: `!!command`, `%%bash --private`, and what `%set` does.
+"""Commands hidden from the model: `!!command`, `%%bash --private`, and the assignment of `%set`.
 
-They run in the same shell as all others, as a turn that is stored nowhere and that no chain knows.
+They run in the same shell as all others, as a turn that is not stored and not part of any chain.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 MAX_STREAM = 100_000
-"""Characters of one stream that a notebook keeps of such a command."""
+"""The number of characters kept of each stream of a private command."""
 
 
 async def run_private(
     notebook: Notebook, command: str, outputs: CellOutputs, *, quiet: bool = False
 ) -> str | None:
-    """Run a command; its output becomes the cell's streams, unless `quiet`.
+    """Run a command and show its output as the cell's streams, unless `quiet`.
 
-    Returns how it ended where that was not well (`exit 1`, `timed out`). Raises `TurnFailed` and what
-    `Runtime.respond` raises; an interrupt ends the command.
+    Returns the outcome of a failed command (`exit 1`, `timed out`), else None. Raises `TurnFailed` and what
+    `Runtime.respond` raises. Cancelling ends the command.
     """
     from agent_kernel.kernel.notebook import SHELL_MODEL
     from agent_kernel.kernel.turn_view import TurnFailed

@@ -11,7 +11,7 @@ Reply = dict[str, Any]
 
 
 def succeeded(execution_count: int, payload: Sequence[dict[str, Any]] = ()) -> Reply:
-    """Return the reply for a cell that ran; `payload` has pages for the front end's pager."""
+    """Return the reply to a cell that succeeded; `payload` has pages for the front end's pager."""
     return {
         "status": "ok",
         "execution_count": execution_count,
@@ -33,7 +33,7 @@ def error_content(ename: str, message: str) -> dict[str, Any]:
 
 
 def described(error: BaseException) -> tuple[str, str]:
-    """Return the name and message to show for what a cell raised."""
+    """Return the name and message to show for an exception raised by a cell."""
     if isinstance(error, AgentKernelError):
         return getattr(error, "ename", type(error).__name__), str(error)
     return type(error).__name__, "Internal error in the kernel. Details are in its log."

@@ -1,4 +1,4 @@
-"""What can be set about the kernel, each with its meaning and its default."""
+"""The kernel's settings, each with its meaning and its default."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ draw conclusions, say what you did in a few words, and say so when something did
 
 
 class KernelSettings(Configurable):
-    """Settings of one kernel process; the composition root fills them from files, flags and environment."""
+    """Settings of one kernel process, filled from files, flags and environment variables."""
 
-    if TYPE_CHECKING:  # traits are descriptors: these are the types of their values
+    if TYPE_CHECKING:  # traits are descriptors: these declare the types of their values
         model: str | None
         instructions: str
         budget: str

@@ -1,4 +1,4 @@
-"""One turn as the notebook shows it: takes events, emits final outputs, remembers how it ended."""
+"""The view of one turn: takes its events, emits the final outputs, records how it ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Ending = Literal["running", "completed", "incomplete", "failed"]
 
 
 class TurnFailed(AgentKernelError):
-    """The runtime ended the turn with an error; the notebook shows it as `ename`."""
+    """The runtime ended the turn with an error, which the notebook shows under the name `ename`."""
 
     fault = "model"
 
@@ -43,10 +43,10 @@ class TurnFailed(AgentKernelError):
 
 
 class TurnView:
-    """Takes the events of one response, and of the responses that steering it leads to.
+    """Shows one response, and the responses that continue it after steering.
 
-    `announce_script` shows the notice about demo mode if a scripted model answers. `response_id` is the last
-    response that began, `continued_from` the last one that can be continued.
+    `announce_script` shows the demo-mode notice if a scripted model answers. `response_id` is the last
+    response that began, `continued_from` the last that can be continued.
     """
 
     def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
@@ -62,7 +62,7 @@ class TurnView:
         self._error: tuple[str, str] | None = None
 
     async def run(self, events: AsyncGenerator[SessionEvent, None]) -> None:
-        """Take all events. Raises `TurnFailed`. Cancelling closes the generator before this returns."""
+        """Process all events. Raises `TurnFailed`. Cancelling closes the generator before this returns."""
         async with aclosing(events):
             async for event in events:
                 self._take(event)
@@ -74,7 +74,7 @@ class TurnView:
             )
 
     def said(self, text: str) -> None:
-        """Show a message that the person sent to the running turn."""
+        """Show a message that the user sent to the running turn."""
         self._outputs.said(text)
 
     def _take(self, event: Any) -> None:
@@ -90,7 +90,7 @@ class TurnView:
             self._end(event.type.rpartition(".")[2], event.response)
 
     def _begin(self, response: Response) -> None:
-        """The first response, or the successor of a steered one."""
+        """Record the start of the first response, or of the successor to a steered one."""
         self.response_id = response.id
         self.ending = "running"
         self._emitted.clear()
@@ -122,7 +122,7 @@ class TurnView:
             self._outputs.emit(note(f"The answer was cut off here ({reason})."))
 
     def settle(self, response: Response | None) -> None:
-        """Show what an interrupted turn had produced; `response` is the stored one, if any."""
+        """Show the partial output of an interrupted turn; `response` is the stored one, if any."""
         if response is not None:
             self.ending, self.continued_from = "incomplete", response.id
             for index, item in enumerate(response.output):
@@ -136,7 +136,7 @@ class TurnView:
 
 
 def _error_of(event: Any) -> tuple[str, str]:
-    """Return name and message of an `error` event, flat as in the SDK or nested as servers send it."""
+    """Return the name and message of an `error` event: flat as in the SDK, or nested as servers send it."""
     nested = getattr(event, "error", None)
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
     name = getattr(event, "code", None) or fields.get("code") or fields.get("type")
@@ -145,5 +145,5 @@ def _error_of(event: Any) -> tuple[str, str]:
 
 
 def _ename(name: object) -> str:
-    """Return the name that the notebook shows for an error; `server_error` would say nothing."""
+    """Return the error name shown in the notebook; a generic `server_error` is replaced."""
     return str(name) if name and name != "server_error" else "TurnFailed"

@@ -1,4 +1,4 @@
-"""Which files a turn wrote to the container: asked of the runtime, or found by comparing two lists."""
+"""Find the files that a turn wrote: ask the runtime, or compare two listings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChangedFiles:
-    """New and changed files by path, and how many there are in all. Deleted ones are not included.
+    """New and changed files by path, and their total number. Deleted files are not included.
 
-    `known` is false when the runtime has forgotten how the files were before.
+    `known` is false if the runtime no longer has the earlier state to compare with.
     """
 
     files: Sequence[FileCreateResponse]
@@ -28,10 +28,10 @@ class ChangedFiles:
 
 
 class WrittenFiles:
-    """The files that changed since a moment. Make one with `since_now`.
+    """Finds the files that changed since a point in time. Create one with `since_now`.
 
-    A runtime that tracks changes is asked for them: one call, and only what changed is transferred. With any
-    other, two lists of the newest 1,000 files are compared.
+    If the runtime tracks changes, one call returns the changed files only. Otherwise two listings of the
+    newest 1,000 files are compared.
     """
 
     def __init__(self, files: ContainerFiles, container_id: str, before: str | FileListing) -> None:
@@ -41,13 +41,13 @@ class WrittenFiles:
 
     @classmethod
     async def since_now(cls, files: ContainerFiles, container_id: str) -> WrittenFiles:
-        """Remember how the container's files are now. Raises what `ContainerFiles.list` raises."""
+        """Record the current state of the container's files. Raises what `ContainerFiles.list` raises."""
         changes = await files.changes(container_id) if isinstance(files, TracksChanges) else None
         before = await snapshot(files, container_id) if changes is None else changes.mark
         return cls(files, container_id, before)
 
     async def find(self) -> ChangedFiles:
-        """Return what has changed since. Raises what `ContainerFiles.list` raises."""
+        """Return the files changed since then. Raises what `ContainerFiles.list` raises."""
         if isinstance(self._before, FileListing):
             changed = (await snapshot(self._files, self._container_id)).changed_since(self._before)
             return ChangedFiles(changed, len(changed))

@@ -1,4 +1,4 @@
-"""Approvals in a notebook: asks the person whether a call may run, and answers the runtime.
+"""Approvals in a notebook: asks the user whether a call may run, and answers the runtime.
 
 The runtime stops a turn at a call that needs a decision. The kernel asks with an `Asker`: the live widget in
 a browser, a question in a console. If no one can be asked, the call is denied.
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
 
 MOST_UNATTENDED = 25
-"""How many times a model may ask and be denied in one cell when no one can be asked."""
+"""The number of requests denied in one cell, when no one can be asked, before the turn ends."""
 
 NOBODY = "No one could be asked for approval."
 
-TOO_OFTEN = f"The model has asked {MOST_UNATTENDED} times with nobody there, so the turn ends here."
+TOO_OFTEN = f"The model asked {MOST_UNATTENDED} times and no one could answer, so the turn ends here."
 
 NOBODY_MEND = (
     "**Nobody can be asked here**, so what asks is denied. To let it run, allow it by a rule "
@@ -39,10 +39,10 @@ NOBODY_MEND = (
 class NotebookApprovals:
     """The decisions of one notebook so far, and the `asker` of the running cell.
 
-    The kernel sets `asker` at the beginning of each cell: the live view where it is an `Asker`, a question
-    where the front end takes input, else None. `policy` is what the notebook asks for itself: it goes with
-    each request, and can make the runtime's own policy stricter, never looser. Only a person who was asked
-    can allow a kind for the rest of the notebook; no text in a notebook can.
+    The kernel sets `asker` at the beginning of each cell: the live view if it is an `Asker`, a console
+    question if the front end takes input, else None. `policy` is the notebook's own policy, sent with each request: it
+    can make the runtime's policy stricter, never looser. Only a user who was asked can allow a kind for the
+    rest of the notebook; no text in a notebook can.
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
@@ -50,7 +50,7 @@ class NotebookApprovals:
         self.configured = policy or Policy()
         self.said: Policy | None = None
         self.allowed: list[str] = []
-        """Patterns of the kinds that a person has allowed."""
+        """Patterns of the kinds that the user has allowed."""
         self._commands: set[tuple[str, ...]] = set()
 
     def policy(self, of_notebook: Policy | None = None) -> Policy:
@@ -58,7 +58,7 @@ class NotebookApprovals:
         return self.said or of_notebook or self.configured
 
     def forget(self) -> None:
-        """Forget what `%approve` set and what the person allowed."""
+        """Clear the policy set by `%approve` and the kinds that the user allowed."""
         self.said = None
         self.allowed.clear()
         self._commands.clear()
@@ -66,10 +66,10 @@ class NotebookApprovals:
     async def through(
         self, respond: Respond, request: Mapping[str, Any], outputs: CellOutputs
     ) -> AsyncGenerator[SessionEvent, None]:
-        """The events of a turn, and of those that go on with it after each decision.
+        """Yield the events of a turn, and of the turns that continue it after each decision.
 
-        Cancelling it while a question is open takes the question away; nothing has run then, and the chain
-        can be continued. Raises `ConfigurationError` where the runtime does not know the notebook's policy.
+        Cancelling while a question is open withdraws the question; its call has not run, and the chain can be
+        continued. Raises `ConfigurationError` if the runtime ignores the notebook's policy.
         """
         from agent_kernel.kernel.render.bundles import notice
 
@@ -134,21 +134,21 @@ class NotebookApprovals:
 
 
 def _check_understood(request: Mapping[str, Any], response: Any) -> None:
-    """Raise `ConfigurationError` where the runtime passed over the policy: it would ask about nothing.
+    """Raise `ConfigurationError` if the runtime ignored the policy, and so would never ask.
 
-    Nothing has run then, and closing the stream ends the turn.
+    Nothing has run at this point, and closing the stream ends the turn.
     """
     asked = (request.get("agent_kernel") or {}).get("approval")
     echoed = getattr(response, "agent_kernel", None)
     if asked is not None and (not isinstance(echoed, Mapping) or echoed.get("approval") != asked):
         raise ConfigurationError(
-            "This runtime does not know approvals: it would run what the notebook wants to be asked about.",
+            "This runtime does not support approvals: it would run commands without asking.",
             hint="Use `agent-kernel serve` as the runtime, or take the policy back: %approve auto.",
         )
 
 
 def _requests(response: Any) -> list[Mapping[str, Any]]:
-    """Return the runtime's own questions that a response ends with; others are not the kernel's to answer."""
+    """Return the runtime's own approval requests in a response; the kernel answers no others."""
     items = [
         item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
         for item in (response.output if response is not None else ())
@@ -171,7 +171,7 @@ def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
 
 
 def _about_call(item: Mapping[str, Any], arguments: Mapping[str, Any]) -> ApprovalRequest:
-    """Return the question about a call of another tool: its name and arguments as one text."""
+    """Return the question about a call of a tool without commands: its name and arguments as one text."""
     given = {name: value for name, value in arguments.items() if name != "reason"}
     text = f"{item.get('name')} {json.dumps(given, ensure_ascii=False, sort_keys=True)}"
     return ApprovalRequest(str(item["id"]), (text,), str(arguments.get("reason") or ""), editable=False)

@@ -1,4 +1,4 @@
-"""Questions in a console: approvals asked by `input_request`, without stopping the kernel while they wait."""
+"""Questions in a console: approvals asked by `input_request`, without blocking the kernel."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.render.text import clean
 
 AskLine = Callable[[str], Awaitable[str]]
-"""Show a prompt and wait for one line; raises `EOFError` where the person closed the input."""
+"""Show a prompt and wait for one line; raises `EOFError` if the user closes the input."""
 
 END_OF_INPUT = "\x04"
 
 
 class LineAsker:
-    """An `Asker` that asks by lines of text."""
+    """An `Asker` that asks in lines of text."""
 
     def __init__(self, ask_line: AskLine) -> None:
         self._ask_line = ask_line
 
     async def ask(self, request: ApprovalRequest) -> Decision:
-        """Ask until the answer is one of the words. A closed input denies."""
-        kind = f"all like it ({clean(request.kind)})" if request.kind else "these very commands from now on"
+        """Ask until the answer is one of the choices. Closing the input denies."""
+        kind = f"all like it ({clean(request.kind)})" if request.kind else "exactly these commands from now on"
         choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}"
         prompt = f"{_shown(request)}\nMay this run? {choices}: "
         try:
@@ -42,7 +42,7 @@ class LineAsker:
             return Decision(False, reason="The question was closed without an answer.")
 
     async def _denied(self) -> Decision:
-        reason = (await self._ask_line("Why not? The model is told; empty for no reason: ")).strip()
+        reason = (await self._ask_line("Why not? The model sees your reason (may be empty): ")).strip()
         return Decision(False, reason=reason or None)
 
     async def _edited(self, request: ApprovalRequest) -> Decision:
@@ -75,13 +75,13 @@ class StdinChannel:
         return ask_line
 
     async def _ask(self, prompt: str, ident: Any, parent: dict[str, Any]) -> str:
-        """Cancelling it leaves the question on the screen; a late answer to it is passed over."""
+        """Ask one line. Cancelling leaves the question on the screen; a late answer to it is ignored."""
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-        descriptor = self._socket.FD  # of ZeroMQ: readable when something may have come
+        descriptor = self._socket.FD  # ZeroMQ's descriptor is readable when a message may have arrived
         loop.add_reader(descriptor, arrived.set)
         try:
             content = {"prompt": prompt, "password": False}
-            while self._received() is not None:  # what was typed for an earlier question is no answer to this
+            while self._received() is not None:  # drop answers typed to an earlier question
                 pass
             asked = self._session.send(self._socket, "input_request", content, parent, ident=ident)
             while True:
@@ -98,11 +98,11 @@ class StdinChannel:
             loop.remove_reader(descriptor)
 
     def _received(self) -> dict[str, Any] | None:
-        """The next message that has come, or None."""
+        """Return the next message received, or None."""
         while True:
             try:
-                _, message = self._session.recv(self._socket)  # it does not wait
-            except ValueError:  # not signed, or not a message of Jupyter's
+                _, message = self._session.recv(self._socket)  # does not block
+            except ValueError:  # not signed, or not a Jupyter message
                 continue
             if message is None or message.get("msg_type") == "input_reply":
                 return message  # type: ignore[no-any-return]

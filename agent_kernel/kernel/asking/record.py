@@ -1,4 +1,4 @@
-"""Decisions about approvals, as a notebook keeps them. Pure."""
+"""Approval decisions as stored in a notebook. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_kernel.kernel.render.text import clip, code
 
 
 def decision_note(decision: Decision, *, remembered: bool) -> Bundle:
-    """Say what was decided. `remembered`: this kind was allowed before, so no one was asked."""
+    """Return the line about a decision. `remembered`: the kind was allowed before, so no one was asked."""
     return note(_decided(decision, remembered=remembered))
 
 
@@ -21,7 +21,7 @@ def _decided(decision: Decision, *, remembered: bool) -> str:
     if decision.commands is not None:
         return f"**Allowed, changed to** {_commands(decision.commands)}"
     if remembered:
-        return "**Allowed**, as others of this kind in this notebook."
+        return "**Allowed**, like others of this kind in this notebook."
     return "**Allowed**, and others of this kind in this notebook." if decision.remember else "**Allowed.**"
 
 

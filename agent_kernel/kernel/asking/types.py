@@ -1,4 +1,4 @@
-"""A question whether commands may run, its answer, and the interface of what asks a person."""
+"""Approval requests, decisions, and the interface for asking the user."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class ApprovalRequest:
-    """One call that waits for a decision.
+    """A call that waits for a decision.
 
     The `commands` run in order, all or none. `reason` explains why approval is needed. `kind` describes what
     "allow this kind" would allow from then on, such as `rm *`. It is empty when the commands have no
-    recognizable kind; then `remember` allows exactly these commands. `editable`: the person may change them;
-    the calls of tools without commands are shown as one text instead.
+    recognizable kind; then `remember` allows exactly these commands. `editable`: the user may change them.
+    It is false for tools without commands: their calls are shown as one text.
     """
 
     id: str
@@ -25,9 +25,9 @@ class ApprovalRequest:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the person decided.
+    """The user's decision.
 
-    `commands` replace the ones asked about (None: run them unchanged) and need `approve`. The model is shown
+    `commands` replaces the requested commands and needs `approve`; None runs them unchanged. The model sees
     `reason`. `remember` allows this kind without asking until the kernel ends.
     """
 
@@ -39,10 +39,10 @@ class Decision:
 
 @runtime_checkable
 class Asker(Protocol):
-    """Asks a person."""
+    """Asks the user for decisions."""
 
     async def ask(self, request: ApprovalRequest) -> Decision:
-        """Wait for the decision, without a time limit. Only one question is open at a time.
+        """Ask and wait for the decision, without a time limit. Only one question is open at a time.
 
         Cancelling withdraws the question; nothing is decided.
         """

@@ -1,4 +1,4 @@
-"""Questions and decisions as the live view's page exchanges them with the kernel. Pure."""
+"""Questions and decisions as exchanged between the live view's page and the kernel. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 
 
 def question_json(request: ApprovalRequest) -> dict[str, Any]:
-    """Return what the page shows of a question."""
+    """Return the question as JSON for the page."""
     return {
         "id": request.id,
         "commands": list(request.commands),
@@ -19,7 +19,7 @@ def question_json(request: ApprovalRequest) -> dict[str, Any]:
 
 
 def read_decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision | str:
-    """Return the decision in a message from the page, or a text that says what is wrong with it."""
+    """Return the decision in a message from the page, or a text that says why it is invalid."""
     reason = str(content.get("reason") or "").strip() or None
     if content.get("approve") is not True:
         return Decision(False, reason=reason)
@@ -29,18 +29,18 @@ def read_decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision
     if not request.editable:
         return "This call cannot be changed. Allow or deny it as it is."
     if not isinstance(commands, list) or len(commands) != len(request.commands):
-        return "The number of commands has changed. Deny instead, and say what is to be done."
+        return "The number of commands has changed. Deny it instead, and say what to do."
     if not all(isinstance(command, str) and command.strip() for command in commands):
-        return "A command is empty. Deny instead, or write `true` for one that does nothing."
+        return "A command is empty. Deny it instead, or write `true` for a command that does nothing."
     return Decision(True, tuple(commands) if tuple(commands) != request.commands else None, reason)
 
 
 def in_words(request: ApprovalRequest, decision: Decision) -> str:
-    """Say what the person decided."""
+    """Return a sentence about the user's decision."""
     if not decision.approve:
         return f"You denied this: {decision.reason}" if decision.reason else "You denied this."
     if decision.commands:
-        return "You allowed this in your own words: " + "; ".join(decision.commands)
+        return "You allowed this with changes: " + "; ".join(decision.commands)
     if decision.remember:
-        return f"You allowed this, and from now on: {request.kind or 'these very commands'}"
+        return f"You allowed this, and from now on: {request.kind or 'exactly these commands'}"
     return "You allowed this once."

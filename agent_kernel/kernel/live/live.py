@@ -1,11 +1,11 @@
 """The live view of a running turn: an anywidget that is replaced by static outputs when the turn ends.
 
-Texts travel as deltas in custom messages, each with its position: the first at once, those close behind it
-gathered. A second after a change the whole (bounded) state is synchronised as well, so that a reloaded page,
-a second tab or a page that was cut off catches up. User actions arrive as numbered
-messages; each gets a reply with the same number.
+Texts are sent as deltas in custom messages, each with its position: the first immediately, those that follow
+closely in batches. A second after a change the whole (bounded) state is synchronised too, so that a reloaded
+page, a second tab or a disconnected page catches up. User actions arrive as numbered messages; each gets a
+reply with the same number.
 
-Loaded at the first cell that needs it: the widget libraries cost time and memory.
+This module is loaded by the first cell that needs it: the widget libraries cost time and memory.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
 
 FLUSH_SECONDS = 0.02
-"""How long deltas are gathered after others went out: 50 messages a second at most, far from limits."""
+"""Seconds between batches of deltas: at most 50 messages a second, far below Jupyter's limits."""
 
 SYNC_SECONDS = 1.0
-"""How often the whole state is synchronised while something changes."""
+"""Seconds between synchronisations of the whole state while it changes."""
 
 WINDOW = 20_000
-"""Characters of one text that the view keeps: its end."""
+"""The number of characters the view keeps of one text, from its end."""
 
 STATE_CHARACTERS = 200_000
-"""Characters of all texts in a state; older items than these have come to be empty."""
+"""The number of characters of all texts in the state; texts of older items are emptied beyond it."""
 
 MOST_ITEMS = 200
-"""Items that the view keeps: the newest."""
+"""The number of items the view keeps; older ones are dropped."""
 
 _STATIC = files("agent_kernel.kernel.live") / "static"
 _PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
@@ -49,11 +49,11 @@ GONE = "This question is closed: it was answered in another tab, or the turn has
 
 Stop = Callable[[], None]
 Steer = Callable[[str], Awaitable[str | None]]
-"""Say something to the running turn; returns None when it was taken, else why not."""
+"""Sends text to the running turn; returns None if accepted, else the reason."""
 
 
 class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # untyped base
-    """Shows the turns of one cell, and asks what must be asked. Use it from the event loop."""
+    """The live view of one cell's turns, and the `Asker` of its approvals. Use it from the event loop."""
 
     _esm: ClassVar[str] = "\n".join((_STATIC / name).read_text("utf-8") for name in _PARTS)
     _css: ClassVar[str] = (_STATIC / "live.css").read_text("utf-8")
@@ -81,7 +81,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         self.on_msg(self._received)
 
     def bundle(self) -> Bundle:
-        """What displays this widget, with words for whoever cannot show it."""
+        """Return the bundle that displays this widget, with a text for front ends without widgets."""
         waiting = "The turn is running; its outputs appear here when it ends."
         data = {
             "text/plain": waiting,
@@ -96,7 +96,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     # -- to the view --------------------------------------------------------------------------------------
 
     def show(self, event: SessionEvent) -> None:
-        """Take in one event; the view follows at once, or within `FLUSH_SECONDS` of what came before."""
+        """Update from an event. The page follows immediately, or `FLUSH_SECONDS` after the last batch."""
         deltas = self._progress.take(event)
         usage = getattr(getattr(event, "response", None), "usage", None)
         if usage is not None:
@@ -107,7 +107,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._changed(deltas)
 
     def say(self, text: str) -> None:
-        """Show what the person said to the running turn."""
+        """Show a message that the user sent to the running turn."""
         self._changed(self._progress.add("said", text))
 
     def _changed(self, deltas: list[Delta]) -> None:
@@ -148,14 +148,14 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
 
     def _sync(self) -> None:
-        """Send the whole state. What is pending follows as deltas; the view passes over what it knows."""
+        """Send the whole state. Pending deltas still follow; the page skips what it already has."""
         if self._sync_timer is not None:
             self._sync_timer.cancel()
         self._sync_timer = None
         self.state = self._state()
 
     def _state(self) -> dict[str, Any]:
-        """Everything the view shows, each text as its end and how many characters that is the end of."""
+        """Return the whole state of the view: each text as its end and its full length."""
         room = STATE_CHARACTERS
         items = []
         for number in reversed(self._progress.items):
@@ -186,7 +186,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
-        """As the base does. A page that has come anew asks for all of it, and gets it as it is now."""
+        """Return the state as the base does, brought up to date when a new page asks for all of it."""
         found = super().get_state(key, drop_defaults)
         if self._opened and key is None:
             self._restored = True
@@ -206,7 +206,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         task.add_done_callback(self._acting.discard)
 
     async def _answer(self, content: dict[str, Any]) -> None:
-        """Do what the person asked for, and say whether it was done."""
+        """Carry out a user action, and reply whether it succeeded."""
         why = "This turn has ended." if self._closed else await self._done(content)
         self.send({"answered": content.get("id"), "why": why})
 
@@ -219,7 +219,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
                 return await self._steer(text.strip())
             case {"type": "decide", "question": str(question)}:
                 return self._decide(question, content)
-        return "The kernel does not know what this means."
+        return "The kernel does not know this action."
 
     # -- questions ----------------------------------------------------------------------------------------
 
@@ -248,10 +248,10 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     # -- the end ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Take the view and its models away. Idempotent.
+        """Remove the view and its models. Idempotent.
 
-        A page that was reloaded while the turn ran does not get the final outputs (Jupyter sends them to the
-        page that asked): there the view stays, says that it has ended, and shows what it has.
+        A page that was reloaded while the turn ran does not receive the final outputs (Jupyter sends them
+        to the page that ran the cell). There the view stays, says that the turn has ended, and shows its content.
         """
         if self._closed:
             return
@@ -266,7 +266,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         self.remove()
 
     def remove(self) -> None:
-        """Take it away from every page."""
+        """Remove the view from every page."""
         if self._sync_timer is not None:
             self._sync_timer.cancel()
         self.layout.close()
@@ -274,7 +274,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
 
 
 def _joined(deltas: list[Delta]) -> list[Delta]:
-    """Neighbours that continue each other as one."""
+    """Return the deltas with adjacent ones of the same text merged."""
     joined: list[Delta] = []
     for delta in deltas:
         last = joined[-1] if joined else None

@@ -1,4 +1,4 @@
-"""A running turn as items that grow with its events. Pure; the live view and interrupts read it."""
+"""The progress of a running turn: items that grow with its events. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 MOST_PARTS = 32
-"""Texts of one item that are kept, of items without a reader here."""
+"""The number of texts kept of one item of a type without its own reader."""
 
 
 class Text:
-    """A text that grows; of its characters only the last `limit` are kept, however long it becomes."""
+    """A growing text that keeps only its last `limit` characters."""
 
     def __init__(self, limit: int) -> None:
         self.length = 0
@@ -28,7 +28,7 @@ class Text:
         self._kept = 0
 
     def append(self, text: str) -> None:
-        """Add to the end."""
+        """Append text, dropping characters from the start beyond the limit."""
         self.length += len(text)
         self._pieces.append(text[-self._limit :])
         self._kept += len(self._pieces[-1])
@@ -36,7 +36,7 @@ class Text:
             self._kept -= len(self._pieces.popleft())
 
     def end(self, limit: int | None = None) -> str:
-        """The last characters, at most as many as are kept."""
+        """Return the last `limit` characters, or all that are kept."""
         whole = "".join(self._pieces)
         self._pieces, self._kept = deque([whole]), len(whole)
         return whole[-min(limit or self._limit, self._limit) :]
@@ -49,11 +49,11 @@ class Text:
 
 @dataclass
 class Growing:
-    """An item under way.
+    """An unfinished item.
 
     `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
-    `outcome.N`, `seconds.N`; for all other items the names of their fields, such as `arguments`. `call_id`
-    joins a call and its output, `name` is the function or tool that is called.
+    `outcome.N`, `seconds.N`; for all other items the names of their fields, for example `arguments`. `call_id`
+    links a call and its output; `name` is the function or tool called.
     """
 
     kind: str
@@ -63,16 +63,16 @@ class Growing:
     parts: dict[str, Text] = field(default_factory=dict)
     done: bool = False
     touched: float = field(default_factory=time.monotonic)
-    """When it began, or when its last command ended."""
+    """Monotonic time when it began, or when its last command ended."""
 
     def append(self, part: str, text: str) -> int:
-        """Add to a part; returns how long that was before."""
+        """Append to a part. Returns the part's length before."""
         grown = self.parts.setdefault(part, Text(self.limit))
         grown.append(text)
         return grown.length - len(text)
 
     def item(self) -> dict[str, Any]:
-        """What is there so far, in the shape of an output item without ids."""
+        """Return the content so far in the shape of an output item, without ids."""
         if self.kind == "reasoning":
             return {"type": self.kind, "summary": [{"text": text} for text in self._all("summary")]}
         if self.kind == "shell_call":
@@ -105,22 +105,22 @@ class Delta:
 
 
 class Progress:
-    """All items of a cell's turns in the order in which they began, numbered from 0.
+    """The items of a cell's turns in the order in which they began, numbered from 0.
 
-    `limit` is how many characters of each text are kept.
+    `limit` is the number of characters kept of each text.
     """
 
     def __init__(self, limit: int = 100_000) -> None:
         self.items: dict[int, Growing] = {}
         self.changed: set[int] = set()
-        """Items that began or ended since the view last emptied this."""
+        """Numbers of items that began or ended since the view last cleared this set."""
         self._limit = limit
         self._numbers: dict[int, int] = {}
-        """Of the present turn's items, by output index."""
+        """Item numbers of the current turn, by output index."""
         self._next = 0
 
     def take(self, event: SessionEvent) -> list[Delta]:
-        """Process an event; return what it added. Events of other kinds add nothing."""
+        """Process an event and return the text it added. Events of other kinds add nothing."""
         reader = _READERS.get(event.type)
         if reader is None and event.type.startswith("response.") and event.type.endswith(".delta"):
             reader = Progress._generic
@@ -133,7 +133,7 @@ class Progress:
         return self._append(number, "text", text)
 
     def forget(self, output_index: int) -> None:
-        """Drop an item of the present turn that is kept elsewhere."""
+        """Drop an item of the current turn that is kept elsewhere."""
         number = self._numbers.get(output_index)
         if number is not None:
             self.items.pop(number, None)
@@ -156,7 +156,7 @@ class Progress:
         return []
 
     def _item_done(self, event: Any) -> list[Delta]:
-        """Add what the deltas left out of the final item."""
+        """Add the parts of the final item that its deltas did not contain."""
         item = _json(event.item)
         if event.output_index not in self._numbers:
             self._added(event)
@@ -168,7 +168,7 @@ class Progress:
         return [delta for part, text in _final_parts(item) for delta in self._complete(number, part, text)]
 
     def _complete(self, number: int, part: str, text: str) -> list[Delta]:
-        """Append what is missing of a text that is whole now; one that came otherwise stays as it came."""
+        """Append the missing end of a complete text. If the deltas differ from it, keep the deltas."""
         known = self.items[number].parts.get(part)
         if known is None:
             return self._append(number, part, text)
@@ -187,7 +187,7 @@ class Progress:
         return self._append(self._numbers.get(event.output_index), part, text or "")
 
     def _generic(self, event: Any) -> list[Delta]:
-        """Take a delta of a call that has no reader: a text, or texts by the names of fields."""
+        """Process a delta of a call without its own reader: a text, or texts by field name."""
         number = self._numbers.get(getattr(event, "output_index", -1))
         growing = self.items.get(number) if number is not None else None
         if number is None or growing is None:
@@ -215,7 +215,7 @@ class Progress:
         return out + self._delta(event, f"stderr.{event.command_index}", event.delta.stderr)
 
     def _output_done(self, event: Any) -> list[Delta]:
-        """A command ended: how, and after how long."""
+        """Record the end of a command: its outcome and duration."""
         index = event.command_index
         number = self._numbers.get(event.output_index)
         growing = self.items.get(number) if number is not None else None
@@ -244,12 +244,12 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
 
 
 def _json(item: Any) -> Mapping[str, Any]:
-    """Return an event's item as JSON; items of types that the SDK does not know may be mappings already."""
+    """Return an event's item as JSON. Items of types unknown to the SDK may already be mappings."""
     return item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
 
 
 def _field(event_type: str, kind: str) -> str:
-    """Return the field that a delta belongs to: `response.x_call_arguments.delta` has `arguments`."""
+    """Return the field of a delta: `arguments` for `response.x_call_arguments.delta`."""
     name = event_type.removeprefix("response.").removesuffix(".delta").removeprefix(kind)
     return name.strip("._").rpartition("call_")[2].rpartition(".")[2] or "output"
 

@@ -9,11 +9,11 @@ import ipywidgets
 from agent_kernel.kernel.live.live import LiveTurn, Steer, Stop
 
 MOST_ENDED = 8
-"""Views kept for pages that were reloaded while a turn ran."""
+"""The number of ended views kept for pages that were reloaded while a turn ran."""
 
 
 class LiveViews:
-    """Opens the views of a kernel, one at a time, and lets go of the oldest that ended on reloaded pages."""
+    """Opens a kernel's views, one at a time, and drops the oldest ended views kept for reloaded pages."""
 
     def __init__(self, stop: Stop, steer: Steer) -> None:
         self._stop = stop
@@ -21,8 +21,8 @@ class LiveViews:
         self._ended: deque[LiveTurn] = deque()
 
     def open(self) -> LiveTurn:
-        """A new view, not yet displayed. Call it from the event loop, with the cell as parent."""
-        ipywidgets.register_comm_target()  # ipywidgets does so itself only where there is an IPython shell
+        """Open a view, not yet displayed. Call it from the event loop, with the cell as parent message."""
+        ipywidgets.register_comm_target()  # ipywidgets does this itself only inside an IPython shell
         return LiveTurn(stop=self._stop, steer=self._steer, kept=self._kept)
 
     def _kept(self, view: LiveTurn) -> None:

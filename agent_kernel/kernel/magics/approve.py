@@ -1,4 +1,4 @@
-"""`%approve`: what the notebook asks about before it runs."""
+"""`%approve`: which commands the notebook asks about before they run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXAMPLES = "For example: %approve ask, %approve ask rm *, %approve allow git st
 
 
 async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say or change the notebook's policy of approvals."""
+    """Show or change the notebook's approval policy."""
     from agent_kernel.kernel.render.bundles import note
 
     approvals = notebook.approvals
@@ -34,7 +34,7 @@ async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
 
 
 def changed(policy: Policy, arguments: str) -> Policy:
-    """The policy with what `%approve` says. Raises `InvalidRequest`."""
+    """Return the policy with the changes in `arguments`. Raises `InvalidRequest`."""
     word, _, pattern = arguments.partition(" ")
     pattern = pattern.strip()
     if word not in MODES and word not in STRICTNESS:

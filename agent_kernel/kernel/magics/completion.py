@@ -1,4 +1,4 @@
-"""Completion, help and completeness of cells: Tab, Shift-Tab and Enter. Pure but for listing files."""
+"""Completion, help and completeness of cells: Tab, Shift-Tab and Enter. Pure except for listing files."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]*)|([^\s"`@]*))$')
 _FENCE = re.compile(r"^\s*```", re.MULTILINE)
 
 Matches = tuple[list[str], int, int]
-"""What may stand there, and the range of characters that it replaces."""
+"""The possible texts, and the start and end of the characters they replace."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What only the runtime knows: names of models, and paths of files relative to /mnt/data."""
+    """Names that only the runtime knows: models, and paths of files relative to /mnt/data."""
 
     models: Sequence[str] = ()
     files: Sequence[str] = ()
 
 
 async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
-    """Return the names that the magic's arguments need; none before the runtime is open or if it is lost."""
+    """Return the names that the magic's arguments need; none if the runtime is not open or unreachable."""
     from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
 
     runtime, container_id = notebook.opened, notebook.container.id
@@ -52,7 +52,7 @@ async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
 
 
 def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
-    """Matches for what stands before the cursor."""
+    """Return the completions of the text before the cursor."""
     line_start = source.rfind("\n", 0, cursor) + 1
     line = source[line_start:cursor]
     indent = len(line) - len(line.lstrip())
@@ -71,7 +71,7 @@ def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
 
 
 def _last_word(line: str) -> str:
-    """What stands after the last space that is not escaped."""
+    """Return the text after the last unescaped space."""
     found = re.search(r"(?:\\.|[^\s\\])*\\?$", line)
     return found[0] if found else ""
 
@@ -99,14 +99,14 @@ def _mention_matches(quoted: str | None, plain: str | None) -> list[str]:
 
 
 def _mention(path: str, *, quoted: bool) -> str:
-    """A path as a mention; quotes are left open behind a folder, for more to come."""
+    """Return a path as a mention. Quotes stay open after a folder, so that typing can continue."""
     if not quoted and " " not in path:
         return f"@{path}"
     return f'@"{path}' if path.endswith("/") else f'@"{path}"'
 
 
 def _paths(prefix: str) -> list[str]:
-    """Paths here that begin so; folders end in a slash, hidden names have to be asked for by their dot."""
+    """Return local paths with this prefix. Folders end in a slash; hidden names need a prefix with a dot."""
     start = prefix.rpartition("/")[2]
     shown = prefix[: len(prefix) - len(start)]
     try:
@@ -123,7 +123,7 @@ def _paths(prefix: str) -> list[str]:
 
 
 def _one_folder(files: Sequence[str], prefix: str) -> list[str]:
-    """Files of the container that begin so, those in deeper folders as their folder."""
+    """Return the container's files with this prefix; for a file in a deeper folder, that folder."""
     depth = prefix.count("/")
     found: dict[str, None] = {}
     for path in files:
@@ -134,17 +134,17 @@ def _one_folder(files: Sequence[str], prefix: str) -> list[str]:
 
 
 def magic_at(source: str, cursor: int) -> Magic | None:
-    """The magic on whose line the cursor stands."""
+    """Return the magic on the cursor's line, or None."""
     line_start = source.rfind("\n", 0, cursor) + 1
     match = re.match(r"[ \t]*%(%?\w+)", source[line_start:].partition("\n")[0])
     return MAGICS.get(match[1]) if match else None
 
 
 def completeness(source: str) -> Literal["complete", "incomplete", "invalid"]:
-    """Whether a console should send this.
+    """Return whether a console should send this.
 
-    Not while a line is continued, a block of code is open or a `%%` cell has no blank line at its end; never
-    with an unknown magic.
+    It is `incomplete` after a continued line, in an open code block, or in a `%%` cell without a blank line at
+    its end; `invalid` with an unknown magic.
     """
     if source.endswith("\\"):
         return "incomplete"

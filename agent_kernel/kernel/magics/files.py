@@ -1,4 +1,4 @@
-"""Magics about files: `%upload`, `%download`, `%files`."""
+"""Magics for files: `%upload`, `%download`, `%files`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 async def upload(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Send what is named; see `uploads.send`."""
+    """Upload the named files; see `uploads.send`."""
     from agent_kernel.kernel.transfer.uploads import find_uploads, send
 
     await send(notebook, outputs, await asyncio.to_thread(find_uploads, arguments, notebook.settings))
 
 
 async def download(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Fetch what is named; see `downloads.fetch`."""
+    """Download the named files; see `downloads.fetch`."""
     from agent_kernel.kernel.transfer.downloads import Wish, fetch
 
     await fetch(notebook, outputs, Wish.read(arguments))
 
 
 async def files(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Show the files of the container, or of a folder in it."""
+    """Show the files in the container, or in one of its folders."""
     from agent_kernel.kernel.render.bundles import ShownItem, note, pre
     from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
     from agent_kernel.kernel.render.files.file_tree import tree

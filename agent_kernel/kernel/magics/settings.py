@@ -1,4 +1,4 @@
-"""Magics about how turns are run: `%model`, `%instructions`, `%budget`, `%set`, `%container`."""
+"""Magics for settings of turns: `%model`, `%instructions`, `%budget`, `%set`, `%container`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
 
 MAX_PARAMETER = 64 << 10
-"""Bytes of a parameter's value: every command has to carry it in its environment."""
+"""The largest value of a parameter in bytes: every command carries it in its environment."""
 
 
 async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """List the models, or change the model."""
+    """List the models, or switch the model."""
     from agent_kernel.kernel.render.bundles import note, table
     from agent_kernel.kernel.render.text import code
 
@@ -55,7 +55,7 @@ def _named(name: str | None) -> str:
 
 
 async def instructions(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say or change the notebook's instructions."""
+    """Show or change the notebook's instructions."""
     from agent_kernel.kernel.render.bundles import note, notice
 
     text = arguments.strip()
@@ -71,7 +71,7 @@ async def instructions(notebook: Notebook, outputs: CellOutputs, arguments: str)
 
 
 async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say or change the budget."""
+    """Show or change the budget."""
     from agent_kernel.kernel.render.bundles import note
 
     if arguments == "--clear":
@@ -90,7 +90,7 @@ def _limits(limits: Budget) -> str:
 
 
 async def set_parameter(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Set a shell variable, and tell the model."""
+    """Set a shell variable and inform the model."""
     from agent_kernel.kernel.private import run_private
     from agent_kernel.kernel.render.bundles import note
     from agent_kernel.kernel.render.text import code
@@ -123,7 +123,7 @@ def _parameter(arguments: str) -> tuple[str, Any]:
 
 
 async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say what is known of the container, or replace it."""
+    """Show the container, reset its shell, or replace it."""
     from agent_kernel.kernel.render.bundles import note, table
 
     if arguments.split() == ["--reset-shell"]:

@@ -1,4 +1,4 @@
-"""The lines that a cell may begin with: `%name arguments`. One table has them all."""
+"""The table of all magics: the `%name arguments` lines that a cell may begin with."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.render.bundles import Bundle
 
 Run = Callable[["Notebook", "CellOutputs", str], Awaitable[None]]
-"""Carry out a magic with its arguments. Raises any `AgentKernelError`."""
+"""Runs a magic with its arguments. Raises any `AgentKernelError`."""
 
 Arguments = Literal["", "paths", "files", "models", "magics"]
-"""What Tab offers for an argument: paths here, files in the container, names of models or of magics."""
+"""What Tab completes in an argument: local paths, files in the container, models or magics."""
 
 
 @dataclass(frozen=True)
 class Magic:
-    """One magic: how it is written, what it does in a line, and what more there is to say.
+    """A magic: its usage, a one-line summary, and further help.
 
-    `words` are what its arguments may begin with, for Tab; `takes_turn` says that it runs commands which a
-    live view should show.
+    `words` are the options that Tab offers; `takes_turn` is true if it runs commands that a live view should
+    show.
     """
 
     usage: str
@@ -43,7 +43,7 @@ class Magic:
 
     @property
     def help(self) -> str:
-        """All of it, as plain text."""
+        """The whole help as plain text."""
         return f"{self.usage}\n{self.summary}" + (f"\n\n{self.more}" if self.more else "")
 
 
@@ -70,7 +70,7 @@ _HELP = (
 
 
 def page(magic: Magic) -> Bundle:
-    """The help of one magic, to be shown."""
+    """Return the help of one magic as a bundle."""
     from agent_kernel.kernel.render.bundles import ShownItem, pre
     from agent_kernel.kernel.render.text import fence
 
@@ -185,7 +185,7 @@ MAGICS: dict[str, Magic] = {
 
 
 def find(name: str) -> Magic:
-    """The magic of that name. Raises `InvalidRequest` naming those there are, the nearest first."""
+    """Return the magic with this name. Raises `InvalidRequest` that suggests the nearest name and lists all."""
     if name in MAGICS:
         return MAGICS[name]
     known = ", ".join(f"%{each}" for each in MAGICS)

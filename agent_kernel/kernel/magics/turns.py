@@ -1,4 +1,4 @@
-"""Magics about turns: `%usage`, `%replay`, `%%bash`."""
+"""Magics for turns: `%usage`, `%replay`, `%%bash`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 
 
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """A table of tokens and cost, by cell and model."""
+    """Show a table of tokens and cost by cell and model."""
     from agent_kernel.kernel.ledger import cost
     from agent_kernel.kernel.notebook import SHELL_MODEL
     from agent_kernel.kernel.render.bundles import note, table

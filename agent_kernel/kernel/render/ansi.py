@@ -74,7 +74,7 @@ class AnsiToHtml:
         self._spans = 0
 
     def html(self, text: str) -> str:
-        """The next piece, escaped; each span that it opens it closes."""
+        """Return the next piece, escaped; each span that it opens it closes."""
         found = []
         position = 0
         for match in COLOUR.finditer(text):
@@ -132,7 +132,7 @@ def _changed(look: _Look, parameters: str) -> _Look:
 
 
 def _based(look: _Look, code: int) -> _Look:
-    """One of the sixteen colours, or the page's own again."""
+    """Return one of the sixteen colours, or the page's own again."""
     for first, bright in ((30, 0), (90, 8)):
         if first <= code < first + 8:
             return replace(look, colour=_BASE[code - first + bright])
@@ -182,7 +182,7 @@ def _mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
 
 
 def _legible(colour: Rgb) -> Rgb:
-    """The colour, mixed with white or black until it can be read on both."""
+    """Return the colour, mixed with white or black until it can be read on both."""
     for step in range(20):
         bright = _luminance(colour)
         if _DARKEST <= bright <= _BRIGHTEST:

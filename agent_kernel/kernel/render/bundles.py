@@ -66,12 +66,12 @@ def pre_html(body_html: str) -> str:
 
 
 def details(summary_html: str, body_html: str) -> str:
-    """A folded block; both arguments are HTML."""
+    """Return a folded block; both arguments are HTML."""
     return f'<details><summary style="{SUMMARY}">{summary_html}</summary>{body_html}</details>'
 
 
 def box(style: str, body_html: str) -> str:
-    """A block with a bar at its left."""
+    """Return a block with a bar at its left."""
     return f'<div style="{style}">{body_html}</div>'
 
 
@@ -79,13 +79,13 @@ def box(style: str, body_html: str) -> str:
 
 
 def note(text: str) -> Bundle:
-    """A quiet line of the kernel's own. `text` is plain; `code` is marked with backticks."""
+    """Return a quiet line of the kernel's own. `text` is plain; `code` is marked with backticks."""
     quiet = f'<span style="opacity: 0.8; font-size: 13px">{to_inline_html(text)}</span>'
     return ShownItem(box(QUIET, quiet), to_safe_markdown(text), text).bundle()
 
 
 def notice(text: str) -> Bundle:
-    """A paragraph that must be seen."""
+    """Return a paragraph that must be seen."""
     quoted = "\n".join(f"> {line}".rstrip() for line in to_safe_markdown(text).split("\n"))
     return ShownItem(box(_NOTICE, to_html(text)), quoted, text).bundle()
 
@@ -93,7 +93,7 @@ def notice(text: str) -> Bundle:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", notes: Sequence[str] = ()
 ) -> ShownItem:
-    """A small table; every cell is text of unknown origin, and so are the `notes` under the names.
+    """Return a small table; every cell is text of unknown origin, and so are the `notes` under the names.
 
     `caption` is Markdown of the kernel's own.
     """

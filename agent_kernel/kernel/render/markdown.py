@@ -39,13 +39,13 @@ def to_html(markdown: str) -> str:
 
 
 def to_inline_html(markdown: str) -> str:
-    """The same for a text that is no paragraph of its own."""
+    """Return the same for a text that is no paragraph of its own."""
     rendered: str = _parser().renderInline(clean(markdown))
     return rendered
 
 
 def to_safe_markdown(markdown: str) -> str:
-    """The same text as Markdown in which HTML, pictures and script links are inert for any renderer.
+    """Return the same text as Markdown in which HTML, pictures and script links are inert for any renderer.
 
     Plain fenced code blocks at the margin stay as they are: all renderers agree on those. Elsewhere a `<`
     that could begin a tag is written as `&lt;`, in code spans too: renderers differ about where those begin.

@@ -25,7 +25,7 @@ _LEFT_OUT = re.compile(r"\n\[\.\.\. (\d+) characters left out(?:; the log is (\S
 
 
 def shell_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
-    """The commands of a call, each of at most `limit` characters; None if there are none."""
+    """Return the commands of a call, each of at most `limit` characters; None if there are none."""
     action = item.get("action") or {}
     commands = [clip(str(command), limit) for command in action.get("commands") or []]
     if not commands:
@@ -38,7 +38,7 @@ def shell_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
 
 
 def _prompted(command: str) -> str:
-    """The command as one would see it typed: `$ ` before the first line, `> ` before the others."""
+    """Return the command as one would see it typed: `$ ` before the first line, `> ` before the others."""
     return "$ " + command.rstrip("\n").replace("\n", "\n> ")
 
 
@@ -77,7 +77,7 @@ def _command_output(part: Mapping[str, Any], limit: int) -> ShownItem:
 
 
 def _outcome(outcome: Any) -> str:
-    """What to say of how a command ended; nothing for success."""
+    """Return what to say of how a command ended; nothing for success."""
     if not isinstance(outcome, Mapping):
         return "not finished"
     if outcome.get("type") == "timeout":

@@ -14,13 +14,13 @@ _NUMBER = re.compile(r"[+-]?(\d[\d,]*(\.\d+)?|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|"
 
 
 def short(cell: str) -> str:
-    """A cell as one line of bounded length."""
+    """Return a cell as one line of bounded length."""
     line = " ".join(clean(cell).split())
     return line if len(line) <= MAX_CELL else line[: MAX_CELL - 1] + "…"
 
 
 def numeric_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Which columns hold numbers (or nothing) only, and are set to the right."""
+    """Return which columns hold numbers (or nothing) only, and are set to the right."""
     return [
         any(row[column].strip() for row in rows if column < len(row))
         and all(_NUMBER.fullmatch(row[column].strip()) for row in rows if column < len(row))
@@ -52,7 +52,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequ
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
-    """A GitHub table; `notes` are its first row, in italics."""
+    """Return a GitHub table; `notes` are its first row, in italics."""
     rule = ["---:" if number else ":---" for number in numeric_columns(header, rows)]
     lines = [[markdown_text(short(cell)) or " " for cell in header], rule]
     if notes:

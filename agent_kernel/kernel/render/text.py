@@ -38,7 +38,7 @@ def clean(text: str) -> str:
 
 
 def clean_but_colours(text: str) -> str:
-    """The same with the sequences that set colours (`COLOUR`) still in it, for `ansi.Painter`."""
+    """Return the same with the sequences that set colours (`COLOUR`) still in it, for `ansi.Painter`."""
     return _seen(_ESCAPE_SEQUENCES.sub(_colour_only, text), _KEPT_OR_UNSEEN)
 
 
@@ -56,7 +56,7 @@ def _colour_only(match: re.Match[str]) -> str:
 
 
 def _colours_of(match: re.Match[str]) -> str:
-    """What an overwritten piece of a line leaves behind: the colours that it set."""
+    """Return what an overwritten piece of a line leaves behind: the colours that it set."""
     return "".join(COLOUR.findall(match[0]))
 
 
@@ -73,7 +73,7 @@ def escape(text: str) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people: `815 bytes`, `12.3 kB`, `2.1 GB` (decimal units)."""
+    """Return a number of bytes for people: `815 bytes`, `12.3 kB`, `2.1 GB` (decimal units)."""
     if count < 1000:
         return f"{count} byte{'' if count == 1 else 's'}"
     value = float(count)
@@ -122,7 +122,7 @@ def fold(text: str, *, head: int, tail: int, line_length: int = 300) -> Folded:
 
 
 def fence(text: str, language: str = "") -> str:
-    """A Markdown code block that no text can end early."""
+    """Return a Markdown code block that no text can end early."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     marks = "`" * (longest + 1)
     body = clean(text)
@@ -130,7 +130,7 @@ def fence(text: str, language: str = "") -> str:
 
 
 def code(text: str) -> str:
-    """A Markdown code span on one line that no text can end early."""
+    """Return a Markdown code span on one line that no text can end early."""
     line = " ".join(clean(text).split("\n"))
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
     marks = "`" * (longest + 1)

@@ -69,13 +69,13 @@ def _shared_texts(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _text_of(element: ElementTree.Element) -> str:
-    """What is written in it, without the phonetic readings beside it."""
+    """Return what is written in it, without the phonetic readings beside it."""
     runs = element.findall(MAIN + "t") + element.findall(f"{MAIN}r/{MAIN}t")
     return "".join(run.text or "" for run in runs)
 
 
 def _date_styles(archive: zipfile.ZipFile) -> set[int]:
-    """The numbers of the cell styles that show a number as a date or a time."""
+    """Return the numbers of the cell styles that show a number as a date or a time."""
     styles = ElementTree.fromstring(archive.read("xl/styles.xml"))
     dates = set(DATE_FORMATS)
     for own in styles.iter(MAIN + "numFmt"):
@@ -87,7 +87,7 @@ def _date_styles(archive: zipfile.ZipFile) -> set[int]:
 
 
 def _cells_of_rows(sheet: IO[bytes], texts: list[str], dates: set[int]) -> Iterator[list[Any]]:
-    """Each row that has a value, as a list with None where there is none."""
+    """Yield each row that has a value, as a list with None where there is none."""
     for _, element in ElementTree.iterparse(sheet):
         if element.tag == MAIN + "row":
             row: list[Any] = []
@@ -194,7 +194,7 @@ def _parquet(path: str) -> Json:
 
 
 def _parquet_rows(path: str, names: list[str]) -> list[list[str]]:
-    """The first rows of these columns; none where nobody here can read them."""
+    """Return the first rows of these columns; none where nobody here can read them."""
     try:
         import pandas
 
@@ -209,7 +209,7 @@ def _parquet_rows(path: str, names: list[str]) -> list[list[str]]:
 
 
 def _values(frame: Any, name: str) -> list[Any]:
-    """A column, or the index that pandas made of it; None for what is missing."""
+    """Return a column, or the index that pandas made of it; None for what is missing."""
     found = frame[name] if name in frame.columns else frame.index.to_frame(index=False).get(name)
     if found is None:
         return [None] * len(frame)

@@ -79,7 +79,7 @@ class Download:
 
 
 def plan(wish: Wish, files: Files) -> list[Download]:
-    """What to write, looked at before the first byte.
+    """Return what to write, looked at before the first byte.
 
     A single file goes to `TO`, into it if that is a folder. A pattern's matches go into `TO` with the tree
     below the part before the first wildcard. Raises `InvalidRequest`.
@@ -113,7 +113,7 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def _safe(target: PurePosixPath) -> PurePosixPath:
-    """The path itself. Raises `InvalidRequest` for one that no file of the person's should have."""
+    """Return the path itself. Raises `InvalidRequest` for one that no file of the person's should have."""
     text = str(target)
     unwritable = clean(text) != text or "\n" in text or "\ufffd" in text
     if target.is_absolute() or ".." in target.parts or unwritable:

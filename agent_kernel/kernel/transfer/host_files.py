@@ -39,12 +39,12 @@ class HostFile:
 
 
 def expanded(word: str) -> Path:
-    """The path that a word of the person's means; `~` is their home. Relative ones stay relative."""
+    """Return the path that a word of the person's means; `~` is their home. Relative ones stay relative."""
     return Path(word).expanduser() if word.startswith("~") else Path(word)
 
 
 def look(path: Path) -> HostFile | None:
-    """The plain file at `path`; None for a folder.
+    """Return the plain file at `path`; None for a folder.
 
     Raises `InvalidRequest` in words for what is missing (with the nearest names), a link, a pipe, a device.
     """
@@ -72,7 +72,7 @@ def look(path: Path) -> HostFile | None:
 
 
 def _parts_below_here(path: Path) -> Iterator[Path]:
-    """The path itself, and where it is relative the folders that it names on its way."""
+    """Yield the path itself, and where it is relative the folders that it names on its way."""
     yield path
     if not path.is_absolute():
         yield from (parent for parent in path.parents if parent.name not in ("", ".."))
@@ -83,7 +83,7 @@ def _mark(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _nearest(path: Path) -> str:
-    """A sentence that helps to find the right name."""
+    """Return a sentence that helps to find the right name."""
     try:
         names = os.listdir(path.parent)
     except OSError:
@@ -103,7 +103,7 @@ class Found:
 
 
 def walk(folder: Path, *, most: int, pattern: Sequence[str] = ("**", "*")) -> Found:
-    """The plain files below a folder whose path there is what the pattern's parts say, by path.
+    """Return the plain files below a folder whose path there is what the pattern's parts say, by path.
 
     Hidden ones that the pattern does not name, links, pipes and devices are counted, not taken. Raises
     `InvalidRequest` if there are more than `most` files, or one cannot be looked at.
@@ -145,7 +145,7 @@ def _taken(path: Path, found: Found, *, hidden: bool = False) -> bool:
 
 
 async def read_chunks(file: HostFile) -> AsyncGenerator[bytes, None]:
-    """The file's bytes, read in a thread.
+    """Yield the file's bytes, read in a thread.
 
     Raises `InvalidRequest` if it cannot be read, or is no longer the file that was looked at.
     """

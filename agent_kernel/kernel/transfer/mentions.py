@@ -44,14 +44,14 @@ class Mention:
 
 
 def mentions(prompt: str) -> Iterator[Mention]:
-    """Everything in the prompt that is written like a mention; it need not be a file."""
+    """Yield everything in the prompt that is written like a mention; it need not be a file."""
     text = _CODE.sub(lambda match: " " * len(match[0]), prompt)
     for match in _MENTION.finditer(text):
         yield Mention(match[1] or match[2], match[1] is not None)
 
 
 def resolve(mention: Mention) -> Path | None:
-    """The file or folder that is meant; None where it is only text.
+    """Return the file or folder that is meant; None where it is only text.
 
     Punctuation at its end belongs to the sentence unless the file's name has it. Raises `InvalidRequest` for
     what is written like a path and is not there.
@@ -78,7 +78,7 @@ def resolve(mention: Mention) -> Path | None:
 
 
 def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:
-    """What the prompt names. Nothing is read. Raises `InvalidRequest` and `TooLarge`."""
+    """Return what the prompt names. Nothing is read. Raises `InvalidRequest` and `TooLarge`."""
     found = dict.fromkeys(path for path in map(resolve, mentions(prompt)) if path is not None)
     return joined([_planned(path, settings) for path in found]).check(settings)
 

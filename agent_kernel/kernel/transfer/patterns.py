@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path, given by its names, is what the pattern's parts say.
+    """Return whether a path, given by its names, is what the pattern's parts say.
 
     A name that begins with a dot is matched only by a part that does so as well.
     """
@@ -23,6 +23,6 @@ def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def split(parts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """The parts before the first wildcard, and those from it on."""
+    """Return the parts before the first wildcard, and those from it on."""
     first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return parts[:first], parts[first:]

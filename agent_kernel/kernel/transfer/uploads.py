@@ -68,7 +68,7 @@ class Plan:
 
 
 def find_uploads(arguments: str, settings: KernelSettings) -> Plan:
-    """The files that the arguments name: files, folders, patterns; quoted where they have spaces.
+    """Return the files that the arguments name: files, folders, patterns; quoted where they have spaces.
 
     A file goes to /mnt/data by its name, a folder with its tree, a pattern's matches with the tree below the
     part before the first wildcard. Nothing is read. Raises `InvalidRequest` and `TooLarge`.
@@ -94,7 +94,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
 
 
 def find(word: str, settings: KernelSettings) -> Plan:
-    """What one word of `%upload` names."""
+    """Return what one word of `%upload` names."""
     path = expanded(word)
     if os.path.lexists(path) or not glob.has_magic(word):
         file = look(path)
@@ -126,7 +126,7 @@ def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
 
 
 def _root(path: Path) -> str:
-    """A folder keeps its name; the notebook's own folder, and those above it, have none."""
+    """Return a folder keeps its name; the notebook's own folder, and those above it, have none."""
     return path.name if path.name != ".." else ""
 
 

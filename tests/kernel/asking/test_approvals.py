@@ -88,7 +88,7 @@ def test_a_kind_is_allowed_for_the_notebook(notebook: Notebook) -> None:
     first = asked(notebook, "plain one", ["a"])
     assert "**Allowed**, and others of this kind in this notebook." in first.plain
     second = notebook.run("plain one")
-    assert "**Allowed**, as others of this kind in this notebook." in second.plain
+    assert "**Allowed**, like others of this kind in this notebook." in second.plain
     assert "touch *" in notebook.run("%approve").plain[-1]
     notebook.run("%approve --clear\n%approve ask")
     assert "**Denied**: Nobody could be asked." in notebook.run("plain one").plain

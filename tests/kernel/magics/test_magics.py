@@ -35,7 +35,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "instructions": [("%instructions --now", "does not know --now", "It knows --clear.")],
     "%instructions": [("%%instructions --now\nText", "does not know --now", "It knows --clear.")],
     "budget": [
-        ("%budget tokens", "'tokens' is no limit.", "For example:"),
+        ("%budget tokens", "'tokens' is not a limit.", "For example:"),
         ("%budget minutes=5", "A budget has no 'minutes'.", "tokens, seconds, tool_calls"),
         ("%budget tokens=-1", "tokens cannot be '-1'", "For example:"),
         ("%budget tool_calls=1.5", "tool_calls cannot be '1.5'", "a whole number above 0"),

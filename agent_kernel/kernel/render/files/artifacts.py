@@ -50,7 +50,7 @@ def _signature(file: FileCreateResponse) -> tuple[Any, ...]:
 
 
 async def listed(files: ContainerFiles, container_id: str) -> AsyncIterator[FileCreateResponse]:
-    """All files of a container, newest first, page by page."""
+    """Yield all files of a container, newest first, page by page."""
     after: str | None = None
     while True:
         page = await files.list(container_id, after=after, limit=100)
@@ -62,7 +62,7 @@ async def listed(files: ContainerFiles, container_id: str) -> AsyncIterator[File
 
 
 async def snapshot(files: ContainerFiles, container_id: str) -> FileListing:
-    """The newest `LISTED` files. Raises what `ContainerFiles.list` raises."""
+    """Return the newest `LISTED` files. Raises what `ContainerFiles.list` raises."""
     found: dict[str, FileCreateResponse] = {}
     async for file in listed(files, container_id):
         if len(found) == LISTED:
@@ -72,6 +72,6 @@ async def snapshot(files: ContainerFiles, container_id: str) -> FileListing:
 
 
 def short_path(path: str) -> str:
-    """The path as commands in the workspace would write it."""
+    """Return the path as commands in the workspace would write it."""
     pure = PurePosixPath(path)
     return str(pure.relative_to(WORKSPACE)) if pure.is_relative_to(WORKSPACE) else path

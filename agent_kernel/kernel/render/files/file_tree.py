@@ -26,7 +26,7 @@ class _Folder:
 
 
 def tree(root: str, sizes: Mapping[str, int], *, complete: bool = True) -> str:
-    """Lines of a tree for these files (bytes by path, relative to `root`); folders first, then files.
+    """Return lines of a tree for these files (bytes by path, relative to `root`); folders first, then files.
 
     At most `MAX_LINES` lines and `PER_FOLDER` entries of a folder; what is left out is counted.
     """

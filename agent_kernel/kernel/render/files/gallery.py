@@ -72,13 +72,13 @@ async def show_files(
 
 
 def _hidden(path: str) -> bool:
-    """What programs keep for themselves: it is counted, never shown."""
+    """Return what programs keep for themselves: it is counted, never shown."""
     parts = PurePosixPath(short_path(path)).parts
     return any(part.startswith(".") or part == "__pycache__" for part in parts)
 
 
 def _line(files: Sequence[FileCreateResponse]) -> Bundle:
-    """The files that are only named, and how to get them."""
+    """Return the files that are only named, and how to get them."""
     names = ", ".join(f"{code(short_path(file.path))} ({size(file.bytes)})" for file in files)
     bundle = note(f"Wrote {names}; `%download NAME` fetches a file.")
     about = [{"file_id": file.id, "path": file.path} for file in files]
@@ -95,7 +95,7 @@ class _Viewer:
         self._room = TURN_LIMIT * limit
 
     async def view(self, file: FileCreateResponse) -> Bundle | None:
-        """The output for one file; None for a file that is only named."""
+        """Return the output for one file; None for a file that is only named."""
         suffix = PurePosixPath(file.path).suffix.lower()
         if mime := pictures.kind_of(file.path):
             data = await self._embedded(file, self._limit)
@@ -108,7 +108,7 @@ class _Viewer:
         return _table(file, preview) if preview else None
 
     async def _embedded(self, file: FileCreateResponse, limit: int) -> bytes | None:
-        """All of a file that goes into the notebook; None if it is too large."""
+        """Return all of a file that goes into the notebook; None if it is too large."""
         limit = min(limit, self._room)
         if file.bytes > limit:
             return None

@@ -35,7 +35,7 @@ def _program() -> str:
 
 
 async def preview(runtime: Runtime, container_id: str, path: str) -> Preview | None:
-    """What is in the table at `path`; None if nobody could say. Cancelling it ends the program."""
+    """Return what is in the table at `path`; None if nobody could say. Cancelling it ends the program."""
     command = f"python3 -I - {shlex.quote(path)} <<'END OF PROGRAM'\n{_program()}\nEND OF PROGRAM"
     try:
         async with asyncio.timeout(SECONDS):

@@ -17,12 +17,12 @@ _IMAGE = "max-width: 100%; background-color: white"
 
 
 def kind_of(path: str) -> str | None:
-    """The MIME type that the path's suffix promises; None if it is no picture's."""
+    """Return the MIME type that the path's suffix promises; None if it is no picture's."""
     return _KINDS.get(PurePosixPath(path).suffix.lower())
 
 
 def is_kind(data: bytes, mime: str) -> bool:
-    """Whether the bytes begin as pictures of that kind do."""
+    """Return whether the bytes begin as pictures of that kind do."""
     if mime == "image/webp":
         return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if mime == "image/svg+xml":
@@ -31,7 +31,7 @@ def is_kind(data: bytes, mime: str) -> bool:
 
 
 def picture(name: str, data: bytes, mime: str) -> Bundle | None:
-    """The output for a picture file's bytes; None if they are none."""
+    """Return the output for a picture file's bytes; None if they are none."""
     if not is_kind(data, mime):
         return None
     encoded = base64.b64encode(data).decode("ascii")

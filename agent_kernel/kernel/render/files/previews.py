@@ -74,7 +74,7 @@ class Preview:
 
 
 def of_csv(text: str, delimiters: str, *, whole: bool) -> Preview | None:
-    """A delimited text with its header; None where it is none. Blank lines do not count."""
+    """Return a delimited text with its header; None where it is none. Blank lines do not count."""
     if "\0" in text:
         return None
     first = text.partition("\n")[0]
@@ -123,7 +123,7 @@ def _type_of(value: str) -> str:
 
 
 def _joined(types: set[str], otherwise: str) -> str:
-    """The type of values of these types; `otherwise` where they have none in common."""
+    """Return the type of values of these types; `otherwise` where they have none in common."""
     if types == {"int", "float"}:
         return "float"
     return otherwise if len(types) > 1 else next(iter(types), "")
@@ -133,7 +133,7 @@ def _joined(types: set[str], otherwise: str) -> str:
 
 
 def of_json(text: str, *, lines: bool, whole: bool) -> Preview | None:
-    """A list of records, a JSON-lines file, or an object by its keys; None for what is no table."""
+    """Return a list of records, a JSON-lines file, or an object by its keys; None for what is no table."""
     try:
         if lines:
             end = len(text) if whole else text.rfind("\n") + 1
