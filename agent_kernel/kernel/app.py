@@ -7,9 +7,9 @@ from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
 
-from agent_kernel.kernel.kernel import KernelWiring, kernel_class
+from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
-from agent_kernel.kernel.settings import KernelSettings
+from agent_kernel.kernel.settings import KernelSettings, KernelWiring
 
 
 class AgentKernelApp(IPKernelApp):

@@ -23,8 +23,8 @@ CONTAINER_REPLACED = (
     "The container of the cells above is gone, with its files and shell variables. This cell runs in a new, "
     "empty one: upload your files again."
 )
-CONTAINER_RENEWED = "The person replaced the container: it is new and empty."
-SHELL_RESET = "The person reset the shell: variables, functions and the directory are gone; files stay."
+CONTAINER_RENEWED = "The user replaced the container: it is new and empty."
+SHELL_RESET = "The user reset the shell: variables, functions and the directory are lost; files are kept."
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class NotebookContainer:
             try:
                 return OpenContainer(self.id, await WrittenFiles.since_now(containers.files, self.id))
             except GONE as error:
-                self._log.warning("Container %s is gone: %s", self.id, error)
+                self._log.warning("Container %s no longer exists: %s", self.id, error)
                 self.id = None
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self._tell_model(CONTAINER_REPLACED)

@@ -100,7 +100,8 @@ class CellHistory:
         kind, n = asked.get("hist_access_type"), asked.get("n")
         if kind == "range":
             session = int(asked.get("session") or 0)
-            session = session if session > 0 else self._session + session  # as in IPython, 0 is the current session
+            if session <= 0:  # as in IPython, 0 is the current session, -1 the one before
+                session += self._session
             start, stop = int(asked.get("start") or 0), asked.get("stop")
             query = (
                 "SELECT session, line, source, output FROM cells WHERE session = ? AND line >= ? AND line < ?"

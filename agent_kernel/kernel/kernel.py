@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextvars import copy_context
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import comm
@@ -24,23 +22,13 @@ from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.replies import Reply, described, error_content, succeeded
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.notebook import OpenRuntime
-    from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.settings import KernelWiring
 
 STOP_SECONDS = 15.0
 """Seconds that an interrupted cell may take to stop; after that its reply says to restart the kernel."""
 
 CLOSE_SECONDS = 4.0
 """Seconds for each step of a shutdown; front ends kill a kernel that takes much longer."""
-
-
-@dataclass(frozen=True)
-class KernelWiring:
-    """The dependencies of a kernel. `history` is the file of executed cells; None keeps them in memory."""
-
-    open_runtime: OpenRuntime
-    settings: KernelSettings
-    history: Path | None = None
 
 
 def kernel_class(wiring: KernelWiring) -> type[AgentKernel]:
@@ -100,7 +88,7 @@ class AgentKernel(Kernel):
 
     @property
     def kernel_info(self) -> dict[str, Any]:
-        """The base's reply without subshells and debugger (the base would import the debugger to check it)."""
+        """The base's reply without subshells and debugger (the base would import the debugger to check)."""
         return {
             "protocol_version": kernel_protocol_version,
             "implementation": self.implementation,

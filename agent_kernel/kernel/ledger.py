@@ -68,12 +68,12 @@ class Ledger:
                 yield event
 
     def wrote(self, paths: Iterable[str]) -> None:
-        """The newest turn wrote these files."""
+        """Record the files that the newest turn wrote."""
         if self.records:
             self.records[-1].paths = tuple(paths)
 
     def of_cell(self, wanted: str) -> list[TurnRecord]:
-        """Return the turns of cell `In [wanted]`, or of the last cell that had any. Raises `InvalidRequest`."""
+        """Return the turns of cell `In [wanted]`, or of the last cell with turns. Raises `InvalidRequest`."""
         cells = sorted({record.cell for record in self.records if record.response_ids})
         if not cells:
             raise InvalidRequest("No cell has asked or run anything yet, so there is nothing to replay.")

@@ -74,9 +74,7 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
     found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     if found is None:
         return Preferences()
-    hint = (
-        'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
-    )
+    hint = 'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
     unknown = [str(name) for name in found if name not in _NAMES]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traitlets import Bool, Dict, Instance, Int, Unicode
 from traitlets.config import Configurable
 
 from agent_kernel.policy.rules import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent_kernel.kernel.notebook import OpenRuntime
 
 DEFAULT_INSTRUCTIONS = """\
 You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in a
@@ -42,7 +48,7 @@ class KernelSettings(Configurable):
         ).tag(config=True)
         instructions = Unicode(
             DEFAULT_INSTRUCTIONS,
-            help="""What the model is told before every turn. Empty tells it nothing.""",
+            help="""Instructions sent to the model with every turn. Empty sends none.""",
         ).tag(config=True, variable="AGENT_KERNEL_INSTRUCTIONS")
         budget = Unicode(
             "",
@@ -61,7 +67,7 @@ class KernelSettings(Configurable):
         max_upload_total = Int(
             2 << 30,
             min=0,
-            help="""Bytes: how much one `%upload` or prompt may send in all.""",
+            help="""Bytes: the total that one `%upload` or prompt may send.""",
         ).tag(config=True)
         max_files = Int(
             1000,
@@ -83,3 +89,12 @@ class KernelSettings(Configurable):
             help="""Show a running turn in a live widget where the front end has cells.""",
         ).tag(config=True)
         approval = Instance(Policy, ())
+
+
+@dataclass(frozen=True)
+class KernelWiring:
+    """The dependencies of a kernel. `history` is the file of executed cells; None keeps them in memory."""
+
+    open_runtime: OpenRuntime
+    settings: KernelSettings
+    history: Path | None = None

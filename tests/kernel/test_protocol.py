@@ -370,7 +370,7 @@ def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, 
 
 def test_model_and_container_and_help(notebook: Notebook) -> None:
     assert notebook.run("%container").plain == [
-        "There is no container yet; the first prompt, upload or command makes one."
+        "There is no container yet; the first prompt, upload or command creates one."
     ]
     assert "%upload PATH ..." in notebook.run("%help").plain[0]
     assert "Relative paths" in notebook.run("%help upload").plain[0]

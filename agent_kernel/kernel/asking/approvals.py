@@ -30,9 +30,9 @@ NOBODY = "No one could be asked for approval."
 TOO_OFTEN = f"The model asked {MOST_UNATTENDED} times and no one could answer, so the turn ends here."
 
 NOBODY_MEND = (
-    "**Nobody can be asked here**, so what asks is denied. To let it run, allow it by a rule "
-    "(`AGENT_KERNEL_APPROVAL_RULES`) or for all commands (`AGENT_KERNEL_APPROVAL=auto`), or take back the "
-    "`%approve` of this notebook; in JupyterLab and in a console you are asked."
+    "**No one can be asked here**, so commands that need approval are denied. To let them run, allow them "
+    "with a rule (`AGENT_KERNEL_APPROVAL_RULES`), allow all commands (`AGENT_KERNEL_APPROVAL=auto`), or "
+    "remove this notebook's `%approve`. In JupyterLab and in a console you are asked."
 )
 
 
@@ -40,9 +40,9 @@ class NotebookApprovals:
     """The decisions of one notebook so far, and the `asker` of the running cell.
 
     The kernel sets `asker` at the beginning of each cell: the live view if it is an `Asker`, a console
-    question if the front end takes input, else None. `policy` is the notebook's own policy, sent with each request: it
-    can make the runtime's policy stricter, never looser. Only a user who was asked can allow a kind for the
-    rest of the notebook; no text in a notebook can.
+    question if the front end takes input, else None. `policy` is the notebook's own policy, sent with each
+    request: it can make the runtime's policy stricter, never looser. Only a user who was asked can allow a
+    kind for the rest of the notebook; no text in a notebook can.
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
@@ -143,7 +143,7 @@ def _check_understood(request: Mapping[str, Any], response: Any) -> None:
     if asked is not None and (not isinstance(echoed, Mapping) or echoed.get("approval") != asked):
         raise ConfigurationError(
             "This runtime does not support approvals: it would run commands without asking.",
-            hint="Use `agent-kernel serve` as the runtime, or take the policy back: %approve auto.",
+            hint="Use `agent-kernel serve` as the runtime, or remove the policy: %approve auto.",
         )
 
 

@@ -23,7 +23,7 @@ class LineAsker:
 
     async def ask(self, request: ApprovalRequest) -> Decision:
         """Ask until the answer is one of the choices. Closing the input denies."""
-        kind = f"all like it ({clean(request.kind)})" if request.kind else "exactly these commands from now on"
+        kind = f"all like it ({clean(request.kind)})" if request.kind else "exactly these from now on"
         choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}"
         prompt = f"{_shown(request)}\nMay this run? {choices}: "
         try:

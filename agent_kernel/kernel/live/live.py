@@ -251,7 +251,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         """Remove the view and its models. Idempotent.
 
         A page that was reloaded while the turn ran does not receive the final outputs (Jupyter sends them
-        to the page that ran the cell). There the view stays, says that the turn has ended, and shows its content.
+        to the page that ran the cell). There the view stays, says that the turn has ended, and shows its
+        content.
         """
         if self._closed:
             return

@@ -52,8 +52,8 @@ class Growing:
     """An unfinished item.
 
     `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
-    `outcome.N`, `seconds.N`; for all other items the names of their fields, for example `arguments`. `call_id`
-    links a call and its output; `name` is the function or tool called.
+    `outcome.N`, `seconds.N`; for all other items the names of their fields, for example `arguments`.
+    `call_id` links a call and its output; `name` is the function or tool called.
     """
 
     kind: str

@@ -12,7 +12,21 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.render.bundles import Bundle
 
-_WORDS = {action: mode for mode, action in MODES.items()}
+_ALL = {
+    "allow": "All commands run.",
+    "ask": "You will be asked before every command.",
+    "deny": "No command runs.",
+}
+_RULE = {
+    "allow": "{} will run without asking",
+    "ask": "you will be asked before {}",
+    "deny": "{} will never run",
+}
+_REST = {
+    "allow": "All other commands run.",
+    "ask": "You will be asked before all other commands.",
+    "deny": "No other command runs.",
+}
 _EXAMPLES = "For example: %approve ask, %approve ask rm *, %approve allow git status, %approve --clear"
 
 
@@ -29,8 +43,24 @@ async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         outputs.result(_table(notebook))
         return
     policy = notebook.approval
-    rules = f", with {len(policy.rules)} rule{'s' * (len(policy.rules) != 1)} of its own" * bool(policy.rules)
-    outputs.emit(note(f"From here on this notebook's policy is `{_WORDS[policy.default]}`{rules}."))
+    outputs.emit(note(_sentence(policy)))
+
+
+def _sentence(policy: Policy) -> str:
+    """Return the policy in one line: its rules in order, then its default."""
+    from agent_kernel.kernel.render.text import code
+
+    if not policy.rules:
+        return _ALL[policy.default]
+    rules = [
+        _RULE[rule.action].format(
+            (code(rule.command) if rule.command else "commands")
+            + (f" over {_size(rule.larger_than)}" if rule.larger_than is not None else "")
+        )
+        for rule in policy.rules
+    ]
+    first = " The first rule that matches applies." if len(rules) > 1 else ""
+    return f"{rules[0][0].upper()}{'; '.join(rules)[1:]}. {_REST[policy.default]}{first}"
 
 
 def changed(policy: Policy, arguments: str) -> Policy:
@@ -39,7 +69,7 @@ def changed(policy: Policy, arguments: str) -> Policy:
     pattern = pattern.strip()
     if word not in MODES and word not in STRICTNESS:
         raise InvalidRequest(
-            f"%approve does not know {word!r}: auto, ask or never; or allow, ask or deny with a pattern.",
+            f"%approve does not know {word!r}. Use auto, ask or never; or allow, ask or deny with a pattern.",
             hint=_EXAMPLES,
         )
     if not pattern:
@@ -63,7 +93,7 @@ def _table(notebook: Notebook) -> Bundle:
     rows += [["allow", kind, "", "you allowed this kind"] for kind in notebook.approvals.allowed]
     rows.append([policy.default, "everything else", "", ""])
     caption = (
-        "What this notebook asks for, the first that matches. The runtime's own policy holds beside it: the "
+        "This notebook's policy; the first rule that matches applies. The runtime also has a policy: the "
         "stricter of the two decides."
     )
     return table(["action", "commands", "larger than", "why"], rows, caption).bundle()

@@ -143,8 +143,8 @@ def magic_at(source: str, cursor: int) -> Magic | None:
 def completeness(source: str) -> Literal["complete", "incomplete", "invalid"]:
     """Return whether a console should send this.
 
-    It is `incomplete` after a continued line, in an open code block, or in a `%%` cell without a blank line at
-    its end; `invalid` with an unknown magic.
+    It is `incomplete` after a continued line, in an open code block, or in a `%%` cell without a blank line
+    at its end; `invalid` with an unknown magic.
     """
     if source.endswith("\\"):
         return "incomplete"

@@ -53,5 +53,5 @@ async def files(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
 def _no_folder(folder: str, paths: list[str]) -> InvalidRequest:
     folders = sorted({path.rpartition("/")[0] for path in paths if "/" in path})
     near = difflib.get_close_matches(folder, folders, n=3, cutoff=0.4)
-    hint = f"There are {', '.join(near or folders[:10])}." if folders else "%files alone lists all files."
+    hint = f"Folders: {', '.join(near or folders[:10])}." if folders else "%files alone lists all files."
     return InvalidRequest(f"There is no folder {folder} with files in the container.", hint=hint)

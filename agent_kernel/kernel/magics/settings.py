@@ -36,22 +36,22 @@ async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
         notebook.choices.said = notebook.choices.said.choose(
             model=None if arguments == "--default" else arguments
         )
-        text = f"From here on cells talk to {_named(notebook.model)}."
+        text = f"Cells now use {_named(notebook.model)}."
         if notebook.model and notebook.model not in names and names:
             near = difflib.get_close_matches(notebook.model, names, n=1)
             guess = f" Did you mean {code(near[0])}?" if near else ""
-            text += f" The runtime does not list it; the next cell shows whether it is there.{guess}"
+            text += f" The runtime does not list it; run a cell to see if it exists.{guess}"
         outputs.emit(note(text))
         return
     rows = [[name, "this notebook's" if name == notebook.model else ""] for name in names]
-    caption = f"Cells talk to {_named(notebook.model)}."
+    caption = f"Cells use {_named(notebook.model)}."
     outputs.result(table(["model", ""], rows, caption).bundle() if rows else note(caption))
 
 
 def _named(name: str | None) -> str:
     from agent_kernel.kernel.render.text import code
 
-    return code(name) if name else "the model that the runtime chooses"
+    return code(name) if name else "the runtime's default model"
 
 
 async def instructions(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
@@ -60,14 +60,14 @@ async def instructions(notebook: Notebook, outputs: CellOutputs, arguments: str)
 
     text = arguments.strip()
     if text.startswith("--") and text != "--clear":
-        raise InvalidRequest(f"%instructions does not know {text.split()[0]}.", hint="It knows --clear.")
+        raise InvalidRequest(f"%instructions does not know {text.split()[0]}.", hint="Use --clear.")
     if text:
         notebook.choices.said = notebook.choices.said.choose(instructions="" if text == "--clear" else text)
-        told = "no instructions of this notebook's" if text == "--clear" else "these instructions"
-        outputs.emit(note(f"From here on the model is told {told} before every turn."))
+        done = "cleared" if text == "--clear" else "set; the model gets them before every turn"
+        outputs.emit(note(f"This notebook's instructions are {done}."))
         return
     own = notebook.choices.now.instructions
-    outputs.result(notice(own) if own else note("This notebook has no instructions of its own."))
+    outputs.result(notice(own) if own else note("This notebook has no instructions."))
 
 
 async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
@@ -76,13 +76,13 @@ async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
 
     if arguments == "--clear":
         notebook.choices.said = notebook.choices.said.choose(budget={})
-        outputs.emit(note("From here on a turn has no budget of this notebook's."))
+        outputs.emit(note("This notebook's budget is cleared."))
     elif arguments:
         notebook.choices.said = notebook.choices.said.choose(budget=parse_budget(arguments))
-        outputs.emit(note(f"From here on a turn may use {_limits(notebook.budget)}."))
+        outputs.emit(note(f"Each turn may now use {_limits(notebook.budget)}."))
     else:
         now = notebook.budget
-        outputs.result(note(f"A turn may use {_limits(now)}." if now else "A turn has no budget."))
+        outputs.result(note(f"Each turn may use {_limits(now)}." if now else "Turns have no budget."))
 
 
 def _limits(limits: Budget) -> str:
@@ -100,12 +100,12 @@ async def set_parameter(notebook: Notebook, outputs: CellOutputs, arguments: str
     text = value if isinstance(value, str) else shown
     if len(text.encode("utf-8", "replace")) > MAX_PARAMETER or "\0" in text:
         raise InvalidRequest(
-            f"{name} is too long, or no text, for a shell variable.",
-            hint="Put it into a file and upload that.",
+            f"{name} is too long for a shell variable, or is not text.",
+            hint="Put it into a file and upload the file.",
         )
     if await run_private(notebook, f"export {name}={shlex.quote(text)}", outputs, quiet=True):
-        raise InvalidRequest(f"The shell does not let {name} be set.", hint="Choose another name.")
-    notebook.tell_model(f"The person set a parameter: {name} = {shown}. It is in the shell as ${name}.")
+        raise InvalidRequest(f"The shell does not allow setting {name}.", hint="Choose another name.")
+    notebook.tell_model(f"The user set a parameter: {name} = {shown}. It is in the shell as ${name}.")
     outputs.emit(note(f"{code(name)} = {code(shown)}"))
 
 
@@ -128,12 +128,12 @@ async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
 
     if arguments.split() == ["--reset-shell"]:
         await notebook.container.reset_shell()
-        outputs.emit(note("The shell is fresh. Files and background processes are still there."))
+        outputs.emit(note("The shell was reset. Files and background processes are kept."))
         return
     if arguments:
         await notebook.container.renew(_container_params(arguments), outputs)
     if notebook.container.id is None:
-        outputs.result(note("There is no container yet; the first prompt, upload or command makes one."))
+        outputs.result(note("There is no container yet; the first prompt, upload or command creates one."))
         return
     found = await (await notebook.runtime()).containers.retrieve(notebook.container.id)
     outputs.result(table(["container", ""], _container_rows(found)).bundle())
@@ -146,12 +146,12 @@ def _container_params(arguments: str) -> dict[str, str]:
     if unknown or len(memory) > 1 or memory == [""]:
         raise InvalidRequest(
             f"%container does not know {(unknown or words)[0]!r}.",
-            hint="It knows --reset-shell, --new and memory=1g. %container alone shows the container.",
+            hint="Use --reset-shell, --new or memory=1g. %container alone shows the container.",
         )
     if "--new" not in words:
         raise InvalidRequest(
-            "The memory of a container is chosen when it is made.",
-            hint=f"A new, empty one: %container --new memory={memory[0]}",
+            "A container's memory is set when it is created.",
+            hint=f"To create a new, empty one: %container --new memory={memory[0]}",
         )
     return {"memory_limit": memory[0]} if memory else {}
 
@@ -166,6 +166,6 @@ def _container_rows(found: ContainerCreateResponse) -> list[list[str]]:
     minutes = found.expires_after.minutes if found.expires_after else None
     if minutes:
         left = (found.last_active_at or found.created_at) + minutes * 60 - time.time()
-        rows.append(["time left", f"{max(0, round(left / 60))} of {minutes} minutes, if nothing used it"])
-        rows.append(["expires", f"{minutes} minutes after this kernel has gone"])
+        rows.append(["time left", f"{max(0, round(left / 60))} of {minutes} minutes, if unused"])
+        rows.append(["expires", f"{minutes} minutes after this kernel ends"])
     return rows

@@ -57,15 +57,15 @@ async def _help(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     rows = [[magic.usage, magic.summary] for magic in MAGICS.values()]
     rows.append(["!COMMAND", "Run a command in the container's shell; the model sees it and its output."])
     rows.append(["!!COMMAND", "Run a command in the same shell without telling the model."])
-    rows.append(["@FILE", "In a prompt: upload that file of yours, once and again when it has changed."])
-    rows.append(["%NAME?", "More about one of these lines; %help NAME shows it below the cell."])
+    rows.append(["@FILE", "In a prompt: upload your file, and again after it has changed."])
+    rows.append(["%NAME?", "Show more about one of these lines; %help NAME shows it below the cell."])
     outputs.emit(table(["line", "what it does"], rows, _HELP).bundle())
 
 
 _HELP = (
-    "A cell is a prompt: the model reads it, runs commands in this notebook's own container, and "
-    "answers. Files, variables and the conversation stay from cell to cell. Above the prompt a cell may "
-    "have these lines:"
+    "A cell is a prompt: the model reads it, runs commands in this notebook's container, and answers. "
+    "Files, variables and the conversation are kept from cell to cell. Above the prompt a cell may have "
+    "these lines:"
 )
 
 
@@ -80,21 +80,21 @@ def page(magic: Magic) -> Bundle:
 MAGICS: dict[str, Magic] = {
     "upload": Magic(
         "%upload PATH ...",
-        "Copy files of yours into the container, to /mnt/data.",
+        "Copy your files into the container, to /mnt/data.",
         magics_files.upload,
-        "Relative paths are taken from the notebook's folder. A folder is copied with all in it; patterns "
-        "like data/*.csv and **/*.csv are expanded, and keep the folders below their first wildcard. Hidden "
-        "files and links in a folder are left out, and counted. All files are looked at first: if one is "
-        "missing or too large, none is copied. In a prompt @PATH does the same.",
+        "Relative paths start at the notebook's folder. A folder is copied with its contents; patterns like "
+        "data/*.csv and **/*.csv are expanded, and keep the folders below their first wildcard. Hidden files "
+        "and links in a folder are skipped and counted. All files are checked first: if one is missing or "
+        "too large, none is copied. In a prompt @PATH does the same.",
         arguments="paths",
     ),
     "download": Magic(
         "%download NAME [TO] [--force]",
-        "Copy files of the container to the notebook's folder, or where you say.",
+        "Copy files from the container to the notebook's folder, or to the path TO.",
         magics_files.download,
         "NAME is a file, a folder or a pattern ('out/*.csv', quoted or not) in /mnt/data. TO is a file, or "
-        "a folder if it ends in / or is one. What is there already is replaced with --force only. Each file "
-        "appears whole or not at all.",
+        "a folder if it ends in / or is one. Existing files are replaced only with --force. Each file is "
+        "written completely or not at all.",
         arguments="files",
         words=("--force",),
     ),
@@ -108,84 +108,87 @@ MAGICS: dict[str, Magic] = {
         "%model [NAME | --default]",
         "List models, or switch this notebook's model.",
         magics_settings.model,
-        "Names: openai/NAME, responses/NAME, chat/NAME, ollama/NAME, scripted/FILE. The conversation goes "
-        "on. --default goes back to what is configured.",
+        "Names: openai/NAME, responses/NAME, chat/NAME, ollama/NAME, scripted/FILE. The conversation "
+        "continues. --default returns to the configured model.",
         arguments="models",
         words=("--default",),
     ),
     "instructions": Magic(
         "%instructions [TEXT | --clear]",
-        "Say or change what the model is told before every turn, beside the kernel's own instructions.",
+        "Show or change this notebook's instructions, sent with every turn after the kernel's own.",
         magics_settings.instructions,
         "%%instructions takes all lines below it as the text.",
         words=("--clear",),
     ),
     "%instructions": Magic(
         "%%instructions",
-        "The rest of the cell is what the model is told before every turn from here on.",
+        "Use the rest of the cell as this notebook's instructions.",
         magics_settings.instructions,
     ),
     "budget": Magic(
         "%budget [tokens=N] [seconds=N] [tool_calls=N] [--clear]",
-        "Say or change how much one turn may use before it is ended.",
+        "Show or change how much one turn may use before it is stopped.",
         magics_settings.budget,
-        "A turn that reaches a limit ends as incomplete, keeps what was done, and can be continued.",
+        "A turn that reaches a limit ends as incomplete; its work is kept, and it can be continued.",
         words=("tokens=", "seconds=", "tool_calls=", "--clear"),
     ),
     "approve": Magic(
         "%approve [auto | ask | never] [allow|ask|deny PATTERN] [--clear]",
-        "Say or change which commands run by themselves, which you are asked about, which never run.",
+        "Show or change which commands run without asking, which ask first, and which never run.",
         magics_approve.approve,
-        "%approve ask asks before every command from here on, %approve ask rm * before those with rm in it. "
-        "A pattern that allows must match the whole command. The newest rule comes first. --clear takes back "
-        "what was said here and the kinds that you have allowed. What the operator has set holds beside it.",
+        "%approve ask asks before every command, %approve ask rm * before those that contain rm. A pattern "
+        "that allows must match the whole command. The newest rule comes first. --clear removes this "
+        "notebook's rules and the kinds that you have allowed. The operator's policy still applies.",
         words=("auto", "ask", "never", "allow", "deny", "--clear"),
     ),
     "set": Magic(
         "%set NAME=VALUE",
-        "Set a parameter: a shell variable that the model is told of.",
+        "Set a parameter: a shell variable that the model knows about.",
         magics_settings.set_parameter,
-        "VALUE is JSON (a number, true, a list ...) or else text. papermill -p NAME VALUE writes such lines.",
+        "VALUE is JSON (a number, true, a list ...) or else text. papermill -p NAME VALUE adds these lines.",
     ),
     "container": Magic(
         "%container [--reset-shell | --new [memory=1g]]",
-        "Show the notebook's container, give it a fresh shell, or replace it with an empty one.",
+        "Show this notebook's container, reset its shell, or replace it with an empty one.",
         magics_settings.container,
-        "--reset-shell ends a running command and forgets variables, functions and the working directory; "
-        "files and background processes stay. "
-        "memory may be 1g, 4g, 16g or 64g where the sandbox can limit it. The conversation goes on.",
+        "--reset-shell stops a running command and clears variables, functions and the working directory; "
+        "files and background processes are kept. "
+        "memory may be 1g, 4g, 16g or 64g if the sandbox can limit it. The conversation continues.",
         words=("--reset-shell", "--new", "memory="),
     ),
     "usage": Magic(
         "%usage",
-        "Say how many tokens each cell has used, and what that cost where the model's price is configured.",
+        "Show the tokens used by each cell, and the cost if the model's price is configured.",
         magics_turns.usage,
     ),
     "replay": Magic(
         "%replay [N | last]",
         "Show the outputs of a cell's turns again, from the runtime's store.",
         magics_turns.replay,
-        "For outputs that were lost with a closed tab. N is the number beside the cell, In [N]. Files are "
-        "shown as they are now.",
+        "Use it when outputs were lost with a closed tab. N is the cell's number, In [N]. Files are shown as "
+        "they are now.",
         words=("last",),
     ),
     "%bash": Magic(
         "%%bash [--private]",
         "Run the rest of the cell as a script in the container's shell; the model sees it and its output.",
         magics_turns.bash,
-        "It is the shell that the model uses: variables, functions and the working directory stay. With "
-        "--private the model is not told.",
+        "This is the shell that the model uses: variables, functions and the working directory are kept. "
+        "With --private the model does not see it.",
         words=("--private",),
         takes_turn=True,
     ),
     "help": Magic(
-        "%help [NAME]", "Say what a cell can do, or more about one of these lines.", _help, arguments="magics"
+        "%help [NAME]",
+        "List what a cell can contain, or explain one of these lines.",
+        _help,
+        arguments="magics",
     ),
 }
 
 
 def find(name: str) -> Magic:
-    """Return the magic with this name. Raises `InvalidRequest` that suggests the nearest name and lists all."""
+    """Return the magic with this name. Raises `InvalidRequest` with the nearest name and all names."""
     if name in MAGICS:
         return MAGICS[name]
     known = ", ".join(f"%{each}" for each in MAGICS)
@@ -193,5 +196,5 @@ def find(name: str) -> Magic:
     guess = f"Did you mean %{near[0]}? " if near else ""
     raise InvalidRequest(
         f"There is no magic %{name}.",
-        hint=f"{guess}There are {known}; !COMMAND runs a command in the container.",
+        hint=f"{guess}Magics: {known}; !COMMAND runs a command in the container.",
     )

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Run the script below the first line."""
+    """Run the rest of the cell as a script."""
     from agent_kernel.kernel.private import run_private
 
     options, _, script = arguments.partition("\n")
     if options.strip() not in ("", "--private"):
-        raise InvalidRequest(f"%%bash does not know {options.strip()!r}.", hint="It knows --private.")
+        raise InvalidRequest(f"%%bash does not know {options.strip()!r}.", hint="Use --private.")
     if not script.strip():
-        raise InvalidRequest("%%bash has no script.", hint="The script goes on the lines below it.")
+        raise InvalidRequest("%%bash has no script.", hint="Write the script on the lines below it.")
     if options.strip():
         await run_private(notebook, script, outputs)
     else:
@@ -67,7 +67,7 @@ async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
                 response = await (await notebook.runtime()).retrieve(response_id)
             except NotFound as error:
                 raise InvalidRequest(
-                    f"Cell [{record.cell}]: the runtime did not keep its response.", hint="Run it again."
+                    f"Cell [{record.cell}]: the runtime has no stored response.", hint="Run the cell again."
                 ) from error
             _show(response, outputs)
         await _show_files(notebook, record, outputs)
@@ -102,7 +102,7 @@ async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutpu
     try:
         there = (await snapshot(runtime.containers.files, record.container_id)).files
     except AgentKernelError:
-        outputs.emit(note("Its files are gone with their container."))
+        outputs.emit(note("Its files were deleted with their container."))
         return
     still = [there[path] for path in record.paths if path in there]
     limits = GalleryLimits(notebook.settings.max_inline, notebook.settings.max_inline_files)

@@ -1,9 +1,9 @@
-"""The colours of a command's output as HTML that reads on light and on dark pages, trusted or not.
+"""Convert a command's ANSI colours to HTML that is readable on light and dark pages, trusted or not.
 
-A program chose its colours for a terminal whose background nobody knows here. So each colour of a text keeps
-its hue and is moved to a brightness that stands out from white and from black alike, and a text on a coloured
-ground is made readable on it: nothing can be hidden by a colour. Only inline styles are used, of the kinds
-that JupyterLab's sanitiser keeps; Markdown and plain text have no colours.
+The background that a program chose its colours for is unknown. So each text colour keeps its hue and gets a
+brightness that contrasts with both white and black, and text on a coloured background is made readable on
+it: no colour can hide text. Only inline styles that JupyterLab's sanitiser keeps are used; Markdown and
+plain text have no colours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent_kernel.kernel.render.text import COLOUR
 Rgb = tuple[int, int, int]
 
 MAX_SPANS = 2_000
-"""Changes of colour in one text; what follows has none. A span costs more than the word in it."""
+"""The number of colour changes kept in one text; later text has no colour. Spans cost more than words."""
 
 _BASE: tuple[Rgb, ...] = (
     *((0, 0, 0), (205, 49, 49), (13, 148, 80), (180, 140, 0)),
@@ -25,13 +25,13 @@ _BASE: tuple[Rgb, ...] = (
     *((118, 118, 118), (241, 76, 76), (35, 209, 139), (225, 200, 60)),
     *((59, 142, 234), (214, 112, 214), (41, 184, 219), (255, 255, 255)),
 )
-_LEVELS = (0, 95, 135, 175, 215, 255)  # of the 6 x 6 x 6 cube in the palette of 256
+_LEVELS = (0, 95, 135, 175, 215, 255)  # levels of the 6 x 6 x 6 cube in the 256-colour palette
 _DARKEST, _BRIGHTEST = 0.14, 0.24  # luminance: at least 3.6 : 1 against white, 3.8 : 1 against black
 
 
 @dataclass(frozen=True)
 class _Look:
-    """How text is set at one moment; a colour of None is the page's own."""
+    """The current text style; a colour of None is the page's own."""
 
     colour: Rgb | None = None
     ground: Rgb | None = None
@@ -43,14 +43,14 @@ class _Look:
     inverse: bool = False
 
     def css(self) -> str:
-        """As inline style; empty for ordinary text."""
+        """Return the inline style; empty for ordinary text."""
         colour, ground = self.colour, self.ground
         if self.inverse:
             colour, ground = ground, (110, 110, 110) if colour is None else colour
         found = []
         if ground is not None:
             found += [f"color: {_hex(_on(ground, colour))}", f"background-color: {_hex(ground)}"]
-        elif colour is not None and max(colour) - min(colour) > 30:  # greys are the page's own colour
+        elif colour is not None and max(colour) - min(colour) > 30:  # greys use the page's colour
             found.append(f"color: {_hex(_legible(colour))}")
         elif self.faint or colour == _BASE[8]:
             found.append("opacity: 0.7")
@@ -67,14 +67,14 @@ class _Look:
 
 
 class AnsiToHtml:
-    """Turns text that went through `clean_but_colours` into HTML, piece by piece: colours go on."""
+    """Converts text cleaned by `clean_but_colours` to HTML, piece by piece. Colours carry over."""
 
     def __init__(self) -> None:
         self._look = _Look()
         self._spans = 0
 
     def html(self, text: str) -> str:
-        """Return the next piece, escaped; each span that it opens it closes."""
+        """Return the next piece, escaped, with all its spans closed."""
         found = []
         position = 0
         for match in COLOUR.finditer(text):
@@ -112,7 +112,7 @@ _SWITCHES: dict[int, dict[str, Any]] = {
 
 
 def _changed(look: _Look, parameters: str) -> _Look:
-    """The look after `ESC [ parameters m`; what it does not know (blinking, concealing) changes nothing."""
+    """Return the style after `ESC [ parameters m`. Unknown codes (blinking, concealing) change nothing."""
     codes = [
         int(code) if code and len(code) < 4 else 0
         for code in parameters.replace("::", ":").replace(":", ";").split(";")
@@ -132,7 +132,7 @@ def _changed(look: _Look, parameters: str) -> _Look:
 
 
 def _based(look: _Look, code: int) -> _Look:
-    """Return one of the sixteen colours, or the page's own again."""
+    """Return the style with one of the sixteen colours set, or reset to the page's colour."""
     for first, bright in ((30, 0), (90, 8)):
         if first <= code < first + 8:
             return replace(look, colour=_BASE[code - first + bright])
@@ -144,7 +144,7 @@ def _based(look: _Look, code: int) -> _Look:
 
 
 def _extended(codes: list[int]) -> Rgb | None:
-    """A colour of the palette of 256, or by its red, green and blue; takes its numbers out of `codes`."""
+    """Return a colour of the 256-colour palette, or from red, green and blue. Consumes its numbers."""
     kind = codes.pop(0) if codes else 0
     if kind == 5 and codes:
         return _of_palette(min(codes.pop(0), 255))
@@ -169,7 +169,7 @@ def _of_palette(number: int) -> Rgb:
 
 
 def _luminance(colour: Rgb) -> float:
-    """Relative luminance, 0 to 1, as contrast is defined on it."""
+    """Return the relative luminance (WCAG), 0 to 1."""
     red, green, blue = (
         part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour
     )
@@ -182,7 +182,7 @@ def _mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
 
 
 def _legible(colour: Rgb) -> Rgb:
-    """Return the colour, mixed with white or black until it can be read on both."""
+    """Return the colour, mixed with white or black until it is readable on both."""
     for step in range(20):
         bright = _luminance(colour)
         if _DARKEST <= bright <= _BRIGHTEST:
@@ -192,7 +192,7 @@ def _legible(colour: Rgb) -> Rgb:
 
 
 def _on(ground: Rgb, colour: Rgb | None) -> Rgb:
-    """A colour for text on that ground: the one asked for if it can be read there, else black or white."""
+    """Return a text colour for a background: `colour` if readable there, else black or white."""
     below = _luminance(ground)
     if colour is not None:
         darker, brighter = sorted((below, _luminance(colour)))

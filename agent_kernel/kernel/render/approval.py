@@ -1,4 +1,4 @@
-"""Questions whether a call may run, as a notebook keeps them. Pure."""
+"""Render approval requests as stored in a notebook. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_kernel.kernel.render.markdown import to_inline_html, to_safe_markdown
 from agent_kernel.kernel.render.text import clip
 
 LONGEST = 2000
-"""Characters of a reason or a command in one line."""
+"""The longest reason or command on one line, in characters."""
 
 
 def arguments_of(item: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The contract of a renderer: it turns one output item into what a notebook shows.
+"""The interface of a renderer, which turns one output item into what a notebook shows.
 
 A renderer is a function `(item, limit) -> ShownItem | None`:
 
@@ -37,12 +37,12 @@ from agent_kernel.kernel.render.bundles import ShownItem
 from agent_kernel.kernel.render.stored import Item
 
 Render = Callable[[Item, int], ShownItem | None]
-"""A renderer as the kernel calls it."""
+"""A renderer as a function, the form the kernel calls."""
 
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Renders the items of one type; what an entry point of `agent_kernel.renderers` names or makes."""
+    """Renders the items of one type. An entry point of `agent_kernel.renderers` provides one."""
 
     def render(self, item: Item, limit: int) -> ShownItem | None:
         """Return what to show, or None for nothing. Called in a thread, for one item at a time."""

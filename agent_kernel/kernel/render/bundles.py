@@ -1,7 +1,7 @@
-"""What a notebook stores of one output: the same thing in HTML, in Markdown and in plain text.
+"""Mime bundles: the same output in HTML, in Markdown and in plain text.
 
 Each is readable alone: notebooks are read in front ends, on Git hosts that drop all styles, and in terminals.
-The HTML keeps to what JupyterLab's sanitiser lets through, and takes its colours from the page.
+The HTML uses only what JupyterLab's sanitiser keeps, and takes its colours from the page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent_kernel.kernel.render.text import escape
 
 METADATA_KEY = "agent_kernel"
 
-# Exporters put HTML into Markdown, where a blank line ends it: what follows would be read as Markdown.
+# Exporters put HTML into Markdown, where a blank line ends it: the rest would be parsed as Markdown.
 _BLANK_LINE = re.compile(r"\n(?=[ \t]*\n)")
 
 
@@ -30,14 +30,14 @@ class Bundle:
 
 @dataclass(frozen=True)
 class ShownItem:
-    """One thing in the three languages of a notebook's readers."""
+    """One output in HTML, Markdown and plain text."""
 
     html: str
     markdown: str
     plain: str
 
     def bundle(self, **more: Any) -> Bundle:
-        """As a bundle; `more` goes to the metadata under our key."""
+        """Return the bundle; `more` goes to the metadata under the kernel's key."""
         html = _BLANK_LINE.sub("&#10;", self.html)
         data = {"text/html": html, "text/markdown": self.markdown, "text/plain": self.plain}
         return Bundle(data, {METADATA_KEY: more} if more else {})
@@ -56,12 +56,12 @@ SUMMARY = "cursor: pointer; opacity: 0.75; font-size: 12px"
 
 
 def pre(text: str) -> str:
-    """Preformatted text, escaped."""
+    """Return preformatted text, escaped."""
     return pre_html(escape(text))
 
 
 def pre_html(body_html: str) -> str:
-    """Preformatted HTML."""
+    """Return preformatted HTML; `body_html` is not escaped."""
     return f'<pre style="{PRE}">{body_html}</pre>'
 
 
@@ -71,7 +71,7 @@ def details(summary_html: str, body_html: str) -> str:
 
 
 def box(style: str, body_html: str) -> str:
-    """Return a block with a bar at its left."""
+    """Return a block with a bar on its left."""
     return f'<div style="{style}">{body_html}</div>'
 
 
@@ -79,13 +79,13 @@ def box(style: str, body_html: str) -> str:
 
 
 def note(text: str) -> Bundle:
-    """Return a quiet line of the kernel's own. `text` is plain; `code` is marked with backticks."""
+    """Return an unobtrusive line from the kernel. `text` is plain; backticks mark `code`."""
     quiet = f'<span style="opacity: 0.8; font-size: 13px">{to_inline_html(text)}</span>'
     return ShownItem(box(QUIET, quiet), to_safe_markdown(text), text).bundle()
 
 
 def notice(text: str) -> Bundle:
-    """Return a paragraph that must be seen."""
+    """Return a prominent paragraph from the kernel."""
     quoted = "\n".join(f"> {line}".rstrip() for line in to_safe_markdown(text).split("\n"))
     return ShownItem(box(_NOTICE, to_html(text)), quoted, text).bundle()
 
@@ -93,9 +93,9 @@ def notice(text: str) -> Bundle:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", notes: Sequence[str] = ()
 ) -> ShownItem:
-    """Return a small table; every cell is text of unknown origin, and so are the `notes` under the names.
+    """Return a small table. Cells and `notes` (shown under the names) are untrusted text.
 
-    `caption` is Markdown of the kernel's own.
+    `caption` is trusted Markdown.
     """
     from agent_kernel.kernel.render.tables import html_table, markdown_table, plain_table
 

@@ -1,4 +1,4 @@
-"""Items of any type, in a readable form: their type and status, what was asked, what came of it. Pure."""
+"""Render items of any type: their type and status, arguments and result. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_kernel.kernel.render.text import clean, clip, code, escape, fence, fo
 
 ARGUMENTS = ("arguments", "input", "action", "code", "query", "queries", "operation")
 OUTPUTS = ("output", "outputs", "result", "results", "error")
-"""Fields in which the API's items have a call's arguments, and what came of it."""
+"""The item fields that hold a call's arguments and its result."""
 
 
 def generic(item: Item, limit: int) -> ShownItem:
@@ -60,7 +60,7 @@ def _as_json(title: str, item: Item, limit: int) -> ShownItem:
 
 
 def readable(value: Any) -> str:
-    """Return a field's value as text: texts as they are, JSON and lists of text parts unpacked."""
+    """Return a field's value as text: strings unchanged, JSON and lists of text parts unpacked."""
     if isinstance(value, str):
         try:
             parsed = json.loads(value) if value.lstrip()[:1] in ("{", "[") else None
@@ -71,7 +71,7 @@ def readable(value: Any) -> str:
         return "\n".join(str(part["text"]) for part in value)
     try:
         return json.dumps(public(value), indent=1, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):  # far too deep, or a number that JSON does not have
+    except (ValueError, RecursionError):  # nested too deeply, or not a JSON number
         return "[not readable]"
 
 

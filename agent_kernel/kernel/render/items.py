@@ -1,8 +1,8 @@
 """Output items as mime bundles: from an item's JSON to what a notebook stores.
 
 Each bundle has `text/html`, `text/markdown` and `text/plain`, each readable alone, and the item itself as
-`application/vnd.agent-kernel.item+json`. What differs from run to run (ids, container, times) is in the
-output's metadata only, so that two runs that did the same compare equal.
+`application/vnd.agent-kernel.item+json`. Values that differ from run to run (ids, container, times) are only
+in the output's metadata, so that equal runs compare equal.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ RENDERERS: dict[str, Render] = {
     "shell_call_output": shell_output,
     "mcp_approval_request": approval_request,
 }
-"""The product's renderers by item type. Add one with a file in this folder and a line here; see `base`."""
+"""The built-in renderers by item type. To add one, add a file to this folder and a line here; see `base`."""
 
 
 def renderer_for(item_type: str) -> Render:
-    """Return the renderer for this type: the product's, an installed package's, or the generic one."""
+    """Return the renderer for this type: built in, from an installed package, or generic."""
     return RENDERERS.get(item_type) or INSTALLED.get(item_type) or generic
 
 
@@ -47,7 +47,7 @@ def render_item(item: Item) -> Bundle | None:
 
 
 def _long_texts(value: Any) -> int:
-    """Count the texts of an item that are worth cutting: they share what a notebook stores of it."""
+    """Count the item's long texts, which share the limit of what a notebook stores."""
     if isinstance(value, Mapping):
         return sum(_long_texts(inner) for inner in value.values())
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,7 @@
-"""A model's Markdown, made harmless: to HTML, and as Markdown for front ends that render it themselves.
+"""Make a model's Markdown safe: as HTML, and as Markdown for front ends that render it themselves.
 
-Two things must not happen when an answer is shown: markup that runs, and a picture that is fetched (its
-address would carry data out with no click). So raw HTML becomes text, pictures become links, and links lead
-to http, https and mailto only.
+Showing an answer must not run markup or fetch a picture (its address could leak data without a click). So
+raw HTML becomes text, pictures become links, and links are limited to http, https and mailto.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
-    # markdown-it asks this after decoding entities and escapes, so nothing can be smuggled past it.
+    # markdown-it calls this after decoding entities and escapes, so encoding cannot bypass it.
     parser.validateLink = lambda url: _ALLOWED_LINK.match(url) is not None  # type: ignore[method-assign]
     return parser
 
 
 def to_html(markdown: str) -> str:
-    """HTML with no raw markup of the text's own, no pictures, and links to http, https and mailto only."""
+    """Return HTML without the text's raw markup or pictures; links only to http, https and mailto."""
     rendered: str = _parser().render(clean(markdown))
     return rendered
 
 
 def to_inline_html(markdown: str) -> str:
-    """Return the same for a text that is no paragraph of its own."""
+    """Return the same HTML without an enclosing paragraph."""
     rendered: str = _parser().renderInline(clean(markdown))
     return rendered
 
@@ -71,5 +70,5 @@ def _plain_fences(lines: list[str]) -> set[int]:
 def _inert(line: str) -> str:
     line = _ENTITY.sub("&amp;", line)
     line = _TAG_START.sub("&lt;", line)
-    line = line.replace("![", "&#33;[")  # an entity: a backslash could be escaped by one before it
+    line = line.replace("![", "&#33;[")  # an entity: a preceding backslash could escape the backslash
     return _SCRIPT_LINK.sub(r"\1 \2", line)

@@ -1,4 +1,4 @@
-"""Messages of the model, as a notebook shows them. Pure."""
+"""Render messages of the model. Pure."""
 
 from __future__ import annotations
 

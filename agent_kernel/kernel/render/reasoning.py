@@ -1,4 +1,4 @@
-"""A model's reasoning, as a notebook shows it. Pure."""
+"""Render a model's reasoning. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent_kernel.kernel.render.text import clean, clip
 
 
 def reasoning(item: Item, limit: int) -> ShownItem | None:
-    """Render the summary and the text of the reasoning, folded; None without either."""
+    """Render the reasoning's summary and text, folded; None if it has neither."""
     parts = [*(item.get("summary") or []), *(item.get("content") or [])]
     text = clip("\n\n".join(str(part.get("text") or "") for part in parts), limit)
     if not text.strip():

@@ -1,4 +1,4 @@
-"""Renderers of other packages: found by entry points, run with a time limit; errors never break a cell."""
+"""Renderers from other packages: found by entry point, run with a time limit. Errors never break a cell."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from agent_kernel.kernel.render.text import clip, code
 log = logging.getLogger(__name__)
 
 GROUP = "agent_kernel.renderers"
-"""The group of entry points; see `base`."""
+"""The entry point group; see `base`."""
 
 SECONDS = 2.0
-"""How long a renderer may take for one item. One that takes longer is not called again."""
+"""Seconds that a renderer may take for one item. A slower renderer is not called again."""
 
 MOST_CHARACTERS = 1_000_000
-"""Of all that a renderer returns for one item."""
+"""The largest result of a renderer for one item, in characters."""
 
 
 class Installed:
-    """The renderers of installed packages, by item type. Each is loaded when it is first needed."""
+    """The renderers of installed packages, by item type. Each is loaded when first needed."""
 
     def __init__(self, points: Callable[[], Iterable[EntryPoint]] | None = None) -> None:
         self._points = points or (lambda: entry_points(group=GROUP))
@@ -51,7 +51,7 @@ class Installed:
 
 
 class Guarded:
-    """Calls another package's renderer; falls back to the generic one and says once why."""
+    """Calls another package's renderer. If it fails, uses the generic one and shows the reason once."""
 
     def __init__(self, item_type: str, load: Callable[[], Any], seconds: float = SECONDS) -> None:
         self._type = item_type
@@ -62,7 +62,7 @@ class Guarded:
         self._said = False
 
     def __call__(self, item: Item, limit: int) -> ShownItem | None:
-        """Render the item, by the generic renderer if the package's fails."""
+        """Render the item, with the generic renderer if the package's fails."""
         if self._disabled:
             return generic(item, limit)
         answer: list[ShownItem | None] = []
@@ -74,7 +74,7 @@ class Guarded:
             except Exception as error:  # noqa: BLE001 (another package's code: reported below)
                 problem.append(error)
 
-        # Not a pool: a thread that hangs must not keep the kernel from ending.
+        # Not a pool: a hanging thread must not keep the kernel from exiting.
         thread = threading.Thread(target=run, name=f"renderer {self._type}", daemon=True)
         thread.start()
         thread.join(self._seconds)
@@ -101,7 +101,9 @@ class Guarded:
             raise TypeError(f"it returned {type(shown).__name__}, not ShownItem")
         texts = (shown.html, shown.markdown, shown.plain)
         if not all(isinstance(text, str) for text in texts) or sum(map(len, texts)) > MOST_CHARACTERS:
-            raise ValueError(f"it returned something other than three texts of {MOST_CHARACTERS} characters")
+            raise ValueError(
+                f"it returned something other than three texts of at most {MOST_CHARACTERS} characters in all"
+            )
         return shown
 
     def _fallback(self, item: Item, limit: int, why: str) -> ShownItem:
@@ -110,7 +112,7 @@ class Guarded:
             return shown
         self._said = True
         text = (
-            f"The renderer for {code(self._type)} {code(clip(why, 300))}. The item is shown in general form."
+            f"The renderer for {code(self._type)} {code(clip(why, 300))}. The item is shown in generic form."
         )
         about = note(text).data
         return ShownItem(

@@ -1,8 +1,8 @@
-"""Shell calls and what came of them, as a notebook shows them. Pure.
+"""Render shell calls and their outputs. Pure.
 
-Of a long output head and tail are shown, the rest is folded away, and one line says how much that is, how
-much was never kept, and where in the container the log lies. HTML has the output's colours; Markdown and
-plain text have none, in a terminal too: a notebook's text must compare equal wherever it is run.
+A long output shows its head and tail. The rest is folded, and one line gives the size of the folded part, the
+size of the part that was not kept, and the path of the log in the container. HTML has the output's colours;
+Markdown and plain text have none, even in a terminal: a notebook's text must be the same wherever it runs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _BADGE = (
     "border-radius: 8px; font-size: 11px"
 )
 _LEFT_OUT = re.compile(r"\n\[\.\.\. (\d+) characters left out(?:; the log is (\S+))? \.\.\.\]\n")
-"""The line that the shell tool puts between the head and the tail of an output over its limit."""
+"""The line that the shell tool puts between head and tail of an output over its limit."""
 
 
 def shell_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
-    """Return the commands of a call, each of at most `limit` characters; None if there are none."""
+    """Render the commands of a call, each cut to `limit` characters; None if there are none."""
     action = item.get("action") or {}
     commands = [clip(str(command), limit) for command in action.get("commands") or []]
     if not commands:
@@ -38,7 +38,7 @@ def shell_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
 
 
 def _prompted(command: str) -> str:
-    """Return the command as one would see it typed: `$ ` before the first line, `> ` before the others."""
+    """Return the command as typed in a terminal: `$ ` before the first line, `> ` before the others."""
     return "$ " + command.rstrip("\n").replace("\n", "\n> ")
 
 
@@ -49,7 +49,7 @@ def _command_html(command: str) -> str:
 
 
 def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:
-    """The outputs of a call's commands, each stream of at most `limit` characters; None if there are none."""
+    """Render the outputs of a call's commands, each stream cut to `limit` characters; None if none."""
     parts = [_command_output(part, limit) for part in item.get("output") or []]
     if not parts:
         return None
@@ -77,7 +77,7 @@ def _command_output(part: Mapping[str, Any], limit: int) -> ShownItem:
 
 
 def _outcome(outcome: Any) -> str:
-    """Return what to say of how a command ended; nothing for success."""
+    """Return how a command ended (`exit 1`, `timed out`); empty for success."""
     if not isinstance(outcome, Mapping):
         return "not finished"
     if outcome.get("type") == "timeout":
@@ -100,13 +100,13 @@ def _stream(name: str, text: str, limit: int) -> ShownItem:
 
 @dataclass(frozen=True)
 class _Printed:
-    """One stream of a command, as much of it as a notebook keeps: still with its colours."""
+    """The part of one stream of a command that a notebook keeps, with its colours."""
 
     folded: Folded
     left_out: int = 0
-    """Characters that are neither shown nor folded away."""
+    """The number of characters neither shown nor folded."""
     log: str | None = None
-    """The file in the container that has more."""
+    """The file in the container with the whole output."""
 
     @classmethod
     def of(cls, text: str, limit: int) -> _Printed:
@@ -124,7 +124,7 @@ class _Printed:
 
     @property
     def missing(self) -> str:
-        """What is folded away and what was left out, in words."""
+        """The text that says how much is folded and how much was left out."""
         words = [self.folded.hidden]
         if self.left_out:
             words.append(f"{self.left_out:,} characters left out")

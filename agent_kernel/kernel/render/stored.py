@@ -1,4 +1,4 @@
-"""An output item as JSON that a notebook stores: bounded, and without what differs from run to run. Pure."""
+"""An output item as JSON for a notebook: bounded, without values that differ from run to run. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent_kernel.kernel.render.text import clip
 ITEM_MIME = "application/vnd.agent-kernel.item+json"
 
 MAX_STORED = 30_000
-"""Characters of one item's texts that a notebook stores; the runtime's store has the whole item."""
+"""The number of characters stored of one item's texts; the runtime's store has the whole item."""
 
 Item = Mapping[str, Any]
 """An output item as JSON, as in `openai.types.responses.ResponseOutputItem`."""
@@ -20,7 +20,7 @@ _LEFT_OUT = {"annotations", "logprobs", "environment"}
 
 
 def public(value: Any, limit: int = MAX_STORED) -> Any:
-    """Return the item without ids, nulls and opaque fields, each text of at most `limit` characters."""
+    """Return the item without ids, nulls and opaque fields, each text cut to `limit` characters."""
     if isinstance(value, Mapping):
         return {
             whole(str(key)): public(inner, limit)
@@ -33,12 +33,12 @@ def public(value: Any, limit: int = MAX_STORED) -> Any:
 
 
 def whole(text: str) -> str:
-    """Return the text without lone surrogates: half a character cannot be sent as JSON."""
+    """Return the text without lone surrogates, which cannot be sent as JSON."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def particulars(item: Item) -> dict[str, Any]:
-    """Return the ids of an item and its container, for the output's metadata."""
+    """Return the ids of an item and its container for the output's metadata."""
     found = {key: whole(str(item[key])) for key in ("id", "call_id") if item.get(key)}
     environment = item.get("environment")
     if isinstance(environment, Mapping) and environment.get("container_id"):

@@ -1,4 +1,4 @@
-"""A table of strings in three languages. Pure; the cells may hold anything."""
+"""A table of untrusted strings as HTML, Markdown and plain text. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from agent_kernel.kernel.render.text import clean, escape, markdown_text
 
 MAX_CELL = 80
-"""Characters of a cell that are shown."""
+"""The number of characters shown of a cell."""
 
 _NUMBER = re.compile(r"[+-]?(\d[\d,]*(\.\d+)?|\.\d+)([eE][+-]?\d+)?|nan|NaN|NA|")
 
@@ -20,7 +20,7 @@ def short(cell: str) -> str:
 
 
 def numeric_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Return which columns hold numbers (or nothing) only, and are set to the right."""
+    """Return, per column, whether it holds only numbers or empty cells and is aligned right."""
     return [
         any(row[column].strip() for row in rows if column < len(row))
         and all(_NUMBER.fullmatch(row[column].strip()) for row in rows if column < len(row))
@@ -33,7 +33,7 @@ def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
-    """With class `dataframe`, which front ends know how to style. `notes` stand under the names."""
+    """Return an HTML table of class `dataframe`, which front ends style. `notes` appear under the names."""
     right = ["right" if number else "left" for number in numeric_columns(header, rows)]
 
     def line(cells: Sequence[str], tag: str, style: str = "") -> str:
@@ -52,7 +52,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequ
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
-    """Return a GitHub table; `notes` are its first row, in italics."""
+    """Return a GitHub Markdown table; `notes` are its first row, in italics."""
     rule = ["---:" if number else ":---" for number in numeric_columns(header, rows)]
     lines = [[markdown_text(short(cell)) or " " for cell in header], rule]
     if notes:
@@ -64,7 +64,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: 
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
-    """Columns set with spaces; `notes` stand under the names."""
+    """Return a table aligned with spaces; `notes` appear under the names."""
     numbers = numeric_columns(header, rows)
     lines = [[short(cell) for cell in header], *_aligned([notes] if notes else [], len(header))]
     lines += _aligned(rows, len(header))

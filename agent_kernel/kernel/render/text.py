@@ -1,4 +1,4 @@
-"""Text of unknown origin, made fit to be shown: in HTML, in Markdown and on a terminal. Pure functions."""
+"""Make untrusted text safe to show in HTML, in Markdown and on a terminal. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 _COLOUR = r"\x1b\[[0-9;:]*m"
 COLOUR = re.compile(_COLOUR)
-"""The sequence that sets colours and weights: the only one that is ever kept."""
+"""The sequence that sets colours and weights: the only escape sequence that is ever kept."""
 
 _ESCAPE_SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC and its like: titles, links, clipboard
-    r"|\x1b[\]PX^_][^\n\x07\x1b]*"  # one that was never ended must not hide the lines below it
-    r"|\x1b[ -/]*[0-~]"  # the two- and three-byte rest
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC and similar: titles, links, clipboard
+    r"|\x1b[\]PX^_][^\n\x07\x1b]*"  # an unterminated one must not hide the lines below it
+    r"|\x1b[ -/]*[0-~]"  # the other two- and three-byte sequences
 )
-# What would act on a terminal, turn the order of the letters around, or hide among them, in any front end.
+# Characters that act on a terminal, reverse the order of letters, or are invisible, in any front end.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -29,16 +29,17 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Text as a person would have seen it, without colours.
+    """Return text as it would appear on a terminal, without colours.
 
-    No escape sequences, progress bars at their last state, every other control character spelled out, and
-    so is what cannot be seen. Marks that pile up on one letter are cut to four: more run over other lines.
+    Escape sequences are removed, progress bars are reduced to their last state, other control characters and
+    invisible characters are spelled out. More than four combining marks on a letter are dropped: they would
+    cover other lines.
     """
     return _seen(_ESCAPE_SEQUENCES.sub("", text), _UNSEEN)
 
 
 def clean_but_colours(text: str) -> str:
-    """Return the same with the sequences that set colours (`COLOUR`) still in it, for `ansi.Painter`."""
+    """Return the same text with its colour sequences (`COLOUR`), for `ansi.AnsiToHtml`."""
     return _seen(_ESCAPE_SEQUENCES.sub(_colour_only, text), _KEPT_OR_UNSEEN)
 
 
@@ -56,7 +57,7 @@ def _colour_only(match: re.Match[str]) -> str:
 
 
 def _colours_of(match: re.Match[str]) -> str:
-    """Return what an overwritten piece of a line leaves behind: the colours that it set."""
+    """Return the colour sequences of an overwritten part of a line, which still apply after it."""
     return "".join(COLOUR.findall(match[0]))
 
 
@@ -68,12 +69,12 @@ def _spelled(match: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Clean text as HTML character data, safe in attribute values too."""
+    """Return the text cleaned and escaped for HTML, also safe in attribute values."""
     return html.escape(clean(text), quote=True)
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people: `815 bytes`, `12.3 kB`, `2.1 GB` (decimal units)."""
+    """Return a readable size: `815 bytes`, `12.3 kB`, `2.1 GB` (decimal units)."""
     if count < 1000:
         return f"{count} byte{'' if count == 1 else 's'}"
     value = float(count)
@@ -85,7 +86,7 @@ def size(count: int) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """At most about `limit` characters: head and tail, and between them how much was left out."""
+    """Cut a text to about `limit` characters: head, a line with the number left out, and tail."""
     if len(text) <= limit:
         return text
     head, tail = text[: limit - limit // 2], text[len(text) - limit // 2 :]
@@ -95,7 +96,7 @@ def clip(text: str, limit: int) -> str:
 
 @dataclass(frozen=True)
 class Folded:
-    """A long text in three pieces; `middle` is empty where everything is shown."""
+    """A long text in three pieces; `middle` is empty if everything is shown."""
 
     head: str
     middle: str = ""
@@ -103,16 +104,16 @@ class Folded:
 
     @property
     def hidden(self) -> str:
-        """How much the middle is, in words."""
+        """The text that says how much the middle is."""
         lines = self.middle.count("\n")
         return f"{lines:,} more lines" if lines > 1 else f"{len(self.middle):,} more characters"
 
 
 def fold(text: str, *, head: int, tail: int, line_length: int = 300) -> Folded:
-    """Keep `head` lines at the start and `tail` at the end; over-long lines count for several.
+    """Keep `head` lines at the start and `tail` lines at the end; an over-long line counts as several.
 
-    A colour's sequence is not cut, and is no longer than a character.
-    Where only three lines or fewer would be hidden, nothing is: the fold costs a line itself.
+    A colour sequence is not cut and counts as one character. If three lines or fewer would be hidden, nothing
+    is: the fold itself costs a line.
     """
     pieces = re.findall(rf"(?:{_COLOUR}|[^\n]){{1,{line_length}}}\n?|\n", text)
     if len(pieces) <= head + tail + 3:
@@ -139,6 +140,6 @@ def code(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Clean text as one line of Markdown that means only itself, in a table cell too."""
+    """Return the text cleaned as one line of literal Markdown, also safe in a table cell."""
     line = " ".join(clean(text).split("\n"))
     return re.sub(r"([\\`*_\[\]|<>~$!#&])", r"\\\1", line)

@@ -1,1 +1,1 @@
-"""Programs that the kernel has run inside containers: the standard library alone, Python 3.8 and newer."""
+"""Programs that run inside containers for the kernel: standard library only, Python 3.8 and newer."""

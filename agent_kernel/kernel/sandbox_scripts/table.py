@@ -1,11 +1,11 @@
-"""Say what is in a table file: `python3 table.py FILE` prints JSON. Runs in the sandbox, where the file is.
+"""Describe a table file: `python3 table.py FILE` prints JSON. Runs in the sandbox with the file.
 
     {"columns": [[name, type, missing or null], ...], "width": columns in all, "count": rows,
      "rows": [[text, ...], ...], "whole": true, "sheets": how many there are}
 
-Of an Excel workbook the first sheet is read, with the first rows; of Parquet the description at the file's
-end, which has names, types, the number of rows and (mostly) the missing values. Its rows take a library to
-read: they are there where pandas has one (pyarrow or fastparquet) and the file is not large.
+For an Excel workbook it reads the first rows of the first sheet. For Parquet it reads the metadata at the
+end of the file: names, types, the number of rows and usually the missing values. Parquet rows need a
+library: they are included if pandas has one (pyarrow or fastparquet) and the file is small.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Json = Dict[str, Any]
 ROWS, COLUMNS, CELL = 5, 12, 80
 MAX_ROWS = 200_000
 MAX_FOOTER = 64 << 20
-# pandas reads a Parquet file whole, into the memory that the container has: a larger one has no rows shown.
+# pandas reads a whole Parquet file into the container's memory, so rows of larger files are not shown.
 MAX_BYTES, MAX_CELLS = 64 << 20, 5_000_000
 
 
 def main(path: str) -> None:
-    """Print what is in the table at `path`; an error and nothing else where it is none."""
+    """Print the description of the table at `path`. Prints nothing but an error if it is not a table."""
     found = _parquet(path) if path.lower().endswith(".parquet") else _excel(path)
     print(json.dumps(found))
 
@@ -69,7 +69,7 @@ def _shared_texts(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _text_of(element: ElementTree.Element) -> str:
-    """Return what is written in it, without the phonetic readings beside it."""
+    """Return the text of a cell without its phonetic readings."""
     runs = element.findall(MAIN + "t") + element.findall(f"{MAIN}r/{MAIN}t")
     return "".join(run.text or "" for run in runs)
 
@@ -194,12 +194,12 @@ def _parquet(path: str) -> Json:
 
 
 def _parquet_rows(path: str, names: list[str]) -> list[list[str]]:
-    """Return the first rows of these columns; none where nobody here can read them."""
+    """Return the first rows of these columns; none if no installed library can read them."""
     try:
         import pandas
 
         frame = pandas.read_parquet(path).head(ROWS)
-    # There is no reader, or one that cannot: what the file says of itself is told all the same.
+    # No library, or it fails: the file's metadata is still reported.
     except (ImportError, OSError, TypeError, ValueError, NotImplementedError):
         return []
     if not frame.columns.is_unique:
@@ -218,7 +218,7 @@ def _values(frame: Any, name: str) -> list[Any]:
 
 
 def _top_columns(schema: list[Any]) -> Iterator[tuple[str, str]]:
-    """Names and types of the columns; those within columns are passed over. The first entry is the root."""
+    """Yield names and types of the top-level columns. The first schema entry is the root."""
     position = 1
     while position < len(schema):
         yield schema[position][4].decode("utf-8", "replace"), _parquet_type(schema[position])
@@ -241,7 +241,7 @@ def _parquet_type(element: dict[int, Any]) -> str:
 
 
 def _null_counts(groups: list[Any]) -> dict[bytes, int]:
-    """Missing values by column, where every part of the file has counted them."""
+    """Return the missing values by column, for columns counted in every part of the file."""
     counts: dict[bytes, int] = {}
     unknown = set()
     for group in groups:
@@ -257,7 +257,7 @@ def _null_counts(groups: list[Any]) -> dict[bytes, int]:
 
 
 class _Thrift:
-    """Reads Thrift's compact encoding: structs as dicts by field number."""
+    """Reads Thrift's compact encoding; returns structs as dicts by field number."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.position = data, 0

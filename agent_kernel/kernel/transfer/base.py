@@ -1,4 +1,4 @@
-"""What uploads and downloads need of a notebook."""
+"""The interface of a notebook that uploads and downloads use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class FileSharer(Protocol):
-    """Has a container and the limits of what may be sent to it."""
+    """A notebook with a container and upload limits."""
 
     container: NotebookContainer
     settings: KernelSettings
@@ -23,5 +23,5 @@ class FileSharer(Protocol):
         ...
 
     def tell_model(self, note: str) -> None:
-        """Begin the next turn with a developer message that says this."""
+        """Add a developer message to the beginning of the next turn."""
         ...

@@ -1,7 +1,7 @@
-"""`%download`: files out of the container, to the notebook's folder or where the person says.
+"""`%download`: copies files from the container to the notebook's folder or a given path.
 
-Names from the container are not trusted: what is written lies below the folder that the person means, never
-goes through a link, and replaces nothing unless told to.
+Names from the container are not trusted: files are written only below the folder that the user named, never
+through a link, and replace existing ones only with `--force`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Files = Mapping[str, "FileCreateResponse"]
 
 @dataclass(frozen=True)
 class Wish:
-    """What a line of `%download` asks for."""
+    """The parsed arguments of `%download`."""
 
     pattern: str
     to: str
@@ -47,7 +47,7 @@ class Wish:
 
     @classmethod
     def read(cls, arguments: str) -> Wish:
-        """From `NAME [TO] [--force]`. Raises `InvalidRequest`."""
+        """Parse `NAME [TO] [--force]`. Raises `InvalidRequest`."""
         example = "For example: %download report.md, or %download 'out/*.csv' results/ --force"
         try:
             words = shlex.split(arguments)
@@ -57,16 +57,16 @@ class Wish:
             ) from error
         unknown = [word for word in words if word.startswith("--") and word != "--force"]
         if unknown:
-            raise InvalidRequest(f"%download does not know {unknown[0]}.", hint="It knows --force.")
+            raise InvalidRequest(f"%download does not know {unknown[0]}.", hint="Use --force.")
         names = [word for word in words if word != "--force"]
         if not 1 <= len(names) <= 2:
-            raise InvalidRequest("%download needs a name, and perhaps where to.", hint=example)
+            raise InvalidRequest("%download needs a file name, and optionally a target.", hint=example)
         return cls(names[0], names[1] if len(names) == 2 else "", "--force" in words)
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file of the container, and where it goes: `target` below `base`, which the person named."""
+    """A file of the container and its target: `target` below `base`, the folder that the user named."""
 
     file: FileCreateResponse
     base: Path
@@ -74,17 +74,17 @@ class Download:
 
     @property
     def path(self) -> Path:
-        """Where it will lie."""
+        """The path to write."""
         return self.base / self.target
 
 
 def plan(wish: Wish, files: Files) -> list[Download]:
-    """Return what to write, looked at before the first byte.
+    """Return the downloads to make, all checked before the first byte is read.
 
-    A single file goes to `TO`, into it if that is a folder. A pattern's matches go into `TO` with the tree
-    below the part before the first wildcard. Raises `InvalidRequest`.
+    A single file goes to `TO`, or into it if it is a folder. A pattern's matches go into `TO` with the folder
+    tree below the part before the first wildcard. Raises `InvalidRequest`.
     """
-    pattern = str(WORKSPACE / wish.pattern)  # an absolute one stays
+    pattern = str(WORKSPACE / wish.pattern)  # an absolute path stays
     to = expanded(wish.to) if wish.to else Path()
     if pattern in files:
         name = PurePosixPath(pattern)
@@ -104,7 +104,7 @@ def plan(wish: Wish, files: Files) -> list[Download]:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """As a shell's `*`: not across folders but for `**`, and no hidden names; a folder means all in it."""
+    """Match as a shell does, with `**` across folders and no hidden names; a folder matches its files."""
     names, patterns = list(PurePosixPath(path).parts), list(PurePosixPath(pattern).parts)
     if not glob.has_magic(pattern):
         below = names[len(patterns) :]
@@ -113,12 +113,12 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def _safe(target: PurePosixPath) -> PurePosixPath:
-    """Return the path itself. Raises `InvalidRequest` for one that no file of the person's should have."""
+    """Return the path unchanged. Raises `InvalidRequest` for a name unsafe on the user's disk."""
     text = str(target)
     unwritable = clean(text) != text or "\n" in text or "\ufffd" in text
     if target.is_absolute() or ".." in target.parts or unwritable:
         raise InvalidRequest(
-            f"The container has a file called {clean(text)!r}, which is not written here.",
+            f"The container has a file called {clean(text)!r}, which is not safe to write here.",
             hint="Rename it in the container first: !mv ...",
         )
     return target
@@ -138,31 +138,31 @@ def _check(found: list[Download], wish: Wish) -> None:
         path = download.path
         _check_folders(download)
         if path.is_symlink() or (os.path.lexists(path) and not path.is_file()):
-            raise InvalidRequest(f"{path} is there and is no plain file. Nothing was downloaded.")
+            raise InvalidRequest(f"{path} exists and is not a plain file. Nothing was downloaded.")
         if path.exists() and not wish.force:
             raise InvalidRequest(
-                f"{path} is there already. Nothing was downloaded.",
-                hint="Add --force to replace it, or say where to: %download NAME TO",
+                f"{path} already exists. Nothing was downloaded.",
+                hint="Add --force to replace it, or give a target: %download NAME TO",
             )
     total = sum(download.file.bytes for download in found)
     existing = next(p for p in (found[0].base.absolute(), *found[0].base.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     if total > free:
-        raise InvalidRequest(f"That is {size(total)}, and the disk has {size(free)} left.")
+        raise InvalidRequest(f"The download needs {size(total)}, but the disk has {size(free)} left.")
 
 
 def _check_folders(download: Download) -> None:
-    """No folder on the way from the person's folder to the file is a link, or a file."""
+    """Raise `InvalidRequest` if a folder between the user's folder and the file is a link or a file."""
     for parent in list(download.target.parents)[:-1]:
         folder = download.base / parent
         if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
-            raise InvalidRequest(f"{folder} is there and is no folder. Nothing was downloaded.")
+            raise InvalidRequest(f"{folder} exists and is not a folder. Nothing was downloaded.")
 
 
 async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
-    """Carry out a `%download`. Raises `InvalidRequest` and what the container's files raise.
+    """Download the files. Raises `InvalidRequest` and what `ContainerFiles` raises.
 
-    Each file appears whole or not at all, also at an interrupt; those that were complete before stay.
+    Each file is written completely or not at all, even after an interrupt. Files already complete are kept.
     """
     from agent_kernel.kernel.render.bundles import note
     from agent_kernel.kernel.render.files.artifacts import listed
@@ -170,7 +170,7 @@ async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
     if notebook.container.id is None:
         raise InvalidRequest(
             "There is no container yet, so there is nothing to download.",
-            hint="The first prompt, upload or command makes one.",
+            hint="The first prompt, upload or command creates one.",
         )
     container_id = (await notebook.container.open(outputs)).id
     source = (await notebook.runtime()).containers.files
@@ -193,7 +193,7 @@ async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
 async def _write(
     source: ContainerFiles, download: Download, progress: UploadProgress, *, force: bool
 ) -> None:
-    """Stream into a new file beside the target, then give it its name in one step."""
+    """Stream into a new file in the target's folder, then rename it atomically."""
     path = download.path
     part = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
     progress.name = path.name
@@ -211,13 +211,13 @@ async def _write(
             if count != download.file.bytes:
                 raise InvalidRequest(
                     f"{clean(download.file.path)} was changed while it was read. It was not written.",
-                    hint="Run the cell again when nothing writes to it.",
+                    hint="Run the cell again when nothing writes to the file.",
                 )
             await asyncio.to_thread(_complete, file.fileno(), part, digest.hexdigest())
         _place(part, path, force=force)
     except OSError as error:
         raise InvalidRequest(
-            f"{path} cannot be written: {error.strerror}.", hint="Say where to: %download NAME TO"
+            f"{path} cannot be written: {error.strerror}.", hint="Give another target: %download NAME TO"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -225,7 +225,7 @@ async def _write(
 
 
 def _complete(descriptor: int, part: Path, digest: str) -> None:
-    """What lies on the disk is what was sent. Raises `OSError` otherwise."""
+    """Flush the file and verify its digest. Raises `OSError` if the disk has other content."""
     os.fsync(descriptor)
     with part.open("rb") as written:
         if hashlib.file_digest(written, "sha256").hexdigest() != digest:
@@ -237,8 +237,8 @@ def _place(part: Path, path: Path, *, force: bool) -> None:
         part.replace(path)
         return
     try:
-        os.link(part, path, follow_symlinks=False)  # fails where somebody has put a file there meanwhile
+        os.link(part, path, follow_symlinks=False)  # fails if a file has been created there meanwhile
     except FileExistsError as error:
         raise InvalidRequest(
-            f"{path} is there already. It was left as it is.", hint="Add --force to replace it."
+            f"{path} already exists. It was not changed.", hint="Add --force to replace it."
         ) from error

@@ -1,7 +1,6 @@
-"""Files of the person's, looked at before they are sent: plain files only, never through a link.
+"""The user's files, checked before they are sent: plain files only, never through a link.
 
-The kernel opens what the person named in a cell, and nothing else: a name that a model said is never looked
-up here.
+The kernel opens only files that the user named in a cell, never a name that came from a model.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class HostFile:
-    """A plain file, as it was when it was looked at: `size` in bytes, `mark` changes when it is written."""
+    """A plain file when it was checked: `size` in bytes; `mark` changes whenever the file is written."""
 
     path: Path
     size: int
@@ -39,20 +38,20 @@ class HostFile:
 
 
 def expanded(word: str) -> Path:
-    """Return the path that a word of the person's means; `~` is their home. Relative ones stay relative."""
+    """Return the path for a word in a cell, with `~` expanded. A relative path stays relative."""
     return Path(word).expanduser() if word.startswith("~") else Path(word)
 
 
 def look(path: Path) -> HostFile | None:
     """Return the plain file at `path`; None for a folder.
 
-    Raises `InvalidRequest` in words for what is missing (with the nearest names), a link, a pipe, a device.
+    Raises `InvalidRequest` for a missing file (suggesting the nearest names), a link, a pipe or a device.
     """
     for part in _parts_below_here(path):
         if part.is_symlink():
             raise InvalidRequest(
                 f"{part} is a symbolic link, and links are not followed.",
-                hint=f"Name the file that it leads to: {os.path.realpath(path)}",
+                hint=f"Use the file that it points to: {os.path.realpath(path)}",
             )
     try:
         status = path.lstat()
@@ -66,13 +65,13 @@ def look(path: Path) -> HostFile | None:
     if kind or not stat.S_ISREG(status.st_mode):
         raise InvalidRequest(
             f"{path} is not a plain file but {kind or 'something else'}.",
-            hint="Copy what you need into a plain file.",
+            hint="Copy the data you need into a plain file.",
         )
     return HostFile(path, status.st_size, _mark(status))
 
 
 def _parts_below_here(path: Path) -> Iterator[Path]:
-    """Yield the path itself, and where it is relative the folders that it names on its way."""
+    """Yield the path itself and, if it is relative, the folders along it."""
     yield path
     if not path.is_absolute():
         yield from (parent for parent in path.parents if parent.name not in ("", ".."))
@@ -83,7 +82,7 @@ def _mark(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _nearest(path: Path) -> str:
-    """Return a sentence that helps to find the right name."""
+    """Return a sentence that helps the user to find the right name."""
     try:
         names = os.listdir(path.parent)
     except OSError:
@@ -91,22 +90,22 @@ def _nearest(path: Path) -> str:
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     if near:
         return "Did you mean " + " or ".join(str(path.parent / name) for name in near) + "?"
-    return f"Relative paths are taken from {Path.cwd()}."
+    return f"Relative paths start at {Path.cwd()}."
 
 
 @dataclass(frozen=True)
 class Found:
-    """What lies below a folder: plain files, and how much was left out of each kind."""
+    """The result of a folder walk: plain files, and the number of skipped entries of each kind."""
 
     files: list[HostFile]
     left_out: dict[str, int]
 
 
 def walk(folder: Path, *, most: int, pattern: Sequence[str] = ("**", "*")) -> Found:
-    """Return the plain files below a folder whose path there is what the pattern's parts say, by path.
+    """Return the plain files below a folder that match the pattern's parts, sorted by path.
 
-    Hidden ones that the pattern does not name, links, pipes and devices are counted, not taken. Raises
-    `InvalidRequest` if there are more than `most` files, or one cannot be looked at.
+    Hidden files that the pattern does not name, links, pipes and devices are counted, not returned. Raises
+    `InvalidRequest` if there are more than `most` files, or if one cannot be read.
     """
     found = Found([], {})
     unread: list[OSError] = []
@@ -131,7 +130,7 @@ def walk(folder: Path, *, most: int, pattern: Sequence[str] = ("**", "*")) -> Fo
 
 
 def _taken(path: Path, found: Found, *, hidden: bool = False) -> bool:
-    """Whether it is a plain file or folder, and not hidden unless `hidden` ones are wanted; else counted."""
+    """Return whether to take an entry: a plain file or folder, not hidden unless `hidden`. Count others."""
     why = None
     if path.name.startswith(".") and not hidden:
         why = "hidden"
@@ -147,7 +146,7 @@ def _taken(path: Path, found: Found, *, hidden: bool = False) -> bool:
 async def read_chunks(file: HostFile) -> AsyncGenerator[bytes, None]:
     """Yield the file's bytes, read in a thread.
 
-    Raises `InvalidRequest` if it cannot be read, or is no longer the file that was looked at.
+    Raises `InvalidRequest` if it cannot be read, or is no longer the file that was checked.
     """
     try:
         opened = await asyncio.to_thread(_open, file)
@@ -163,12 +162,12 @@ async def read_chunks(file: HostFile) -> AsyncGenerator[bytes, None]:
 
 
 def _open(file: HostFile) -> BinaryIO:
-    # Never through a link and never waiting: what lies there may be another thing than what was looked at.
+    # Never follow a link and never block: the file may have been replaced since it was checked.
     descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     opened = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         opened.close()
-        raise OSError(0, "it is no plain file any more")
+        raise OSError(0, "it is no longer a plain file")
     return opened
 
 

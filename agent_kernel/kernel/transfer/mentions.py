@@ -1,6 +1,6 @@
-"""`@file` in a prompt: that file is uploaded, once and again when it has changed, and the model is told.
+"""`@file` in a prompt: uploads the file, again if it has changed, and informs the model.
 
-Whatever is no file stays text: an address, a decorator, what stands in backticks or after a backslash.
+Everything else stays text: an email address, a decorator, text in backticks or after a backslash.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _FILE_TYPES = frozenset(_KNOWN_TYPES.split())
 
 @dataclass(frozen=True)
 class Mention:
-    """`@path` in a prompt: the path as it was written, and whether it stood in quotes."""
+    """`@path` in a prompt: the path as written, and whether it was quoted."""
 
     word: str
     quoted: bool
 
 
 def mentions(prompt: str) -> Iterator[Mention]:
-    """Yield everything in the prompt that is written like a mention; it need not be a file."""
+    """Yield everything in the prompt written like a mention; it need not be a file."""
     text = _CODE.sub(lambda match: " " * len(match[0]), prompt)
     for match in _MENTION.finditer(text):
         yield Mention(match[1] or match[2], match[1] is not None)
 
 
 def resolve(mention: Mention) -> Path | None:
-    """Return the file or folder that is meant; None where it is only text.
+    """Return the mentioned file or folder, or None if the mention is only text.
 
     Punctuation at its end belongs to the sentence unless the file's name has it. Raises `InvalidRequest` for
-    what is written like a path and is not there.
+    a mention that looks like a path and does not exist.
     """
     word = mention.word
     while word:
@@ -74,17 +74,17 @@ def resolve(mention: Mention) -> Path | None:
     except InvalidRequest as error:
         help_ = f"{error.hint or ''} If no file is meant, write \\@{word} or put it in backticks."
         raise InvalidRequest(f"@{word}: {error.message}", hint=help_.strip()) from error
-    return expanded(word)  # it came into being just now
+    return expanded(word)  # it was created just now
 
 
 def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:
-    """Return what the prompt names. Nothing is read. Raises `InvalidRequest` and `TooLarge`."""
+    """Return the uploads for the files that the prompt mentions. Raises `InvalidRequest` and `TooLarge`."""
     found = dict.fromkeys(path for path in map(resolve, mentions(prompt)) if path is not None)
     return joined([_planned(path, settings) for path in found]).check(settings)
 
 
 def _planned(path: Path, settings: KernelSettings) -> Plan:
-    """Below the notebook's folder a path means the same in the container; others go there by their name."""
+    """Plan an upload: a path below the notebook's folder keeps its path, others go by their name."""
     normal = Path(os.path.normpath(path))
     inside = not normal.is_absolute() and ".." not in normal.parts
     target = normal.as_posix() if inside else normal.name
@@ -93,7 +93,7 @@ def _planned(path: Path, settings: KernelSettings) -> Plan:
 
 
 async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str:
-    """Upload what the prompt mentions and the container does not have as it is; the prompt for the model.
+    """Upload mentioned files that are new or changed in the container. Return the prompt for the model.
 
     Raises what `find_mentioned` and `send` raise.
     """

@@ -1,4 +1,4 @@
-"""Patterns of paths as a shell has them: `*` within one name, `**` over folders, no hidden names. Pure."""
+"""Path patterns as in a shell: `*` within one name, `**` across folders, no hidden names. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 
 def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether a path, given by its names, is what the pattern's parts say.
+    """Return whether a path, given by its names, matches the pattern's parts.
 
-    A name that begins with a dot is matched only by a part that does so as well.
+    A name that begins with a dot is matched only by a part that begins with a dot.
     """
     if not pattern:
         return not names
@@ -23,6 +23,6 @@ def matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def split(parts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the parts before the first wildcard, and those from it on."""
+    """Split a pattern at its first wildcard; return the parts before it and the rest."""
     first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return parts[:first], parts[first:]

@@ -1,4 +1,4 @@
-"""Which of the person's files the container in use already has, by content."""
+"""The record of the user's files that the container in use already has, by content."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from agent_kernel.kernel.transfer.host_files import HostFile, read_chunks
 
 @dataclass(frozen=True)
 class PendingUpload:
-    """A file that may be sent, and its path relative to /mnt/data."""
+    """A file to send, and its path relative to /mnt/data."""
 
     file: HostFile
     target: str
 
 
 class Uploaded:
-    """The uploads to one container: the path there, and the file's mark and digest here."""
+    """The uploads to one container: the container path, and the local file's mark and digest."""
 
     def __init__(self) -> None:
         self._container_id: str | None = None
@@ -31,7 +31,7 @@ class Uploaded:
         self._known[upload.target] = (upload.file, digest)
 
     async def has(self, container_id: str, upload: PendingUpload) -> bool:
-        """Return whether this content is at that path; reads the file only if it was touched since."""
+        """Return whether the container has this content at that path; reads the file only if modified."""
         known = self._known.get(upload.target)
         if known is None or container_id != self._container_id:
             return False

@@ -1,4 +1,4 @@
-"""Files of the person's on their way into the container: which, to where, and how far they have come."""
+"""Uploads of the user's files: planning, sending and progress."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.transfer.base import FileSharer
 
 SHOWN_FROM = 4 << 20
-"""Bytes from which on a transfer shows how far it has come."""
+"""The smallest transfer in bytes that shows its progress."""
 
 SHOWN_EVERY = 0.2
-"""Seconds between two such lines."""
+"""Seconds between two progress lines."""
 
 NAMED = 8
-"""Up to so many files get a line each."""
+"""The largest number of files that get one line each."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that one line or prompt sends, looked at before the first byte; `left_out` as in `Found`."""
+    """The uploads of one line or prompt, checked before the first byte; `left_out` as in `Found`."""
 
     uploads: list[PendingUpload]
     left_out: dict[str, int]
 
     def check(self, settings: KernelSettings) -> Plan:
-        """The plan itself. Raises `TooLarge`, and `InvalidRequest` where one file would replace another."""
+        """Return the plan. Raises `TooLarge`, and `InvalidRequest` if one file would replace another."""
         for upload in self.uploads:
             if upload.file.size > settings.max_upload:
                 raise TooLarge(
-                    f"{upload.file.path} has {size(upload.file.size)}; one upload may have "
+                    f"{upload.file.path} has {size(upload.file.size)}; the limit for one file is "
                     f"{size(settings.max_upload)}. Nothing was uploaded.",
                     hint="Upload it compressed or in parts, or raise KernelSettings.max_upload.",
                 )
         total = sum(upload.file.size for upload in self.uploads)
         if total > settings.max_upload_total:
             raise TooLarge(
-                f"That is {size(total)} in {len(self.uploads):,} files; one cell may upload "
+                f"The upload has {size(total)} in {len(self.uploads):,} files; the limit for one cell is "
                 f"{size(settings.max_upload_total)}. Nothing was uploaded.",
                 hint="Upload less of it, or raise KernelSettings.max_upload_total.",
             )
@@ -68,10 +68,10 @@ class Plan:
 
 
 def find_uploads(arguments: str, settings: KernelSettings) -> Plan:
-    """Return the files that the arguments name: files, folders, patterns; quoted where they have spaces.
+    """Return the uploads for the arguments: files, folders, patterns; quoted if they contain spaces.
 
     A file goes to /mnt/data by its name, a folder with its tree, a pattern's matches with the tree below the
-    part before the first wildcard. Nothing is read. Raises `InvalidRequest` and `TooLarge`.
+    part before the first wildcard. No file is read. Raises `InvalidRequest` and `TooLarge`.
     """
     try:
         words = shlex.split(arguments)
@@ -86,7 +86,7 @@ def find_uploads(arguments: str, settings: KernelSettings) -> Plan:
 
 
 def joined(plans: Sequence[Plan]) -> Plan:
-    """Several plans as one."""
+    """Return several plans as one."""
     left_out: Counter[str] = Counter()
     for plan in plans:
         left_out.update(plan.left_out)
@@ -94,7 +94,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
 
 
 def find(word: str, settings: KernelSettings) -> Plan:
-    """Return what one word of `%upload` names."""
+    """Return the uploads for one word of `%upload`."""
     path = expanded(word)
     if os.path.lexists(path) or not glob.has_magic(word):
         file = look(path)
@@ -106,18 +106,20 @@ def _matching(word: str, path: Path, settings: KernelSettings) -> Plan:
     fixed, pattern = split(path.parts)
     base = Path(*fixed)
     if base != Path() and look(base) is not None:
-        raise InvalidRequest(f"{base} is no folder.", hint="A pattern needs one before its first wildcard.")
+        raise InvalidRequest(
+            f"{base} is not a folder.", hint="A pattern needs a folder before its first wildcard."
+        )
     found = walk(base, most=settings.max_files, pattern=pattern)
     if not found.files:
         raise InvalidRequest(
-            f"No file matches {word} in {Path.cwd()}.", hint="`**/*.csv` looks into folders as well."
+            f"No file matches {word} in {Path.cwd()}.", hint="`**/*.csv` also searches folders."
         )
     uploads = [PendingUpload(file, file.path.relative_to(base).as_posix()) for file in found.files]
     return Plan(uploads, found.left_out)
 
 
 def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
-    """All plain files of a folder, to `root` below /mnt/data. Raises `InvalidRequest` if there are none."""
+    """Return uploads of a folder's plain files to `root` below /mnt/data. Raises `InvalidRequest` if none."""
     found = walk(path, most=settings.max_files)
     if not found.files:
         raise InvalidRequest(f"There is nothing to upload in {path}{_and_left_out(found.left_out)}.")
@@ -126,7 +128,7 @@ def folder(path: Path, settings: KernelSettings, root: str) -> Plan:
 
 
 def _root(path: Path) -> str:
-    """Return a folder keeps its name; the notebook's own folder, and those above it, have none."""
+    """Return the root of a folder's upload: its name; empty for the notebook's folder and those above it."""
     return path.name if path.name != ".." else ""
 
 
@@ -138,10 +140,10 @@ def _and_left_out(left_out: dict[str, int]) -> str:
 
 
 async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
-    """Send them one after the other, say so in the notebook, and have the model told.
+    """Send the files one after another, report them in the notebook, and inform the model.
 
-    Raises what `ContainerFiles.create` raises. What had arrived before an error or an interrupt stays, and
-    is told; of the file that was on its way nothing is left.
+    Raises what `ContainerFiles.create` raises. Files sent before an error or an interrupt are kept and
+    reported; nothing remains of an unfinished file.
     """
     container_id = (await notebook.container.open(outputs)).id
     files = (await notebook.runtime()).containers.files
@@ -170,7 +172,7 @@ async def _counted(
 
 
 class UploadProgress:
-    """A line that says how far a transfer of `total` bytes has come; none for a small one."""
+    """The progress line of a transfer of `total` bytes; a small transfer has none."""
 
     def __init__(self, outputs: CellOutputs, doing: str, total: int) -> None:
         self.name = ""
@@ -179,7 +181,7 @@ class UploadProgress:
         self._shown = 0.0
 
     def add(self, count: int) -> None:
-        """`count` more bytes have gone."""
+        """Record `count` more bytes transferred."""
         from agent_kernel.kernel.render.bundles import note
 
         self._done += count
@@ -201,17 +203,17 @@ def _tell(
     listed = sent if len(sent) <= NAMED else []
     for upload in listed:
         notebook.tell_model(
-            f"The person uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
+            f"The user uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
         )
         name, where = code(upload.file.path.name), code(f"/mnt/data/{upload.target}")
         outputs.emit(note(f"Uploaded {name} ({size(upload.file.size)}) to {where}"))
     if not listed:
         total = size(sum(upload.file.size for upload in sent))
         where = code(_common(sent))
-        notebook.tell_model(f"The person uploaded {len(sent)} files ({total} in all) to {_common(sent)}.")
+        notebook.tell_model(f"The user uploaded {len(sent)} files ({total} in all) to {_common(sent)}.")
         outputs.emit(note(f"Uploaded {len(sent):,} files ({total}) to {where}"))
     if left_out:
-        outputs.emit(note(f"Not everything was taken{_and_left_out(left_out)}; name such a file to have it."))
+        outputs.emit(note(f"Some files were skipped{_and_left_out(left_out)}; name a file to upload it."))
 
 
 def _common(sent: Sequence[PendingUpload]) -> str:

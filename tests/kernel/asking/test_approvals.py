@@ -91,7 +91,7 @@ def test_a_kind_is_allowed_for_the_notebook(notebook: Notebook) -> None:
     assert "**Allowed**, like others of this kind in this notebook." in second.plain
     assert "touch *" in notebook.run("%approve").plain[-1]
     notebook.run("%approve --clear\n%approve ask")
-    assert "**Denied**: Nobody could be asked." in notebook.run("plain one").plain
+    assert "**Denied**: No one could be asked for approval." in notebook.run("plain one").plain
 
 
 def test_in_batch_nothing_runs_that_asks(notebook: Notebook) -> None:
@@ -108,7 +108,7 @@ def test_a_notebook_cannot_loosen_what_the_operator_set(
     notebook = start()
     notebook.run(MODEL + "%approve auto\n%approve allow echo *")
     result = notebook.run("try to make it")
-    assert "**Denied**: Nobody could be asked." in result.plain
+    assert "**Denied**: No one could be asked for approval." in result.plain
     assert lines(notebook) == "0"
 
 
@@ -248,8 +248,8 @@ def test_a_model_cannot_ask_nobody_for_ever() -> None:
     outputs = asyncio.run(_through(NotebookApprovals(), asking, {"input": "x"}))
     assert len(asking.requests) == MOST_UNATTENDED + 1
     said = [content["data"]["text/plain"] for kind, content in outputs if kind == "display_data"]
-    assert sum("Nobody can be asked here" in text for text in said) == 1
-    assert "with nobody there" in said[-1]
+    assert sum("No one can be asked here" in text for text in said) == 1
+    assert "no one could answer" in said[-1]
     answers = [request["input"][0] for request in asking.requests[1:]]
     assert not any(answer["approve"] for answer in answers)
     assert [answer["approval_request_id"] for answer in answers][:2] == ["mcpr_1", "mcpr_2"]
@@ -258,7 +258,7 @@ def test_a_model_cannot_ask_nobody_for_ever() -> None:
 def test_a_runtime_that_passes_over_the_policy_runs_nothing() -> None:
     request = {"input": "x", "agent_kernel": {"approval": Policy("ask").to_json()}}
     asking = Asking(echo=False)
-    with pytest.raises(ConfigurationError, match="does not know approvals"):
+    with pytest.raises(ConfigurationError, match="does not support approvals"):
         asyncio.run(_through(NotebookApprovals(), asking, request))
     assert len(asking.requests) == 1
 

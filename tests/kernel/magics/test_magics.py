@@ -26,14 +26,14 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%upload 'open", "The arguments of %upload cannot be read", "Quote names"),
     ],
     "download": [
-        ("%download", "%download needs a name", "For example:"),
+        ("%download", "%download needs a file name", "For example:"),
         ("%download kpt.txt", "There is no file kpt.txt", "Did you mean kept.txt?"),
-        ("%download kept.txt --over", "does not know --over", "It knows --force."),
+        ("%download kept.txt --over", "does not know --over", "Use --force."),
     ],
     "files": [("%files nosuch", "There is no folder nosuch", "%files alone lists all")],
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
-    "instructions": [("%instructions --now", "does not know --now", "It knows --clear.")],
-    "%instructions": [("%%instructions --now\nText", "does not know --now", "It knows --clear.")],
+    "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
+    "%instructions": [("%%instructions --now\nText", "does not know --now", "Use --clear.")],
     "budget": [
         ("%budget tokens", "'tokens' is not a limit.", "For example:"),
         ("%budget minutes=5", "A budget has no 'minutes'.", "tokens, seconds, tool_calls"),
@@ -45,19 +45,19 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "set": [
         ("%set", "%set needs a name.", "For example:"),
         ("%set a-b=1", "%set needs a name and a value", "For example:"),
-        ("%set UID=5", "The shell does not let UID be set.", "Choose another name."),
+        ("%set UID=5", "The shell does not allow setting UID.", "Choose another name."),
         (f"%set big={'x' * 70_000}", "big is too long", "Put it into a file"),
     ],
     "container": [
-        ("%container --old", "does not know '--old'", "It knows --reset-shell, --new"),
-        ("%container memory=4g", "chosen when it is made", "%container --new memory=4g"),
+        ("%container --old", "does not know '--old'", "Use --reset-shell, --new"),
+        ("%container memory=4g", "set when it is created", "%container --new memory=4g"),
         ("%container --new memory=3g", "memory_limit must be one of", "4g"),
     ],
     "usage": [("%usage all", "%usage takes no arguments.", "all cells")],
     "replay": [("%replay 999", "There is no turn of a cell [999]", "the number beside a cell")],
     "approve": [("%approve perhaps", "does not know 'perhaps'", "For example:")],
     "%bash": [
-        ("%%bash --quiet\nls", "does not know '--quiet'", "It knows --private."),
+        ("%%bash --quiet\nls", "does not know '--quiet'", "Use --private."),
         ("%%bash", "%%bash has no script.", "on the lines below"),
     ],
     "help": [("%help uplod", "There is no magic %uplod.", "Did you mean %upload?")],
@@ -161,8 +161,8 @@ def test_the_model_is_told_of_uploads_and_parameters(
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "my file.csv").write_text("x")
         told = _asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
-    assert "The person uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
-    assert "The person set a parameter: region = 'north'. It is in the shell as $region." in told
+    assert "The user uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
+    assert "The user set a parameter: region = 'north'. It is in the shell as $region." in told
 
 
 def _asked(notebook: Notebook, upstream: Played, cell: str) -> str:
@@ -181,7 +181,7 @@ def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
     result = notebook.run("%upload data")
     assert result.plain == [
         "Uploaded 12 files (120.0 kB) to `/mnt/data/data`",
-        "Not everything was taken (left out: 1 hidden); name such a file to have it.",
+        "Some files were skipped (left out: 1 hidden); name a file to upload it.",
     ]
     shown = notebook.run("%files").plain[0]
     assert "part2/" in shown
@@ -191,7 +191,7 @@ def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
     for path in (tmp_path / "data").glob("*/*.csv"):
         assert (tmp_path / "back" / path.relative_to(tmp_path / "data")).read_bytes() == path.read_bytes()
     again = notebook.run("%download data/part0/0.csv back/part0/")
-    assert "back/part0/0.csv is there already. Nothing was downloaded." in again.error
+    assert "back/part0/0.csv already exists. Nothing was downloaded." in again.error
     assert notebook.run("%download data/part0/0.csv back/part0/ --force").reply["status"] == "ok"
     assert list(tmp_path.rglob("*.part")) == []
 
@@ -247,11 +247,11 @@ def test_the_model_is_switched_in_mid_notebook(shared: Notebook) -> None:
 
 def test_a_budget_is_said_set_and_cleared(shared: Notebook) -> None:
     assert shared.run("%budget tokens=50_000 seconds=2.5").plain == [
-        "From here on a turn may use 50,000 tokens, 2.5 seconds."
+        "Each turn may now use 50,000 tokens, 2.5 seconds."
     ]
-    assert shared.run("%budget").plain == ["A turn may use 50,000 tokens, 2.5 seconds."]
+    assert shared.run("%budget").plain == ["Each turn may use 50,000 tokens, 2.5 seconds."]
     shared.run("%budget --clear")
-    assert shared.run("%budget").plain == ["A turn has no budget."]
+    assert shared.run("%budget").plain == ["Turns have no budget."]
 
 
 def test_a_budget_ends_a_turn(shared: Notebook) -> None:
@@ -269,7 +269,7 @@ def test_instructions_are_told_beside_the_kernels_own(start: Start, monkeypatch:
         monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
         monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
         notebook = start("agent-demo")
-        assert notebook.run("%instructions").plain == ["This notebook has no instructions of its own."]
+        assert notebook.run("%instructions").plain == ["This notebook has no instructions."]
         notebook.run("%%instructions\nAnswer in German.\nBriefly.")
         assert notebook.run("%instructions").plain == ["Answer in German.\nBriefly."]
         told = _asked(notebook, upstream, "look")
@@ -287,7 +287,7 @@ def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch
     path.write_text(json.dumps(saved))
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     notebook = start()
-    assert notebook.run("%budget").plain == ["A turn may use 7 tool calls."]
+    assert notebook.run("%budget").plain == ["Each turn may use 7 tool calls."]
     assert "nosuch/of-notebook" in notebook.run("say hello").error
     for metadata, words in [
         ({"model": "nosuch/of-cell"}, "nosuch/of-cell"),
@@ -330,7 +330,7 @@ def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None
     assert notebook.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
 
 
-RESET = "The shell is fresh. Files and background processes are still there."
+RESET = "The shell was reset. Files and background processes are kept."
 
 
 # -- turns -------------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def test_usage_is_counted_by_cell(notebook: Notebook) -> None:
     notebook.run("say hello")
     notebook.run("!ls")
     lines = notebook.run("%usage").plain[0].split("\n")
-    assert lines[0].startswith("Costs are not known")
+    assert lines[0].startswith("No price is configured")
     assert [line.split()[0] for line in lines if line and line.split()[0] in ("2", "3", "all")] == [
         "2",
         "all",

@@ -60,13 +60,13 @@ def test_where_files_go(arguments: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("", "%download needs a name"),
-        ("a b c", "%download needs a name"),
+        ("", "%download needs a file name"),
+        ("a b c", "%download needs a file name"),
         ("'unclosed", "cannot be read"),
-        ("a.csv --overwrite", "does not know --overwrite. It knows --force."),
+        ("a.csv --overwrite", "does not know --overwrite. Use --force."),
         ("b.csv", "There is no file b.csv in the container. Did you mean"),
-        ("a.csv there.csv", "there.csv is there already. Nothing was downloaded. Add --force"),
-        ("'bad\nname.csv'", "which is not written here"),
+        ("a.csv there.csv", "there.csv already exists. Nothing was downloaded. Add --force"),
+        ("'bad\nname.csv'", "which is not safe to write here"),
         ("../../etc/passwd", "There is no file"),
     ],
 )
@@ -78,7 +78,7 @@ def test_what_is_refused_and_why(arguments: str, words: str) -> None:
 
 def test_nothing_is_written_through_a_link(folder: Path) -> None:
     (folder / "deep").symlink_to("/tmp")
-    with pytest.raises(InvalidRequest, match="deep is there and is no folder"):
+    with pytest.raises(InvalidRequest, match="deep exists and is not a folder"):
         paths("out")
     (folder / "a.csv").symlink_to("/tmp/elsewhere")
     with pytest.raises(InvalidRequest, match=r"a\.csv is there and is no plain file"):

@@ -72,7 +72,7 @@ def test_what_a_folder_does_not_give_is_counted() -> None:
     [
         ("b.csv", "There is no file b.csv. Did you mean a.csv or"),
         ("dta/b.csv", "There is no folder dta"),
-        ("link.csv", "link.csv is a symbolic link, and links are not followed. Name the file"),
+        ("link.csv", "link.csv is a symbolic link, and links are not followed. Use the file"),
         ("data/link/secret.txt", "data/link is a symbolic link"),
         ("pipe", "pipe is not a plain file but a pipe."),
         ("/dev/null", "/dev/null is not a plain file but a device."),
@@ -80,7 +80,7 @@ def test_what_a_folder_does_not_give_is_counted() -> None:
         ("*.parquet", "No file matches *.parquet"),
         ("data/b.csv ./data/b.csv", "one would replace the other"),
         ("'a\0b'", "cannot be read"),
-        ("a.csv/*.csv", "a.csv is no folder"),
+        ("a.csv/*.csv", "a.csv is not a folder"),
         ("data/link/*.txt", "data/link is a symbolic link"),
     ],
 )
@@ -91,7 +91,7 @@ def test_what_is_refused_and_why(arguments: str, words: str) -> None:
 
 
 def test_limits_hold_for_the_whole_before_the_first_byte() -> None:
-    with pytest.raises(InvalidRequest, match=r"data/deep/c\.csv has 15 bytes; one upload may have 14 bytes"):
+    with pytest.raises(InvalidRequest, match=r"data/deep/c\.csv has 15 bytes; the limit for one file is 14 bytes"):
         find_uploads("a.csv data", KernelSettings(max_upload=14))
     with pytest.raises(InvalidRequest, match=r"That is 40 bytes in 3 files; one cell may upload 30 bytes\."):
         find_uploads("data", KernelSettings(max_upload_total=30))

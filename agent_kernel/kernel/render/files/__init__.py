@@ -1,1 +1,1 @@
-"""The files that a turn wrote, as a notebook shows them."""
+"""Notebook outputs for the files that a turn wrote."""

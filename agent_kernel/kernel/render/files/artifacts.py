@@ -1,4 +1,4 @@
-"""Which files a turn wrote to the container: found by comparing two lists of what is there."""
+"""Find the files that a turn wrote to the container by comparing two listings."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 WORKSPACE = PurePosixPath("/mnt/data")
 LISTED = 1000
-"""How many files, newest first, a snapshot looks at."""
+"""The number of files, newest first, in a snapshot."""
 
 
 @dataclass(frozen=True)
 class FileListing:
-    """The files of a container at one moment, by path. `complete` is false where the list was cut."""
+    """The files of a container at one time, by path. `complete` is false if the list was cut."""
 
     files: Mapping[str, FileCreateResponse]
     complete: bool = True
 
     def changed_since(self, before: FileListing) -> list[FileCreateResponse]:
-        """New and changed files, by path. Deleted ones are not mentioned."""
+        """Return new and changed files, sorted by path. Deleted files are not included."""
         newest = max((_modified(file) for file in before.files.values()), default=0)
 
         def changed(path: str, file: FileCreateResponse) -> bool:
@@ -72,6 +72,6 @@ async def snapshot(files: ContainerFiles, container_id: str) -> FileListing:
 
 
 def short_path(path: str) -> str:
-    """Return the path as commands in the workspace would write it."""
+    """Return the path as written by commands in the workspace."""
     pure = PurePosixPath(path)
     return str(pure.relative_to(WORKSPACE)) if pure.is_relative_to(WORKSPACE) else path

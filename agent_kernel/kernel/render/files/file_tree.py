@@ -28,7 +28,7 @@ class _Folder:
 def tree(root: str, sizes: Mapping[str, int], *, complete: bool = True) -> str:
     """Return lines of a tree for these files (bytes by path, relative to `root`); folders first, then files.
 
-    At most `MAX_LINES` lines and `PER_FOLDER` entries of a folder; what is left out is counted.
+    At most `MAX_LINES` lines and `PER_FOLDER` entries of a folder; entries left out are counted.
     """
     top = _Folder()
     for path, count in sizes.items():

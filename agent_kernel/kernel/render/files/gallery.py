@@ -1,7 +1,7 @@
-"""What a turn made, as outputs: pictures, tables, pages, and a line about every other file.
+"""Show the files that a turn wrote: pictures, tables, pages, and one line about all other files.
 
-The order is by path, and nothing in the outputs depends on when or where they were made. How much of it a
-notebook takes is bounded by count and by bytes; what is not shown is said.
+Files are sorted by path, and the outputs do not depend on time or place. Count and bytes are limited;
+files that are not shown are named or counted.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
 
 PREFIX = 256 << 10
-"""Bytes of a table too large to read whole that are read for its first rows."""
+"""The number of bytes read for the first rows of a table that is too large to read whole."""
 
 JSON_LIMIT = 1 << 20
-"""Bytes of a JSON file that is read: as objects it takes many times its size."""
+"""The largest JSON file read, in bytes: its objects take many times that memory."""
 
 TURN_LIMIT = 2
-"""How many times `max_inline` one turn's pictures and pages may take together."""
+"""The limit for all pictures and pages of one turn, as a multiple of `max_inline`."""
 
 
 @dataclass(frozen=True)
 class GalleryLimits:
-    """How much of a turn's files a notebook shows."""
+    """Limits for showing a turn's files."""
 
     inline: int
-    """Bytes of one picture or table; a larger one is named only."""
+    """The largest picture or table shown, in bytes; a larger one is only named."""
     files: int
-    """Files that are shown, and as many again that are named; the rest is counted."""
+    """The number of files shown; as many again are named, the rest are counted."""
 
 
 async def show_files(
@@ -72,13 +72,13 @@ async def show_files(
 
 
 def _hidden(path: str) -> bool:
-    """Return what programs keep for themselves: it is counted, never shown."""
+    """Return whether a path is hidden or internal to programs: counted, never shown."""
     parts = PurePosixPath(short_path(path)).parts
     return any(part.startswith(".") or part == "__pycache__" for part in parts)
 
 
 def _line(files: Sequence[FileCreateResponse]) -> Bundle:
-    """Return the files that are only named, and how to get them."""
+    """Return the line that names the files not shown, and how to download them."""
     names = ", ".join(f"{code(short_path(file.path))} ({size(file.bytes)})" for file in files)
     bundle = note(f"Wrote {names}; `%download NAME` fetches a file.")
     about = [{"file_id": file.id, "path": file.path} for file in files]
@@ -87,7 +87,7 @@ def _line(files: Sequence[FileCreateResponse]) -> Bundle:
 
 
 class _Viewer:
-    """Makes the outputs of one turn's files; what it embeds counts against the turn's bytes."""
+    """Creates the outputs for one turn's files; embedded files count against the turn's limit."""
 
     def __init__(self, runtime: Runtime, limit: int) -> None:
         self._runtime = runtime
@@ -108,7 +108,7 @@ class _Viewer:
         return _table(file, preview) if preview else None
 
     async def _embedded(self, file: FileCreateResponse, limit: int) -> bytes | None:
-        """Return all of a file that goes into the notebook; None if it is too large."""
+        """Return the whole file to embed in the notebook; None if it is too large."""
         limit = min(limit, self._room)
         if file.bytes > limit:
             return None
@@ -119,7 +119,7 @@ class _Viewer:
         return data
 
     async def _read(self, file: FileCreateResponse, limit: int) -> bytes:
-        """At most `limit` bytes from the start of the file (it may have grown since it was listed)."""
+        """Read at most `limit` bytes from the start of the file, which may have grown since it was listed."""
         data = bytearray()
         files = self._runtime.containers.files
         async with aclosing(files.content(file.container_id, file.id)) as chunks:

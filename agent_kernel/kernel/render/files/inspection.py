@@ -1,9 +1,9 @@
-"""A look into tables that take a program to read (Excel, Parquet): the program runs inside the container.
+"""Preview tables that need a program to read (Excel, Parquet), by running it inside the container.
 
-Such files are archives and binary trees of unknown origin, so nothing in the kernel's process reads them. A
-small program of the standard library alone does, where the file lies; it comes back with text. It runs as a
-command of no conversation: by the model that is none, stored nowhere. With a runtime or an image that cannot
-do that (no such model, no Python) such a file is one line, as is every file of a kind that is not known.
+These files are untrusted archives and binary formats, so the kernel's process does not read them. A small
+program that uses only the standard library reads them inside the container and prints text. It runs as a
+command outside the conversation: with the shell model, and not stored. If the runtime or the image cannot
+run it (no shell model, no Python), the file is only named, like a file of an unknown kind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".xlsx", ".xlsm", ".parquet")
 SECONDS = 20.0
-"""How long the program may take; a table that takes longer is only named."""
+"""Seconds that the program may take; a table that takes longer is only named."""
 
 _MAX_CHARACTERS = 200_000
 
@@ -35,14 +35,14 @@ def _program() -> str:
 
 
 async def preview(runtime: Runtime, container_id: str, path: str) -> Preview | None:
-    """Return what is in the table at `path`; None if nobody could say. Cancelling it ends the program."""
+    """Return a preview of the table at `path`; None if it could not be read. Cancelling ends the program."""
     command = f"python3 -I - {shlex.quote(path)} <<'END OF PROGRAM'\n{_program()}\nEND OF PROGRAM"
     try:
         async with asyncio.timeout(SECONDS):
             printed = await _printed(runtime, container_id, command)
         return _understood(json.loads(printed))
     except (AgentKernelError, TimeoutError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        return None  # whatever the container says is of unknown origin: it is understood, or it is nothing
+        return None  # the container's output is untrusted: anything that does not parse counts as no preview
 
 
 async def _printed(runtime: Runtime, container_id: str, command: str) -> str:

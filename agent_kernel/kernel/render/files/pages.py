@@ -1,14 +1,14 @@
-"""A web page that a turn wrote, shown in a frame out of which nothing comes.
+"""Show a web page that a turn wrote, in an isolated frame.
 
-What the page holds is of unknown origin, and it may hold what the notebook knows. So nothing in it runs, and
-nothing leaves it, not even an address that it would fetch or lead to:
+The page is untrusted and may contain the notebook's data. So nothing in it runs, and no data leaves it, not
+even in an address that it would fetch or link to:
 
-- the frame's sandbox allows no scripts, forms, pop-ups, plug-ins, and no way to the page around it;
-- a frame around that frame forbids every fetch and every navigation, by a policy that the inner one inherits;
-- browsers connect to the address of a link, a frame or an object before they ask any policy, so the tags that
-  have one are given names that mean nothing.
+- the frame's sandbox allows no scripts, forms, pop-ups or plug-ins, and no access to the surrounding page;
+- an outer frame forbids every fetch and navigation, with a policy that the inner frame inherits;
+- browsers connect to the address of a link, frame or object before they apply any policy, so tags with an
+  address are renamed to unknown tags.
 
-Pages whose charts are drawn by scripts are for a browser tab of the person's own: `%download` fetches them.
+To see charts drawn by scripts, the user can `%download` the page and open it in a browser tab.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent_kernel.kernel.render.markdown import to_inline_html
 from agent_kernel.kernel.render.text import code, size
 
 MAX_BYTES = 1_000_000
-"""A larger page is named, not shown."""
+"""The largest page shown, in bytes; a larger one is only named."""
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:; "
@@ -36,7 +36,7 @@ _FRAME = "width: 100%; border: 1px solid rgba(128, 128, 128, 0.35); background-c
 
 
 def frame(name: str, page: str, byte_count: int) -> Bundle:
-    """The page in its frame, with a line that names it; `name` is its path as commands would write it."""
+    """Return the page in its frame, with a line that names it; `name` is its path in the workspace."""
     line = f"{code(name)}, a page of {size(byte_count)}"
     if _SCRIPT.search(page):
         line += "; its scripts do not run here"
@@ -47,16 +47,16 @@ def frame(name: str, page: str, byte_count: int) -> Bundle:
         "iframe { position: absolute }</style>"
         f'<iframe sandbox srcdoc="{_attribute(inert)}"></iframe>'
     )
-    # What stands between the tags is read where frames are taken away: in notebooks that are not trusted.
+    # The text between the tags appears if the front end removes frames, as in untrusted notebooks.
     html = (
         f'<div style="margin: 4px 0">{to_inline_html(line)}</div>'
         f'<iframe sandbox height="400" style="{_FRAME}" srcdoc="{_attribute(inner)}">'
         "(The page is shown when the notebook is trusted.)</iframe>"
     )
-    shown = ShownItem(html, f"{line}; a front end shows it.", f"[page: {name}, {size(byte_count)}]")
+    shown = ShownItem(html, f"{line}; front ends show it.", f"[page: {name}, {size(byte_count)}]")
     return Bundle(shown.bundle().data, {METADATA_KEY: {}})
 
 
 def _attribute(text: str) -> str:
-    """As the value of an attribute in double quotes; no more is escaped than must be: it is done twice."""
+    """Escape for an attribute in double quotes. Escapes only what it must, because it is applied twice."""
     return text.replace("&", "&amp;").replace('"', "&quot;")

@@ -1,8 +1,8 @@
-"""Pictures that a turn wrote, as outputs. What is no picture of the kind that its name says is not shown.
+"""Show pictures that a turn wrote. A file whose content does not match its suffix is not shown.
 
-PNG and JPEG are outputs of their own kind, which every reader of notebooks shows. GIF, WebP and SVG, which
-exporters do not know, stand in an `<img>` as data: there an SVG is a picture and nothing more, it runs no
-script and fetches nothing.
+PNG and JPEG become outputs of their own MIME types, which every notebook reader shows. GIF, WebP and SVG,
+which exporters do not support, are embedded in an `<img>` as a data URL: there an SVG runs no script and
+fetches nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _IMAGE = "max-width: 100%; background-color: white"
 
 
 def kind_of(path: str) -> str | None:
-    """Return the MIME type that the path's suffix promises; None if it is no picture's."""
+    """Return the picture MIME type for the path's suffix; None if it is not a picture's."""
     return _KINDS.get(PurePosixPath(path).suffix.lower())
 
 
 def is_kind(data: bytes, mime: str) -> bool:
-    """Return whether the bytes begin as pictures of that kind do."""
+    """Return whether the bytes begin with that MIME type's signature."""
     if mime == "image/webp":
         return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if mime == "image/svg+xml":
@@ -31,13 +31,13 @@ def is_kind(data: bytes, mime: str) -> bool:
 
 
 def picture(name: str, data: bytes, mime: str) -> Bundle | None:
-    """Return the output for a picture file's bytes; None if they are none."""
+    """Return the output for a picture's bytes; None if they are not a picture of that MIME type."""
     if not is_kind(data, mime):
         return None
     encoded = base64.b64encode(data).decode("ascii")
     plain = f"[picture: {clean(name)}]"
     if mime in ("image/png", "image/jpeg"):
-        # A ground for what is transparent: black axes on a dark page are none.
+        # A background for transparent pictures: black axes are invisible on a dark page.
         return Bundle(
             {mime: encoded, "text/plain": plain}, {mime: {"alt": clean(name), "needs_background": "light"}}
         )

@@ -1,7 +1,7 @@
-"""A look into a table: its shape, the type and the missing values of each column, its first rows. Pure.
+"""Preview a table: its shape, the type and missing values of each column, its first rows. Pure.
 
-Only the standard library reads here, and only text: CSV and JSON. What takes more to read (Excel, Parquet) is
-looked at inside the container, see `inspection`.
+This module reads only text, CSV and JSON, with the standard library. Excel and Parquet files are read inside
+the container; see `inspection`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 
 ROWS = 5
 COLUMNS = 12
-"""How much of a table is shown; the rest is counted."""
+"""The columns and rows shown of a table; the rest is counted."""
 
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 MISSING = frozenset(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"])
-"""How files write that there is no value; pandas reads these as missing, too."""
+"""The texts that mean a missing value, as in pandas."""
 
-_BATCH = 2_000  # rows looked at together: whole columns at once are quick, whole tables are large
+_BATCH = 2_000  # rows examined together: columns at once are fast, but a whole table is large
 _TYPES = (
     ("text", re.compile(r"0\d+")),  # a code, not a number
     ("int", re.compile(r"[+-]?\d{1,18}")),
@@ -37,44 +37,44 @@ _TYPES = (
 
 @dataclass
 class Column:
-    """One column, as far as it was looked at."""
+    """One column of the rows examined."""
 
     name: str
     type: str = ""
-    """`int`, `float`, `bool`, `date`, `text`, `list`, `object`, `mixed`; empty while it has no value."""
+    """`int`, `float`, `bool`, `date`, `text`, `list`, `object`, `mixed`; empty if it has no values."""
     missing: int | None = 0
-    """None where nobody counted."""
+    """The number of missing values; None if not counted."""
 
     @property
     def words(self) -> str:
-        """Type and missing values, as they stand under the name."""
+        """The text under the column's name: type and missing values."""
         lacking = f"{self.missing:,} missing" if self.missing else ""
         return ", ".join(part for part in (self.type or "empty", lacking) if part)
 
 
 @dataclass
 class Preview:
-    """What is shown of a table. `rows` are its first, as text; `columns` its first `COLUMNS`."""
+    """A preview of a table: `rows` are its first rows as text, `columns` its first `COLUMNS` columns."""
 
     columns: list[Column] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     width: int = 0
     count: int = 0
     whole: bool = True
-    """False where the table goes on after the `count` rows that were looked at."""
+    """False if the table continues after the `count` rows examined."""
     sheets: int = 1
-    """How many tables the file has; this is the first."""
+    """The number of tables in the file; this is the first."""
 
     @property
     def shape(self) -> str:
-        """Rows and columns in words."""
+        """The numbers of rows and columns, as text."""
         more = "" if self.whole else "more than "
         rows, columns = ("" if n == 1 else "s" for n in (self.count, self.width))
         return f"{more}{self.count:,} row{rows} × {self.width:,} column{columns}"
 
 
 def of_csv(text: str, delimiters: str, *, whole: bool) -> Preview | None:
-    """Return a delimited text with its header; None where it is none. Blank lines do not count."""
+    """Parse delimited text with a header; None if it is not a table. Blank lines are ignored."""
     if "\0" in text:
         return None
     first = text.partition("\n")[0]
@@ -84,12 +84,12 @@ def of_csv(text: str, delimiters: str, *, whole: bool) -> Preview | None:
     try:
         header = next(lines, None)
         return of_rows(header, lines, whole=whole) if header else None
-    except csv.Error:  # a field of more than 128 KiB, say: then it is a file like any other
+    except csv.Error:  # a field over 128 KiB, for example: treated as a file of unknown kind
         return None
 
 
 def of_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: bool) -> Preview:
-    """Rows of text; what is missing at a row's end is a missing value."""
+    """Return a preview of rows of text; cells absent at the end of a row are missing values."""
     preview = Preview([Column(name) for name in header[:COLUMNS]], width=len(header), whole=whole)
     for batch in _batches(iter(rows)):
         preview.rows += [list(row[:COLUMNS]) for row in batch[: ROWS - len(preview.rows)]]
@@ -123,7 +123,7 @@ def _type_of(value: str) -> str:
 
 
 def _joined(types: set[str], otherwise: str) -> str:
-    """Return the type of values of these types; `otherwise` where they have none in common."""
+    """Return the common type of these types, or `otherwise` if they have none."""
     if types == {"int", "float"}:
         return "float"
     return otherwise if len(types) > 1 else next(iter(types), "")
@@ -133,7 +133,7 @@ def _joined(types: set[str], otherwise: str) -> str:
 
 
 def of_json(text: str, *, lines: bool, whole: bool) -> Preview | None:
-    """Return a list of records, a JSON-lines file, or an object by its keys; None for what is no table."""
+    """Parse a list of records, JSON lines, or an object by its keys; None if it is not a table."""
     try:
         if lines:
             end = len(text) if whole else text.rfind("\n") + 1
