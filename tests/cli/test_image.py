@@ -82,7 +82,7 @@ async def test_a_dockerfile_of_ones_own_with_the_toolbox_on_top(
     done = build("--from", path, "--name", name, environment=own_environment)
     assert done.returncode == 0, done.stderr
     assert f"Use it: AGENT_KERNEL_IMAGE={name}" in done.stdout
-    assert "The toolbox already exists." in done.stderr
+    assert "The toolbox is there already." in done.stderr
     backend = DockerBackend(name)
     told = [
         event async for event in outputs(backend, "cat /srv/data.txt; echo $MINE; python3 -c 'import pandas'")

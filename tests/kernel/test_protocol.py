@@ -364,7 +364,7 @@ def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, 
     result = notebook.run("%upload huge.csv")
     assert kernel.io_counters().read_chars - before < 100 << 20  # it looked at the size only
     assert result.kinds == ["error"]
-    assert "huge.csv has 2.1 GB; one upload may have 536.9 MB." in result.error
+    assert "huge.csv has 2.1 GB; the limit for one file is 536.9 MB." in result.error
     assert notebook.run("what was it").plain[-1] == "It was blue."
 
 

@@ -81,7 +81,7 @@ def test_nothing_is_written_through_a_link(folder: Path) -> None:
     with pytest.raises(InvalidRequest, match="deep exists and is not a folder"):
         paths("out")
     (folder / "a.csv").symlink_to("/tmp/elsewhere")
-    with pytest.raises(InvalidRequest, match=r"a\.csv is there and is no plain file"):
+    with pytest.raises(InvalidRequest, match=r"a\.csv exists and is not a plain file"):
         paths("a.csv --force")
 
 
