@@ -91,9 +91,13 @@ def test_what_is_refused_and_why(arguments: str, words: str) -> None:
 
 
 def test_limits_hold_for_the_whole_before_the_first_byte() -> None:
-    with pytest.raises(InvalidRequest, match=r"data/deep/c\.csv has 15 bytes; the limit for one file is 14 bytes"):
+    with pytest.raises(
+        InvalidRequest, match=r"data/deep/c\.csv has 15 bytes; the limit for one file is 14 bytes"
+    ):
         find_uploads("a.csv data", KernelSettings(max_upload=14))
-    with pytest.raises(InvalidRequest, match=r"The upload has 40 bytes in 3 files; the limit for one cell is 30 bytes\."):
+    with pytest.raises(
+        InvalidRequest, match=r"The upload has 40 bytes in 3 files; the limit for one cell is 30 bytes\."
+    ):
         find_uploads("data", KernelSettings(max_upload_total=30))
     with pytest.raises(InvalidRequest, match="more than 2 files in data"):
         find_uploads("data", KernelSettings(max_files=2))
