@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser, with the arguments of the one command that is called; the others stay unloaded."""
+    """Return the parser, with the arguments of the one command that is called; the others stay unloaded."""
     parser = _Parser(prog="agent-kernel", description="Notebook cells as agent turns, each in a sandbox.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -120,7 +120,7 @@ async def _pruned(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
-    """A checkpoint as machines are told of it."""
+    """Return a checkpoint as machines are told of it."""
     from agent_kernel.runtime.containers.checkpoints import CONTAINER_LABEL, KIND_LABEL, NAME_LABEL
 
     return [
@@ -151,7 +151,7 @@ def _table(snapshots: list[Snapshot]) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in words."""
+    """Return bytes in words."""
     for unit in ("B", "kB", "MB"):
         if value < 1000:
             return f"{value:.0f} {unit}"

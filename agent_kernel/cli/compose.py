@@ -153,7 +153,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
 
 
 def audit_log(settings: Settings) -> AuditLog:
-    """The audit log as configured; the file is opened with the first line."""
+    """Return the audit log as configured; the file is opened with the first line."""
     from agent_kernel.runtime.observe.audit import OFF, AuditLog
 
     where = settings.container.audit
@@ -163,7 +163,7 @@ def audit_log(settings: Settings) -> AuditLog:
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """What bounds each turn."""
+    """Return what bounds each turn."""
     from agent_kernel.runtime.turns.budgets import Budget
     from agent_kernel.runtime.turns.settings import TurnSettings
 
@@ -173,7 +173,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
 
 def skills(settings: Settings) -> Skills:
-    """What requests may name. Raises `ConfigurationError` for a folder that is not there."""
+    """Return what requests may name. Raises `ConfigurationError` for a folder that is not there."""
     from agent_kernel.runtime.containers.skills import Skills
 
     folder = Path(settings.runtime.skills).expanduser() if settings.runtime.skills else None
@@ -185,7 +185,7 @@ def skills(settings: Settings) -> Skills:
 
 
 def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerOptions:
-    """How containers are made. `lease`: seconds that they outlive this process."""
+    """Return how containers are made. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 
     return ContainerOptions(
@@ -209,7 +209,7 @@ def local_runtime(
     warm: int = 0,
     restart: Restart = "leave",
 ) -> LocalRuntime:
-    """A runtime in this process.
+    """Return a runtime in this process.
 
     `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready; `restart`: what
     becomes of background turns that a dead server left.
@@ -236,7 +236,7 @@ def local_runtime(
 
 
 async def kernel_runtime(settings: Settings) -> Runtime:
-    """The runtime of a kernel: its own, or the server's that the settings name."""
+    """Return the runtime of a kernel: its own, or the server's that the settings name."""
     if not settings.runtime.runtime_url:
         # No other client uploads here: a raised KernelSettings.max_upload must be enough.
         settings.container.upload_limit = max(settings.container.upload_limit, settings.kernel.max_upload)

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def table_of(entries: list[Entry]) -> str:
-    """The containers for people; whose they are, where some are somebody's."""
+    """Return the containers for people; whose they are, where some are somebody's."""
     if not entries:
         return "No containers."
     rows = [("ID", "NAME", "SANDBOX", "STATUS", "IDLE", "KEY")]

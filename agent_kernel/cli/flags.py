@@ -32,7 +32,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 
 def load(arguments: argparse.Namespace, **fixed: object) -> config.Settings:
-    """All settings, the flags among `arguments` on top, `fixed` above those; warnings go to stderr."""
+    """Return all settings, the flags among `arguments` on top, `fixed` above those; warnings go to stderr."""
     names = {setting.name for setting in config.catalogue() if setting.group != "KernelSettings"}
     flags = {name: value for name, value in vars(arguments).items() if name in names}
     settings = config.load({**flags, **fixed})

@@ -12,7 +12,7 @@ NAME = "agent"
 
 
 def spec_folder() -> Path:
-    """The kernelspec inside the package."""
+    """Return the kernelspec inside the package."""
     return Path(__file__).parents[1] / "kernel" / "spec"
 
 

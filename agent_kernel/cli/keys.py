@@ -85,7 +85,7 @@ def _with_keys(settings: Settings, work: Callable[[StoredKeys], Awaitable[T]]) -
 
 
 def _record(row: KeyRow) -> dict[str, object]:
-    """A key as machines are told of it: what finds it, not what it is."""
+    """Return a key as machines are told of it: what finds it, not what it is."""
     revoked = None if row.revoked_at is None else int(row.revoked_at)
     known = {"name": row.name, "id": row.id, "created_at": int(row.created_at), "revoked_at": revoked}
     return {**known, **asdict(row.limits)}

@@ -42,13 +42,13 @@ class Opened:
         self.audit: AuditLog = compose.audit_log(settings)
 
     async def labels(self) -> dict[str, str]:
-        """What all sandboxes and checkpoints of this store carry."""
+        """Return what all sandboxes and checkpoints of this store carry."""
         from agent_kernel.runtime.containers.sweep import STORE_LABEL
 
         return {STORE_LABEL: await self.store.identity()}
 
     async def sandboxes(self) -> dict[str, tuple[Backend, SandboxRef]]:
-        """The sandboxes of this store, by id."""
+        """Return the sandboxes of this store, by id."""
         labels, found = await self.labels(), {}
         for backend in self.backends:
             try:

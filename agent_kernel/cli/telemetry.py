@@ -16,7 +16,7 @@ FLUSH_MS = 5000
 
 
 def tracing(settings: Settings) -> Tracing:
-    """What watches the turns: nothing, unless the settings ask for it.
+    """Return what watches the turns: nothing, unless the settings ask for it.
 
     Raises `ConfigurationError` where the extra `otel` is not installed.
     """

@@ -88,7 +88,7 @@ class RuntimeSettings(Configurable):
     ).tag(config=True, variable="AGENT_KERNEL_RETENTION_DAYS")
 
     def data_path(self) -> Path:
-        """The data folder; it need not exist yet."""
+        """Return the data folder; it need not exist yet."""
         if self.data_dir:
             return Path(self.data_dir).expanduser().absolute()
         from jupyter_core.paths import jupyter_data_dir

@@ -78,7 +78,7 @@ class Setting:
 
 
 def catalogue() -> Iterator[Setting]:
-    """Every setting there is, in the order of the documentation."""
+    """Yield every setting there is, in the order of the documentation."""
     for group in GROUPS:
         for name, trait in group.class_own_traits(config=True).items():
             yield Setting(group.__name__, name, trait)
@@ -126,7 +126,7 @@ def load(
 
 
 def environment_with(**variables: str) -> dict[str, str]:
-    """The environment for a child process: ours, but with these settings and none of our others.
+    """Return the environment for a child process: ours, but with these settings and none of our others.
 
     An upstream's address and key are left out as well, so that the child plays the shipped script.
     """
@@ -135,7 +135,7 @@ def environment_with(**variables: str) -> dict[str, str]:
 
 
 def _files(folders: Sequence[str] | None) -> Iterator[Config]:
-    """The configuration files that exist, the least important first."""
+    """Yield the configuration files that exist, the least important first."""
     if folders is None:
         from jupyter_core.paths import jupyter_config_path
 
@@ -173,7 +173,7 @@ def _flags(flags: Mapping[str, object]) -> Config:
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each variable that looks like ours and is not."""
+    """Yield a sentence for each variable that looks like ours and is not."""
     known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
     for name in sorted(environ):
         if name.startswith("AGENT_KERNEL_") and name not in known:

@@ -192,7 +192,7 @@ class Models:
         return self._played(Path(file).expanduser()), file
 
     def _played(self, path: Path) -> ScriptedModel:
-        """The script as it is now: whoever writes one changes it between two turns."""
+        """Return the script as it is now: whoever writes one changes it between two turns."""
         try:
             found = path.stat()
         except OSError:

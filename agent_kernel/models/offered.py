@@ -30,7 +30,7 @@ class Offered:
         return tool.type if tool.type not in self._taken else _PREFIX + tool.type
 
     def is_native(self, tool: Tool) -> bool:
-        """Whether the upstream is given this tool's calls and outputs in their own form."""
+        """Return whether the upstream is given this tool's calls and outputs in their own form."""
         if tool.by_client:
             return True
         return self._native and _has_native_form(tool)

@@ -39,7 +39,7 @@ def translate(items: Sequence[Item], *, offered: Offered, origin: str | None) ->
 
 
 def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
-    """The last compaction that the upstream can read, and what follows; calls answered later stay."""
+    """Return the last compaction that the upstream can read, and what follows; calls answered later stay."""
     found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
     last = found[-1] if found else 0
     outputs = catalogue().outputs
@@ -96,7 +96,7 @@ def _encrypted(item: Item, origin: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _opened(item: Item, origin: str | None) -> dict[str, Any] | None:
-    """What the upstream encrypted, and the id it had there; None for nothing, or what is another's."""
+    """Return what the upstream encrypted, and the id it had there; None for nothing, or what is another's."""
     opaque = item.get("encrypted_content")
     if not isinstance(opaque, str) or not opaque or origin is None:
         return None

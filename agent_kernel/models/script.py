@@ -88,11 +88,11 @@ class ScriptedTurn:
     steps: Sequence[Sequence[Move]]
 
     def is_exactly(self, said: str) -> bool:
-        """Whether this is all that the user says."""
+        """Return whether this is all that the user says."""
         return self.pattern is None and folded(self.when) == folded(said)
 
     def matches(self, said: str) -> bool:
-        """Whether the user says this among other things."""
+        """Return whether the user says this among other things."""
         if self.pattern is not None:
             return self.pattern.search(said) is not None
         return folded(self.when) in folded(said)

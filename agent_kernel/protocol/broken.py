@@ -156,7 +156,7 @@ class _Replay:
         return None if kind is None or kind.by_client else kind
 
     def goes_on(self, item: Mapping[str, Any]) -> bool:
-        """Whether a model may go on after this item."""
+        """Return whether a model may go on after this item."""
         return item["type"] in _SAID or self.makes(item) is not None or self.answers(item) is not None
 
     def next_number(self) -> int:
@@ -164,7 +164,7 @@ class _Replay:
         return self._number
 
     def partial(self, index: int) -> Json:
-        """The open item as far as it had come."""
+        """Return the open item as far as it had come."""
         item = {**self.open[index], "status": "incomplete"}
         parts = self._pieces.get(index, {})
         texts = {part: "".join(p for _, p in pieces if isinstance(p, str)) for part, pieces in parts.items()}

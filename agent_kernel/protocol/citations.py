@@ -30,7 +30,7 @@ class Citations:
         self._known: dict[str, str | None] = {}
 
     def unknown(self) -> list[str]:
-        """Paths in the open text of which it is not known whether they are files."""
+        """Return paths in the open text of which it is not known whether they are files."""
         if "/mnt/data/" not in self.text:
             return []
         paths = dict.fromkeys(path for path, _, _ in _named(self.text))
@@ -66,7 +66,7 @@ class Citations:
 
 
 def _named(text: str) -> list[tuple[str, int, int]]:
-    """Each path that the text names, and where, with `sandbox:` before it if that is there."""
+    """Return each path that the text names, and where, with `sandbox:` before it if that is there."""
     found = []
     for match in _NAMED.finditer(text):
         path = match[1].rstrip(_AROUND)

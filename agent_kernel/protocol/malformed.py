@@ -8,7 +8,7 @@ from agent_kernel.errors import MalformedModelOutput
 
 
 def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
-    """Whether what was streamed is the beginning of the whole."""
+    """Return whether what was streamed is the beginning of the whole."""
     if not known:
         return True
     if len(known) > len(parts):

@@ -21,7 +21,7 @@ DEEPEST = 100
 
 
 def well_formed(value: Any, depth: int = 0) -> Any:
-    """The same JSON value (or tuple) without halves of characters, in keys too.
+    """Return the same JSON value (or tuple) without halves of characters, in keys too.
 
     Raises `InvalidRequest` for what is nested too deep.
     """
@@ -37,5 +37,5 @@ def well_formed(value: Any, depth: int = 0) -> Any:
 
 
 def well_formed_delta(delta: ModelDelta) -> ModelDelta:
-    """The same delta; piece by piece, so that pieces and whole still agree."""
+    """Return the same delta; piece by piece, so that pieces and whole still agree."""
     return replace(delta, **{field.name: well_formed(getattr(delta, field.name)) for field in fields(delta)})

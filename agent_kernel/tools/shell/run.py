@@ -45,7 +45,7 @@ class ShellLimits:
     """Characters; a larger `max_output_length` is cut to this. It bounds the host's memory."""
 
     def timeout_seconds(self, timeout_ms: int | None) -> float:
-        """Seconds for one command. Unset, zero and negative mean the default."""
+        """Return seconds for one command. Unset, zero and negative mean the default."""
         if timeout_ms is None or timeout_ms <= 0:
             return self.timeout
         return min(timeout_ms / 1000, self.max_timeout)
@@ -258,11 +258,11 @@ def _on_own_line(text: str, words: str) -> str:
 
 
 def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:
-    """The limits that a command ran into, as lines to stand at the end of its stderr."""
+    """Return the limits that a command ran into, as lines to stand at the end of its stderr."""
     lines = "".join(f"[{_printable(words)}]\n" for words in end.reached)
     return "\n" + lines if lines and stderr and not stderr.endswith("\n") else lines
 
 
 def _printable(words: str) -> str:
-    """What came from inside a sandbox, on one line."""
+    """Return what came from inside a sandbox, on one line."""
     return "".join(character if character.isprintable() else "?" for character in words)
