@@ -1,7 +1,7 @@
-"""The command line: `agent-kernel COMMAND`. The only place that puts the rooms together.
+"""The command line, `agent-kernel COMMAND`: the only package that imports and connects all the others.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments) -> exit code`, imported only when it
-is asked for: `kernel` must be ready before anything heavy could be loaded.
+Each command is a module with `add_arguments(parser)` and `run(arguments) -> exit code`. It is imported only
+when called: `kernel` must be ready before anything heavy could be loaded.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from agent_kernel.errors import AgentKernelError
 
 COMMANDS = {
     "demo": "run the first example notebook in an embedded sandbox, turn by turn",
-    "install": "put the kernel where Jupyter finds it, and prepare the embedded sandbox",
-    "serve": "a Responses API with shell and containers, over HTTP",
-    "doctor": "what is there, what is missing, and the command that mends it",
+    "install": "install the kernelspec for Jupyter, and prepare the embedded sandbox",
+    "serve": "serve the Responses API, with shell and containers, over HTTP",
+    "doctor": "check what is installed, and show the command for anything missing",
     "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",
-    "keys": "make, list and revoke the keys of those who use this machine's server",
+    "keys": "create, list and revoke API keys for this machine's server",
     "image": "build the Docker image, or prepare the embedded sandbox's toolbox",
-    "kernel": "be a Jupyter kernel (Jupyter calls this)",
+    "kernel": "run the Jupyter kernel (started by Jupyter)",
 }
 
 FAILED = 2
-"""Exit code of every error that is explained in words."""
+"""Exit code of every error that is reported with a message."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in the shape of all our errors: one line and the hint."""
+    """An argument parser that prints errors as this package does: one line, then a hint."""
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}\n  See: {self.prog} --help", file=sys.stderr)
@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the process's exit code."""
+    """Run one command and return the exit code of the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if not word.startswith("-")), None)
     parsed = _parser(command).parse_args(words)
@@ -54,13 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output (`| head`) has had enough
+    except BrokenPipeError:  # the reader of our output (`| head`) has closed it
         sys.stderr.close()
         return 0
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
-    """Return the parser, with the arguments of the one command that is called; the others stay unloaded."""
+    """Return the parser. Only the called command's arguments are added, so no other module is loaded."""
     parser = _Parser(prog="agent-kernel", description="Notebook cells as agent turns, each in a sandbox.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

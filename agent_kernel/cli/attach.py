@@ -1,7 +1,8 @@
-"""`agent-kernel containers attach ID`: this terminal becomes one in the container.
+"""`agent-kernel containers attach ID`: open a terminal in a container.
 
-It is a shell of its own beside the agent's, in the same files and processes. Whoever owns the container is
-not disturbed: boxd serves several hosts at once. While it is attached the container does not expire.
+It runs a new shell, separate from the agent's, which sees the same files and processes. The host that owns
+the container is not disturbed, as boxd serves several hosts at once. The container does not expire while
+attached.
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.channel import Terminal
 
 LEAVE = b"\x1d"
-"""Ctrl-], as telnet has it: a hung program takes every other key for itself."""
+"""Ctrl-], as in telnet. Every other key must reach the program in the container."""
 
 TERMINATED = 143
 
 
 def attach(settings: Settings, container_id: str) -> int:
-    """Attach until the shell ends, Ctrl-] is typed or the terminal is closed; the shell's exit code.
+    """Attach until the shell ends, Ctrl-] is typed or the terminal is closed. Return the shell's exit code.
 
-    Raises `InvalidRequest` where there is no terminal, `NotFound`, `SandboxGone`, `SandboxUnreachable`.
+    Raises `InvalidRequest` if stdin or stdout is not a terminal, and `NotFound`, `SandboxGone` and
+    `SandboxUnreachable`.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(
-            "attach needs a terminal, and its input or output is none.", hint="Run it in a terminal window."
+            "attach needs a terminal, but its input or output is redirected.",
+            hint="Run it in a terminal window.",
         )
     return asyncio.run(_attached(settings, container_id))
 
@@ -52,7 +55,7 @@ async def _attached(settings: Settings, container_id: str) -> int:
         try:
             size = os.get_terminal_size(sys.stdout.fileno())
             async with channel.terminal(size.lines, size.columns) as terminal:
-                print(f"Attached to {container_id}; Ctrl-] or exit leaves.", file=sys.stderr)
+                print(f"Attached to {container_id}. Press Ctrl-] or type exit to leave.", file=sys.stderr)
                 with _raw(sys.stdin.fileno()):
                     return await _carried(terminal)
         finally:
@@ -62,7 +65,7 @@ async def _attached(settings: Settings, container_id: str) -> int:
 
 @contextlib.contextmanager
 def _raw(fd: int) -> Iterator[None]:
-    """Every key goes to the container, Ctrl-C too."""
+    """Put the terminal into raw mode, so that every key, even Ctrl-C, goes to the container."""
     before = termios.tcgetattr(fd)
     tty.setraw(fd)
     try:
@@ -73,7 +76,7 @@ def _raw(fd: int) -> Iterator[None]:
 
 
 async def _carried(terminal: Terminal) -> int:
-    """Carry both directions and the window's size, until one side has had enough."""
+    """Copy input, output and window size changes until one side closes. Return the exit code."""
     loop = asyncio.get_running_loop()
     resized, told_to_end = asyncio.Event(), asyncio.Event()
     loop.add_signal_handler(signal.SIGWINCH, resized.set)
@@ -85,7 +88,7 @@ async def _carried(terminal: Terminal) -> int:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             if end.done():
-                end.result()  # raises what went wrong
+                end.result()  # raises its exception, if any
         if showing.done():
             return showing.result()
         return TERMINATED if told_to_end.is_set() else 0
@@ -106,7 +109,7 @@ async def _show(terminal: Terminal) -> int:
 
 
 async def _type(terminal: Terminal) -> None:
-    """Hand on what is typed; returns at Ctrl-] and when the terminal has been closed."""
+    """Forward typed input. Return on Ctrl-] and when the terminal has been closed."""
     fd = sys.stdin.fileno()
     while True:
         await _readable(fd)

@@ -1,4 +1,4 @@
-"""The actions of `agent-kernel containers` around checkpoints: take, list, begin with one, prune."""
+"""The checkpoint actions of `agent-kernel containers`: checkpoint, fork, restore, snapshots, prune."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ if TYPE_CHECKING:
 
 
 def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
-    """Add them to the parser's actions; return their parsers."""
-    taking = actions.add_parser("checkpoint", help="keep a container's files, packages and shell")
+    """Add the checkpoint actions to `actions` and return their parsers."""
+    taking = actions.add_parser("checkpoint", help="save a container's files, packages and shell state")
     taking.add_argument("id", metavar="ID")
-    forking = actions.add_parser("fork", help="a new container with the files and shell of another")
+    forking = actions.add_parser("fork", help="start a container with the files and shell state of another")
     forking.add_argument("id", metavar="ID")
-    restoring = actions.add_parser("restore", help="a new container that begins with a checkpoint")
+    restoring = actions.add_parser("restore", help="start a container from a checkpoint")
     restoring.add_argument("snapshot", metavar="SNAPSHOT")
-    listing = actions.add_parser("snapshots", help="all checkpoints with their sizes, oldest first")
-    listing.add_argument("--json", action="store_true", help="for machines")
-    pruning = actions.add_parser("prune", help="remove the checkpoints that the settings do not keep")
-    pruning.add_argument("--all", action="store_true", help="every checkpoint, those made on purpose too")
-    pruning.add_argument("ids", nargs="*", default=[], metavar="SNAPSHOT", help="these")
+    listing = actions.add_parser("snapshots", help="list all checkpoints with their sizes, oldest first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    pruning = actions.add_parser("prune", help="remove checkpoints beyond the configured size and age")
+    pruning.add_argument(
+        "--all", action="store_true", help="remove every checkpoint, including those made on request"
+    )
+    pruning.add_argument("ids", nargs="*", default=[], metavar="SNAPSHOT", help="checkpoints to remove")
     return [taking, forking, restoring, listing, pruning]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Carry one out and say what was done."""
+    """Run one action and print its result."""
     action = arguments.action
     if action == "checkpoint":
         snapshot = asyncio.run(_taken(settings, arguments.id))
@@ -55,7 +57,7 @@ async def _taken(settings: Settings, container_id: str) -> Snapshot:
 
 
 async def _begun(settings: Settings, arguments: argparse.Namespace) -> str:
-    """Make the new container and return its id."""
+    """Fork or restore a container and return the id of the new one."""
     if arguments.action == "fork":
         async with containers_with(settings, arguments.id) as containers:
             return (await containers.fork(arguments.id)).id
@@ -76,7 +78,7 @@ async def _find(opened: Opened, snapshot_id: str) -> tuple[Backend, Snapshot]:
 
 
 async def _all(opened: Opened) -> list[tuple[Backend, Snapshot]]:
-    """Return all checkpoints. Raises `CapabilityMissing` if the only backend has none."""
+    """Return all checkpoints, oldest first. Raises `CapabilityMissing` if the only backend has none."""
     from agent_kernel.sandboxes.optional import keeps_snapshots, snapshots_of
 
     found = []
@@ -120,7 +122,7 @@ async def _pruned(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _records(snapshots: list[Snapshot]) -> list[dict[str, object]]:
-    """Return a checkpoint as machines are told of it."""
+    """Return the checkpoints as JSON objects."""
     from agent_kernel.runtime.containers.checkpoints import CONTAINER_LABEL, KIND_LABEL, NAME_LABEL
 
     return [
@@ -151,7 +153,7 @@ def _table(snapshots: list[Snapshot]) -> str:
 
 
 def size(value: float) -> str:
-    """Return bytes in words."""
+    """Format a number of bytes for people."""
     for unit in ("B", "kB", "MB"):
         if value < 1000:
             return f"{value:.0f} {unit}"

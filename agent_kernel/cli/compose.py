@@ -1,6 +1,6 @@
-"""Settings become a backend, a store, models and a runtime: the one place that knows all the rooms.
+"""Builds the backend, store, models and runtime from the settings.
 
-Everything here imports late: the kernel asks for its runtime only after it is idle.
+Functions here import what they need when called: the kernel opens its runtime only after it is idle.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def backend_options(settings: Settings) -> BackendOptions:
-    """Return what the settings say to every backend."""
+    """Return the options that every backend is made with."""
     from agent_kernel.sandboxes.catalogue import BackendOptions
 
     asked = settings.sandbox
@@ -38,7 +38,7 @@ def backend_options(settings: Settings) -> BackendOptions:
 
 
 def backend(settings: Settings, name: str) -> Backend:
-    """Return the backend of this name as configured; nothing is asked of an engine yet.
+    """Return the named backend as configured, without contacting an engine.
 
     Raises `ConfigurationError` for an unknown name or settings that it cannot honour.
     """
@@ -48,7 +48,7 @@ def backend(settings: Settings, name: str) -> Backend:
 
 
 def possible_backends(settings: Settings) -> list[str]:
-    """Return the names of the backends that the settings may lead to: with `auto` several."""
+    """Return the names of the backends that the settings allow; `auto` allows several."""
     from agent_kernel.sandboxes import catalogue
 
     asked = settings.sandbox.sandbox
@@ -63,9 +63,9 @@ def possible_backends(settings: Settings) -> list[str]:
 
 
 async def choose_backend(settings: Settings) -> tuple[Backend, str]:
-    """Return the backend that the settings ask for, and a sentence about why it is this one.
+    """Return the backend that the settings ask for, and the reason for the choice.
 
-    `auto` takes Docker if an engine answers, even if its image is missing: creating a sandbox then says so.
+    `auto` chooses Docker if an engine answers, even if its image is missing: creating a sandbox reports that.
     Raises `ConfigurationError`, and `EngineUnavailable` if no backend answers.
     """
     asked = settings.sandbox.sandbox
@@ -99,7 +99,7 @@ def _why(name: str, silent: EngineUnavailable | None) -> str:
 
 
 def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
-    """Return a function that finds the backend on first use and logs which and why."""
+    """Return a function that chooses the backend when called, and logs the choice and its reason."""
 
     async def find() -> Backend:
         found, why = await choose_backend(settings)
@@ -124,9 +124,9 @@ def _make_private(folder: Path) -> None:
 
 
 def store(settings: Settings) -> Store:
-    """Return the configured store. Its folder is made, readable by this user only.
+    """Return the configured store. Creates the data folder, readable by this user only.
 
-    Raises `ConfigurationError` for a store that is not known here.
+    Raises `ConfigurationError` for an unknown kind of store.
     """
     from agent_kernel.store.catalogue import open_store
 
@@ -136,7 +136,10 @@ def store(settings: Settings) -> Store:
 
 
 def models(settings: Settings, *, script_files: bool = True) -> Models:
-    """All models, on the configured upstreams. `script_files`: whether requests may name a script's path."""
+    """Return all models on the configured upstreams.
+
+    `script_files`: requests may name a script by its path.
+    """
     from agent_kernel.models.catalogue import Models, NamedUpstream
     from agent_kernel.models.retry import RetryPolicy
 
@@ -153,7 +156,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
 
 
 def audit_log(settings: Settings) -> AuditLog:
-    """Return the audit log as configured; the file is opened with the first line."""
+    """Return the configured audit log. Its file is opened when the first line is written."""
     from agent_kernel.runtime.observe.audit import OFF, AuditLog
 
     where = settings.container.audit
@@ -163,7 +166,7 @@ def audit_log(settings: Settings) -> AuditLog:
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """Return what bounds each turn."""
+    """Return the limits of each turn."""
     from agent_kernel.runtime.turns.budgets import Budget
     from agent_kernel.runtime.turns.settings import TurnSettings
 
@@ -173,19 +176,19 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
 
 def skills(settings: Settings) -> Skills:
-    """Return what requests may name. Raises `ConfigurationError` for a folder that is not there."""
+    """Return the skills that requests may name. Raises `ConfigurationError` if their folder is missing."""
     from agent_kernel.runtime.containers.skills import Skills
 
     folder = Path(settings.runtime.skills).expanduser() if settings.runtime.skills else None
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(
-            f"The folder of skills {folder} does not exist.", hint="Make it, or unset AGENT_KERNEL_SKILLS."
+            f"The skills folder {folder} does not exist.", hint="Create it, or unset AGENT_KERNEL_SKILLS."
         )
     return Skills(folder)
 
 
 def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerOptions:
-    """Return how containers are made. `lease`: seconds that they outlive this process."""
+    """Return the options that containers are made with. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 
     return ContainerOptions(
@@ -211,8 +214,8 @@ def local_runtime(
 ) -> LocalRuntime:
     """Return a runtime in this process.
 
-    `lease`: seconds that its containers outlive it; `warm`: containers that it keeps ready; `restart`: what
-    becomes of background turns that a dead server left.
+    `lease`: seconds that its containers outlive it. `warm`: number of containers that it keeps ready.
+    `restart`: what to do with background turns that a dead server left.
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime
@@ -236,9 +239,9 @@ def local_runtime(
 
 
 async def kernel_runtime(settings: Settings) -> Runtime:
-    """Return the runtime of a kernel: its own, or the server's that the settings name."""
+    """Return the runtime of a kernel: a local one, or that of the configured server."""
     if not settings.runtime.runtime_url:
-        # No other client uploads here: a raised KernelSettings.max_upload must be enough.
+        # Only this kernel uploads here, so raising KernelSettings.max_upload must be enough.
         settings.container.upload_limit = max(settings.container.upload_limit, settings.kernel.max_upload)
         return local_runtime(settings, lease=settings.runtime.kernel_lease)
     from agent_kernel.runtime.remote.runtime import RemoteRuntime

@@ -1,4 +1,4 @@
-"""`agent-kernel containers`: what the store and the backends of this machine know, and what to do with it."""
+"""`agent-kernel containers`: list and manage the containers in this machine's store and backends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One container. `status` is the backend's word where it has one, otherwise the store's."""
+    """A container. `status` is the backend's if it knows the container, otherwise the store's."""
 
     id: str
     name: str
@@ -28,28 +28,28 @@ class Entry:
     status: str
     idle_seconds: int | None
     key: str = ""
-    """The name of the key that it was made with."""
+    """Name of the API key that it was created with."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One of the actions."""
+    """Add the actions and their arguments."""
     from agent_kernel.cli import checkpoints
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all containers, live ones first")
-    listing.add_argument("--json", action="store_true", help="for machines")
-    removing = actions.add_parser("rm", help="end containers and remove all that is in them")
+    listing = actions.add_parser("list", help="list all containers, running ones first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    removing = actions.add_parser("rm", help="stop containers and delete their files")
     which = removing.add_mutually_exclusive_group(required=True)
-    which.add_argument("--all", action="store_true", help="every container of this data folder")
-    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="these")
-    attaching = actions.add_parser("attach", help="a terminal in a container; Ctrl-] leaves it")
+    which.add_argument("--all", action="store_true", help="remove every container of this data folder")
+    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="containers to remove")
+    attaching = actions.add_parser("attach", help="open a terminal in a container; Ctrl-] leaves it")
     attaching.add_argument("id", metavar="ID")
     for sub in (listing, removing, attaching, *checkpoints.add_actions(actions)):
         flags.add_settings(sub, (*flags.WHERE, "audit"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out the action."""
+    """Run the action and return the exit code."""
     settings = flags.load(arguments)
     if arguments.action == "list":
         entries = asyncio.run(_listed(settings))
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def table_of(entries: list[Entry]) -> str:
-    """Return the containers for people; whose they are, where some are somebody's."""
+    """Format the containers as a table. The KEY column appears only if a container has a key."""
     if not entries:
         return "No containers."
     rows = [("ID", "NAME", "SANDBOX", "STATUS", "IDLE", "KEY")]
@@ -101,7 +101,10 @@ async def _listed(settings: Settings) -> list[Entry]:
 
 
 async def _removed(settings: Settings, ids: list[str] | None) -> int:
-    """End those of `ids` (None: all) and forget them. Raises `NotFound` before anything is removed."""
+    """Remove the containers `ids` (None: all) and return how many there were.
+
+    Raises `NotFound` for an unknown id, before anything is removed.
+    """
     opened = Opened(settings)
     try:
         found = await opened.sandboxes()

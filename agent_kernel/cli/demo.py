@@ -1,7 +1,7 @@
 """`agent-kernel demo`: run the first example notebook through the real kernel in an embedded sandbox.
 
-It plays the shipped script whatever is configured, uses no key and asks no questions. All but the model
-is real: Jupyter's protocol, the kernel, the turn loop, the sandbox, the commands and the data.
+It always plays the shipped script, uses no key and asks no questions. Everything but the model is real:
+Jupyter's protocol, the kernel, the turn loop, the sandbox, the commands and the data.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CELL_SECONDS = 300
 
 
 class DemoFailed(AgentKernelError):
-    """A cell of the example ended with an error."""
+    """A cell of the example failed, or the kernel died."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the output folder and the folder of the toolbox."""
+    """Add the output folder and the data folder."""
     parser.add_argument(
         "--output",
         default="agent-kernel-demo",
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare what is missing, run the notebook, print where it is."""
+    """Prepare the sandbox if needed, run the notebook, and print where it was written."""
     began = time.monotonic()
     settings = flags.load(arguments, sandbox="bubblewrap", docker_runtime="", model=MODEL)
     check_sandbox(settings)
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_sandbox(settings: Settings) -> None:
-    """Prepare the toolbox once. Raises `EngineUnavailable` with the hint if bubblewrap cannot work here."""
+    """Prepare the toolbox if needed. Raises `EngineUnavailable` if bubblewrap cannot work here."""
     from agent_kernel.cli.compose import backend
     from agent_kernel.errors import EngineUnavailable
 
@@ -86,7 +86,7 @@ def examples() -> Path:
 
 
 def copy_example(folder: Path) -> Path:
-    """Copy notebook and data into `folder`. Raises `ConfigurationError` if that cannot be written."""
+    """Copy notebook and data into `folder`. Raises `ConfigurationError` if it cannot be written."""
     try:
         for name in (NOTEBOOK, DATA):
             target = folder / name
@@ -178,7 +178,7 @@ def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transc
 
 
 def export(path: Path) -> Path:
-    """Write the notebook as one HTML page with its pictures inside; return its path."""
+    """Write the notebook as one HTML page, images included, and return its path."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""`agent-kernel doctor`: a table of what is there, what is missing, and the command that installs it."""
+"""`agent-kernel doctor`: a table of what is installed, what is missing, and how to install it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One row. `needed`: the kernel, as configured, does not work without it."""
+    """A row of the table. `needed`: the kernel, as configured, does not work without it."""
 
     name: str
     ok: bool
@@ -30,13 +30,13 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--json` and the settings that are looked at."""
-    parser.add_argument("--json", action="store_true", help="for machines")
+    """Add `--json` and the settings that are checked."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
     flags.add_settings(parser, (*flags.WHERE, "model", "upstream_url", "upstream_key"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look at everything. Return 1 if something that is needed is missing."""
+    """Print all findings. Return 1 if something needed is missing."""
     findings = asyncio.run(examine(flags.load(arguments)))
     healthy = all(finding.ok for finding in findings if finding.needed)
     if arguments.json:
@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(_table(findings))
         print(
-            "\nEverything needed is there." if healthy else "\nSomething needed is missing; see the arrows."
+            "\nEverything needed is installed."
+            if healthy
+            else "\nSomething needed is missing; see the arrows."
         )
     return 0 if healthy else 1
 
@@ -64,7 +66,7 @@ def _table(findings: list[Finding]) -> str:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Return every finding, in the order in which to act on them."""
+    """Return all findings, in the order in which to act on them."""
     return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
 
 
@@ -84,13 +86,13 @@ def _data_folder(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        hint = "Set AGENT_KERNEL_DATA_DIR to a folder that you may write to."
+        hint = "Set AGENT_KERNEL_DATA_DIR to a folder that you can write to."
         return Finding("data folder", False, f"{path}: {error.strerror}", hint)
     return Finding("data folder", True, str(path))
 
 
 async def _sandboxes(settings: Settings) -> list[Finding]:
-    """Look at every backend that could be chosen, and at the built-in ones; the chosen one is needed."""
+    """Check the chosen backend, which is needed, and the built-in ones."""
     from agent_kernel.cli import compose
     from agent_kernel.sandboxes import catalogue
 
@@ -124,7 +126,7 @@ async def _backend(backend: Backend, chosen: Backend) -> list[Finding]:
 
 
 def _abilities(able: Capabilities) -> str:
-    """Say how it isolates, which limits it keeps, and which optional parts it has."""
+    """Describe its isolation, the limits it enforces, and the optional parts it lacks."""
     limits = {
         "memory": able.memory_limit,
         "processes": able.process_limit,
@@ -146,14 +148,14 @@ def _model(settings: Settings) -> Finding:
 
     name = settings.model.chosen()
     if name is None:
-        hint = "Set AGENT_KERNEL_MODEL, for instance to openai/NAME (or scripted/demo to play the examples)."
+        hint = "Set AGENT_KERNEL_MODEL, for example to openai/NAME, or to scripted/demo to play the examples."
         return Finding("model", False, "an upstream is set, but no model", hint)
     try:
         models(settings).resolve(name)
     except AgentKernelError as error:
         return Finding("model", False, error.message, error.hint)
     played = name.startswith("scripted/")
-    return Finding("model", True, f"{name}{', which plays a script and asks nobody' if played else ''}")
+    return Finding("model", True, f"{name}{', which plays a script and calls no upstream' if played else ''}")
 
 
 def _jupyter() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Command-line flags made from the table of settings, so that both always agree."""
+"""Command-line flags, generated from the table of settings so that both always agree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from agent_kernel import config
 
 WHERE = ("sandbox", "image", "docker_runtime", "data_dir", "store")
-"""Settings of every command that makes or looks for sandboxes."""
+"""Settings of every command that creates or lists sandboxes."""
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
-    """Add a flag for each named setting; one that is not given leaves the setting to other sources."""
+    """Add a flag for each named setting. Without the flag the setting comes from the other sources."""
     wanted = set(names)
     group = parser.add_argument_group(
-        "settings", "Each may also come from the environment or a configuration file."
+        "settings", "Each can also be set in the environment or a configuration file."
     )
     for setting in config.catalogue():
         if setting.name in wanted and setting.group != "KernelSettings":
@@ -32,7 +32,10 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 
 def load(arguments: argparse.Namespace, **fixed: object) -> config.Settings:
-    """Return all settings, the flags among `arguments` on top, `fixed` above those; warnings go to stderr."""
+    """Load all settings and print their warnings on stderr.
+
+    Flags in `arguments` override the other sources; `fixed` overrides the flags.
+    """
     names = {setting.name for setting in config.catalogue() if setting.group != "KernelSettings"}
     flags = {name: value for name, value in vars(arguments).items() if name in names}
     settings = config.load({**flags, **fixed})

@@ -1,4 +1,4 @@
-"""`agent-kernel image build`: prepare what sandboxes are made from."""
+"""`agent-kernel image build`: build the Docker image, or prepare the toolbox of the embedded sandbox."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action, the sandbox, and what to build from."""
-    parser.add_argument("action", choices=["build"], help="build it, again if it is there")
+    """Add the action, the sources to build from, and the sandbox settings."""
+    parser.add_argument("action", choices=["build"], help="build it, even if it exists already")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--from", dest="base", type=Path, metavar="DOCKERFILE",
@@ -26,21 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     source.add_argument(
         "--packages", type=str.split, default=[], metavar="'NAME ...'",
-        help="more Debian packages, in addition to those of the toolbox",
+        help="Debian packages to add to those of the toolbox",
     )  # fmt: skip
     source.add_argument(
         "--dockerfile",
         action="store_true",
-        help="build from images/toolbox/Dockerfile, which needs a registry, not from Debian's packages",
+        help="build from images/toolbox/Dockerfile, which needs a registry, instead of Debian packages",
     )
-    parser.add_argument("--no-toolbox", action="store_true", help="with --from: the Dockerfile alone")
-    parser.add_argument("--name", help="name of the image; default: the one that the settings ask for")
-    parser.add_argument("--if-missing", action="store_true", help="do nothing where it is there already")
+    parser.add_argument("--no-toolbox", action="store_true", help="with --from: build the Dockerfile alone")
+    parser.add_argument("--name", help="name of the image (default: the configured image)")
+    parser.add_argument("--if-missing", action="store_true", help="do nothing if it exists already")
     flags.add_settings(parser, ("sandbox", "image", "docker_runtime", "data_dir"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare the sandboxes of the configured backend; with `auto`, Docker's."""
+    """Prepare the configured backend; `auto` means Docker."""
     settings = flags.load(arguments)
     if arguments.name:
         settings.sandbox.image = arguments.name
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(settings: Settings, name: str, wanted: Wanted) -> None:
-    """Prepare what sandboxes of one backend are made from, and say so.
+    """Prepare the image or toolbox of one backend, and print the result.
 
     Raises `ConfigurationError`, `EngineUnavailable`, `PreparationFailed`, `InvalidRequest`.
     """
@@ -79,7 +79,7 @@ def prepare(settings: Settings, name: str, wanted: Wanted) -> None:
 
 
 def prepare_embedded(settings: Settings) -> None:
-    """Prepare the embedded backends, which need neither an engine nor root; ready ones are left alone."""
+    """Prepare the embedded backends, which need no engine and no root. Skips those that are ready."""
     from agent_kernel.sandboxes import catalogue
 
     for name in catalogue.BUILT_IN:
@@ -88,10 +88,10 @@ def prepare_embedded(settings: Settings) -> None:
 
 
 class OneLine:
-    """Show progress: on a terminal in one line that is overwritten, elsewhere a line for each step."""
+    """Progress output: one overwritten line on a terminal, otherwise a line for each step."""
 
     def __enter__(self) -> Callable[[str], None]:
-        """Return the function that takes each line."""
+        """Return the function that shows a line."""
         return self._show if sys.stderr.isatty() else self._print
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""`agent-kernel install`: the kernelspec into Jupyter's folders, and the toolbox for the embedded sandbox."""
+"""`agent-kernel install`: install the kernelspec for Jupyter and prepare the embedded sandbox's toolbox."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ NAME = "agent"
 
 
 def spec_folder() -> Path:
-    """Return the kernelspec inside the package."""
+    """Return the folder of the kernelspec in the package."""
     return Path(__file__).parents[1] / "kernel" / "spec"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to."""
+    """Add the place to install to, and what to prepare."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--user", action="store_true", help="for the current user (the default)")
-    where.add_argument("--sys-prefix", action="store_true", help="into the Python environment that runs this")
-    where.add_argument("--prefix", metavar="FOLDER", help="below FOLDER/share/jupyter")
+    where.add_argument("--user", action="store_true", help="install for the current user (the default)")
+    where.add_argument("--sys-prefix", action="store_true", help="install into this Python environment")
+    where.add_argument("--prefix", metavar="FOLDER", help="install below FOLDER/share/jupyter")
     parser.add_argument(
         "--no-toolbox", action="store_true", help="do not prepare the embedded sandbox's toolbox"
     )
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Install, then prepare what the chosen sandbox needs and can be had without an engine."""
+    """Install the kernelspec, then the toolbox if the settings allow the embedded sandbox."""
     settings = flags.load(arguments)
     place = install_spec(sys.prefix if arguments.sys_prefix else arguments.prefix)
     print(f"The kernel “Agent” is installed in {place}")
@@ -41,9 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def install_spec(prefix: str | None) -> str:
-    """Copy the kernelspec below `prefix`, or for the user if None, to run under this very Python.
+    """Install the kernelspec below `prefix` (None: for the user) and return its folder.
 
-    Returns the folder. Raises `ConfigurationError` if it cannot be written.
+    The kernel will run under this Python interpreter. Raises `ConfigurationError` if the folder cannot be
+    written.
     """
     import json
     import tempfile
@@ -59,7 +60,7 @@ def install_spec(prefix: str | None) -> str:
             if source.is_file():
                 (copy / source.name).write_bytes(source.read_bytes())
         spec = json.loads((copy / "kernel.json").read_text())
-        spec["argv"][0] = sys.executable  # "python" alone would be whatever Python Jupyter itself runs under
+        spec["argv"][0] = sys.executable  # "python" alone would be the Python that Jupyter runs under
         (copy / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
         try:
             place: str = KernelSpecManager().install_kernel_spec(
@@ -68,6 +69,6 @@ def install_spec(prefix: str | None) -> str:
         except OSError as error:
             raise ConfigurationError(
                 f"The kernel cannot be installed: {error.strerror}: {error.filename}.",
-                hint="Choose a folder that you may write to, with --user, --sys-prefix or --prefix FOLDER.",
+                hint="Choose a folder that you can write to: --user, --sys-prefix or --prefix FOLDER.",
             ) from error
         return place

@@ -1,4 +1,4 @@
-"""`agent-kernel kernel -f FILE`: what the kernelspec starts; nothing heavy is loaded before it is idle."""
+"""`agent-kernel kernel -f FILE`: the command of the kernelspec. Loads nothing heavy before it is idle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The connection file; whatever else is given goes to ipykernel."""
+    """Add the connection file; all further arguments go to ipykernel."""
     parser.add_argument(
         "-f", "--connection-file", required=True, metavar="FILE", help="Jupyter's connection file"
     )
@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve one front end until it shuts the kernel down."""
+    """Run the kernel until the front end shuts it down."""
     from agent_kernel.cli import flags
     from agent_kernel.cli.compose import kernel_runtime
     from agent_kernel.kernel import launch
 
     settings = flags.load(argparse.Namespace())
     configured = settings.model.model
-    if not settings.kernel.model and not configured.startswith("scripted/"):  # a script is announced as such
+    if not settings.kernel.model and not configured.startswith("scripted/"):  # the kernel announces those
         settings.kernel.model = configured or None
     settings.kernel.approval = settings.approval.policy()
     launch(

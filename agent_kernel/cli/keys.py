@@ -1,4 +1,4 @@
-"""`agent-kernel keys`: who may use this machine's server beside its operator, and how much of it."""
+"""`agent-kernel keys`: create, list and revoke the API keys of this machine's server, and their limits."""
 
 from __future__ import annotations
 
@@ -23,24 +23,22 @@ T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One of the actions."""
+    """Add the actions and their arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    creating = actions.add_parser("create", help="make a key; it is shown this once")
+    creating = actions.add_parser("create", help="create a key; it is shown only once")
     creating.add_argument(
-        "name", metavar="NAME", help="whose it is; everything made with it belongs to the name"
+        "name", metavar="NAME", help="name of its owner; everything created with the key belongs to the name"
     )
     limits = creating.add_argument_group(
-        "limits", "Those not given are the server's; see: agent-kernel serve --help"
+        "limits", "The default for each is the server's; see: agent-kernel serve --help"
     )
-    limits.add_argument("--turns", type=_count, metavar="N", help="turns at the same time")
+    limits.add_argument("--turns", type=_count, metavar="N", help="turns running at the same time")
     limits.add_argument("--containers", type=_count, metavar="N", help="containers alive at the same time")
     limits.add_argument("--stored-bytes", type=_count, metavar="N", help="bytes of all its files")
-    limits.add_argument("--requests-per-minute", type=_count, metavar="N", help="requests in a minute")
-    listing = actions.add_parser("list", help="all keys, without the keys themselves")
-    listing.add_argument("--json", action="store_true", help="for machines")
-    revoking = actions.add_parser(
-        "revoke", help="serve a key no more, from now on; what was made with it stays"
-    )
+    limits.add_argument("--requests-per-minute", type=_count, metavar="N", help="requests per minute")
+    listing = actions.add_parser("list", help="list all keys, without their secrets")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    revoking = actions.add_parser("revoke", help="reject a key from now on; what was created with it is kept")
     revoking.add_argument("name", metavar="NAME")
     for sub in (creating, listing, revoking):
         flags.add_settings(sub, ("data_dir", "store"))
@@ -48,12 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out the action."""
+    """Run the action and return the exit code."""
     from agent_kernel.keys import KeyLimits
 
     settings = flags.load(arguments)
@@ -63,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("It cannot be shown again.", file=sys.stderr)
     elif arguments.action == "revoke":
         _with_keys(settings, lambda keys: keys.revoke(arguments.name))
-        print(f"{arguments.name} is revoked.")
+        print(f"Revoked the key of {arguments.name}.")
     else:
         rows = _with_keys(settings, lambda keys: keys.all())
         print(json.dumps(list(map(_record, rows)), indent=1) if arguments.json else _table(rows))
@@ -85,7 +83,7 @@ def _with_keys(settings: Settings, work: Callable[[StoredKeys], Awaitable[T]]) -
 
 
 def _record(row: KeyRow) -> dict[str, object]:
-    """Return a key as machines are told of it: what finds it, not what it is."""
+    """Return a key as a JSON object, without its secret."""
     revoked = None if row.revoked_at is None else int(row.revoked_at)
     known = {"name": row.name, "id": row.id, "created_at": int(row.created_at), "revoked_at": revoked}
     return {**known, **asdict(row.limits)}

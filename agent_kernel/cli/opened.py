@@ -1,4 +1,4 @@
-"""What the actions of `agent-kernel containers` share: the opened store and backends, and tables."""
+"""The opened store and backends, and table output, for the actions of `agent-kernel containers`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length, the first the heads, as columns."""
+    """Format rows of equal length as aligned columns; the first row holds the headings."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -25,7 +25,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 class Opened:
-    """The store, and every backend that the settings may have led to: with `auto` several.
+    """The store, and every backend that the settings allow; `auto` allows several.
 
     An engine that does not answer is an error only if it is the only one.
     """
@@ -42,7 +42,7 @@ class Opened:
         self.audit: AuditLog = compose.audit_log(settings)
 
     async def labels(self) -> dict[str, str]:
-        """Return what all sandboxes and checkpoints of this store carry."""
+        """Return the labels that all sandboxes and checkpoints of this store carry."""
         from agent_kernel.runtime.containers.sweep import STORE_LABEL
 
         return {STORE_LABEL: await self.store.identity()}
@@ -61,13 +61,13 @@ class Opened:
         return found
 
     async def remove(self, backend: Backend, ref: SandboxRef) -> None:
-        """Remove a sandbox, see that it is gone, and write that down."""
+        """Remove a sandbox, verify that it is gone, and write that to the audit log."""
         from agent_kernel.runtime.containers.removal import remove_verified
 
         await remove_verified(backend, ref, self.audit)
 
     async def prune(self) -> int:
-        """Remove the checkpoints that the settings do not keep; how many there were."""
+        """Remove the checkpoints that the settings do not keep, and return their number."""
         from agent_kernel.cli import compose
         from agent_kernel.runtime.containers.checkpoints import Checkpoints
 
@@ -86,7 +86,7 @@ class Opened:
         return removed
 
     async def aclose(self) -> None:
-        """Release them."""
+        """Close the backends, the store and the audit log."""
         for backend in self.backends:
             await backend.aclose()
         await self._opened.aclose()
@@ -95,7 +95,7 @@ class Opened:
 
 @asynccontextmanager
 async def containers_with(settings: Settings, container_id: str) -> AsyncGenerator[LocalContainers, None]:
-    """The containers on the backend of one of them. Raises `NotFound`."""
+    """Yield the containers on the backend that runs `container_id`. Raises `NotFound`."""
     opened = Opened(settings)
     try:
         row = await opened.store.container(container_id)

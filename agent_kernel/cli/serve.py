@@ -50,12 +50,12 @@ NAMES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting that a server has."""
+    """Add a flag for each setting of a server."""
     flags.add_settings(parser, NAMES)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until interrupted. Refuses any address but loopback without a key."""
+    """Serve until interrupted. Without a key, refuse to listen on anything but loopback."""
     from agent_kernel.cli.compose import local_runtime
     from agent_kernel.errors import ConfigurationError
 
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _limits(settings: Settings) -> KeyLimits:
-    """Of keys that have none of their own."""
+    """Return the limits of keys that set none themselves."""
     from agent_kernel.keys import KeyLimits
 
     server = settings.server

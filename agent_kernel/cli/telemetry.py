@@ -1,4 +1,4 @@
-"""Where traces go: OpenTelemetry's own provider and exporter, set up by its own environment variables."""
+"""Tracing with OpenTelemetry's provider and exporter, configured by its environment variables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.observe.tracing import Tracing
 
 FLUSH_MS = 5000
-"""For how long the end of a process may wait for a collector."""
+"""Milliseconds that a process waits for the collector when it exits."""
 
 
 def tracing(settings: Settings) -> Tracing:
-    """Return what watches the turns: nothing, unless the settings ask for it.
+    """Return the tracing of turns; it does nothing unless the settings turn it on.
 
     Raises `ConfigurationError` where the extra `otel` is not installed.
     """
@@ -38,7 +38,7 @@ def tracing(settings: Settings) -> Tracing:
             hint="Install it: pip install 'jupyter-agent-kernel[otel]'",
         ) from error
     provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):  # else whoever started this process has set one up
+    if not isinstance(provider, TracerProvider):  # otherwise the program around us has set one up
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: AGENT}))

@@ -1,1 +1,1 @@
-"""What says what to do next: the contract (`base`), its bodies, and which name means which (`catalogue`)."""
+"""Models: the interface (`base`), its implementations, and the lookup of names (`catalogue`)."""

@@ -1,4 +1,4 @@
-"""The one method that a model has."""
+"""The interface of models, and the request for one step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One step of a turn: everything the model is told, already resolved from the chain.
+    """The request for one step of a turn, with the conversation resolved from the chain of responses.
 
-    `input` is the whole conversation, oldest first, tool calls and their outputs as items of their
-    tools. `tools` are those that the model may call: a body offers each in the way that its upstream knows,
-    in its native form or as a function (see `models.offered`). `settings` are the request's other
-    sampling fields (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`,
-    `parallel_tool_calls`), present only where the client set them. `encrypted_reasoning`: the client wants
-    it, to send it back. `compact_threshold`: tokens of input above which a model that `Compacts` is to do so.
+    `input` is the whole conversation, oldest first; tool calls and outputs are items of their tools. `tools`
+    are those that the model may call: each model offers them in the form that its upstream understands,
+    native or as functions (see `models.offered`). `settings` holds the request's other sampling fields
+    (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`, `parallel_tool_calls`),
+    only those that the client set. `encrypted_reasoning`: the client wants encrypted reasoning, to send it
+    back later. `compact_threshold`: tokens of input above which a model that `Compacts` should compact.
     """
 
     model: str
@@ -35,12 +35,12 @@ class ModelRequest:
 
 
 class Model(Protocol):
-    """Something that says what to do next."""
+    """A source of messages and tool calls, one step at a time."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
-        """Stream one step. It ends normally when the model has said all of it.
+        """Stream one step. The stream ends when the model has finished the step.
 
-        What fails before the first delta may be tried again within; after it, never.
+        An implementation may retry until the first delta, and never after it.
 
         Raises `UpstreamUnavailable`, `UpstreamRefused`, `UpstreamInterrupted`, `MalformedModelOutput`,
         `OutOfScript`. Cancelling or closing the generator ends the upstream's request.
@@ -54,12 +54,15 @@ class Model(Protocol):
 
 @runtime_checkable
 class Compacts(Protocol):
-    """What a model may also have: its upstream's own way to make a long conversation short."""
+    """Optional interface of a model: its upstream can compact a long conversation."""
 
     def compacts(self, model: str) -> bool:
-        """Whether it heeds `ModelRequest.compact_threshold`, as far as is known, by saying `Compaction`."""
+        """Return whether the model, as far as is known, yields `Compaction` at the request's threshold."""
         ...
 
     async def compact(self, request: ModelRequest) -> tuple[Compaction, Usage] | None:
-        """The conversation in short; None where the upstream has no means. Raises as `Model.stream` does."""
+        """Return the compacted conversation, or None if the upstream cannot compact.
+
+        Raises the same errors as `Model.stream`.
+        """
         ...

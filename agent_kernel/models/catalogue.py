@@ -1,4 +1,4 @@
-"""Which name means which model."""
+"""The lookup of models by name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMS = (
 )
 
 NOT_FOUND = "model_not_found"
-"""The error code for a name that means no model here."""
+"""Error code for a name that no model has."""
 
 Dialect = Literal["openai", "responses", "chat"]
 DIALECTS: Mapping[str, Dialect] = {
@@ -35,12 +35,12 @@ DIALECTS: Mapping[str, Dialect] = {
     "chat": "chat",
     "ollama": "chat",
 }
-"""What is spoken behind the prefixes that are always there."""
+"""Dialects of the built-in prefixes."""
 
 
 @dataclass(frozen=True)
 class NamedUpstream:
-    """An upstream with a prefix of its own. `dialect`: what is spoken there, as in the table of `Models`."""
+    """An upstream with its own prefix. `dialect` is one of those in the table of `Models`."""
 
     dialect: Dialect
     url: str
@@ -52,20 +52,20 @@ class Models:
 
     | name | model |
     |---|---|
-    | `openai/<model>` | Responses API with what OpenAI's own has: the shell tool, encrypted reasoning |
-    | `responses/<model>` | Responses API of any server; the shell is offered as a function |
+    | `openai/<model>` | Responses API with OpenAI's shell tool and encrypted reasoning |
+    | `responses/<model>` | Responses API of any server; the shell tool is offered as a function |
     | `chat/<model>` | Chat Completions |
-    | `ollama/<model>` | Chat Completions at this machine's Ollama unless a URL is set; needs no key |
+    | `ollama/<model>` | Chat Completions of a local Ollama, unless a URL is set; needs no key |
     | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
     | `scripted/demo` | plays all packaged scripts |
     | `agent_kernel/shell` | no model: the message is run as a command |
     | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 
-    `upstream_url` None means OpenAI; `upstream_key` None means that none is sent. `default` is the name for
-    requests that give none; None means that they must give one. `script_files` False forbids paths after
-    `scripted/` except in `default`: for a server whose callers must not make it open files. `retry` and
-    `silence`: see `Upstream`. Bodies are made when first asked for, one per prefix, and live until `aclose`.
+    `upstream_url` None means OpenAI; `upstream_key` None means that no key is sent. `default` is the model
+    for requests that name none; None means that each request must name one. `script_files` False allows no
+    path after `scripted/` except in `default`: callers of a server must not make it open files. `retry` and
+    `silence`: see `Upstream`. Models are created on first use, one per prefix, and kept until `aclose`.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class Models:
         self._scripts: dict[Path, tuple[tuple[int, int, int], ScriptedModel]] = {}
 
     def resolve(self, name: str | None) -> tuple[Model, str]:
-        """Find the model of that name, and the upstream's own name for it.
+        """Return the model for `name`, and the name that its upstream knows it by.
 
-        None and "" mean the default. Raises `InvalidRequest` for a prefix that does not exist, one that
-        needs an upstream where none is set, and for no name where there is no default; `ConfigurationError`
-        where the default needs an upstream, or a script is wrong. Contacts nobody.
+        None and "" mean the default. Raises `InvalidRequest` for an unknown prefix, for one that needs an
+        upstream when none is set, and for no name when there is no default. Raises `ConfigurationError` if
+        the default needs an upstream, or a script is invalid. Makes no network request.
         """
         asked, name = name or None, name or self.default
         if name is None:
             raise InvalidRequest(
-                "No model is named, and none is the default: an upstream is set, but not its model.",
-                hint="Set AGENT_KERNEL_MODEL, for instance to openai/NAME, or name one: %model openai/NAME",
+                "No model is named, and there is no default: an upstream is set, but not its model.",
+                hint="Set AGENT_KERNEL_MODEL, for example to openai/NAME, or name one: %model openai/NAME",
                 param="model",
                 code="missing_required_parameter",
             )
@@ -125,20 +125,20 @@ class Models:
                 f"No such model: {name!r}.", hint=self._known(), param="model", code=NOT_FOUND
             )
         if prefix != "ollama" and self._url is None and self._key is None:
-            words = f"The model {name!r} needs an upstream, and none is configured."
-            hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, AGENT_KERNEL_UPSTREAM_URL for another."
+            words = f"The model {name!r} needs an upstream, but none is configured."
+            hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, or AGENT_KERNEL_UPSTREAM_URL for others."
             if asked is None:
                 raise ConfigurationError(words, hint=hint)
             raise InvalidRequest(words, hint=hint, param="model", code=NOT_FOUND)
         return self._body(prefix, lambda: self._unnamed(prefix)), rest
 
     def names(self) -> list[str]:
-        """List the default first, then what is known without asking an upstream."""
+        """List the default, then the other models that are known without asking an upstream."""
         scripted = ["scripted/demo", *(f"scripted/{name}" for name in packaged_names())]
         return list(dict.fromkeys([*filter(None, [self.default]), *scripted, DIRECT]))
 
     async def aclose(self) -> None:
-        """Close all connections. Idempotent; a body is made anew if asked for afterwards."""
+        """Close all connections. Idempotent. `resolve` afterwards creates the models again."""
         bodies, self._bodies = list(self._bodies.values()), {}
         for body in bodies:
             await body.aclose()
@@ -162,7 +162,7 @@ class Models:
 
     def _known(self) -> str:
         named = [f"{prefix}/<model>" for prefix in self._upstreams if prefix not in DIALECTS]
-        return f"Names are of the forms {', '.join([*named, *_FORMS])}."
+        return f"Model names have the forms {', '.join([*named, *_FORMS])}."
 
     def _body(self, key: str, make: Callable[[], Model]) -> Model:
         if key not in self._bodies:
@@ -192,11 +192,11 @@ class Models:
         return self._played(Path(file).expanduser()), file
 
     def _played(self, path: Path) -> ScriptedModel:
-        """Return the script as it is now: whoever writes one changes it between two turns."""
+        """Return the script in its present version: its author may edit the file between two turns."""
         try:
             found = path.stat()
         except OSError:
-            return ScriptedModel(load(path))  # which says in words what is wrong
+            return ScriptedModel(load(path))  # raises the error that explains it
         version = (found.st_ino, found.st_mtime_ns, found.st_size)
         known = self._scripts.get(path)
         if known is None or known[0] != version:

@@ -1,4 +1,4 @@
-"""A model behind a Chat Completions endpoint, translated both ways."""
+"""Models of a Chat Completions endpoint, translated both ways."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from agent_kernel.protocol.deltas import ModelDelta
 
 
 class ChatModel:
-    """Any model of one upstream.
+    """The models of one upstream.
 
-    This server's tools are offered as functions; the client's functions are handed through. Usage is asked
-    for until a server refuses the question.
+    This server's tools are offered as functions; the client's functions are passed through. Usage is
+    requested until the server refuses that option.
     """
 
     def __init__(self, upstream: Upstream) -> None:

@@ -1,4 +1,4 @@
-"""A conversation of items as Chat Completions takes it: messages with tool calls, and tool messages."""
+"""The translation of items into Chat Completions messages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Message = dict[str, Any]
 
 
 def translate(items: Sequence[Item], *, instructions: str | None, offered: Offered) -> list[Message]:
-    """Write the items as messages, oldest first; `instructions` become the first, of role system.
+    """Translate the items into messages, oldest first. `instructions` become a first, system message.
 
-    What the assistant said and called without anything in between becomes one message, as servers demand for
-    parallel calls. Reasoning is left out: most servers refuse to be told what a model has thought.
+    Adjacent text and calls of the assistant become one message, as servers demand for parallel calls.
+    Reasoning is left out, because most servers refuse it as input.
     """
     messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
     for item in answered(items):
@@ -33,7 +33,7 @@ def translate(items: Sequence[Item], *, instructions: str | None, offered: Offer
 
 
 def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> None:
-    """Add a tool's call or output; items of other types are left out."""
+    """Add a tool's call or output. Items of other types are left out."""
     if (tool := catalogue().of_call(item_type)) is not None:
         name = item["name"] if tool.by_client else offered.name(tool)
         _call(messages, item["call_id"], name, tool.arguments_text(item))
@@ -49,7 +49,7 @@ def _assistant(messages: list[Message]) -> Message:
 
 def _say(messages: list[Message], text: str) -> None:
     message = _assistant(messages)
-    if message.get("tool_calls"):  # said after the calls of a step whose outputs follow: keep it before them
+    if message.get("tool_calls"):  # text after calls: keep it in the message that their outputs follow
         message["content"] = "\n\n".join(filter(None, [message["content"], text]))
     elif message["content"] is None:
         message["content"] = text

@@ -1,4 +1,4 @@
-"""A Chat Completions stream, read as deltas."""
+"""The translation of a Chat Completions stream into deltas."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class _Call:
 
 
 class ChatReader:
-    """One answer. `finished` says that a finish reason has come.
+    """The reader of one answer. `finished` is true once a finish reason has arrived.
 
-    `offered` says which functions are tools of this server. Servers differ in how they
-    cut calls up, and some send the next one under the same index; so a call is passed on when it is whole.
-    Only the first open one, if it calls a tool of this server, is shown while it is written, and what a model
-    says in the middle of it (a stray line end of some servers' parsers) waits until the calls are over.
+    `offered` maps functions to tools of this server. Servers split calls differently, and some send the next
+    call under the same index, so a call is passed on when it is complete. Only the first open call, if it is
+    for a tool of this server, is streamed while it is written. Text that arrives in the middle of it (a stray
+    newline from some servers' parsers) is held until the calls are complete.
     """
 
     def __init__(self, call_ids: CallIds, offered: Offered) -> None:
@@ -53,7 +53,7 @@ class ChatReader:
         self._usage: Usage | None = None
 
     def read(self, chunk: Any) -> Deltas:
-        """Give the deltas of one chunk. Raises `MalformedModelOutput`."""
+        """Yield the deltas of one chunk. Raises `MalformedModelOutput`."""
         if getattr(chunk, "usage", None) is not None:
             self._usage = _usage(chunk.usage)
         for choice in chunk.choices or ():
@@ -64,7 +64,7 @@ class ChatReader:
                 yield from self._finish(choice.finish_reason)
 
     def end(self) -> Deltas:
-        """Give what is known only when the stream is over."""
+        """Yield what is known only at the end of the stream: the usage."""
         if self._usage is not None:
             yield self._usage
 
@@ -77,7 +77,7 @@ class ChatReader:
             yield from self._piece(piece)
 
     def _words(self, delta: Any) -> Deltas:
-        # Not in the package's type: two names that servers have for a model's thoughts.
+        # Two names that servers use for reasoning text; the package's type has neither.
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
         if isinstance(thought, str) and thought:
             yield ReasoningDelta(thought)
@@ -116,7 +116,7 @@ class ChatReader:
         else:
             if calls and self._offered.called(calls[-1].name) is None:
                 yield from self._whole(calls[-1])
-                # No break: the item is still open when the step ends, and so becomes an incomplete one.
+                # No break: the item is still open when the step ends, and so becomes incomplete.
             yield Truncated(cut_off)
 
     def _whole(self, call: _Call) -> Deltas:

@@ -1,4 +1,4 @@
-"""Reads input items: their type, their text, and which of them belong to the present turn."""
+"""Input items: their type, their text, and those of the current turn."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agent_kernel.tools.catalogue import catalogue
 
 
 def kind(item: Item) -> str:
-    """Return the item's type; a message may come without one."""
+    """Return the item's type. An item without one is a message."""
     return str(item.get("type") or "message")
 
 
 def text_of(content: Any) -> str:
-    """Join the text of a message's content, which is a string or a list of parts."""
+    """Return the text of a message's content, a string or a list of parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -25,9 +25,9 @@ def text_of(content: Any) -> str:
 
 
 def last_user_message(items: Sequence[Item]) -> tuple[str, Sequence[Item]]:
-    """Return the last user message's text, and the items after it: what the model has done since.
+    """Return the last user message's text, and the items after it, which the model has produced since.
 
-    ("", everything) where there is no user message.
+    Without a user message, return "" and all items.
     """
     for index in range(len(items) - 1, -1, -1):
         item = items[index]
@@ -37,9 +37,9 @@ def last_user_message(items: Sequence[Item]) -> tuple[str, Sequence[Item]]:
 
 
 def answered(items: Sequence[Item]) -> Iterator[Item]:
-    """Pass over calls that have no output: every upstream refuses a conversation with one of those.
+    """Yield the items without calls that have no output, which every upstream refuses.
 
-    They are left over where a turn was cut off in the middle of a call to the client's tools.
+    A call without output is left when a turn ends in the middle of a call to the client's tools.
     """
     output_of = catalogue().outputs
     outputs = {(kind(item), item.get("call_id")) for item in items}
@@ -50,17 +50,17 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
 
 
 class CallIds:
-    """Ids for the calls of one step, each used once in the conversation.
+    """Ids for the calls of one step, unique in the conversation.
 
-    Some servers number their calls from 0 in every step, and some give them no id at all; a conversation with
-    the same id twice can be neither stored nor continued.
+    Some servers number their calls from 0 in every step, and some send no ids. A conversation with a
+    duplicate id can be neither stored nor continued.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._used = {item.get("call_id") for item in items}
 
     def unused(self, given: str | None) -> str:
-        """Return the upstream's own id where it is usable, else a new one."""
+        """Return the upstream's id if there is one and it is unused, otherwise a new id."""
         call_id = ids.call_id() if not given or given in self._used else given
         self._used.add(call_id)
         return call_id

@@ -1,4 +1,4 @@
-"""No model at all: what the user says is one shell command."""
+"""The model `agent_kernel/shell`, which runs the user's message as a shell command."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from agent_kernel.tools.shell.tool import SHELL
 
 
 class DirectModel:
-    """The model `agent_kernel/shell`, by which a front end runs `!cmd` through any runtime of ours.
+    """The model behind `!cmd`: front ends use it to run a command through any runtime.
 
-    The last user message is run as one call, and nothing is said afterwards; an empty one runs nothing.
+    It calls the shell once, with the last user message as the command, and adds no message. An empty message
+    runs nothing.
     """
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
-        """Stream the call, or nothing if it has been made; see `models.base.Model.stream`."""
+        """Stream the call, or nothing if it was made already; see `models.base.Model.stream`."""
         command, since = last_user_message(request.input)
         if command.strip() and not any(item.get("type") == SHELL.call_type for item in since):
             yield CallDone(SHELL, ids.call_id(), (command,))

@@ -1,4 +1,4 @@
-"""The tools of one request as one upstream is offered them: in their native form, or as functions."""
+"""The tools of a request in the form that an upstream understands: native, or as functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PREFIX = "agent_kernel_"
 
 
 class Offered:
-    """Names and forms. With `native`, the upstream knows each tool that has a native form."""
+    """The tools of one request. With `native`, the upstream supports each tool that has a native form."""
 
     def __init__(self, tools: Sequence[ToolEntry], *, native: bool) -> None:
         self._native = native
@@ -23,20 +23,20 @@ class Offered:
         self._by_name = {name: each.tool for each in self._hosted if (name := self.name(each.tool))}
 
     def name(self, tool: Tool) -> str:
-        """Return the name under which a tool is offered as a function: its type where that is free.
+        """Return the function name for a tool: its type, with a prefix if a client's function has that name.
 
-        A function of the client keeps its own name, which is not this one.
+        Does not apply to the client's functions, which keep their names.
         """
         return tool.type if tool.type not in self._taken else _PREFIX + tool.type
 
     def is_native(self, tool: Tool) -> bool:
-        """Return whether the upstream is given this tool's calls and outputs in their own form."""
+        """Return whether the upstream gets this tool's calls and outputs in their native form."""
         if tool.by_client:
             return True
         return self._native and _has_native_form(tool)
 
     def called(self, name: str) -> Tool | None:
-        """Return the tool that a function call with this name is for; None for a function of the client."""
+        """Return the tool that a function call of this name means, or None for a client's function."""
         tool = self._by_name.get(name)
         return tool if tool is not None and not self.is_native(tool) else None
 
@@ -58,7 +58,7 @@ class Offered:
         return {**spec, "strict": False}
 
     def choice(self, choice: Any) -> Any:
-        """Return `tool_choice` with each tool of ours under the name of its function."""
+        """Return `tool_choice` with this server's tools replaced by their functions."""
         if not isinstance(choice, Mapping):
             return choice
         if choice.get("type") == "allowed_tools" and isinstance(choice.get("tools"), list):

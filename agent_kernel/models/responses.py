@@ -1,4 +1,4 @@
-"""A model behind another server's Responses API."""
+"""Models of another server's Responses API."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 
 @dataclass(frozen=True)
 class Dialect:
-    """What an upstream is taken to understand, until it says that it does not."""
+    """The features that an upstream is assumed to support until it refuses them."""
 
     native_tools: bool
-    """Hosted tools such as `shell` in their own form; else as functions of the same shape."""
+    """Offer hosted tools like `shell` in their native form, otherwise as functions."""
     encrypted_reasoning: bool | None
-    """To ask for it; models that do not reason refuse even the question. None: where the client asks."""
+    """Request it; models without reasoning refuse the option. None: request it if the client does."""
     compaction: bool
-    """`context_management`."""
+    """Send `context_management`."""
     send_reasoning_back: bool = True
 
     def without(self, error: openai.APIStatusError) -> Dialect | None:
-        """Return what remains when this is refused, None if the refusal is about something else."""
+        """Return the dialect without the feature that `error` refuses, or None if it refuses none of them."""
         param, text = str(getattr(error, "param", None) or ""), str(error).lower()
         if self.compaction and "context_management" in param + text:
             return replace(self, compaction=False)
@@ -46,11 +46,11 @@ class Dialect:
 
 
 class ResponsesModel:
-    """Any model of one upstream. `native`: begin with what OpenAI's own API has and other servers lack.
+    """The models of one upstream. `native`: start with the features that only OpenAI's API has.
 
-    What the upstream refuses (400 or 422, so before anything was streamed) is left out in a second attempt,
-    and from then on for that model. Nothing is stored upstream: the whole conversation is sent each time.
-    It `Compacts` where the upstream does.
+    A feature that the upstream refuses (400 or 422, before anything is streamed) is left out in a second
+    attempt, and in later requests for that model. Nothing is stored upstream: each request has the whole
+    conversation. It `Compacts` if the upstream does.
     """
 
     def __init__(self, upstream: Upstream, *, native: bool) -> None:
@@ -98,17 +98,17 @@ class ResponsesModel:
         raise self._upstream.interrupted("the stream ended without a closing event")
 
     def _check_compaction(self, request: ModelRequest, usage: Usage) -> None:
-        """An upstream that was to compact and did not, though it was far over, does not know how."""
+        """Stop asking for compaction if the upstream did none for an input far above the threshold."""
         threshold = request.compact_threshold
         if threshold is not None and usage.input_tokens > 2 * threshold:
             self._learned[request.model] = replace(self._learned[request.model], compaction=False)
 
     def compacts(self, model: str) -> bool:
-        """See `Compacts`."""
+        """Return whether the upstream compacts; see `Compacts`."""
         return self._learned.get(model, self._first).compaction
 
     async def compact(self, request: ModelRequest) -> tuple[Compaction, Usage] | None:
-        """See `Compacts`: by `/responses/compact`, where the upstream has it."""
+        """See `Compacts`. Uses `/responses/compact` if the upstream has it."""
         if request.model in self._not_compacted:
             return None
         async with aclosing(self._upstream.persistently(partial(self._compact, request))) as answers:
@@ -129,7 +129,7 @@ class ResponsesModel:
             return
         except openai.OpenAIError as error:
             raise self._upstream.refusal(error) from None
-        used: Any = answer.usage  # loose servers leave it out
+        used: Any = answer.usage  # some servers leave it out
         usage = Usage(used.input_tokens, used.output_tokens) if used else Usage(0, 0)
         for item in answer.output or ():
             if item.type == "compaction":

@@ -1,4 +1,4 @@
-"""A conversation as another server's Responses API takes it."""
+"""The translation of items into the input of another server's Responses API."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _PASSED_ON = {"custom_tool_call", "custom_tool_call_output"}
 def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
     """Put an upstream's encrypted reasoning or compaction into an envelope with its id and origin.
 
-    The blob is bound to the id that the upstream gave the item, and readable only to the model that wrote it;
-    our item has another id, and a notebook may change the model between two turns.
+    The blob is bound to the id that the upstream gave the item, and only the model that wrote it can read it.
+    Our item has another id, and a notebook may change the model between two turns.
     """
     return json.dumps([_ENVELOPE, item_id, origin, encrypted_content])
 
 
 def translate(items: Sequence[Item], *, offered: Offered, origin: str | None) -> list[dict[str, Any]]:
-    """Write the items for an upstream that stores nothing and so must not see ids of ours.
+    """Translate the items for an upstream that stores nothing, without our ids.
 
-    `offered` says in which form the upstream is given each tool's items. `origin` says whose
-    encrypted reasoning may be sent back; None: no reasoning at all. Items that no upstream can make sense of
-    (approvals, references) are left out, and so is what comes before a compaction of the upstream's own.
+    `offered` decides the form of each tool's items. `origin` names the upstream and model that get their
+    encrypted reasoning back; None: send no reasoning. Items that no upstream understands (approvals,
+    references) are left out, and so are those before the upstream's last compaction.
     """
     told = _since_compaction(list(answered(items)), origin)
     return [out for item in told for out in _translate(item, offered, origin)]
 
 
 def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
-    """Return the last compaction that the upstream can read, and what follows; calls answered later stay."""
+    """Return the items from the last readable compaction on, and earlier calls that are answered later."""
     found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
     last = found[-1] if found else 0
     outputs = catalogue().outputs
@@ -63,7 +63,7 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
 
 
 def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
-    """Write a tool's call or output in its native form, or as a function's."""
+    """Translate a tool's call or output into its native form, or into that of a function."""
     call_id = item.get("call_id")
     tool = catalogue().of_call(kind(item))
     if tool is not None:
@@ -81,7 +81,7 @@ def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
 def _message(item: Item) -> dict[str, Any]:
     content = item.get("content")
     if item.get("role") == "assistant":
-        # Annotations name files in containers that the upstream has never heard of.
+        # Annotations name files in containers that the upstream does not have.
         content = [{"type": "output_text", "text": text_of(content)}]
     return {"type": "message", "role": item.get("role"), "content": content}
 
@@ -96,14 +96,14 @@ def _encrypted(item: Item, origin: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _opened(item: Item, origin: str | None) -> dict[str, Any] | None:
-    """Return what the upstream encrypted, and the id it had there; None for nothing, or what is another's."""
+    """Return the encrypted content and its id, or None if there is none or another model wrote it."""
     opaque = item.get("encrypted_content")
     if not isinstance(opaque, str) or not opaque or origin is None:
         return None
     try:
         mark, item_id, whose, blob = json.loads(opaque)
     except (ValueError, TypeError):
-        return {"encrypted_content": opaque}  # not ours: a client brought its own
+        return {"encrypted_content": opaque}  # not in our envelope: it came from the client
     if mark != _ENVELOPE:
         return {"encrypted_content": opaque}
     return {"id": item_id, "encrypted_content": blob} if whose == origin else None

@@ -1,4 +1,4 @@
-"""Another server's Responses stream, read as deltas."""
+"""The translation of another server's Responses stream into deltas."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Deltas = Iterator[ModelDelta]
 
 @dataclass(frozen=True)
 class _Call:
-    """A call that the upstream writes. `live`: it comes as a function, and is a tool's of this server."""
+    """A call that the upstream is writing. `live` is set if it calls a tool of this server as a function."""
 
     call_id: str
     tool: Tool
@@ -40,13 +40,12 @@ class _Call:
 
 
 class ResponsesReader:
-    """One answer. `finished` says that its closing event has come.
+    """The reader of one answer. `finished` is true once its closing event has arrived.
 
-    `offered` says which functions are tools of this server,
-    `wrap` puts what is encrypted into its envelope (id, blob), `failure` makes the error for a failure that
-    the upstream reports itself (code, words). Servers that send an item only when it is done are understood
-    too, and those that write several calls at once: what is said about other items waits until the open call
-    is done.
+    `offered` maps functions to tools of this server. `wrap(id, blob)` puts encrypted content into its
+    envelope. `failure(code, message)` makes the error for a failure that the upstream reports. Servers may
+    send an item only when it is done. They may also write several calls at once: events of other items are
+    held until the open call is done.
     """
 
     def __init__(
@@ -62,14 +61,14 @@ class ResponsesReader:
         self._wrap = wrap
         self._failure = failure
         self._calls: dict[int, _Call] = {}  # by output index
-        self._streamed: set[int] = set()  # output indices of which a delta has come
+        self._streamed: set[int] = set()  # output indices that have had a delta
         self._open: int | None = None  # output index of the call being written
-        self._held: list[Any] = []  # events of other items meanwhile
+        self._held: list[Any] = []  # events of other items that wait for it
 
     def read(self, event: Any) -> Deltas:
-        """Give the deltas of one event; none for those that only announce or repeat.
+        """Yield the deltas of one event; events that only announce or repeat have none.
 
-        Raises `UpstreamInterrupted` or `UpstreamRefused` where the upstream reports a failure, and
+        Raises `UpstreamInterrupted` or `UpstreamRefused` if the upstream reports a failure, and
         `MalformedModelOutput`.
         """
         index = getattr(event, "output_index", None)
@@ -101,7 +100,7 @@ class ResponsesReader:
         yield from ()
 
     def _call(self, event: Any) -> _Call:
-        """Return the call at the event's place in the output, a new one where it is not known yet."""
+        """Return the call at the event's output index, creating it if it is new."""
         if event.output_index not in self._calls:
             call_id, name = self._call_ids.unused(event.item.call_id), getattr(event.item, "name", None)
             native = catalogue().of_call(event.item.type)
@@ -172,11 +171,11 @@ class ResponsesReader:
             if event.output_index not in self._streamed:
                 yield CallDelta(CLIENT_FUNCTION, call.call_id, item.arguments, name=call.name)
             yield ItemBreak()
-        elif item.status != "incomplete":  # one that was cut off is explained by what follows
+        elif item.status != "incomplete":  # a later event explains one that was cut off
             yield call.tool.read_arguments(call.call_id, item.arguments)
 
     def _completed(self, event: Any) -> Deltas:
-        while self._held:  # the open call was never said to be done
+        while self._held:  # no event has ended the open call
             yield from self._release()
         self.finished = True
         usage = event.response.usage

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and when a request is repeated. All times are in seconds.
+    """The number of retries and the waits between them, in seconds.
 
     Attempt n waits between half and all of `first * 2**n`, at most `longest`, so that turns that failed
     together do not retry together. `Retry-After` is honoured, plus up to `first` of jitter, unless it exceeds
@@ -21,7 +21,7 @@ class RetryPolicy:
     """
 
     attempts: int = 2
-    """How often a request is repeated. 0: never."""
+    """Maximum number of retries. 0: none."""
     first: float = 0.5
     longest: float = 8.0
     patience: float = 60.0

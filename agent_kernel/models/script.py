@@ -1,16 +1,16 @@
-r"""Scripts of the scripted model: YAML files, read and checked as a whole before anything is played.
+r"""Scripts of the scripted model: YAML files, checked completely before a turn is played.
 
 A file holds one script, or several as YAML documents::
 
     name: first questions
     turns:
-      - when: look at the file            # contained in what the user says; case and white space do not count
+      - when: look at the file            # part of the message; case and white space are ignored
         do:
           - think: The header first.      # a paragraph of a reasoning summary
           - shell: head -5 x.csv          # one call: a command, a list of commands, or a mapping
           - say: "There are {rows} rows." # a message, in Markdown
             quote: {rows: 'rows: (\d+)'}
-      - when: {regex: "wait (a|one) moment"}   # found in what the user says, case does not count
+      - when: {regex: "wait (a|one) moment"}   # found in the message; case is ignored
         do:
           - shell: {commands: [sleep 60], timeout_ms: 500, max_output_length: 1000}
       - when: what is the weather
@@ -20,15 +20,14 @@ A file holds one script, or several as YAML documents::
         do:
           - tool: {type: clock, arguments: {zone: UTC}}          # any tool of the server, or a list
 
-Everything up to a `shell`, `tool` or `call` is one step of the model; those in one entry are called together.
-The commands are really executed, the functions by the client, and the next step goes on from there. `say` may
-quote what they really gave: `{name}` stands for what the regular expression of that name
-found in the stdout of all commands and the results of all functions of the turn (line by line for `^` and
-`$`; the last match wins; its first group, or the whole match if it has no group). What matches nothing is
-an error, never an invented text. `{{` and `}}` are literal braces; so are braces around anything that is not
-a word.
+Everything up to a `shell`, `tool` or `call` is one step of the model. Calls in one entry are made together.
+The commands really run, the client runs its functions, and the next step follows. `say` can quote their
+results: `{name}` is replaced by what the regular expression of that name finds in the stdout of all commands
+and the results of all functions of the turn. `^` and `$` match at lines, the last match wins, and its first
+group is used, or the whole match if it has no group. A pattern that matches nothing is an error, never an
+invented text. `{{` and `}}` are literal braces; so are braces around anything that is not a word.
 
-The turn played is one whose `when` is the whole of what the user says, else the first that matches.
+The turn played is the first with a `when` equal to the whole message, otherwise the first that matches.
 """
 
 from __future__ import annotations
@@ -58,9 +57,9 @@ class Think:
 
 @dataclass(frozen=True)
 class ScriptedCall:
-    """A call of a tool of this server (`tool`, its type), or of a function of the client (`name`).
+    """A call of a tool of this server (`tool` is its type), or of a client's function (`name`).
 
-    `arguments` are JSON text.
+    `arguments` is JSON text.
     """
 
     tool: str
@@ -70,7 +69,7 @@ class ScriptedCall:
 
 @dataclass(frozen=True)
 class Say:
-    """A message; `quote` holds the pattern of each of its placeholders."""
+    """A message; `quote` maps its placeholders to patterns."""
 
     text: str
     quote: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
@@ -81,18 +80,18 @@ Move = Think | ScriptedCall | Say
 
 @dataclass(frozen=True)
 class ScriptedTurn:
-    """What is done when the user says something that `matches`."""
+    """The steps to play for a message that `matches`."""
 
     when: str
     pattern: re.Pattern[str] | None
     steps: Sequence[Sequence[Move]]
 
     def is_exactly(self, said: str) -> bool:
-        """Return whether this is all that the user says."""
+        """Return whether `when` equals the whole message."""
         return self.pattern is None and folded(self.when) == folded(said)
 
     def matches(self, said: str) -> bool:
-        """Return whether the user says this among other things."""
+        """Return whether `when` is part of the message."""
         if self.pattern is not None:
             return self.pattern.search(said) is not None
         return folded(self.when) in folded(said)
@@ -100,19 +99,19 @@ class ScriptedTurn:
 
 @dataclass(frozen=True)
 class Script:
-    """Turns under a name."""
+    """A name and its turns."""
 
     name: str
     turns: Sequence[ScriptedTurn]
 
 
 def folded(text: str) -> str:
-    """Fold case and white space, which do not count."""
+    """Fold case and white space, which comparisons ignore."""
     return " ".join(text.split()).casefold()
 
 
 def load(path: Path) -> Script:
-    """Read a file. Raises `ConfigurationError`, naming file and turn but quoting neither."""
+    """Read a script. Raises `ConfigurationError`, which names the file and turn but quotes neither."""
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -120,7 +119,7 @@ def load(path: Path) -> Script:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"The script {path} is not YAML{where}.") from None
+        raise ConfigurationError(f"The script {path} is not valid YAML{where}.") from None
     turns: list[ScriptedTurn] = []
     for document in documents:
         if not isinstance(document, dict) or not isinstance(document.get("turns"), list):
@@ -134,13 +133,13 @@ def load(path: Path) -> Script:
 
 
 def load_packaged() -> Script:
-    """Read all scripts that come with the package, as one."""
+    """Read all packaged scripts as one."""
     turns = [turn for path in sorted(PACKAGED.glob("*.yaml")) for turn in load(path).turns]
     return Script("demo", turns)
 
 
 def packaged_names() -> list[str]:
-    """List the scripts that come with the package."""
+    """List the names of the packaged scripts."""
     return sorted(path.stem for path in PACKAGED.glob("*.yaml"))
 
 

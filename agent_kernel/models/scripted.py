@@ -1,4 +1,4 @@
-"""A model that plays turns written in a file (see `script`); the conversation itself says where it is."""
+"""A model that plays a script (see `script`); the conversation determines the next step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDTH = 60  # characters of each
 
 
 class ScriptedModel:
-    """Plays a script: the turn is found by the last user message, the step by the calls made since."""
+    """A model that plays a script. The last user message selects the turn, the calls since then the step."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -38,8 +38,8 @@ class ScriptedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream one step, word by word; see `models.base.Model.stream`.
 
-        Raises `OutOfScript` for a message that no turn matches, `MalformedModelOutput` where a message quotes
-        what the commands did not print.
+        Raises `OutOfScript` for a message that no turn matches, and `MalformedModelOutput` if the script
+        quotes something that the commands did not print.
         """
         said, since = last_user_message(request.input)
         turn = self._find(said)
@@ -47,7 +47,7 @@ class ScriptedModel:
         for move in _step(turn, sum(catalogue().of_call(kind(item)) is not None for item in since)):
             for delta in _deltas(move, since, paragraph):
                 yield delta
-                await asyncio.sleep(0)  # let what was said be shown before going on
+                await asyncio.sleep(0)  # let the delta be shown before the next
             paragraph = paragraph + 1 if isinstance(move, Think) else 0
 
     def _find(self, said: str) -> ScriptedTurn:
@@ -61,9 +61,9 @@ class ScriptedModel:
         known = [f"“{_short(turn.when)}”" for turn in turns[:_SHOWN]]
         more = f" and {len(turns) - _SHOWN} more" if len(turns) > _SHOWN else ""
         raise OutOfScript(
-            f"A scripted model ({self._script.name}) is playing and has no answer to “{_short(said)}”. "
+            f"The scripted model ({self._script.name}) has no answer to “{_short(said)}”. "
             f"It knows: {', '.join(known)}{more}.",
-            hint="Say one of these, or set AGENT_KERNEL_MODEL to a real model.",
+            hint="Send one of these, or set AGENT_KERNEL_MODEL to a real model.",
         )
 
     async def aclose(self) -> None:
@@ -104,13 +104,13 @@ def _tool(kind: str) -> Tool:
     if tool is None:
         raise MalformedModelOutput(
             f"The script calls the tool {kind!r}, which is not installed.",
-            hint=f"These tools are: {', '.join(catalogue().types)}.",
+            hint=f"Installed tools: {', '.join(catalogue().types)}.",
         )
     return tool
 
 
 def _printed(since: Sequence[Item]) -> str:
-    """Join what commands and functions of this turn gave back, each beginning on a line of its own."""
+    """Join the outputs of this turn's commands and functions, each starting on a new line."""
     texts: list[str] = []
     for item in since:
         tool = catalogue().of_output(kind(item))

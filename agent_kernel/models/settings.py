@@ -1,4 +1,4 @@
-"""Settings of the models and their upstreams."""
+"""The settings of models and their upstreams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollam
 
 
 class Upstreams(Dict):
-    """Upstreams by the prefix of their models' names: `{prefix: {"url", "key", "dialect"}}`."""
+    """A trait: upstreams by the prefix of their models' names, `{prefix: {"url", "key", "dialect"}}`."""
 
     def from_string(self, s: str) -> Any:
         """Return the text as it is; `validate` parses it, because errors raised here are lost."""
@@ -51,7 +51,7 @@ def _checked(name: object, entry: object) -> dict[str, Any]:
 
 
 class ModelSettings(Configurable):
-    """The models that answer."""
+    """Models and their upstreams."""
 
     model = Unicode(
         "",

@@ -1,4 +1,4 @@
-"""One upstream: its address, its client, and the translation of its errors."""
+"""An upstream: its address, its client, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Upstream:
-    """A server that speaks one of the two dialects.
+    """A server of the Responses or the Chat Completions API.
 
     `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
     longest pause in seconds, before the answer and within it. `settings` names the settings for address and
@@ -72,11 +72,11 @@ class Upstream:
             max_retries=0,
             timeout=openai.Timeout(silence, connect=min(silence, _CONNECT)),
         )
-        if not self.is_openai:  # these too come from the environment, and are meant for OpenAI only
+        if not self.is_openai:  # they come from the environment too, and are meant for OpenAI only
             self.client.organization = self.client.project = None
 
     def origin(self, model: str) -> str:
-        """Return an opaque mark of this upstream and model."""
+        """Return an opaque fingerprint of this upstream and model."""
         return sha256(f"{self.address}\n{model}".encode()).hexdigest()[:12]
 
     async def aclose(self) -> None:
@@ -86,8 +86,8 @@ class Upstream:
     async def persistently(self, attempt: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
         """Pass an answer on, and repeat the request if it fails before the first word.
 
-        Later the failure is raised, because a part of the answer may have been shown or run already; so it is
-        when all attempts are used up. Closing the generator ends the attempt, or the wait for the next.
+        A later failure is raised, because part of the answer may have been shown or run already. The failure
+        of the last attempt is raised too. Closing the generator ends the attempt, or the wait for the next.
         """
         failures = 0
         while True:
@@ -130,7 +130,7 @@ class Upstream:
             async for event in stream:
                 yield event
         except openai.APITimeoutError:
-            raise self.interrupted(f"it said nothing for {self._silence:g} seconds") from None
+            raise self.interrupted(f"it sent nothing for {self._silence:g} seconds") from None
         except openai.APIConnectionError as error:
             raise self.interrupted(f"the connection was lost ({_cause(error)})") from None
         except openai.OpenAIError as error:
@@ -161,7 +161,7 @@ class Upstream:
         if isinstance(error, openai.APIConnectionError):
             return UpstreamUnavailable(
                 f"No server answers at {self.address} ({_cause(error)}).",
-                hint=f"Start the model's server, or set {self._url_setting} to its address.",
+                hint=f"Start the model server, or set {self._url_setting} to its address.",
             )
         if isinstance(error, openai.APIStatusError):
             return self._status(error)

@@ -1,13 +1,13 @@
-"""Match patterns against shell commands, with as much of the shell's grammar as that needs to be safe.
+"""The matching of patterns against shell commands, with the shell grammar needed to do it safely.
 
 A pattern consists of words. `?` matches one character and `*` any number; a last word `*` matches any
 number of further words. There are two ways to match, and each errs on the safe side:
 
-- `covers` looks at a command as a whole. It knows lists of plain commands (joined by `;`, `&&`, `||`, `|`,
-  `&` or a new line) whose words are literal. Whatever else a shell can do (expansion, substitution,
-  redirection, compound commands, comments, assignments) is covered by no pattern.
-- `occurs` looks for the pattern anywhere in a command's text, with and without quotes and backslashes. What
-  a shell only puts together while it runs (`eval`, variables, an encoded script) it cannot see.
+- `covers` matches a whole command. It understands lists of plain commands with literal words, joined by `;`,
+  `&&`, `||`, `|`, `&` or a newline. No pattern covers anything else that a shell can do: expansion,
+  substitution, redirection, compound commands, comments, assignments.
+- `occurs` searches a command's text for the pattern, with and without quotes and backslashes. It cannot see
+  what a shell assembles only while it runs (`eval`, variables, an encoded script).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 Words = tuple[str, ...]
 
 _ASSIGNS = re.compile(r"=|.\[|\[.")
-"""In the first word: an assignment, also to an element, may change what any command does."""
+"""Found in the first word: an assignment, even to an element, can change what any command does."""
 
 _QUOTING = re.compile(r"\\\n|[\\'\"]")
 
@@ -82,7 +82,7 @@ def _found(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _segments(pattern: str) -> tuple[re.Pattern[str], ...]:
-    """Return the parts between the stars; each is searched for after the one before."""
+    """Return the parts between the stars; each must be found after the previous one."""
     parts = [part.strip() for part in pattern.split("*")]
     edges = [part != raw for part, raw in zip(parts, pattern.split("*"), strict=True)]
     segments = []
@@ -109,7 +109,7 @@ def _piece(text: str) -> str:
 
 
 def _commands(text: str) -> Iterator[Words]:
-    """Split at the separators. Raises `_NotPlain`."""
+    """Yield the commands between separators. Raises `_NotPlain`."""
     words: list[str] = []
     joined = False
     for token in _tokens(text):
@@ -138,7 +138,7 @@ _BARE = re.compile(r"[^\s\\'\";&|$`<>(){}]+")
 
 
 def _tokens(text: str) -> Iterator[str | _Separator]:
-    """Yield words without their quotes, and separators. Raises `_NotPlain`."""
+    """Yield the words, without quotes, and the separators. Raises `_NotPlain`."""
     position, word = 0, None
     while position < len(text):
         if match := _SEPARATOR.match(text, position):

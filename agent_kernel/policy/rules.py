@@ -1,4 +1,4 @@
-"""The approval policy: which commands run, which need approval, which never run. Does no I/O."""
+"""The approval policy: which commands run, which need approval, and which never run. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Action = Literal["allow", "ask", "deny"]
 STRICTNESS: Mapping[Action, int] = {"allow": 0, "ask": 1, "deny": 2}
 
 MODES: Mapping[str, Action] = {"auto": "allow", "ask": "ask", "never": "deny"}
-"""Names of policies, with what they do to commands that no rule matches."""
+"""Names of policies and their action for commands that no rule matches."""
 
 MOST_RULES = 200
 LONGEST_PATTERN = 1000
@@ -23,7 +23,7 @@ LONGEST_REASON = 1000
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `larger_than` is in bytes of a command. If both conditions are set, both must match."""
+    """A rule. `larger_than` is a command's length in bytes. If both conditions are set, both must match."""
 
     action: Action
     command: str | None = None
@@ -35,14 +35,14 @@ class Rule:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def describe(self) -> str:
-        """Describe what it matches."""
+        """Describe the commands that it matches."""
         parts = [f"commands like `{self.command}`"] if self.command is not None else []
         if self.larger_than is not None:
             parts.append(f"commands of more than {self.larger_than} bytes")
         return " that are also ".join(parts)
 
     def stops(self, command: str) -> bool:
-        """Return whether it matches, as a rule that asks or denies."""
+        """Return whether this rule, which asks or denies, matches the command."""
         if self.larger_than is not None and len(command.encode("utf-8", "replace")) <= self.larger_than:
             return False
         return self.command is None or occurs(self.command, command)
@@ -50,7 +50,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What happens to a call, and the reason as a sentence."""
+    """The action for a call, and the reason as a sentence."""
 
     action: Action
     reason: str
@@ -58,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules in order; the first one that matches decides, else `default`."""
+    """A list of rules: the first that matches decides, otherwise `default`."""
 
     default: Action = "allow"
     rules: tuple[Rule, ...] = ()
@@ -85,14 +85,14 @@ class Policy:
 
     def _by_default(self) -> Verdict:
         if self.default == "deny":
-            return Verdict("deny", "The policy lets no command run that no rule allows.")
+            return Verdict("deny", "The policy denies every command that no rule allows.")
         if self.default == "ask":
             return Verdict("ask", "The policy asks before every command that no rule allows.")
-        return Verdict("allow", "No rule is against it.")
+        return Verdict("allow", "No rule forbids it.")
 
 
 def strictest(policies: Sequence[Policy], commands: Sequence[str]) -> Verdict:
-    """Return the strictest verdict of several policies: none can loosen another."""
+    """Return the strictest verdict of several policies, so that none can loosen another."""
     return max((each.verdict(commands) for each in policies), key=_strictness)
 
 
@@ -106,9 +106,9 @@ def _words(rule: Rule) -> str:
 
 
 def read_policy(given: object) -> Policy:
-    """Read a policy: a word of `MODES`, or `{"default": ..., "rules": [...]}`.
+    """Read a policy: a name in `MODES`, or `{"default": ..., "rules": [...]}`.
 
-    Raises `ValueError`, whose message names what is wrong.
+    Raises `ValueError`; its message names the problem.
     """
     if isinstance(given, str):
         return Policy(_action(given, "approval"))

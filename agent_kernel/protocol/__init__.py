@@ -1,1 +1,1 @@
-"""Pure data, no I/O: items and events, the assembler that makes a stream of them, its fold, its wire form."""
+"""The protocol without I/O: items and events, the assembler of a stream, its fold and its wire format."""

@@ -1,9 +1,9 @@
-"""From what a model says to the events of the Responses API. No I/O: deltas in, events out.
+"""The assembler: turns a model's deltas into Responses API events, without I/O.
 
-The permitted order is one table, `states.TRANSITIONS`. Each item's draft orders the events inside the item;
-tools bring the drafts of their calls. A turn goes: `begin`, then per step of the model `feed`* and
-`end_step`, then per call `open_output`, `output`*, `close_output`; at last one of `complete`, `incomplete`,
-`fail`. Any other order raises `RuntimeError`: it is a mistake in the program, never in a model or a request.
+One table, `states.TRANSITIONS`, has the permitted order. Each item's draft orders the events inside the item;
+tools provide the drafts of their calls. A turn goes: `begin`, then for each step of the model `feed`* and
+`end_step`, then for each call `open_output`, `output`*, `close_output`, and at last one of `complete`,
+`incomplete`, `fail`. Any other order raises `RuntimeError`: that is a bug, never the fault of a model.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ A = TypeVar("A", bound=t.ResponseStreamEvent)
 
 
 class Assembler:
-    """One response while it is being made. Use from one task at a time.
+    """A response while it is created. Use from one task at a time.
 
-    `response` is the snapshot so far: its `output` holds the finished items, in the order of their index.
-    `container_id` is that of calls begun after it was set; `truncated` is the reason of the present
-    step's `Truncated`. `citations` are looked up before a message ends.
+    `response` is the current snapshot: its `output` holds the finished items, in the order of their index.
+    `container_id` applies to calls that begin after it is set. `truncated` is the reason of the current
+    step's `Truncated`. `citations` must be looked up before a message ends.
     """
 
     def __init__(self, response: t.Response, *, clock: Callable[[], float] = time.time) -> None:
@@ -67,17 +67,17 @@ class Assembler:
         self._open: Draft | None = None
         self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
-        self._step: list[CallItem] = []  # the calls of the model's step
+        self._step: list[CallItem] = []  # the calls of the current step
         self._step_ended = False
         self._usage: list[Usage] = []
         self._kinds: dict[str, CallKind] = {}
         self._unanswered: dict[str, CallItem] = {}
         self._outputs: dict[str, OutputDraft] = {}
 
-    # -- the model speaks ---------------------------------------------------------------------------------
+    # -- the model's step ---------------------------------------------------------------------------------
 
     def queue(self) -> Events:
-        """Emit `response.created` and `response.queued`, both with status `queued`; `begin` comes later."""
+        """Emit `response.created` and `response.queued`, both with status `queued`. `begin` follows later."""
         if self._state is not State.NEW or self._queued:
             raise RuntimeError("Only a new response can be queued.")
         self._queued = True
@@ -86,7 +86,7 @@ class Assembler:
         return [created, self._about(t.ResponseQueuedEvent, "response.queued")]
 
     def begin(self) -> Events:
-        """Emit `response.created` and `response.in_progress`; of a queued response only the latter."""
+        """Emit `response.created` and `response.in_progress`; for a queued response only the latter."""
         if self._restored:
             return []
         self._state = follow(self._state, Act.BEGIN)
@@ -95,15 +95,15 @@ class Assembler:
         return [*opening, self._about(t.ResponseInProgressEvent, "response.in_progress")]
 
     def next_number(self) -> int:
-        """Take a sequence number for an event about this response that is not the assembler's."""
+        """Return the next sequence number, for an event that the assembler does not emit."""
         return next(self._numbers)
 
     def feed(self, delta: ModelDelta) -> Events:
-        """Turn one delta into events; none for an empty piece of text.
+        """Return the events of one delta; an empty text has none.
 
-        Raises `MalformedModelOutput` for a call that cannot be assembled: a call id used before, parts out
-        of order or other than announced, no part at all, no end. Nothing has been emitted then, and the
-        stream can be ended by `fail`.
+        Raises `MalformedModelOutput` for a call that cannot be assembled: it reuses a call id, its parts are
+        out of order or differ from what was streamed, or it has no part or no end. No event is emitted for
+        it, and `fail` can end the stream.
         """
         if self._step_ended:
             self._step, self._step_ended, self.truncated = [], False, None
@@ -118,12 +118,12 @@ class Assembler:
         return events + self._write(delta)
 
     def end_step(self) -> Events:
-        """End the model's call: the open item is closed, as incomplete if the model was cut off.
+        """End the model's step. Close the open item, as incomplete if the model was cut off.
 
-        Raises `MalformedModelOutput` if it ends in the middle of a call without having been cut off.
-        `calls` and `client_calls` then give those of this step, until the next delta is fed.
+        Afterwards `calls` and `client_calls` return the calls of this step, until the next delta is fed.
+        Raises `MalformedModelOutput` if the step ends in the middle of a call without being cut off.
         """
-        if self._step_ended:  # a step in which the model said nothing at all
+        if self._step_ended:  # a step without a delta
             self._step, self.truncated = [], None
         state = follow(self._state, Act.END_STEP)
         events = self._leave()
@@ -132,30 +132,30 @@ class Assembler:
         return events
 
     def calls(self) -> list[CallItem]:
-        """List the complete calls of the step just ended that need an output and have none, in order.
+        """List the complete calls of the last step that still need an output, in order.
 
-        A call that the model was cut off in is not among them: it must not be run.
+        A call in which the model was cut off is not listed, because it must not run.
         """
         return [each for each in self.last_calls() if _is_complete(each) and each.call_id in self._unanswered]
 
     def client_calls(self) -> list[CallItem]:
-        """List the complete calls of the step just ended to tools that the client always runs, in order."""
+        """List the complete calls of the last step to tools that the client runs, in order."""
         return [each for each in self._step if self.kind_of(each.call_id).by_client and _is_complete(each)]
 
     def last_calls(self) -> list[CallItem]:
-        """List the calls of the step just ended to tools of this server, answered or not."""
+        """List the calls of the last step to tools of this server, with and without output."""
         return [each for each in self._step if not self.kind_of(each.call_id).by_client]
 
     def kind_of(self, call_id: str) -> CallKind:
-        """Return the tool of a call that was made or adopted in this response. Raises `KeyError`."""
+        """Return the tool of a call made or adopted in this response. Raises `KeyError` for any other."""
         return self._kinds[call_id]
 
     def usage(self) -> t.ResponseUsage:
-        """Add up the tokens of all steps so far, as far as the model reported them."""
+        """Return the tokens of all steps so far, as reported by the model."""
         return total_usage(self._usage)
 
     def insert(self, item: Mapping[str, Any], usage: Usage | None = None) -> Events:
-        """Add a whole item that no model spoke, between two steps; `usage` is what it cost."""
+        """Add a finished item that no model produced, between two steps. `usage` is its cost in tokens."""
         follow(self._state, Act.OUTPUT)
         self._usage += [usage] if usage is not None else []
         index, made = next(self._indices), t.item_of(item)
@@ -164,45 +164,45 @@ class Assembler:
         return whole_item(index, made, self._numbers)
 
     def adopt(self, kind: CallKind, call: CallItem) -> None:
-        """Take over a call of an earlier response, whose output belongs to this one."""
+        """Take over a call of an earlier response. Its output will belong to this response."""
         self._call_ids.add(call.call_id)
         self._kinds[call.call_id] = kind
         self._unanswered[call.call_id] = call
 
     def hand_over(self, call: CallItem) -> None:
-        """Leave a call to the client, who runs it and sends its output as input of the next turn."""
+        """Leave a call to the client, which runs it and sends the output as input of the next turn."""
         follow(self._state, Act.OUTPUT)
         self._take(call)
 
-    # -- calls run ----------------------------------------------------------------------------------------
+    # -- the outputs of calls -----------------------------------------------------------------------------
 
     def open_output(self, call: CallItem) -> Events:
-        """Begin the output item of a call. Outputs of several calls may be open at once."""
+        """Begin the output item of a call. The outputs of several calls may be open at once."""
         follow(self._state, Act.OUTPUT)
         self._take(call)
         return self._open_output(call)
 
     def output(self, call_id: str, piece: Any) -> Events:
-        """Pass on what the running call emits; the tool's `OutputDraft` says which pieces there are."""
+        """Return the events of one piece of output; the tool's `OutputDraft` defines the pieces."""
         return self._output(call_id).write(piece)
 
     def close_output(self, call_id: str, status: Final = "completed") -> Events:
-        """Make the output item final. What is missing in it is replaced by a sentence that says so."""
+        """Finish the output item. A sentence replaces each part that is missing."""
         draft = self._output(call_id)
         events = draft.close_unfinished(UNFINISHED)
         del self._outputs[call_id]
         return events + self._finish(draft, status)
 
     def finished(self, events: Events) -> CallItem:
-        """Return the item that these events of `close_output` made final."""
+        """Return the item that these events of `close_output` finished."""
         return self._finished[events[-1].output_index]  # type: ignore[union-attr]
 
     # -- the end ------------------------------------------------------------------------------------------
 
     def complete(self) -> Events:
-        """Emit `response.completed`, with the usage of all steps (zeros where no step reported any).
+        """Emit `response.completed` with the usage of all steps, which is zero if no step reported any.
 
-        Calls that were never opened stay without an output: the client runs them, or they wait.
+        Calls without an opened output keep none: the client runs them, or they wait.
         """
         if self._outputs:
             raise RuntimeError("A response with an open output cannot be complete.")
@@ -214,8 +214,8 @@ class Assembler:
     def incomplete(self, reason: str) -> Events:
         """Emit `response.incomplete`, with `reason` in its `incomplete_details`.
 
-        An open item is closed as incomplete, and each call without an output is given one, so that the
-        chain can be continued.
+        First close the open item as incomplete, and give each call without an output one, so that the chain
+        can be continued.
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle("incomplete", f"The command was stopped or not begun ({reason}).")
@@ -223,9 +223,9 @@ class Assembler:
         return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
 
     def cancel(self) -> Events:
-        """Settle what is open as `incomplete` does; the status is `cancelled`.
+        """Close what is open, as `incomplete` does, and set the status `cancelled`.
 
-        The standard has no event of that name: the last one is `response.incomplete`, whose response says it.
+        The API has no such event: the last one is `response.incomplete`, and its response has the status.
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle("incomplete", "The command was stopped or not begun: cancelled.")
@@ -233,9 +233,9 @@ class Assembler:
         return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
 
     def fail(self, *, code: str, message: str) -> Events:
-        """Settle what is open as `incomplete` does; then emit `error` and `response.failed`.
+        """Close what is open, as `incomplete` does, then emit `error` and `response.failed`.
 
-        The stream is begun first where the failure came before `begin`.
+        Begins the stream first if `begin` was not called.
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle(
@@ -316,11 +316,11 @@ class Assembler:
         return draft, draft.added()
 
     def _leave(self) -> Events:
-        """Close the open item because the model goes on to another one, or ends."""
+        """Close the open item, because the model begins another one or ends its step."""
         if self.truncated is not None:
             return self._close("incomplete")
         if isinstance(self._open, CallDraft) and not self._open.ends_open:
-            malformed(self._open.call_id, "it breaks off")
+            malformed(self._open.call_id, "it is cut off")
         return self._close("completed")
 
     def _close(self, status: Final) -> Events:
@@ -356,7 +356,7 @@ class Assembler:
             raise RuntimeError(f"No output of {call_id} is open.") from None
 
     def _settle(self, status: Final, why: str) -> Events:
-        """Close everything that is open, and answer every call, before the last event."""
+        """Close all open items and give every call an output, before the last event."""
         state = follow(self._state, Act.END)
         events = self._close(status)
         for call in list(self._unanswered.values()):
@@ -374,12 +374,12 @@ class Assembler:
         return cast(A, event)
 
     def _update(self, **changes: Any) -> None:
-        # A new object each time: events already emitted keep the response as it was then.
+        # A new object each time: events that were emitted keep the response of that time.
         self.response = self.response.model_copy(update=changes)
 
 
 UNFINISHED = "The command did not run to its end."
-"""What an output says in place of a part that is missing."""
+"""The text of an output in place of a missing part."""
 
 
 def _is_complete(item: CallItem) -> bool:
@@ -387,5 +387,5 @@ def _is_complete(item: CallItem) -> bool:
 
 
 def _any(value: str) -> Any:
-    """Pass a value off the package's enumeration, which its client accepts and its types do not list."""
+    """Return a value outside the package's enumeration: its client accepts it, its types do not."""
     return value

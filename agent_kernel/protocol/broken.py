@@ -1,4 +1,4 @@
-"""The end of a response whose process died: from the journal of its events, the items and events it lacks."""
+"""Recovery of a response after its process died, from the journal of its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """What `end_broken` found out: the response as it ends, and the events that were still owed."""
+    """The result of `end_broken`: the final response, and the events that were missing."""
 
     response: Json
     events: list[Json]
@@ -24,9 +24,9 @@ def end_broken(
 ) -> Ending:
     """End a response as incomplete.
 
-    `response` is its skeleton, `journal` its events in order: all of them, or at least each
-    `response.output_item.done`. Items that were open are closed as far as they had come, and every call
-    without an output is given one, as the assembler would have done. `kinds` finds the tools.
+    `response` is its skeleton. `journal` has its events in order: all of them, or at least each
+    `response.output_item.done`. Open items are closed with the content written so far, and every call without
+    an output gets one, as the assembler would have done. `kinds` finds the tools.
     """
     replay = _Replay(kinds)
     for event in journal:
@@ -46,9 +46,9 @@ def end_broken(
 
 @dataclass(frozen=True)
 class BrokenCall:
-    """A call without a finished output: it may have been running when its process died.
+    """A call without a finished output, which may have been running when its process died.
 
-    `output` is its open output item, if it had one, at `index`; `events` are those about it since.
+    `output` is its open output item, if any, at `index`; `events` are the events of that item so far.
     """
 
     kind: CallKind
@@ -60,10 +60,10 @@ class BrokenCall:
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A response between two steps of its model, and how to go on with it.
+    """A response between two steps of its model, from which it can be resumed.
 
-    `items` are the finished ones, by their index; `told` those of them that the model is told of. `events`
-    were still owed: what its last step had begun is closed, and said anew.
+    `items` are the finished items by index; `told` are those to send to the model. `events` are the missing
+    events that close what the last step had begun; the model repeats that step.
     """
 
     items: Mapping[int, Json]
@@ -71,16 +71,16 @@ class ResumePoint:
     events: Sequence[Json]
     next_number: int
     begun: bool
-    """Whether `response.in_progress` has gone out."""
+    """Whether `response.in_progress` was sent."""
     calls: Sequence[BrokenCall] = ()
-    """The calls of the last step that have no output yet, in order. All items are `told` then."""
+    """Calls of the last step that have no output yet, in order. If there are any, all items are `told`."""
 
 
 def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePoint | None:
-    """Return where to go on with a response of which this is the whole `journal`.
+    """Return the point from which to resume the response of this complete `journal`.
 
-    None if that cannot be known: the model may have come to its end, or a call was running and its tool is
-    not `resumable`.
+    None if there is no safe one: the model may have finished, or a call was running whose tool is not
+    `resumable`.
     """
     replay, begun = _Replay(kinds), False
     for event in journal:
@@ -101,12 +101,12 @@ def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePo
 
 
 def _in_calls(replay: _Replay, begun: bool) -> ResumePoint | None:
-    """Return where to go on with a response in the calls of its last step."""
+    """Return the resume point of a response that died in the calls of its last step."""
     calls = [replay.broken(call) for call in replay.unanswered()]
     if not all(each.kind.resumable and each.call.get("status") == "completed" for each in calls):
         return None
     if set(replay.open) != {each.index for each in calls if each.index is not None}:
-        return None  # the model was still speaking
+        return None  # the model was still writing
     told = [replay.finished[index] for index in sorted(replay.finished)]
     return ResumePoint(replay.finished, told, (), replay.next_number(), begun, calls)
 
@@ -115,7 +115,7 @@ _SAID = ("reasoning", "message")
 
 
 class _Replay:
-    """What a reader of the events knows."""
+    """The state of a response, rebuilt from its events."""
 
     def __init__(self, kinds: CallKinds) -> None:
         self.finished: dict[int, Json] = {}
@@ -146,17 +146,17 @@ class _Replay:
                 )
 
     def makes(self, item: Mapping[str, Any]) -> CallKind | None:
-        """Return the tool whose call this item is; None for others, and for calls that the client runs."""
+        """Return the tool that this item is a call of; None for other items and for the client's calls."""
         kind = self._kinds.of_call(item["type"])
         return None if kind is None or kind.by_client else kind
 
     def answers(self, item: Mapping[str, Any]) -> CallKind | None:
-        """Return the tool whose output this item is; None for other items."""
+        """Return the tool that this item is an output of; None for other items."""
         kind = self._kinds.of_output(item["type"])
         return None if kind is None or kind.by_client else kind
 
     def goes_on(self, item: Mapping[str, Any]) -> bool:
-        """Return whether a model may go on after this item."""
+        """Return whether the model may continue after this item."""
         return item["type"] in _SAID or self.makes(item) is not None or self.answers(item) is not None
 
     def next_number(self) -> int:
@@ -164,7 +164,7 @@ class _Replay:
         return self._number
 
     def partial(self, index: int) -> Json:
-        """Return the open item as far as it had come."""
+        """Return the open item with the content written so far."""
         item = {**self.open[index], "status": "incomplete"}
         parts = self._pieces.get(index, {})
         texts = {part: "".join(p for _, p in pieces if isinstance(p, str)) for part, pieces in parts.items()}
@@ -199,7 +199,7 @@ class _Replay:
         return [each for each in items if self.makes(each) is not None and each["call_id"] not in answered]
 
     def broken(self, call: Json) -> BrokenCall:
-        """Return what is known of a call that has no output yet."""
+        """Return a call without output, with its open output item if it has one."""
         kind = self.makes(call)
         assert kind is not None  # noqa: S101 (`unanswered` found it)
         for index, item in self.open.items():
@@ -208,7 +208,7 @@ class _Replay:
         return BrokenCall(kind, call)
 
     def answer(self, call: Json, why: str) -> list[Json]:
-        """Give a call an output that says why there is none."""
+        """Return the events of an output that says why the call did not run."""
         tool = self.makes(call)
         assert tool is not None  # noqa: S101 (`unanswered` found it)
         index = max(self.finished, default=-1) + 1

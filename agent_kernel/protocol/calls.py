@@ -1,7 +1,7 @@
-"""Tool calls and their outputs while they are written: what the protocol knows of every tool.
+"""The drafts of tool calls and their outputs, and the interface of tools for the protocol.
 
-A tool (`agent_kernel.tools`) brings its own drafts, which know its items and events. What all calls have in
-common is here: a call is written in numbered parts, in order, and its id is used once.
+A tool (`agent_kernel.tools`) provides drafts that know its items and events. This module has what all calls
+share: a call is written in numbered parts, in order, and its id is used once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.malformed import agrees, malformed
 
 CallItem: TypeAlias = Any
-"""An output item with a `call_id`. Its class is the tool's own."""
+"""An output item with a `call_id`. Each tool has its own class."""
 
 Json = Mapping[str, Any]
 
@@ -26,7 +26,7 @@ class CallDelta:
     """A piece of a tool call.
 
     A call is written in parts, counted from 0: the commands of a shell call, or the JSON arguments of a
-    function, which are one part. `name` is the function's, where the tool has several.
+    function, which are one part. `name` is the function's name, if the tool has several functions.
     """
 
     tool: CallKind
@@ -38,7 +38,7 @@ class CallDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallDone:
-    """A whole tool call. Deltas may come before it; they must be the beginning of the same parts.
+    """A complete tool call. Deltas may precede it; they must be the beginning of the same parts.
 
     `options` are fields of the call that are not written piece by piece, such as a time limit.
     """
@@ -52,7 +52,7 @@ class CallDone:
 
 @dataclass(frozen=True)
 class CallStart:
-    """What is known of a call when its item begins. `container_id` is the turn's container, if it has one."""
+    """The start of a call, when its item begins. `container_id` is the turn's container, if it has one."""
 
     call_id: str
     name: str | None = None
@@ -84,7 +84,7 @@ class CallKind(Protocol):
 
     @property
     def resumable(self) -> bool:
-        """Whether another process can go on with its calls after their process died."""
+        """Whether another process can resume its calls after their process died."""
         ...
 
     def call_draft(self, index: int, numbers: Iterator[int], start: CallStart) -> CallDraft:
@@ -96,20 +96,20 @@ class CallKind(Protocol):
         ...
 
     def output_item(self, call: Json, why: str) -> Json:
-        """Make the whole output item of a call that did not run, as JSON; `why` is a sentence."""
+        """Return the output item, as JSON, of a call that did not run. `why` is a sentence."""
         ...
 
     def interrupted_call(self, item: Json, parts: Sequence[str]) -> Json:
-        """Complete a call item of which only these parts were written before the process died."""
+        """Return the call item with only these parts, written before the process died."""
         ...
 
     def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
-        """Complete an output item from its events so far; the process died while the call ran."""
+        """Return the output item, made from its events so far, of a call that ran when the process died."""
         ...
 
 
 class CallKinds(Protocol):
-    """Finds tools by the types of their items."""
+    """A lookup of tools by the types of their items."""
 
     def of_call(self, item_type: str) -> CallKind | None:
         """Return the tool whose call items have this type."""
@@ -124,8 +124,8 @@ class CallDraft(Draft):
     """A call item while a model writes it, part by part."""
 
     ends_open = False
-    """Whether the call is complete as soon as the model goes on. Otherwise only a `CallDone` completes it,
-    and a call that breaks off is malformed: half a command must never look like one to run."""
+    """Whether the call is complete as soon as the model begins another item. Otherwise only a `CallDone`
+    completes it, and a call without one is malformed: half a command must never look ready to run."""
 
     def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
         super().__init__(index, numbers)
@@ -140,7 +140,7 @@ class CallDraft(Draft):
         return self.start.call_id
 
     def texts(self) -> list[str]:
-        """Return the parts as far as they are known."""
+        """Return the text of each part so far."""
         return ["".join(pieces) for pieces in self._parts]
 
     def write(self, part: int, text: str) -> Events:
@@ -157,7 +157,7 @@ class CallDraft(Draft):
         return events
 
     def complete(self, whole: CallDone) -> Events:
-        """Take the whole call: the rest of the part that was streamed last, and the parts that were not."""
+        """Write the rest of the last part, and all parts that were not streamed."""
         events: Events = []
         known = self.texts()
         if known:
@@ -175,51 +175,51 @@ class CallDraft(Draft):
         return self.part_done(len(self._parts) - 1, "".join(self._parts[-1]))
 
     def part_added(self, part: int) -> Events:
-        """Announce a part; many tools have no event for it."""
+        """Return the events that announce a part; many tools have none."""
         return []
 
     @abstractmethod
     def part_delta(self, part: int, text: str) -> Events:
-        """Pass on a piece of a part."""
+        """Return the events of a piece of a part."""
 
     @abstractmethod
     def part_done(self, part: int, text: str) -> Events:
-        """Repeat a part that is complete."""
+        """Return the events that end a part, with its whole text."""
 
 
 class OutputDraft(Draft):
     """The output item of a call while the call runs."""
 
     added_as: t.ItemStatus = "in_progress"
-    """The item's status when it is announced."""
+    """Status of the item when it is added."""
 
     def restore(self, item: Json, events: Sequence[Json]) -> None:
-        """Take over an output of a dead process: its item as it was added, and its events since.
+        """Restore the output of a dead process from its item as it was added, and its events since.
 
-        Only a tool that is `resumable` needs it.
+        Only a tool that is `resumable` needs this.
         """
         raise NotImplementedError
 
     @abstractmethod
     def write(self, piece: Any) -> Events:
-        """Take what the running tool emits. Which pieces there are is the tool's own affair."""
+        """Return the events of a piece of output. Each tool defines its own pieces."""
 
     @abstractmethod
     def close_unfinished(self, why: str) -> Events:
-        """Complete an output that is not whole; `why` is a sentence for the model and the reader."""
+        """Complete an unfinished output. `why` is a sentence for the model and the reader."""
 
     def close_parts(self) -> Events:
-        """End the open part; outputs have none."""
+        """Do nothing: outputs have no parts to end."""
         return []
 
 
 def check_call(kind: CallKind | None, delta: CallDelta | CallDone, draft: CallDraft | None) -> None:
-    """Check a piece against the call that is open as `draft`, a call of the tool `kind`.
+    """Check a delta against the open call `draft` of the tool `kind`.
 
-    Raises `MalformedModelOutput` for a piece that the call cannot have.
+    Raises `MalformedModelOutput` for a delta that cannot belong to the call.
     """
     if draft is not None and kind is not delta.tool:
-        malformed(delta.call_id, "it is a call of two tools at once")
+        malformed(delta.call_id, "it names two tools")
     known = draft.texts() if draft is not None else []
     if isinstance(delta, CallDelta):
         if delta.part not in (len(known) - 1, len(known)) or delta.part < 0:
@@ -227,4 +227,4 @@ def check_call(kind: CallKind | None, delta: CallDelta | CallDone, draft: CallDr
     elif not delta.parts:
         malformed(delta.call_id, "it is empty")
     elif not agrees(known, delta.parts):
-        malformed(delta.call_id, "it differs from what was streamed of it")
+        malformed(delta.call_id, "it differs from what was streamed")

@@ -1,4 +1,4 @@
-"""Files of the container that a message names: where, and as what they are cited."""
+"""Citations of container files that a message names."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from collections.abc import Mapping
 from openai.types.responses.response_output_text import AnnotationContainerFileCitation
 
 MOST = 50
-"""Files that one message is searched for."""
+"""Maximum number of files looked up at a time for a message."""
 
 _NAMED = re.compile(r"(?:sandbox:)?(/mnt/data/[^\s()<>\[\]{}\"'`|*\\]+)")
 _AROUND = ".,;:!?"
-"""What may follow a path in a sentence, and is no part of it."""
+"""Punctuation that may follow a path in a sentence and is not part of it."""
 
 
 class Citations:
-    """Of one response.
+    """The citations of one response.
 
-    Whether a file is there only the container knows: whoever feeds the model's words asks `unknown` before
-    the message ends, and answers with `found`.
+    Only the container knows which files exist. Before a message ends, the caller of the assembler looks up
+    the paths in `unknown` and passes the result to `found`.
     """
 
     def __init__(self) -> None:
         self._container_id = ""
         self.text = ""
-        """Of the message part that is open."""
+        """Text of the open message part."""
         self._known: dict[str, str | None] = {}
 
     def unknown(self) -> list[str]:
-        """Return paths in the open text of which it is not known whether they are files."""
+        """Return the paths in the open text that have not been looked up."""
         if "/mnt/data/" not in self.text:
             return []
         paths = dict.fromkeys(path for path, _, _ in _named(self.text))
         return [path for path in paths if path not in self._known][:MOST]
 
     def found(self, container_id: str, files: Mapping[str, str | None]) -> None:
-        """Whose files they are, and their ids by path; None for what is no file."""
+        """Record the ids of files by their path; None for a path that is not a file."""
         self._container_id = container_id
         self._known.update(files)
 
     def annotations(self) -> list[AnnotationContainerFileCitation]:
-        """For the open text; `start_index` and `end_index` are as in a slice."""
+        """Return the annotations of the open text; `start_index` and `end_index` are those of a slice."""
         made = []
         for path, start, end in _named(self.text):
             file_id = self._known.get(path)
@@ -60,13 +60,13 @@ class Citations:
         return made
 
     def close(self) -> None:
-        """The part has ended. The next one is looked at anew: files come and go."""
+        """End the part and forget its lookups, as files can appear and disappear."""
         self.text = ""
         self._known.clear()
 
 
 def _named(text: str) -> list[tuple[str, int, int]]:
-    """Return each path that the text names, and where, with `sandbox:` before it if that is there."""
+    """Return each path in the text with its start and end; the start includes a `sandbox:` before it."""
     found = []
     for match in _NAMED.finditer(text):
         path = match[1].rstrip(_AROUND)

@@ -1,4 +1,4 @@
-"""What a model says while it speaks, before it has ids, indices and sequence numbers.
+"""Deltas: the pieces of a model's output, before they get ids, indices and sequence numbers.
 
 A model (`agent_kernel.models`) translates what its upstream streams into these deltas, and the assembler
 turns them into Responses API events. Consecutive deltas of one kind belong to one output item. A delta of
@@ -22,14 +22,14 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningOpaque:
-    """The upstream's encrypted reasoning, belonging to the open (or else a new) reasoning item."""
+    """The upstream's encrypted reasoning. Belongs to the open reasoning item, or to a new one."""
 
     encrypted_content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """The upstream's own compaction of all that came before; it comes whole, between two items."""
+    """The upstream's compaction of the conversation so far. Arrives complete, between two items."""
 
     encrypted_content: str
 
@@ -50,7 +50,7 @@ class RefusalDelta:
 
 @dataclass(frozen=True, slots=True)
 class ItemBreak:
-    """The open item ends here even if the next delta is of the same kind."""
+    """The end of the open item, even if the next delta is of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Truncated:
-    """The upstream stopped early: `max_output_tokens` or `content_filter`."""
+    """An early end of the answer; `reason` is `max_output_tokens` or `content_filter`."""
 
     reason: str
 

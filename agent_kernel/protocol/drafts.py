@@ -1,7 +1,7 @@
-"""Output items while they are being written: each knows the events of its own kind, and their order.
+"""Drafts: output items while they are written. Each knows the events of its kind and their order.
 
-A draft takes the index, makes its id, and turns what it is fed into events; `close` ends whatever part is
-still open and then the item. The `assembler` decides which draft is open when.
+A draft has an index and creates the item's id. It turns input into events; `close_parts` ends the open part,
+and `done` the item. The `assembler` decides which draft is open.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Draft(ABC):
 
     @abstractmethod
     def item(self, status: t.ItemStatus) -> t.ResponseOutputItem:
-        """Return the item as it stands now; a new object each time."""
+        """Return the item in its current state, as a new object each time."""
 
     @abstractmethod
     def close_parts(self) -> Events:
-        """End whatever is open inside the item."""
+        """End the part that is open inside the item, if any."""
 
     def added(self, status: t.ItemStatus = "in_progress") -> Events:
-        """Make the item known."""
+        """Return the event that adds the item."""
         return [
             t.ResponseOutputItemAddedEvent(
                 type="response.output_item.added",
@@ -53,7 +53,7 @@ class Draft(ABC):
         ]
 
     def done(self, item: t.ResponseOutputItem) -> Events:
-        """Make the item final."""
+        """Return the event that finishes the item."""
         return [
             t.ResponseOutputItemDoneEvent(
                 type="response.output_item.done",
@@ -65,7 +65,7 @@ class Draft(ABC):
 
 
 def whole_item(index: int, item: t.ResponseOutputItem, numbers: Iterator[int]) -> Events:
-    """Make an item known that is final from the beginning."""
+    """Return the events of an item that is complete from the beginning."""
     added = t.ResponseOutputItemAddedEvent(
         type="response.output_item.added", output_index=index, sequence_number=next(numbers), item=item
     )
@@ -76,7 +76,7 @@ def whole_item(index: int, item: t.ResponseOutputItem, numbers: Iterator[int]) -
 
 
 class ReasoningDraft(Draft):
-    """A reasoning item: a summary of numbered paragraphs, and perhaps an opaque blob."""
+    """A reasoning item: a summary of numbered paragraphs, and optional encrypted content."""
 
     def __init__(self, index: int, numbers: Iterator[int]) -> None:
         super().__init__(index, numbers)
@@ -91,7 +91,7 @@ class ReasoningDraft(Draft):
             response_reasoning_item.Summary(type="summary_text", text="".join(p)) for p in self.paragraphs
         ]
         item = t.ResponseReasoningItem(id=self.id, type="reasoning", summary=summary, status=status)
-        if self.encrypted_content is not None:  # absent, not null: strict clients have no null here
+        if self.encrypted_content is not None:  # absent, not null: strict clients reject null here
             item.encrypted_content = self.encrypted_content
         return item
 
@@ -152,7 +152,7 @@ class ReasoningDraft(Draft):
 
 
 class MessageDraft(Draft):
-    """A message of the assistant: parts of text and of refusal, in the order in which they came."""
+    """A message of the assistant: parts of text and refusal, in order of arrival."""
 
     def __init__(self, index: int, numbers: Iterator[int], citations: Citations) -> None:
         super().__init__(index, numbers)

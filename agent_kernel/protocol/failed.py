@@ -1,4 +1,4 @@
-"""The `error` event, as every reader of a stream understands it."""
+"""The `error` event, in a form that every client understands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from agent_kernel.protocol import items as t
 def error_event(code: str, message: str, number: int) -> t.ResponseErrorEvent:
     """Make an `error` event with sequence number `number`.
 
-    Its fields are there twice: flat, as the package's type has them, and nested in `error`, the form on which
-    the package's client raises instead of passing it on.
+    Its fields appear twice: flat, as in the package's type, and nested in `error`, because then the package's
+    client raises instead of yielding the event.
     """
     fields: dict[str, Any] = {"code": code, "message": message, "param": None}
     return t.ResponseErrorEvent.construct(

@@ -1,4 +1,4 @@
-"""A stream of events, folded to the response that it is about: the non-streaming answer."""
+"""The fold of a stream of events into its response, which is the non-streaming answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent_kernel.protocol.items import (
 
 
 class Fold:
-    """The fold in steps, for whoever looks at the events as well: `add` each, then ask for `response()`."""
+    """The fold in steps, for callers that also use the events: `add` each, then call `response`."""
 
     def __init__(self) -> None:
         self._last: Response | None = None
@@ -26,7 +26,7 @@ class Fold:
         self._error: str | None = None
 
     def add(self, event: ResponseStreamEvent) -> None:
-        """Take one event in. Those that only announce what comes whole later are passed over."""
+        """Add one event. Events that a later, complete one repeats are ignored."""
         if isinstance(event, ResponseOutputItemDoneEvent):
             self._items[event.output_index] = event.item
         elif isinstance(event, ResponseCompletedEvent | ResponseIncompleteEvent | ResponseFailedEvent):
@@ -37,7 +37,7 @@ class Fold:
     def response(self) -> Response:
         """Return the response of the stream's last event.
 
-        Its items are those that were finished on the way where it brings none itself, as some servers do.
+        If it has no items, as with some servers, it gets those that were finished in the stream.
         Raises `UpstreamInterrupted` if the stream ended without `completed`, `incomplete` or `failed`.
         """
         if self._last is None:
@@ -45,7 +45,7 @@ class Fold:
                 f"The answer broke off: {self._error}"
                 if self._error
                 else "The answer broke off before its end: the stream had no closing event.",
-                hint="Send it again; if it happens again, look into the server's log.",
+                hint="Send it again. If that fails too, look into the server's log.",
             )
         if not self._last.output and self._items:
             output = [self._items[index] for index in sorted(self._items)]
@@ -62,7 +62,7 @@ def fold(events: Iterable[ResponseStreamEvent]) -> Response:
 
 
 async def afold(events: AsyncIterable[ResponseStreamEvent]) -> Response:
-    """Fold a stream as it comes. Raises what `fold` and the stream raise."""
+    """Fold a stream as it arrives. Raises the errors of `fold` and of the stream."""
     state = Fold()
     async for event in events:
         state.add(event)

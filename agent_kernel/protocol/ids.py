@@ -1,4 +1,4 @@
-"""Identifiers of everything that the API names: a prefix of the field's and 32 random hexadecimal digits."""
+"""Identifiers in the API: a prefix and 32 random hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ def _random(prefix: str) -> str:
 
 
 def response_id() -> str:
-    """Of a response."""
+    """Return an id for a response."""
     return _random("resp_")
 
 
 def message_id() -> str:
-    """Of a message item."""
+    """Return an id for a message item."""
     return _random("msg_")
 
 
 def reasoning_id() -> str:
-    """Of a reasoning item."""
+    """Return an id for a reasoning item."""
     return _random("rs_")
 
 
 def call_id() -> str:
-    """Join a call to its output where the model gave no usable id of its own."""
+    """Return an id for a call that has no usable id from the model."""
     return _random("call_")
 
 
@@ -39,20 +39,20 @@ _ITEMS = {
 
 
 def item_id(kind: str, prefix: str | None = None) -> str:
-    """Of an item of type `kind`. A tool gives the `prefix` of its items."""
+    """Return an id for an item of type `kind`. A tool passes the `prefix` of its items."""
     return _random(prefix or _ITEMS.get(kind, "item_"))
 
 
 def conversation_id() -> str:
-    """Of a conversation."""
+    """Return an id for a conversation."""
     return _random("conv_")
 
 
 def file_id() -> str:
-    """Of an uploaded file."""
+    """Return an id for an uploaded file."""
     return _random("file-")
 
 
 def steer_id() -> str:
-    """Of a message that steers a running response."""
+    """Return an id for a message that steers a running response."""
     return _random("steer_")

@@ -1,6 +1,6 @@
-"""The vocabulary: the `openai` package's own types under one roof, and their JSON.
+"""The items and events of the `openai` package, collected in one module, and their JSON.
 
-Nothing here is a class of ours. The items and events of a tool are named in the tool's own package.
+No class is defined here. The items and events of a tool are imported in the tool's own package.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 def to_json(model: BaseModel) -> dict[str, Any]:
-    """Turn into JSON an item, event, response or any other of the package's models.
+    """Return the JSON of an item, event, response or other model of the package.
 
-    Fields that were never set are left out, nulls that were set stay: strict clients tell them apart. Values
-    outside the package's enumerations (an error code of ours) pass without a warning, as they do in the
+    Fields that were never set are left out and nulls that were set are kept, because strict clients tell them
+    apart. Values outside the package's enumerations (like our error codes) pass without a warning, as in the
     package's own client. Times in whole seconds are integers, as the API sends them: the package's types make
-    floats of them, on which clients with integer types would stumble.
+    them floats, which clients with integer types reject.
     """
     json = model.to_dict(mode="json", warnings=False)
     for resource in (json, json.get("response")):
@@ -69,7 +69,7 @@ def _whole(seconds: Any) -> Any:
 
 
 def item_of(json: Mapping[str, Any]) -> ResponseOutputItem:
-    """Make an output item from its JSON, as tolerant of the unknown as the package's client is."""
+    """Make an output item from its JSON. Accepts unknown types and fields, as the package's client does."""
     event = ResponseOutputItemDoneEvent.construct(
         type="response.output_item.done", output_index=0, sequence_number=0, item=dict(json)
     )

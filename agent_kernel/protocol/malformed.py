@@ -1,4 +1,4 @@
-"""Tool calls that cannot be assembled."""
+"""The error for tool calls that cannot be assembled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent_kernel.errors import MalformedModelOutput
 
 
 def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
-    """Return whether what was streamed is the beginning of the whole."""
+    """Return whether the streamed parts `known` are the beginning of `parts`."""
     if not known:
         return True
     if len(known) > len(parts):
@@ -18,7 +18,7 @@ def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
 
 
 def malformed(call_id: str, why: str) -> NoReturn:
-    """Raise `MalformedModelOutput`, saying why and which call."""
+    """Raise `MalformedModelOutput` with the reason and the call's id."""
     raise MalformedModelOutput(
         f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
         hint="Send it again, or choose another model.",

@@ -1,7 +1,7 @@
-"""The types of requests: those of the `openai` package, with this server's fields and limits on top.
+"""The types of requests: those of the `openai` package, plus this server's fields and limits.
 
-Checks (`validation`) and the OpenAPI document (`server.openapi`) are made from the same types. The package's
-types are loosened in three ways, because clients and upstreams may be newer or older than it is:
+Validation (`validation`) and the OpenAPI document (`server.openapi`) use the same types. The package's types
+are loosened in three ways, because clients and upstreams may be newer or older than the package:
 
 - A field is required only if this server reads it (`_REQUIRED`). Null means absent in any other field.
 - A word from a fixed set may be any text, except in fields that this server acts on (`_FIXED`).
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaValidator
 
 MOST_PAIRS = 16
-"""Pairs in `metadata`."""
+"""Maximum number of pairs in `metadata`."""
 
 MOST_FILES = 50
-"""Files that a new container may start with."""
+"""Maximum number of files that a new container may start with."""
 
 LONGEST_NAME = 256
-"""Characters of a container's name."""
+"""Maximum length of a container's name, in characters."""
 
 MEMORY_LIMITS = {"1g": 1 << 30, "4g": 4 << 30, "16g": 16 << 30, "64g": 64 << 30}
 """Values of `memory_limit`, in bytes."""
@@ -35,7 +35,7 @@ _CREATE = (
     "reasoning", "safety_identifier", "service_tier", "store", "stream_options", "temperature", "text",
     "top_logprobs", "top_p", "truncation", "user",
 )  # fmt: skip
-"""Fields that are checked by the package's own types. `input` and `tools` are checked one by one."""
+"""Fields checked by the package's types. The entries of `input` and `tools` are checked one by one."""
 
 _REQUIRED: Mapping[str, frozenset[str]] = {
     "ContextManagement": frozenset({"type"}),
@@ -53,7 +53,7 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
     "ExpiresAfter": frozenset({"anchor", "minutes"}),
     "Message": frozenset({"role", "content"}),
 }
-"""Fields that must be there, by the name of the type."""
+"""Required fields, by the name of the type."""
 
 _FIXED = frozenset({"type", "role", "anchor", "memory_limit"})
 """Fields in which only the listed words are accepted."""
@@ -134,7 +134,7 @@ def _container() -> Any:
 
 
 def _message() -> Any:
-    """Join the package's three types of messages into one, so that errors name one place."""
+    """Return one type for the package's three types of messages, so that errors name one place."""
     from openai.types import responses as r
     from openai.types.responses.response_output_refusal_param import ResponseOutputRefusalParam
     from openai.types.responses.response_output_text_param import ResponseOutputTextParam
@@ -170,7 +170,7 @@ REQUESTS: Mapping[str, Callable[[], Any]] = {
     "ConversationUpdateParams": _update,
     "ContainerCreateParams": _container,
 }
-"""The types of requests by name, made when first used: that imports the `openai` package."""
+"""The types of requests by name. They are made on first use, which imports the `openai` package."""
 
 
 @cache
@@ -209,7 +209,7 @@ def _loosened(node: Any, known: Mapping[str, Any], field: str) -> Any:
     if kind == "generator":  # lazy in pydantic: it would check nothing
         made = {"type": "list", "items_schema": made["items_schema"]}
     if made.get("type") == "list":
-        made["fail_fast"] = True  # a long list of wrong entries costs no more than one
+        made["fail_fast"] = True  # a long list of invalid entries costs no more than one
     if kind == "union":
         return _union(made, known)
     return made
@@ -235,7 +235,7 @@ def _typed_dict(node: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
 
 
 def _union(node: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose by `type` where all branches have one; else name the branches so that errors can skip them."""
+    """Choose a branch by `type` if all have one, otherwise label the branches for errors to skip."""
     branches = [each[0] if isinstance(each, tuple) else each for each in node["choices"]]
     tags = [_tag(each, known) for each in branches]
     if all(tags):

@@ -1,4 +1,4 @@
-"""The response object as it stands before the model has said anything."""
+"""The response object before the model has produced anything."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from agent_kernel.protocol.items import Response
 
-# Strict clients (the Agents SDK of other languages, schema-checking test suites) refuse a response in which
-# a field of this list is absent, even where its value is null.
+# Strict clients (the Agents SDK of other languages, schema-checking test suites) reject a response that lacks
+# one of these fields, even if its value would be null.
 _DEFAULTS: dict[str, Any] = {
     "background": False,
     "frequency_penalty": 0.0,
@@ -45,7 +45,7 @@ def new_response(
     tools: Sequence[Mapping[str, Any]],
     created_at: float,
 ) -> Response:
-    """Make the skeleton of the answer to `request`: status `in_progress`, nothing said yet.
+    """Make the initial response to `request`: status `in_progress`, no output yet.
 
     `tools` are those of the request with the container already resolved (`container_auto` becomes a
     `container_reference`, as the API shows it); `created_at` is in seconds since the epoch and becomes a

@@ -1,4 +1,4 @@
-"""The assembler of a response that another process began."""
+"""The assembler for a response that another process began."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from agent_kernel.protocol.states import State
 
 
 class RestoredAssembler(Assembler):
-    """Goes on with a queued response of a dead process, between two steps or in the calls of one.
+    """An assembler that resumes the queued response of a dead process, between steps or in a step's calls.
 
-    The outputs that were open are open again. The calls of the step that have no output wait for one.
+    Outputs that were open are open again. Calls of the step without an output wait for one.
     """
 
     def __init__(self, response: t.Response, point: ResumePoint) -> None:
@@ -45,5 +45,5 @@ class RestoredAssembler(Assembler):
         self._outputs[call.call_id] = draft
 
     def reopened(self, call_id: str) -> OutputDraft | None:
-        """Return the output of a call that was open when the process died, None if it had not begun."""
+        """Return the call's output that was open when the process died, or None if it had not begun."""
         return self._outputs.get(call_id)

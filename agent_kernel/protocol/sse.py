@@ -1,4 +1,4 @@
-"""Server-sent events, both ways."""
+"""The encoding and decoding of server-sent events."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from agent_kernel.protocol.items import ResponseStreamEvent, to_json
 
 
 def encode(event: ResponseStreamEvent) -> bytes:
-    """Make one event's bytes, blank line included. Send them in one chunk: some clients do not reassemble."""
+    """Return an event as bytes, with its blank line. Send it in one chunk: some clients do not reassemble."""
     body = json.dumps(to_json(event), ensure_ascii=False, separators=(",", ":"))
     return f"event: {event.type}\ndata: {body}\n\n".encode()
 
 
 async def decode(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ResponseStreamEvent, None]:
-    """Read events out of a byte stream, cut anywhere; lines may end in LF, CRLF or CR.
+    """Yield the events of a byte stream, split anywhere. Lines may end in LF, CRLF or CR.
 
-    Comments, unknown fields and events of a type that the `openai` package does not know are passed over;
-    `[DONE]` ends the stream, and so does its end. Raises `UpstreamInterrupted` for what is not JSON.
+    Skips comments, unknown fields and events of types that the `openai` package does not know. Ends at
+    `[DONE]` or at the end of the stream. Raises `UpstreamInterrupted` for data that is not JSON.
     """
     lines = _Lines()
     data: list[str] = []
@@ -40,7 +40,7 @@ async def decode(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ResponseStreamE
 
 
 class _Lines:
-    """Cut bytes into lines. A CR at the end of a chunk waits for the LF that may belong to it."""
+    """A splitter of bytes into lines. Holds a CR at the end of a chunk, as its LF may follow."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -69,13 +69,13 @@ _TYPES = _types()
 
 
 def event_of(value: Any) -> ResponseStreamEvent | None:
-    """Make an event from its JSON, or None if the `openai` package knows no event of that type."""
+    """Return the event for its JSON, or None if the `openai` package does not know its type."""
     cls = _TYPES.get(str(value.get("type"))) if isinstance(value, dict) else None
     return cast(ResponseStreamEvent, cls.construct(**value)) if cls is not None else None
 
 
 def own_event(value: dict[str, Any]) -> ResponseStreamEvent:
-    """Make an event that this server emitted from its JSON, also one of a tool that the package has not."""
+    """Return the event for the JSON of an event of this server, even of a type unknown to the package."""
     event = event_of(value)
     return event if event is not None else cast(ResponseStreamEvent, BaseModel.construct(None, **value))
 
@@ -84,5 +84,5 @@ def _event(text: str) -> ResponseStreamEvent | None:
     try:
         value: Any = json.loads(text)
     except ValueError as error:
-        raise UpstreamInterrupted(f"The stream said something that is not JSON: {text[:80]!r}.") from error
+        raise UpstreamInterrupted(f"The stream contains data that is not JSON: {text[:80]!r}.") from error
     return event_of(value)

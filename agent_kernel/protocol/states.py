@@ -1,4 +1,4 @@
-"""The transitions of a response's stream, in one table."""
+"""The states and transitions of a response's stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agent_kernel.protocol.deltas import (
 
 
 class State(Enum):
-    """Where the stream is; REASONING, MESSAGE and CALL are the kinds of item that a model may have open."""
+    """A state of the stream. In REASONING, MESSAGE and CALL the model has an open item of that kind."""
 
     NEW = auto()
     BETWEEN = auto()
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 class Act(Enum):
-    """What the runtime does, apart from feeding deltas."""
+    """An action of the runtime, apart from feeding deltas."""
 
     BEGIN = auto()
     END_STEP = auto()
@@ -55,12 +55,12 @@ TRANSITIONS: dict[State, dict[type[ModelDelta] | Act, State]] = {
     State.CALL: _MODEL_SPEAKS,
     State.ENDED: {},
 }
-"""No entry: not allowed. Leaving a state, or coming back to it with another call id, closes its item.
-`Usage` and `Truncated` are about the step, not about an item, and leave the state as it is."""
+"""Transitions not listed are not allowed. Leaving a state, or reentering it with another call id, closes its
+item. `Usage` and `Truncated` belong to the step, not to an item, and do not change the state."""
 
 
 def follow(state: State, act: type[ModelDelta] | Act) -> State:
-    """Look the next state up. Raises `RuntimeError` where the table has none."""
+    """Return the next state. Raises `RuntimeError` if the table does not allow the transition."""
     try:
         return TRANSITIONS[state][act]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Tokens, summed over the steps of a turn."""
+"""The token usage of a turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_kernel.protocol.items import ResponseUsage
 
 
 def total_usage(steps: Sequence[Usage]) -> ResponseUsage:
-    """Add them up. Zeros where no model reported anything: strict clients want the object, not null."""
+    """Return the sum over all steps. It is zero if no model reported any: strict clients reject null."""
     taken = sum(step.input_tokens for step in steps)
     given = sum(step.output_tokens for step in steps)
     return ResponseUsage(

@@ -1,4 +1,4 @@
-"""Check values that clients send, and say what is wrong with them in one line."""
+"""Validation of values that clients send, with one-line error messages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 
 _SHOWN = 40
-"""Characters of a wrong value that an error message repeats."""
+"""Characters of an invalid value that an error message repeats."""
 
 
 def shortened(value: object) -> str:
-    """Describe a wrong value for an error message, in at most about 50 characters. Takes constant time."""
+    """Describe an invalid value for an error message, in about 50 characters. Takes constant time."""
     if isinstance(value, str):
         return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}..."
     if value is None or isinstance(value, bool):
@@ -36,7 +36,7 @@ _WORDS = {
     "dict_type": "an object",
     "finite_number": "a finite number",
 }
-"""What was expected, by pydantic's type of error."""
+"""The expected value, by pydantic's type of error."""
 
 _BOUNDS = {
     "greater_than_equal": "at least {ge}",
@@ -64,7 +64,7 @@ def check(name: str, value: Mapping[str, Any], where: str = "") -> None:
 
 
 def _refusal(errors: Sequence[Any], where: str) -> InvalidRequest:
-    """Describe the error that is deepest in the value: in a union, the branch that fits best."""
+    """Return an error about the deepest problem; in a union that is the branch that fits best."""
     paths = [_path(where, each["loc"]) for each in errors]
     deepest = max(range(len(errors)), key=lambda index: len(errors[index]["loc"]))
     path = paths[deepest]

@@ -1,7 +1,7 @@
-"""Text that can be written down.
+"""The repair of text that UTF-8 cannot encode.
 
-JSON may carry one half of a surrogate pair, which is no character: UTF-8 has no bytes for it, and a stream, a
-store or a notebook that met one would break. So each is replaced by U+FFFD where text comes in.
+JSON can contain half of a surrogate pair, which is not a character. UTF-8 cannot encode it, so it would break
+a stream, a store or a notebook. Each is therefore replaced by U+FFFD where text comes in.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 DEEPEST = 100
-"""Levels of objects and lists in a request; what is deeper is nobody's data, and breaks serializers."""
+"""Maximum nesting of objects and lists in a request; deeper values break serializers."""
 
 
 def well_formed(value: Any, depth: int = 0) -> Any:
-    """Return the same JSON value (or tuple) without halves of characters, in keys too.
+    """Return the JSON value (or tuple) with lone surrogates replaced, in keys too.
 
-    Raises `InvalidRequest` for what is nested too deep.
+    Raises `InvalidRequest` for a value that is nested too deeply.
     """
     if isinstance(value, str):
         return _HALF.sub("\ufffd", value)
@@ -37,5 +37,5 @@ def well_formed(value: Any, depth: int = 0) -> Any:
 
 
 def well_formed_delta(delta: ModelDelta) -> ModelDelta:
-    """Return the same delta; piece by piece, so that pieces and whole still agree."""
+    """Return the delta with lone surrogates replaced. Pieces and whole still agree afterwards."""
     return replace(delta, **{field.name: well_formed(getattr(delta, field.name)) for field in fields(delta)})

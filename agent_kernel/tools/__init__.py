@@ -1,1 +1,1 @@
-"""The tools that the runtime carries out for a model."""
+"""The tools that models can call."""

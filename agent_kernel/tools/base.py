@@ -29,7 +29,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Environment:
-    """Where calls run: in a new or reused container (`auto`), in a given one, or at the client (`local`)."""
+    """The place where calls run: a new or reused container (`auto`), a given one, or the client (`local`)."""
 
     kind: Literal["auto", "reference", "local"]
     tool_index: int
@@ -39,13 +39,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One entry of a request's `tools` that passed its tool's checks."""
+    """An entry of a request's `tools` that passed its tool's checks."""
 
     tool: Tool
     index: int
     spec: Json
     environment: Environment | None = None
-    """What the entry says about the container. None: the tool needs none, or takes the turn's."""
+    """The environment that the entry asks for. None: the tool needs none, or uses the turn's container."""
 
     @property
     def by_client(self) -> bool:
@@ -55,24 +55,24 @@ class ToolEntry:
 
 
 class Tool(ABC):
-    """A tool. `InvalidRequest` always names the wrong parameter; `MalformedModelOutput` ends the turn."""
+    """A tool. `InvalidRequest` always names the invalid parameter; `MalformedModelOutput` ends the turn."""
 
     type: ClassVar[str]
     """The `type` of its entry in `tools`, and its name in audit records, traces and metrics."""
     call_type: ClassVar[str]
     output_type: ClassVar[str]
     id_prefixes: ClassVar[tuple[str, str]]
-    """Of the ids of its call items and its output items."""
+    """Prefixes of the ids of its call items and its output items."""
     by_client: ClassVar[bool] = False
-    """Whether the client always runs the calls. Such a tool is offered and read, and never run."""
+    """Whether the client always runs the calls. Then the tool is offered and read, but never run here."""
     in_sandbox: ClassVar[bool] = False
     """Whether its calls need the turn's container."""
     parallel: ClassVar[bool] = False
     """Whether its calls in one step may run at the same time. Calls of different tools always may."""
     audits_itself: ClassVar[bool] = False
-    """Whether `run` writes its own lines to the audit log, in place of `call` and `call.end`."""
+    """Whether `run` writes its own lines to the audit log, instead of `call` and `call.end`."""
     resumable: ClassVar[bool] = False
-    """Whether `rejoin` can go on with calls of a dead process. Its output drafts then have `restore`."""
+    """Whether `rejoin` can resume calls of a dead process. Its output drafts then have `restore`."""
     repeated: ClassVar[bool] = False
     """Whether `tools` may have several entries of this type."""
 
@@ -85,7 +85,7 @@ class Tool(ABC):
     def read(self, spec: Json, index: int) -> ToolEntry:
         """Check an entry of `tools`. Raises `InvalidRequest` with a parameter below `tools[index]`.
 
-        Its depth is limited and its `type` is right already; anything else in it may be wrong.
+        Its depth and its `type` were checked before; anything else in it may be invalid.
         """
         environment = Environment("auto", index) if self.in_sandbox else None
         return ToolEntry(self, index, spec, environment)
@@ -97,7 +97,7 @@ class Tool(ABC):
     def check_item(self, item: Json, where: str) -> None:
         """Check a call or output item that a client sends as input. Raises `InvalidRequest`.
 
-        Items of types in the `openai` package were checked against those before.
+        Items of the `openai` package's types were checked against those types before.
         """
         if not isinstance(item.get("call_id"), str):
             param = f"{where}.call_id"
@@ -108,20 +108,20 @@ class Tool(ABC):
     # -- offering it to a model ---------------------------------------------------------------------------
 
     def native_spec(self, entry: ToolEntry) -> Json | None:
-        """Return the entry for an upstream that knows this tool itself, None if no upstream does."""
+        """Return the entry for an upstream that supports this tool natively, None if no upstream does."""
         return None
 
     @abstractmethod
     def function_spec(self, entry: ToolEntry) -> Json:
         """Return the tool as a function for all other upstreams: `description` and `parameters`.
 
-        `parameters` is a JSON schema. The name is chosen by the model's body: `type`, unless it is taken.
+        `parameters` is a JSON schema. The model chooses the name: `type`, unless it is taken.
         """
 
     # -- reading a call of a model ------------------------------------------------------------------------
 
     def live_call(self, call_id: str) -> LiveCall:
-        """Begin to read a call whose JSON arguments come in pieces. See `LiveCall`."""
+        """Begin to read a call with JSON arguments that arrive in pieces. See `LiveCall`."""
         return LiveCall(self, call_id)
 
     @abstractmethod
@@ -129,14 +129,14 @@ class Tool(ABC):
         """Read the JSON arguments of a function call. Raises `MalformedModelOutput`."""
 
     native_events: ClassVar[frozenset[str]] = frozenset()
-    """The types of stream events in which an upstream that knows this tool writes a call."""
+    """The types of stream events in which an upstream with native support writes a call."""
 
     def read_native_event(self, call_id: str, event: Any) -> Iterator[CallDelta]:
-        """Read one of `native_events`."""
+        """Yield the deltas of one of `native_events`."""
         yield from ()
 
     def read_native_item(self, call_id: str, item: Any) -> CallDone:
-        """Read a finished call item of an upstream that knows this tool. Raises `MalformedModelOutput`."""
+        """Read a finished call item of an upstream with native support. Raises `MalformedModelOutput`."""
         raise NotImplementedError
 
     # -- its items and events -----------------------------------------------------------------------------
@@ -147,16 +147,16 @@ class Tool(ABC):
 
     @abstractmethod
     def output_draft(self, index: int, numbers: Iterator[int], call: CallItem) -> OutputDraft:
-        """Begin the output item of a call; its `write` takes what `run` and `refuse` emit."""
+        """Begin the output item of a call. Its `write` accepts what `run` and `refuse` emit."""
 
     # -- before it runs -----------------------------------------------------------------------------------
 
     @abstractmethod
     def policy_subject(self, call: Json) -> Sequence[str] | None:
-        """Return the texts that approval policies judge, each as one command. None: never ask about it."""
+        """Return the texts that approval policies judge, each as one command. None: no approval is needed."""
 
     def container_of(self, call: Json) -> str | None:
-        """Return the container for which a call was made, None if it has none."""
+        """Return the container that a call was made for, None if it has none."""
         return None
 
     def question(self, call: Json) -> dict[str, Any]:
@@ -164,49 +164,49 @@ class Tool(ABC):
         return dict(self.arguments(call))
 
     def edited(self, call: Json, commands: Sequence[str]) -> Json:
-        """Return the call with the commands that a person wants in place of its own.
+        """Return the call with its commands replaced by those of the user.
 
-        Raises `InvalidRequest` where the tool has no commands.
+        Raises `InvalidRequest` if the tool has no commands.
         """
         raise InvalidRequest(
-            f"A call of the tool {self.type} has no commands that could be changed.",
+            f"A call of the tool {self.type} has no commands to change.",
             hint="Approve or deny it as it is.",
             param="input",
         )
 
     @abstractmethod
     def refuse(self, call: Json, why: str) -> Iterator[Any]:
-        """Yield the pieces of the output of a call that may not run; `why` is a sentence for the model."""
+        """Yield the output pieces of a call that may not run. `why` is a sentence for the model."""
 
     # -- running it ---------------------------------------------------------------------------------------
 
     async def run(self, call: Json, context: ToolContext) -> None:
         """Run a call, and emit its output with `context.emit`.
 
-        Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`: any error ends the turn, so what a model
-        can react to belongs into the output instead. Cancelling it stops what it does, and keeps what it has
-        emitted. It is called with a deadline and a budget around it, and never for `by_client` tools.
+        Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`. Every error ends the turn, so a failure
+        that a model can react to belongs in the output. Cancelling stops the call and keeps the output
+        emitted so far. The caller applies a deadline and a budget, and never runs `by_client` tools.
         """
         raise NotImplementedError
 
     def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
-        """Decide how the calls of one step go on after their process died; then each of them is run again.
+        """Decide how to resume the calls of one step after their process died. `run` is then called for each.
 
         `known` are the names of commands that the sandbox still has. A call's name begins with the response
-        id. `run` finds what is decided in `context.rejoin`. An empty list: nothing can be known of them, and
-        the turn ends. Nothing may be done twice.
+        id. `run` gets the decision in `context.rejoin`. An empty list means that the state of the calls is
+        unknown, and ends the turn. Nothing may run twice.
         """
         return []
 
     # -- after it ran -------------------------------------------------------------------------------------
 
     def outcomes(self, output: Json) -> Sequence[str]:
-        """Return how the call ended, for its trace: one word, or one for each of its parts."""
+        """Return how the call ended, for its trace: one word, or one for each part."""
         return [str(output.get("status"))]
 
     @abstractmethod
     def unanswered(self, call: Json, why: str) -> Any:
-        """Return the `output` of a call that did not run; `why` is a sentence for the model."""
+        """Return the `output` of a call that did not run. `why` is a sentence for the model."""
 
     def output_item(self, call: Json, why: str) -> Json:
         """See `CallKind.output_item`."""
@@ -230,7 +230,7 @@ class Tool(ABC):
 
     @abstractmethod
     def arguments(self, call: Json) -> Json:
-        """Return a call item's arguments, as the function's parameters have them."""
+        """Return a call item's arguments in the shape of the function's parameters."""
 
     def arguments_text(self, call: Json) -> str:
         """Return a call item's arguments as JSON text."""
@@ -240,19 +240,19 @@ class Tool(ABC):
 
     @abstractmethod
     def result(self, output: Json) -> str:
-        """Return an output item's content as the text that a model is given."""
+        """Return an output item's content as text for a model."""
 
     def native_call(self, call: Json) -> Json:
-        """Return a call item for an upstream that knows this tool."""
+        """Return a call item in its native form."""
         raise NotImplementedError
 
     def native_output(self, output: Json) -> Json:
-        """Return an output item for an upstream that knows this tool."""
+        """Return an output item in its native form."""
         raise NotImplementedError
 
     @abstractmethod
     def transcript(self, item: Json) -> Iterator[str]:
-        """Yield the lines of a call or output item in a plain text of the conversation."""
+        """Yield the lines of a call or output item for a plain-text transcript of the conversation."""
 
     def printed(self, output: Json) -> Iterator[str]:
         """Yield the texts of an output item that a script may quote."""

@@ -1,4 +1,4 @@
-"""The tools that this installation has: those in `BUILT_IN`, and those that other packages register.
+"""The installed tools: those in `BUILT_IN`, and those that other packages register.
 
 A package registers a tool by an entry point of the group `agent_kernel.tools` that names a subclass of
 `Tool`. Entry points are loaded when the tools are first used.
@@ -23,13 +23,13 @@ BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.client:CLIENT_FUNCTION",
     "agent_kernel.tools.shell.tool:SHELL",
 )
-"""The tools that come with the product: module, and class or object. A line here adds one."""
+"""The built-in tools, each as a module and a class or object. A line here adds one."""
 
 
 class Catalogue:
-    """Finds tools by the types of their entries and items.
+    """A lookup of tools by the types of their entries and items.
 
-    Raises `ConfigurationError` for two tools with the same type.
+    Raises `ConfigurationError` if two tools have the same type.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
@@ -76,7 +76,7 @@ class Catalogue:
         return {call: tool.output_type for call, tool in self._by_call.items()}
 
     def id_prefix(self, item_type: str) -> str | None:
-        """Return the prefix of ids of items of this type, None for items that are no tool's."""
+        """Return the id prefix for items of this type, None if no tool has them."""
         if (tool := self.of_call(item_type)) is not None:
             return tool.id_prefixes[0]
         tool = self.of_output(item_type)
@@ -85,7 +85,7 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    """Return all tools. Raises `ConfigurationError`, naming the package, for one that cannot be loaded."""
+    """Return all tools. Raises `ConfigurationError`, naming the package, if one cannot be loaded."""
     return Catalogue([*map(_built_in, BUILT_IN), *map(_loaded, entry_points(group=GROUP))])
 
 
@@ -113,7 +113,8 @@ def _loaded(point: EntryPoint) -> Tool:
         ) from error
     if not isinstance(tool, Tool):
         raise ConfigurationError(
-            f"The tool {point.name!r} of {package} is no subclass of agent_kernel.tools.base.Tool.", hint=hint
+            f"The tool {point.name!r} of {package} is not a subclass of agent_kernel.tools.base.Tool.",
+            hint=hint,
         )
     return tool
 

@@ -1,4 +1,4 @@
-"""The client's own functions: offered to models and read back here, run by the client."""
+"""The client's functions: offered to models here, run by the client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = Mapping[str, Any]
 
 
 class ClientFunction(Tool):
-    """A `function` entry. All of them are one tool, whose calls have a name."""
+    """The tool for all `function` entries; its calls carry the function's name."""
 
     type = "function"
     call_type = "function_call"
@@ -92,7 +92,7 @@ class ClientFunction(Tool):
 
 
 class FunctionCallDraft(CallDraft):
-    """A call to a function of the client; its part is the JSON of the arguments."""
+    """The draft of a call to a client's function. Its only part is the JSON of the arguments."""
 
     ends_open = True
 
@@ -122,7 +122,7 @@ class FunctionCallDraft(CallDraft):
         ]
 
     def part_done(self, part: int, text: str) -> Events:
-        # By `construct`: the API's event has the name too, which the package's type does not list.
+        # `construct`, because the API's event has a name, which the package's type does not list.
         return [
             t.ResponseFunctionCallArgumentsDoneEvent.construct(
                 type="response.function_call_arguments.done",

@@ -1,4 +1,4 @@
-"""What a running call may use."""
+"""The context of a running call: its output, sandbox, audit log and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WriteAudit(Protocol):
-    """Appends a line to the audit log."""
+    """A function that appends a line to the audit log."""
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Write `event`. The line names response, call and container; None fields are left out."""
@@ -21,7 +21,7 @@ class WriteAudit(Protocol):
 
 
 class Count(Protocol):
-    """Adds one to a counter of the metrics."""
+    """A function that increments a counter of the metrics."""
 
     def __call__(self, name: str, **labels: str) -> None:
         """Count `name`, one of `runtime.observe.metrics.COUNTERS`."""
@@ -30,7 +30,7 @@ class Count(Protocol):
 
 @dataclass(frozen=True)
 class LostCall:
-    """A call of a dead process. `draft` is its open output; None if it had none, so it may not have begun."""
+    """A call of a dead process. `draft` is its open output; None if it had none and may not have begun."""
 
     call: Mapping[str, Any]
     name: str
@@ -39,7 +39,7 @@ class LostCall:
 
 @dataclass(frozen=True)
 class RejoinedCall:
-    """How a call goes on. `begun`: it has run for a while, so it is not judged or counted again."""
+    """A call to resume. `begun`: it has run before, so it is not judged or counted again."""
 
     begun: bool
     state: Any
@@ -47,10 +47,10 @@ class RejoinedCall:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """Of one call."""
+    """The context of one call."""
 
     emit: Callable[[Any], Awaitable[None]]
-    """Send out a piece of the output, and wait while the client does not read. Pieces go out in order."""
+    """Send a piece of the output, and wait while the client does not read. Pieces are sent in order."""
     sandbox: Callable[[], AbstractAsyncContextManager[Channel]]
     """Open the turn's container. Raises `SandboxGone`, `SandboxUnreachable`; `RuntimeError` without one."""
     audit: WriteAudit
@@ -58,10 +58,10 @@ class ToolContext:
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The tool's entry in the request's `tools`."""
     limits: Any = None
-    """The operator's limits of this tool, of the tool's own type; None: its defaults."""
+    """The operator's limits for this tool, in the tool's own type. None: its defaults."""
     name: str = ""
-    """Of the call, unique in the sandbox: another process can find there what the call began."""
+    """Name of the call, unique in the sandbox. Another process can find there what the call began."""
     rejoin: Any = None
-    """What `Tool.rejoin` has returned, for a call whose process died while it ran."""
+    """The state that `Tool.rejoin` returned, for a call that ran when its process died."""
     note: str | None = None
-    """A line that the output must end with: a person changed the call, and the model has to know."""
+    """A line for the end of the output, which tells the model that the user changed the call."""

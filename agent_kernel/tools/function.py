@@ -1,6 +1,6 @@
-"""The simplest kind of tool: a function with JSON arguments that returns text or JSON.
+"""The base class of simple tools: functions with JSON arguments that return text or JSON.
 
-A whole tool::
+A complete tool::
 
     class Clock(FunctionTool):
         type = "clock"
@@ -10,7 +10,7 @@ A whole tool::
         async def call(self, arguments, context):
             return datetime.now(UTC).isoformat()
 
-Its items are `clock_call` and `clock_call_output`, as the standard names those of its own tools.
+Its items are `clock_call` and `clock_call_output`, named like those of the standard tools.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from agent_kernel.tools.live import malformed_call
 Json = Mapping[str, Any]
 
 LONGEST = 1_000_000
-"""Characters of a result; what is longer is cut, and says so."""
+"""Maximum length of a result, in characters. A longer one is cut, with a note."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The whole output of a call, whether or not it was emitted in pieces before."""
+    """The complete output of a call, even if pieces of it were emitted before."""
 
     text: str
 
@@ -63,12 +63,12 @@ class FunctionTool(Tool):
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
         """Run the tool and return text, or JSON. A model may send arguments that do not fit `parameters`.
 
-        `context.emit` takes text that is shown at once; joined, it should be the beginning of the result.
-        Raise an `AgentKernelError` to end the turn, for example because the sandbox is gone. The model gets
-        the name of any other error as the result. Cancelling it must stop what it does.
+        `context.emit` takes text to show at once; joined, it should be the beginning of the result. Raise an
+        `AgentKernelError` to end the turn, for example because the sandbox is gone. The model gets the class
+        name of any other error as the result. Cancelling must stop the call.
         """
 
-    # -- what a model sees, and says
+    # -- the form for models
 
     def function_spec(self, entry: ToolEntry) -> Json:
         return {"description": self.description, "parameters": self.parameters}
@@ -152,7 +152,7 @@ class FunctionTool(Tool):
 
 
 class HostedCallDraft(CallDraft):
-    """The call item of a function-shaped tool; its part is the JSON of the arguments."""
+    """The draft of a call to a `FunctionTool`. Its only part is the JSON of the arguments."""
 
     def __init__(self, index: int, numbers: Iterator[int], start: CallStart, tool: Tool) -> None:
         super().__init__(index, numbers, start)
@@ -184,7 +184,7 @@ class HostedCallDraft(CallDraft):
 
 
 class HostedOutputDraft(OutputDraft):
-    """The output item of a function-shaped tool. It takes text as it comes, and the `Result`."""
+    """The draft of the output of a `FunctionTool`. It accepts pieces of text, and the `Result`."""
 
     def __init__(self, index: int, numbers: Iterator[int], call: CallItem, tool: Tool) -> None:
         super().__init__(index, numbers)
@@ -206,7 +206,7 @@ class HostedOutputDraft(OutputDraft):
         )
 
     def write(self, piece: str | Result) -> Events:
-        """Pass text on, or take the result, which is streamed as far as it was not shown before."""
+        """Stream a piece of text, or record the result and stream the part not shown before."""
         if isinstance(piece, Result):
             self._result = piece.text
             rest = piece.text.removeprefix(self._shown) if piece.text.startswith(self._shown) else ""
@@ -229,7 +229,7 @@ class HostedOutputDraft(OutputDraft):
 
 
 def _event(name: str, item_id: str, index: int, number: int, **fields: str) -> BaseModel:
-    """Make an event that the `openai` package has no class for; its client takes it as it is."""
+    """Make an event that the `openai` package has no class for; its client accepts that."""
     values: dict[str, Any] = {
         "type": name,
         "item_id": item_id,

@@ -1,4 +1,4 @@
-"""A call while a model writes its arguments as a function's JSON."""
+"""Calls in progress: a model is writing the JSON arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallKind
 
 _EXCERPT = 200
-"""Characters of a malformed call that its error repeats."""
+"""Characters of a malformed call that the error message repeats."""
 
 
 class ReadsArguments(CallKind, Protocol):
@@ -21,7 +21,7 @@ class ReadsArguments(CallKind, Protocol):
 
 
 class LiveCall:
-    """Passes the JSON on as it comes, as the call's only part. A tool may show something better."""
+    """A call in progress. Streams the JSON as the call's only part; a tool may show something better."""
 
     def __init__(self, tool: ReadsArguments, call_id: str) -> None:
         self.tool = tool
@@ -29,13 +29,13 @@ class LiveCall:
         self.arguments = ""
 
     def write(self, piece: str) -> Iterator[CallDelta]:
-        """Take a piece of the JSON, and yield what it adds to the call."""
+        """Add a piece of the JSON and yield what it adds to the call."""
         self.arguments += piece
         if piece:
             yield CallDelta(self.tool, self.call_id, piece)
 
     def done(self) -> CallDone:
-        """Read the whole. Raises `MalformedModelOutput`."""
+        """Return the complete call. Raises `MalformedModelOutput`."""
         return self.tool.read_arguments(self.call_id, self.arguments)
 
 
@@ -43,6 +43,6 @@ def malformed_call(tool: str, why: str, arguments: str) -> MalformedModelOutput:
     """Make the error for a call that cannot be carried out."""
     excerpt = arguments if len(arguments) <= _EXCERPT else arguments[:_EXCERPT] + "…"
     return MalformedModelOutput(
-        f"The model called the tool {tool} in a way that cannot be carried out: {why}. It said: {excerpt}",
+        f"The model called the tool {tool} in a way that cannot be carried out: {why}. It sent: {excerpt}",
         hint="Send it again, or choose another model.",
     )

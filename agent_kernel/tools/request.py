@@ -18,9 +18,9 @@ _WORDS = ("auto", "none", "required")
 
 
 def read_tools(given: object) -> list[ToolEntry]:
-    """Check `tools`, and leave out the entries of types that are not served. Raises `InvalidRequest`.
+    """Check `tools` and return its entries, without those of unknown types. Raises `InvalidRequest`.
 
-    Null means absent. An entry of an unserved type is logged: clients send many that they never use.
+    Null means absent. Unknown types are only logged, because clients send many tools that they never use.
     """
     if given is None:
         return []
@@ -37,18 +37,19 @@ def read_tools(given: object) -> list[ToolEntry]:
             unserved.add(spec["type"])
             continue
         if not tool.repeated and any(entry.tool is tool for entry in entries):
-            raise InvalidRequest(f"The {tool.type} tool may be given once.", param=where)
+            raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
         entries.append(tool.read(spec, index))
     if unserved:
         names = ", ".join(map(repr, sorted(unserved)))
-        log.info("Tools of these types are not served here, and not offered to the model: %s.", names)
+        log.info("Tools of these types are not available here and not offered to the model: %s.", names)
     return entries
 
 
 def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
-    """Return where the turn's calls run; None if no tool needs a container or a place at the client.
+    """Return where the turn's calls run; None if no tool needs a container or runs at the client.
 
-    The entry that names a container decides, then the one with parameters, then one at the client.
+    An entry that names a container has priority, then one with parameters, then any other container, then
+    one at the client.
     """
     found = [entry.environment for entry in entries if entry.environment is not None]
     for wanted in (
@@ -63,7 +64,7 @@ def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
 
 
 def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
-    """Check that `tool_choice` asks for tools that are offered. Raises `InvalidRequest`."""
+    """Check that `tool_choice` names tools of the request. Raises `InvalidRequest`."""
     if choice is None or choice in _WORDS:
         return
     wanted = choice if isinstance(choice, Mapping) else {"type": choice}
@@ -80,7 +81,7 @@ def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
     if isinstance(kind, str) and catalogue().get(kind) is None:
         raise InvalidRequest(
             f"tool_choice asks for {what}, which this server does not have.",
-            hint=f"It has these: {', '.join(catalogue().types)}.",
+            hint=f"Available tools: {', '.join(catalogue().types)}.",
             param="tool_choice",
         )
     raise InvalidRequest(f"tool_choice asks for {what}, but it is not among the tools.", param="tool_choice")

@@ -63,7 +63,7 @@ def test_made_used_listed_and_revoked(own_environment: Environment, url: str) ->
     shown = done(own_environment, "list") + json.dumps([alice, bob])
     assert alice["id"] in key
     assert key.split("-", 2)[2] not in shown
-    assert done(own_environment, "revoke", "alice") == "alice is revoked."
+    assert done(own_environment, "revoke", "alice") == "Revoked the key of alice."
     assert models(url, key).status_code == 401
     assert models(url, other).status_code == 200
 

@@ -145,8 +145,8 @@ async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -
     with pytest.raises(InvalidRequest) as caught:
         models.resolve("slow/a")
     assert caught.value.hint == (
-        "Names are of the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, chat/<model>,"
-        " ollama/<model>, scripted/<file>, agent_kernel/shell."
+        "Model names have the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, "
+        "chat/<model>, ollama/<model>, scripted/<file>, agent_kernel/shell."
     )
     await models.aclose()
 

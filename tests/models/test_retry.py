@@ -248,7 +248,7 @@ async def test_silence_after_a_word_is_never_waited_out_twice(upstream: Any, wai
     upstream.says(*opening("chat", "text"), hold=True)
     stream = model.stream(REQUEST)
     assert await anext(stream) == TextDelta("Hel")
-    with pytest.raises(UpstreamInterrupted, match="it said nothing for 3 seconds"):
+    with pytest.raises(UpstreamInterrupted, match="it sent nothing for 3 seconds"):
         await anext(stream)
     assert waits.seconds == []
     await model.aclose()

@@ -153,7 +153,7 @@ async def test_outside_the_script_it_says_what_it_knows(model: ScriptedModel) ->
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("turns: [", "is not YAML in line"),
+        ("turns: [", "is not valid YAML in line"),
         ("- a", "no list called turns"),
         ("turns: [{when: a}]", "turn 1: a turn has exactly"),
         ("turns: [{when: a, do: [{say: x}]}, {when: 3, do: []}]", "turn 2: when is a text"),

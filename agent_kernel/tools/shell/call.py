@@ -1,4 +1,4 @@
-"""Carries out a shell call for the runtime: audit log, metrics, and the note about an edited call."""
+"""The execution of shell calls, with audit log, metrics, and the note about an edited call."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from agent_kernel.tools.shell.run import (
 
 
 async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
-    """Run a call's commands in the turn's container; emit `CommandOutput` and `CommandResult`.
+    """Run a call's commands in the turn's container, and emit `CommandOutput` and `CommandResult`.
 
-    Each command is in the audit log before it begins and at its end. See `run_shell_call` for errors.
+    Logs each command in the audit log before it begins and at its end. Raises as `run_shell_call` does.
     """
     limits = context.limits if isinstance(context.limits, ShellLimits) else DEFAULT_LIMITS
     commands: Sequence[str] = action["commands"]
@@ -46,7 +46,7 @@ async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
 
 
 async def _noted(piece: CommandResult, context: ToolContext) -> CommandResult:
-    """End the last command's stderr with the note."""
+    """Add the note to the end of the last command's stderr."""
     line = f"{context.note}\n"
     words = f"\n{line}" if piece.stderr and not piece.stderr.endswith("\n") else line
     await context.emit(CommandOutput(piece.command_index, stderr=words))
@@ -65,11 +65,11 @@ async def audited(
     commands: Sequence[str],
     rejoin: Mapping[int, Rejoined] | None = None,
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
-    """Pass on the pieces of a shell call; write down each command before it begins and at its end.
+    """Yield the pieces of a shell call, and log each command before it begins and at its end.
 
-    Cancelling or closing it closes `pieces`; the command that was running is written down as cancelled.
-    `rejoin` has the commands of a dead process that go on. One that it had begun is not written down as begun
-    again, and its seconds count from now.
+    Cancelling or closing it closes `pieces`, and logs the running command as cancelled. `rejoin` has the
+    commands of a dead process that are resumed. One that had begun is not logged as begun again, and its
+    seconds count from now.
     """
     left = iter(range(len(commands)) if rejoin is None else sorted(rejoin))
     index, began, running = next(left, len(commands)), 0.0, False

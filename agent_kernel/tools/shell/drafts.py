@@ -1,4 +1,4 @@
-"""A shell call and its output while they are written."""
+"""The drafts of shell calls and their outputs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from agent_kernel.tools.shell import items as t
 from agent_kernel.tools.shell.run import CommandOutput, CommandResult
 
 INTERRUPTED = 130
-"""The exit code of a command that was interrupted or never begun: the shell's own for SIGINT."""
+"""Exit code of a command that was interrupted or never begun: the one that shells use for SIGINT."""
 
 
 class ShellCallDraft(CallDraft):
-    """A shell call. Its parts are its commands; its options the limits that they run under."""
+    """The draft of a shell call. Its parts are the commands, its options their limits."""
 
     def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
         super().__init__(index, numbers, start)
@@ -88,9 +88,9 @@ class ShellCallDraft(CallDraft):
 
 
 class ShellOutputDraft(OutputDraft):
-    """The output of a shell call: what each command printed, then its outcome."""
+    """The draft of a shell call's output: what each command printed, then its outcome."""
 
-    added_as = "completed"  # as the API itself does, before anything has run
+    added_as = "completed"  # as in the API, even before a command runs
 
     def __init__(self, index: int, numbers: Iterator[int], call: t.ResponseFunctionShellToolCall) -> None:
         super().__init__(index, numbers)
@@ -122,12 +122,15 @@ class ShellOutputDraft(OutputDraft):
                 self.partial.pop(index, None)
 
     def streamed(self, command_index: int) -> tuple[str, str]:
-        """Return what was streamed of a command that has not ended: its stdout and stderr."""
+        """Return the streamed stdout and stderr of a command that has not ended."""
         out, err = self.partial.get(command_index, ([], []))
         return "".join(out), "".join(err)
 
     def write(self, piece: CommandOutput | CommandResult) -> Events:
-        """Take what a command printed, or its end: once for each. Commands may print at the same time."""
+        """Return the events of a command's output or end. Commands may print at the same time.
+
+        Raises `RuntimeError` for a second end of the same command.
+        """
         if isinstance(piece, CommandResult):
             if piece.command_index in self.finished:
                 raise RuntimeError(f"Command {piece.command_index} of {self.call.call_id} has ended already.")
@@ -167,7 +170,7 @@ class ShellOutputDraft(OutputDraft):
         ]
 
     def close_unfinished(self, why: str) -> Events:
-        """Give every command without an outcome one: what it printed so far, and why there is no more."""
+        """Give every command without an outcome one: its output so far, and why there is no more."""
         events: Events = []
         for index in range(len(self.call.action.commands)):
             if index not in self.finished:

@@ -1,4 +1,4 @@
-"""The items of the shell tool, by the `openai` package's types under shorter names."""
+"""The item types of the shell tool, from the `openai` package, under shorter names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTPUT = "shell_call_output"
 
 
 def shell_output(stdout: str, stderr: str, *, exit_code: int | None) -> ShellOutputContent:
-    """Make the output of one command; `exit_code` None means that its timeout ended it."""
+    """Make the output of one command. `exit_code` None means that it timed out."""
     outcome: ExitOutcome | TimeoutOutcome = (
         TimeoutOutcome(type="timeout") if exit_code is None else ExitOutcome(type="exit", exit_code=exit_code)
     )

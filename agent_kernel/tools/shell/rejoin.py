@@ -1,9 +1,9 @@
-"""Goes on with shell calls whose process died.
+"""The resumption of shell calls after their process died.
 
-boxd outlives its host, so a command goes on while no server is there. Commands are named by response, call
-and place, and boxd lists the names that it has: so a command is read on, or is known never to have begun, or
-is lost. Commands of a turn run one after the other. That is why no command after the last one that boxd has
-can have begun, and only those are run. Nothing runs twice.
+boxd outlives its host, so a command continues while no server is running. Commands are named by response,
+call and index, and boxd lists the names that it has. A command can therefore be read on, or is known never
+to have begun, or is lost. Commands of a turn run one after the other, so none after the last one that boxd
+knows can have begun. Only those are run, and nothing runs twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent_kernel.tools.shell.run import Rejoined, command_name
 
 
 def rejoined(calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
-    """See `Tool.rejoin`. A state is the call's commands without an outcome: `Rejoined` by index."""
+    """Implement `Tool.rejoin`. The state of a call maps each command without an outcome to `Rejoined`."""
     if not any(name.startswith(f"{response_id}/") for name in known):
         return []  # its commands may have ended long ago, or the sandbox is a new one
     names = [

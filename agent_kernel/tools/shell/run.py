@@ -1,19 +1,19 @@
-"""Runs one shell call in a sandbox, through its channel.
+"""The execution of one shell call through a sandbox's channel.
 
-Choices, where the standard leaves them open:
+Choices that the standard leaves open:
 
 - The commands of one call run **one after the other, in order**, in the container's one shell. A command that
   fails or times out does not stop those after it; the model sees every outcome.
-- `timeout_ms` is **per command**. It is carried out inside the sandbox, kills the command's whole process
-  tree and keeps what was printed.
-- `max_output_length` is in characters, **per command and per stream** (stdout and stderr each). Output
-  over it keeps its head and its tail with a line between that says how much was left out and, where the
-  sandbox keeps the whole of it in a file, the path of that file inside.
-- A limit of the sandbox that a command ran into ends its stderr as a line of words, such as
-  `[out of memory: limit 1 GiB]`, whatever `max_output_length` is: a bare 137 tells nobody anything.
-- Live pieces go out as they come, up to that same limit per stream; then one piece says that the rest
-  follows at the end. Below the limit the pieces joined are exactly the final text; above it the final text
-  is the record. However much a command prints, the host keeps at most the limit.
+- `timeout_ms` is **per command**. It is enforced inside the sandbox, kills the command's whole process tree
+  and keeps the output.
+- `max_output_length` is in characters, **per command and per stream** (stdout and stderr each). Longer
+  output keeps its head and its tail. A line between them says how much was left out and, if the sandbox
+  keeps the whole output in a file, the path of that file.
+- If a command reached a limit of the sandbox, a line like `[out of memory: limit 1 GiB]` ends its stderr,
+  regardless of `max_output_length`: a bare exit code 137 explains nothing.
+- Live pieces are sent as they arrive, up to the same limit per stream; then one piece says that the rest
+  follows at the end. Below the limit the joined pieces equal the final text; above it the final text is the
+  record. The host never keeps more than the limit, however much a command prints.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Events = AsyncGenerator[CommandEvent | Skipped, None]
 
 @dataclass(frozen=True)
 class ShellLimits:
-    """What holds where a call says nothing, and the most that it may ask for."""
+    """The defaults and maxima of a call's limits."""
 
     timeout: float = 120.0
     """Seconds per command when the call sets no `timeout_ms`."""
@@ -45,13 +45,13 @@ class ShellLimits:
     """Characters; a larger `max_output_length` is cut to this. It bounds the host's memory."""
 
     def timeout_seconds(self, timeout_ms: int | None) -> float:
-        """Return seconds for one command. Unset, zero and negative mean the default."""
+        """Return the timeout of one command in seconds. Unset, zero and negative mean the default."""
         if timeout_ms is None or timeout_ms <= 0:
             return self.timeout
         return min(timeout_ms / 1000, self.max_timeout)
 
     def characters(self, max_output_length: int | None) -> int:
-        """Characters for one stream of one command. Unset and negative mean the default; 0 keeps nothing."""
+        """Return the characters to keep of a stream. Unset and negative mean the default; 0 keeps nothing."""
         if max_output_length is None or max_output_length < 0:
             return self.output_length
         return min(max_output_length, self.max_output_length)
@@ -62,7 +62,7 @@ DEFAULT_LIMITS = ShellLimits()
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """A piece that command number `command_index` has just printed."""
+    """A piece of output from command number `command_index`."""
 
     command_index: int
     stdout: str = ""
@@ -71,7 +71,7 @@ class CommandOutput:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The end of one command: its whole (clipped) output. `exit_code` None means that it timed out."""
+    """The end of a command, with its whole (clipped) output. `exit_code` None means that it timed out."""
 
     command_index: int
     stdout: str
@@ -81,9 +81,9 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class Rejoined:
-    """How to go on with a command of a call whose process died: read it on, run it, or give it up as lost.
+    """How to resume a command after its process died: keep reading it, run it, or give it up as lost.
 
-    `stdout` and `stderr` are what was streamed of it before.
+    `stdout` and `stderr` are the output streamed before.
     """
 
     how: Literal["watch", "run", "lost"]
@@ -91,12 +91,12 @@ class Rejoined:
     stderr: str = ""
 
 
-LOST = "The command ran while its server ended, and its outcome is not known."
+LOST = "The server ended while the command ran, so its outcome is not known."
 LOST_EXIT = 130
 
 
 class Clipped:
-    """The text of one stream of one command: decoded, bounded, head and tail kept."""
+    """The decoded text of one stream of a command, bounded to its head and tail."""
 
     def __init__(self, limit: int) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -109,14 +109,14 @@ class Clipped:
         self._total = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """Take bytes; return what of them is still to be shown live."""
+        """Add bytes and return the text to show live."""
         text = self._decoder.decode(data, final)
         room = self._limit - self._total
         self._total += len(text)
         self._keep(text)
         if len(text) <= room:
             return text
-        if room < 0:  # it was said before
+        if room < 0:  # the note was shown before
             return ""
         return text[:room] + (
             f"\n[... more than {self._limit} characters; the end is shown when the command is done ...]\n"
@@ -135,7 +135,7 @@ class Clipped:
             self._tail_length -= len(self._tail.popleft())
 
     def text(self, log: str | None = None) -> str:
-        """Everything kept so far, with the line about what was left out; `log` is a file that has more."""
+        """Return the kept text, with a line about what was left out. `log` is the file with all of it."""
         head = "".join(self._head)
         tail = "".join(self._tail)
         if self._total <= self._limit:
@@ -156,12 +156,11 @@ async def run_shell_call(
     name: str = "",
     rejoin: Mapping[int, Rejoined] | None = None,
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
-    """Run the commands in order; each ends with its `CommandResult`.
+    """Run the commands in order and yield their output; each ends with its `CommandResult`.
 
-    `name` is unique in the sandbox: by it another process can go on with the call. Then `rejoin` has the
+    `name` is unique in the sandbox, so that another process can resume the call. To resume, `rejoin` has the
     commands that had not ended, by index. Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
-    Closing or cancelling it kills the running command with its whole tree; the commands after it are not
-    begun.
+    Closing or cancelling it kills the running command's whole process tree; later commands do not begin.
     """
     timeout = limits.timeout_seconds(timeout_ms)
     characters = limits.characters(max_output_length)
@@ -172,7 +171,7 @@ async def run_shell_call(
         if how.how == "lost":
             yield CommandResult(index, how.stdout, _on_own_line(how.stderr, LOST), LOST_EXIT)
             continue
-        if "\0" in command:  # no system can run it; the model is told as a shell would tell it
+        if "\0" in command:  # no system can run it; report it as a shell would
             yield CommandResult(index, "", "A command cannot contain NUL characters.\n", 2)
             continue
         called = command_name(name, index) if name else None
@@ -227,9 +226,9 @@ async def _command(
 
 
 class _Printed:
-    """One stream of a command: what is kept of it, and what was streamed before the command was rejoined.
+    """One stream of a command: the kept text, and the text streamed before the command was resumed.
 
-    A rejoined command is read again from its beginning, and what was streamed is not streamed again.
+    A resumed command is read again from its beginning, but no text is streamed twice.
     """
 
     def __init__(self, limit: int, streamed: str) -> None:
@@ -237,7 +236,7 @@ class _Printed:
         self._streamed = streamed
 
     def take(self, data: bytes, *, final: bool = False) -> str:
-        """Keep bytes; return the text to stream."""
+        """Keep bytes and return the text to stream."""
         return self.fresh(self.kept.feed(data, final=final))
 
     def fresh(self, text: str) -> str:
@@ -248,7 +247,7 @@ class _Printed:
         return text[left:]
 
     def assume_streamed(self) -> None:
-        """Keep what was streamed in place of output that the sandbox no longer has."""
+        """Keep the streamed text instead of output that the sandbox no longer has."""
         streamed, self._streamed = self._streamed, ""
         self.kept.feed(streamed.encode())
 
@@ -258,11 +257,11 @@ def _on_own_line(text: str, words: str) -> str:
 
 
 def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:
-    """Return the limits that a command ran into, as lines to stand at the end of its stderr."""
+    """Return the limits that a command reached, as lines for the end of its stderr."""
     lines = "".join(f"[{_printable(words)}]\n" for words in end.reached)
     return "\n" + lines if lines and stderr and not stderr.endswith("\n") else lines
 
 
 def _printable(words: str) -> str:
-    """Return what came from inside a sandbox, on one line."""
+    """Return text from a sandbox without control characters, on one line."""
     return "".join(character if character.isprintable() else "?" for character in words)

@@ -1,4 +1,4 @@
-"""The shell tool in the shape of a function, for models whose upstream does not know it."""
+"""The shell tool as a function, for upstreams without native support for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent_kernel.tools.base import Tool
 
 _LIVE = 64 * 1024
-"""Characters of arguments up to which a call is shown while it is written."""
+"""Characters of arguments up to which a call is streamed while it is written."""
 
 LIMITS = ("timeout_ms", "max_output_length")
 """The options of a call."""
@@ -51,10 +51,10 @@ PARAMETERS: dict[str, Any] = {
 
 
 class LiveShellCall(LiveCall):
-    """A call while the model writes its arguments: the commands are shown as far as they can be read.
+    """A shell call in progress: streams the commands as far as they can be parsed.
 
-    Each piece is read together with all before it, so this stops at some length. `done` returns the whole
-    call in any case.
+    Each piece is parsed together with all pieces before it, so streaming stops at a certain length. `done`
+    always returns the whole call.
     """
 
     def __init__(self, tool: Tool, call_id: str) -> None:
@@ -62,13 +62,13 @@ class LiveShellCall(LiveCall):
         self._shown: list[str] = []
 
     def write(self, piece: str) -> Iterator[CallDelta]:
-        """Add a piece of the JSON, and give what it adds to the commands."""
+        """Add a piece of the JSON and yield what it adds to the commands."""
         self.arguments += piece
         if not piece or len(self.arguments) > _LIVE:
             return
         try:
             value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
-        except ValueError:  # no JSON, or not any more: `done` says so
+        except ValueError:  # not JSON: `done` reports it
             return
         commands = _commands(value)
         for index, command in enumerate(commands or ()):
@@ -91,8 +91,8 @@ def _commands(value: Any) -> list[str] | None:
 def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     """Read the function's arguments as the model wrote them.
 
-    One string in place of the list of commands is taken for a list of one. Raises `MalformedModelOutput`,
-    with an excerpt, for anything else that is not of the shape.
+    Accepts a string instead of the list of commands. Raises `MalformedModelOutput`, with an excerpt, for any
+    other deviation from the schema.
     """
     try:
         value = json.loads(arguments)
@@ -106,7 +106,7 @@ def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     try:
         "".join(commands).encode()
     except UnicodeEncodeError:
-        raise _malformed("a command has characters that do not exist", arguments) from None
+        raise _malformed("a command has characters that UTF-8 cannot encode", arguments) from None
     options = {name: _whole(value, name, arguments) for name in LIMITS}
     return CallDone(tool, call_id, tuple(commands), options)
 

@@ -1,4 +1,4 @@
-"""The shell tool on the seam. What it does is in `run`, its items in `drafts`, its function in `spec`."""
+"""The shell tool. Its execution is in `run`, its items are in `drafts`, its function form is in `spec`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from agent_kernel.tools.shell.spec import DESCRIPTION, LIMITS, PARAMETERS, LiveS
 Json = Mapping[str, Any]
 
 NOT_RUN = 126
-"""The exit code of a command that was refused: the shell's own for what may not be executed."""
+"""Exit code of a command that was refused: the one that shells use for a file they cannot execute."""
 
 _PRINTED = ("stdout", "stderr", "outcome")
 
 
 class ShellTool(Tool):
-    """`{"type": "shell", "environment": {...}}`."""
+    """The tool `{"type": "shell", "environment": {...}}`."""
 
     type = "shell"
     call_type = t.CALL
