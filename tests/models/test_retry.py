@@ -213,7 +213,7 @@ async def test_silence_before_the_first_word_is_asked_again(
 ) -> None:
     upstream.says(mute=mute, hold=True)
     upstream.says(mute=mute, hold=True)
-    with pytest.raises(ModelError, match=r"(said nothing|did not answer) for 0\.2 seconds"):
+    with pytest.raises(ModelError, match=r"(sent nothing|did not answer) for 0\.2 seconds"):
         await said(make(attempts=1, silence=0.2))
     assert waits.seconds == [0.5]
 

@@ -366,7 +366,7 @@ def test_the_whole_call_completes_what_was_streamed_of_it() -> None:
 def test_half_a_shell_call_is_never_one_to_run(then: ModelDelta | None) -> None:
     assembler = begun()
     feed(assembler, shell_delta("c1", 0, "rm -r /mnt/data/old"))
-    with pytest.raises(MalformedModelOutput, match="breaks off"):
+    with pytest.raises(MalformedModelOutput, match="is cut off"):
         assembler.end_step() if then is None else assembler.feed(then)
     call, output = to_json(assembler.fail(code="malformed", message="x")[-1])["response"]["output"]
     assert call["status"] == output["status"] == "incomplete"
