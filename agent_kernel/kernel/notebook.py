@@ -37,7 +37,7 @@ SHELL_MODEL = "agent_kernel/shell"
 """The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
 
 SETTLE_SECONDS = 5.0
-"""How long an interrupted cell waits for the runtime's record of the turn."""
+"""Seconds that an interrupted cell waits for the runtime's record of the turn."""
 
 CHANGES_UNKNOWN = (
     "The container was restored during this turn, so its new files are not shown. `%files` lists all files."

@@ -29,7 +29,7 @@ NOBODY = "No one could be asked for approval."
 
 TOO_OFTEN = f"The model asked {MOST_UNATTENDED} times and no one could answer, so the turn ends here."
 
-NOBODY_MEND = (
+NO_ONE_HINT = (
     "**No one can be asked here**, so commands that need approval are denied. To let them run, allow them "
     "with a rule (`AGENT_KERNEL_APPROVAL_RULES`), allow all commands (`AGENT_KERNEL_APPROVAL=auto`), or "
     "remove this notebook's `%approve`. In JupyterLab and in a console you are asked."
@@ -93,7 +93,7 @@ class NotebookApprovals:
             if self.asker is None and not all(answer["approve"] for answer in answers):
                 unattended += 1
                 if unattended == 1:
-                    outputs.emit(notice(NOBODY_MEND))
+                    outputs.emit(notice(NO_ONE_HINT))
             following = {**request, "previous_response_id": last.id, "input": answers}
 
     async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
