@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Identified)
 
 
 def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order, most: int = 100) -> Page[R]:
-    """The page of `limit` (1 to `most`) resources after the one with id `after`, in `order`.
+    """Return the page of `limit` (1 to `most`) resources after the one with id `after`, in `order`.
 
     Raises `InvalidRequest` for a limit, an order or an id that does not exist.
     """

@@ -180,7 +180,7 @@ class Backend(Protocol):
         ...
 
     def capabilities(self) -> Capabilities:
-        """What this backend, as configured, can do."""
+        """Return what this backend, as configured, can do."""
         ...
 
     async def aclose(self) -> None:

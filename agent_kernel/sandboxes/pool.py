@@ -54,7 +54,7 @@ class WarmPool:
         return sum(not warm.channel.closed.is_set() for warm in self._ready)
 
     async def take(self, spec: SandboxSpec) -> Warm | None:
-        """A fresh sandbox that is like `spec` in all but its id; None if there is none at this moment.
+        """Return a fresh sandbox that is like `spec` in all but its id; None if there is none at this moment.
 
         It belongs to the caller from then on. Another one is made in the background.
         """
@@ -118,7 +118,7 @@ def process_name() -> str:
 
 
 def is_waiting(labels: Mapping[str, str]) -> bool:
-    """Whether a sandbox with these labels may wait in the pool of a process that is alive."""
+    """Return whether a sandbox with these labels may wait in the pool of a process that is alive."""
     pid, _, started = labels.get(OWNER_LABEL, "").partition(".")
     return pid.isdigit() and _started(int(pid)) == started != ""
 

@@ -57,7 +57,7 @@ class Toolbox:
         self.path = self._root / self._digest()
 
     def ready(self) -> bool:
-        """Whether it is prepared, for these requirements and this Python."""
+        """Return whether it is prepared, for these requirements and this Python."""
         return (self.path / _DONE).is_file() and self._interpreter().exists()
 
     def prepare(self, progress: Progress = print) -> None:
@@ -92,7 +92,7 @@ class Toolbox:
         return self._prefix / "bin" / _PYTHON
 
     def _interpreter_binds(self) -> list[tuple[str, str]]:
-        """What the interpreter needs of a prefix outside `/usr`: not what else was installed there."""
+        """Return what the interpreter needs of a prefix outside `/usr`: not what else was installed there."""
         own_system = self._prefix.is_relative_to("/usr") and not self._prefix.is_relative_to("/usr/local")
         if own_system:
             return []

@@ -1,1 +1,1 @@
-"""What a runtime keeps."""
+"""The store: everything that a runtime keeps."""

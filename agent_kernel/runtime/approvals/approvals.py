@@ -47,7 +47,7 @@ OTHER_CONTAINER = "it was approved for a container that is gone, or another than
 
 
 async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list[Answer]:
-    """The answers that a turn gives. Raises `InvalidRequest`, before anything is changed."""
+    """Return the answers in a turn's input. Raises `InvalidRequest` before anything is changed."""
     given = answers(turn.input, history.items)
     if not given:
         return []
@@ -69,7 +69,7 @@ async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list
 
 
 async def with_calls(given: Sequence[Json], store: Rows) -> Sequence[Json]:
-    """The input with the call before each request that was sent without it, as it was stored."""
+    """Return the input with the stored call put before each request that was sent without it."""
     left_out = calls_left_out(given)
     if not left_out:
         return given
@@ -83,14 +83,16 @@ async def with_calls(given: Sequence[Json], store: Rows) -> Sequence[Json]:
 
 
 async def answered_elsewhere(history: History, store: Rows) -> set[str]:
-    """Requests that were answered in a turn that this conversation does not have: a failed one, a branch."""
+    """Requests that were answered outside this conversation: in a failed turn, or in another branch."""
     waiting = undecided(history.items)
     return await store.answered_approvals(waiting) if waiting else set()
 
 
 @dataclass
 class Approvals:
-    """Of one turn. `policies` are the operator's and the request's. `can_wait`: an answer can come."""
+    """The approvals of one turn. `policies` are the operator's and the request's.
+
+    `can_wait` says whether an answer can arrive later."""
 
     policies: Sequence[Policy]
     store: Rows
@@ -98,12 +100,12 @@ class Approvals:
     answers: Sequence[Answer] = ()
     can_wait: bool = True
     by_person: bool = False
-    """A person wrote the commands, so there is nobody to ask."""
+    """Run the call without asking: a person wrote the commands."""
     waiting: list[tuple[str, Json]] = field(default_factory=list)
     _claimed: bool = False
 
     async def claim(self, response_id: str, assembler: Assembler) -> None:
-        """Take the answers, once and for all. Raises `InvalidRequest` if one was given before."""
+        """Claim the answers, which is final. Raises `InvalidRequest` if one was given before."""
         if self._claimed or not self.answers:
             return
         taken = await self.store.claim_approvals([each.request_id for each in self.answers], response_id)
@@ -125,7 +127,7 @@ class Approvals:
             )
 
     def refusal(self, answer: Answer, container_id: str | None) -> str | None:
-        """Why a call that was answered is not run after all; None if it is."""
+        """Return why an approved call cannot run; None if it can."""
         if not answer.approve:
             return f"{DENIED.rstrip('.')}: {answer.reason}" if answer.reason else DENIED
         if answer.tool.in_sandbox and answer.tool.container_of(answer.call) != container_id:
@@ -134,7 +136,7 @@ class Approvals:
         return f"Not run: {verdict.reason}" if verdict.action == "deny" else None
 
     def decide(self, response_id: str, tool: Tool, call: Json) -> str | None:
-        """What becomes of a new call: a refusal in words, None if it runs or (see `waits`) has to wait."""
+        """Return why a new call is refused; None if it runs or has to wait (see `waits`)."""
         verdict = self._verdict(tool, call)
         if verdict.action == "ask" and not self.by_person:
             if self.can_wait:
@@ -149,11 +151,11 @@ class Approvals:
         return None
 
     def waits(self, call_id: str) -> bool:
-        """Whether the call was asked about in this turn."""
+        """Return whether the call was asked about in this turn."""
         return any(each == call_id for each, _ in self.waiting)
 
     def required(self) -> dict[str, Json]:
-        """What the client still owes for each call that waits, by call id, as a stub of its input item."""
+        """Return a stub of the input item that each waiting call still needs, by call id."""
         return {
             call_id: {"type": RESPONSE, "approval_request_id": item["id"]} for call_id, item in self.waiting
         }
@@ -196,7 +198,7 @@ async def approvals_of(
     *,
     here: bool,
 ) -> Approvals:
-    """What holds in a turn. `here`: its caller is a connection that remembers what is not stored.
+    """Return the approvals of a turn. `here`: the caller's connection remembers unstored responses.
 
     Raises `InvalidRequest` for answers that cannot be taken.
     """

@@ -35,7 +35,7 @@ MOST_COMMANDS = 100
 
 @dataclass(frozen=True)
 class Answer:
-    """A decision about one call. `call` is the item that is to be run, `asked` the one it asked about."""
+    """A decision about one call. `call` is the item to run, `asked` the item that the request was about."""
 
     request_id: str
     tool: Tool
@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def edited(self) -> bool:
-        """Whether another call is to be run than the one it asked about."""
+        """Whether the person changed the call that they were asked about."""
         return self.tool.question(self.call) != self.tool.question(self.asked)
 
 
@@ -63,7 +63,7 @@ def request_item(tool: Tool, call: Json, reason: str) -> Json:
 
 
 def read_approval(request: Json) -> Policy | None:
-    """The policy that a request brings in `agent_kernel.approval`. Raises `InvalidRequest`."""
+    """Return the policy that a request brings in `agent_kernel.approval`. Raises `InvalidRequest`."""
     ours = request.get("agent_kernel")
     if ours is None:
         return None
@@ -113,7 +113,7 @@ def _are_commands(given: object) -> bool:
 
 
 def new_responses(given: Sequence[Json]) -> list[Json]:
-    """The answers in a turn's input that are for this turn.
+    """Return the answers in a turn's input that are for this turn.
 
     Clients that send a whole conversation again send old ones with it: those have the call's output there as
     well, or are about another server's tools.
@@ -132,7 +132,7 @@ def new_responses(given: Sequence[Json]) -> list[Json]:
 
 
 def answers(given: Sequence[Json], history: Sequence[Json]) -> list[Answer]:
-    """The answers in a turn's input, to requests that `history` ends with or that are sent again before them.
+    """Return the answers in a turn's input to requests at the end of `history` or sent again before them.
 
     Raises `InvalidRequest` for one to a request that is not there, or not open, and for two to one.
     """
@@ -186,13 +186,13 @@ def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
 
 
 def _is_ours(item: Json) -> bool:
-    """Whether an item is a call of a tool of this server."""
+    """Return whether an item is a call of a tool of this server."""
     tool = catalogue().of_call(item["type"])
     return tool is not None and not tool.by_client
 
 
 def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
-    """Of our requests that came without their calls, which some clients drop: the calls' item ids."""
+    """Return the item ids of calls whose requests came without them, because some clients drop calls."""
     here = {item["call_id"] for item in items if _is_ours(item)}
     found = {}
     for item in items:
@@ -213,7 +213,7 @@ def _ours(request: Json, name: str) -> str | None:
 
 
 def not_found(request_id: str) -> InvalidRequest:
-    """The error for an answer to nothing."""
+    """Make the error for an answer without a matching request."""
     return InvalidRequest(
         f"No approval request '{request_id}' was found in what this continues.",
         hint="Continue the response that asked, by previous_response_id or in its conversation.",
@@ -237,7 +237,7 @@ def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
 
 
 def answered_already(request_id: str) -> InvalidRequest:
-    """The error for a second answer, wherever the first one was given."""
+    """Make the error for a second answer to the same request."""
     return InvalidRequest(
         f"The approval request '{request_id}' has been answered already; each is answered once.",
         hint="Continue the response that answered it.",
@@ -247,13 +247,13 @@ def answered_already(request_id: str) -> InvalidRequest:
 
 
 def undecided(items: Sequence[Json]) -> list[str]:
-    """The ids of the requests that nobody has answered in this conversation."""
+    """Return the ids of the requests without an answer in this conversation."""
     answered = {item.get("approval_request_id") for item in items if item["type"] == RESPONSE}
     return [item["id"] for item in items if item["type"] == REQUEST and item.get("id") not in answered]
 
 
 def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[Any, str]:
-    """What stands for the output of each call that was asked about and has none, by call id.
+    """Return the text to use as output of each asked-about call without one, by call id.
 
     `elsewhere` are requests that were answered, but not in this conversation.
     """
@@ -271,7 +271,7 @@ def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[A
 
 
 def in_order(items: Sequence[Json]) -> Sequence[Json]:
-    """The items with the output of each call that waited right behind the call, as models must be told it."""
+    """Return the items with each waiting call's output moved directly after the call, as models require."""
     asked = {_call_id(item) for item in items if item.get("type") == REQUEST}
     if not asked:
         return items

@@ -1,8 +1,8 @@
 """Turns that outlive the request that began them, and the streams that follow them.
 
-A turn runs in a task of its own and writes every event on its journal, in batches: whatever has come up while
-the last batch was written makes the next one. Whoever follows it reads the journal, so a follower may come
-late, leave, come back, or be slow, and no memory is held for it.
+A turn runs in its own task and writes every event to its journal in batches: the events that arrive while one
+batch is written form the next. Followers read the journal. So a follower may start late, leave, come back or
+be slow, and it costs no memory.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from agent_kernel.store.rows import Rows
 log = logging.getLogger(__name__)
 
 SERVER_STOPPED = "agent_kernel.server_stopped"
-"""`incomplete_details.reason` of a background turn whose server was stopped in good order."""
+"""`incomplete_details.reason` of a background turn that ended because its server was shut down."""
 
 READ = 256
 """Events that a follower reads at a time."""
 
 
 END = 10.0
-"""Seconds in which a turn that is stopped with its server may end in good order."""
+"""Seconds that a turn has to end when its server shuts down."""
 
 
 class _Live:
@@ -59,7 +59,7 @@ class Background:
         return len(self._live)
 
     async def start(self, run: Turn, interrupt: Interrupt, held: AsyncExitStack) -> None:
-        """Begin a turn: it is queued and can be followed when this returns. `held` is closed at its end."""
+        """Begin a turn. It is queued and can be followed when this returns. `held` is closed when it ends."""
         journal = Journal(self._store, run.id)
         run.record.journal = journal
         await run.approvals.claim(run.id, run.assembler)
@@ -73,7 +73,7 @@ class Background:
     async def go_on(
         self, run: Turn, interrupt: Interrupt, held: AsyncExitStack, owed: Sequence[Json]
     ) -> None:
-        """Go on with a turn whose process died; `owed` are the events that it had not come to."""
+        """Resume a turn whose process died. `owed` are the events that it had not written yet."""
         journal = Journal(self._store, run.id)
         run.record.journal = journal
         await run.record.begin(run)
@@ -101,24 +101,24 @@ class Background:
             journal.wake()
 
     def snapshot(self, response_id: str) -> Response | None:
-        """The response as it is now, if it runs here."""
+        """Return the response as it is now, if it runs here."""
         live = self._live.get(response_id)
         return live.run.assembler.response if live is not None else None
 
     def written(self, response_id: str) -> asyncio.Event | None:
-        """What is set when the journal of a turn has grown the next time; None if it does not run here."""
+        """Return an event that is set when the turn's journal grows next; None if it does not run here."""
         live = self._live.get(response_id)
         return live.journal.written if live is not None else None
 
     async def cancel(self, response_id: str) -> None:
-        """Stop a turn's model and command, and wait until it has ended. Nothing if it does not run here."""
+        """Stop a turn and wait until it has ended. Does nothing if it does not run here."""
         live = self._live.get(response_id)
         if live is not None and live.task is not None:
             live.interrupt.stop("cancelled")
             await asyncio.wait({live.task})
 
     async def follow(self, response_id: str, after: int) -> AsyncGenerator[ResponseStreamEvent, None]:
-        """The events with a number greater than `after`, those to come included."""
+        """Yield the events numbered above `after`, including those to come."""
         while True:
             news = self.written(response_id)
             entries = await self._store.events(response_id, after, READ)

@@ -17,7 +17,7 @@ UNWRITTEN = 256
 
 
 def entry_of(event: ResponseStreamEvent) -> JournalEntry:
-    """An event as the journal has it."""
+    """Return an event as a journal entry."""
     body = to_json(event)
     return body["sequence_number"], json.dumps(body)
 

@@ -1,4 +1,4 @@
-"""What a process holds of one container: the channel, who uses it, and the wait until it is paused."""
+"""The state of one container in this process: its channel, its users, and the timer that pauses it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Attachment:
         return self.channel
 
     def is_used(self) -> bool:
-        """Whether an operation is under way."""
+        """Return whether an operation is under way."""
         return self.users > 0
 
     def begin(self) -> None:
-        """Somebody uses it."""
+        """Count a new use."""
         self.users += 1
         self._call_off()
 
     def end(self) -> None:
-        """A use is over; after the last one the wait begins."""
+        """Count the end of a use. After the last one the idle timer starts."""
         self.users -= 1
         self.wait()
 
@@ -68,7 +68,7 @@ class Attachment:
             return
         try:
             paused = await channel.pause(idle=True)
-        except SandboxError as error:  # whoever uses it next is told what has happened to it
+        except SandboxError as error:  # its next use reports what has happened to it
             log.debug("An idle container could not be paused: %s", error)
             return
         if not paused:  # another host uses it

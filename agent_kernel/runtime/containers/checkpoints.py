@@ -1,8 +1,8 @@
 """Checkpoints of containers: taken, found, and pruned by age and size.
 
-What a checkpoint is of stands in its labels, so that backend and store agree after whatever has happened.
-There are two kinds: the one that an expired container is brought back from, kept by the policy and removed
-with its container, and explicit ones, which stay until somebody removes them.
+A checkpoint's labels say what it was made from, so that backend and store agree after a crash. There are two
+kinds. Automatic ones restore an expired container; the policy prunes them, and they are removed with their
+container. Explicit ones stay until they are removed by request.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ KIND_LABEL = "agent_kernel.checkpoint"
 NAME_LABEL = "agent_kernel.name"
 MEMORY_LABEL = "agent_kernel.memory_limit"
 KEY_LABEL = "agent_kernel.key"
-"""Whose it is: the name of a key; absent for whoever has no key of a name."""
+"""The label with the owning tenant: the name of a key. Absent for the tenant without a named key."""
 
 Kind = Literal["expired", "explicit"]
 
 SHELL_SECONDS = 30.0
-"""How long a command that nobody waits for may keep a shell from being written down."""
+"""Seconds to wait for a detached command before a checkpoint is taken without the shell's state."""
 
 
 class Checkpoints:
@@ -58,10 +58,10 @@ class Checkpoints:
         self._policy = policy
         self._audit = audit
         self.allowances: dict[str, Quota] = {}
-        """Of the keys that this process has served: each bounds what is kept for it."""
+        """Storage limits of the keys that this process has served."""
 
     async def take(self, row: ContainerRow, channel: Channel, kind: Kind) -> Snapshot:
-        """Keep a container's files, packages and shell. It stands still meanwhile and goes on afterwards.
+        """Keep a container's files, packages and shell. The container is paused meanwhile.
 
         Raises `SandboxError`; nothing is left behind then, nor after a cancellation.
         """
@@ -81,7 +81,7 @@ class Checkpoints:
             ref = SandboxRef(row.id, backend.name, "running")
             snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels)
         finally:
-            with suppress(SandboxError):  # the sandbox may be gone: whoever uses it is told
+            with suppress(SandboxError):  # the sandbox may be gone: its next use reports that
                 await channel.wake()
         self._audit.of(row.tenant).write(
             "checkpoint", container=row.id, snapshot=snapshot.id, kind=kind, size=snapshot.size,
@@ -104,7 +104,7 @@ class Checkpoints:
         return await snapshots_of(backend).snapshots({STORE_LABEL: await self._store.identity()})
 
     async def one(self, snapshot_id: str, tenant: str | None = None) -> Snapshot:
-        """The checkpoint of this id, if it is this tenant's (None: anybody's). Raises `NotFound`."""
+        """Return this tenant's checkpoint of this id (`tenant` None: any). Raises `NotFound`."""
         for snapshot in await self.all():
             if snapshot.id == snapshot_id and tenant in (None, tenant_of(snapshot)):
                 return snapshot
@@ -113,12 +113,12 @@ class Checkpoints:
         )
 
     async def of_expired(self, container_id: str) -> Snapshot | None:
-        """What an expired container can be brought back from: the newest of its kind."""
+        """Return the newest automatic checkpoint of an expired container."""
         found = [snapshot for snapshot in await self.all() if _is_of(snapshot, container_id)]
         return found[-1] if found else None
 
     async def forget(self, container_id: str, *, but: str | None = None) -> None:
-        """Remove what a container could have been brought back from, all or all `but` one."""
+        """Remove a container's automatic checkpoints, all or all `but` one."""
         for snapshot in await self.all():
             if _is_of(snapshot, container_id) and snapshot.id != but:
                 await self.remove(snapshot)
@@ -161,7 +161,7 @@ class Checkpoints:
 def _beyond(
     snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
 ) -> list[Snapshot]:
-    """Those of `snapshots` (oldest first) that a policy does not keep."""
+    """Return those of `snapshots` (oldest first) that a policy does not keep."""
     beyond: list[Snapshot] = []
     kept: list[Snapshot] = []
     for snapshot in reversed(snapshots):
@@ -172,7 +172,7 @@ def _beyond(
 
 
 def tenant_of(snapshot: Snapshot) -> str:
-    """Whose checkpoint it is; see `Store.of`."""
+    """Return the tenant that owns a checkpoint; see `Rows.of`."""
     return snapshot.labels.get(KEY_LABEL, "")
 
 

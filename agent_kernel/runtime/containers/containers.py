@@ -44,7 +44,7 @@ __all__ = ["BackendSource", "CheckpointPolicy", "ContainerOptions", "LocalContai
 
 
 class LocalContainers:
-    """The containers that `rows` shows, on the backend of `lifecycle`. `files` are the files in them.
+    """The containers in `rows`, on the backend of `lifecycle`. `files` are the files in them.
 
     `quota` limits those of one tenant.
     """
@@ -77,18 +77,18 @@ class LocalContainers:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """What is kept of them."""
+        """The checkpoints of the containers."""
         return self._lifecycle.checkpoints
 
     async def warm_up(self) -> None:
-        """Find the backend and begin to keep containers ready, before the first request; log what fails."""
+        """Find the backend and fill the pool before the first request. Failures are logged."""
         try:
             await self._lifecycle.engine()
-        except AgentKernelError as error:  # the first request that needs it is told, with the hint
+        except AgentKernelError as error:  # the first request that needs it gets this error
             log.warning("No containers can be kept ready: %s", error)
 
     async def create(self, params: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Make a container; see `Containers.create`. Cancelling it leaves nothing behind.
+        """Create a container; see `Containers.create`. Cancelling leaves nothing behind.
 
         Raises `LimitReached`.
         """
@@ -125,12 +125,12 @@ class LocalContainers:
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
     ) -> Page[ContainerCreateResponse]:
-        """A page of the containers, by time of creation, expired ones included."""
+        """Return a page of the containers, by time of creation, expired ones included."""
         rows = [row for row in await self._store.containers() if name is None or row.name == name]
         return page([self._resource(row) for row in rows], after=after, limit=limit, order=order)
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
-        """One container; the engine is asked whether it is still alive."""
+        """Return one container, after asking the engine whether it is still alive."""
         row = await self._row(container_id)
         if row.status == "running" and row.backend == (await self._lifecycle.engine()).name:
             try:
@@ -140,7 +140,7 @@ class LocalContainers:
         return self._resource(row)
 
     async def delete(self, container_id: str) -> None:
-        """End it and remove all that is in it; what it was is forgotten. Explicit checkpoints stay."""
+        """End a container and remove everything in it and its row. Explicit checkpoints stay."""
         await self._lifecycle.forget(await self._row(container_id))
         await self._store.delete_container(container_id)
 
@@ -152,7 +152,7 @@ class LocalContainers:
         return self._resource(await self._row(container_id))
 
     async def is_alive(self, container_id: str) -> bool:
-        """Whether it can be used now, be it brought back from a checkpoint. Raises `EngineUnavailable`."""
+        """Return whether it can be used now, perhaps after a restore. Raises `EngineUnavailable`."""
         row = await self._store.container(container_id)
         if row is None or row.backend != (await self._lifecycle.engine()).name:
             return False
@@ -168,7 +168,7 @@ class LocalContainers:
 
     @asynccontextmanager
     async def use(self, container_id: str, *, to_run: bool = False) -> AsyncGenerator[Channel, None]:
-        """Its channel, for one operation; it neither pauses nor expires meanwhile, and was active at the end.
+        """Hold a container's channel for one operation. The container neither pauses nor expires meanwhile.
 
         An expired container is brought back if there is a checkpoint of it. `to_run` says that commands
         follow: a paused container wakes for them, and not for files. Raises `NotFound`, `InvalidRequest` when
@@ -184,7 +184,7 @@ class LocalContainers:
         try:
             yield channel
         except SandboxGone as error:
-            await self.channel(container_id)  # a new connection tells: this raises if it is really dead
+            await self.channel(container_id)  # reconnect to find out: this raises if it is really dead
             raise SandboxUnreachable(
                 f"The connection to container {container_id} was lost, but it is still running.",
                 hint="Try again.",
@@ -195,11 +195,11 @@ class LocalContainers:
             self.refresh()
 
     async def channel(self, container_id: str) -> Channel:
-        """The open channel to a container, opened (again) where there is none. Errors as in `use`."""
+        """Return the open channel to a container, opened (again) where there is none. Errors as in `use`."""
         row = await self._row(container_id)
         attachment = self._lifecycle.attachment(container_id)
         if row.status == "running":
-            # Before the lock: an expiry that is under way sees this and lets the container be.
+            # Before the lock: a running expiry sees this and leaves the container alone.
             await self._store.touch_container(container_id, time.time())
             if (channel := attachment.open) is not None:
                 return channel
@@ -209,7 +209,7 @@ class LocalContainers:
             return channel
 
     async def was_brought_back(self, container_id: str) -> bool:
-        """Make it ready for use, and say whether it was brought back since this was last asked.
+        """Make a container ready for use. Return whether it was restored since the last call.
 
         Errors as in `use`.
         """
@@ -224,7 +224,7 @@ class LocalContainers:
             return await self.checkpoints.take(await self._row(container_id), channel, "explicit")
 
     async def restore(self, snapshot_id: str) -> ContainerCreateResponse:
-        """A new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
+        """Return a new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
         snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
         params = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
         row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
@@ -234,7 +234,7 @@ class LocalContainers:
         return restored
 
     async def fork(self, container_id: str) -> ContainerCreateResponse:
-        """A new container with the files, packages and shell of another; the checkpoint for it stays."""
+        """Create a copy of a container: its files, packages and shell. The checkpoint it needs stays."""
         return await self.restore((await self.checkpoint(container_id)).id)
 
     async def _row(self, container_id: str) -> ContainerRow:
@@ -264,13 +264,13 @@ class LocalContainers:
         )
 
     def refresh(self) -> None:
-        """Look again what has expired, and when the next will."""
+        """Check again what has expired, and when the next container will."""
         self._lifecycle.timer.refresh()
 
     async def aclose(self) -> None:
-        """Let go of every container; each lives on until its lease ends. Idempotent."""
+        """Close the channel to every container; each lives on until its lease ends. Idempotent."""
         await self._lifecycle.aclose()
 
 
 _KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}
-"""What a checkpoint's labels say of the container to be made from it."""
+"""Return the container parameters in a checkpoint's labels."""

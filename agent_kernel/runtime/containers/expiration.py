@@ -1,4 +1,4 @@
-"""The end of containers that were not used for a while.
+"""Expiration: containers end after they were not used for a while.
 
 The store decides, after the checkpoint was taken: a use by any process meanwhile keeps the container, and a
 crash at any point leaves either the sandbox or its checkpoint.
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Sandboxes(Protocol):
-    """What expiration needs of the containers' life cycle."""
+    """The part of the containers' life cycle that expiration uses."""
 
     settings: ContainerOptions
     audit: AuditLog
@@ -63,7 +63,7 @@ class Expiration:
         self._expired: dict[str, ContainerRow] = {}
 
     async def settle(self, row: ContainerRow) -> None:
-        """Remove what is left of an expired container that the engine has not removed yet."""
+        """Remove the sandbox of an expired container if the engine still has it."""
         if row.id in self._expired:
             await self._remove(row)
 
@@ -94,7 +94,7 @@ class Expiration:
             soonest = deadline if soonest is None else min(soonest, deadline)
 
         await each(await self._store.containers(), look)
-        # What no engine removes now is kept for the next time.
+        # A sandbox that cannot be removed now is tried again next time.
         await each(list(self._expired.values()), self._remove)
         if pruning:
             await self._sandboxes.checkpoints.prune()
@@ -102,11 +102,11 @@ class Expiration:
         return soonest
 
     async def _expire_one(self, row: ContainerRow, now: float) -> tuple[float, bool]:
-        """Keep and end one. Return when to look again (Unix seconds), and whether it has ended."""
+        """Checkpoint and end a container. Return when to look again (Unix seconds), and whether it ended."""
         try:
             async with self._sandboxes.attachment(row.id).lock:
                 ended = await self._keep_and_end(row, now)
-        except SandboxError as error:  # it stays as it is: nothing is lost because an engine is away
+        except SandboxError as error:  # the container stays as it is: an engine that is down loses nothing
             log.warning("Container %s could not expire now: %s", row.id, error)
             return now + RETRY, False
         return now + row.expires_after * 60, ended

@@ -1,4 +1,4 @@
-"""The timer that ends what has expired, exactly when it expires."""
+"""A timer that ends containers at the moment they expire."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ExpiryTimer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin. Needs a running loop. What it logs is about whatever expires, not for who was first here."""
+        """Start the timer. Needs a running loop. Its log lines carry no context of the caller."""
         self._task = asyncio.create_task(self._run(), name="container-expiry", context=Context())
 
     def refresh(self) -> None:
-        """Something came, went or was active: ask again for the next moment."""
+        """Ask again for the next moment, because a container was made, ended or used."""
         self._changed.set()
 
     async def aclose(self) -> None:

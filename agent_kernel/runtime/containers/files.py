@@ -1,8 +1,8 @@
 """The files in containers, as `/v1/containers/{container_id}/files` has them.
 
-Nothing is written down about a file but whether a user uploaded it: what exists is what lies below
-`/mnt/data` when somebody asks. An id is a function of container and path, so it holds across processes and
-is found again by listing.
+The store records only whether a user uploaded a file. A listing shows what is below `/mnt/data` at that
+moment. An id is a function of container and path, so it is the same in every process and is found again by
+listing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MOST_CHANGES = 1000
 
 
 class Opener(Protocol):
-    """What the files need of the containers."""
+    """The part of the containers that the files use."""
 
     def use(self, container_id: str) -> AbstractAsyncContextManager[Channel]:
-        """A container's channel for one operation."""
+        """Hold a container's channel for one operation."""
         ...
 
 
@@ -100,7 +100,7 @@ class LocalContainerFiles:
     async def list(
         self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[FileCreateResponse]:
-        """A page of the files below `/mnt/data`, by time of change."""
+        """Return a page of the files below `/mnt/data`, by time of change."""
         async with self._containers.use(container_id) as channel:
             stats = await channel.list(WORKSPACE)
         uploads = await self._store.uploads(container_id)
@@ -119,13 +119,13 @@ class LocalContainerFiles:
         return FileChanges(data, len(found.files), found.mark, found.known)
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
-        """One file's metadata."""
+        """Return one file's metadata."""
         async with self._containers.use(container_id) as channel:
             stat = await _find(channel, container_id, file_id)
         return _resource(container_id, stat, await self._store.uploads(container_id))
 
     async def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
-        """The file's bytes, in chunks; closing the generator ends the transfer."""
+        """Yield the file's bytes, in chunks; closing the generator ends the transfer."""
         async with self._containers.use(container_id) as channel:
             stat = await _find(channel, container_id, file_id)
             taken, whole = hashlib.sha256(), False
@@ -149,7 +149,7 @@ class LocalContainerFiles:
         self._record(container_id, "removed", stat, None)
 
     async def ids(self, container_id: str, paths: Sequence[str]) -> dict[str, str | None]:
-        """The ids of the files at these absolute paths; None where there is no file below `/mnt/data`."""
+        """Return the ids of the files at absolute paths; None for a path with no file below `/mnt/data`."""
         async with self._containers.use(container_id) as channel:
             return {path: await _id(channel, container_id, path) for path in paths}
 
@@ -164,7 +164,7 @@ async def _id(channel: Channel, container_id: str, path: str) -> str | None:
 
 @contextmanager
 def _refused_outside() -> Iterator[None]:
-    """A link that leads out of the workspace is the caller's error, in words."""
+    """Raise `InvalidRequest` for a link that leads out of the workspace."""
     try:
         yield
     except SandboxFileError as error:
@@ -178,7 +178,7 @@ def _refused_outside() -> Iterator[None]:
 
 
 def workspace_path(path: str) -> str:
-    """The absolute path below `/mnt/data` that `path` means. Raises `InvalidRequest` for any other."""
+    """Return the absolute path below `/mnt/data` that `path` means. Raises `InvalidRequest` for any other."""
     target = posixpath.normpath(posixpath.join(WORKSPACE, path))
     if "\0" in path or not target.startswith(WORKSPACE + "/") or path.endswith("/"):
         raise InvalidRequest(
@@ -190,7 +190,7 @@ def workspace_path(path: str) -> str:
 
 
 def file_id(container_id: str, path: str) -> str:
-    """The id of the file at `path`, whether it exists or not."""
+    """Return the id of the file at `path`, whether it exists or not."""
     return (
         "cfile_"
         + hashlib.sha256(f"{container_id}\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]

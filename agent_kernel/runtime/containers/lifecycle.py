@@ -1,7 +1,7 @@
-"""How the sandbox of a container comes and goes: made, attached, expired, brought back, removed.
+"""The life cycle of a container's sandbox: created, attached, expired, restored, removed.
 
-Expiry decides in the store, after the checkpoint was taken: whoever uses the container meanwhile, from
-whatever process, keeps it, and a crash at any point leaves either the sandbox or its checkpoint.
+Expiry is decided in the store after the checkpoint was taken. A use by any process meanwhile keeps the
+container, and a crash at any point leaves either the sandbox or its checkpoint.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from agent_kernel.store.rows import Rows
 log = logging.getLogger(__name__)
 
 BackendSource = Backend | Callable[[], Awaitable[Backend]]
-"""A backend, or what finds one on first use (looking for an engine takes time that a start-up has not)."""
+"""A backend, or a function that finds one on first use, because looking for an engine slows start-up."""
 
 
 class Lifecycle:
@@ -61,11 +61,11 @@ class Lifecycle:
 
     @property
     def opened(self) -> Backend | None:
-        """The backend, if anything has needed it yet."""
+        """The backend, or None before its first use."""
         return self._backend
 
     async def engine(self) -> Backend:
-        """The backend, found and swept on first use."""
+        """Return the backend. The first call finds it and sweeps leftovers of earlier processes."""
         async with self._starting:
             if self._backend is None:
                 self.audit.open()
@@ -88,7 +88,7 @@ class Lifecycle:
             self._pool.fill()
 
     def memory_limit(self, backend: Backend, asked: str | None) -> str | None:
-        """The limit that a container will have; None where the backend cannot limit memory."""
+        """Return the limit that a container will have; None where the backend cannot limit memory."""
         default = self.settings.memory_limit if backend.capabilities().memory_limit else None
         return asked or default
 
@@ -106,7 +106,7 @@ class Lifecycle:
         return self._attachments.get(container_id)
 
     def attachment(self, container_id: str) -> Attachment:
-        """What this process holds of a container."""
+        """Return what this process holds of a container."""
         found = self._attachments.get(container_id)
         if found is None:
 
@@ -123,7 +123,7 @@ class Lifecycle:
     async def create(
         self, row: ContainerRow, snapshot: Snapshot | None = None, *, most: int | None = None
     ) -> ContainerRow | None:
-        """Make the sandbox of a new container and write both down; a warm one brings its own id.
+        """Make the sandbox of a new container and store its row. A sandbox of the pool has its own id.
 
         None, and nothing is made, if `most` of its tenant are live already. Nothing is left behind by a
         failure or a cancellation.
@@ -166,7 +166,7 @@ class Lifecycle:
             await self._store.delete_container(row.id)
 
     async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
-        """Make a sandbox and attach to it at once: the lease runs while nobody is. All of it or nothing."""
+        """Make a sandbox and attach to it at once, because its lease runs until then. All or nothing."""
         backend = await self.engine()
         spec = await self._spec(row.id, row.memory_limit)
         ref = await backend.create(replace(spec, snapshot=snapshot.id if snapshot else None))
@@ -209,7 +209,7 @@ class Lifecycle:
         return channel
 
     async def ref(self, row: ContainerRow) -> SandboxRef:
-        """The live sandbox of a row. Raises `SandboxGone` after noting it."""
+        """Return the live sandbox of a row. Raises `SandboxGone` after noting it."""
         backend = await self.check_backend(row)
         try:
             ref = await backend.get(row.id)
@@ -222,7 +222,7 @@ class Lifecycle:
         return ref
 
     async def check_backend(self, row: ContainerRow) -> Backend:
-        """The backend of a row. Raises `SandboxUnreachable` where this runtime has another."""
+        """Return the backend of a row. Raises `SandboxUnreachable` where this runtime has another."""
         backend = await self.engine()
         if row.backend != backend.name:
             raise SandboxUnreachable(
@@ -259,21 +259,21 @@ class Lifecycle:
     # -- going --------------------------------------------------------------------------------------------
 
     async def lost(self, row: ContainerRow) -> None:
-        """It died without us: remember, and remove what is left of it."""
+        """Record that a container was ended from outside, and remove what is left of it."""
         if await self._store.end_container(row.id, "dead"):
             log.warning("Container %s was ended from outside.", row.id)
             self.audit.of(row.tenant).write("dead", container=row.id)
             await self.remove(row)
 
     async def remove(self, row: ContainerRow) -> None:
-        """Remove a sandbox and see that it is gone. Raises `SandboxError` if it is not."""
+        """Remove a sandbox and check that it is gone. Raises `SandboxError` if it is not."""
         await self.detach(row.id)
         backend = await self.engine()
         ref = SandboxRef(row.id, backend.name, "dead")
         await remove_verified(backend, ref, self.audit.of(row.tenant))
 
     async def forget(self, row: ContainerRow) -> None:
-        """Remove a container's sandbox and what it could be brought back from."""
+        """Remove a container's sandbox and its automatic checkpoints."""
         if row.status in LIVE:
             await self.check_backend(row)
             await self.remove(row)
@@ -288,7 +288,7 @@ class Lifecycle:
             await attachment.aclose()
 
     async def aclose(self) -> None:
-        """Let go of every container; each lives on until its lease ends. Idempotent."""
+        """Close the channel to every container; each lives on until its lease ends. Idempotent."""
         await self.timer.aclose()
         for container_id in list(self._attachments):
             await self.detach(container_id)

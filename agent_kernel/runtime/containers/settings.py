@@ -1,4 +1,4 @@
-"""How containers are made, for how long they stay, and what is kept of them."""
+"""Settings for containers: how they are made, when they expire, and which checkpoints stay."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """What is kept of expired containers. Explicit checkpoints are kept until they are removed."""
+    """The checkpoints of expired containers to keep. Explicit checkpoints stay until they are removed."""
 
     keep_expired: bool = True
-    """Keep a checkpoint of a container that expires; its next use brings it back under its id."""
+    """Take a checkpoint when a container expires. Its next use restores it under the same id."""
     total_size: int = 10 << 30
-    """Bytes of all those together; over it the oldest goes first."""
+    """Bytes of all automatic checkpoints together. Above this, the oldest is removed first."""
     max_age: float = 7 * 86400.0
-    """Seconds; an older one is removed."""
+    """Seconds after which an automatic checkpoint is removed."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class ContainerOptions:
     """How containers are made and for how long they stay."""
 
     expires_after: int = 20
-    """Minutes without any operation, where the request sets none."""
+    """Minutes without any operation until a container expires, if the request sets none."""
     pause_after: float = 60.0
-    """Seconds without any operation until nothing in a container runs; the next use wakes it. 0: never."""
+    """Seconds without any operation until a container is paused. Its next use wakes it. 0: never."""
     lease: float = 60.0
-    """Seconds that a sandbox lives on when this process dies without a word."""
+    """Seconds that a sandbox lives on after this process was killed."""
     pids: int = 512
     """Processes and threads at once in one container."""
     memory_limit: str = "1g"
-    """Where the request sets none."""
+    """The memory limit, as the API writes it, if the request sets none."""
     upload_limit: int = 512 << 20
     """Bytes of one uploaded file."""
     warm: int = 0

@@ -1,6 +1,6 @@
 """Read a skill's files from an untrusted zip archive, in memory and within bounds.
 
-Nothing of it touches the host's file system. What an archive says of its own sizes is not believed.
+The host's file system is never touched. The sizes that an archive declares are not trusted.
 """
 
 from __future__ import annotations

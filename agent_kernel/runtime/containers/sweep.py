@@ -1,4 +1,4 @@
-"""Bringing store and engine together after whatever happened to an earlier process."""
+"""The sweep: make store and engine agree again after an earlier process crashed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from agent_kernel.store.rows import Rows
 log = logging.getLogger(__name__)
 
 STORE_LABEL = "agent_kernel.store"
-"""Which store a sandbox belongs to; a sweep touches no other store's sandboxes."""
+"""The label with the id of the sandbox's store. A sweep touches no other store's sandboxes."""
 
 LIVE = ("creating", "running", "restoring")
 """The statuses of a container that has, or is about to have, a sandbox."""
 
 START_TIME = 300.0
-"""Seconds that no engine needs to start a sandbox; a row that says so for longer was left by a crash."""
+"""Seconds within which any engine starts a sandbox. A start that takes longer was cut off by a crash."""
 
 
 async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF) -> None:
-    """Remove this store's sandboxes that nobody can use any more, and note the containers that died.
+    """Remove this store's sandboxes that can no longer be used, and record the containers that died.
 
     That is: in whatever state (made but never started, paused, dead), those without a container, those of an
     ended one, those whose start was cut off, and those waiting in the pool of a process that has died. Other
@@ -64,7 +64,7 @@ async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: B
 
 
 async def _settle(row: ContainerRow, alive: bool, store: Rows, now: float) -> None:
-    """Write down what became of a container."""
+    """Record a container's new status."""
     if row.status == "running" and not alive:
         await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")
     elif _is_starting(row, now):

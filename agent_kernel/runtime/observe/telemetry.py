@@ -172,7 +172,7 @@ class TurnTrace:
 
 
 def _provider(model: str) -> str:
-    """Whose model it is: the prefix of its name, as that says which upstream answers."""
+    """Return whose model it is: the prefix of its name, as that says which upstream answers."""
     prefix, slash, _ = model.partition("/")
     return prefix if slash else "openai"
 
@@ -187,7 +187,7 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 
 def _conversation(request: ModelRequest, said: Sequence[ModelDelta], reason: str) -> dict[str, str]:
-    """What was said, as the conventions' attributes have it."""
+    """Return what was said, as the conventions' attributes have it."""
     text = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
     parts = [{"type": "text", "content": text}] if text else []
     parts += [

@@ -39,7 +39,7 @@ class Trace(Protocol):
     def chat(
         self, request: ModelRequest, source: AsyncGenerator[ModelDelta, None]
     ) -> AsyncGenerator[ModelDelta, None]:
-        """One call of the model."""
+        """Yield one call of the model."""
         ...
 
     def tool(self, tool: str, call_id: str, arguments: Json) -> AbstractContextManager[Ended]:
@@ -55,7 +55,7 @@ class Tracing(Protocol):
     """Watches turns."""
 
     def turn(self, tags: TurnTags) -> Trace:
-        """A turn begins."""
+        """Begin to watch a turn."""
         ...
 
     async def aclose(self) -> None:

@@ -41,7 +41,7 @@ class Budget:
     seconds: float | None = None
 
     def within(self, other: Budget) -> Budget:
-        """The smaller of both, one by one."""
+        """Return the smaller of both, one by one."""
         pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
         return Budget(*(min((v for v in pair if v is not None), default=None) for pair in pairs))
 
@@ -62,7 +62,7 @@ class Meter:
         self._capped = False
 
     def answer_limit(self, told: Sequence[Json], other: int | None) -> int | None:
-        """The most tokens that the next answer may have; `other` is what the request itself leaves.
+        """Return the most tokens that the next answer may have; `other` is what the request itself leaves.
 
         With too few of them left the budget is `reached`: the model is not to be asked. To count the input
         takes time, so it is done only where there is a limit.
@@ -86,14 +86,14 @@ class Meter:
             self._reported = reported
 
     def may_call(self, calls: int) -> bool:
-        """Whether the shell may be called; `calls` were made in this turn, with this one."""
+        """Return whether the shell may be called; `calls` were made in this turn, with this one."""
         if self.budget.tool_calls is not None and calls > self.budget.tool_calls:
             self.reached = MAX_TOOL_CALLS
             return False
         return True
 
     def named(self, truncated: str | None) -> str | None:
-        """Why the model was cut off, None if it was not; by the budget, if its rest was the limit."""
+        """Return why the model was cut off, None if it was not; by the budget, if its rest was the limit."""
         return MAX_TOKENS if truncated == "max_output_tokens" and self._capped else truncated
 
 

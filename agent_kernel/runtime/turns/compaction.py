@@ -44,7 +44,7 @@ _ASK = (
 
 
 def estimate(items: Sequence[Json]) -> int:
-    """Tokens of input, estimated: a quarter of its characters, and some per item and image."""
+    """Return tokens of input, estimated: a quarter of its characters, and some per item and image."""
     return sum(_PER_ITEM + _characters(item) // _CHARACTERS + _PER_IMAGE * _images(item) for item in items)
 
 
@@ -103,7 +103,7 @@ def _summary(item: Json) -> str | None:
 
 
 def compacts_itself(model: Model, upstream_name: str) -> bool:
-    """Whether the model's upstream is told the threshold, and compacts by its own means."""
+    """Return whether the model's upstream is told the threshold, and compacts by its own means."""
     return isinstance(model, Compacts) and model.compacts(upstream_name)
 
 
@@ -136,7 +136,7 @@ async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> 
 
 
 def compaction_item(content: str) -> Json:
-    """The standard's item."""
+    """Return the standard's item."""
     return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}
 
 

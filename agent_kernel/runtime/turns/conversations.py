@@ -43,7 +43,7 @@ class LocalConversations:
         return _resource(id, now, metadata)
 
     async def retrieve(self, conversation_id: str) -> Conversation:
-        """One conversation. Raises `NotFound`."""
+        """Return one conversation. Raises `NotFound`."""
         created_at, metadata, _ = await self._row(conversation_id)
         return _resource(conversation_id, created_at, metadata)
 
@@ -70,13 +70,13 @@ class LocalConversations:
     async def items(
         self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[Shown]:
-        """A page of its items. Raises `NotFound`, `InvalidRequest`."""
+        """Return a page of its items. Raises `NotFound`, `InvalidRequest`."""
         await self._row(conversation_id)
         found = [shown(item) for item, _ in await self._store.conversation_items(conversation_id)]
         return page(found, after=after, limit=limit, order=order)
 
     async def item(self, conversation_id: str, item_id: str) -> Shown:
-        """One item. Raises `NotFound`."""
+        """Return one item. Raises `NotFound`."""
         await self._row(conversation_id)
         for item, _ in await self._store.conversation_items(conversation_id):
             if item["id"] == item_id:
@@ -110,7 +110,7 @@ class LocalConversations:
             self._busy.discard(conversation_id)
 
     async def history(self, conversation_id: str) -> History:
-        """What a turn in it continues. Raises `NotFound`."""
+        """Return what a turn in it continues. Raises `NotFound`."""
         _, _, container_id = await self._row(conversation_id)
         found = await self._store.conversation_items(conversation_id)
         stopped = {item["call_id"] for item, stopped in found if stopped and item["type"] in output_of()}

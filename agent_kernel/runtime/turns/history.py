@@ -34,7 +34,7 @@ class History:
     """The store's count of deletions when this was read; see `Histories`."""
 
     def after(self, row: ResponseRow) -> History:
-        """What came before the turn that follows `row`."""
+        """Return what came before the turn that follows `row`."""
         return History(
             items=[*self.items, *row.input, *_said(row)],
             container_id=row.container_id or self.container_id,
@@ -56,7 +56,7 @@ class Histories:
         self._known: OrderedDict[str, History] = OrderedDict()
 
     async def of(self, previous_id: str | None) -> History:
-        """The chain that ends in `previous_id`. Raises `InvalidRequest` where it is not whole."""
+        """Return the chain that ends in `previous_id`. Raises `InvalidRequest` where it is not whole."""
         deletions = await self._store.deletions()
         if previous_id is None:
             return History(deletions=deletions)

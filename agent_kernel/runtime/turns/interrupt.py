@@ -81,7 +81,7 @@ class _Scope:
             self._task.cancel()
 
     def ends_here(self) -> bool:
-        """Whether the stop alone cancelled the task, so that its cancellation ends with this scope."""
+        """Return whether the stop alone cancelled the task, so that its cancellation ends with this scope."""
         self._ended = self._cancelled
         return self._cancelled and self._task.uncancel() <= self._cancels_before
 

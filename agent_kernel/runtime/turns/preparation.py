@@ -145,7 +145,7 @@ class Preparation:
         )
 
     def model(self, turn: TurnRequest) -> tuple[Model, str]:
-        """The model, and the upstream's name for it. A model that only the request wants is its mistake."""
+        """Return the model and the upstream's name for it. Raises `InvalidRequest` for an unknown model."""
         try:
             return self._models.resolve(turn.model)
         except ConfigurationError as error:
@@ -156,7 +156,7 @@ class Preparation:
             ) from error
 
     async def history(self, turn: TurnRequest, memory: Memory | None = None) -> History:
-        """What the turn continues. Raises `InvalidRequest`, `NotFound`."""
+        """Return what the turn continues. Raises `InvalidRequest`, `NotFound`."""
         if turn.conversation_id is not None:
             return await self._conversations.history(turn.conversation_id)
         if memory is not None and turn.previous_id is not None and turn.previous_id in memory:
@@ -164,7 +164,7 @@ class Preparation:
         return await self._histories.of(turn.previous_id)
 
     async def resolved(self, items: Sequence[Json], history: History) -> Sequence[Json]:
-        """The items with each reference replaced by its item, unless the history has that anyway.
+        """Return the items with each reference replaced by its item, unless the history has that anyway.
 
         Raises `InvalidRequest` for a reference to nothing.
         """
@@ -190,7 +190,7 @@ class Preparation:
         return item
 
     async def _told(self, turn: TurnRequest, container_id: str | None) -> TurnRequest:
-        """The turn with what its model is told of skills, and without the files of those it brought along."""
+        """Return the turn with the list of skills for its model, and without the bytes of inline skills."""
         if turn.environment is None:
             return turn
         if container_id is None:
@@ -205,7 +205,7 @@ class Preparation:
     async def _container(
         self, turn: TurnRequest, earlier: str | None, skills: Sequence[Skill]
     ) -> tuple[str | None, bool]:
-        """The turn's container, and whether it was made for it; `earlier` is that of the turns before."""
+        """Return the turn's container and whether it is new. `earlier` is the container of earlier turns."""
         if turn.environment is None or turn.environment.kind == "local":
             return None, False
         if turn.environment.container_id is not None:
@@ -249,7 +249,7 @@ class Preparation:
 
 
 def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
-    """The skills of a turn's environment of that kind, as they stand in the request, and where that is."""
+    """Return the skills of a turn's environment of this kind, unparsed, and their place in the request."""
     shell = turn.environment
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}

@@ -84,7 +84,7 @@ class Turn:
         return item
 
     def row(self, owner: str | None = None) -> ResponseRow:
-        """The turn as the store keeps it, as far as it is; `owner` only while it runs."""
+        """Return the turn as the store keeps it, as far as it is; `owner` only while it runs."""
         response = self.assembler.response
         skeleton = to_json(response.model_copy(update={"output": []}))
         output = [self.produced[index] for index in sorted(self.produced)]

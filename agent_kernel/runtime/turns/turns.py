@@ -82,7 +82,7 @@ class Turns:
             yield replace(run, resumed=row.resumed + 1)
 
     def events(self, run: Turn, room: int = ROOM) -> Events:
-        """The whole stream of a turn; see `TurnLoop.events`."""
+        """Return the whole stream of a turn; see `TurnLoop.events`."""
         return self._loop.events(run, room)
 
 

@@ -92,13 +92,13 @@ class LocalFiles:
     async def list(
         self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
     ) -> Page[FileObject]:
-        """A page of the files, by time of upload; `limit` is 1 to 10000."""
+        """Return a page of the files, by time of upload; `limit` is 1 to 10000."""
         rows = [row for row in await self._rows.files() if purpose is None or row.purpose == purpose]
         found = [_resource(row) for row in rows if not _is_expired(row)]
         return page(found, after=after, limit=limit, order=order, most=10_000)
 
     async def retrieve(self, file_id: str) -> FileObject:
-        """One file's metadata. Raises `NotFound`."""
+        """Return one file's metadata. Raises `NotFound`."""
         return _resource(await self._row(file_id))
 
     async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:

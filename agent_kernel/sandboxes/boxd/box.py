@@ -221,7 +221,7 @@ class Box:
         return tunnel
 
     def _egress(self) -> HostConnection | None:
-        """The newest host that makes connections for the sandbox."""
+        """Return the newest host that makes connections for the sandbox."""
         return next((host for host in reversed(self._hosts) if wire.CONNECT in host.methods), None)
 
 

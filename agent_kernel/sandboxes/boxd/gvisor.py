@@ -12,7 +12,7 @@ STATX = "/usr/lib/agent-kernel/statx.so"
 
 
 def is_kernel() -> bool:
-    """Whether this sandbox runs on gVisor."""
+    """Return whether this sandbox runs on gVisor."""
     return os.uname().version == VERSION
 
 

@@ -95,7 +95,7 @@ class BoxHandler:
         raise wire.WireError("this call takes no events")
 
     def on_cancel(self) -> bool:
-        """The host wants the call to stop. Return True if it still answers itself."""
+        """Stop the call, as the host asks. Return True if the call still answers itself."""
         self.on_lost()
         return False
 

@@ -101,7 +101,7 @@ class BubblewrapBackend:
         return Probe(True, f"{self._program()} makes sandboxes; the toolbox is ready.")
 
     def _program(self) -> str:
-        """The distribution's bwrap before others: AppArmor profiles name its path."""
+        """Return the path of bwrap, the distribution's first because AppArmor profiles name it."""
         found = (
             self._bwrap or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
         )
@@ -185,7 +185,7 @@ class BubblewrapBackend:
             )
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
-        """The sandbox's control group, written down so that a sweep finds it.
+        """Return the sandbox's control group, written down so that a sweep finds it.
 
         Its name is new: what clears up behind an earlier sandbox of this id may do so at this moment.
         """
@@ -326,7 +326,7 @@ def _note(path: Path, content: Mapping[str, object]) -> None:
 
 
 def _unwritable(error: OSError) -> SandboxStartFailed:
-    """The disk is full, or read-only, or not ours."""
+    """Make the error for a disk that is full or read-only, or a folder that is not ours."""
     return SandboxStartFailed(
         f"The sandbox's files cannot be written: {error}.",
         hint="Make room there, or set AGENT_KERNEL_DATA_DIR to a folder that can be written to.",
@@ -348,7 +348,7 @@ def _labels(spec: SandboxSpec) -> dict[str, str]:
 
 
 def _ref(folder: Path) -> SandboxRef | None:
-    """The sandbox of a folder; None if there is none, or if it is being removed at this moment."""
+    """Return the sandbox of a folder; None if there is none, or if it is being removed at this moment."""
     try:
         labels = json.loads((folder / "spec.json").read_text())["labels"]
     except (FileNotFoundError, NotADirectoryError):

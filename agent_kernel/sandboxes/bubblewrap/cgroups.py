@@ -56,7 +56,7 @@ class Group:
 
 
 def available() -> set[str]:
-    """The controllers that this process may use for groups of its own."""
+    """Return the controllers that this process may use for groups of its own."""
     return set(_parents())
 
 
@@ -80,7 +80,7 @@ def create(name: str, limits: CgroupLimits) -> Group:
 
 
 def _settings(controller: str, folder: Path, limits: CgroupLimits) -> dict[str, str]:
-    """The files of one controller and what is written to them; swap counts as memory."""
+    """Return the files of one controller and what is written to them; swap counts as memory."""
     v1 = (folder / "tasks").exists()
     if controller == "memory" and limits.memory is not None:
         size = str(limits.memory)
@@ -114,7 +114,7 @@ def _parents() -> dict[str, Path]:
 
 
 def _unified(path: str) -> dict[str, Path]:
-    """The controllers of a v2 group's parent: a group with processes may not have limited children."""
+    """Return the controllers of a v2 group's parent: a group with processes may not have limited children."""
     own = ROOT / path.lstrip("/")
     parent = own.parent if own != ROOT else own
     try:

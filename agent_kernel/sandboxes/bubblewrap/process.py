@@ -53,7 +53,7 @@ class Started:
     ticks: int
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Return whether this very process still runs."""
         return _ticks(self.pid) == self.ticks
 
     def ends(self, within: float) -> bool:

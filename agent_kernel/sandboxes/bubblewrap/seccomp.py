@@ -80,7 +80,7 @@ _NUMBER, _ARCHITECTURE = 0, 4
 
 
 def program(machine: str | None = None) -> bytes:
-    """The filter for this machine (`platform.machine()`), as an array of struct sock_filter.
+    """Return the filter for this machine (`platform.machine()`), as an array of struct sock_filter.
 
     Raises `EngineUnavailable` for a machine whose call numbers are not known: never an open door.
     """

@@ -79,7 +79,7 @@ class SnapshotFolders:
         copy_parts(self._root / id, folder)
 
     def all(self) -> list[Snapshot]:
-        """All complete checkpoints, oldest first."""
+        """Return all complete checkpoints, oldest first."""
         if not self._root.exists():
             return []
         with _lock(self._root):

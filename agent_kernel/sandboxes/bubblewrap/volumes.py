@@ -37,7 +37,7 @@ class VolumeFolders:
         own.symlink_to(files)
 
     def all(self) -> list[Volume]:
-        """All volumes, oldest first."""
+        """Return all volumes, oldest first."""
         folders = [folder for folder in self._root.glob("*") if VOLUME_NAME.fullmatch(folder.name)]
         found = [Volume(folder.name, self._backend, folder.stat().st_ctime) for folder in folders]
         return sorted(found, key=lambda volume: volume.created_at)

@@ -221,7 +221,7 @@ class DockerBackend:
         await self._engine.aclose()
 
     async def _look(self) -> Mapping[str, Any]:
-        """What the engine says about itself. Raises `EngineUnavailable`, `IsolationUnavailable`."""
+        """Return what the engine says about itself. Raises `EngineUnavailable`, `IsolationUnavailable`."""
         info = await self._engine.info()
         check_isolation(info, self.runtime)
         self._limits_disk = limits_disk(info)

@@ -44,24 +44,24 @@ _GVISOR_TASKS = 512  # and some ten for each process inside: what gVisor takes o
 
 
 def container_name(id: str) -> str:  # noqa: A002 (the field's own word)
-    """The container's name, from which a sandbox is found again."""
+    """Return the container's name, from which a sandbox is found again."""
     return f"agent-kernel-{id}"
 
 
 def volume_name(name: str) -> str:
-    """The engine's name of a named volume."""
+    """Return the engine's name of a named volume."""
     return f"agent-kernel-{name}"
 
 
 def is_gvisor(runtime: str | None) -> bool:
-    """Whether the engine's runtime of this name is gVisor, by the name it is installed under."""
+    """Return whether the engine's runtime of this name is gVisor, by the name it is installed under."""
     return runtime is not None and runtime.startswith("runsc")
 
 
 def create_arguments(
     api: APIClient, spec: SandboxSpec, *, image: str, runtime: str | None, command: list[str], attempt: str
 ) -> dict[str, Any]:
-    """The arguments of docker-py's low-level `create_container`."""
+    """Return the arguments of docker-py's low-level `create_container`."""
     return {
         "name": container_name(spec.id),
         "image": image,
@@ -128,7 +128,7 @@ def _workspace(volume: str) -> Mount:
 
 
 def status_of(state: Mapping[str, Any] | str) -> Status:
-    """The status for the State of an inspection (an object) or of a listing (a word)."""
+    """Return the status for the State of an inspection (an object) or of a listing (a word)."""
     word = state if isinstance(state, str) else state.get("Status", "")
     if word == "running":
         return "running"
@@ -136,6 +136,6 @@ def status_of(state: Mapping[str, Any] | str) -> Status:
 
 
 def reference(id: str, labels: Mapping[str, str], state: Mapping[str, Any] | str) -> SandboxRef:  # noqa: A002
-    """A reference to a container of ours, with the labels it was asked for."""
+    """Return a reference to a container of ours, with the labels it was asked for."""
     asked = json.loads(labels.get(LABELS_LABEL, "{}"))
     return SandboxRef(id, "docker", status_of(state), {**asked, MANAGED_LABEL: "1"})

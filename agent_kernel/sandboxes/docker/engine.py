@@ -27,7 +27,7 @@ def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """The engine's own sentence, without docker-py's wrapping where there is one."""
+    """Return the engine's own sentence, without docker-py's wrapping where there is one."""
     return str(getattr(error, "explanation", None) or error).strip().rstrip(".")
 
 
@@ -111,12 +111,12 @@ class Engine:
             raise error if isinstance(error, SandboxError) else unavailable(error) from error
 
     async def info(self) -> Mapping[str, Any]:
-        """What the engine says about itself. Raises `EngineUnavailable`."""
+        """Return what the engine says about itself. Raises `EngineUnavailable`."""
         found: Mapping[str, Any] = await self.ask((await self.api()).info)
         return found
 
     async def inspect(self, name: str) -> Mapping[str, Any] | None:
-        """The container of this name, None if there is none. Raises `EngineUnavailable`."""
+        """Return the container of this name, None if there is none. Raises `EngineUnavailable`."""
         return await self.ask(inspect, await self.api(), name)
 
     async def ends(self, name: str, within: float) -> bool:
@@ -124,7 +124,7 @@ class Engine:
         return await self.ask(_ends, await self.api(), name, within)
 
     async def address(self) -> Address:
-        """Where to open connections of our own. Raises `EngineUnavailable`."""
+        """Return where to open connections of our own. Raises `EngineUnavailable`."""
         return Address.of(await self.api())
 
     async def aclose(self) -> None:
@@ -135,7 +135,7 @@ class Engine:
 
 
 def limits_disk(info: Mapping[str, Any]) -> bool:
-    """Whether the storage driver can limit disk space: overlay2 does on XFS with quotas."""
+    """Return whether the storage driver can limit disk space: overlay2 does on XFS with quotas."""
     status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
     if info.get("Driver") in ("overlay2", "overlay"):
         return status.get("Backing Filesystem") == "xfs"
@@ -152,7 +152,7 @@ def ends_what_it_should_remove(info: Mapping[str, Any]) -> bool:
 
 
 def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
-    """The container of this name, None if there is none."""
+    """Return the container of this name, None if there is none."""
     from docker.errors import NotFound
 
     try:

@@ -40,14 +40,14 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def context_directory() -> Path:
-    """The folder with the Dockerfile: inside the installed package, or in the checkout beside it."""
+    """Return the folder with the Dockerfile: inside the installed package, or in the checkout beside it."""
     here = Path(__file__).resolve()
     installed, checkout = here.parents[1] / "images", here.parents[3] / "images"
     return (installed if installed.is_dir() else checkout) / "toolbox"
 
 
 def definition() -> str:
-    """A digest of all that the toolbox image is made from; an image carries that of its build."""
+    """Return a digest of all that the toolbox image is made from; an image carries that of its build."""
     digest = hashlib.sha256()
     for path in sorted(context_directory().iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

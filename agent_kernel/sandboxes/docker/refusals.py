@@ -31,14 +31,14 @@ def check_isolation(info: Mapping[str, Any], runtime: str | None) -> None:
 
 
 def image_missing(image: str) -> ImageMissing:
-    """The engine does not have the image."""
+    """Make the error for an image that the engine does not have."""
     pull = f"Pull it (docker pull {image}) or set AGENT_KERNEL_IMAGE to one that it has."
     hint = "Make it: agent-kernel image build" if image == DEFAULT_IMAGE else pull
     return ImageMissing(f"The engine has no image {image}.", hint=hint)
 
 
 def disk_unlimited(why: str) -> LimitUnavailable:
-    """The storage driver keeps no limit."""
+    """Make the error for a storage driver that cannot limit disk space."""
     return LimitUnavailable(
         f"This engine cannot limit a sandbox's disk space ({why}).",
         hint="Put its data root on XFS mounted with the option pquota (driver overlay2), or on btrfs or ZFS "
@@ -47,7 +47,7 @@ def disk_unlimited(why: str) -> LimitUnavailable:
 
 
 def unfit(image: str, why: str) -> SandboxStartFailed:
-    """The image lacks what a sandbox stands on."""
+    """Make the error for an image without a program that a sandbox needs."""
     return SandboxStartFailed(
         f"The image {image} cannot be a sandbox: {why}.",
         hint="A sandbox image needs python3 (3.8 or newer) and bash.",

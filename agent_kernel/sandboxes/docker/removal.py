@@ -34,7 +34,7 @@ class Traces:
 
 
 def traces(api: APIClient, found: Mapping[str, Any]) -> Traces:
-    """What to look for after the removal of the container that `found` is the inspection of."""
+    """Return what to look for after the removal of the container that `found` is the inspection of."""
     layer = (found.get("GraphDriver") or {}).get("Data") or {}
     volumes = [mount["Name"] for mount in found.get("Mounts") or [] if mount.get("Type") == "volume"]
     return Traces(
@@ -63,7 +63,7 @@ def remove(api: APIClient, name: str) -> None:
 
 
 def remains(api: APIClient, expected: Traces) -> list[str]:
-    """What of a container is still there, in words."""
+    """Return what of a container is still there, in words."""
     from docker.errors import NotFound
 
     left = []

@@ -28,7 +28,7 @@ MOST_LAYERS = 100
 
 
 def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
-    """The image that holds a checkpoint."""
+    """Return the image that holds a checkpoint."""
     return f"{REPOSITORY}:{id}"
 
 
@@ -87,7 +87,7 @@ def _environment(entry: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value as a Dockerfile's instruction has it, nothing in it expanded."""
+    """Return a value as a Dockerfile's instruction has it, nothing in it expanded."""
     return json.dumps(value).replace("$", "\\$")
 
 
@@ -101,7 +101,7 @@ def _run(api: APIClient, name: str, command: str) -> None:
 
 
 def snapshots(api: APIClient) -> list[Snapshot]:
-    """All checkpoints, oldest first."""
+    """Return all checkpoints, oldest first."""
     found = []
     for image in api.images(filters={"label": SNAPSHOT_LABEL}):
         labels = image.get("Labels") or {}
@@ -125,7 +125,7 @@ def remove(api: APIClient, id: str) -> None:  # noqa: A002
 
 
 def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
-    """A checkpoint holds the layers on top of what the chain's first sandbox began with."""
+    """Describe a checkpoint by the layers on top of those that the chain's first sandbox began with."""
     inspected: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
     created = datetime.fromisoformat(inspected["Created"][:19] + "+00:00").timestamp()
     history: list[dict[str, Any]] = api.history(image)  # type: ignore[no-untyped-call]  # likewise
@@ -137,7 +137,7 @@ def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) ->
 
 
 def _chain(digests: Sequence[str]) -> list[str]:
-    """Names of layers that tell on what they lie: the same change on another layer is stored again."""
+    """Name each layer by all layers up to it, because the same change on another layer is stored again."""
     names: list[str] = []
     for digest in digests:
         names.append(hashlib.sha256("".join([*names[-1:], digest]).encode()).hexdigest())

@@ -17,7 +17,7 @@ class FirstStreams:
         self._kept: dict[str, DockerStream] = {}
 
     def __contains__(self, sandbox: str) -> bool:
-        """Whether the sandbox's stream is here."""
+        """Return whether the sandbox's stream is here."""
         return sandbox in self._kept
 
     def keep(self, sandbox: str, stream: DockerStream) -> None:

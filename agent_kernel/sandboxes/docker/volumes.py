@@ -18,7 +18,7 @@ _NOT_FOUND, _IN_USE = 404, 409
 
 
 def volumes(api: APIClient) -> list[Volume]:
-    """All named volumes of ours, oldest first."""
+    """Return all named volumes of ours, oldest first."""
     listing: dict[str, Any] = api.volumes(filters={"label": [f"{MANAGED_LABEL}=1"]})
     prefix = volume_name("")
     found = [

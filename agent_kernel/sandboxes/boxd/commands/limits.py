@@ -85,7 +85,7 @@ def _counter(paths: tuple[str, ...], name: str) -> int:
 
 
 def _says(printed: bytes, number: int) -> bool:
-    """Whether the output contains the system's message for an error."""
+    """Return whether the output contains the system's message for an error."""
     return os.strerror(number).encode() in printed
 
 

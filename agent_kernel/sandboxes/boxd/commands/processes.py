@@ -46,7 +46,7 @@ class Process:
         self.started = started
 
     def younger_than(self, moment: Moment) -> bool:
-        """Whether it started after `moment`. Ticks are 10 ms, so pids decide within one tick."""
+        """Return whether it started after `moment`. Ticks are 10 ms, so pids decide within one tick."""
         if self.started != moment.ticks:
             return self.started > moment.ticks
         return self.pid > moment.last_pid and self.pid not in moment.living
