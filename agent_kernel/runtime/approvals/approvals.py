@@ -92,7 +92,8 @@ async def answered_elsewhere(history: History, store: Rows) -> set[str]:
 class Approvals:
     """The approvals of one turn. `policies` are the operator's and the request's.
 
-    `can_wait` says whether an answer can arrive later."""
+    `can_wait` says whether an answer can arrive later.
+    """
 
     policies: Sequence[Policy]
     store: Rows
