@@ -1,4 +1,4 @@
-"""Pages of lists, as the API cuts them."""
+"""Pagination of the API's lists."""
 
 from __future__ import annotations
 

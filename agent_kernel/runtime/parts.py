@@ -1,4 +1,4 @@
-"""What a runtime is made of."""
+"""The parts that a runtime is built from."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The audit log: what was run, moved, made and destroyed, one JSON object per line, only ever appended.
+"""The audit log: commands, file transfers and life-cycle events, appended as one JSON object per line.
 
-docs/containers.md has the table of events and fields. A line is one write to a file opened for appending, so
-that lines of several processes never mix and a killed process loses none that it had written; it costs some
-microseconds and is not forced to the disk. No secret enters a sandbox, so none can be in a command's text.
+docs/containers.md lists the events and their fields. Each line is one write to a file opened for appending.
+So lines of several processes never mix, and a killed process loses no line that it wrote. A line costs some
+microseconds and is not synced to disk. No secret enters a sandbox, so none can be in a command's text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Field = str | int | float | bool | None | Sequence[str]
 
 LONGEST_TEXT = 64 << 10
-"""Characters of one field; what is longer is cut, and the line says so in `cut`."""
+"""Characters of one field. A longer one is cut, and the line's `cut` says so."""
 
 
 class AuditLog:
@@ -74,7 +74,7 @@ class AuditLog:
 
 
 class _OfKey(AuditLog):
-    """The log as the containers of one key write it."""
+    """The log of one key: adds the key's name to each line."""
 
     def __init__(self, log: AuditLog, key: str) -> None:
         super().__init__(None)
@@ -95,7 +95,7 @@ class _OfKey(AuditLog):
 
 
 OFF = AuditLog(None)
-"""Writes nothing."""
+"""An audit log that writes nothing."""
 
 
 def _line(event: str, fields: dict[str, Field]) -> bytes:
@@ -118,7 +118,7 @@ def _line(event: str, fields: dict[str, Field]) -> bytes:
 
 @contextmanager
 def audited_call(write: Callable[..., None], tool: str, arguments: str) -> Iterator[None]:
-    """Write down a call before it runs, and how it ended."""
+    """Log a call before it runs, and its outcome afterwards."""
     began, outcome = time.monotonic(), "cancelled"
     write("call", tool=tool, arguments=arguments)
     try:

@@ -4,8 +4,8 @@
     ├── chat <model>                  each call of the model
     └── execute_tool <tool>           each tool call that runs
 
-Every span has `agent_kernel.response.id` and, where there is one, `agent_kernel.container.id`. What was said
-and printed is on none of them, unless the operator opts in.
+Every span has `agent_kernel.response.id` and, if the turn has a container, `agent_kernel.container.id`.
+Messages and output are on no span unless the operator opts in.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _SETTINGS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens"
 class Telemetry:
     """Watches turns with a provider's tracer.
 
-    `content`: put what is said and printed on the spans, too. `flush` sends what waits to be sent, and blocks
-    meanwhile.
+    `content`: also put messages and output on the spans. `flush` sends all waiting spans, and blocks until
+    they are sent.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class TurnTrace:
 
     @contextmanager
     def _child(self, operation: str, what: str, kind: SpanKind, attributes: Json) -> Iterator[Span]:
-        """A span below the turn's. An error's words may quote what was said: only its kind is noted."""
+        """Open a span below the turn's. Only an error's type is recorded: its message may quote content."""
         span = self._tracer.start_span(
             f"{operation} {what}",
             context=self._parent,
@@ -172,7 +172,7 @@ class TurnTrace:
 
 
 def _provider(model: str) -> str:
-    """Return whose model it is: the prefix of its name, as that says which upstream answers."""
+    """Return the provider of a model: the prefix of its name, which selects the upstream."""
     prefix, slash, _ = model.partition("/")
     return prefix if slash else "openai"
 
@@ -187,7 +187,7 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 
 def _conversation(request: ModelRequest, said: Sequence[ModelDelta], reason: str) -> dict[str, str]:
-    """Return what was said, as the conventions' attributes have it."""
+    """Return messages in the format of the conventions' attributes."""
     text = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
     parts = [{"type": "text", "content": text}] if text else []
     parts += [

@@ -1,6 +1,6 @@
-"""Where a turn is watched from: the seam for traces, and the watcher that watches nothing.
+"""The interface for tracing turns, and the implementation that records nothing.
 
-The other one, `runtime.telemetry`, needs the extra `otel`; nothing imports it unless it is asked for.
+The other implementation, `observe.telemetry`, needs the extra `otel` and is imported only when configured.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 
 Ended = Callable[[Sequence[str], str], None]
-"""Takes how a call ended: its outcomes (see `Tool.outcomes`), and its result as text."""
+"""Receives a call's outcomes (see `Tool.outcomes`) and its result as text."""
 
 
 @dataclass(frozen=True)
 class TurnTags:
-    """What every span of a turn says of it. `model` is the name as the response has it."""
+    """The attributes of every span of a turn. `model` is the name in the response."""
 
     response_id: str
     model: str
@@ -34,20 +34,20 @@ class TurnTags:
 
 
 class Trace(Protocol):
-    """One turn as it is watched. What is handed through comes out as it went in."""
+    """The trace of one turn. Iterators that pass through it are not changed."""
 
     def chat(
         self, request: ModelRequest, source: AsyncGenerator[ModelDelta, None]
     ) -> AsyncGenerator[ModelDelta, None]:
-        """Yield one call of the model."""
+        """Watch a call of the model: pass its events on unchanged."""
         ...
 
     def tool(self, tool: str, call_id: str, arguments: Json) -> AbstractContextManager[Ended]:
-        """Watch a call of a tool while it runs. Tell the result how the call ended, if it ended."""
+        """Watch a tool call while it runs. Pass its result to the yielded function, if it ends."""
         ...
 
     def end(self, response: Response) -> None:
-        """The turn has ended so."""
+        """Record the end of the turn."""
         ...
 
 
@@ -59,16 +59,16 @@ class Tracing(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Send what was not sent yet; it goes on watching."""
+        """Send the spans that are still waiting. Tracing continues."""
         ...
 
 
 def _ignore(outcomes: Sequence[str], result: str) -> None:
-    """Take nothing down."""
+    """Record nothing."""
 
 
 class Unwatched:
-    """Watches nothing, at no cost."""
+    """A tracing that records nothing, at no cost."""
 
     def turn(self, tags: TurnTags) -> Trace:
         """See `Tracing`."""

@@ -1,4 +1,4 @@
-"""The client's errors as ours, with words for a person."""
+"""Translates the `openai` client's errors into our own, with messages for users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from agent_kernel.errors import (
 
 @asynccontextmanager
 async def translated(client: AsyncOpenAI, *, begun: bool = False) -> AsyncGenerator[None, None]:
-    """Raise the client's errors as ours. `begun`: the connection broke in the middle of a stream."""
+    """Raise the client's errors as our own. `begun`: the stream had already started."""
     try:
         yield
     except openai.APIStatusError as error:

@@ -26,7 +26,7 @@ class RemoteSession:
                 yield event
 
     async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
-        """Return that it is not possible."""
+        """Return `response.steer.failed`: steering needs a session that supports it."""
         return not_steered(previous_response_id, given, "This runtime cannot be steered.")
 
     def lost(self, error: Exception) -> Sequence[SessionEvent]:

@@ -1,8 +1,8 @@
-"""What one turn may use: tokens, tool calls, seconds.
+"""The budget of one turn: tokens, tool calls, seconds.
 
-The operator's budget holds for every turn; a request may bring a smaller one in `agent_kernel.budget`. A
-turn that reaches one ends as `incomplete` with the reason below; what was done is kept, every call has an
-output, and the turn can be continued, with a budget of its own.
+The operator's budget applies to every turn. A request may set a smaller one in `agent_kernel.budget`. A turn
+that reaches a limit ends as `incomplete` with one of the reasons below. Its results are kept and every call
+has an output. It can be continued, and the next turn has a new budget.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ MAX_SECONDS = "agent_kernel.max_seconds"
 """`incomplete_details.reason` of a turn that took too long."""
 
 LEAST_ANSWER = 16
-"""Tokens: with less left a model is not asked, since OpenAI's API takes no smaller `max_output_tokens`."""
+"""Tokens. With fewer left the model is not called: OpenAI's API takes no smaller `max_output_tokens`."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """None: no limit. Tokens are those of input and output together, of all the model's calls in the turn."""
+    """The limits of one turn; None: no limit. Tokens count input and output of all model calls."""
 
     tokens: int | None = None
     tool_calls: int | None = None
     seconds: float | None = None
 
     def within(self, other: Budget) -> Budget:
-        """Return the smaller of both, one by one."""
+        """Return the smaller of both, field by field."""
         pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
         return Budget(*(min((v for v in pair if v is not None), default=None) for pair in pairs))
 
@@ -52,7 +52,7 @@ def read_budget(ours: Json) -> Budget:
 
 
 class Meter:
-    """What a turn has used of its budget. `reached` is the reason why it ends, once it does."""
+    """The used part of a turn's budget. `reached` is the reason for its end, once a limit is reached."""
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
@@ -62,10 +62,10 @@ class Meter:
         self._capped = False
 
     def answer_limit(self, told: Sequence[Json], other: int | None) -> int | None:
-        """Return the most tokens that the next answer may have; `other` is what the request itself leaves.
+        """Return the most tokens that the next answer may have. `other` is what the request's limit leaves.
 
-        With too few of them left the budget is `reached`: the model is not to be asked. To count the input
-        takes time, so it is done only where there is a limit.
+        With too few left the budget is `reached`, and the model must not be called. Input is counted only if
+        there is a limit, because counting takes time.
         """
         if self.budget.tokens is None:
             return other
@@ -76,24 +76,24 @@ class Meter:
         return left if self._capped else other
 
     def answered(self, reported: int, told: Sequence[Json], said: Sequence[Json]) -> None:
-        """A call of the model is over.
+        """Count the tokens of a finished model call.
 
-        `reported` are the tokens of the turn so far; where the upstream reports none, what it was `told` and
-        what it `said` is estimated.
+        `reported` are the tokens of the turn so far. If the upstream reports none, they are estimated from
+        the input (`told`) and the output (`said`).
         """
         if self.budget.tokens is not None:
             self._used += (reported - self._reported) or estimate(told) + estimate(said)
             self._reported = reported
 
     def may_call(self, calls: int) -> bool:
-        """Return whether the shell may be called; `calls` were made in this turn, with this one."""
+        """Return whether the shell may be called. `calls` counts the turn's calls, including this one."""
         if self.budget.tool_calls is not None and calls > self.budget.tool_calls:
             self.reached = MAX_TOOL_CALLS
             return False
         return True
 
     def named(self, truncated: str | None) -> str | None:
-        """Return why the model was cut off, None if it was not; by the budget, if its rest was the limit."""
+        """Return why the model was cut off, None if it was not. It may have been cut off by the budget."""
         return MAX_TOKENS if truncated == "max_output_tokens" and self._capped else truncated
 
 

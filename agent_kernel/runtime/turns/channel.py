@@ -35,7 +35,7 @@ class EventChannel(Generic[E]):
 
     @property
     def is_full(self) -> bool:
-        """Whether a writer has to wait."""
+        """Whether writers must wait."""
         return len(self._events) >= self._room
 
     async def wait_for_room(self) -> None:
@@ -75,8 +75,8 @@ class EventChannel(Generic[E]):
 
 
 _unread: set[asyncio.Task[None]] = set()
-"""Turns that go on ending after their reader was cancelled a second time. The event loop itself holds its
-tasks weakly."""
+"""Turns that are still ending although their reader was cancelled twice. They are kept here because the
+event loop holds its tasks weakly."""
 
 
 async def streamed(
@@ -112,7 +112,7 @@ async def streamed(
 
 
 async def together(*calls: Awaitable[None]) -> None:
-    """Run calls at the same time. The first failure cancels the others, and is raised as it is."""
+    """Run calls at the same time. The first failure cancels the others and is raised unchanged."""
     if len(calls) == 1:
         await calls[0]
         return

@@ -1,10 +1,9 @@
-"""Compaction: an item in the place of a long conversation.
+"""Compaction: replaces a long conversation by one item.
 
-The item is the standard's `compaction`. Where the upstream makes it, its content is the upstream's, and goes
-back there. Where the upstream has no means, the model is asked for a summary, which the item's
-`encrypted_content` carries: opaque to clients, and not secret to them. What the model is told afterwards: of
-what came before the last summary, the messages of the user and the developer, then the summary, then
-everything since.
+The item is the standard's `compaction`. If the upstream can make it, its content belongs to the upstream and
+is sent back there. Otherwise the model writes a summary, which goes into the item's `encrypted_content`:
+opaque to clients, but not secret from them. Later model calls receive the user's and developer's messages
+from before the last summary, then the summary, then everything since.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ Json = Mapping[str, Any]
 COMPACTION = "compaction"
 _PREFIX = "ak1."
 _CHARACTERS = 4
-"""Of English text and code in a token, on the average of the usual vocabularies."""
+"""Characters in a token, on average, for English text and code in the usual vocabularies."""
 _PER_ITEM = 4
-"""Tokens that an item costs beside its text."""
+"""Tokens that an item costs in addition to its text."""
 _PER_IMAGE = 1000
 _DIGEST = 8000
-"""Characters of a transcript that stands in for a summary."""
+"""Characters of a transcript that is used instead of a summary."""
 
 _ASK = (
     "Write a summary of this conversation for yourself: you will go on with it alone. Keep every fact,"
@@ -44,7 +43,7 @@ _ASK = (
 
 
 def estimate(items: Sequence[Json]) -> int:
-    """Return tokens of input, estimated: a quarter of its characters, and some per item and image."""
+    """Estimate the tokens of input: a quarter of its characters, plus some per item and image."""
     return sum(_PER_ITEM + _characters(item) // _CHARACTERS + _PER_IMAGE * _images(item) for item in items)
 
 
@@ -103,16 +102,16 @@ def _summary(item: Json) -> str | None:
 
 
 def compacts_itself(model: Model, upstream_name: str) -> bool:
-    """Return whether the model's upstream is told the threshold, and compacts by its own means."""
+    """Return whether the upstream compacts by itself when it is sent the threshold."""
     return isinstance(model, Compacts) and model.compacts(upstream_name)
 
 
 async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
     """Make a compaction item to replace the conversation, and count its tokens.
 
-    The upstream's own means are used where it has them, else the model writes a summary. A model that plays a
-    script cannot: its item holds the transcript itself, shortened in the middle. Raises what the model
-    raises; cancelling it ends the request.
+    The upstream compacts if it can; otherwise the model writes a summary. A scripted model cannot write one:
+    its item holds the transcript, shortened in the middle. Raises what the model raises. Cancelling ends the
+    request.
     """
     told = for_model(items)
     request = ModelRequest(model=upstream_name, input=told)
@@ -136,7 +135,7 @@ async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> 
 
 
 def compaction_item(content: str) -> Json:
-    """Return the standard's item."""
+    """Return the item in the standard's format."""
     return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}
 
 

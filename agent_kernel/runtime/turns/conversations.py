@@ -1,4 +1,4 @@
-"""Conversations, as `/v1/conversations` has them: items under one name, to which turns add."""
+"""Conversations (`/v1/conversations`): lists of items to which turns append."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.store.rows import Rows
 
 MOST_ITEMS = 20
-"""Items that may be added at a time, as at OpenAI's."""
+"""Items that one request may add, as in OpenAI's API."""
 
 
 class LocalConversations:
@@ -32,7 +32,7 @@ class LocalConversations:
         self._busy: set[str] = set()
 
     async def create(self, params: Json) -> Conversation:
-        """Make one, perhaps with its first items. Raises `InvalidRequest`."""
+        """Create a conversation, with its first items if any. Raises `InvalidRequest`."""
         params = well_formed(dict(params))
         metadata = params.get("metadata") or {}
         check_metadata(metadata)
@@ -110,7 +110,7 @@ class LocalConversations:
             self._busy.discard(conversation_id)
 
     async def history(self, conversation_id: str) -> History:
-        """Return what a turn in it continues. Raises `NotFound`."""
+        """Return the history for a turn in the conversation. Raises `NotFound`."""
         _, _, container_id = await self._row(conversation_id)
         found = await self._store.conversation_items(conversation_id)
         stopped = {item["call_id"] for item, stopped in found if stopped and item["type"] in output_of()}

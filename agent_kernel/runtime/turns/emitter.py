@@ -1,4 +1,4 @@
-"""The one way out for a turn's events: they are written down, then handed to the reader, in order."""
+"""Emits a turn's events: stores each, then hands it to the reader, in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Emitter:
             self._waiting.extend(events)
             await self._write()
         else:
-            self._put(events)  # the usual way of a delta: nothing to write, and nothing before it
+            self._put(events)  # the usual case, a delta: nothing to write, and no event before it
         if self._channel is not None and self._channel.is_full:
             await self._channel.wait_for_room()
 
@@ -44,7 +44,7 @@ class Emitter:
             batch, self._waiting = self._waiting, []
             try:
                 await self._turn.record.flush(self._turn)
-            except asyncio.CancelledError:  # it is written all the same, and goes out later
+            except asyncio.CancelledError:  # the write completes anyway, and the event goes out later
                 self._waiting[:0] = batch
                 raise
             self._put(batch)

@@ -1,4 +1,4 @@
-"""The end of a stream that had begun and can no longer end as it should."""
+"""The last events of a stream that has failed after its start."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ REMEMBERED = 256
 
 @dataclass(frozen=True)
 class History:
-    """What came before: items, oldest first, and the last container that the chain used.
+    """The earlier items, oldest first, and the last container that the chain used.
 
     `stopped` are the ids of calls in turns that did not complete: those need no answer from the client.
     """
@@ -34,7 +34,7 @@ class History:
     """The store's count of deletions when this was read; see `Histories`."""
 
     def after(self, row: ResponseRow) -> History:
-        """Return what came before the turn that follows `row`."""
+        """Return the history of the turn that follows `row`."""
         return History(
             items=[*self.items, *row.input, *_said(row)],
             container_id=row.container_id or self.container_id,
@@ -46,9 +46,8 @@ class History:
 class Histories:
     """The histories of a store's chains.
 
-    A chain is remembered by its latest turn, so that the two hundredth costs what the second did; for whoever
-    branches off an earlier one it is read from the store. What is remembered holds as long as no response
-    was deleted, in whatever process.
+    A chain is cached under its latest turn, so the two hundredth turn costs no more than the second. A branch
+    from an earlier turn is read from the store. The cache is valid until any process deletes a response.
     """
 
     def __init__(self, store: Rows) -> None:
@@ -67,7 +66,7 @@ class Histories:
         return known
 
     def remember(self, response_id: str, history: History, instead_of: str | None = None) -> None:
-        """What comes before the turn that continues this response; `instead_of` is the one it continued."""
+        """Remember the history for turns that continue a response, and forget that of `instead_of`."""
         if instead_of is not None:
             self._known.pop(instead_of, None)
         self._known[response_id] = history
@@ -108,7 +107,7 @@ def broken(previous_id: str, message: str | None = None) -> InvalidRequest:
 
 
 def _said(row: ResponseRow) -> list[Json]:
-    # A function call that broke off has half a JSON object for its arguments: nobody can answer that.
+    # A function call that was cut off has incomplete JSON arguments, so it cannot be answered.
     return [
         item
         for item in row.response["output"]
@@ -129,12 +128,12 @@ def join(
     to_come: Collection[object] = (),
     elsewhere: Collection[str] = (),
 ) -> list[Json]:
-    """History and new input as one conversation, every call answered.
+    """Join history and new input into one conversation in which every call has an output.
 
-    A call of a turn that was stopped need not be answered: it is, in its client's place, by a note; so is one
-    that waited for an approval (`elsewhere`: requests that were answered in other branches). Calls with ids
-    in `to_come` get their outputs in the turn itself. Raises `InvalidRequest` naming the call id for any
-    other call without output, and for an output without call.
+    A call of a stopped turn, or one that waited for an approval, gets a note as its output. (`elsewhere` are
+    requests that were answered in other branches.) Calls with ids in `to_come` get their outputs in the turn
+    itself. Raises `InvalidRequest` naming the call id for any other call without output, and for an output
+    without call.
     """
     items, outputs = [*history.items, *new], output_of()
     outputs_only = frozenset(outputs.values())

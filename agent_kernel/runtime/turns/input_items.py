@@ -1,4 +1,4 @@
-"""Check input items: what clients say, and the earlier items that they send back."""
+"""Checks input items: new ones, and earlier items that clients send back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent_kernel.tools.catalogue import catalogue
 Json = Mapping[str, Any]
 
 _CUSTOM = {"custom_tool_call": "custom_tool_call_output"}
-"""Calls of tools that this server does not offer, which clients send and go on with."""
+"""Output type by call type, for tools that this server does not offer but accepts from clients."""
 
 
 def output_of() -> Json:
