@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -130,14 +131,34 @@ def server(own_environment: Environment) -> Iterator[str]:
 
 
 @pytest.mark.bubblewrap
-async def test_server_run_equals_saved(
+def test_nbval_run_on_server_equals_saved(
     environment: Environment, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel has no sandbox of its own here: it knows only the address and the key."""
+    """Run `pytest --nbval`, which compares every output; the server counts the commands that really ran.
+
+    The kernel has no sandbox of its own here: it knows only the address and the key.
+    """
     monkeypatch.delenv("AGENT_KERNEL_DATA_DIR")
     monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
     monkeypatch.setenv("AGENT_KERNEL_API_KEY", "a key")
-    assert_equal(await run("01_first_questions"), saved("01_first_questions"))
+    path = CHECKOUT / "notebooks" / "01_first_questions.ipynb"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    turns = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    assert done.returncode == 0, done.stdout
+    assert f"{len(turns)} passed" in done.stdout
+    with httpx2.Client(base_url=server, headers={"Authorization": "Bearer a key"}) as client:
+        metrics = client.get(server.removesuffix("/v1") + "/metrics").text
+        ran = re.findall(r"^agent_kernel_commands_total\{.*\} (\S+)$", metrics, re.MULTILINE)
+        assert sum(map(float, ran)) == sum(map(commands, turns))
+        [left] = client.get("/containers").json()["data"]  # nbval kills its kernel: this one would expire
+        client.delete(f"/containers/{left['id']}").raise_for_status()
+
+
+def commands(cell: nbformat.NotebookNode) -> int:
+    """Count the commands whose outputs a cell has."""
+    items = [output.data.get("application/vnd.agent-kernel.item+json") for output in cell.outputs]
+    return sum(len(item["output"]) for item in items if item and item["type"] == "shell_call_output")
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)

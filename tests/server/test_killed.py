@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,13 @@ def serve(own_environment: dict[str, str], bubblewrap_backend: object) -> Iterat
             process.end(signal.SIGTERM)
 
 
-def until_a_command_runs(client: OpenAI, **request: Any) -> str:
-    stream = client.responses.create(input="wait", tools=[SHELL], stream=True, **request)
+def until_a_command_runs(client: OpenAI, streams: ExitStack, **request: Any) -> str:
+    """Return the id of a new turn whose command runs.
+
+    The stream stays open until `streams` closes: a turn whose client leaves ends as cancelled.
+    """
+    asked = client.responses.create(input="wait", tools=[SHELL], stream=True, **request)
+    stream = streams.enter_context(asked)
     response_id = ""
     for event in stream:
         if event.type == "response.created":
@@ -74,10 +80,11 @@ def test_killed_in_mid_turn(serve: Any, own_environment: dict[str, str]) -> None
     first = serve()
     conversation = first.client.conversations.create()
     made = first.client.responses.create(input="make a file", tools=[SHELL])
-    plain = until_a_command_runs(first.client, previous_response_id=made.id)
-    behind = until_a_command_runs(first.client, background=True, conversation=conversation.id)
-    done = first.client.responses.create(input="chat")
-    first.end(signal.SIGKILL)
+    with ExitStack() as streams:
+        plain = until_a_command_runs(first.client, streams, previous_response_id=made.id)
+        behind = until_a_command_runs(first.client, streams, background=True, conversation=conversation.id)
+        done = first.client.responses.create(input="chat")
+        first.end(signal.SIGKILL)
 
     client = serve().client
     for response_id in (plain, behind):

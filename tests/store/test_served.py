@@ -58,8 +58,9 @@ def test_postgres_outlives_a_killed_server(
     url = postgres.new()
     first = serve(url)
     response_id = a_turn_and_the_next(first.client)
-    behind = until_a_command_runs(first.client, background=True)
-    first.end(signal.SIGKILL)
+    with ExitStack() as streams:
+        behind = until_a_command_runs(first.client, streams, background=True)
+        first.end(signal.SIGKILL)
     second, third = serve(url), serve(url)
     stored = second.client.responses.retrieve(behind)
     assert (stored.status, stored.incomplete_details.reason) == ("incomplete", "agent_kernel.interrupted")
