@@ -18,6 +18,8 @@ from openai import OpenAI
 
 SCRIPT = Path(__file__).parent / "acceptance.yaml"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
+RECOVERY = ("--server-lease", "2", "--background-restart", "end")
+FLAGS = ("--model", f"scripted/{SCRIPT}", "--sandbox", "bubblewrap", *RECOVERY)
 
 
 class Process:
@@ -49,8 +51,7 @@ def serve(own_environment: dict[str, str], bubblewrap_backend: object) -> Iterat
 
     def start() -> Process:
         """Start a server on the embedded sandbox that ends the turns of dead servers."""
-        flags = ["--sandbox", "bubblewrap", "--server-lease", "2", "--background-restart", "end"]
-        running.append(Process(own_environment, "--model", f"scripted/{SCRIPT}", *flags))
+        running.append(Process(own_environment, *FLAGS))
         return running[-1]
 
     yield start

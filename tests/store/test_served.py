@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.test_killed import SHELL, Process, until_a_command_runs
+from tests.server.test_killed import FLAGS, SHELL, Process, until_a_command_runs
 from tests.store.postgres import PASSWORD, QUOTED, Postgres
 
 Serve = Callable[[str], Process]
@@ -21,7 +22,7 @@ def serve(own_environment: dict[str, str], bubblewrap_backend: object) -> Iterat
     running: list[Process] = []
 
     def serve(store: str, **more: str) -> Process:
-        running.append(Process({**own_environment, "AGENT_KERNEL_STORE": store, **more}))
+        running.append(Process({**own_environment, "AGENT_KERNEL_STORE": store, **more}, *FLAGS))
         return running[-1]
 
     yield serve
