@@ -1,1 +1,1 @@
-"""Where commands run: backends that make sandboxes, and the stream into them."""
+"""Sandboxes: the backends that make them, and the stream into each."""

@@ -34,7 +34,7 @@ Status = Literal["running", "dead", "unreachable"]
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """What is asked for. Sizes in bytes, times in seconds.
+    """A request for a sandbox. Sizes in bytes, times in seconds.
 
     `lease` is how long the sandbox lives on with no host attached to its stream; then it ends itself.
     `labels` must be strings; the backend adds `MANAGED_LABEL`.
@@ -48,19 +48,19 @@ class SandboxSpec:
     snapshot: str | None = None
     """The id of a checkpoint to begin with: its files, packages and shell state."""
     cpus: float | None = None
-    """How many processors' time it gets at most; None for all of the machine's."""
+    """The most processors that it may use; None: all of the machine's."""
     open_files: int = 4096
-    """How many files one process may have open."""
+    """The most files that one process may have open."""
     disk: int | None = None
-    """How much its root file system may grow; None for no limit. Asks for `Capabilities.disk_limit`."""
+    """Bytes by which its root file system may grow; None: no limit. Needs `Capabilities.disk_limit`."""
     volume: str | None = None
-    """The named volume that is its workspace, made if there is none, and left when the sandbox ends.
+    """The named volume for its workspace. It is made if missing, and stays when the sandbox ends.
 
     A new volume begins with the checkpoint's workspace, if `snapshot` is given; one with files keeps its own.
     """
 
     def check(self) -> None:
-        """Raises `InvalidRequest` for limits and names that no backend could carry out."""
+        """Raise `InvalidRequest` for limits and names that no backend can honour."""
         for name, value, least in (
             ("memory", self.memory, LEAST_MEMORY),
             ("pids", self.pids, LEAST_PIDS),
@@ -89,7 +89,7 @@ class SandboxRef:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a look at the machine found: `ok`, a sentence why, and the command that mends it if not."""
+    """The result of a probe: `ok`, a sentence with the reason, and a command that fixes a failure."""
 
     ok: bool
     detail: str
@@ -124,7 +124,7 @@ class ByteStream(Protocol):
     """One duplex stream of bytes to boxd."""
 
     async def read(self, limit: int) -> bytes:
-        """Up to `limit` bytes, `b""` at the end. Cancelling loses nothing that was not returned."""
+        """Read up to `limit` bytes; `b""` at the end. Cancelling loses no bytes."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -145,7 +145,7 @@ class Backend(Protocol):
     name: str
 
     async def probe(self) -> Probe:
-        """Look whether sandboxes can be made here. Never raises for what is merely missing."""
+        """Check whether sandboxes can be made here. A missing program or image is reported, not raised."""
         ...
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
@@ -158,24 +158,24 @@ class Backend(Protocol):
         ...
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
-        """Find one by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
+        """Find a sandbox by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
         ...
 
     async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
-        """All sandboxes of ours that carry these labels, in every state. Raises `EngineUnavailable`."""
+        """List our sandboxes with these labels, in any state. Raises `EngineUnavailable`."""
         ...
 
     async def stream(self, ref: SandboxRef) -> ByteStream:
-        """Open a new stream to boxd, beside those that are open, from this process or another.
+        """Open another stream to boxd. Open streams, of this process or another, are not affected.
 
         Raises `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
         """
         ...
 
     async def delete(self, ref: SandboxRef) -> None:
-        """End every process in it and remove all that was made for it, but a named volume.
+        """End every process in it and remove everything that was made for it except a named volume.
 
-        Deleting what is gone is no error. Raises `SandboxError` that names what could not be removed.
+        Deleting a sandbox that is gone is no error. Raises `SandboxError` that names the remains.
         """
         ...
 

@@ -72,7 +72,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """So many bytes of a command's output are no longer kept in the sandbox. Comes before any output."""
+    """The number of bytes of output that the sandbox no longer keeps. Comes before any output."""
 
     size: int
 

@@ -1,8 +1,8 @@
-"""Fresh sandboxes kept ready, so that taking one costs a lookup and not a start.
+"""A pool of fresh sandboxes, so that taking one costs a lookup instead of a start.
 
-Each is handed out once and never comes back: no session sees what another has used. While it waits, a
-channel is open to it; when this process dies without a word, its lease ends it, and the next start's sweep
-knows by its label that nobody owns it.
+Each sandbox is used once and never returned, so no session sees another's data. While it waits, a channel to
+it is open. If this process is killed, the lease ends the sandbox, and the next sweep sees by its label that
+it has no owner.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from agent_kernel.sandboxes.channel import Channel
 log = logging.getLogger(__name__)
 
 OWNER_LABEL = "agent_kernel.pool"
-"""The process that made a sandbox in advance; it stays on it when it is handed out."""
+"""The label with the process that made a sandbox in advance. It stays when the sandbox is taken."""
 
 
 @dataclass(frozen=True)
 class Warm:
-    """A sandbox that nobody has used yet, with the channel into it."""
+    """An unused sandbox, with the channel into it."""
 
     ref: SandboxRef
     channel: Channel
@@ -36,7 +36,7 @@ class Warm:
 class WarmPool:
     """Keeps `size` sandboxes of the `template` ready; `new_id` names them. Use from one event loop.
 
-    What cannot be made is a warning in the log, and tried again when one is taken.
+    A failure to make one is logged as a warning, and tried again when one is taken.
     """
 
     def __init__(self, backend: Backend, size: int, template: SandboxSpec, new_id: Callable[[], str]) -> None:
@@ -50,11 +50,11 @@ class WarmPool:
 
     @property
     def ready(self) -> int:
-        """How many can be taken now."""
+        """The number of sandboxes that can be taken now."""
         return sum(not warm.channel.closed.is_set() for warm in self._ready)
 
     async def take(self, spec: SandboxSpec) -> Warm | None:
-        """Return a fresh sandbox that is like `spec` in all but its id; None if there is none at this moment.
+        """Take a fresh sandbox that equals `spec` except for its id; None if none is ready.
 
         It belongs to the caller from then on. Another one is made in the background.
         """
@@ -71,12 +71,12 @@ class WarmPool:
         return taken
 
     def fill(self) -> None:
-        """Begin to make what is missing; returns at once."""
+        """Begin to fill the pool. Returns at once."""
         if self._filling is None or self._filling.done():
             self._filling = asyncio.create_task(self._fill(), name="warm-pool")
 
     async def filled(self) -> None:
-        """Wait until it is full, or until it was found that it cannot be."""
+        """Wait until the pool is full, or filling it has failed."""
         while self._filling is not None and not self._filling.done():
             await asyncio.shield(self._filling)
 
@@ -103,7 +103,7 @@ class WarmPool:
             await self._backend.delete(warm.ref)
 
     async def aclose(self) -> None:
-        """Delete what was not taken. Idempotent."""
+        """Delete the sandboxes that were not taken. Idempotent."""
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -113,18 +113,18 @@ class WarmPool:
 
 
 def process_name() -> str:
-    """Name this process, told apart from any other that has its pid later on."""
+    """Return a name for this process that no later process with the same pid can have."""
     return f"{os.getpid()}.{_started(os.getpid())}"
 
 
 def is_waiting(labels: Mapping[str, str]) -> bool:
-    """Return whether a sandbox with these labels may wait in the pool of a process that is alive."""
+    """Return whether a sandbox with these labels may be in the pool of a living process."""
     pid, _, started = labels.get(OWNER_LABEL, "").partition(".")
     return pid.isdigit() and _started(int(pid)) == started != ""
 
 
 def _started(pid: int) -> str:
-    """When a process was started, in ticks since the machine was; empty if there is none."""
+    """Return a process's start time in ticks since boot; empty if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[19].decode()

@@ -1,8 +1,8 @@
 """The toolbox: Python with pandas, matplotlib and readers of tables for sandboxes that have no image.
 
-A virtual environment, prepared once on the host from packages fixed by their hashes, and from then on only
-read: every sandbox sees it at `/opt/toolbox`. Preparing installs wheels, so nothing of them runs on the host
-but Matplotlib itself, once, for its font list.
+It is a virtual environment, prepared once on the host from packages pinned by hash and read-only from then
+on: every sandbox sees it at `/opt/toolbox`. Only wheels are installed, so none of their code runs on the host
+except Matplotlib's, once, for its font list.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pathlib import Path
 from agent_kernel.errors import PreparationFailed
 
 MOUNT = "/opt/toolbox"
-"""Where the environment is inside a sandbox; its scripts and bytecode name themselves by this path."""
+"""The environment's path inside a sandbox. Its scripts and bytecode use this path."""
 
 HOME = "/home/agent"
-"""The home folder inside, where Matplotlib looks for its font list."""
+"""The home folder inside. Matplotlib looks for its font list there."""
 
 REQUIREMENTS = Path(__file__).with_name("toolbox.txt")
 
@@ -57,13 +57,13 @@ class Toolbox:
         self.path = self._root / self._digest()
 
     def ready(self) -> bool:
-        """Return whether it is prepared, for these requirements and this Python."""
+        """Return whether the toolbox is prepared for these requirements and this Python."""
         return (self.path / _DONE).is_file() and self._interpreter().exists()
 
     def prepare(self, progress: Progress = print) -> None:
-        """Prepare it, or return at once if it is. Blocks; about a minute and 500 MB of disk.
+        """Prepare the toolbox, or return at once if it is ready. Blocks; takes a minute and 500 MB of disk.
 
-        Another process doing the same is waited for. Raises `PreparationFailed`; nothing half done is left.
+        Waits for another process that does the same. Raises `PreparationFailed` and leaves nothing partial.
         """
         if self.ready():
             return
@@ -79,12 +79,12 @@ class Toolbox:
             ) from error
 
     def binds(self) -> list[tuple[str, str]]:
-        """Read-only binds (source, target) that a sandbox with `/usr` needs, in this order."""
+        """Return the read-only binds (source, target) that a sandbox with `/usr` needs, in order."""
         fonts = self.path / "matplotlib"
         return [
             (str(self.path / "venv"), MOUNT),
             *self._interpreter_binds(),
-            # One file in a writable folder: Matplotlib finds its list and has nothing to complain of.
+            # One file in a writable folder: Matplotlib finds its list and logs no warning.
             *((str(file), f"{HOME}/.cache/matplotlib/{file.name}") for file in fonts.glob("fontlist-*.json")),
         ]
 
@@ -92,7 +92,7 @@ class Toolbox:
         return self._prefix / "bin" / _PYTHON
 
     def _interpreter_binds(self) -> list[tuple[str, str]]:
-        """Return what the interpreter needs of a prefix outside `/usr`: not what else was installed there."""
+        """Return the paths that the interpreter needs of a prefix outside `/usr`, and no others."""
         own_system = self._prefix.is_relative_to("/usr") and not self._prefix.is_relative_to("/usr/local")
         if own_system:
             return []
@@ -120,7 +120,7 @@ class Toolbox:
             yield
 
     def _clear(self) -> None:
-        """Remove what a killed preparation has left; the lock says that nobody is at work."""
+        """Remove the remains of a killed preparation. Holding the lock excludes a running one."""
         for remains in [*self._root.glob(".building-*"), self.path]:
             if remains.exists():
                 shutil.rmtree(remains)
@@ -151,14 +151,14 @@ class Toolbox:
         compile_all = ["-m", "compileall", "-q", "-j", "2", "-x", "/tests?/", "-s", str(venv), "-p", MOUNT]
         _run([python, *compile_all, str(venv / "lib")], progress)
         progress("Listing the fonts.")
-        # A home that is nobody's: fonts of this user are not there inside.
+        # An empty home, because this user's fonts do not exist inside the sandbox.
         fonts = {"MPLCONFIGDIR": str(building / "matplotlib"), "HOME": str(building / "empty")}
         _run([python, "-W", "error", "-c", "import matplotlib.pyplot"], progress, environment=fonts)
         (building / _DONE).write_text(json.dumps({"python": sys.version, "prefix": str(self._prefix)}))
 
 
 def _install_command(python: str) -> list[str]:
-    """The installer at hand, for the environment of `python`. Raises `PreparationFailed` if there is none."""
+    """Return the command of pip or uv for `python`. Raises `PreparationFailed` if neither is there."""
     options = ["--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
     if find_spec("pip"):
         options += ["--no-compile", "--disable-pip-version-check", "--no-warn-script-location"]
@@ -169,7 +169,7 @@ def _install_command(python: str) -> list[str]:
 
 
 def _relocate(venv: Path) -> None:
-    """Make scripts and configuration name the environment by its place in the sandbox."""
+    """Replace the environment's path in scripts and configuration by its path in the sandbox."""
     for file in [venv / "pyvenv.cfg", *(venv / "bin").iterdir()]:
         if file.is_file() and not file.is_symlink():
             content = file.read_bytes()
@@ -183,7 +183,7 @@ def _run(
     hint: str | None = None,
     environment: dict[str, str] | None = None,
 ) -> None:
-    """Run a step, its output line by line to `progress`. Raises `PreparationFailed` with the last."""
+    """Run a step and pass its output to `progress`, line by line. Raises `PreparationFailed`."""
     inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     last: deque[str] = deque(maxlen=12)
     with subprocess.Popen(

@@ -64,12 +64,12 @@ ENVIRONMENT = {
     "PIP_TARGET": PACKAGES,  # the toolbox is read-only; what a person installs lies at home
     "PYTHONPATH": PACKAGES,
 }
-"""All that bwrap, and so the sandbox, is told of an environment: nothing of the host's own."""
+"""The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
 
 INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
 MEMORY_FILES = 4
-"""The part of the memory limit that /tmp may take; what lies there counts against it."""
+"""The share of the memory limit that /tmp may use. Files there count against the limit."""
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
 
@@ -88,7 +88,7 @@ class BubblewrapBackend:
         self._bwrap = bwrap
 
     async def probe(self) -> Probe:
-        """Try an empty sandbox, and look whether the toolbox is prepared."""
+        """Start an empty sandbox as a test, and check whether the toolbox is prepared."""
         return await asyncio.to_thread(self._probe)
 
     def _probe(self) -> Probe:
@@ -185,9 +185,9 @@ class BubblewrapBackend:
             )
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
-        """Return the sandbox's control group, written down so that a sweep finds it.
+        """Make the sandbox's control group, and record it so that a sweep finds it.
 
-        Its name is new: what clears up behind an earlier sandbox of this id may do so at this moment.
+        Its name is new each time, because the clean-up of an earlier sandbox of this id may still be running.
         """
         name = f"agent-kernel-{spec.id}-{secrets.token_hex(4)}"
         try:
@@ -315,11 +315,11 @@ class BubblewrapBackend:
         await asyncio.to_thread(self._volumes.remove, name, alive)
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def _note(path: Path, content: Mapping[str, object]) -> None:
-    """Write it whole or not at all: others read it at any moment, also after we were killed at this one."""
+    """Write a file atomically: others may read it at any moment, even if we are killed during the write."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content))
     part.rename(path)

@@ -1,7 +1,7 @@
-"""Limits without a daemon: a control group of its own for a sandbox, where this user may make one.
+"""Limits without a daemon: a control group per sandbox, if this user may make one.
 
-Both layouts are served: the unified one (v2, where a service manager has delegated a subtree) and the older
-one with a tree per controller (v1). Where neither can be used a sandbox has no such limits; `doctor` says so.
+Both layouts work: the unified one (v2, if a service manager has delegated a subtree) and the older one with a
+tree per controller (v1). If neither can be used, sandboxes have no such limits, and `doctor` says so.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "pids", "cpu")
 CPU_PERIOD = 100_000
-"""Microseconds; a share of the processor is given per such period."""
+"""Microseconds. Processor time is limited per period of this length."""
 
 
 @dataclass(frozen=True)
 class CgroupLimits:
-    """What a sandbox may use: bytes, processes, processors. None is no limit."""
+    """The limits of a sandbox: bytes, processes, processors. None: no limit."""
 
     memory: int | None = None
     pids: int | None = None
@@ -33,20 +33,20 @@ class Group:
     folders: dict[str, str] = field(default_factory=dict)
 
     def add(self, *pids: int) -> None:
-        """Move processes into it; what they start later belongs to it too."""
+        """Move processes into the group. Processes that they start later belong to it too."""
         for folder in set(self.folders.values()):
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     (Path(folder) / "cgroup.procs").write_text(str(pid))
 
     def remove(self) -> None:
-        """Remove the folders; its processes have ended. Removing what is gone is no error."""
+        """Remove the folders, after its processes have ended. A missing folder is no error."""
         for folder in set(self.folders.values()):
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(folder)
 
     def binds(self) -> list[tuple[str, str]]:
-        """(source, target) pairs that show the sandbox its own limits, where a container would see them."""
+        """Pairs (source, target) of mounts that show the sandbox its limits, at the paths of a container."""
         if self.folders and not self._is_v1():
             return [(next(iter(self.folders.values())), str(ROOT))]
         return [(folder, str(ROOT / controller)) for controller, folder in self.folders.items()]
@@ -56,12 +56,12 @@ class Group:
 
 
 def available() -> set[str]:
-    """Return the controllers that this process may use for groups of its own."""
+    """Return the controllers for which this process may make groups."""
     return set(_parents())
 
 
 def create(name: str, limits: CgroupLimits) -> Group:
-    """Make a group with these limits; it has no folders where not a single controller is to be had.
+    """Make a group with these limits. It has no folders if no controller can be used.
 
     Raises `OSError` if the kernel refuses a limit; no folder is left behind then.
     """
@@ -98,7 +98,7 @@ def _settings(controller: str, folder: Path, limits: CgroupLimits) -> dict[str, 
 
 
 def _parents() -> dict[str, Path]:
-    """Per controller, the folder below which a group can be made."""
+    """Return, by controller, the folder below which a group can be made."""
     parents: dict[str, Path] = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)

@@ -1,6 +1,6 @@
-"""boxd with its modules compiled ahead: compiling them is a third of what a start takes inside.
+"""boxd with its modules compiled in advance: compiling them takes a third of a sandbox's start.
 
-For sandboxes that run this very Python, as the embedded ones do; any other Python reads the sources.
+This is for sandboxes that run the same Python as the host. Any other Python compiles the sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent_kernel.sandboxes.launch import SOURCE
 
 
 def compiled(root: Path) -> Path:
-    """A copy of the boxd package in a folder below `root`, made where this version of it is not there yet."""
+    """Return a folder below `root` with a compiled copy of this version of boxd, made if missing."""
     sources = {
         path.relative_to(SOURCE).as_posix(): path.read_bytes() for path in sorted(SOURCE.rglob("*.py"))
     }
@@ -37,7 +37,7 @@ def compiled(root: Path) -> Path:
             py_compile.compile(str(path), dfile=f"boxd/{name}", doraise=True, invalidation_mode=mode)
         building.rename(folder)
     except OSError:
-        if not folder.exists():  # else somebody else was faster
+        if not folder.exists():  # else another process was faster
             raise
     finally:
         if os.path.lexists(building):

@@ -1,6 +1,6 @@
-"""The system calls that a sandbox does not get: a classic BPF program, as `bwrap --seccomp` takes it.
+"""The system call filter of a sandbox: a classic BPF program, as `bwrap --seccomp` takes it.
 
-What is refused is what a container engine's default profile refuses too: calls that reach the kernel as a
+It refuses what a container engine's default profile also refuses: calls that affect the kernel as a
 whole (modules, keys, clocks, mounts) or widen its attack surface (bpf, io_uring, userfaultfd). They fail with
 EPERM, as if a privilege were missing. Sources: linux/seccomp.h, linux/filter.h, asm/unistd.h.
 """
@@ -65,13 +65,13 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
-"""Numbers on x86_64 and on aarch64; None where there is no such call."""
+"""Call numbers on x86_64 and on aarch64; None if the call does not exist there."""
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Column of `REFUSED`, and the AUDIT_ARCH constant."""
 
 X32 = 0x40000000
-"""Numbers from here on are those of the x32 interface, a second door to the same calls."""
+"""Numbers from here on belong to the x32 interface, a second way to make the same calls."""
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _KILL, _EPERM = 0x7FFF0000, 0x80000000, 0x00050001
@@ -82,7 +82,7 @@ _NUMBER, _ARCHITECTURE = 0, 4
 def program(machine: str | None = None) -> bytes:
     """Return the filter for this machine (`platform.machine()`), as an array of struct sock_filter.
 
-    Raises `EngineUnavailable` for a machine whose call numbers are not known: never an open door.
+    Raises `EngineUnavailable` for a machine with unknown call numbers, rather than run without a filter.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:

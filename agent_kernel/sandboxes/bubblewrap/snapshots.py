@@ -23,17 +23,17 @@ from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.optional import Snapshot
 
 PARTS = ("workspace", "home", "state")
-"""What a sandbox writes to, and so what a checkpoint is made of."""
+"""The folders that a sandbox writes to, and that a checkpoint copies."""
 
 PART = ".part-"
-"""How the name of a checkpoint begins that is not whole; no id begins so."""
+"""The prefix of an incomplete checkpoint's name. No id begins with it."""
 
 
 class SnapshotFolders:
-    """Checkpoints in folders below `root`, one each, which appear under their names when they are whole.
+    """Checkpoints as folders below `root`. Each appears under its name when it is complete.
 
-    Until then one is a folder that its maker holds a lock on: the kernel lets go of it, whatever ends the
-    maker, and what is found without a lock is cleared away.
+    Until then its maker holds a lock on the folder. The kernel releases the lock when the maker ends in any
+    way, and incomplete folders without a lock are removed.
     """
 
     def __init__(self, root: Path, backend: str) -> None:
@@ -57,9 +57,9 @@ class SnapshotFolders:
 
     @contextlib.contextmanager
     def _building(self) -> Iterator[tuple[Path, int]]:
-        """A folder to fill and to rename, and its lock; what is still there in the end is removed."""
+        """Make a locked folder to fill and rename. It is removed at the end if it was not renamed."""
         with contextlib.ExitStack() as ending:
-            with _lock(self._root):  # nobody finds it before it is locked
+            with _lock(self._root):  # no other process finds it before it is locked
                 self._clear()
                 part = Path(tempfile.mkdtemp(prefix=PART, dir=self._root))
                 held = ending.enter_context(_lock(part))
@@ -67,13 +67,13 @@ class SnapshotFolders:
             yield part, held
 
     def _clear(self) -> None:
-        """Remove what makers have left that were killed."""
+        """Remove incomplete checkpoints of processes that were killed."""
         for part in self._root.glob(PART + "*"):
             with contextlib.suppress(BlockingIOError), _lock(part, wait=False):
                 remove_tree(part)
 
     def fill(self, folder: Path, id: str) -> None:  # noqa: A002
-        """Begin a sandbox's folders with a checkpoint's. Raises `SandboxGone` if there is none."""
+        """Copy a checkpoint into a new sandbox's folders. Raises `SandboxGone` if there is none."""
         if not (self._root / id / "snapshot.json").exists():
             raise SandboxGone(f"There is no checkpoint {id}.")
         copy_parts(self._root / id, folder)
@@ -98,9 +98,9 @@ class SnapshotFolders:
 
 @contextlib.contextmanager
 def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a folder's lock, together with all that inherit the descriptor.
+    """Hold a folder's lock, shared with child processes that inherit the descriptor.
 
-    Raises `BlockingIOError` if somebody else holds it and `wait` is false.
+    Raises `BlockingIOError` if another process holds it and `wait` is false.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -111,11 +111,11 @@ def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
 
 
 def copy_parts(source: Path, target: Path, *held: int) -> None:
-    """Copy the folders, links in them as links. Raises `SandboxError` in the words of `cp`.
+    """Copy the folders; links stay links. Raises `SandboxError` with the error message of `cp`.
 
-    The descriptors `held` stay open for as long as `cp` runs, whatever becomes of us.
+    The descriptors `held` stay open while `cp` runs, even if this process is killed.
 
-    A workspace on a volume is itself a link, and what it leads to is copied.
+    A workspace on a volume is itself a link; the folder that it leads to is copied.
     """
     parts = [os.path.realpath(source / part) for part in PARTS if (source / part).exists()]
     done = subprocess.run(
@@ -130,9 +130,9 @@ def copy_parts(source: Path, target: Path, *held: int) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, also where a command has closed folders in it to its own user.
+    """Remove a folder, even if a command has removed its user's permissions on folders inside.
 
-    Somebody else may be removing it at the same time.
+    Another process may be removing it at the same time.
     """
 
     def open_up(function: Callable[[str], object], path: str, error: tuple[object, ...]) -> None:

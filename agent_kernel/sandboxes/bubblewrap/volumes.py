@@ -15,16 +15,16 @@ WORKSPACE_PART = "workspace"
 
 
 class VolumeFolders:
-    """Folders below `root`, one each; a sandbox's own workspace is then a link to the one inside."""
+    """Volumes as folders below `root`. The workspace of a sandbox with a volume is a link to its folder."""
 
     def __init__(self, root: Path, backend: str) -> None:
         self._root = root
         self._backend = backend
 
     def attach(self, name: str, sandbox: Path) -> None:
-        """Make it the workspace of a sandbox that is being made.
+        """Make a volume the workspace of a sandbox that is being made.
 
-        A volume without files takes over those that the sandbox begins with.
+        An empty volume receives the files that the sandbox begins with.
         """
         folder = self._root / name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,9 +43,9 @@ class VolumeFolders:
         return sorted(found, key=lambda volume: volume.created_at)
 
     def remove(self, name: str, alive: Iterable[Path]) -> None:
-        """Remove one with its files; `alive` are the folders of living sandboxes.
+        """Remove a volume with its files. `alive` are the folders of living sandboxes.
 
-        Raises `SandboxError` while one of them has it.
+        Raises `SandboxError` while one of them uses it.
         """
         if not VOLUME_NAME.fullmatch(name):
             return

@@ -122,7 +122,7 @@ class DockerBackend:
         return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
-        """Find one by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
+        """Find a sandbox by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
         found = await self._engine.inspect(container_name(id)) if _ID.fullmatch(id) else None
         labels = found["Config"]["Labels"] or {} if found else {}
         if found is None or MANAGED_LABEL not in labels:
@@ -143,14 +143,14 @@ class DockerBackend:
         ]
 
     async def stream(self, ref: SandboxRef) -> DockerStream:
-        """Hand out the stream of the start, or start boxd's attach program and take over its streams."""
+        """Return the stream of the start, or start boxd's attach program and take over its streams."""
         api, address = await self._engine.api(), await self._engine.address()
         name = container_name(ref.id)
         end: ContainerEnd | None = None
         try:
             end = await ContainerEnd.follow(address, api.api_version, name)
             if ref.id in self._first and (await self.get(ref.id)).status != "running":
-                await self._first.drop(ref.id)  # the engine says best what is the matter
+                await self._first.drop(ref.id)  # the engine's own message explains it best
             stream = await self._first.take(ref.id) or await _attach(api, address, name)
         except BaseException as error:
             if end is not None:
@@ -163,7 +163,7 @@ class DockerBackend:
         return stream
 
     async def delete(self, ref: SandboxRef) -> None:
-        """Kill all in the container, remove it, and look that nothing is left; see `Backend.delete`."""
+        """Kill and remove the container, and check that nothing is left; see `Backend.delete`."""
         await self._first.drop(ref.id)
         try:
             await self.get(ref.id)
@@ -201,7 +201,7 @@ class DockerBackend:
         await self._engine.ask(docker_snapshots.remove, await self._engine.api(), id)
 
     def capabilities(self) -> Capabilities:
-        """All limits but perhaps disk; the isolation runtime as configured (`runc` for the default)."""
+        """Return all limits, disk only if known; `isolation` is the configured runtime (default `runc`)."""
         return Capabilities(
             memory_limit=True,
             process_limit=True,
@@ -321,7 +321,7 @@ class DockerBackend:
         output.ends_with_complaint = True
 
     async def _stream_ended(self, id: str, end: ContainerEnd) -> None:  # noqa: A002
-        """Raise `SandboxUnreachable` unless the sandbox has ended too; `SandboxGone` with a known reason.
+        """Raise `SandboxUnreachable`, or `SandboxGone` with a known reason if the sandbox has ended.
 
         The engine closes the streams of a dying container a moment before it knows the container as dead.
         """
@@ -337,7 +337,7 @@ class DockerBackend:
             raise SandboxGone(f"The sandbox {id} was ended from outside, or ran out of memory.")
 
     async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
-        """Say what a refused stream means: gone for good, there but not answering, or no engine at all."""
+        """Make the error for a refused stream: sandbox gone, not answering, or no engine at all."""
         if isinstance(error, SandboxError):
             return error
         status = (await self.get(id)).status
@@ -367,7 +367,7 @@ async def _attach(api: APIClient, address: Address, name: str) -> DockerStream:
 
 
 def _remove_attempt(api: APIClient, name: str, attempt: str) -> None:
-    """Remove what one attempt to create has made: never a sandbox that had the name before."""
+    """Remove what one attempt to create has made, but never an earlier sandbox of the same name."""
     try:
         found = docker_engine.inspect(api, name)
         if found and (found["Config"]["Labels"] or {}).get(ATTEMPT_LABEL) == attempt:

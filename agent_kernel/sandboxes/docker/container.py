@@ -1,6 +1,6 @@
-"""What the engine is asked for: one hardened container per sandbox, as the body of its create request.
+"""The create request for a sandbox's hardened container.
 
-Whatever is not named here stays with the engine's defaults: its seccomp profile, its masked and read-only
+Options not set here keep the engine's defaults: its seccomp profile, its masked and read-only
 paths below /proc and /sys, and no device beyond the pseudo ones.
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from docker.types import Mount
 
 LABELS_LABEL = "agent_kernel.labels"
-"""The labels as asked for, in JSON: the engine mixes the image's own labels with ours."""
+"""The requested labels as JSON, because the engine adds the image's own labels to ours."""
 
 ATTEMPT_LABEL = "agent_kernel.attempt"
-"""Unique for each attempt to create: a clean-up removes what that attempt made and nothing else."""
+"""Unique for each attempt to create, so that its clean-up removes nothing else."""
 
 CAPABILITIES = (
     "CHOWN",  # archives and packages are unpacked with their owners
@@ -37,7 +37,7 @@ TMPFS = {
     "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 (inside) exec: build tools run what they make
     "/run": "rw,noexec,nosuid,nodev,size=64m,mode=755",
 }
-"""Counted against the container's memory limit, like everything in memory."""
+"""Counts against the container's memory limit."""
 
 _SHARED_MEMORY = 64 << 20
 _GVISOR_TASKS = 512  # and some ten for each process inside: what gVisor takes of the host for itself

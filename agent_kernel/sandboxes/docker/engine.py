@@ -1,4 +1,4 @@
-"""The connection to a Docker Engine: docker-py's blocking calls in threads, its errors in our words."""
+"""The connection to a Docker Engine: runs docker-py's blocking calls in threads, translates its errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    """What docker-py raises when an engine does not answer or says no, and `others`, for an except clause."""
+    """Return the errors of docker-py for an engine that is away or refuses, and `others`, to catch."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
@@ -32,7 +32,7 @@ def reason(error: Exception) -> str:
 
 
 def unavailable(error: Exception) -> EngineUnavailable:
-    """Wrap what was raised when nobody answered, or not to us."""
+    """Make the error for an engine that does not answer, or refuses this user."""
     if isinstance(error, PermissionError):
         return EngineUnavailable(
             "The Docker Engine's socket is not open to this user.",
@@ -68,7 +68,7 @@ def connect(timeout: int = 60) -> DockerClient:
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
-    """Await work that must not be left half done: a cancellation is only let through when it has ended."""
+    """Await work that must not be left half done. A cancellation is raised after the work has ended."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
@@ -98,7 +98,7 @@ class Engine:
             return self._api
 
     async def ask(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """Make a blocking call in a thread. Whatever goes wrong with the engine is `EngineUnavailable`."""
+        """Make a blocking call in a thread. Raises `EngineUnavailable` for any failure of the engine."""
 
         def knock_and_call() -> T:
             if self._api is not None:  # docker-py leaves the socket of a refused connection open
@@ -120,11 +120,11 @@ class Engine:
         return await self.ask(inspect, await self.api(), name)
 
     async def ends(self, name: str, within: float) -> bool:
-        """Whether the container is dead, or dies within so many seconds. Raises `EngineUnavailable`."""
+        """Return whether the container ends within this many seconds. Raises `EngineUnavailable`."""
         return await self.ask(_ends, await self.api(), name, within)
 
     async def address(self) -> Address:
-        """Return where to open connections of our own. Raises `EngineUnavailable`."""
+        """Return the address for direct connections to the engine. Raises `EngineUnavailable`."""
         return Address.of(await self.api())
 
     async def aclose(self) -> None:
@@ -143,9 +143,9 @@ def limits_disk(info: Mapping[str, Any]) -> bool:
 
 
 def ends_what_it_should_remove(info: Mapping[str, Any]) -> bool:
-    """Whether the engine keeps containers over its own restart, except for those that remove themselves.
+    """Return whether the engine keeps containers over its restart, except self-removing ones.
 
-    So did engines with live restore before version 25.
+    Engines with live restore before version 25 do so.
     """
     major = str(info.get("ServerVersion", "")).partition(".")[0]
     return bool(info.get("LiveRestoreEnabled")) and not (major.isdigit() and int(major) >= 25)

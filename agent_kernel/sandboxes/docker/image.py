@@ -47,7 +47,7 @@ def context_directory() -> Path:
 
 
 def definition() -> str:
-    """Return a digest of all that the toolbox image is made from; an image carries that of its build."""
+    """Return a digest of the toolbox image's sources. An image carries the digest of its build."""
     digest = hashlib.sha256()
     for path in sorted(context_directory().iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -55,7 +55,7 @@ def definition() -> str:
 
 
 def is_current(image: str = DEFAULT_IMAGE) -> bool:
-    """Whether the engine's toolbox image was built from what we have now. Raises `EngineUnavailable`."""
+    """Return whether the engine's toolbox image is up to date. Raises `EngineUnavailable`."""
     from docker.errors import ImageNotFound
 
     client = connect(_IMPORT_SECONDS)
@@ -97,9 +97,9 @@ def build_from_dockerfile(image: str = DEFAULT_IMAGE, progress: Progress = print
 def build_from_debian(
     image: str = DEFAULT_IMAGE, progress: Progress = print, extra: Sequence[str] = ()
 ) -> None:
-    """Build `image` from Debian 12 packages (and `extra` ones), from where this machine's apt takes them.
+    """Build `image` from Debian 12 packages (and `extra` ones), from the sources of this machine's apt.
 
-    Needs root (a root file system is made with its owners and device nodes), Debian 12 and mmdebstrap.
+    Needs root (to make a root file system with owners and device nodes), Debian 12 and mmdebstrap.
     Raises `EngineUnavailable`, `PreparationFailed`. Interrupting it leaves nothing behind.
     """
     for package in extra:
@@ -135,7 +135,7 @@ def _require_tools() -> None:
 
 
 def _sources(progress: Progress) -> list[str]:
-    """Where this machine's apt has Debian 12 from, as one-line entries; third parties' are left out."""
+    """Return this machine's apt sources of Debian 12 as one-line entries, without third parties'."""
     found = _targets()
     if not found:  # package lists were never fetched, or were cleared away
         progress("apt-get update")
@@ -163,7 +163,7 @@ def _targets() -> list[str]:
 
 
 def _apt_options() -> list[str]:
-    """Proxies and the like of this machine's apt, which mmdebstrap does not take over by itself."""
+    """Return apt settings of this machine, such as proxies, that mmdebstrap does not take over."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True)
     return [f"--aptopt={line}" for line in dump.stdout.splitlines() if _APT_SETTINGS.fullmatch(line)]
 

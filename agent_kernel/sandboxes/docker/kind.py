@@ -56,7 +56,7 @@ def _is_there(options: BackendOptions, image: str) -> bool:
 
 
 def _build_own(options: BackendOptions, wanted: Wanted, progress: Progress) -> None:
-    """Build a person's Dockerfile, and try a sandbox of it before the image gets its name."""
+    """Build the user's Dockerfile, and test a sandbox of it before the image gets its name."""
     assert wanted.base is not None  # noqa: S101 (for the type checker: the caller has looked)
     if not options.image or options.image == DEFAULT_IMAGE:
         raise InvalidRequest("An image of your own needs a name.", hint="Give one: --name mine:1")

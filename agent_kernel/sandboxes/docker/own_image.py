@@ -1,7 +1,7 @@
-"""Images of one's own: a person's Dockerfile, with the toolbox on top.
+"""Custom images: the user's Dockerfile, with the toolbox on top.
 
-The engine builds both steps; what they download is between them and the engine. An image appears under its
-name only when it is whole. The functions block and report their progress line by line.
+The engine builds both steps and does their downloads. An image gets its name only when it is complete. The
+functions block and report their progress line by line.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ WORKDIR /mnt/data
 
 @contextmanager
 def built(dockerfile: Path, progress: Progress, *, toolbox: bool = True) -> Iterator[str]:
-    """Build a Dockerfile (its folder is the context), then the toolbox on top; yields a name for the while.
+    """Build a Dockerfile (its folder is the context), then the toolbox on top. Yield a temporary name.
 
-    The image loses that name at the end: give it another with `name_image` if it is to stay. Raises
+    The image loses that name at the end. To keep the image, give it another with `name_image`. Raises
     `EngineUnavailable`, `PreparationFailed`; then, too, no name is left behind.
     """
     if not dockerfile.is_file():
@@ -58,7 +58,7 @@ def built(dockerfile: Path, progress: Progress, *, toolbox: bool = True) -> Iter
 
 
 def name_image(built_name: str, image: str) -> None:
-    """Give an image another name; one that had it loses it.
+    """Give an image another name, taking it from any image that had it.
 
     Raises `EngineUnavailable`, `PreparationFailed`.
     """

@@ -1,4 +1,4 @@
-"""What an engine cannot do for a sandbox, in words, each with its hint."""
+"""Errors for what an engine cannot do for a sandbox, each with its hint."""
 
 from __future__ import annotations
 

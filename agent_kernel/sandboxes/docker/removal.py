@@ -1,6 +1,6 @@
-"""The end of a container: it, its own volumes, its layer and its processes are gone (blocking calls).
+"""Removal of a container with its anonymous volumes, its layer and its processes (blocking calls).
 
-What lies on the engine's machine (layer, processes) can be looked at where that is this machine and we may.
+Layer and processes can be checked only if the engine runs on this machine and this user may look.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Traces:
-    """Where a container could leave something: its full id, its anonymous volumes, folders of its layer."""
+    """The possible remains of a container: its full id, its anonymous volumes, folders of its layer."""
 
     container: str
     volumes: tuple[str, ...]
@@ -34,7 +34,7 @@ class Traces:
 
 
 def traces(api: APIClient, found: Mapping[str, Any]) -> Traces:
-    """Return what to look for after the removal of the container that `found` is the inspection of."""
+    """Return what must be gone after the removal of a container. `found` is its inspection."""
     layer = (found.get("GraphDriver") or {}).get("Data") or {}
     volumes = [mount["Name"] for mount in found.get("Mounts") or [] if mount.get("Type") == "volume"]
     return Traces(
@@ -46,9 +46,9 @@ def traces(api: APIClient, found: Mapping[str, Any]) -> Traces:
 
 
 def remove(api: APIClient, name: str) -> None:
-    """Kill and remove a container with what is its own; named volumes stay.
+    """Kill and remove a container with everything that belongs to it. Named volumes stay.
 
-    Returns when all is gone, at once if it was before. Raises `SandboxError` that names what is left.
+    Returns when all of it is gone. Raises `SandboxError` that names what is left.
     """
     found = docker_engine.inspect(api, name)
     if found is None:
@@ -63,7 +63,7 @@ def remove(api: APIClient, name: str) -> None:
 
 
 def remains(api: APIClient, expected: Traces) -> list[str]:
-    """Return what of a container is still there, in words."""
+    """Describe the remains of a container."""
     from docker.errors import NotFound
 
     left = []
@@ -80,12 +80,12 @@ def remains(api: APIClient, expected: Traces) -> list[str]:
 
 
 def layers(expected: Traces) -> list[str]:
-    """Folders of its layer that are still there, as far as this user may look."""
+    """Return the remaining folders of its layer that this user can see."""
     return [f"layer {folder}" for folder in expected.folders if os.path.exists(folder)]
 
 
 def processes(container: str) -> list[int]:
-    """Living processes in control groups of the container, as far as this user may look."""
+    """Return the living processes in the container's control groups that this user can see."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -100,7 +100,7 @@ def processes(container: str) -> list[int]:
 
 
 def _ends(pid: int) -> bool:
-    """Whether the process ends within a moment: helpers of a runtime outlive their container by that."""
+    """Return whether the process ends soon: a runtime's helpers outlive their container for a moment."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 REPOSITORY = "agent-kernel/snapshot"
 SNAPSHOT_LABEL = "agent_kernel.snapshot"
 BASE_LABEL = "agent_kernel.base"
-"""How many layers the image had that the first sandbox of a chain of checkpoints began with."""
+"""The label with the number of layers in the image of the chain's first sandbox."""
 
 MOST_LAYERS = 100
-"""An image of more is put into one layer: storage drivers mount some 125 of them at most."""
+"""An image with more layers is flattened to one: storage drivers mount about 125 at most."""
 
 
 def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
@@ -35,7 +35,7 @@ def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
 def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
     """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`.
 
-    An image has no part of a volume: the files of a workspace on one are copied beside it for the commit.
+    Images do not include volumes, so the files of a workspace on a volume are first copied out of it.
     """
     from docker.errors import APIError, NotFound
 
@@ -60,7 +60,7 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
 
 
 def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str, str]) -> None:  # noqa: A002
-    """Make the image: another layer on the container's own, or one layer of all where it has too many."""
+    """Make the image: one more layer on the container's, or a single layer if there are too many."""
     began_with: dict[str, Any] = api.inspect_image(container["Image"])  # type: ignore[no-untyped-call]  # the stubs leave it bare
     layers = len(began_with["RootFS"]["Layers"])
     base = (began_with["Config"].get("Labels") or {}).get(BASE_LABEL, str(layers))
@@ -87,7 +87,7 @@ def _environment(entry: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a value as a Dockerfile's instruction has it, nothing in it expanded."""
+    """Quote a value for a Dockerfile's instruction, so that nothing in it is expanded."""
     return json.dumps(value).replace("$", "\\$")
 
 
@@ -113,7 +113,7 @@ def snapshots(api: APIClient) -> list[Snapshot]:
 
 
 def remove(api: APIClient, id: str) -> None:  # noqa: A002
-    """Remove a checkpoint's image; gone already is no error. Raises `SandboxError`."""
+    """Remove a checkpoint's image. A missing one is no error. Raises `SandboxError`."""
     from docker.errors import APIError, NotFound
 
     try:

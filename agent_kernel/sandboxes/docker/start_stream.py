@@ -25,7 +25,7 @@ class FirstStreams:
         self._kept[sandbox] = stream
 
     async def take(self, sandbox: str) -> DockerStream | None:
-        """Hand out the stream once. None if there is none, or if it has ended."""
+        """Return the stream, once. None if there is none, or if it has ended."""
         stream = self._kept.pop(sandbox, None)
         if stream is None or not stream.ended:
             return stream
@@ -33,7 +33,7 @@ class FirstStreams:
         return None
 
     async def drop(self, sandbox: str) -> None:
-        """Close the stream into a sandbox, if it is still here."""
+        """Close the stream into a sandbox, unless it was taken."""
         stream = self._kept.pop(sandbox, None)
         if stream is not None:
             await stream.aclose()

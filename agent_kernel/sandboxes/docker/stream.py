@@ -118,12 +118,12 @@ class DockerStream:
         self._unread = data + self._unread
 
     def follow(self, end: ContainerEnd) -> None:
-        """End with the container too: some engines forget the stream of a runtime that was killed."""
+        """End the stream with the container: some engines keep it open when the runtime was killed."""
         self.end = end
         end.then(lambda: self._end_when_silent(-1))
 
     def _end_when_silent(self, pieces: int) -> None:
-        """Cut the connection once a reader has waited in vain. A slow reader still gets all there is."""
+        """Cut the connection when a reader waits and nothing comes. A slow reader still gets all output."""
         if self._writer.is_closing():
             return
         if self._reading and pieces == self._pieces:

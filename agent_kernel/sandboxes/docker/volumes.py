@@ -30,7 +30,7 @@ def volumes(api: APIClient) -> list[Volume]:
 
 
 def remove(api: APIClient, name: str) -> None:
-    """Remove a volume of ours; gone already is no error. Raises `SandboxError` while it is in use."""
+    """Remove a volume of ours. A missing one is no error. Raises `SandboxError` while it is in use."""
     from docker.errors import APIError
 
     if name not in [volume.name for volume in volumes(api)]:
