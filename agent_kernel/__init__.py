@@ -1,6 +1,6 @@
 """agent-kernel: notebook cells as agent turns, and the self-hosted Responses runtime underneath.
 
-This package is a catalogue: importing it loads nothing else.
+Importing the package loads none of its modules.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m agent_kernel` is the command `agent-kernel`."""
+"""The command `agent-kernel`, run as `python -m agent_kernel`."""
 
 from agent_kernel.cli import main
 

@@ -1,7 +1,7 @@
-"""Every error that this package raises on purpose.
+"""The errors of this package.
 
-Each has a sentence for the person (`message`), whose fault it is (`fault`) and, if there is one, the next
-step (`hint`). A front end shows `message` and `hint`; the log has the traceback.
+Each has a sentence for the user (`message`), the party at fault (`fault`) and, if there is one, the next step
+(`hint`). A front end shows `message` and `hint`; the log has the traceback.
 
     AgentKernelError
     ├── InvalidRequest (ValueError)            the request is wrong
@@ -9,7 +9,7 @@ step (`hint`). A front end shows `message` and `hint`; the log has the traceback
     │   ├── TooLarge                           an upload or body over the limit
     │   └── TooSlow                            a body did not arrive in time
     ├── Unauthorized (PermissionError)         no key, or an invalid one
-    ├── LimitReached                           a limit of the key is used up
+    ├── LimitReached                           a limit of the key is reached
     ├── ConfigurationError (ValueError)        a setting is wrong
     ├── ModelError                             a failure of the model
     │   ├── UpstreamUnavailable (ConnectionError)  no answer, or 5xx
@@ -28,7 +28,7 @@ step (`hint`). A front end shows `message` and `hint`; the log has the traceback
         ├── SandboxStartFailed                     the sandbox did not start
         ├── SandboxGone                            the sandbox is dead; its files may be lost
         ├── SandboxUnreachable (ConnectionError)   the sandbox does not answer now
-        ├── ConnectDenied (PermissionError)        the host refused a connection out of the sandbox
+        ├── ConnectDenied (PermissionError)        the host denied a connection from the sandbox
         ├── ChannelBroken (ConnectionError)        the sandbox broke the stream protocol
         └── SandboxFileError (OSError)             a path inside cannot be read or written
 """
@@ -41,7 +41,7 @@ Fault = Literal["caller", "operator", "model", "sandbox"]
 
 
 class AgentKernelError(Exception):
-    """Base of all errors: `message` says what happened, `hint` what to do next."""
+    """The base class of all errors: `message` says what happened, `hint` what to do next."""
 
     fault: ClassVar[Fault] = "operator"
     code: ClassVar[str | None] = None
@@ -56,7 +56,7 @@ class AgentKernelError(Exception):
 
 
 class InvalidRequest(AgentKernelError, ValueError):
-    """The request is wrong; `param` names the field, as in the API's error object. HTTP 400."""
+    """The request is invalid; `param` names the field, as in the API's error object. HTTP 400."""
 
     fault: ClassVar[Fault] = "caller"
 
@@ -81,16 +81,16 @@ class TooSlow(InvalidRequest):
 
 
 class Unauthorized(AgentKernelError, PermissionError):
-    """No key, a wrong one, or one that was revoked. HTTP 401."""
+    """The key is missing, invalid or revoked. HTTP 401."""
 
     fault: ClassVar[Fault] = "caller"
     code: ClassVar[str | None] = "invalid_api_key"
 
 
 class LimitReached(AgentKernelError):
-    """A limit of the key is used up; nothing has changed. HTTP 429.
+    """A limit of the key is reached; the request changed nothing. HTTP 429.
 
-    `request_code` names the limit. `retry_after` is in seconds; None: waiting is not enough.
+    `request_code` names the limit. `retry_after` is in seconds; None means that waiting does not help.
     """
 
     fault: ClassVar[Fault] = "caller"
@@ -109,7 +109,7 @@ class LimitReached(AgentKernelError):
 
 
 class ConfigurationError(AgentKernelError, ValueError):
-    """A setting asks for something that does not exist here. It is never replaced by a weaker choice."""
+    """A setting is invalid or not available here. No weaker choice ever replaces it."""
 
 
 class ModelError(AgentKernelError):
@@ -121,7 +121,7 @@ class ModelError(AgentKernelError):
 class UpstreamUnavailable(ModelError, ConnectionError):
     """The upstream does not answer, or answers with 429 or 5xx.
 
-    `retry_after` is the seconds that it asks to wait; None if it does not say.
+    `retry_after` is the wait that it asks for, in seconds; None if it asks for none.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
@@ -136,21 +136,21 @@ class RateLimited(UpstreamUnavailable):
 
 
 class UpstreamRefused(ModelError, PermissionError):
-    """The upstream refused the request: wrong key, unknown model, or invalid for it."""
+    """The upstream refused the request: invalid key, unknown model, or an invalid request."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class UpstreamInterrupted(ModelError, ConnectionError):
-    """The stream ended before the model had finished."""
+    """The stream ended before the model finished."""
 
 
 class MalformedModelOutput(ModelError, ValueError):
-    """The model called a tool in a way that cannot be carried out."""
+    """The model made a tool call that cannot run."""
 
 
 class OutOfScript(ModelError, LookupError):
-    """The scripted model has no turn for this input; the message lists those it has."""
+    """The scripted model has no turn for this input; the message lists its turns."""
 
     fault: ClassVar[Fault] = "caller"
 
@@ -174,7 +174,7 @@ class ImageMissing(SandboxError, LookupError):
 
 
 class PreparationFailed(SandboxError):
-    """The image or the toolbox could not be built; nothing of the attempt is left behind."""
+    """The image or the toolbox could not be built. The attempt leaves nothing behind."""
 
     fault: ClassVar[Fault] = "operator"
 
@@ -186,19 +186,19 @@ class IsolationUnavailable(SandboxError):
 
 
 class LimitUnavailable(SandboxError):
-    """A requested limit cannot be enforced here; nothing is started without it."""
+    """A requested limit cannot be enforced here. Nothing starts without it."""
 
     fault: ClassVar[Fault] = "operator"
 
 
 class CapabilityMissing(SandboxError, NotImplementedError):
-    """The backend lacks an optional part that was asked for: checkpoints, named volumes, mounts."""
+    """The backend lacks a requested optional part: checkpoints, named volumes, mounts."""
 
     fault: ClassVar[Fault] = "caller"
 
 
 class SandboxStartFailed(SandboxError):
-    """The sandbox did not start; nothing of it is left behind."""
+    """The sandbox did not start. Nothing of it is left behind."""
 
 
 class SandboxGone(SandboxError):
@@ -210,13 +210,13 @@ class SandboxUnreachable(SandboxError, ConnectionError):
 
 
 class ConnectDenied(SandboxError, PermissionError):
-    """The host refuses a connection out of the sandbox; the message says why."""
+    """The host denies a connection from the sandbox; the message says why."""
 
     fault: ClassVar[Fault] = "caller"
 
 
 class ChannelBroken(SandboxError, ConnectionError):
-    """The sandbox broke the stream protocol, or speaks another version; the stream is closed."""
+    """The sandbox broke the stream protocol, or has another version of it. The stream is closed."""
 
 
 class SandboxFileError(SandboxError, OSError):

@@ -1,4 +1,4 @@
-"""API keys as the rest of the package sees them: a name and limits, never the secret."""
+"""API keys without their secrets: a name and limits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class KeyLimits:
-    """The limits of a key. None: unlimited."""
+    """The limits of a key. None means unlimited."""
 
     turns: int | None = None
     """Turns that may run at the same time."""
     containers: int | None = None
     """Containers that may be alive at the same time."""
     stored_bytes: int | None = None
-    """Bytes of all uploaded files, and the same again for checkpoints of expired containers."""
+    """Bytes of all uploaded files; checkpoints of expired containers may use the same amount again."""
     requests_per_minute: int | None = None
 
     def over(self, others: KeyLimits) -> KeyLimits:
@@ -31,7 +31,7 @@ class KeyLimits:
 
 @dataclass(frozen=True)
 class Key:
-    """The key that a request was made with, without its secret. The name is "" for the unnamed key."""
+    """The key of a request, without its secret. The name of the unnamed key is ""."""
 
     name: str = ""
     limits: KeyLimits = KeyLimits()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def reachable(folder: Path) -> Iterator[str]:
-    """Yield a short path of a folder for sockets in it: a socket's path is limited to 107 bytes."""
+    """Yield a short path for a folder with sockets, because a socket's path is limited to 107 bytes."""
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{fd}"

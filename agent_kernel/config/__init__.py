@@ -1,6 +1,6 @@
-"""Every setting, where it comes from, and what it may be. The environment is read here and nowhere else.
+"""The settings, their sources and their values. No other package reads the environment.
 
-A later source wins over an earlier one:
+A later source overrides an earlier one:
 
 1. the default, documented with each setting below;
 2. `jupyter_agent_kernel_config.py` (or `.json`) in Jupyter's configuration folders;
@@ -8,7 +8,7 @@ A later source wins over an earlier one:
 4. the command line;
 5. in the notebook: its metadata, magics (`%model`), the metadata of a cell.
 
-Settings live in small Configurables, each beside what it configures; `Settings` composes them.
+Settings are grouped in small Configurables; `Settings` has all of them.
 """
 
 from agent_kernel.config.choice import Choice

@@ -1,4 +1,4 @@
-"""A setting whose value is one of several words."""
+"""Settings with a fixed set of words as values."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from traitlets import HasTraits, TraitError, Unicode
 
 
 class Choice(Unicode[str, str]):
-    """A word from a set; the error names all of them.
+    """A trait for one word of a set. Its error lists all words.
 
-    `words` in the trait's metadata are the usual ones. `more`, if there, is a function that returns all; it
-    is called only for a word that is not among `words`.
+    `words` in the trait's metadata are the common ones. `more`, if present, is a function that returns all
+    words; it is called only for a word that is not in `words`.
     """
 
     def validate(self, obj: HasTraits, value: Any) -> str:
-        """Refuse any other word, instead of guessing which was meant."""
+        """Return the word. Raises `TraitError` for any other."""
         text: str = super().validate(obj, value)
         if text not in self.metadata["words"] and text not in self.words():
             name = self.metadata.get("variable", self.name)
-            raise TraitError(f"{name} is {text!r}, and may be {', '.join(self.words())}")
+            raise TraitError(f"{name} is {text!r}, but must be one of {', '.join(self.words())}")
         return text
 
     def words(self) -> Sequence[str]:
-        """Return all words that it may be."""
+        """Return all allowed words."""
         more: Callable[[], Sequence[str]] | None = self.metadata.get("more")
         words: Sequence[str] = self.metadata["words"] if more is None else more()
         return words
 
 
 def sandbox_words() -> list[str]:
-    """Return every word for a sandbox: `auto`, and the backends of this and other packages."""
+    """Return the words for `sandbox`: `auto`, and the backends of this and other packages."""
     from agent_kernel.sandboxes.catalogue import AUTO, names
 
     return [AUTO, *names()]

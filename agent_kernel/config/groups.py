@@ -14,11 +14,11 @@ from agent_kernel.policy.rules import MODES, Policy, read_policy
 
 
 class SandboxSettings(Configurable):
-    """Where commands run."""
+    """The sandboxes in which commands run."""
 
     sandbox = Choice(
         "auto",
-        help="""`docker`, `bubblewrap`, a backend of another package, or `auto`: Docker where an engine
+        help="""`docker`, `bubblewrap`, a backend of another package, or `auto`: Docker if an engine
         answers, otherwise bubblewrap.""",
     ).tag(
         config=True,
@@ -38,7 +38,7 @@ class SandboxSettings(Configurable):
 
 
 class RuntimeSettings(Configurable):
-    """Where turns run, and what they leave."""
+    """Where turns run, and what is stored of them."""
 
     runtime_url = Unicode(
         "",
@@ -47,8 +47,8 @@ class RuntimeSettings(Configurable):
     ).tag(config=True, variable="AGENT_KERNEL_RUNTIME_URL")
     api_key = Unicode(
         "",
-        help="""The server's own key: `serve` asks for it, a kernel with a runtime's address sends it. Empty:
-        none; `serve` then listens on loopback only.""",
+        help="""The server's own key: `serve` requires it, a kernel with a runtime URL sends it. Empty: no
+        key; `serve` then listens on loopback only.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_API_KEY")
     data_dir = Unicode(
         "",
@@ -63,23 +63,23 @@ class RuntimeSettings(Configurable):
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_STORE")
     skills = Unicode(
         "",
-        help="""Folder with skills that requests may name: each a folder with a `SKILL.md`. Empty: there are
-        none but those that a request brings along.""",
+        help="""Folder with skills that requests may name: each is a folder with a `SKILL.md`. Empty: only
+        skills that a request contains.""",
     ).tag(config=True, variable="AGENT_KERNEL_SKILLS")
     kernel_lease = Float(
         60.0,
         min=1.0,
-        help="""Seconds that a notebook's container lives on after its kernel has died.""",
+        help="""Seconds that a notebook's container survives after its kernel died.""",
     ).tag(config=True)
     server_lease = Float(
         1200.0,
         min=1.0,
-        help="""Seconds that a server's container lives on after the server has died.""",
+        help="""Seconds that a server's container survives after the server died.""",
     ).tag(config=True)
     background_restart = Choice(
         "resume",
-        help="""What a server does with background turns whose server has died: `resume` them, and go on with
-        a command that still runs, or `end` all of them as incomplete.""",
+        help="""What a server does with background turns of a dead server: `resume` them, including a
+        command that still runs, or `end` all of them as incomplete.""",
     ).tag(config=True, variable="AGENT_KERNEL_BACKGROUND_RESTART", words=("resume", "end"))
     retention_days = Float(
         0.0,
@@ -88,7 +88,7 @@ class RuntimeSettings(Configurable):
     ).tag(config=True, variable="AGENT_KERNEL_RETENTION_DAYS")
 
     def data_path(self) -> Path:
-        """Return the data folder; it need not exist yet."""
+        """Return the data folder, which may not exist yet."""
         if self.data_dir:
             return Path(self.data_dir).expanduser().absolute()
         from jupyter_core.paths import jupyter_data_dir
@@ -97,55 +97,55 @@ class RuntimeSettings(Configurable):
 
 
 class ContainerSettings(Configurable):
-    """How long containers stay, and what is kept and written down of them; docs/containers.md explains."""
+    """The lifetime of containers, their checkpoints and the audit log; see docs/containers.md."""
 
     pause_after = Float(
         60.0,
         min=0.0,
-        help="""Seconds without any operation until nothing in a container runs; the next command wakes it.
+        help="""Seconds without any operation after which a container is paused; the next command wakes it.
         0: never.""",
     ).tag(config=True, variable="AGENT_KERNEL_PAUSE_AFTER")
     keep_expired = Bool(
         True,
-        help="""Keep a checkpoint of a container that expires: its next use brings it back.""",
+        help="""Keep a checkpoint of each container that expires; its next use restores it.""",
     ).tag(config=True, variable="AGENT_KERNEL_KEEP_EXPIRED")
     checkpoint_size = Int(
         10 << 30,
         min=0,
-        help="""Bytes of all those checkpoints together; over it the oldest is removed first.""",
+        help="""Maximum size of all these checkpoints, in bytes. Over it, the oldest are removed first.""",
     ).tag(config=True)
-    checkpoint_days = Float(7.0, min=0.0, help="""Days after which such a checkpoint is removed.""").tag(
+    checkpoint_days = Float(7.0, min=0.0, help="""Days after which these checkpoints are removed.""").tag(
         config=True
     )
     warm = Int(
         0,
         min=0,
         max=100,
-        help="""Containers that a server keeps ready before they are asked for. A kernel keeps none.""",
+        help="""Number of containers that a server keeps ready for new requests. A kernel keeps none.""",
     ).tag(config=True, variable="AGENT_KERNEL_WARM")
     upload_limit = Int(
         512 << 20,
         min=0,
-        help="""Bytes: the largest file that a client may upload. `KernelSettings.max_upload` is what
-        `%upload` sends.""",
+        help="""Bytes: the largest file that a client can upload. `KernelSettings.max_upload` is the limit
+        of `%upload`.""",
     ).tag(config=True, variable="AGENT_KERNEL_UPLOAD_LIMIT")
     audit = Unicode(
         "",
-        help="""File of the audit log. Empty: `audit.jsonl` in the data folder. `off`: none is written.""",
+        help="""File of the audit log. Empty: `audit.jsonl` in the data folder. `off`: no audit log.""",
     ).tag(config=True, variable="AGENT_KERNEL_AUDIT")
 
 
 class ApprovalSettings(Configurable):
-    """What runs by itself, what somebody is asked about, what never runs; docs/approvals.md explains."""
+    """The commands that run, need approval, or never run; see docs/approvals.md."""
 
     approval = Choice(
         "auto",
-        help="""What becomes of a command that no rule is about: `auto` runs it, `ask` asks first, `never`
+        help="""What happens to a command that no rule matches: `auto` runs it, `ask` asks first, `never`
         denies it. Notebooks and requests can be stricter, never looser.""",
     ).tag(config=True, variable="AGENT_KERNEL_APPROVAL", words=tuple(MODES))
     approval_rules = Unicode(
         "",
-        help="""TOML file with rules about commands, in order. Empty: there are none.""",
+        help="""TOML file with rules for commands, in order. Empty: no rules.""",
     ).tag(config=True, variable="AGENT_KERNEL_APPROVAL_RULES")
 
     def policy(self) -> Policy:
@@ -154,45 +154,47 @@ class ApprovalSettings(Configurable):
         try:
             read = tomllib.loads(path.read_text("utf-8")) if self.approval_rules else {}
             if "default" in read:
-                raise ValueError("approval.default stands in AGENT_KERNEL_APPROVAL, not among the rules")
+                raise ValueError("set AGENT_KERNEL_APPROVAL instead of approval.default")
             return read_policy({**read, "default": self.approval})
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ConfigurationError(
-                f"The rules of approvals in {path} cannot be used: {str(why).rstrip('.')}.",
+                f"The approval rules in {path} cannot be used: {str(why).rstrip('.')}.",
                 hint="docs/approvals.md shows how they are written.",
             ) from None
 
 
 class ServerSettings(Configurable):
-    """Where `agent-kernel serve` listens, and what it says."""
+    """The address, limits and log of `agent-kernel serve`."""
 
     host = Unicode("127.0.0.1", help="""Address to listen on; anything but loopback needs a key.""").tag(
         config=True
     )
-    port = Int(8642, min=0, max=65535, help="""Port to listen on; 0 takes a free one and says which.""").tag(
-        config=True
-    )
-    turns_per_key = Int(0, min=0, help="""Turns that each key can run at the same time. 0: no limit.""").tag(
+    port = Int(
+        8642, min=0, max=65535, help="""Port to listen on; 0 chooses a free port and prints it."""
+    ).tag(config=True)
+    turns_per_key = Int(0, min=0, help="""Turns that each key may run at the same time. 0: no limit.""").tag(
         config=True
     )
     containers_per_key = Int(
-        0, min=0, help="""Containers of each key that can be alive at the same time. 0: no limit."""
+        0, min=0, help="""Containers that each key may have alive at the same time. 0: no limit."""
     ).tag(config=True)
     bytes_per_key = Int(
         0,
         min=0,
-        help="""Bytes of files that each key can store; as many again of its expired containers. 0: no
-        limit.""",
+        help="""Bytes of files that each key may store; its expired containers may use the same amount
+        again. 0: no limit.""",
     ).tag(config=True)
     requests_per_minute = Int(
-        0, min=0, help="""Requests that can be sent with each key in a minute. 0: no limit."""
+        0, min=0, help="""Requests that each key may send per minute. 0: no limit."""
     ).tag(config=True)
     max_connections = Int(
-        500, min=1, help="""Connections at the same time; more are told to come back later."""
+        500,
+        min=1,
+        help="""Maximum number of open connections; further ones get an error and can retry later.""",
     ).tag(config=True)
     log = Choice(
         "text",
-        help="""How `serve` writes its log on stderr: `text`, or `json`, an object per line with the ids of
-        response and container.""",
+        help="""Format of the log that `serve` writes to stderr: `text`, or `json`, one object per line
+        with the ids of response and container.""",
     ).tag(config=True, variable="AGENT_KERNEL_LOG", words=("text", "json"))

@@ -1,4 +1,4 @@
-"""The table of all settings, and how they are read from files, the environment and flags."""
+"""The table of all settings, and their loading from files, the environment and flags."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
 NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
-"""Variables of such a name that are read elsewhere (by the tests)."""
+"""Variables with the prefix of settings that only the tests read."""
 
 GROUPS: tuple[type[Configurable], ...] = (
     ModelSettings,
@@ -49,7 +49,7 @@ GROUPS: tuple[type[Configurable], ...] = (
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table of settings."""
+    """A row of the table of settings."""
 
     group: str
     name: str
@@ -62,23 +62,23 @@ class Setting:
 
     @property
     def fallback(self) -> str | None:
-        """The variable that is taken where `variable` is not set."""
+        """The variable to use if `variable` is not set."""
         return self.trait.metadata.get("fallback")
 
     @property
     def flag(self) -> str:
-        """Its name on the command line: the variable's, in a flag's spelling."""
+        """The command-line flag, derived from the variable, or from the name if there is none."""
         name = self.variable.removeprefix("AGENT_KERNEL_") if self.variable else self.name
         return "--" + name.lower().replace("_", "-")
 
     @property
     def help(self) -> str:
-        """What it means, on one line."""
+        """The help text, on one line."""
         return " ".join(self.trait.help.split())
 
 
 def catalogue() -> Iterator[Setting]:
-    """Yield every setting there is, in the order of the documentation."""
+    """Yield every setting, in the order of the documentation."""
     for group in GROUPS:
         for name, trait in group.class_own_traits(config=True).items():
             yield Setting(group.__name__, name, trait)
@@ -86,7 +86,7 @@ def catalogue() -> Iterator[Setting]:
 
 @dataclass(frozen=True)
 class Settings:
-    """All groups, filled. `warnings` are sentences for the person. Its repr shows no value of any setting."""
+    """The loaded settings, by group. `warnings` are sentences for the user. The repr shows no values."""
 
     model: ModelSettings
     sandbox: SandboxSettings
@@ -105,10 +105,10 @@ def load(
     environ: Mapping[str, str] | None = None,
     folders: Sequence[str] | None = None,
 ) -> Settings:
-    """Read every source. `flags` maps a setting's name to its value; None there means "not given".
+    """Load the settings from all sources. `flags` maps names of settings to values; None means "not given".
 
-    `folders` are where configuration files are looked for, the most important first (default: Jupyter's).
-    Raises `ConfigurationError` for a value or a file that cannot be used.
+    `folders` are searched for configuration files, the most important first (default: Jupyter's).
+    Raises `ConfigurationError` for an invalid value or file.
     """
     environ = os.environ if environ is None else environ
     config = Config()
@@ -126,16 +126,16 @@ def load(
 
 
 def environment_with(**variables: str) -> dict[str, str]:
-    """Return the environment for a child process: ours, but with these settings and none of our others.
+    """Return the environment for a child process: that of this process, with only `variables` as settings.
 
-    An upstream's address and key are left out as well, so that the child plays the shipped script.
+    The address and key of an upstream are left out too, so that the child plays the shipped script.
     """
     ours = {name for setting in catalogue() for name in (setting.variable, setting.fallback) if name}
     return {**{name: value for name, value in os.environ.items() if name not in ours}, **variables}
 
 
 def _files(folders: Sequence[str] | None) -> Iterator[Config]:
-    """Yield the configuration files that exist, the least important first."""
+    """Yield the settings of each existing configuration file, the least important first."""
     if folders is None:
         from jupyter_core.paths import jupyter_config_path
 
@@ -150,7 +150,7 @@ def _files(folders: Sequence[str] | None) -> Iterator[Config]:
             except Exception as error:
                 raise ConfigurationError(
                     f"{Path(folder, CONFIG_FILE + suffix)} cannot be read: {type(error).__name__}: {error}.",
-                    hint="Correct the file or move it away.",
+                    hint="Correct or remove the file.",
                 ) from error
 
 
@@ -173,9 +173,9 @@ def _flags(flags: Mapping[str, object]) -> Config:
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each variable that looks like ours and is not."""
+    """Yield a warning for each variable with the prefix of settings that is not one."""
     known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
     for name in sorted(environ):
         if name.startswith("AGENT_KERNEL_") and name not in known:
             nearest = difflib.get_close_matches(name, sorted(known - NOT_OURS), n=1, cutoff=0.0)
-            yield f"{name} is not a setting and is ignored; the nearest is {nearest[0]}."
+            yield f"{name} is not a setting and is ignored. Did you mean {nearest[0]}?"

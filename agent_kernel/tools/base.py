@@ -1,8 +1,8 @@
-"""The contract of a tool: its entry in a request, its items, how models see it, and how a call of it runs.
+"""The interface of tools: entries in a request, items, the form that models see, and running a call.
 
-A tool that this server runs is a subclass of `Tool`, usually by way of `tools.function.FunctionTool`. One
-object per tool serves all requests, so it keeps no state of a request; what a request says stands in its
-`ToolEntry`. The methods are in the order in which a call meets them. None of them may block.
+A tool that this server runs is a subclass of `Tool`, usually of `tools.function.FunctionTool`. One object per
+tool serves all requests, so it keeps no state of a request; that is in the `ToolEntry`. The methods are in
+the order in which a call uses them. None of them may block.
 
 A call has two items: the call, which a model writes, and the output, which the running tool writes. They have
 the types `call_type` and `output_type` and the same `call_id`. Items that hold both, as the standard's
