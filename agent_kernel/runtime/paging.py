@@ -31,6 +31,6 @@ def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order,
     if after is not None:
         position = next((i for i, resource in enumerate(data) if resource.id == after), None)
         if position is None:
-            raise InvalidRequest(f"There is nothing with the id {after!r} in this list.", param="after")
+            raise InvalidRequest(f"No entry with the id {after!r} in this list.", param="after")
         data = data[position + 1 :]
     return Page(data=data[:limit], has_more=len(data) > limit)

@@ -28,7 +28,7 @@ from agent_kernel.store.records import ResponseRow
 
 @dataclass(frozen=True)
 class Shared:
-    """What all tenants of a runtime use together."""
+    """The components that all tenants of a runtime share."""
 
     parts: RuntimeParts
     lifecycle: Lifecycle
@@ -70,7 +70,7 @@ class Tenant:
 
 
 class Tenants:
-    """All tenants that a runtime has served, and what works for all of them: recovery and retention."""
+    """The tenants that a runtime has served, and the recovery and retention that they share."""
 
     def __init__(self, parts: RuntimeParts) -> None:
         store = parts.store

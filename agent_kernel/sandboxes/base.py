@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from agent_kernel.errors import InvalidRequest
 
 WORKSPACE = "/mnt/data"
-"""Where commands start and where uploads lie, in every sandbox."""
+"""The workspace of every sandbox: commands start here and uploads are here."""
 
 MANAGED_LABEL = "agent_kernel.managed"
 """Every sandbox of ours carries this label (value "1"), so that a sweep can find it in any state."""

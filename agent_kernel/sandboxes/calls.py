@@ -56,7 +56,7 @@ class FileStat:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed below a folder since a mark: new and changed files, and paths that are gone.
+    """The changes below a folder since a mark: new and changed files, and paths that are gone.
 
     `mark` names the state of now, for a later call. `known` is false when the sandbox does not remember the
     earlier mark; then `files` and `gone` are empty. At most 20,000 files are looked at; `cut` says that there

@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """What the settings say to every backend."""
+    """The settings for every backend."""
 
     data_dir: Path
     """The data folder. It may not exist yet. A backend keeps its files in a sub-folder."""
@@ -45,7 +45,7 @@ class BackendOptions:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `agent-kernel image build` asks for. A kind refuses what it cannot do with `InvalidRequest`."""
+    """The options of `agent-kernel image build`. A kind raises `InvalidRequest` for unsupported ones."""
 
     if_missing: bool = False
     """Do nothing if it is prepared already."""

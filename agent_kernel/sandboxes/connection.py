@@ -26,7 +26,7 @@ from agent_kernel.sandboxes.idle_timeout import Silence
 from agent_kernel.sandboxes.incoming import IncomingCalls, Method
 
 CONTENT_CHUNK = 128 << 10
-"""How many bytes of a file are sent at once; each piece is handled by four programs on its way."""
+"""Bytes of a file that are sent at once. Four programs handle each piece on its way."""
 HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
 VERDICT_TIMEOUT = 5.0

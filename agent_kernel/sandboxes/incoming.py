@@ -14,7 +14,7 @@ from agent_kernel.sandboxes.egress import EgressStream
 log = logging.getLogger(__name__)
 
 Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
-"""What the host does for a channel that boxd opened: `(arguments, stream)`."""
+"""A handler for a channel that boxd opened: `(arguments, stream)`."""
 
 
 class IncomingCalls:
@@ -37,9 +37,7 @@ class IncomingCalls:
         if number % 2 or number <= self._last_served:
             raise wire.WireError(f"channel {number} is in use, or not the sandbox's to open")
         open_now = sum(not stream.answered for stream, _ in self._served.values())
-        if (
-            open_now >= wire.MAX_OPENED or len(self._served) >= 2 * wire.MAX_OPENED
-        ):  # answers that nobody reads
+        if open_now >= wire.MAX_OPENED or len(self._served) >= 2 * wire.MAX_OPENED:  # unread answers
             raise wire.WireError(f"more than {wire.MAX_OPENED} channels open")
         if len(payload) > wire.MAX_CALL:
             raise wire.WireError(f"a call of {len(payload)} bytes")

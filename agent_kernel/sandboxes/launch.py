@@ -28,7 +28,7 @@ SAVED_SHELL = f"{STATE}/shell"
 """The shell's state at a checkpoint. The first shell begins with it."""
 
 KEPT_WORKSPACE = f"{STATE}/workspace"
-"""Where a checkpoint keeps the files of a workspace on a volume, which no engine includes by itself."""
+"""The folder in a checkpoint for the files of a workspace on a volume, which engines leave out."""
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",

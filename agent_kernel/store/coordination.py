@@ -28,7 +28,7 @@ FindTurn = Callable[[str], LocalTurns | None]
 
 
 class Coordination(Protocol):
-    """The current process among those that share a store. Nothing here polls."""
+    """The current process among those that share a store. No method polls."""
 
     @property
     def id(self) -> str:
@@ -36,7 +36,7 @@ class Coordination(Protocol):
         ...
 
     async def join(self) -> None:
-        """Be alive to the others from now until `aclose`, or until the process ends in any way.
+        """Register as alive until `aclose`, or until the process ends in any way.
 
         Idempotent. Raises `OSError` if that cannot be recorded.
         """
@@ -59,9 +59,9 @@ class Coordination(Protocol):
         ...
 
     async def cancel(self, owner: str, response_id: str) -> None:
-        """Have another process cancel its turn, and wait until it has. Raises `InvalidRequest` as `news`."""
+        """Cancel a turn of another process and wait until it has ended. Raises `InvalidRequest` as `news`."""
         ...
 
     async def aclose(self) -> None:
-        """Stop serving, and be alive no more. Idempotent."""
+        """Stop serving and unregister. Idempotent."""
         ...

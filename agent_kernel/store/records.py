@@ -34,7 +34,7 @@ class ResponseRow:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What recovery needs to know of a turn that has an owner, read without decoding its JSON columns."""
+    """The columns of a turn with an owner that recovery needs, read without decoding JSON."""
 
     id: str
     created_at: float
@@ -48,7 +48,7 @@ JournalEntry = tuple[int, str]
 
 @dataclass(frozen=True)
 class Finish:
-    """What is written when a turn ends, in one transaction.
+    """The end of a turn, written in one transaction.
 
     `events` are the last of the journal. Without `keep_events` the journal is dropped, because the row now
     has everything. Without `keep_row` (`store: false`) only the conversation, if any, gets what was `said`.

@@ -39,7 +39,7 @@ from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 
 UNSTORED = (
-    "it needs an approval, and with store false the response ends before anybody could give one; with store"
+    "it needs an approval, and with store false the response ends before one can be given; with store"
     " true, or over a WebSocket, it can wait."
 )
 

@@ -25,7 +25,7 @@ RESPONSE = "mcp_approval_response"
 
 SERVER_LABEL = "agent_kernel"
 
-UNDECIDED = "Not run: nobody decided whether it may."
+UNDECIDED = "Not run: no approval was given."
 BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
 ELSEWHERE = "Answered in a turn that is not part of this conversation: it may have been run there."
 DENIED = "Not run: denied by the person who was asked."

@@ -19,7 +19,7 @@ class CheckpointPolicy:
 
 @dataclass(frozen=True)
 class ContainerOptions:
-    """How containers are made and for how long they stay."""
+    """Settings for new containers and their expiry."""
 
     expires_after: int = 20
     """Minutes without any operation until a container expires, if the request sets none."""

@@ -1,4 +1,4 @@
-"""Stopping a turn from outside: by a cancel, a steering message, its deadline or the end of its server."""
+"""Stops a turn from outside: on cancel, a steering message, its deadline or a server shutdown."""
 
 from __future__ import annotations
 

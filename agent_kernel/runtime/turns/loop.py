@@ -37,11 +37,11 @@ CANCELLED = "agent_kernel.cancelled"
 """`incomplete_details.reason` of a turn whose reader left."""
 
 MAX_STEPS = "agent_kernel.max_steps"
-"""`incomplete_details.reason` of a turn in which the model did not come to an end."""
+"""`incomplete_details.reason` of a turn that reached its limit of model calls."""
 
 
 class TurnLoop:
-    """Carries out turns that are prepared."""
+    """Runs prepared turns."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class TurnLoop:
     async def run(self, run: Turn, channel: EventChannel[ResponseStreamEvent] | None = None) -> None:
         """Run the turn to its end; without a `channel` its events are only written down. See `events`."""
         async with AsyncExitStack() as stack:
-            if run.container_id is not None:  # held for the whole turn: a thinking model lets nothing expire
+            if run.container_id is not None:  # it must not expire while the model thinks
                 await stack.enter_async_context(self._containers.use(run.container_id))
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             run.meter = Meter(self._settings.budget.within(run.turn.budget))
@@ -124,11 +124,11 @@ class TurnLoop:
             log.info("The turn %s failed.", run.id, exc_info=error, extra=run.about())
             return run.assembler.fail(code=error.code or "server_error", message=str(error))
         log.error("The turn %s failed.", run.id, exc_info=error, extra=run.about())
-        words = f"Something unforeseen went wrong in the runtime ({type(error).__name__}); its log has more."
+        words = f"Internal error ({type(error).__name__}). Details are in the server log."
         return run.assembler.fail(code="server_error", message=words)
 
     async def fail(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
-        """End a turn that could not even begin."""
+        """End a turn that could not begin."""
         return await self._settled(run, self.failure(run, error))
 
     def _stopped(self, run: Turn) -> Sequence[ResponseStreamEvent]:

@@ -1,4 +1,4 @@
-"""From a request to a turn that can run: everything that can be refused, before the first event."""
+"""Prepares a request as a turn that can run. Every refusal happens here, before the first event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
 
 Memory = Mapping[str, History]
-"""What comes before turns that continue responses kept nowhere else, by the response's id."""
+"""Histories after unstored responses, by the response's id."""
 
 CONTAINER_LOST = (
     "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
@@ -49,7 +49,7 @@ CONTAINER_BACK = (
 
 @dataclass(frozen=True)
 class TurnParts:
-    """What turns are made of. `owner` names this process, `approval` is the operator's policy."""
+    """The parts for preparing turns. `owner` names this process, `approval` is the operator's policy."""
 
     models: Models
     store: Rows
@@ -62,7 +62,7 @@ class TurnParts:
 
 
 class Preparation:
-    """Makes turns of requests."""
+    """Prepares turns from requests."""
 
     def __init__(self, parts: TurnParts) -> None:
         self._models = parts.models
@@ -78,7 +78,7 @@ class Preparation:
     async def run(
         self, turn: TurnRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
     ) -> Turn:
-        """Resolve whatever the request names; see `Runtime.respond` for what is raised."""
+        """Resolve everything that the request names. Raises as `Runtime.respond`."""
         model, upstream_name = self.model(turn)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
@@ -105,7 +105,7 @@ class Preparation:
         )
         if turn.conversation_id is not None:
             response = response.model_copy(update={"conversation": Conversation(id=turn.conversation_id)})
-        if turn.approval is not None:  # who relies on it must see that it was understood
+        if turn.approval is not None:  # a client that relies on it must see that it was understood
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
@@ -126,9 +126,9 @@ class Preparation:
     async def resumed(
         self, turn: TurnRequest, row: ResponseRow, point: ResumePoint, interrupt: Interrupt
     ) -> Turn:
-        """Make a turn that goes on where another process left it; see `run`."""
+        """Prepare a turn that continues where another process stopped; see `run`."""
         run = await self.run(turn, interrupt)
-        if point.calls and run.container_id is not None:  # without its container nothing can be read on
+        if point.calls and run.container_id is not None:  # without its container no command can be rejoined
             async with self._containers.use(run.container_id):
                 pass
         response = Response.construct(**{**row.response, "output": []})

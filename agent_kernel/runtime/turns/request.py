@@ -154,11 +154,11 @@ def read_file_ids(params: Json, where: str = "") -> list[str]:
 
 
 EXTENSIONS = ("approval", "budget")
-"""What a request may say in `agent_kernel`; docs/extensions.md describes each."""
+"""The fields that a request may have in `agent_kernel`; docs/extensions.md describes each."""
 
 
 def _check_extensions(request: Json) -> None:
-    """Refuse names of ours that this server does not know: a client must not believe that they work."""
+    """Refuse unknown fields in `agent_kernel`, so that no client relies on one without effect."""
     ours = request.get("agent_kernel")
     unknown = [name for name in request if _is_unknown(name)]
     if isinstance(ours, Mapping):

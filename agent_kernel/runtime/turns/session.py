@@ -65,7 +65,7 @@ class LocalSession:
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[SessionEvent, None]:
         """Run a turn, and the turns that steering it leads to; see `base.Session.respond`."""
-        with self._turns.admitted():  # a successor needs no admission of its own
+        with self._turns.admitted():  # a successor runs under the admission of the first turn
             following: ResponseRequest | None = self._with_pending(request)
             while following is not None:
                 async with aclosing(self._one(following)) as events:
@@ -143,7 +143,7 @@ class LocalSession:
         )
 
     def lost(self, error: Exception) -> list[SessionEvent]:
-        """Give back what was accepted and could not be said, because its successor could not begin."""
+        """Give back the accepted messages of a successor that could not begin."""
         active, self._active = self._active, None
         if active is None:
             return []
@@ -189,7 +189,7 @@ def _pending(run: Turn, steer: _Steer) -> SessionEvent:
 
 _WORDS = {
     "response_not_found": "No response with this id runs on this connection.",
-    "response_already_completed": "The response has ended and takes no steering any more.",
+    "response_already_completed": "The response has ended and can no longer be steered.",
     "steering_not_supported": "A response in a conversation, or with compaction, cannot be steered.",
     "too_many_pending_steers": f"At most {MOST_STEERS} messages can wait for one response.",
 }

@@ -1,4 +1,4 @@
-"""What bounds one turn."""
+"""Settings for the limits of a turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TurnSettings:
     max_steps: int = 50
     """Model calls in one turn. After that the response is incomplete and can be continued."""
     budget: Budget = field(default_factory=Budget)
-    """What each turn may use; see `runtime.turns.budgets`."""
+    """The budget of each turn; see `runtime.turns.budgets`."""
     steer_grace: float = 5.0
     """Seconds that a running command has to end before a steering message stops it."""
     tools: Mapping[str, Any] = field(default_factory=dict)

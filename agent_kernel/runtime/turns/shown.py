@@ -1,4 +1,4 @@
-"""Input items as lists of the API show them: complete, where a client may have been brief."""
+"""Completes input items for the API's lists, because clients may send a short form."""
 
 from __future__ import annotations
 

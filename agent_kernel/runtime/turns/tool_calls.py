@@ -38,7 +38,7 @@ class _Call:
     entry: ToolEntry | None = None
     answer: Answer | None = None
     rejoin: RejoinedCall | None = None
-    """For a call whose process died: how it goes on."""
+    """How a call continues whose process died."""
     opened: bool = False
     """Whether its output item is open already."""
 
@@ -75,10 +75,9 @@ class ToolCalls:
             await run.emit(run.assembler.insert(item))
 
     async def rejoin(self, run: Turn) -> None:
-        """Finish the calls that ran when the turn's last process died.
+        """Finish the calls that were running when the turn's last process died.
 
-        Raises `Stopped` if their tool cannot know what became of them: then the turn ends, as it would have
-        ended without this process.
+        Raises `Stopped` if their tool cannot find out their outcome: then the turn ends as incomplete.
         """
         by_tool: dict[Tool, list[LostCall]] = {}
         for broken in run.rejoins:
@@ -103,7 +102,7 @@ class ToolCalls:
             return await channel.commands()
 
     def _decided(self, run: Turn, item: CallItem, rejoin: RejoinedCall | None = None) -> _Call | None:
-        """Decide what becomes of a call; None if the client runs it, or if it waits."""
+        """Decide how to carry out a call; None if the client runs it or if it waits."""
         run.interrupt.check()
         tool = _tool_of(item.type)
         entry, call = _entry(run, tool), to_json(item)
@@ -133,7 +132,7 @@ class ToolCalls:
         if call.refusal is None:
             await self._run(run, call)
             return
-        if not call.opened:  # else closing it says what is missing
+        if not call.opened:  # otherwise closing it reports what is missing
             for piece in call.tool.refuse(call.json, call.refusal):
                 await run.emit(run.assembler.output(call_id, piece))
         await run.emit(run.assembler.close_output(call_id))

@@ -1,4 +1,4 @@
-"""One turn under way: what it was asked, how far it is, and what of it is written down when."""
+"""A running turn: its request, its progress, and the order in which both are stored."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows
 
 Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
-"""Writes down and sends out events, in order. It waits while the reader does not read."""
+"""Stores and sends events, in order. It waits while the reader does not read."""
 
 
 async def not_running(events: Sequence[ResponseStreamEvent]) -> None:
-    """Refuse events of a turn that does not run."""
+    """Raise an error: the turn does not run, so its events have no reader."""
     raise RuntimeError("The turn does not run, so its events go nowhere.")
 
 
@@ -39,7 +39,7 @@ INTERRUPTED = "agent_kernel.interrupted"
 
 @dataclass
 class Turn:
-    """A turn after everything that could be refused. `conversation` grows by each item that is finished."""
+    """A turn that passed all checks. `conversation` grows by each finished item."""
 
     turn: TurnRequest
     model: Model
@@ -57,7 +57,7 @@ class Turn:
     trace: Trace = UNWATCHED
     calls_made: int = 0
     handed_over: bool = False
-    """Whether a call was left to the client, who runs it."""
+    """Whether a call was left to the client to run."""
     resumed: int = 0
     """How many times a new process has resumed the turn."""
     rejoins: Sequence[BrokenCall] = ()
@@ -67,15 +67,15 @@ class Turn:
 
     @property
     def id(self) -> str:
-        """Of its response."""
+        """The id of the turn's response."""
         return self.assembler.response.id
 
     def about(self) -> dict[str, str | None]:
-        """Return what a log entry says of the turn."""
+        """Return the turn's fields for log entries."""
         return {"response_id": self.id, "container_id": self.container_id}
 
     def note(self, event: ResponseStreamEvent) -> Json | None:
-        """Take a finished item into the conversation and return it as JSON. Ignore any other event."""
+        """Add a finished item to the conversation and return it as JSON. Ignore any other event."""
         if not isinstance(event, ResponseOutputItemDoneEvent):
             return None
         item = to_json(event.item)
@@ -84,7 +84,7 @@ class Turn:
         return item
 
     def row(self, owner: str | None = None) -> ResponseRow:
-        """Return the turn as the store keeps it, as far as it is; `owner` only while it runs."""
+        """Return the turn's row in its present state; `owner` is set only while it runs."""
         response = self.assembler.response
         skeleton = to_json(response.model_copy(update={"output": []}))
         output = [self.produced[index] for index in sorted(self.produced)]
@@ -108,7 +108,7 @@ class EventJournal(Protocol):
     """Keeps all events of a background turn, for its followers and for a restart."""
 
     def take(self, event: ResponseStreamEvent) -> bool:
-        """Take an event in. Return whether the caller must `flush` before the event goes out."""
+        """Take an event. Return whether the caller must `flush` before the event goes out."""
         ...
 
     async def flush(self) -> None:
@@ -125,7 +125,7 @@ class EventJournal(Protocol):
 
 
 class Record:
-    """What the store keeps of one turn.
+    """The stored part of one turn.
 
     The row is written before the first event goes out, with this process as its owner. Each finished item is
     in the journal before its event goes out, so a shell call is written before it runs. The end is in the row
@@ -139,10 +139,10 @@ class Record:
         self._owner = owner
         self._items: list[JournalEntry] = []
         self.after: History | None = None
-        """What the next turn continues, once this one has ended."""
+        """The history for the next turn, once this one has ended."""
         self.ended = False
         self.journal: EventJournal | None = None
-        """Of a background turn: all events, not only the finished items."""
+        """The journal of a background turn: all events, not only finished items."""
 
     async def begin(self, run: Turn) -> None:
         """Write the turn's row."""

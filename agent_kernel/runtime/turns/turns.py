@@ -1,4 +1,4 @@
-"""Turns from the request to the last event, whoever asks for them."""
+"""Turns from the request to the last event, for all callers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Recovers(Protocol):
     """Recovers the turns of dead processes; see `runtime.background.recovery`."""
 
     async def once(self) -> None:
-        """Do it if this process has not done it yet."""
+        """Recover turns, once per process."""
         ...
 
     async def again(self) -> bool:
@@ -52,14 +52,14 @@ class Turns:
         self._allowance = allowance
 
     def admitted(self) -> AbstractContextManager[None]:
-        """Held while a turn runs, or turns one after the other. Raises `LimitReached`, first of all."""
+        """Hold a place in the quota while one or more turns run. Raises `LimitReached` before all else."""
         return self._allowance.turn()
 
     @asynccontextmanager
     async def prepared(
         self, request: ResponseRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
     ) -> AsyncGenerator[Turn, None]:
-        """A turn that can run, and what it holds while it does. Raises whatever can be refused."""
+        """Prepare a turn, and hold its resources while it runs. Raises every refusal of the request."""
         turn = read_request(request)
         await self._recovery.once()
         with self._conversations.claim(turn.conversation_id):
@@ -75,7 +75,7 @@ class Turns:
     async def resumed(
         self, row: ResponseRow, standing: ResumePoint, interrupt: Interrupt
     ) -> AsyncGenerator[Turn, None]:
-        """A background turn that goes on where it stood when its process died. Raises as `prepared` does."""
+        """Prepare a background turn to continue where its process died. Raises as `prepared` does."""
         turn = _in(row.container_id, read_request({**without_unknown(row.request), "input": []}))
         with self._conversations.claim(turn.conversation_id):
             run = await self._preparation.resumed(replace(turn, input=row.input), row, standing, interrupt)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .loop import Loop
 
 RECENT = 8
-"""How many ended jobs can still be watched."""
+"""The most ended jobs that can still be watched."""
 
 MOST_HOSTS = 8
-"""How many hosts may be attached. One more closes the oldest: streams that died unseen must not pile up."""
+"""The most attached hosts. One more closes the oldest, so that dead streams do not pile up."""
 
 
 class Box:

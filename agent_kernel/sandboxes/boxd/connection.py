@@ -23,7 +23,7 @@ SOON = 0.005
 
 
 class Service:
-    """What a connection needs from the sandbox. The caller fills it in."""
+    """The callbacks that a connection needs. The caller fills them in."""
 
     def __init__(
         self,

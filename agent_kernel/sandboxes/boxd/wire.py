@@ -30,11 +30,11 @@ CHUNK = 64 << 10
 WINDOW = 512 << 10
 """The credit, in bytes, with which each side begins on every channel."""
 FRAME_COST = 64
-"""What a `DATA` frame costs in credit, plus its bytes: so that many tiny frames are bounded as well."""
+"""The credit that a `DATA` frame costs in addition to its bytes, so that tiny frames are bounded."""
 LEAST_ROOM = 8 << 10
 """The sender waits for credit when it may send fewer bytes: there are no tiny frames at a window's end."""
 MAX_OPENED = 128
-"""How many channels boxd may have open towards one host."""
+"""The most channels that boxd may open to one host."""
 MAX_CALL = 4096
 """The size limit in bytes of a `CALL` payload from boxd."""
 MAX_METHODS = 64

@@ -176,7 +176,7 @@ def own_devices(folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Start:
-    """How to start one sandbox: the arguments of bwrap, and the steps on the way.
+    """A plan for one sandbox's start: the arguments of bwrap, and functions to call during the start.
 
     `folders` (empty by then) are removed when the sandbox ends. `place` is called with process 1 before it
     runs anything: it records the process, so that it is found even if we are killed, and puts it into its

@@ -1,4 +1,4 @@
-"""Where the Docker Engine listens, and the head of its answers to raw requests."""
+"""The Docker Engine's address, and the head of its answers to raw requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Address:
         url = urlsplit(api.base_url)
         if url.scheme not in ("http", "https") or url.hostname is None:
             raise EngineUnavailable(
-                "Sandboxes need an engine behind a Unix socket or TCP. This one is reached in another way.",
+                "Sandboxes need an engine behind a Unix socket or TCP. This engine uses another transport.",
                 hint="Forward the engine's socket (ssh -L) and set DOCKER_HOST to unix:// and its path.",
             )
         tls = _tls_context(api) if url.scheme == "https" else None

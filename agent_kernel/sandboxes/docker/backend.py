@@ -201,7 +201,7 @@ class DockerBackend:
         await self._engine.ask(docker_snapshots.remove, await self._engine.api(), id)
 
     def capabilities(self) -> Capabilities:
-        """Return all limits, disk only if known; `isolation` is the configured runtime (default `runc`)."""
+        """Return the capabilities. `disk_limit` depends on the engine, `isolation` is the OCI runtime."""
         return Capabilities(
             memory_limit=True,
             process_limit=True,
@@ -277,7 +277,7 @@ class DockerBackend:
             await output.aclose()
             if isinstance(error, TimeoutError):
                 raise SandboxStartFailed(
-                    f"boxd said nothing for {_START_SECONDS:.0f} s after its start in {self.image}."
+                    f"boxd did not answer within {_START_SECONDS:.0f} s of its start in {self.image}."
                 ) from error
             raise
         return output
@@ -313,7 +313,7 @@ class DockerBackend:
             while launch.READY not in said:
                 piece = await output.read(4096)
                 if not piece:
-                    raise unfit(self.image, "boxd ended without a word")
+                    raise unfit(self.image, "boxd ended without a message")
                 said = (said + piece)[-4096:]
         except SandboxUnreachable as error:
             raise unfit(self.image, output.complaint or error.message) from error

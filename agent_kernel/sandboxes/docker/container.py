@@ -31,7 +31,7 @@ CAPABILITIES = (
     "SETGID",
     "KILL",  # and boxd must be able to end that service
 )
-"""What root keeps inside; every other capability is dropped. None of them reaches beyond the container."""
+"""The capabilities of root inside. All others are dropped, and none reaches beyond the container."""
 
 TMPFS = {
     "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 (inside) exec: build tools run what they make

@@ -59,9 +59,9 @@ def _build_own(options: BackendOptions, wanted: Wanted, progress: Progress) -> N
     """Build the user's Dockerfile, and test a sandbox of it before the image gets its name."""
     assert wanted.base is not None  # noqa: S101 (for the type checker: the caller has looked)
     if not options.image or options.image == DEFAULT_IMAGE:
-        raise InvalidRequest("An image of your own needs a name.", hint="Give one: --name mine:1")
+        raise InvalidRequest("A custom image needs a name.", hint="Give one: --name mine:1")
     with built(wanted.base, progress, toolbox=wanted.toolbox) as name:
-        progress("Trying a sandbox of it")
+        progress("Testing a sandbox of the image")
         asyncio.run(_try(name, options.runtime or None))
         name_image(name, options.image)
 

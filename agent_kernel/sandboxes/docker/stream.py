@@ -18,7 +18,7 @@ from agent_kernel.sandboxes.docker.address import Address, expect
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 
 _SEND_BUFFER = 1 << 20  # the kernel gives less where it allows less; TCP finds its own
-_AHEAD = 1 << 20  # bytes written ahead of a busy engine, so that it does not wait for us to wake up
+_AHEAD = 1 << 20  # bytes written ahead of a busy engine, so that it need not wait for this process
 _PIECE = 64 * 1024
 _COMPLAINT = 4 * 1024  # bytes kept of a program's stderr: its end
 
@@ -62,7 +62,7 @@ class DockerStream:
         self.end: ContainerEnd | None = None
         """Watches for the end of the container; closed together with the stream."""
         self.ends_with_complaint = False
-        """Whether output on stderr means the end, although the engine keeps the stream open."""
+        """Whether output on stderr marks the end, although the engine keeps the stream open."""
         self._reader = reader
         self._writer = writer
         self._kind = _STDOUT
@@ -74,7 +74,7 @@ class DockerStream:
 
     @property
     def complaint(self) -> str:
-        """What the program wrote to stderr so far: at most the last 4 KiB."""
+        """The program's output on stderr so far: at most the last 4 KiB."""
         return self._complaint.decode(errors="replace").strip()
 
     async def read(self, limit: int) -> bytes:

@@ -19,10 +19,10 @@ from agent_kernel.store.sql.database import Cursor, Transaction, Values
 T = TypeVar("T")
 
 ALONE = 0x61676E74
-"""The advisory lock of transactions that run alone."""
+"""The number of the advisory lock for exclusive transactions."""
 
 TRIES = 5
-"""How often a transaction runs that the server ends because of a conflict with another one."""
+"""The most runs of a transaction that conflicts with others."""
 
 CONNECT_SECONDS = 10
 
@@ -30,8 +30,8 @@ CONNECT_SECONDS = 10
 class PostgresDatabase:
     """See `Database`. The tables are made on first use, in the first schema of the search path.
 
-    `folder_id` is the id of the data folder with the blobs and the coordination: the first one to use a
-    database is the only one that may, because processes with another folder would take each other for dead.
+    `folder_id` is the id of the data folder with the blobs and the coordination. Only the first folder that
+    used a database may use it, because processes with different folders would take each other for dead.
     A connection that the server has closed is opened again for the next transaction.
     """
 
@@ -90,7 +90,7 @@ class PostgresDatabase:
         except psycopg.OperationalError:
             connection.close()
             raise
-        except psycopg.Error as error:  # rights are missing, or the tables are not ours
+        except psycopg.Error as error:  # no permission, or tables of another program
             connection.close()
             raise self._unusable(error) from None
         except BaseException:
@@ -139,7 +139,7 @@ class PostgresDatabase:
 
 
 def _password(url: str) -> str:
-    """Return the password in a URL. Raises `ConfigurationError`, without text that may be of a password.
+    """Return the password in a URL. Raises `ConfigurationError` that contains no part of the URL.
 
     A password that is not escaped ends up in the port, the host or the database's name.
     """

@@ -1,4 +1,4 @@
-"""The versions that the tables of a PostgreSQL store have had; `meta` records the version of a database.
+"""The migrations of a PostgreSQL store's tables. `meta` records the version of a database.
 
 The columns are those of the SQLite store. `rowid` orders rows by their arrival, as SQLite's own does.
 """

@@ -1,4 +1,4 @@
-"""What the statements of this folder need of a database.
+"""The database interface that the statements of this folder use.
 
 Statements are written in the subset that SQLite and PostgreSQL share: `?` for values, `ON CONFLICT`,
 recursive queries, JSON as text. So one text serves both, without a layer that builds SQL at run time.
@@ -22,7 +22,7 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows it changed."""
+        """The number of rows that the statement changed."""
         ...
 
     def fetchone(self) -> Any:
@@ -67,7 +67,7 @@ class Database(Protocol):
 
 
 class SqlPart:
-    """Some rows of a database. `tenant` is whose rows are seen and made; None: all."""
+    """One kind of rows in a database, limited to those of `tenant`; None: all."""
 
     def __init__(self, database: Database, tenant: str | None = None) -> None:
         self._database = database

@@ -1,6 +1,6 @@
 """One SQLite file, used from one worker thread.
 
-So the event loop never waits for a disk, and no two statements of one process meet.
+So the event loop never waits for a disk, and a process never runs two statements at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SqliteDatabase:
                         connection.execute("BEGIN IMMEDIATE")
                     return work(connection)
             except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError):
-                raise  # about the values of one row, not about the file
+                raise  # an error in one row's values, not in the file
             except (OSError, sqlite3.Error) as error:
                 raise ConfigurationError(
                     f"The store at {self._path} cannot be used: {error}.",
@@ -86,7 +86,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other processes from opening a store in this folder.
 
-    SQLite's timeout does not cover two that bring a new file into WAL mode at once: one of them fails.
+    SQLite's timeout does not cover two processes that switch a new file to WAL mode at once: one fails.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,4 +1,4 @@
-"""The versions that the tables of a SQLite store have had. `PRAGMA user_version` is the version of a file."""
+"""The migrations of a SQLite store's tables. `PRAGMA user_version` is the version of a file."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import collections
 
 LIMIT = 1 << 20
 PIECE_COST = 64
-"""What a piece costs in addition to its bytes, so that many tiny pieces are bounded too."""
+"""The cost of a piece in addition to its bytes, so that many tiny pieces are bounded too."""
 
 
 class Log:

@@ -105,7 +105,7 @@ def _orphan(parent: int) -> bool:
 
 
 def kill_round(job: str, shell_pid: int, since: Moment) -> bool:
-    """Kill the processes of a command, and return whether there were any. Call again until there are none.
+    """Kill the processes of a command, and return whether there were any. Call it until there are none.
 
     Stop the shell before, so that it starts nothing more. One round misses processes that are just forking.
     """

@@ -32,7 +32,7 @@ export %(job)s
 readonly __boxd_do='{ . %(run)s/command; __boxd_end; } >%(run)s/out 2>%(run)s/err </dev/null'
 readonly __boxd_tell='echo $? >%(run)s/status; __boxd_dump %(run)s/state.'
 """
-"""What every bash runs first: functions that run a command, end it, and write the state down."""
+"""The code that every bash runs first: functions that run a command, end it, and save the state."""
 
 # Variables that belong to one bash process and must not be carried into the next.
 _OWN = re.compile(
