@@ -53,9 +53,18 @@ class Notebook:
     def __init__(self, manager: KernelManager, folder: Path) -> None:
         self.manager = manager
         self.folder = folder
-        self.client: BlockingKernelClient = manager.client()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
+
+    def restart(self) -> None:
+        """Replace the kernel by a new one, whatever it is doing."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=True)
+        self._connect()
 
     def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
         content = {

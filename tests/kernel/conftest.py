@@ -94,6 +94,15 @@ def shared(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         notebook.close()
 
 
+@pytest.fixture(autouse=True)
+def replaced_after_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Replace the shared kernel after a failed test: its cell may still run, and later tests would wait."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed and "shared" in request.fixturenames:
+        request.getfixturevalue("shared").restart()
+
+
 @pytest.fixture
 def start(jupyter: Path, tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     """Start kernels in the test's folder; they are shut down after the test."""
