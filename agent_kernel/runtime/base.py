@@ -63,7 +63,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True)
 class FileChanges:
-    """What changed in a container since a mark; deleted files are not included.
+    """The changes in a container since a mark, without deleted files.
 
     `files` are the newest 1,000 at most, by path; `count` is how many changed. `mark` names the state of now,
     for a later call. `known` is false when the earlier mark is not remembered: then `files` is empty.

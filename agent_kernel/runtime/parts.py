@@ -34,4 +34,4 @@ class RuntimeParts:
     retention: float | None = None
     """Seconds after which stored responses are deleted; None: never."""
     restart: Restart = "end"
-    """What to do with background turns of dead processes."""
+    """The treatment of background turns of dead processes."""

@@ -98,7 +98,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do beyond the required contract. Callers look here; they never assume."""
+    """The optional abilities of a backend. Callers check them here and never assume one."""
 
     memory_limit: bool
     process_limit: bool

@@ -58,7 +58,7 @@ class Wanted:
     dockerfile: bool = False
     """Build from the packaged Dockerfile instead of Debian's packages."""
     named: bool = False
-    """Whether the command line names the image."""
+    """Whether the image was named on the command line."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class BackendKind:
     runtimes: bool = False
     """Whether it has OCI runtimes to choose from. A kind without them is refused when one is asked for."""
     embedded: bool = False
-    """Whether `install` prepares it, because it needs no engine and no root."""
+    """Whether `install` prepares this kind, because it needs no engine and no root."""
 
 
 def names() -> list[str]:

@@ -14,7 +14,7 @@ from agent_kernel.sandboxes.boxd import wire
 
 NAME_LIMIT = 255
 PIECE = 128 << 10
-"""How many bytes of a connection are sent at once."""
+"""Bytes of a connection that are sent at once."""
 
 
 class Egress(Protocol):

@@ -13,7 +13,7 @@ HOME = "/opt/agent-kernel"
 """The folder with the `boxd` package, in a sandbox that has it as files."""
 
 PROGRAM_SECONDS = 60
-"""How many seconds a sandbox waits for its program to arrive on the stream."""
+"""Seconds that a sandbox waits for its program to arrive on the stream."""
 
 RUN = "/run/boxd"
 SOCKET = f"{RUN}/socket"

@@ -29,7 +29,7 @@ class ResponseRow:
     """The id of the process that runs the turn, while it runs; see `Coordination`."""
     conversation_id: str | None = None
     resumed: int = 0
-    """How many times a new process has resumed the turn."""
+    """The number of times that a new process has resumed the turn."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Approvals in one turn: which calls run, which are refused, which wait, and what an answer leads to.
 
-A call that a policy asks about is not run. It waits, its request is the last item of the response, and the
-response is completed. A turn that answers it claims the request in the store before anything is run: of
-several answers one is taken, in whatever process, branch or time. A claim is never given back, so that
-nothing runs twice; a turn that dies with it leaves a call that was not carried out.
+A call that needs approval waits. Its request is the last item of the response, and the response is completed.
+A turn that answers it claims the request in the store before anything runs. Of several answers, from any
+process or branch, only the first is accepted. A claim is never released, so nothing runs twice: if the turn
+dies, the call is not carried out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Approvals as items of a conversation: the request, its answers, and the output of a call that waits.
 
-The items are the standard's `mcp_approval_request` and `mcp_approval_response`. A request stands at the end
-of its response's output and names its call in `agent_kernel.call_id`. It is open as long as nothing has
-followed it.
+The items are the standard's `mcp_approval_request` and `mcp_approval_response`. A request is at the end of
+its response's output and names its call in `agent_kernel.call_id`. It is open until an item follows it.
 """
 
 from __future__ import annotations

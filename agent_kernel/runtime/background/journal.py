@@ -1,4 +1,4 @@
-"""The journal of one turn: its events in the store, in batches, for those who follow it and for a restart."""
+"""The journal of one turn: its events in the store, in batches, for followers and for recovery."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Journal:
         self.written = asyncio.Event()
 
     def take(self, event: ResponseStreamEvent) -> bool:
-        """Take an event in. Return whether the caller must `flush` before the event goes out.
+        """Take an event. Return whether the caller must `flush` before the event goes out.
 
-        That is so for a finished item, and when many events wait to be written. Any other is written soon.
+        A finished item needs a flush, and so does any event when many wait. Other events are written soon.
         """
         self._waiting.append(entry_of(event))
         if isinstance(event, ResponseOutputItemDoneEvent) or len(self._waiting) >= UNWRITTEN:
@@ -46,7 +46,7 @@ class Journal:
         return False
 
     async def _flush_all(self) -> None:
-        while self._waiting:  # what came during a write would else wait for the next event
+        while self._waiting:  # otherwise events from during a write would wait for the next event
             await self.flush()
 
     def entries(self, events: Sequence[ResponseStreamEvent]) -> list[JournalEntry]:
@@ -54,7 +54,7 @@ class Journal:
         return [entry_of(event) for event in events]
 
     async def flush(self) -> None:
-        """Write what waits. A batch that is being written when this is cancelled is still written."""
+        """Write the waiting events. If this is cancelled, a batch that is being written is completed."""
         async with self._writing:
             batch, self._waiting = self._waiting, []
             if batch:

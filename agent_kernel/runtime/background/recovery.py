@@ -26,7 +26,7 @@ MOST = 3
 READ = 1000
 
 Restart = Literal["resume", "end", "leave"]
-"""What to do with background turns of dead processes: resume them where that is safe, end or leave them."""
+"""The treatment of background turns of dead processes: resume if that is safe, end, or leave them."""
 
 Resume = Callable[[ResponseRow, ResumePoint], Awaitable[None]]
 
@@ -56,7 +56,7 @@ class Recovery:
                     self._done = True
 
     async def again(self) -> bool:
-        """Look again, because another process may have died. Return whether any turn was recovered."""
+        """Check again, because another process may have died. Return whether any turn was recovered."""
         async with self._lock:
             return await self._look()
 
@@ -124,7 +124,7 @@ class Recovery:
         )
 
     async def _write_off(self, turn: Unfinished) -> None:
-        """End a turn whose row or journal cannot be used, so that it is not looked at again."""
+        """End a turn with an unusable row or journal, so that it is not checked again."""
         journal = await journal_of(self._rows, turn.id)
         response = {
             "id": turn.id,

@@ -1,8 +1,8 @@
 """Containers: sandboxes with an id, a name, a time to live and files, as `/v1/containers` has them.
 
 A container is a row in the store and a sandbox of the same id at the backend. The row is written before the
-sandbox is made and carries this store's identity as the sandbox's label, so that whatever a crash left
-behind is found at the next start. Several processes may share a store: each attaches to a container only
+sandbox is made, and the sandbox's label carries this store's identity, so that the next start finds anything
+that a crash left behind. Several processes may share a store: each attaches to a container only
 when it is used, and expiry is decided in the store.
 """
 

@@ -52,7 +52,7 @@ class Trace(Protocol):
 
 
 class Tracing(Protocol):
-    """Watches turns."""
+    """Makes a trace for each turn."""
 
     def turn(self, tags: TurnTags) -> Trace:
         """Begin to watch a turn."""

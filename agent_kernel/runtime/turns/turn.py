@@ -59,7 +59,7 @@ class Turn:
     handed_over: bool = False
     """Whether a call was left to the client to run."""
     resumed: int = 0
-    """How many times a new process has resumed the turn."""
+    """The number of times that a new process has resumed the turn."""
     rejoins: Sequence[BrokenCall] = ()
     """Calls that were running when another process died with this turn; they are finished first."""
     produced: dict[int, Json] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class EventJournal(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting events."""
         ...
 
     async def close(self) -> None:
@@ -168,7 +168,7 @@ class Record:
         return True
 
     async def flush(self, run: Turn) -> None:
-        """Write what was taken in. A cancellation does not undo it."""
+        """Write the taken events. A cancellation does not undo it."""
         if self.journal is not None:
             await self.journal.flush()
         elif self._items:

@@ -1,4 +1,4 @@
-"""The program of `docker exec -i`: hands its own input and output over to boxd. No byte passes through it."""
+"""The program of `docker exec -i`: passes its input and output descriptors to boxd, and copies no data."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class BoxChannel:
 
     @property
     def room(self) -> int:
-        """How many bytes may be sent now."""
+        """The number of bytes that may be sent now."""
         return self.credit.room
 
     def data(self, stream: int, payload: bytes) -> None:

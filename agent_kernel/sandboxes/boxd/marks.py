@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 KEPT = 4
-"""How many marks are remembered, the newest. A mark of 20,000 files takes about 4 MB."""
+"""The number of newest marks to remember. A mark of 20,000 files takes about 4 MB."""
 
 
 class Marks:

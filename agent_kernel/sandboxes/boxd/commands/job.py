@@ -79,7 +79,7 @@ class Job:
             self.on_change()
 
     def seal(self) -> None:
-        """Take what was written so far and no more: the shell's own words about killed processes follow."""
+        """Take only the output so far: the shell's messages about killed processes follow."""
         self._sealed = True
         for stream, fd in list(self._fds.items()):
             self._drain(stream, fd)

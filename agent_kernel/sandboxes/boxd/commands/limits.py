@@ -20,10 +20,10 @@ CPU_LIMIT = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 CPU_PERIOD = ("/sys/fs/cgroup/cpu/cpu.cfs_period_us",)
 
 SEEN = 16 << 10
-"""How many bytes of the end of a command's output are searched."""
+"""Bytes at the end of a command's output that are searched."""
 
 MANY_PERIODS = 5
-"""How many periods (0.1 s each) of waiting for the processors are reported."""
+"""Waiting for the processors is reported after this many periods (0.1 s each)."""
 
 
 class Limits:

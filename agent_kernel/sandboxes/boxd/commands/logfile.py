@@ -18,7 +18,7 @@ FROM = 32 << 10
 HEAD = 2 << 20
 TAIL = 1 << 20
 KEPT = 8
-"""How many files are kept. With `HEAD` and `TAIL`, they take at most 32 MiB together."""
+"""The number of files to keep. With `HEAD` and `TAIL`, they take at most 32 MiB together."""
 
 
 class LogFile:
