@@ -309,6 +309,7 @@ async def test_a_killed_turn_is_resumed(
         resumed: Any = await client.responses.retrieve(response_id, stream=True)
         async for event in resumed:
             last = event
+        assert last.type == "response.completed", last
         output = to_json(last)["response"]["output"]
         assert [item["type"] for item in output] == ["stamp_call", "stamp_call_output", "message"]
         assert upstream.requests[2]["messages"][-1]["content"] == "stamping seal in blue"
