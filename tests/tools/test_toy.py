@@ -232,7 +232,7 @@ def test_a_killed_server_keeps_what_it_did(own_environment: dict[str, str], toy:
 
     def serve() -> tuple[subprocess.Popen[str], OpenAI]:
         process = subprocess.Popen(
-            [*command, "--model", SCRIPT, "--server-lease", "2"],
+            [*command, "--model", SCRIPT, "--server-lease", "60"],
             env={**own_environment, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -283,7 +283,7 @@ async def test_a_killed_turn_is_resumed(
     command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
 
     async def serve() -> tuple[asyncio.subprocess.Process, AsyncOpenAI]:
-        model = ["--model", "chat/m", "--server-lease", "2"]
+        model = ["--model", "chat/m", "--server-lease", "60"]
         process = await asyncio.create_subprocess_exec(
             *command, *model, env=environment, stdout=asyncio.subprocess.PIPE
         )
