@@ -5,6 +5,7 @@ Podman 4, for example, accepts any runtime and runs its default one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ SAME = (
     "Memory", "MemorySwap", "NanoCpus", "PidsLimit", "StorageOpt",
 )  # fmt: skip
 """Fields of HostConfig that must come back as they were sent; one that was not sent must be empty."""
+
+_RANDOM = re.compile(r"[0-9a-f]{64}")  # the name that an engine gives a volume without a name
 
 NOT_SENT = {"Runtime"}
 """Fields that the engine fills in itself if they are not sent."""
@@ -58,7 +61,7 @@ def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
         wrong.append(f"Ulimits is {made.get('Ulimits')!r}, not {asked.get('Ulimits')!r}")
     if (log := (made.get("LogConfig") or {}).get("Type")) != asked["LogConfig"]["Type"]:
         wrong.append(f"LogConfig is {log!r}, not {asked['LogConfig']['Type']!r}")
-    if (mounts := _mounts(found.get("Mounts"))) != (wanted := _asked_mounts(asked.get("Mounts"))):
+    if (mounts := _mounts(found)) != (wanted := _asked_mounts(asked.get("Mounts"))):
         wrong.append(f"the mounts are {mounts}, not {wanted}")
     return wrong
 
@@ -72,9 +75,24 @@ def _ulimits(values: Any) -> list[tuple[str, int, int]]:
     return sorted((str(each["Name"]).lower(), each["Soft"], each["Hard"]) for each in values or [])
 
 
-def _mounts(values: Any) -> list[tuple[str, bool]]:
-    """Return where something is mounted, and whether it can be written. Mounts in memory are left out."""
-    return sorted((each["Destination"], bool(each["RW"])) for each in values or [] if each["Type"] != "tmpfs")
+def _mounts(found: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """Return where something is mounted, and whether it can be written.
+
+    Mounts in memory are left out, and so are the volumes that the image declares: the engine makes them empty
+    and removes them with the container.
+    """
+    declared = found.get("Config", {}).get("Volumes") or {}
+    return sorted(
+        (each["Destination"], bool(each["RW"]))
+        for each in found.get("Mounts") or []
+        if each["Type"] != "tmpfs" and not (each["Destination"] in declared and _is_anonymous(each))
+    )
+
+
+def _is_anonymous(mount: Mapping[str, Any]) -> bool:
+    """Tell whether a mount is an unnamed volume, which belongs to this container alone."""
+    name = str(mount.get("Name") or "")
+    return mount["Type"] == "volume" and mount.get("Driver") == "local" and bool(_RANDOM.fullmatch(name))
 
 
 def _asked_mounts(values: Any) -> list[tuple[str, bool]]:

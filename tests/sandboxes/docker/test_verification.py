@@ -64,6 +64,30 @@ async def test_each_difference_is_found(
     assert said.startswith(field)
 
 
+UNNAMED = {
+    "Type": "volume", "Name": "ab" * 32, "Driver": "local", "Destination": "/cache", "RW": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Type": "bind"},
+        {"Name": "somebodys"},
+        {"Driver": "nfs"},
+        {"Destination": "/other"},
+    ],
+)
+async def test_only_unnamed_volumes_of_the_image_are_expected(
+    made: tuple[dict[str, Any], dict[str, Any]], change: dict[str, str]
+) -> None:
+    asked, found = made
+    image = {**found, "Config": {**found["Config"], "Volumes": {"/cache": {}}}}
+    assert differences(asked, {**image, "Mounts": [*found["Mounts"], UNNAMED]}) == []
+    (said,) = differences(asked, {**image, "Mounts": [*found["Mounts"], {**UNNAMED, **change}]})
+    assert said.startswith("the mounts are")
+
+
 async def test_ignored_runtime_is_found(made: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Podman shows `oci` and runs its default, whatever was asked for."""
     asked, found = made
