@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,11 +69,12 @@ def test_every_magic_has_a_test_for_its_bad_input() -> None:
 
 
 @pytest.fixture(scope="module")
-def kept(shared: Notebook) -> Notebook:
+def kept(shared: Notebook) -> Iterator[Notebook]:
     """The shared kernel, with a variable, a file and a turn that nothing may cost."""
     shared.run("!!find /mnt/data -mindepth 1 -delete")  # what earlier tests have made
     shared.run("remember")
-    return shared
+    yield shared
+    shared.run("!!cd /mnt/data")  # that turn changes the directory
 
 
 @pytest.mark.parametrize(("line", "what", "hint"), [case for cases in BAD.values() for case in cases])
