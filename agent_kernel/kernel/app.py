@@ -9,7 +9,8 @@ from ipykernel.kernelapp import IPKernelApp
 
 from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
-from agent_kernel.kernel.settings import KernelSettings, KernelWiring
+from agent_kernel.kernel.settings import KernelSettings
+from agent_kernel.kernel.wiring import KernelWiring
 
 
 class AgentKernelApp(IPKernelApp):

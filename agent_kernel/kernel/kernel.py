@@ -22,7 +22,7 @@ from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.replies import Reply, described, error_content, succeeded
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.settings import KernelWiring
+    from agent_kernel.kernel.wiring import KernelWiring
 
 STOP_SECONDS = 15.0
 """Seconds that an interrupted cell may take to stop; after that its reply says to restart the kernel."""

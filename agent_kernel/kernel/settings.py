@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traitlets import Bool, Dict, Instance, Int, Unicode
 from traitlets.config import Configurable
 
 from agent_kernel.policy.rules import Policy
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from agent_kernel.kernel.notebook import OpenRuntime
 
 DEFAULT_INSTRUCTIONS = """\
 You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in a
@@ -89,12 +83,3 @@ class KernelSettings(Configurable):
             help="""Show a running turn in a live widget where the front end has cells.""",
         ).tag(config=True)
         approval = Instance(Policy, ())
-
-
-@dataclass(frozen=True)
-class KernelWiring:
-    """The dependencies of a kernel. `history` is the file of executed cells; None keeps them in memory."""
-
-    open_runtime: OpenRuntime
-    settings: KernelSettings
-    history: Path | None = None

@@ -210,11 +210,11 @@ def test_the_kernel_is_said_to_be_busy_until_the_cell_ends(shared: Notebook) -> 
 def test_shutdown_removes_the_container(start: Start, sandboxes: Callable[[], list[str]]) -> None:
     before = set(sandboxes())
     notebook = start()
-    assert set(sandboxes()) == before  # none is made before a cell needs it
+    assert set(sandboxes()) <= before  # none is made before a cell needs it
     notebook.run("remember")
     assert len(set(sandboxes()) - before) == 1
     notebook.manager.shutdown_kernel()
-    assert set(sandboxes()) == before
+    assert set(sandboxes()) <= before  # a sandbox of an earlier test may have ended too
 
 
 def test_shutdown_in_the_middle_of_a_command(start: Start, sandboxes: Callable[[], list[str]]) -> None:
@@ -223,7 +223,7 @@ def test_shutdown_in_the_middle_of_a_command(start: Start, sandboxes: Callable[[
     sent = notebook.send("wait for ever", cell_id="c")
     notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
     notebook.manager.shutdown_kernel()
-    assert set(sandboxes()) == before
+    assert set(sandboxes()) <= before  # a sandbox of an earlier test may have ended too
 
 
 def test_a_terminated_kernel_removes_its_container(start: Start, sandboxes: Callable[[], list[str]]) -> None:
@@ -236,7 +236,7 @@ def test_a_terminated_kernel_removes_its_container(start: Start, sandboxes: Call
     assert provisioner.process is not None
     provisioner.process.terminate()
     assert provisioner.process.wait(10) == 0
-    assert set(sandboxes()) == before
+    assert set(sandboxes()) <= before
 
 
 def test_a_killed_kernel_leaves_no_process_after_the_lease(start: Start) -> None:
