@@ -110,6 +110,8 @@ class TurnView:
 
     def _end(self, ending: Any, response: Response) -> None:
         self.ending = ending
+        for line in notices_of(response):
+            self._outputs.emit(note(line))
         if ending in ("completed", "incomplete"):
             self.continued_from = response.id
         if ending == "failed" and response.error is not None and self._error is None:
@@ -133,6 +135,13 @@ class TurnView:
             bundle = render_item(growing.item()) if growing.parts else None
             if bundle is not None:
                 self._outputs.emit(bundle)
+
+
+def notices_of(response: Response) -> list[str]:
+    """Return the runtime's notices about a response; see docs/extensions.md."""
+    ours = (response.model_extra or {}).get("agent_kernel")
+    given = ours.get("notices") if isinstance(ours, Mapping) else None
+    return [str(line) for line in given] if isinstance(given, list) else []
 
 
 def _error_of(event: Any) -> tuple[str, str]:

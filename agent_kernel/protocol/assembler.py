@@ -8,10 +8,9 @@ tools provide the drafts of their calls. A turn goes: `begin`, then for each ste
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from openai.types.responses.response import IncompleteDetails
 
@@ -29,6 +28,7 @@ from agent_kernel.protocol.calls import (
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
     ModelDelta,
+    Notice,
     ReasoningDelta,
     ReasoningOpaque,
     RefusalDelta,
@@ -39,33 +39,27 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.failed import error_event
 from agent_kernel.protocol.malformed import malformed
+from agent_kernel.protocol.response import ResponseSnapshot
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.usage import total_usage
 
 D = TypeVar("D", bound=Draft)
-A = TypeVar("A", bound=t.ResponseStreamEvent)
 
 
-class Assembler:
+class Assembler(ResponseSnapshot):
     """A response while it is created. Use from one task at a time.
 
-    `response` is the current snapshot: its `output` holds the finished items, in the order of their index.
     `container_id` applies to calls that begin after it is set. `truncated` is the reason of the current
     step's `Truncated`. `citations` must be looked up before a message ends.
     """
 
     def __init__(self, response: t.Response, *, clock: Callable[[], float] = time.time) -> None:
-        self.response = response
+        super().__init__(response)
         self.container_id: str | None = None
         self.citations = Citations()
         self.truncated: str | None = None
         self._clock = clock
-        self._numbers = itertools.count()
-        self._indices = itertools.count()
-        self._state = State.NEW
-        self._queued = self._restored = False
         self._open: Draft | None = None
-        self._finished: dict[int, t.ResponseOutputItem] = {}
         self._call_ids: set[str] = set()
         self._step: list[CallItem] = []  # the calls of the current step
         self._step_ended = False
@@ -76,28 +70,6 @@ class Assembler:
 
     # -- the model's step ---------------------------------------------------------------------------------
 
-    def queue(self) -> Events:
-        """Emit `response.created` and `response.queued`, both with status `queued`. `begin` follows later."""
-        if self._state is not State.NEW or self._queued:
-            raise RuntimeError("Only a new response can be queued.")
-        self._queued = True
-        self._update(status="queued")
-        created = self._about(t.ResponseCreatedEvent, "response.created")
-        return [created, self._about(t.ResponseQueuedEvent, "response.queued")]
-
-    def begin(self) -> Events:
-        """Emit `response.created` and `response.in_progress`; for a queued response only the latter."""
-        if self._restored:
-            return []
-        self._state = follow(self._state, Act.BEGIN)
-        opening = [] if self._queued else [self._about(t.ResponseCreatedEvent, "response.created")]
-        self._update(status="in_progress")
-        return [*opening, self._about(t.ResponseInProgressEvent, "response.in_progress")]
-
-    def next_number(self) -> int:
-        """Return the next sequence number, for an event that the assembler does not emit."""
-        return next(self._numbers)
-
     def feed(self, delta: ModelDelta) -> Events:
         """Return the events of one delta; an empty text has none.
 
@@ -107,7 +79,7 @@ class Assembler:
         """
         if self._step_ended:
             self._step, self._step_ended, self.truncated = [], False, None
-        if isinstance(delta, Usage | Truncated):
+        if isinstance(delta, Usage | Truncated | Notice):
             return self._note(delta)
         if isinstance(delta, ReasoningDelta | TextDelta | RefusalDelta) and not delta.text:
             return []
@@ -245,11 +217,13 @@ class Assembler:
         error = error_event(code, message, next(self._numbers))
         return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
 
-    def _note(self, delta: Usage | Truncated) -> Events:
+    def _note(self, delta: Usage | Truncated | Notice) -> Events:
         if self._state in (State.NEW, State.ENDED):
             raise RuntimeError(f"{type(delta).__name__} is not possible in state {self._state.name}.")
         if isinstance(delta, Usage):
             self._usage.append(delta)
+        elif isinstance(delta, Notice):
+            self.notice(delta.text)
         else:
             self.truncated = delta.reason
         return []
@@ -368,14 +342,6 @@ class Assembler:
         self._state = state
         self._update(usage=total_usage(self._usage))
         return events
-
-    def _about(self, kind: type[A], name: str) -> A:
-        event: Any = kind.construct(type=name, response=self.response, sequence_number=next(self._numbers))
-        return cast(A, event)
-
-    def _update(self, **changes: Any) -> None:
-        # A new object each time: events that were emitted keep the response of that time.
-        self.response = self.response.model_copy(update=changes)
 
 
 UNFINISHED = "The command did not run to its end."

@@ -70,6 +70,13 @@ class Truncated:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the user about how the model or its upstream behaves. It is no part of the answer."""
+
+    text: str
+
+
 ModelDelta = (
     ReasoningDelta
     | ReasoningOpaque
@@ -81,4 +88,5 @@ ModelDelta = (
     | ItemBreak
     | Usage
     | Truncated
+    | Notice
 )

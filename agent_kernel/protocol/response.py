@@ -1,11 +1,20 @@
-"""The response object before the model has produced anything."""
+"""The response object: before the model has produced anything, and its snapshot while it is created."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from agent_kernel.protocol import items as t
+from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import Response
+from agent_kernel.protocol.states import Act, State, follow
+
+A = TypeVar("A", bound=t.ResponseStreamEvent)
+
+MOST_NOTICES = 20
+"""Notices of one response; later ones are dropped."""
 
 # Strict clients (the Agents SDK of other languages, schema-checking test suites) reject a response that lacks
 # one of these fields, even if its value would be null.
@@ -80,3 +89,59 @@ def _echoed(name: str, asked: Any) -> Any:
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {**_FUNCTION_TOOL, **tool} if tool.get("type") == "function" else dict(tool)
+
+
+class ResponseSnapshot:
+    """The part of an assembler that knows the response itself, but no item.
+
+    `response` is the current snapshot: its `output` holds the finished items, in the order of their index.
+    """
+
+    def __init__(self, response: t.Response) -> None:
+        self.response = response
+        self._numbers = itertools.count()
+        self._indices = itertools.count()
+        self._state = State.NEW
+        self._queued = self._restored = False
+        self._finished: dict[int, t.ResponseOutputItem] = {}
+
+    def queue(self) -> Events:
+        """Emit `response.created` and `response.queued`, both with status `queued`. `begin` follows later."""
+        if self._state is not State.NEW or self._queued:
+            raise RuntimeError("Only a new response can be queued.")
+        self._queued = True
+        self._update(status="queued")
+        created = self._about(t.ResponseCreatedEvent, "response.created")
+        return [created, self._about(t.ResponseQueuedEvent, "response.queued")]
+
+    def begin(self) -> Events:
+        """Emit `response.created` and `response.in_progress`; for a queued response only the latter."""
+        if self._restored:
+            return []
+        self._state = follow(self._state, Act.BEGIN)
+        opening = [] if self._queued else [self._about(t.ResponseCreatedEvent, "response.created")]
+        self._update(status="in_progress")
+        return [*opening, self._about(t.ResponseInProgressEvent, "response.in_progress")]
+
+    def next_number(self) -> int:
+        """Return the next sequence number, for an event that the assembler does not emit."""
+        return next(self._numbers)
+
+    def notice(self, text: str) -> None:
+        """Add a line for the user to the response: something that they should know about its model.
+
+        It goes into `agent_kernel.notices` of the response, which its last event shows. A repeated line is
+        dropped.
+        """
+        ours = getattr(self.response, "agent_kernel", None) or {}
+        notices = ours.get("notices", [])
+        if text not in notices and len(notices) < MOST_NOTICES:
+            self._update(agent_kernel={**ours, "notices": [*notices, text]})
+
+    def _about(self, kind: type[A], name: str) -> A:
+        event: Any = kind.construct(type=name, response=self.response, sequence_number=next(self._numbers))
+        return cast(A, event)
+
+    def _update(self, **changes: Any) -> None:
+        # A new object each time: events that were emitted keep the response of that time.
+        self.response = self.response.model_copy(update=changes)

@@ -56,7 +56,7 @@ TRANSITIONS: dict[State, dict[type[ModelDelta] | Act, State]] = {
     State.ENDED: {},
 }
 """Transitions not listed are not allowed. Leaving a state, or reentering it with another call id, closes its
-item. `Usage` and `Truncated` belong to the step, not to an item, and do not change the state."""
+item. `Usage`, `Truncated` and `Notice` belong to the step, not to an item, and do not change the state."""
 
 
 def follow(state: State, act: type[ModelDelta] | Act) -> State:
