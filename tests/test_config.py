@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent_kernel import config
+from agent_kernel.cli import compose, doctor
 from agent_kernel.cli.compose import container_settings
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.policy.rules import Policy, Rule
+from agent_kernel.runtime.containers.resources import Resources
 
 
 def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> config.Settings:
@@ -217,3 +219,33 @@ def test_upload_limits_are_separate(tmp_path: Path) -> None:
     settings = load(tmp_path, {"AGENT_KERNEL_UPLOAD_LIMIT": "5"})
     assert (settings.kernel.max_upload, settings.container.upload_limit) == (7, 5)
     assert container_settings(settings, lease=1.0).upload_limit == 5
+
+
+def test_limits_and_mounts_reach_the_containers(tmp_path: Path) -> None:
+    folder = tmp_path.resolve() / "sales"
+    folder.mkdir()
+    environ = {
+        "AGENT_KERNEL_CPUS": "1.5", "AGENT_KERNEL_PIDS": "100", "AGENT_KERNEL_OPEN_FILES": "200",
+        "AGENT_KERNEL_DISK": "300000000", "AGENT_KERNEL_VOLUMES": "true",
+        "AGENT_KERNEL_MOUNTS": f"maps={folder}:{folder}", "AGENT_KERNEL_DATA_DIR": str(tmp_path / "data"),
+    }  # fmt: skip
+    found = compose.allowed(load(tmp_path, environ))
+    assert found.bounds == Resources(cpus=1.5, pids=100, open_files=200, disk=300_000_000)
+    assert found.volumes
+    assert {name: mount.target for name, mount in found.mounts.items()} == {
+        "maps": "/mnt/maps",
+        "sales": "/mnt/sales",
+    }
+    assert compose.allowed(load(tmp_path)).bounds == Resources()
+
+
+@pytest.mark.parametrize("mounts", ["x=/etc", "x={data}", "data={folder}", "x={folder}/absent", "x=here"])
+def test_mounts_that_expose_too_much_stop_the_start(tmp_path: Path, mounts: str) -> None:
+    folder, data = tmp_path.resolve() / "sales", tmp_path.resolve() / "data"
+    folder.mkdir()
+    data.mkdir()
+    text = mounts.format(folder=folder, data=data)
+    settings = load(tmp_path, {"AGENT_KERNEL_MOUNTS": text, "AGENT_KERNEL_DATA_DIR": str(data)})
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_MOUNTS"):
+        compose.allowed(settings)
+    assert [each.ok for each in doctor._mounts(settings)] == [False]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent_kernel.models.catalogue import Models
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
+    from agent_kernel.runtime.containers.resources import Allowed
     from agent_kernel.runtime.containers.settings import ContainerOptions
     from agent_kernel.runtime.containers.skills import Skills
     from agent_kernel.runtime.local import LocalRuntime
@@ -196,12 +197,38 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
         pause_after=settings.container.pause_after,
         upload_limit=settings.container.upload_limit,
         warm=warm,
+        allowed=allowed(settings),
         checkpoints=CheckpointPolicy(
             keep_expired=settings.container.keep_expired,
             total_size=settings.container.checkpoint_size,
             max_age=settings.container.checkpoint_days * 86400,
         ),
     )
+
+
+def allowed(settings: Settings) -> Allowed:
+    """Return the limits, volumes and mounts that containers may have.
+
+    Raises `ConfigurationError` for a mount that cannot be used, so that a mistake shows at the start.
+    """
+    from agent_kernel.runtime.containers.resources import Allowed, Resources
+    from agent_kernel.sandboxes.mounts import read_mounts
+
+    own = settings.container
+    found = Allowed(
+        bounds=Resources(
+            cpus=own.cpus or None,
+            pids=own.pids or None,
+            open_files=own.open_files or None,
+            disk=own.disk or None,
+        ),
+        volumes=own.volumes,
+        mounts=read_mounts(own.mounts),
+        private=(settings.runtime.data_path(),),
+    )
+    for mount in found.mounts.values():
+        mount.check(found.private)
+    return found
 
 
 def local_runtime(

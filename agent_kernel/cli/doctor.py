@@ -67,7 +67,14 @@ def _table(findings: list[Finding]) -> str:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return all findings, in the order in which to act on them."""
-    return [_python(), _data_folder(settings), *await _sandboxes(settings), _model(settings), *_jupyter()]
+    return [
+        _python(),
+        _data_folder(settings),
+        *_mounts(settings),
+        *await _sandboxes(settings),
+        _model(settings),
+        *_jupyter(),
+    ]
 
 
 def _python() -> Finding:
@@ -89,6 +96,19 @@ def _data_folder(settings: Settings) -> Finding:
         hint = "Set AGENT_KERNEL_DATA_DIR to a folder that you can write to."
         return Finding("data folder", False, f"{path}: {error.strerror}", hint)
     return Finding("data folder", True, str(path))
+
+
+def _mounts(settings: Settings) -> list[Finding]:
+    """Check the folders that containers may mount, if there are any."""
+    from agent_kernel.cli.compose import allowed
+
+    try:
+        mounts = allowed(settings).mounts
+    except AgentKernelError as error:
+        return [Finding("mounts", False, error.message, error.hint)]
+    return [Finding("mounts", True, ", ".join(f"{m.source} as {m.target}" for m in mounts.values()))] * bool(
+        mounts
+    )
 
 
 async def _sandboxes(settings: Settings) -> list[Finding]:

@@ -123,6 +123,40 @@ class ContainerSettings(Configurable):
         max=100,
         help="""Number of containers that a server keeps ready for new requests. A kernel keeps none.""",
     ).tag(config=True, variable="AGENT_KERNEL_WARM")
+    cpus = Float(
+        0.0,
+        min=0.0,
+        help="""The most processors that one container may use, such as 1.5. 0: all of the machine's. A
+        request can ask for less, never for more.""",
+    ).tag(config=True, variable="AGENT_KERNEL_CPUS")
+    pids = Int(
+        0,
+        min=0,
+        help="""The most processes and threads in one container. 0: 512 if the sandbox can limit
+        them. A request can ask for less, never for more.""",
+    ).tag(config=True, variable="AGENT_KERNEL_PIDS")
+    open_files = Int(
+        0,
+        min=0,
+        help="""The most files that one process may have open. 0: 4096. A request can ask
+        for less, never for more.""",
+    ).tag(config=True, variable="AGENT_KERNEL_OPEN_FILES")
+    disk = Int(
+        0,
+        min=0,
+        help="""Bytes by which a container's file system may grow. 0: no limit. Needs Docker on a storage
+        driver with quotas. A request can ask for less, never for more.""",
+    ).tag(config=True, variable="AGENT_KERNEL_DISK")
+    volumes = Bool(
+        False,
+        help="""Let requests name a volume as a container's workspace. Volumes stay until the operator removes
+        them, and do not count towards a key's bytes.""",
+    ).tag(config=True, variable="AGENT_KERNEL_VOLUMES")
+    mounts = Unicode(
+        "",
+        help="""Folders of this machine that containers may read below /mnt, as `NAME=/folder`, separated by
+        colons. Requests and `%mount` choose from them by name. Empty: none.""",
+    ).tag(config=True, variable="AGENT_KERNEL_MOUNTS")
     upload_limit = Int(
         512 << 20,
         min=0,

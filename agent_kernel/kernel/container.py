@@ -48,15 +48,17 @@ class NotebookContainer:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.id: str | None = None
+        self._params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
         self._runtime = runtime
         self._tell_model = tell_model
         self._log = log
         self._keeper: asyncio.Task[None] | None = None
 
-    async def open(self, outputs: CellOutputs, params: Mapping[str, str] | None = None) -> OpenContainer:
+    async def open(self, outputs: CellOutputs, params: Mapping[str, Any] | None = None) -> OpenContainer:
         """Return the live container; replace a dead one and say so in `outputs`.
 
-        A new one is created with `params` (`ContainerCreateParams`). Raises what `Containers.create` raises.
+        A new one is created with `params` (`ContainerCreateParams`), or else with those of the one before.
+        Raises what `Containers.create` raises.
         """
         from agent_kernel.kernel.render.bundles import notice
         from agent_kernel.kernel.written import WrittenFiles
@@ -70,8 +72,9 @@ class NotebookContainer:
                 self.id = None
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self._tell_model(CONTAINER_REPLACED)
-        created = await containers.create({"name": notebook_name(), **(params or {})})
-        self.id = created.id
+        params = self._params if params is None else params
+        created = await containers.create({"name": notebook_name(), **params})
+        self.id, self._params = created.id, params
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
@@ -82,7 +85,7 @@ class NotebookContainer:
             await (await self._runtime()).containers.reset(self.id)
             self._tell_model(SHELL_RESET)
 
-    async def renew(self, params: Mapping[str, str], outputs: CellOutputs) -> None:
+    async def renew(self, params: Mapping[str, Any], outputs: CellOutputs) -> None:
         """Create a new, empty container, then delete the old one. Raises what `Containers.create` raises."""
         old, self.id = self.id, None
         try:

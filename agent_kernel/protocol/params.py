@@ -29,6 +29,15 @@ LONGEST_NAME = 256
 MEMORY_LIMITS = {"1g": 1 << 30, "4g": 4 << 30, "16g": 16 << 30, "64g": 64 << 30}
 """Values of `memory_limit`, in bytes."""
 
+CONTAINER_FIELD = "agent_kernel"
+"""The field of a request for a container with what the API does not have: limits, a volume, mounts."""
+
+LONGEST_VOLUME = 60
+"""Maximum length of a volume's name, in characters."""
+
+MOST_MOUNTS = 16
+"""Maximum number of mounts of one container."""
+
 _CREATE = (
     "background", "context_management", "conversation", "include", "instructions", "max_output_tokens",
     "max_tool_calls", "metadata", "model", "parallel_tool_calls", "previous_response_id", "prompt_cache_key",
@@ -129,8 +138,23 @@ def _container() -> Any:
         "memory_limit": Literal[tuple(MEMORY_LIMITS)],
         "network_policy": dict[str, Any],
         "skills": list[dict[str, Any]],
+        CONTAINER_FIELD: _resources(),
     }
     return _shape("ContainerCreateParams", fields)
+
+
+def _resources() -> Any:
+    from pydantic import Field
+
+    fields = {
+        "cpus": Annotated[float, Field(ge=0.01, le=4096)],
+        "pids": Annotated[int, Field(ge=16, le=1 << 22)],
+        "open_files": Annotated[int, Field(ge=64, le=1 << 20)],
+        "disk": Annotated[int, Field(ge=16 << 20, le=1 << 50)],
+        "volume": Annotated[str, Field(max_length=LONGEST_VOLUME, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")],
+        "mounts": Annotated[list[str], Field(max_length=MOST_MOUNTS)],
+    }
+    return _shape("ContainerResources", fields, closed=True)
 
 
 def _message() -> Any:

@@ -43,6 +43,7 @@ _BOUNDS = {
     "greater_than": "greater than {gt}",
     "less_than_equal": "at most {le}",
     "string_too_long": "a string of at most {max_length} characters",
+    "string_pattern_mismatch": "a name of letters, digits, - and _",
     "literal_error": "one of {expected}",
 }
 

@@ -155,6 +155,13 @@ class Containers(Protocol):
         """
         ...
 
+    async def mounts(self) -> Mapping[str, str]:
+        """Return the host's folders that a new container may mount: name to path in the container, sorted.
+
+        An extension: empty also where the server does not have it.
+        """
+        ...
+
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it."""
         ...

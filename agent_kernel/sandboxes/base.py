@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.sandboxes.mounts import HostMount
 
 WORKSPACE = "/mnt/data"
 """The workspace of every sandbox: commands start here and uploads are here."""
@@ -58,6 +59,8 @@ class SandboxSpec:
 
     A new volume begins with the checkpoint's workspace, if `snapshot` is given; one with files keeps its own.
     """
+    mounts: tuple[HostMount, ...] = ()
+    """Folders of the host to read, checked by the caller. Needs `Capabilities.mounts`."""
 
     def check(self) -> None:
         """Raise `InvalidRequest` for limits and names that no backend can honour."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
@@ -42,6 +42,13 @@ async def delete_container(request: Request) -> Response:
 async def reset_container(request: Request) -> Response:
     """Begin a fresh shell in a container; its files stay."""
     return answer(await runtime_of(request).containers.reset(path(request, "container_id")))
+
+
+async def list_mounts(request: Request) -> Response:
+    """List the folders of the host that containers may mount, by name."""
+    found = await runtime_of(request).containers.mounts()
+    data = [{"object": "agent_kernel.mount", "name": name, "path": path} for name, path in found.items()]
+    return JSONResponse({"object": "list", "data": data, "has_more": False})
 
 
 async def create_container_file(request: Request) -> Response:

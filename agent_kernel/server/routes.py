@@ -83,6 +83,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v1/models/{model:path}", retrieve_model),
     Endpoint("POST", "/v1/containers", c.create_container, body="ContainerCreateParams"),
     Endpoint("GET", "/v1/containers", c.list_containers, "List", query=(*PAGE, "name")),
+    Endpoint("GET", "/v1/containers/agent_kernel/mounts", c.list_mounts, "List"),
     Endpoint("GET", _CONTAINER, c.retrieve_container),
     Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
     Endpoint("POST", _CONTAINER + "/agent_kernel/reset", c.reset_container),

@@ -92,6 +92,8 @@ class ContainerRow:
     memory_limit: str | None
     tenant: str = ""
     """The tenant that it belongs to; see `Rows`."""
+    resources: str = "{}"
+    """Its limits beyond memory, its volume and its mounts, as JSON."""
 
     @property
     def expires_at(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from tests.kernel.client import TIMEOUT, Notebook, Result
+from tests.kernel.sandboxes import container_of, kill_sandbox, processes_of
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -285,30 +285,6 @@ def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> No
     following = notebook.run("say hello")
     assert following.plain[0].startswith("The container of the cells above is gone")
     assert following.plain[-1] == "Hello, **world**."
-
-
-def container_of(notebook: Notebook) -> str:
-    return next(word for word in notebook.run("%container").plain[0].split() if word.startswith("cntr_"))
-
-
-def kill_sandbox(container_id: str) -> None:
-    """Kill every process of a sandbox at one moment, as an operator or the kernel's memory killer would."""
-    processes = processes_of(container_id)
-    for act in (psutil.Process.suspend, psutil.Process.kill):  # or a shell goes on when its command is killed
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                act(process)
-
-
-def processes_of(container_id: str) -> list[psutil.Process]:
-    """Every process of a sandbox, seen from the host."""
-    named = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if container_id in " ".join(process.info["cmdline"] or [])
-    ]
-    assert named
-    return list({*named, *(child for process in named for child in process.children(recursive=True))})
 
 
 # -- magics -----------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.preferences import Budget, parse_budget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openai.types import ContainerCreateResponse
 
     from agent_kernel.kernel.notebook import Notebook
@@ -139,28 +141,50 @@ async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
     outputs.result(table(["container", ""], _container_rows(found)).bundle())
 
 
-def _container_params(arguments: str) -> dict[str, str]:
+_LIMITS: dict[str, Callable[[str], float | int | str]] = {
+    "cpus": float,
+    "pids": int,
+    "open_files": int,
+    "disk": int,
+    "volume": str,
+}
+"""The options of `%container --new` for the container's field `agent_kernel`."""
+
+
+def _container_params(arguments: str) -> dict[str, Any]:
     words = arguments.split()
-    memory = [word.removeprefix("memory=") for word in words if word.startswith("memory=")]
-    unknown = [word for word in words if word != "--new" and not word.startswith("memory=")]
-    if unknown or len(memory) > 1 or memory == [""]:
-        raise InvalidRequest(
-            f"%container does not know {(unknown or words)[0]!r}.",
-            hint="Use --reset-shell, --new or memory=1g. %container alone shows the container.",
-        )
+    asked: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == "--new":
+            continue
+        if not equals or not value or name in asked or name not in ("memory", *_LIMITS):
+            raise InvalidRequest(
+                f"%container does not know {word!r}.",
+                hint="Use --reset-shell, --new or memory=1g. %container alone shows the container.",
+            )
+        try:
+            asked[name] = value if name == "memory" else _LIMITS[name](value)
+        except ValueError:
+            raise InvalidRequest(f"{name} must be a number, not {value!r}.") from None
     if "--new" not in words:
         raise InvalidRequest(
-            "A container's memory is set when it is created.",
-            hint=f"To create a new, empty one: %container --new memory={memory[0]}",
+            "A container's limits are set when it is created.",
+            hint=f"To create a new, empty one: %container --new {' '.join(words)}",
         )
-    return {"memory_limit": memory[0]} if memory else {}
+    memory = {"memory_limit": asked.pop("memory")} if "memory" in asked else {}
+    return {**memory, "agent_kernel": asked} if asked else memory
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _container_rows(found: ContainerCreateResponse) -> list[list[str]]:
     rows = [["id", found.id], ["name", found.name], ["status", found.status]]
     ours = (found.model_extra or {}).get("agent_kernel")
     if isinstance(ours, dict):
-        rows += [[str(name), str(value)] for name, value in ours.items() if value]
+        rows += [[str(name), _text(value)] for name, value in ours.items() if value]
     if found.memory_limit:
         rows.append(["memory", found.memory_limit])
     minutes = found.expires_after.minutes if found.expires_after else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics import approve as magics_approve
 from agent_kernel.kernel.magics import files as magics_files
+from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import turns as magics_turns
 
@@ -104,6 +105,14 @@ MAGICS: dict[str, Magic] = {
         magics_files.files,
         arguments="files",
     ),
+    "mount": Magic(
+        "%mount [NAME ... [--new]]",
+        "List the folders that the operator offers, or mount them read-only in the container, below /mnt.",
+        magics_mount.mount,
+        "For data sets that are too big to upload. A container gets its folders when it is created, so put "
+        "%mount into the first cell. With --new the container is replaced with an empty one.",
+        words=("--new",),
+    ),
     "model": Magic(
         "%model [NAME | --default]",
         "List models, or switch this notebook's model.",
@@ -148,13 +157,15 @@ MAGICS: dict[str, Magic] = {
         "VALUE is JSON (a number, true, a list ...) or else text. papermill -p NAME VALUE adds these lines.",
     ),
     "container": Magic(
-        "%container [--reset-shell | --new [memory=1g]]",
+        "%container [--reset-shell | --new [memory=1g] [cpus=N] ...]",
         "Show this notebook's container, reset its shell, or replace it with an empty one.",
         magics_settings.container,
         "--reset-shell stops a running command and clears variables, functions and the working directory; "
         "files and background processes are kept. "
-        "memory may be 1g, 4g, 16g or 64g if the sandbox can limit it. The conversation continues.",
-        words=("--reset-shell", "--new", "memory="),
+        "memory may be 1g, 4g, 16g or 64g if the sandbox can limit it. cpus, pids, open_files and "
+        "disk (bytes) are further limits. With volume=NAME the files in /mnt/data outlive the "
+        "container, if the operator allows volumes. The conversation continues.",
+        words=("--reset-shell", "--new", "memory=", "cpus=", "pids=", "open_files=", "disk=", "volume="),
     ),
     "usage": Magic(
         "%usage",

@@ -34,6 +34,7 @@ CONTAINER_LABEL = "agent_kernel.container"
 KIND_LABEL = "agent_kernel.checkpoint"
 NAME_LABEL = "agent_kernel.name"
 MEMORY_LABEL = "agent_kernel.memory_limit"
+RESOURCES_LABEL = "agent_kernel.resources"
 KEY_LABEL = "agent_kernel.key"
 """The label with the owning tenant: the name of a key. Absent for the tenant without a named key."""
 
@@ -73,6 +74,7 @@ class Checkpoints:
             KIND_LABEL: kind,
             NAME_LABEL: row.name,
             MEMORY_LABEL: row.memory_limit or "",
+            RESOURCES_LABEL: row.resources,
             **({KEY_LABEL: row.tenant} if row.tenant else {}),
         }
         await self._save_shell(row, channel)

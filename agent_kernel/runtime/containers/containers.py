@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from openai.types import ContainerCreateResponse
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
+from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.containers.checkpoints import (
     CONTAINER_LABEL,
     MEMORY_LABEL,
     NAME_LABEL,
+    RESOURCES_LABEL,
     Checkpoints,
     tenant_of,
 )
 from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
 from agent_kernel.runtime.containers.params import check_params, new_id
+from agent_kernel.runtime.containers.resources import Resources, shown
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page
@@ -120,6 +123,7 @@ class LocalContainers:
             status="creating",
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
+            resources=self.settings.allowed.resolve(asked.resources, backend).as_json(),
         )
 
     async def list(
@@ -150,6 +154,15 @@ class LocalContainers:
             await channel.reset()
         self.audit.write("reset", container=container_id)
         return self._resource(await self._row(container_id))
+
+    async def mounts(self) -> Mapping[str, str]:
+        """Return the folders that can be mounted; see `Containers.mounts`."""
+        return {name: mount.target for name, mount in sorted(self.settings.allowed.mounts.items())}
+
+    async def mounted(self, container_id: str) -> Sequence[str]:
+        """Return the names of the folders that are mounted in a container; none if it does not exist."""
+        row = await self._store.container(container_id)
+        return shown(row.resources).get("mounts", ()) if row is not None else ()
 
     async def is_alive(self, container_id: str) -> bool:
         """Return whether it can be used now, perhaps after a restore. Raises `EngineUnavailable`."""
@@ -226,7 +239,9 @@ class LocalContainers:
     async def restore(self, snapshot_id: str) -> ContainerCreateResponse:
         """Return a new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
         snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
-        params = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
+        params: dict[str, Any] = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
+        earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
+        params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
         row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
         restored = await self._create(row, snapshot)
         for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
@@ -244,7 +259,8 @@ class LocalContainers:
         return row
 
     def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
-        ours, backend = {"sandbox": row.backend}, self._lifecycle.opened
+        ours: dict[str, Any] = {"sandbox": row.backend, **shown(row.resources)}
+        backend = self._lifecycle.opened
         if backend is not None and backend.name == row.backend:
             able = backend.capabilities()
             ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})

@@ -15,6 +15,7 @@ from dataclasses import replace
 from agent_kernel.errors import (
     InvalidRequest,
     SandboxGone,
+    SandboxStartFailed,
     SandboxUnreachable,
 )
 from agent_kernel.protocol.params import MEMORY_LIMITS
@@ -25,6 +26,7 @@ from agent_kernel.runtime.containers.expiration import Expiration
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
 from agent_kernel.runtime.containers.removal import gone, remove_verified
+from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
 from agent_kernel.runtime.observe.audit import AuditLog
@@ -83,7 +85,8 @@ class Lifecycle:
 
     async def _begin_pool(self, backend: Backend) -> None:
         if self.settings.warm:
-            template = await self._spec(new_id(), self.memory_limit(backend, None))
+            resources = self.settings.allowed.resolve(Resources(), backend)
+            template = await self._spec(new_id(), self.memory_limit(backend, None), resources)
             self._pool = WarmPool(backend, self.settings.warm, template, new_id)
             self._pool.fill()
 
@@ -92,14 +95,28 @@ class Lifecycle:
         default = self.settings.memory_limit if backend.capabilities().memory_limit else None
         return asked or default
 
-    async def _spec(self, container_id: str, memory_limit: str | None) -> SandboxSpec:
-        return SandboxSpec(
+    async def _spec(
+        self, container_id: str, memory_limit: str | None, resources: Resources, tenant: str = ""
+    ) -> SandboxSpec:
+        identity = await self._store.identity()
+        spec = SandboxSpec(
             id=container_id,
-            labels={STORE_LABEL: await self._store.identity()},
+            labels={STORE_LABEL: identity},
             memory=MEMORY_LIMITS[memory_limit or self.settings.memory_limit],
-            pids=self.settings.pids,
             lease=self.settings.lease,
         )
+        mounts = self.settings.allowed.host_mounts(resources)
+        return with_resources(spec, resources, mounts, owner_of(identity, tenant))
+
+    async def _spec_of(self, row: ContainerRow) -> SandboxSpec:
+        """Return the request for a container's sandbox. Raises `SandboxStartFailed` for a damaged row."""
+        try:
+            resources = Resources.of_json(row.resources)
+        except ValueError:
+            raise SandboxStartFailed(
+                f"The store's record of container {row.id} is damaged.", hint="Create a new container."
+            ) from None
+        return await self._spec(row.id, row.memory_limit, resources, row.tenant)
 
     def held(self, container_id: str) -> Attachment | None:
         """Return what this process holds of a container already."""
@@ -129,7 +146,7 @@ class Lifecycle:
         failure or a cancellation.
         """
         began = time.monotonic()
-        spec = await self._spec(row.id, row.memory_limit)
+        spec = await self._spec_of(row)
         started = False
         try:
             if not await self._store.add_container(row, most):
@@ -152,6 +169,7 @@ class Lifecycle:
         attachment.wait()
         self.audit.of(row.tenant).write(
             "create", container=row.id, name=row.name, backend=row.backend, memory_limit=row.memory_limit,
+            resources=Resources.of_json(row.resources).listed() or None,
             warm=warm is not None, snapshot=snapshot.id if snapshot else None,
             seconds=time.monotonic() - began,
         )  # fmt: skip
@@ -168,7 +186,7 @@ class Lifecycle:
     async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
         """Make a sandbox and attach to it at once, because its lease runs until then. All or nothing."""
         backend = await self.engine()
-        spec = await self._spec(row.id, row.memory_limit)
+        spec = await self._spec_of(row)
         ref = await backend.create(replace(spec, snapshot=snapshot.id if snapshot else None))
         attachment = self.attachment(row.id)
         try:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.protocol.validation import check
+from agent_kernel.runtime.containers.resources import Resources
 
-_FIELDS = ("name", "expires_after", "memory_limit", "network_policy")
+_FIELDS = ("name", "expires_after", "memory_limit", "network_policy", CONTAINER_FIELD)
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class ContainerParams:
     name: str
     minutes: int | None
     memory_limit: str | None
+    resources: Resources
 
 
 def new_id() -> str:
@@ -48,4 +51,7 @@ def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerPara
             param=where + "network_policy",
         )
     expires_after = given["expires_after"] or {}
-    return ContainerParams(given["name"] or "", expires_after.get("minutes"), given["memory_limit"])
+    resources = Resources.read(given[CONTAINER_FIELD])
+    return ContainerParams(
+        given["name"] or "", expires_after.get("minutes"), given["memory_limit"], resources
+    )

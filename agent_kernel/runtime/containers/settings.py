@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent_kernel.runtime.containers.resources import Allowed
+
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
@@ -27,12 +29,12 @@ class ContainerOptions:
     """Seconds without any operation until a container is paused. Its next use wakes it. 0: never."""
     lease: float = 60.0
     """Seconds that a sandbox lives on after this process was killed."""
-    pids: int = 512
-    """Processes and threads at once in one container."""
     memory_limit: str = "1g"
     """The memory limit, as the API writes it, if the request sets none."""
     upload_limit: int = 512 << 20
     """Bytes of one uploaded file."""
     warm: int = 0
     """Containers of the default kind that are kept ready before they are asked for."""
+    allowed: Allowed = field(default_factory=Allowed)
+    """Limits, volumes and mounts: the defaults, and the most that requests may ask for."""
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)

@@ -28,6 +28,7 @@ from agent_kernel.runtime.containers.skill_archive import (
     unpack,
 )
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.mounts import PARENT
 from agent_kernel.store.records import SkillNote
 
 FOLDER = "/home/agent/skills"
@@ -228,6 +229,15 @@ def local_notes(given: object, where: str) -> list[SkillNote]:
             raise InvalidRequest(f"{where}[{index}].path must be a path.", param=f"{where}[{index}].path")
         notes.append(SkillNote(name, " ".join(description.split()), path))
     return notes
+
+
+def with_mounts(instructions: str | None, names: Sequence[str]) -> str | None:
+    """Return the request's instructions followed by the list of mounted folders."""
+    if not names:
+        return instructions
+    lines = [f"- {PARENT}/{name}" for name in names]
+    listed = "\n".join(["# Data sets", "These folders of the container are mounted read-only:", *lines])
+    return f"{instructions}\n\n{listed}" if instructions else listed
 
 
 def instructions_with(instructions: str | None, notes: Sequence[SkillNote]) -> str | None:

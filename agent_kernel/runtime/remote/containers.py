@@ -65,6 +65,15 @@ class RemoteContainers:
                 f"/containers/{container_id}/agent_kernel/reset", cast_to=ContainerCreateResponse
             )
 
+    async def mounts(self) -> Mapping[str, str]:
+        """Return the folders that can be mounted; see `Containers.mounts`."""
+        try:
+            async with translated(self._client):
+                found = await self._client.get("/containers/agent_kernel/mounts", cast_to=dict[str, Any])
+        except NotFound:
+            return {}
+        return {str(each["name"]): str(each["path"]) for each in found["data"]}
+
     async def delete(self, container_id: str) -> None:
         """Delete a container."""
         async with translated(self._client):

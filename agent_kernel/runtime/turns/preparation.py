@@ -21,7 +21,14 @@ from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.containers.skills import Skill, Skills, install, instructions_with, local_notes
+from agent_kernel.runtime.containers.skills import (
+    Skill,
+    Skills,
+    install,
+    instructions_with,
+    local_notes,
+    with_mounts,
+)
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, join
 from agent_kernel.runtime.turns.input_items import message
@@ -193,14 +200,16 @@ class Preparation:
         """Return the turn with the list of skills for its model, and without the bytes of inline skills."""
         if turn.environment is None:
             return turn
+        instructions = turn.instructions
         if container_id is None:
             notes = local_notes(**_asked_skills(turn, local=True))
         else:
             notes = await self._store.skills(container_id)
+            instructions = with_mounts(instructions, await self._containers.mounted(container_id))
         request = turn.request
         if request.get("tools"):
             request = {**request, "tools": turn.tools_shown(container_id)}
-        return replace(turn, request=request, instructions=instructions_with(turn.instructions, notes))
+        return replace(turn, request=request, instructions=instructions_with(instructions, notes))
 
     async def _container(
         self, turn: TurnRequest, earlier: str | None, skills: Sequence[Skill]

@@ -171,7 +171,7 @@ class BubblewrapBackend:
 
         with listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
-            mounts = self._mounts(folder, group, spec.memory // MEMORY_FILES)
+            mounts = [*self._mounts(folder, group, spec.memory // MEMORY_FILES), *_host_mounts(spec)]
             bubblewrap_process.start(
                 bubblewrap_process.Start(
                     arguments=[program, *bubblewrap_process.isolation(), *mounts, "--", *argv],
@@ -210,7 +210,7 @@ class BubblewrapBackend:
             *("--bind", str(folder / "workspace"), WORKSPACE),
             *("--bind", str(folder / "state"), launch.STATE),
             *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
-            *("--chdir", WORKSPACE, "--remount-ro", "/"),
+            *("--chdir", WORKSPACE),
         ]
 
     def _folder(self, id: str) -> Path:  # noqa: A002
@@ -303,6 +303,7 @@ class BubblewrapBackend:
             cpu_limit="cpu" in controllers,
             snapshots=True,
             volumes=True,
+            mounts=True,
         )
 
     async def volumes(self) -> builtins.list[Volume]:
@@ -341,6 +342,12 @@ def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
                 f"bubblewrap sandboxes cannot keep a limit on {name} here.",
                 hint=f"Leave {name} out, or use Docker: AGENT_KERNEL_SANDBOX=docker",
             )
+
+
+def _host_mounts(spec: SandboxSpec) -> list[str]:
+    """Return the options for the host's folders, and the end of all mounts: a root that is read-only."""
+    binds = [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]
+    return [*binds, "--remount-ro", "/"]
 
 
 def _labels(spec: SandboxSpec) -> dict[str, str]:

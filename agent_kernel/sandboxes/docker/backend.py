@@ -211,6 +211,7 @@ class DockerBackend:
             disk_limit=self._limits_disk,
             snapshots=True,
             volumes=True,
+            mounts=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
             image=self.image,
         )

@@ -110,7 +110,7 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         ],
         # gVisor counts its processes itself, by nproc: the host's limit would end it with all that is inside.
         pids_limit=_GVISOR_TASKS + 10 * spec.pids if gvisor else spec.pids,
-        mounts=None if spec.volume is None else [_workspace(spec.volume)],
+        mounts=_mounts(spec) or None,
         shm_size=_SHARED_MEMORY,
         tmpfs=TMPFS,
         init=False,  # boxd is process 1 and reaps, whatever the engine's default is
@@ -120,11 +120,17 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
     return config
 
 
-def _workspace(volume: str) -> Mount:
+def _mounts(spec: SandboxSpec) -> list[Mount]:
     from docker.types import Mount
 
-    # What the image holds in the workspace is copied into a new volume: a checkpoint's files.
-    return Mount(WORKSPACE, volume_name(volume), labels={MANAGED_LABEL: "1"})
+    made = [Mount(each.target, each.source, type="bind", read_only=True) for each in spec.mounts]
+    for mount in made:
+        # A file system that is mounted below the folder would stay writable under older engines.
+        mount["BindOptions"] = {"NonRecursive": True, "Propagation": "rprivate"}
+    if spec.volume is not None:
+        # What the image holds in the workspace is copied into a new volume: a checkpoint's files.
+        made.append(Mount(WORKSPACE, volume_name(spec.volume), labels={MANAGED_LABEL: "1"}))
+    return made
 
 
 def status_of(state: Mapping[str, Any] | str) -> Status:

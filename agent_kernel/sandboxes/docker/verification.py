@@ -75,15 +75,15 @@ def _ulimits(values: Any) -> list[tuple[str, int, int]]:
     return sorted((str(each["Name"]).lower(), each["Soft"], each["Hard"]) for each in values or [])
 
 
-def _mounts(found: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """Return where something is mounted, and whether it can be written.
+def _mounts(found: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
+    """Return where something is mounted, whether it can be written, and the host's folder if it is one.
 
     Mounts in memory are left out, and so are the volumes that the image declares: the engine makes them empty
     and removes them with the container.
     """
     declared = found.get("Config", {}).get("Volumes") or {}
     return sorted(
-        (each["Destination"], bool(each["RW"]))
+        (each["Destination"], bool(each["RW"]), each["Source"] if each["Type"] == "bind" else "")
         for each in found.get("Mounts") or []
         if each["Type"] != "tmpfs" and not (each["Destination"] in declared and _is_anonymous(each))
     )
@@ -95,5 +95,8 @@ def _is_anonymous(mount: Mapping[str, Any]) -> bool:
     return mount["Type"] == "volume" and mount.get("Driver") == "local" and bool(_RANDOM.fullmatch(name))
 
 
-def _asked_mounts(values: Any) -> list[tuple[str, bool]]:
-    return sorted((each["Target"], not each.get("ReadOnly")) for each in values or [])
+def _asked_mounts(values: Any) -> list[tuple[str, bool, str]]:
+    return sorted(
+        (each["Target"], not each.get("ReadOnly"), each["Source"] if each["Type"] == "bind" else "")
+        for each in values or []
+    )

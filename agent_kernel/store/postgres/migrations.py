@@ -66,6 +66,9 @@ MIGRATIONS = (
     );
     CREATE TABLE approvals (id TEXT PRIMARY KEY, response_id TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE containers ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.sql.database import MINE, SqlPart, Transaction, Values
 
-_COLUMNS = "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant"
+_COLUMNS = (
+    "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant, resources"
+)
 
 _PUT = f"""
-INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, backend = excluded.backend, last_active_at = excluded.last_active_at,
     expires_after = excluded.expires_after, status = excluded.status, memory_limit = excluded.memory_limit
 """
@@ -121,5 +123,5 @@ def _live(db: Transaction, tenant: str) -> int:
 def _values(row: ContainerRow) -> Values:
     return (
         row.id, row.name, row.backend, row.created_at, row.last_active_at, row.expires_after, row.status,
-        row.memory_limit, row.tenant,
+        row.memory_limit, row.tenant, row.resources,
     )  # fmt: skip

@@ -97,6 +97,9 @@ MIGRATIONS = (
     DROP TABLE uploads;
     ALTER TABLE uploads_renamed RENAME TO uploads;
     """,
+    """
+    ALTER TABLE containers ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

@@ -13,6 +13,7 @@ import pytest
 from agent_kernel.kernel.magics.table import MAGICS
 from tests.kernel.client import Notebook, Result
 from tests.kernel.notebooks import write_notebook
+from tests.kernel.sandboxes import container_of, kill_sandbox
 from tests.kernel.upstream import Played, played
 
 pytestmark = pytest.mark.bubblewrap
@@ -31,6 +32,11 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%download kept.txt --over", "does not know --over", "Use --force."),
     ],
     "files": [("%files nosuch", "There is no folder nosuch", "%files alone lists all")],
+    "mount": [
+        ("%mount nosuch", "There is no folder 'nosuch' to mount. Available: none.", "AGENT_KERNEL_MOUNTS"),
+        ("%mount --new", "%mount --new needs the name of a folder.", "For example:"),
+        ("%mount --old x", "%mount does not know '--old x'", "For example:"),
+    ],
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
     "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
     "%instructions": [("%%instructions --now\nText", "does not know --now", "Use --clear.")],
@@ -50,6 +56,9 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "container": [
         ("%container --old", "does not know '--old'", "Use --reset-shell, --new"),
+        ("%container --new cpus=two", "cpus must be a number, not 'two'", ""),
+        ("%container --new pids=99 pids=98", "does not know 'pids=98'", "Use --reset-shell, --new"),
+        ("%container --new volume=v", "no named volumes", "AGENT_KERNEL_VOLUMES"),
         ("%container memory=4g", "set when it is created", "%container --new memory=4g"),
         ("%container --new memory=3g", "memory_limit must be one of", "4g"),
     ],
@@ -322,6 +331,60 @@ def test_a_new_container(notebook: Notebook) -> None:
     assert after.split("name")[0] != before.split("name")[0]
     assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
     assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
+
+
+def test_a_new_container_with_limits(notebook: Notebook) -> None:
+    shown = notebook.run("%container --new open_files=100").plain[0]
+    assert "open_files  100" in shown
+    assert notebook.run("!!ulimit -n").final[0]["text"] == "100\n"
+    assert "open_files  100" in notebook.run("%container").plain[0]
+
+
+@pytest.fixture
+def offered(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    """A kernel whose operator offers the folder `sales`."""
+    folder = tmp_path.resolve() / "big" / "sales"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("x\n1\n")
+    monkeypatch.setenv("AGENT_KERNEL_MOUNTS", f"sales={folder}")
+    return start()
+
+
+def test_mount_shows_a_folder_of_the_host(offered: Notebook) -> None:
+    assert "sales   /mnt/sales        no" in offered.run("%mount").plain[0]
+    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]
+    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+    assert "yes" in offered.run("%mount").plain[0]
+    offered.run("!!echo kept > kept.txt")
+    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]  # the cell is run again
+    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
+
+
+def test_a_replaced_container_has_the_same_mounts(offered: Notebook) -> None:
+    offered.run("%mount sales")
+    kill_sandbox(container_of(offered))
+    assert offered.run("say hello").plain[0].startswith("The container of the cells above is gone")
+    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+
+
+def test_the_model_is_told_of_mounts(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with played() as upstream:
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
+        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        monkeypatch.setenv("AGENT_KERNEL_MOUNTS", str(tmp_path.resolve()))
+        told = _asked(start("agent-demo"), upstream, f"%mount {tmp_path.name}\nLook at it.")
+    assert f"mounted read-only:\n- /mnt/{tmp_path.name}" in told
+
+
+def test_mount_never_replaces_a_container_unasked(offered: Notebook) -> None:
+    offered.run("!!echo kept > kept.txt")
+    refused = offered.run("%mount sales")
+    assert "only when a container is created" in refused.error
+    assert "%mount sales --new" in refused.error
+    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
+    assert offered.run("%mount sales --new").plain == ["Mounted, read-only: `/mnt/sales`."]
+    assert offered.run("!!ls /mnt/data; cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
 
 
 def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:
