@@ -95,7 +95,7 @@ class LocalContainers:
 
         Raises `LimitReached`.
         """
-        return await self._create(self._new_row(params, await self._lifecycle.engine()))
+        return await self._create(await self._new_row(params, await self._lifecycle.engine()))
 
     async def _create(self, row: ContainerRow, snapshot: Snapshot | None = None) -> ContainerCreateResponse:
         created = await self._lifecycle.create(row, snapshot, most=self._allowance.limits.containers)
@@ -104,7 +104,7 @@ class LocalContainers:
         self.refresh()
         return self._resource(created)
 
-    def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
+    async def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
         asked = check_params(params)
         if asked.memory_limit is not None and not backend.capabilities().memory_limit:
             raise InvalidRequest(
@@ -123,7 +123,7 @@ class LocalContainers:
             status="creating",
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
-            resources=self.settings.allowed.resolve(asked.resources, backend).as_json(),
+            resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
         )
 
     async def list(
@@ -242,7 +242,7 @@ class LocalContainers:
         params: dict[str, Any] = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
         earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
         params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
-        row = self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
+        row = await self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
         restored = await self._create(row, snapshot)
         for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
             await self._store.put_skill(restored.id, note)

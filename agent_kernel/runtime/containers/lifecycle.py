@@ -85,7 +85,7 @@ class Lifecycle:
 
     async def _begin_pool(self, backend: Backend) -> None:
         if self.settings.warm:
-            resources = self.settings.allowed.resolve(Resources(), backend)
+            resources = await self.settings.allowed.resolve(Resources(), backend)
             template = await self._spec(new_id(), self.memory_limit(backend, None), resources)
             self._pool = WarmPool(backend, self.settings.warm, template, new_id)
             self._pool.fill()

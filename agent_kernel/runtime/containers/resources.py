@@ -102,7 +102,7 @@ class Allowed:
     private: tuple[Path, ...] = ()
     """Folders that no mount may expose."""
 
-    def resolve(self, asked: Resources, backend: Backend) -> Resources:
+    async def resolve(self, asked: Resources, backend: Backend) -> Resources:
         """Return what a new container gets.
 
         Raises `InvalidRequest` for more than the operator allows and for what the backend cannot enforce,
@@ -120,6 +120,8 @@ class Allowed:
                 )
             wanted = replace(wanted, **{name: bound if value is None else value})
         self._check_names(asked)
+        if wanted.disk is not None and not backend.capabilities().disk_limit:
+            await backend.probe()  # some backends know only after they have looked at their engine
         _check_abilities(asked, wanted, backend)
         return wanted
 

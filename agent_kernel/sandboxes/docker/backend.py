@@ -49,7 +49,13 @@ from agent_kernel.sandboxes.docker.engine import (
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
-from agent_kernel.sandboxes.docker.refusals import check_isolation, disk_unlimited, image_missing, unfit
+from agent_kernel.sandboxes.docker.refusals import (
+    check_isolation,
+    disk_unlimited,
+    image_missing,
+    mounts_elsewhere,
+    unfit,
+)
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
 from agent_kernel.sandboxes.docker.verification import verify
@@ -111,6 +117,8 @@ class DockerBackend:
         info = await self._look()
         if spec.disk is not None and not self._limits_disk:
             raise disk_unlimited(info.get("Driver", "?"))
+        if spec.mounts and (await self._engine.address()).path is None:
+            raise mounts_elsewhere()
         api = await self._engine.api()
         attempt = uuid.uuid4().hex
         try:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent_kernel.errors import ImageMissing, IsolationUnavailable, LimitUnavailable, SandboxStartFailed
+from agent_kernel.errors import (
+    CapabilityMissing,
+    ImageMissing,
+    IsolationUnavailable,
+    LimitUnavailable,
+    SandboxStartFailed,
+)
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 
 
@@ -35,6 +41,14 @@ def image_missing(image: str) -> ImageMissing:
     pull = f"Pull it (docker pull {image}) or set AGENT_KERNEL_IMAGE to one that it has."
     hint = "Make it: agent-kernel image build" if image == DEFAULT_IMAGE else pull
     return ImageMissing(f"The engine has no image {image}.", hint=hint)
+
+
+def mounts_elsewhere() -> CapabilityMissing:
+    """Make the error for mounts under an engine that may be on another machine."""
+    return CapabilityMissing(
+        "Folders can be mounted only by an engine on this machine, behind a Unix socket.",
+        hint="Leave mounts out, or set DOCKER_HOST to the engine's socket.",
+    )
 
 
 def disk_unlimited(why: str) -> LimitUnavailable:

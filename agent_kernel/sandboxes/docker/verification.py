@@ -83,7 +83,7 @@ def _mounts(found: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
     """
     declared = found.get("Config", {}).get("Volumes") or {}
     return sorted(
-        (each["Destination"], bool(each["RW"]), each["Source"] if each["Type"] == "bind" else "")
+        (each["Destination"], bool(each["RW"]), each.get("Source", "") if each["Type"] == "bind" else "")
         for each in found.get("Mounts") or []
         if each["Type"] != "tmpfs" and not (each["Destination"] in declared and _is_anonymous(each))
     )
@@ -97,6 +97,6 @@ def _is_anonymous(mount: Mapping[str, Any]) -> bool:
 
 def _asked_mounts(values: Any) -> list[tuple[str, bool, str]]:
     return sorted(
-        (each["Target"], not each.get("ReadOnly"), each["Source"] if each["Type"] == "bind" else "")
+        (each["Target"], not each.get("ReadOnly"), each.get("Source", "") if each["Type"] == "bind" else "")
         for each in values or []
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from agent_kernel.protocol.params import LONGEST_VOLUME
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.containers.resources import Allowed, Resources, owner_of, scoped
-from agent_kernel.sandboxes.base import VOLUME_NAME, Backend, Capabilities
+from agent_kernel.sandboxes.base import VOLUME_NAME, Backend, Capabilities, Probe
 from agent_kernel.sandboxes.channel import Exited, Output
 from agent_kernel.sandboxes.mounts import HostMount
 from agent_kernel.sandboxes.optional import volumes_of
@@ -42,6 +41,14 @@ async def said(containers: LocalContainers, container_id: str, command: str) -> 
 def ours(container: Any) -> dict[str, Any]:
     extra: dict[str, Any] = container.model_extra["agent_kernel"]
     return extra
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path.resolve() / "sales"
+    made.mkdir()
+    (made / "a.csv").write_text("x\n1\n")
+    return made
 
 
 LIMITS = "ulimit -n; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null || true"
@@ -118,29 +125,31 @@ class Incapable:
 
     name = "toy"
 
+    async def probe(self) -> Probe:
+        return Probe(True, "")
+
     def capabilities(self) -> Capabilities:
         return Capabilities(memory_limit=False, process_limit=False, isolation="none")
 
 
 @pytest.mark.parametrize("name", ["cpus", "pids", "open_files", "disk"])
-def test_refuses_limits_that_a_backend_lacks(name: str) -> None:
+async def test_refuses_limits_that_a_backend_lacks(name: str) -> None:
     backend: Any = Incapable()
     asked = Resources(**{name: 1 << 30})  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="The toy sandbox cannot limit") as refused:
-        Allowed().resolve(asked, backend)
+        await Allowed().resolve(asked, backend)
     assert refused.value.param == f"agent_kernel.{name}"
     with pytest.raises(LimitUnavailable, match="The toy sandbox cannot limit") as missing:
-        Allowed(bounds=asked).resolve(Resources(), backend)
+        await Allowed(bounds=asked).resolve(Resources(), backend)
     assert f"AGENT_KERNEL_{name.upper()}" in (missing.value.hint or "")
 
 
-def test_refuses_volumes_and_mounts_that_a_backend_lacks() -> None:
+async def test_refuses_volumes_and_mounts_that_a_backend_lacks(folder: Path) -> None:
     backend: Any = Incapable()
-    folder = str(Path(tempfile.gettempdir()).resolve())
-    allowed = Allowed(volumes=True, mounts={"tmp": HostMount("tmp", folder)})
-    for asked in (Resources(volume="v"), Resources(mounts=("tmp",))):
+    allowed = Allowed(volumes=True, mounts={"sales": HostMount("sales", str(folder))})
+    for asked in (Resources(volume="v"), Resources(mounts=("sales",))):
         with pytest.raises(InvalidRequest, match="The toy sandbox cannot"):
-            allowed.resolve(asked, backend)
+            await allowed.resolve(asked, backend)
 
 
 async def test_a_volume_outlives_its_container(make: Make, store: Rows, backend: Backend) -> None:
@@ -175,14 +184,6 @@ async def test_volumes_need_the_operators_consent(make: Make) -> None:
     with pytest.raises(InvalidRequest, match="no named volumes") as refused:
         await make().create({"agent_kernel": {"volume": "v"}})
     assert "AGENT_KERNEL_VOLUMES" in (refused.value.hint or "")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path.resolve() / "sales"
-    made.mkdir()
-    (made / "a.csv").write_text("x\n1\n")
-    return made
 
 
 @contextmanager
