@@ -132,7 +132,11 @@ def _refuse(spec: SandboxSpec) -> None:
     for name, value in (("cpus", spec.cpus), ("disk", spec.disk)):
         if value is not None:
             raise LimitUnavailable(f"toy sandboxes cannot limit {name}.", hint=f"Leave {name} out.")
-    for name, wanted in (("checkpoints", spec.snapshot), ("volumes", spec.volume)):
+    for name, wanted in (
+        ("checkpoints", spec.snapshot),
+        ("volumes", spec.volume),
+        ("mounts", spec.mounts or None),
+    ):
         if wanted is not None:
             raise CapabilityMissing(f"toy sandboxes have no {name}.")
 
@@ -146,7 +150,9 @@ def _start(spec: SandboxSpec, folder: Path) -> None:
             listening.bind(f"{short}/socket")
         listening.listen(8)
         fd = listening.fileno()
-        argv = launch.serve_argv(python=sys.executable, listen=f"fd:{fd}", lease=spec.lease, streamed=True)
+        argv = launch.serve_argv(
+            python=os.path.realpath(sys.executable), listen=f"fd:{fd}", lease=spec.lease, streamed=True
+        )
         mounts = [
             f"exec 3<{shlex.quote(str(folder / 'program'))}",
             "mount -t tmpfs tmpfs /mnt && mkdir /mnt/data",
