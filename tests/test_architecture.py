@@ -34,7 +34,8 @@ RANK = {
     "server": 7,
     "config": 8,
     "cli": 9,
-    "__main__": 10,
+    "integrations": 10,
+    "__main__": 11,
 }
 """A room may import rooms of a lower rank, and itself. Equal rank: siblings, which never know each other."""
 
@@ -135,7 +136,14 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-IMPORTABLE = [path for path in MODULES if path.name != "__main__.py" and "boxd" not in path.parts]
+ELSEWHERE = ("boxd", "integrations")
+"""Rooms that run where other packages are installed: in a sandbox, or in another project's environment."""
+
+IMPORTABLE = [
+    path
+    for path in MODULES
+    if path.name != "__main__.py" and (not {*ELSEWHERE} & {*path.parts} or path.name == "__init__.py")
+]
 
 EFFECTS = """
 import sys, threading, signal, os, importlib
@@ -191,7 +199,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
     """What comes along with something else today may not come along tomorrow."""
     declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = declared["optional-dependencies"]
-    served = ("serve", "demo", "otel", "papermill", "postgres")
+    served = ("serve", "demo", "otel", "papermill", "postgres", "inspect")
     wanted = [*declared["dependencies"], *(line for extra in served for line in extras[extra])]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
     homes = packages_distributions()
@@ -206,7 +214,8 @@ def test_every_package_that_is_imported_is_declared() -> None:
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules = [node.module or ""]
             for top in {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names):
-                found = {home.lower().replace("_", "-") for home in homes.get(top, [])}
+                installed = homes.get(top, [top] if "integrations" in path.parts else [])
+                found = {home.lower().replace("_", "-") for home in installed}
                 if top not in {"agent_kernel", "boxd", *in_sandbox} and not found & names:
                     wrong.add(f"{name(path)}: {top}")
     assert not wrong
