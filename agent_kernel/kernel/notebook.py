@@ -36,6 +36,9 @@ Attach = Callable[["Notebook", "CellOutputs", str], Awaitable[str]]
 SHELL_MODEL = "agent_kernel/shell"
 """The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
 
+MAX_NOTES = 40
+"""The number of developer messages kept for the model's next turn; older ones are dropped."""
+
 SETTLE_SECONDS = 5.0
 """Seconds that an interrupted cell waits for the runtime's record of the turn."""
 
@@ -74,6 +77,7 @@ class Notebook:
         self._line: Line | None = None
         self._running: TurnView | None = None
         self._notes: list[str] = []
+        self._sent: list[str] = []
 
     async def runtime(self) -> Runtime:
         """Return the runtime, opened at the first call."""
@@ -119,8 +123,9 @@ class Notebook:
         self._notebook_read = True
 
     def tell_model(self, note: str) -> None:
-        """Add a developer message to the beginning of the next turn."""
-        self._notes.append(note)
+        """Add a developer message to the beginning of the model's next turn; only the last ones are kept."""
+        others = [each for each in self._notes if each != note]
+        self._notes = [*others[1 - MAX_NOTES :], note]
 
     # -- turns --------------------------------------------------------------------------------------------
 
@@ -182,11 +187,17 @@ class Notebook:
             return
         self.ledger.wrote(file.path for file in changed.files)
         limits = GalleryLimits(self.settings.max_inline, self.settings.max_inline_files)
-        async for bundle in show_files(await self.runtime(), changed.files, limits, count=changed.count):
+        tables: list[str] = []
+        runtime = await self.runtime()
+        bundles = show_files(runtime, changed.files, limits, count=changed.count, captions=tables)
+        async for bundle in bundles:
             outputs.emit(bundle)
+        for table in tables:
+            self.tell_model(f"The notebook shows a preview of this table to the user. {table}")
 
     def _request(self, text: str, model: str | None, container_id: str) -> dict[str, Any]:
         notes = [] if model == SHELL_MODEL else [("developer", note) for note in self._notes]
+        self._sent = [words for _, words in notes]
         request: dict[str, Any] = {
             "input": [
                 {"type": "message", "role": role, "content": [{"type": "input_text", "text": words}]}
@@ -219,7 +230,7 @@ class Notebook:
         """Continue the chain from this turn if possible, else from the previous one."""
         if turn.continued_from:
             self._previous_id = turn.continued_from
-            self._notes.clear()
+            self._notes = [each for each in self._notes if each not in self._sent]
 
     async def _settle(self, turn: TurnView) -> None:
         """After an interrupt, read the stored response of the turn. Waits at most `SETTLE_SECONDS`."""

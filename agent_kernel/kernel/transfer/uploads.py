@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.kernel.render.text import code, size
+from agent_kernel.kernel.transfer.described import Description, describe
 from agent_kernel.kernel.transfer.host_files import expanded, look, read_chunks, walk
 from agent_kernel.kernel.transfer.patterns import split
 from agent_kernel.kernel.transfer.uploaded import PendingUpload
@@ -149,15 +150,20 @@ async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
     files = (await notebook.runtime()).containers.files
     progress = UploadProgress(outputs, "Uploading", sum(upload.file.size for upload in plan.uploads))
     sent: list[PendingUpload] = []
+    described: dict[str, Description] = {}
     try:
         for upload in plan.uploads:
             digest = hashlib.sha256()
             async with aclosing(_counted(upload, digest, progress)) as content:
-                await files.create(container_id, path=upload.target, content=content, size=upload.file.size)
+                file = await files.create(
+                    container_id, path=upload.target, content=content, size=upload.file.size
+                )
             notebook.uploaded.remember(container_id, upload, digest.hexdigest())
             sent.append(upload)
+            if len(plan.uploads) <= NAMED:
+                described[upload.target] = await describe(notebook, file)
     finally:
-        _tell(notebook, outputs, sent, plan.left_out)
+        _tell(notebook, outputs, Sent(sent, described, plan.left_out))
 
 
 async def _counted(
@@ -193,20 +199,30 @@ class UploadProgress:
             self._outputs.progress(note(f"{self._doing} {code(self.name)}: {how_far}"))
 
 
-def _tell(
-    notebook: FileSharer, outputs: CellOutputs, sent: list[PendingUpload], left_out: dict[str, int]
-) -> None:
+@dataclass(frozen=True)
+class Sent:
+    """The files that arrived, what they contain by target, and what the plan had left out."""
+
+    uploads: list[PendingUpload]
+    described: dict[str, Description]
+    left_out: dict[str, int]
+
+
+def _tell(notebook: FileSharer, outputs: CellOutputs, done: Sent) -> None:
     from agent_kernel.kernel.render.bundles import note
 
+    sent, left_out = done.uploads, done.left_out
     if not sent:
         return
     listed = sent if len(sent) <= NAMED else []
     for upload in listed:
-        notebook.tell_model(
-            f"The user uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
-        )
+        content = done.described.get(upload.target, Description())
+        arrived = f"The user uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
+        seen = f" The notebook reads it as: {content.for_model}." if content.for_model else ""
+        notebook.tell_model(arrived + seen)
         name, where = code(upload.file.path.name), code(f"/mnt/data/{upload.target}")
-        outputs.emit(note(f"Uploaded {name} ({size(upload.file.size)}) to {where}"))
+        shown = f": {content.for_user}" if content.for_user else ""
+        outputs.emit(note(f"Uploaded {name} ({size(upload.file.size)}) to {where}{shown}"))
     if not listed:
         total = size(sum(upload.file.size for upload in sent))
         where = code(_common(sent))

@@ -148,13 +148,17 @@ def test_a_mentioned_file_is_uploaded_once_and_again_when_changed(notebook: Note
     (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
     ask = "Tell me what is in people.csv, that is @people.csv."
     first = notebook.run(ask)
-    assert uploads_of(first) == ["Uploaded `people.csv` (23 bytes) to `/mnt/data/people.csv`"]
+    assert uploads_of(first) == [
+        "Uploaded `people.csv` (23 bytes) to `/mnt/data/people.csv`: 2 rows × 2 columns"
+    ]
     assert first.plain[-1] == "It has **3 lines**."
     os.utime(tmp_path / "people.csv")  # touched, not changed
     assert uploads_of(notebook.run(ask)) == []
     (tmp_path / "people.csv").write_text("name,age\n")
     again = notebook.run(ask)
-    assert uploads_of(again) == ["Uploaded `people.csv` (9 bytes) to `/mnt/data/people.csv`"]
+    assert uploads_of(again) == [
+        "Uploaded `people.csv` (9 bytes) to `/mnt/data/people.csv`: 0 rows × 2 columns"
+    ]
     assert again.plain[-1] == "It has **1 lines**."
     notebook.run("!rm people.csv")
     assert len(uploads_of(notebook.run(ask))) == 1
@@ -170,8 +174,14 @@ def test_the_model_is_told_of_uploads_and_parameters(
         notebook = start("agent-demo")
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "my file.csv").write_text("x")
+        (tmp_path / "data" / "städte.csv").write_bytes("Stadt;Höhe\nKöln;1,5\n".encode("latin-1"))
+        shown = notebook.run("%upload data/städte.csv\n!printf 'a;b\\n1;2\\n' > made.csv").plain
         told = _asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
     assert "The user uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
+    caption = "1 row × 2 columns; read as Windows-1252 (Latin-1) (a guess); separated by `;`; decimal commas"
+    assert shown[0].endswith(caption)
+    assert f"The notebook reads it as: {caption}; columns: `Stadt` (text), `Höhe` (float)." in told
+    assert "/mnt/data/made.csv: 1 row × 2 columns; separated by `;`; columns: `a` (int), `b` (int)" in told
     assert "The user set a parameter: region = 'north'. It is in the shell as $region." in told
 
 

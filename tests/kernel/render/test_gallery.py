@@ -100,7 +100,8 @@ def test_looking_into_a_table_is_no_part_of_the_conversation(kept: Notebook) -> 
 
 def test_a_table_that_cannot_be_read_is_named(kept: Notebook) -> None:
     assert plain(kept, "echo none > bad.xlsx; echo none > bad.parquet") == [
-        "Wrote `bad.parquet` (5 bytes), `bad.xlsx` (5 bytes); `%download NAME` fetches a file."
+        "Wrote `bad.parquet` (5 bytes, no table shown: it cannot be read), "
+        "`bad.xlsx` (5 bytes, no table shown: it cannot be read); `%download NAME` fetches a file."
     ]
 
 

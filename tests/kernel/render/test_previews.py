@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.kernel.render.files.previews import COLUMNS, Preview, of_csv, of_json
 from agent_kernel.kernel.sandbox_scripts import table
+from agent_kernel.kernel.tables.delimited import read_text
+from agent_kernel.kernel.tables.json_tables import read_json
+from agent_kernel.kernel.tables.preview import COLUMNS, NoTable, Preview
 
 TABLES = Path(__file__).parent / "tables"
 
 
 def csv(text: str, *, whole: bool = True) -> Preview:
-    preview = of_csv(text, ",;\t|", whole=whole)
-    assert preview is not None
-    return preview
+    return read_text(text, ".csv", whole=whole)
 
 
 def columns(preview: Preview) -> list[tuple[str, str, int | None]]:
@@ -70,7 +70,8 @@ def test_of_a_beginning_the_last_half_line_is_left_out() -> None:
 
 @pytest.mark.parametrize("text", ["", "a\0b,c\n", '"' + "x" * 200_000])
 def test_what_is_no_table(text: str) -> None:
-    assert of_csv(text, ",", whole=True) is None
+    with pytest.raises(NoTable):
+        read_text(text, ".csv", whole=True)
 
 
 def test_many_rows_are_counted_in_batches() -> None:
@@ -81,45 +82,47 @@ def test_many_rows_are_counted_in_batches() -> None:
 
 @given(st.text(st.sampled_from('a1,;"\n\r\t |N\0'), max_size=40), st.booleans())
 def test_any_text_is_a_table_or_none(text: str, whole: bool) -> None:
-    preview = of_csv(text, ",;\t|", whole=whole)
-    if preview is not None:
-        assert len(preview.columns) == min(preview.width, COLUMNS)
-        assert all((column.missing or 0) <= preview.count for column in preview.columns)
+    try:
+        preview = read_text(text, ".csv", whole=whole)
+    except NoTable:
+        return
+    assert len(preview.columns) == min(preview.width, COLUMNS)
+    assert all((column.missing or 0) <= preview.count for column in preview.columns)
 
 
-def json_table(value: Any) -> Preview | None:
-    return of_json(json.dumps(value), lines=False, whole=True)
+def json_table(value: Any) -> Preview:
+    return read_json(json.dumps(value), lines=False, whole=True)
 
 
 def test_records_of_json() -> None:
     preview = json_table([{"a": 1, "b": [1]}, {"a": 2.5, "when": "2024-01-02"}, {"a": None, "b": {"c": 1}}])
-    assert preview is not None
     assert columns(preview) == [("a", "float", 1), ("b", "mixed", 1), ("when", "date", 2)]
     assert preview.rows[0] == ["1", "[1]", ""]
 
 
 def test_an_object_by_its_keys_and_a_plain_list() -> None:
     by_key = json_table({"a": 1, "b": {"c": [2]}})
-    assert by_key is not None
     assert by_key.rows == [["a", "1"], ["b", '{"c": [2]}']]
     plain = json_table([1, "x"])
-    assert plain is not None
     assert columns(plain) == [("value", "mixed", 0)]
 
 
 def test_lines_of_json() -> None:
-    preview = of_json('{"a": 1}\n\n{"a": 2}\n{"a"', lines=True, whole=False)
-    assert preview is not None
+    preview = read_json('{"a": 1}\n\n{"a": 2}\n{"a"', lines=True, whole=False)
     assert (preview.count, preview.whole) == (2, False)
 
 
 @pytest.mark.parametrize("text", ["", "1", '"x"', "[]", "{", "[" * 100_000, "9" * 5_000])
 def test_json_that_is_no_table(text: str) -> None:
-    assert of_json(text, lines=False, whole=True) is None
+    with pytest.raises(NoTable):
+        read_json(text, lines=False, whole=True)
 
 
-def test_json_too_large_to_read_is_none() -> None:
-    assert of_json('[{"a": 1}, {"a"', lines=False, whole=False) is None
+def test_of_large_json_only_a_list_is_read_in_part() -> None:
+    preview = read_json('[{"a": 1}, {"a": 2}, {"a"', lines=False, whole=False)
+    assert (preview.count, preview.whole) == (2, False)
+    with pytest.raises(NoTable, match="too large"):
+        read_json('{"a": 1, "b', lines=False, whole=False)
 
 
 # --- the program that looks into tables inside the container --------------------------------------------

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError
-from agent_kernel.kernel.render.files.previews import COLUMNS, ROWS, Column, Preview
+from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, Column, NoTable, Preview
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
@@ -34,15 +34,20 @@ def _program() -> str:
     return (files("agent_kernel.kernel") / "sandbox_scripts" / "table.py").read_text("utf-8")
 
 
-async def preview(runtime: Runtime, container_id: str, path: str) -> Preview | None:
-    """Return a preview of the table at `path`; None if it could not be read. Cancelling ends the program."""
+async def preview(runtime: Runtime, container_id: str, path: str) -> Preview:
+    """Return a preview of the table at `path`. Raises `NoTable`. Cancelling ends the program."""
     command = f"python3 -I - {shlex.quote(path)} <<'END OF PROGRAM'\n{_program()}\nEND OF PROGRAM"
     try:
         async with asyncio.timeout(SECONDS):
             printed = await _printed(runtime, container_id, command)
         return _understood(json.loads(printed))
-    except (AgentKernelError, TimeoutError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        return None  # the container's output is untrusted: anything that does not parse counts as no preview
+    except TimeoutError as error:
+        raise NoTable(f"it takes more than {SECONDS:.0f} s to read") from error
+    except AgentKernelError as error:
+        raise NoTable("the container cannot run the program that reads it") from error
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        # The container's output is untrusted: anything that does not parse counts as no preview.
+        raise NoTable("it cannot be read") from error
 
 
 async def _printed(runtime: Runtime, container_id: str, command: str) -> str:
@@ -68,5 +73,6 @@ def _understood(found: dict[str, Any]) -> Preview:
         for name, kind, missing in found["columns"][:COLUMNS]
     ]
     rows = [[str(cell) for cell in row[:COLUMNS]] for row in found["rows"][:ROWS]]
-    about = int(found["width"]), int(found["count"]), found["whole"] is True, int(found["sheets"])
-    return Preview(columns, rows, *about)
+    sheets = int(found["sheets"])
+    notes = [f"the first of {sheets:,} sheets"] if sheets > 1 else []
+    return Preview(columns, rows, int(found["width"]), int(found["count"]), found["whole"] is True, notes)

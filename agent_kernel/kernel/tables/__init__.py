@@ -1,0 +1,1 @@
+"""Read tables of text: delimited text and JSON. Pure. Other formats are read inside the container."""

@@ -1,0 +1,174 @@
+"""Find title lines, the header and the width of a table in its first records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent_kernel.kernel.tables.dialect import body_width
+from agent_kernel.kernel.tables.values import MISSING, has_decimal_comma, type_of
+
+MAX_TITLES = 60
+"""The largest number of lines over a table that are looked through for its first row."""
+
+Record = Sequence[str]
+
+
+@dataclass
+class Layout:
+    """Where a table is in its records: behind `skip` of them come the rows, without the header."""
+
+    header: list[str]
+    width: int
+    skip: int
+    titles: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_layout(records: Sequence[Record], comments: Sequence[Record] = ()) -> Layout:
+    """Return the layout of a table that begins with these records; at least one is needed.
+
+    `comments` are the comment lines above, as records: the last one may be the header.
+    """
+    width = body_width([len(record) for record in records])
+    start = _first_row_of_block(records, width)
+    titles = [_line(record) for record in records[:start] if _filled(record)]
+    layout = Layout([], width, start, titles)
+    body = [record for record in records[start + 1 :] if len(record) == width] or [records[start]]
+    first = records[start]
+    above = records[start - 1] if start else []
+    if _is_short_header(above, first, width):
+        layout.titles.pop()
+        _use_short_header(layout, above, records[start:])
+    elif len(first) < width:
+        layout.skip += 1
+        _use_short_header(layout, first, records[start + 1 :])
+    elif _is_header(first, body):
+        layout.header, layout.skip = [cell.strip() for cell in first[:width]], start + 1
+        _note_surplus_of_header(layout, first)
+        if _may_be_a_row(first, body):
+            layout.notes.append("the first line may be a row, not a header")
+    elif comments and len(comments[-1]) == width and not _is_numeric(comments[-1]):
+        layout.header = [cell.strip() for cell in comments[-1]]
+    else:
+        layout.header = [str(number) for number in range(1, width + 1)]
+        layout.notes.append("no header line, so columns are numbered")
+    return layout
+
+
+def _first_row_of_block(records: Sequence[Record], width: int) -> int:
+    """Return the index of the header or first row: the first record that is no title line."""
+    if width == 1:
+        return 0
+    for n, record in enumerate(records[:MAX_TITLES]):
+        if len(record) >= width and not (_filled(record) <= 1 and width > 2):
+            return n
+    return 0
+
+
+def _filled(record: Record) -> int:
+    return sum(1 for cell in record if cell.strip())
+
+
+def _line(record: Record) -> str:
+    return " ".join(" ".join(record).split())
+
+
+def _is_short_header(above: Record, first: Record, width: int) -> bool:
+    """Return whether `above` is a header with fewer cells than the rows, the first of which is `first`."""
+    names = [cell.strip() for cell in above]
+    if len(names) < 2 or not all(names) or len(set(names)) < len(names) or len(names) < width // 2:
+        return False
+    return not _is_numeric(above) and _has_values(first)
+
+
+def _use_short_header(layout: Layout, header: Record, rows: Sequence[Record]) -> None:
+    names = [cell.strip() for cell in header]
+    full = [row for row in rows if len(row) == layout.width]
+    lacking = layout.width - len(names)
+    if lacking == 1 and full and all(not row[-1].strip() for row in full):
+        layout.header, layout.width = names, layout.width - 1  # each row ends with a separator
+        return
+    if lacking == 1 and _are_row_names([row[0] for row in full]):
+        layout.header = ["", *names]
+        layout.notes.append("the header has no name for the first column: row names")
+        return
+    layout.header = names + [""] * lacking
+    cells = f"{layout.width:,} cells, the header {len(names):,}"
+    layout.notes.append(f"rows are wider than the header: they have {cells}, so the last have no name")
+
+
+def _note_surplus_of_header(layout: Layout, header: Record) -> None:
+    rest = header[layout.width :]
+    if any(cell.strip() for cell in rest):
+        layout.notes.append(f"the header is wider than the rows: it has {len(header):,} cells")
+
+
+def _are_row_names(cells: Sequence[str]) -> bool:
+    """Return whether these are texts, or numbers that count up from 0 or 1."""
+    numbers = [int(cell) if cell.strip().isdecimal() and len(cell) < 10 else None for cell in cells]
+    if all(
+        number is None and type_of(cell.strip()) == "text"
+        for number, cell in zip(numbers, cells, strict=True)
+    ):
+        return True
+    return len(cells) > 1 and numbers in (list(range(len(cells))), list(range(1, len(cells) + 1)))
+
+
+def _is_header(first: Record, body: Sequence[Record]) -> bool:
+    """Return whether a full record is a header rather than the first row."""
+    if not _has_values(first):
+        return True  # words alone: nothing says otherwise
+    if _is_numeric(first):
+        return all(_is_label(cell) for cell in first if cell.strip()) and not _is_labels_again(body)
+    return any(
+        _kind(cell) == "text" and cell.strip() and _column_kind(body, n) not in ("text", "")
+        for n, cell in enumerate(first)
+    ) or all(_kind(cell) in ("text", "") or _is_label(cell) for cell in first)
+
+
+def _may_be_a_row(header: Record, body: Sequence[Record]) -> bool:
+    """Return whether each cell of this header has the type of its column, and numbers are no years."""
+    kinds = [_kind(cell) for cell in header]
+    values = [cell for cell, kind in zip(header, kinds, strict=True) if kind not in ("text", "")]
+    over_values = any(
+        kind == "text" and _column_kind(body, n) not in ("text", "") for n, kind in enumerate(kinds)
+    )
+    return bool(values) and not over_values and not all(_is_year(cell) for cell in values)
+
+
+def _is_labels_again(body: Sequence[Record]) -> bool:
+    """Return whether the rows too have nothing but small whole numbers, so that a header cannot be told."""
+    return all(_is_label(cell) for record in body[:20] for cell in record if cell.strip())
+
+
+def _is_label(cell: str) -> bool:
+    """Return whether a number may name a column: a year, or a small whole number."""
+    cell = cell.strip()
+    return cell.isdecimal() and (len(cell) <= 2 or (len(cell) == 4 and cell[0] in "12"))
+
+
+def _is_year(cell: str) -> bool:
+    return len(cell.strip()) == 4 and _is_label(cell)
+
+
+def _has_values(record: Record) -> bool:
+    """Return whether any cell is a number or a date."""
+    return any(_kind(cell) not in ("text", "") for cell in record)
+
+
+def _is_numeric(record: Record) -> bool:
+    """Return whether no cell is text."""
+    return all(_kind(cell) != "text" for cell in record)
+
+
+def _kind(cell: str) -> str:
+    cell = cell.strip()
+    if cell in MISSING:
+        return ""
+    return "float" if has_decimal_comma(cell) else type_of(cell)
+
+
+def _column_kind(body: Sequence[Record], column: int) -> str:
+    kinds = {_kind(record[column]) for record in body[:40] if column < len(record)} - {""}
+    return "text" if "text" in kinds else next(iter(kinds), "")

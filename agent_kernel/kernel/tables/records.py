@@ -1,0 +1,56 @@
+"""Split delimited text into records, with the quotes of one dialect. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text separates its cells. A `delimiter` of a space means any run of spaces and tabs."""
+
+    delimiter: str
+    quote: str = '"'
+    """The quotation mark; empty if quotes have no meaning."""
+    escape: str | None = None
+    skip_spaces: bool = False
+    """Whether spaces behind a delimiter are no part of the cell."""
+
+
+class Records(Iterator[list[str]]):
+    """The records of a text that have a cell; a blank line is none. Raises `csv.Error` as `csv.reader` does.
+
+    A record whose closing quote is absent is not yielded; `torn` is then true.
+    """
+
+    def __init__(self, text: str, dialect: Dialect) -> None:
+        self.torn = False
+        self._ended = False
+        self._lines = io.StringIO(text, newline="")
+        self._spaces = dialect.delimiter == " "
+        self._reader = csv.reader(
+            self._source(),
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            escapechar=dialect.escape,
+            doublequote=dialect.escape is None,
+            skipinitialspace=dialect.skip_spaces or self._spaces,
+        )
+
+    def _source(self) -> Iterator[str]:
+        for line in self._lines:
+            yield line.replace("\t", " ").strip(" \r\n") + "\n" if self._spaces else line
+        self._ended = True
+
+    def __next__(self) -> list[str]:
+        for record in self._reader:
+            if self._ended:  # the reader asked for more lines to find the closing quote
+                self.torn = True
+                break
+            if record and record != [""]:
+                return record
+        raise StopIteration
