@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 
-from agent_kernel.kernel.tables.dialect import Choice, choose
+from agent_kernel.kernel.tables.dialect import RatedDialect, choose
 from agent_kernel.kernel.tables.layout import Layout, find_layout
 from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, NoTable, Preview, quoted
-from agent_kernel.kernel.tables.records import Dialect, Records
+from agent_kernel.kernel.tables.records import Records, TextDialect
 from agent_kernel.kernel.tables.values import ColumnReader
 
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t;,|", ".tab": "\t;,|", ".psv": "|;,\t"}
@@ -97,7 +97,7 @@ def _without_comments(text: str) -> tuple[list[str], str]:
     return lines, text[position:]
 
 
-def _is_torn(text: str, dialect: Dialect) -> bool:
+def _is_torn(text: str, dialect: TextDialect) -> bool:
     if dialect.quote not in text:
         return False
     records = Records(text, dialect)
@@ -106,7 +106,7 @@ def _is_torn(text: str, dialect: Dialect) -> bool:
     return records.torn
 
 
-def _dialect_notes(choice: Choice, suffix: str) -> list[str]:
+def _dialect_notes(choice: RatedDialect, suffix: str) -> list[str]:
     notes = []
     delimiter = choice.dialect.delimiter
     if choice.rating and delimiter != _USUAL.get(suffix):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from agent_kernel.kernel.tables.records import Dialect, Records
+from agent_kernel.kernel.tables.records import Records, TextDialect
 from agent_kernel.kernel.tables.values import MISSING, has_decimal_comma, type_of
 
 SAMPLE = 64 << 10
@@ -28,15 +28,15 @@ _SINGLE = re.compile(r"(?:^|[,;\t| ])'[^'\n]*'(?=[,;\t| \r\n])", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Choice:
+class RatedDialect:
     """The dialect that fits best; `rival` is another delimiter that fits nearly as well, or empty."""
 
-    dialect: Dialect
+    dialect: TextDialect
     rating: float
     rival: str = ""
 
 
-def choose(text: str, delimiters: str) -> Choice:
+def choose(text: str, delimiters: str) -> RatedDialect:
     """Return the dialect for a text whose cells are separated by one of `delimiters`.
 
     If no delimiter gives two columns, the first is returned with a rating of 0.
@@ -52,16 +52,16 @@ def choose(text: str, delimiters: str) -> Choice:
     )
     best, _, dialect = rated[0]
     rivals = [d.delimiter for r, _, d in rated if d.delimiter != dialect.delimiter and r >= _CLOSE * best > 0]
-    return Choice(dialect, best, rivals[0] if rivals else "")
+    return RatedDialect(dialect, best, rivals[0] if rivals else "")
 
 
-def _candidates(sample: str, delimiters: str) -> list[Dialect]:
+def _candidates(sample: str, delimiters: str) -> list[TextDialect]:
     quotes = ['"']
     if len(_SINGLE.findall(sample)) >= 2 and sample.count('"') < 2:
         quotes = ["'", '"']
     escape = "\\" if _ESCAPED.search(sample) and '""' not in sample.replace(',""', "") else None
     return [
-        Dialect(delimiter, quote, escape, re.search(re.escape(delimiter) + ' +"', sample) is not None)
+        TextDialect(delimiter, quote, escape, re.search(re.escape(delimiter) + ' +"', sample) is not None)
         for delimiter in delimiters
         for quote in quotes
     ]
@@ -78,7 +78,7 @@ def body_width(widths: Sequence[int]) -> int:
     return max(several, key=lambda width: (several[width] * (width - 1) / width, width), default=1)
 
 
-def _rating(sample: str, dialect: Dialect, delimiters: str) -> float:
+def _rating(sample: str, dialect: TextDialect, delimiters: str) -> float:
     try:
         records = list(islice(Records(sample, dialect), SAMPLE_RECORDS))
     except csv.Error:
@@ -107,7 +107,7 @@ def _cleanness(cell: str, others: set[str]) -> float:
     return 0.2
 
 
-def _quoting(records: Sequence[Sequence[str]], dialect: Dialect) -> float:
+def _quoting(records: Sequence[Sequence[str]], dialect: TextDialect) -> float:
     """Return less than 1 if quotation marks are left inside cells: the delimiter cuts through quotes."""
     if not dialect.quote:
         return 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Dialect:
+class TextDialect:
     """How a text separates its cells. A `delimiter` of a space means any run of spaces and tabs."""
 
     delimiter: str
@@ -26,7 +26,7 @@ class Records(Iterator[list[str]]):
     A record whose closing quote is absent is not yielded; `torn` is then true.
     """
 
-    def __init__(self, text: str, dialect: Dialect) -> None:
+    def __init__(self, text: str, dialect: TextDialect) -> None:
         self.torn = False
         self._ended = False
         self._lines = io.StringIO(text, newline="")
