@@ -14,14 +14,8 @@ import asyncio
 import builtins
 import contextlib
 import json
-import os
-import secrets
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from agent_kernel.errors import (
@@ -33,43 +27,25 @@ from agent_kernel.errors import (
     SandboxStartFailed,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import (
-    MANAGED_LABEL,
-    WORKSPACE,
     ByteStream,
     Capabilities,
     Probe,
     SandboxRef,
     SandboxSpec,
-    Status,
 )
-from agent_kernel.sandboxes.bubblewrap import cgroups
+from agent_kernel.sandboxes.bubblewrap import cgroups, program
 from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process
-from agent_kernel.sandboxes.bubblewrap.compiled import compiled
-from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders, remove_tree
-from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, speaks
+from agent_kernel.sandboxes.bubblewrap.folder import NAME, find_process, find_sandbox, labels_of, unwritable
+from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders, remove_tree
+from agent_kernel.sandboxes.bubblewrap.start import SandboxStart
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
 from agent_kernel.sandboxes.optional import Snapshot, Volume
 from agent_kernel.sandboxes.socket_stream import SocketStream
-from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
+from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.sockets import reachable
 
-PYTHON = f"{MOUNT}/bin/python3"
-PACKAGES = f"{HOME}/packages"
-ENVIRONMENT = {
-    "PATH": f"{PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
-    "HOME": HOME,
-    "LANG": "C.UTF-8",
-    "PIP_TARGET": PACKAGES,  # the toolbox is read-only; what a person installs lies at home
-    "PYTHONPATH": PACKAGES,
-}
-"""The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
-
-INSTALL = "Install bubblewrap, for instance with: apt-get install bubblewrap"
 PREPARE = "Prepare it with: agent-kernel image build --sandbox bubblewrap"
-MEMORY_FILES = 4
-"""The share of the memory limit that /tmp may use. Files there count against the limit."""
 DYING = 1.0
 """Seconds for which a sandbox that has closed its streams may still be seen as a process."""
 
@@ -77,15 +53,15 @@ DYING = 1.0
 class BubblewrapBackend:
     """Sandboxes in folders below `data_dir`, with the programs of `toolbox`."""
 
-    name = "bubblewrap"
+    name = NAME
 
     def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
         self._root = Path(data_dir) / "sandboxes"
-        self._boxd = Path(data_dir) / "boxd"
         self._snapshots = SnapshotFolders(Path(data_dir) / "snapshots", self.name)
         self._volumes = VolumeFolders(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
+        self._start = SandboxStart(toolbox, Path(data_dir) / "boxd", self._snapshots, self._volumes)
 
     async def probe(self) -> Probe:
         """Start an empty sandbox as a test, and check whether the toolbox is prepared."""
@@ -93,47 +69,19 @@ class BubblewrapBackend:
 
     def _probe(self) -> Probe:
         try:
-            self._try()
+            bwrap = program.find(self._bwrap)
+            program.check(bwrap)
         except EngineUnavailable as error:
             return Probe(False, error.message, error.hint)
         if not self._toolbox.ready():
             return Probe(False, "The toolbox (Python, pandas, matplotlib) is not prepared.", PREPARE)
-        return Probe(True, f"{self._program()} makes sandboxes; the toolbox is ready.")
-
-    def _program(self) -> str:
-        """Return the path of bwrap, the distribution's first because AppArmor profiles name it."""
-        found = (
-            self._bwrap or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
-        )
-        beside = Path(sys.executable).with_name("bwrap")
-        if found is None and beside.exists():
-            found = str(beside)
-        if found is None:
-            raise EngineUnavailable("bubblewrap (bwrap) is not installed.", hint=INSTALL)
-        return found
-
-    def _try(self) -> None:
-        """Raises `EngineUnavailable` if not even an empty sandbox can be made."""
-        root = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/true")
-        arguments = [self._program(), *bubblewrap_process.isolation(), *root]
-        try:
-            done = subprocess.run(
-                arguments, capture_output=True, text=True, env={}, timeout=START_TIMEOUT, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EngineUnavailable(f"bubblewrap cannot be started: {error}.", hint=INSTALL) from error
-        if done.returncode:
-            raise EngineUnavailable(
-                f"bubblewrap cannot make a sandbox here: {done.stderr.strip()[:300]}.",
-                hint="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor "
-                "profile for bwrap), or use Docker: AGENT_KERNEL_SANDBOX=docker",
-            )
+        return Probe(True, f"{bwrap} makes sandboxes; the toolbox is ready.")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Start bwrap and wait until boxd greets; see `Backend.create`."""
         spec.check()
         _refuse_what_is_not_kept(spec)
-        program = await asyncio.to_thread(self._program)
+        bwrap = await asyncio.to_thread(program.find, self._bwrap)
         if not self._toolbox.ready():
             raise ImageMissing("The toolbox for bubblewrap sandboxes is not prepared.", hint=PREPARE)
         folder = self._folder(spec.id)
@@ -143,75 +91,17 @@ class BubblewrapBackend:
         except FileExistsError:
             raise SandboxStartFailed(f"There is a sandbox {spec.id} already.") from None
         except OSError as error:
-            raise _unwritable(error) from error
-        starting = asyncio.ensure_future(asyncio.to_thread(self._start, program, spec, folder))
+            raise unwritable(error) from error
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start.run, bwrap, spec, folder))
         try:
             await asyncio.shield(starting)
         except BaseException as error:
             await asyncio.gather(starting, return_exceptions=True)
             await asyncio.shield(asyncio.to_thread(self._remove, folder))
             if isinstance(error, OSError) and not isinstance(error, SandboxError):
-                raise _unwritable(error) from error
+                raise unwritable(error) from error
             raise
-        return SandboxRef(spec.id, self.name, "running", _labels(spec))
-
-    def _start(self, program: str, spec: SandboxSpec, folder: Path) -> None:
-        for part in PARTS:
-            (folder / part).mkdir()
-        if spec.snapshot is not None:
-            self._snapshots.fill(folder, spec.snapshot)
-        if spec.volume is not None:
-            self._volumes.attach(spec.volume, folder)
-        _note(folder / "spec.json", {**asdict(spec), "labels": _labels(spec)})
-        group = self._group(spec, folder)
-
-        def place(started: bubblewrap_process.Started) -> None:
-            _note(folder / "process.json", asdict(started))
-            group.add(started.pid)
-
-        with listen(folder) as listening:
-            argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
-            mounts = [*self._mounts(folder, group, spec.memory // MEMORY_FILES), *_host_mounts(spec)]
-            bubblewrap_process.start(
-                bubblewrap_process.Start(
-                    arguments=[program, *bubblewrap_process.isolation(), *mounts, "--", *argv],
-                    environment=ENVIRONMENT,
-                    keep=(listening.fileno(),),
-                    open_files=spec.open_files,
-                    folders=sorted(set(group.folders.values())),
-                    place=place,
-                    ready=lambda: speaks(folder, listening),
-                )
-            )
-
-    def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
-        """Make the sandbox's control group, and record it so that a sweep finds it.
-
-        Its name is new each time, because the clean-up of an earlier sandbox of this id may still be running.
-        """
-        name = f"agent-kernel-{spec.id}-{secrets.token_hex(4)}"
-        try:
-            group = cgroups.create(name, cgroups.CgroupLimits(spec.memory, spec.pids, spec.cpus))
-        except OSError as error:
-            raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
-        _note(folder / "group.json", group.folders)
-        return group
-
-    def _mounts(self, folder: Path, group: cgroups.Group, memory_files: int) -> list[str]:
-        binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
-        return [
-            *bubblewrap_process.base_mounts(
-                memory_files, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)
-            ),
-            *bubblewrap_process.own_devices(folder / "dev"),
-            *("--bind", str(folder / "home"), HOME),
-            *(word for bind in binds for word in bind),
-            *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),
-            *("--bind", str(folder / "workspace"), WORKSPACE),
-            *("--bind", str(folder / "state"), launch.STATE),
-            *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
-            *("--chdir", WORKSPACE),
-        ]
+        return SandboxRef(spec.id, self.name, "running", labels_of(spec))
 
     def _folder(self, id: str) -> Path:  # noqa: A002
         if not id.replace("_", "").replace("-", "").isalnum():
@@ -220,7 +110,7 @@ class BubblewrapBackend:
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002
         """See `Backend.get`."""
-        ref = await asyncio.to_thread(_ref, self._folder(id))
+        ref = await asyncio.to_thread(find_sandbox, self._folder(id))
         if ref is None:
             raise SandboxGone(f"The sandbox {id} does not exist any more.")
         return ref
@@ -228,7 +118,7 @@ class BubblewrapBackend:
     async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
         """See `Backend.list`."""
         folders = sorted(self._root.iterdir()) if self._root.exists() else []
-        refs = [_ref(folder) for folder in folders]
+        refs = [find_sandbox(folder) for folder in folders]
         wanted = (labels or {}).items()
         return [ref for ref in refs if ref is not None and wanted <= dict(ref.labels).items()]
 
@@ -249,7 +139,7 @@ class BubblewrapBackend:
 
     async def _stream_ended(self, ref: SandboxRef) -> None:
         """A stream ends with its sandbox, or because too many newer ones came."""
-        process = _process(self._folder(ref.id))
+        process = find_process(self._folder(ref.id))
         if process is not None and not await asyncio.to_thread(process.ends, DYING):
             raise SandboxUnreachable(f"The stream into the sandbox {ref.id} ended, but the sandbox lives on.")
 
@@ -259,7 +149,7 @@ class BubblewrapBackend:
         await asyncio.shield(asyncio.to_thread(self._remove, folder))
 
     def _remove(self, folder: Path) -> None:
-        process = _process(folder)
+        process = find_process(folder)
         if process is not None:
             process.end()
         else:  # its host may have been killed before it could write down the process
@@ -319,21 +209,6 @@ class BubblewrapBackend:
         """Do nothing."""
 
 
-def _note(path: Path, content: Mapping[str, object]) -> None:
-    """Write a file atomically: others may read it at any moment, even if we are killed during the write."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content))
-    part.rename(path)
-
-
-def _unwritable(error: OSError) -> SandboxStartFailed:
-    """Make the error for a disk that is full or read-only, or a folder that is not ours."""
-    return SandboxStartFailed(
-        f"The sandbox's files cannot be written: {error}.",
-        hint="Make room there, or set AGENT_KERNEL_DATA_DIR to a folder that can be written to.",
-    )
-
-
 def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
     able = {"cpus": "cpu" in cgroups.available(), "disk": False}
     for name, value in (("cpus", spec.cpus), ("disk", spec.disk)):
@@ -342,31 +217,3 @@ def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
                 f"bubblewrap sandboxes cannot keep a limit on {name} here.",
                 hint=f"Leave {name} out, or use Docker: AGENT_KERNEL_SANDBOX=docker",
             )
-
-
-def _host_mounts(spec: SandboxSpec) -> list[str]:
-    """Return the options for the host's folders, and the end of all mounts: a root that is read-only."""
-    binds = [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]
-    return [*binds, "--remount-ro", "/"]
-
-
-def _labels(spec: SandboxSpec) -> dict[str, str]:
-    return {**spec.labels, MANAGED_LABEL: "1"}
-
-
-def _ref(folder: Path) -> SandboxRef | None:
-    """Return the sandbox of a folder; None if there is none, or if it is being removed at this moment."""
-    try:
-        labels = json.loads((folder / "spec.json").read_text())["labels"]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    process = _process(folder)
-    status: Status = "running" if process is not None and process.alive() else "dead"
-    return SandboxRef(folder.name, BubblewrapBackend.name, status, labels)
-
-
-def _process(folder: Path) -> bubblewrap_process.Started | None:
-    try:
-        return bubblewrap_process.Started(**json.loads((folder / "process.json").read_text()))
-    except FileNotFoundError:  # its start is under way, or was cut off
-        return None

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import logging
 import re
-import uuid
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import (
     InvalidRequest,
-    IsolationUnavailable,
     SandboxError,
     SandboxGone,
-    SandboxStartFailed,
-    SandboxUnreachable,
 )
-from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
     Capabilities,
@@ -27,15 +21,13 @@ from agent_kernel.sandboxes.base import (
     SandboxRef,
     SandboxSpec,
 )
-from agent_kernel.sandboxes.docker import engine as docker_engine
 from agent_kernel.sandboxes.docker import removal as docker_removal
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker import volumes as docker_volumes
-from agent_kernel.sandboxes.docker.address import Address, RequestRefused
+from agent_kernel.sandboxes.docker.address import RequestRefused
+from agent_kernel.sandboxes.docker.attachment import attach, explain_end, refusal
 from agent_kernel.sandboxes.docker.container import (
-    ATTEMPT_LABEL,
     container_name,
-    create_arguments,
     reference,
 )
 from agent_kernel.sandboxes.docker.engine import (
@@ -43,9 +35,7 @@ from agent_kernel.sandboxes.docker.engine import (
     ends_what_it_should_remove,
     engine_errors,
     limits_disk,
-    reason,
     to_the_end,
-    unavailable,
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
@@ -54,22 +44,16 @@ from agent_kernel.sandboxes.docker.refusals import (
     disk_unlimited,
     image_missing,
     mounts_elsewhere,
-    unfit,
 )
+from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
-from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
-from agent_kernel.sandboxes.docker.verification import verify
+from agent_kernel.sandboxes.docker.stream import DockerStream
 from agent_kernel.sandboxes.optional import Snapshot, Volume
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-log = logging.getLogger(__name__)
-
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_START_SECONDS = 60.0  # from the start request to boxd's word that it listens
-_DYING_SECONDS = 2.0
-_PYTHON = "python3"
 
 
 class DockerBackend:
@@ -119,14 +103,8 @@ class DockerBackend:
             raise disk_unlimited(info.get("Driver", "?"))
         if spec.mounts and (await self._engine.address()).path is None:
             raise mounts_elsewhere()
-        api = await self._engine.api()
-        attempt = uuid.uuid4().hex
-        try:
-            asked = await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
-            self._first.keep(spec.id, await self._start(api, container_name(spec.id), asked))
-        except BaseException:
-            await to_the_end(asyncio.to_thread(_remove_attempt, api, container_name(spec.id), attempt))
-            raise
+        start = ContainerStart(self._engine, self.image, self.runtime, removes_itself=self._removes_itself)
+        self._first.keep(spec.id, await start.run(spec))
         return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
@@ -159,14 +137,16 @@ class DockerBackend:
             end = await ContainerEnd.follow(address, api.api_version, name)
             if ref.id in self._first and (await self.get(ref.id)).status != "running":
                 await self._first.drop(ref.id)  # the engine's own message explains it best
-            stream = await self._first.take(ref.id) or await _attach(api, address, name)
+            stream = await self._first.take(ref.id) or await attach(api, address, name)
         except BaseException as error:
             if end is not None:
                 await end.aclose()
-            if isinstance(error, engine_errors(RequestRefused, OSError)):
-                raise await self._stream_refused(ref.id, error) from error
+            if isinstance(error, engine_errors(RequestRefused, OSError)) and not isinstance(
+                error, SandboxError
+            ):
+                raise refusal(ref.id, (await self.get(ref.id)).status, error) from error
             raise
-        stream.on_end = partial(self._stream_ended, ref.id, end)
+        stream.on_end = partial(explain_end, self._engine, ref.id, end)
         stream.follow(end)
         return stream
 
@@ -237,127 +217,6 @@ class DockerBackend:
         self._removes_itself = not ends_what_it_should_remove(info)
         return info
 
-    def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> Mapping[str, Any]:
-        """Create the container (blocking), and return the HostConfig that was asked for."""
-        from docker.errors import APIError, ImageNotFound
-
-        listen = f"path:{launch.SOCKET}"
-        command = launch.serve_argv(
-            python=_PYTHON, listen=listen, lease=spec.lease, disk=spec.disk, streamed=True
-        )
-        image = self.image if spec.snapshot is None else docker_snapshots.image_of(spec.snapshot)
-        arguments = create_arguments(
-            api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
-        )
-        arguments["host_config"]["AutoRemove"] = self._removes_itself
-        try:
-            api.create_container(**arguments)
-        except ImageNotFound as error:
-            if spec.snapshot is not None:
-                raise SandboxGone(f"There is no checkpoint {spec.snapshot}.") from error
-            raise image_missing(self.image) from error
-        except APIError as error:
-            if spec.disk is not None and "storage-opt" in reason(error):
-                raise disk_unlimited(reason(error)) from error
-            raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
-        except engine_errors() as error:
-            raise unavailable(error) from error
-        asked: Mapping[str, Any] = arguments["host_config"]
-        return asked
-
-    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> DockerStream:
-        """Start the container, send its program, and return the stream that follows boxd's first line.
-
-        While boxd starts, the container is compared with what was asked for.
-        """
-        path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
-        try:
-            output = await hijack(await self._engine.address(), path)
-        except RequestRefused as error:
-            raise SandboxStartFailed(f"The engine did not attach to the container: {error}.") from error
-        except OSError as error:
-            raise error if isinstance(error, SandboxError) else unavailable(error) from error
-        try:
-            output.write_ahead(launch.program())
-            await to_the_end(asyncio.to_thread(self._start_container, api, name))
-            async with asyncio.timeout(_START_SECONDS):
-                await self._started_as_asked(api, name, asked, output)
-        except BaseException as error:
-            await output.aclose()
-            if isinstance(error, TimeoutError):
-                raise SandboxStartFailed(
-                    f"boxd did not answer within {_START_SECONDS:.0f} s of its start in {self.image}."
-                ) from error
-            raise
-        return output
-
-    async def _started_as_asked(
-        self, api: APIClient, name: str, asked: Mapping[str, Any], output: DockerStream
-    ) -> None:
-        verifying = asyncio.ensure_future(self._engine.ask(verify, api, name, asked))
-        try:
-            await self._listening(output)
-        except BaseException:
-            await asyncio.wait([verifying])
-            if isinstance(error := verifying.exception(), IsolationUnavailable):
-                raise error from None  # a better reason than that boxd did not start
-            raise
-        await verifying
-
-    def _start_container(self, api: APIClient, name: str) -> None:
-        from docker.errors import APIError
-
-        try:
-            api.start(name)
-        except APIError as error:
-            if f'"{_PYTHON}"' in reason(error) and "not found" in reason(error):
-                raise unfit(self.image, f"it has no {_PYTHON}") from error
-            raise SandboxStartFailed(f"The engine did not start the container: {reason(error)}.") from error
-        except engine_errors() as error:
-            raise unavailable(error) from error
-
-    async def _listening(self, output: DockerStream) -> None:
-        said = b""
-        try:
-            while launch.READY not in said:
-                piece = await output.read(4096)
-                if not piece:
-                    raise unfit(self.image, "boxd ended without a message")
-                said = (said + piece)[-4096:]
-        except SandboxUnreachable as error:
-            raise unfit(self.image, output.complaint or error.message) from error
-        output.unread(said.partition(launch.READY)[2])
-        output.ends_with_complaint = True
-
-    async def _stream_ended(self, id: str, end: ContainerEnd) -> None:  # noqa: A002
-        """Raise `SandboxUnreachable`, or `SandboxGone` with a known reason if the sandbox has ended.
-
-        The engine closes the streams of a dying container a moment before it knows the container as dead.
-        """
-        if not await self._engine.ends(container_name(id), within=_DYING_SECONDS):
-            raise SandboxUnreachable(f"The stream into the sandbox {id} ended, but the sandbox lives on.")
-        why = await end.reason(within=_DYING_SECONDS)
-        if why == "out of memory":
-            raise SandboxGone(
-                f"The sandbox {id} ran out of memory, and was ended with all that was in it.",
-                hint="Ask for a larger memory_limit.",
-            )
-        if why == "killed":
-            raise SandboxGone(f"The sandbox {id} was ended from outside, or ran out of memory.")
-
-    async def _stream_refused(self, id: str, error: Exception) -> SandboxError:  # noqa: A002
-        """Make the error for a refused stream: sandbox gone, not answering, or no engine at all."""
-        if isinstance(error, SandboxError):
-            return error
-        status = (await self.get(id)).status
-        if status == "dead":
-            return SandboxGone(f"The sandbox {id} is dead: it was ended from outside or ran out of memory.")
-        if status == "unreachable":
-            return SandboxUnreachable(
-                f"The sandbox {id} is paused.", hint=f"docker unpause {container_name(id)}"
-            )
-        return SandboxUnreachable(f"The engine gave no stream into the sandbox {id}: {reason(error)}.")
-
 
 def _has_image(api: APIClient, image: str) -> bool:
     from docker.errors import NotFound
@@ -367,20 +226,3 @@ def _has_image(api: APIClient, image: str) -> bool:
     except NotFound:
         return False
     return True
-
-
-async def _attach(api: APIClient, address: Address, name: str) -> DockerStream:
-    argv = launch.attach_argv(python=_PYTHON, path=launch.SOCKET)
-    made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
-    return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
-
-
-def _remove_attempt(api: APIClient, name: str, attempt: str) -> None:
-    """Remove what one attempt to create has made, but never an earlier sandbox of the same name."""
-    try:
-        found = docker_engine.inspect(api, name)
-        if found and (found["Config"]["Labels"] or {}).get(ATTEMPT_LABEL) == attempt:
-            docker_engine.remove(api, found["Id"])
-    except engine_errors() as error:
-        # The reason of the failure is on its way to the caller; boxd's lease ends what runs.
-        log.warning("Could not look whether the container %s is gone: %s", name, reason(error))

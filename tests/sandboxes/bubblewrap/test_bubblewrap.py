@@ -18,7 +18,7 @@ import pytest
 
 from agent_kernel.errors import EngineUnavailable, ImageMissing, SandboxGone, SandboxStartFailed
 from agent_kernel.sandboxes.base import SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import backend as bubblewrap
+from agent_kernel.sandboxes.bubblewrap import folder as sandbox_folder
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.seccomp import ARCHITECTURES, REFUSED, program
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
@@ -147,7 +147,7 @@ def test_what_is_written_down_of_a_sandbox_is_never_half_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note, write = tmp_path / "spec.json", Path.write_text
-    bubblewrap._note(note, {"labels": {"a": "1"}})
+    sandbox_folder.note(note, {"labels": {"a": "1"}})
 
     def cut_off(path: Path, text: str) -> None:
         write(path, text[:5])
@@ -155,7 +155,7 @@ def test_what_is_written_down_of_a_sandbox_is_never_half_there(
 
     monkeypatch.setattr(Path, "write_text", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        bubblewrap._note(note, {"labels": {}})
+        sandbox_folder.note(note, {"labels": {}})
     assert json.loads(note.read_text()) == {"labels": {"a": "1"}}
 
 

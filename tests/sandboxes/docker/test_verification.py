@@ -104,7 +104,7 @@ async def test_weaker_container_is_refused_and_removed(
     def expecting(api: Any, name: str, asked: Any) -> None:
         verify(api, name, {**asked, "NetworkMode": "another"})
 
-    monkeypatch.setattr("agent_kernel.sandboxes.docker.backend.verify", expecting)
+    monkeypatch.setattr("agent_kernel.sandboxes.docker.start.verify", expecting)
     with pytest.raises(IsolationUnavailable, match="NetworkMode is 'none', not 'another'"):
         await docker_backend.create(spec)
     assert spec.id not in [ref.id for ref in await docker_backend.list()]

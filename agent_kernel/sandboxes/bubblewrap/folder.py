@@ -1,0 +1,52 @@
+"""A sandbox's folder on the host: the files that record it, written atomically."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent_kernel.errors import SandboxStartFailed
+from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec, Status
+from agent_kernel.sandboxes.bubblewrap.process import Started
+
+NAME = "bubblewrap"
+
+
+def note(path: Path, content: Mapping[str, object]) -> None:
+    """Write a file atomically: others may read it at any moment, even if we are killed during the write."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content))
+    part.rename(path)
+
+
+def unwritable(error: OSError) -> SandboxStartFailed:
+    """Make the error for a disk that is full or read-only, or a folder that is not ours."""
+    return SandboxStartFailed(
+        f"The sandbox's files cannot be written: {error}.",
+        hint="Make room there, or set AGENT_KERNEL_DATA_DIR to a folder that can be written to.",
+    )
+
+
+def labels_of(spec: SandboxSpec) -> dict[str, str]:
+    """Return the labels of a sandbox: those asked for, and the mark of ours."""
+    return {**spec.labels, MANAGED_LABEL: "1"}
+
+
+def find_sandbox(folder: Path) -> SandboxRef | None:
+    """Return the sandbox of a folder; None if there is none, or if it is being removed at this moment."""
+    try:
+        labels = json.loads((folder / "spec.json").read_text())["labels"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    process = find_process(folder)
+    status: Status = "running" if process is not None and process.alive() else "dead"
+    return SandboxRef(folder.name, NAME, status, labels)
+
+
+def find_process(folder: Path) -> Started | None:
+    """Return process 1 of a folder's sandbox; None if no start has recorded it."""
+    try:
+        return Started(**json.loads((folder / "process.json").read_text()))
+    except FileNotFoundError:
+        return None

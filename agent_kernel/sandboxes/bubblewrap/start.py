@@ -1,0 +1,119 @@
+"""The start of one sandbox: its files, its control group, its mounts, and the bwrap process."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+
+from agent_kernel.errors import SandboxStartFailed
+from agent_kernel.sandboxes import launch
+from agent_kernel.sandboxes.base import WORKSPACE, SandboxSpec
+from agent_kernel.sandboxes.bubblewrap import cgroups
+from agent_kernel.sandboxes.bubblewrap.compiled import compiled
+from agent_kernel.sandboxes.bubblewrap.folder import labels_of, note
+from agent_kernel.sandboxes.bubblewrap.process import (
+    Start,
+    Started,
+    base_mounts,
+    isolation,
+    own_devices,
+    start,
+)
+from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
+from agent_kernel.sandboxes.bubblewrap.socket import listen, speaks
+from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
+from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
+
+PYTHON = f"{MOUNT}/bin/python3"
+PACKAGES = f"{HOME}/packages"
+ENVIRONMENT = {
+    "PATH": f"{PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
+    "HOME": HOME,
+    "LANG": "C.UTF-8",
+    "PIP_TARGET": PACKAGES,  # the toolbox is read-only; what a person installs lies at home
+    "PYTHONPATH": PACKAGES,
+}
+"""The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
+
+MEMORY_FILES = 4
+"""The share of the memory limit that /tmp may use. Files there count against the limit."""
+
+
+class SandboxStart:
+    """Starts sandboxes with the programs of `toolbox`; `boxd` is the folder for its compiled modules."""
+
+    def __init__(
+        self, toolbox: Toolbox, boxd: Path, snapshots: SnapshotFolders, volumes: VolumeFolders
+    ) -> None:
+        self._toolbox = toolbox
+        self._boxd = boxd
+        self._snapshots = snapshots
+        self._volumes = volumes
+
+    def run(self, program: str, spec: SandboxSpec, folder: Path) -> None:
+        """Fill the sandbox's empty folder and start bwrap on it; return when boxd answers (blocking).
+
+        Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `OSError`; the caller removes the
+        folder.
+        """
+        for part in PARTS:
+            (folder / part).mkdir()
+        if spec.snapshot is not None:
+            self._snapshots.fill(folder, spec.snapshot)
+        if spec.volume is not None:
+            self._volumes.attach(spec.volume, folder)
+        note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
+        group = self._group(spec, folder)
+
+        def place(started: Started) -> None:
+            note(folder / "process.json", asdict(started))
+            group.add(started.pid)
+
+        with listen(folder) as listening:
+            argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
+            mounts = [*self._mounts(folder, group, spec.memory // MEMORY_FILES), *_host_mounts(spec)]
+            start(
+                Start(
+                    arguments=[program, *isolation(), *mounts, "--", *argv],
+                    environment=ENVIRONMENT,
+                    keep=(listening.fileno(),),
+                    open_files=spec.open_files,
+                    folders=sorted(set(group.folders.values())),
+                    place=place,
+                    ready=lambda: speaks(folder, listening),
+                )
+            )
+
+    def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
+        """Make the sandbox's control group, and record it so that a sweep finds it.
+
+        Its name is new each time, because the clean-up of an earlier sandbox of this id may still be running.
+        """
+        name = f"agent-kernel-{spec.id}-{secrets.token_hex(4)}"
+        try:
+            group = cgroups.create(name, cgroups.CgroupLimits(spec.memory, spec.pids, spec.cpus))
+        except OSError as error:
+            raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
+        note(folder / "group.json", group.folders)
+        return group
+
+    def _mounts(self, folder: Path, group: cgroups.Group, memory_files: int) -> list[str]:
+        binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
+        return [
+            *base_mounts(memory_files, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
+            *own_devices(folder / "dev"),
+            *("--bind", str(folder / "home"), HOME),
+            *(word for bind in binds for word in bind),
+            *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),
+            *("--bind", str(folder / "workspace"), WORKSPACE),
+            *("--bind", str(folder / "state"), launch.STATE),
+            *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
+            *("--chdir", WORKSPACE),
+        ]
+
+
+def _host_mounts(spec: SandboxSpec) -> list[str]:
+    """Return the options for the host's folders, and last the one that makes the root read-only."""
+    binds = [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]
+    return [*binds, "--remount-ro", "/"]
