@@ -149,6 +149,14 @@ class MalformedModelOutput(ModelError, ValueError):
     """The model made a tool call that cannot run."""
 
 
+class MalformedCall(MalformedModelOutput):
+    """The arguments of a tool call cannot be used. `why` says so in half a sentence, for the model."""
+
+    def __init__(self, why: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.why = why
+
+
 class OutOfScript(ModelError, LookupError):
     """The scripted model has no turn for this input; the message lists its turns."""
 

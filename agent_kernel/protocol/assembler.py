@@ -23,7 +23,9 @@ from agent_kernel.protocol.calls import (
     CallKind,
     CallStart,
     OutputDraft,
+    RejectedCall,
     check_call,
+    rejected_item,
 )
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
@@ -62,6 +64,8 @@ class Assembler(ResponseSnapshot):
         self._open: Draft | None = None
         self._call_ids: set[str] = set()
         self._step: list[CallItem] = []  # the calls of the current step
+        self._rejected = 0  # calls that the current step rejected
+        self._rejections: dict[str, str] = {}  # why, of those with an item of their tool
         self._step_ended = False
         self._usage: list[Usage] = []
         self._kinds: dict[str, CallKind] = {}
@@ -78,11 +82,13 @@ class Assembler(ResponseSnapshot):
         it, and `fail` can end the stream.
         """
         if self._step_ended:
-            self._step, self._step_ended, self.truncated = [], False, None
+            self._step, self._step_ended, self._rejected, self.truncated = [], False, 0, None
         if isinstance(delta, Usage | Truncated | Notice):
             return self._note(delta)
         if isinstance(delta, ReasoningDelta | TextDelta | RefusalDelta) and not delta.text:
             return []
+        if isinstance(delta, RejectedCall):
+            return self._reject(delta)
         self._check(delta)
         state = follow(self._state, type(delta))
         events = [] if self._continues(state, delta) else self._leave()
@@ -96,7 +102,7 @@ class Assembler(ResponseSnapshot):
         Raises `MalformedModelOutput` if the step ends in the middle of a call without being cut off.
         """
         if self._step_ended:  # a step without a delta
-            self._step, self.truncated = [], None
+            self._step, self._rejected, self.truncated = [], 0, None
         state = follow(self._state, Act.END_STEP)
         events = self._leave()
         self._state = state
@@ -104,11 +110,23 @@ class Assembler(ResponseSnapshot):
         return events
 
     def calls(self) -> list[CallItem]:
-        """List the complete calls of the last step that still need an output, in order.
+        """List the complete or rejected calls of the last step that still need an output, in order.
 
         A call in which the model was cut off is not listed, because it must not run.
         """
-        return [each for each in self.last_calls() if _is_complete(each) and each.call_id in self._unanswered]
+        return [
+            each
+            for each in self.last_calls()
+            if each.call_id in self._unanswered and (_is_complete(each) or self.rejection(each.call_id))
+        ]
+
+    def rejected(self) -> int:
+        """Return how many calls of the last step were rejected."""
+        return self._rejected
+
+    def rejection(self, call_id: str) -> str | None:
+        """Return why a call must not run, although it has an item of its tool. None: it may run."""
+        return self._rejections.get(call_id)
 
     def client_calls(self) -> list[CallItem]:
         """List the complete calls of the last step to tools that the client runs, in order."""
@@ -130,10 +148,7 @@ class Assembler(ResponseSnapshot):
         """Add a finished item that no model produced, between two steps. `usage` is its cost in tokens."""
         follow(self._state, Act.OUTPUT)
         self._usage += [usage] if usage is not None else []
-        index, made = next(self._indices), t.item_of(item)
-        self._finished[index] = made
-        self._update(output=[self._finished[each] for each in sorted(self._finished)])
-        return whole_item(index, made, self._numbers)
+        return self._add(item)
 
     def adopt(self, kind: CallKind, call: CallItem) -> None:
         """Take over a call of an earlier response. Its output will belong to this response."""
@@ -235,6 +250,10 @@ class Assembler(ResponseSnapshot):
             return self._call(delta.call_id) is not None
         return True
 
+    def open_call(self) -> CallDraft | None:
+        """Return the call that the model has begun and not ended."""
+        return self._open if isinstance(self._open, CallDraft) else None
+
     def _call(self, call_id: str) -> CallDraft | None:
         draft = self._open
         return draft if isinstance(draft, CallDraft) and draft.call_id == call_id else None
@@ -271,6 +290,23 @@ class Assembler(ResponseSnapshot):
                 self._state = State.BETWEEN
                 return events
         return []
+
+    def _reject(self, delta: RejectedCall) -> Events:
+        """Add the item of a rejected call. One that was streamed keeps its item, which ends incomplete."""
+        state = follow(self._state, RejectedCall)
+        draft = self._call(delta.call_id)
+        events = self._leave() if draft is None else self._close("incomplete")
+        self._state, self._rejected = state, self._rejected + 1
+        if draft is not None and not self.kind_of(delta.call_id).by_client:
+            self._rejections[delta.call_id] = delta.why
+            return events
+        return events + self._add(rejected_item(delta))
+
+    def _add(self, item: Mapping[str, Any]) -> Events:
+        index, made = next(self._indices), t.item_of(item)
+        self._finished[index] = made
+        self._update(output=[self._finished[each] for each in sorted(self._finished)])
+        return whole_item(index, made, self._numbers)
 
     def _call_draft(self, delta: CallDelta | CallDone) -> tuple[CallDraft, Events]:
         if isinstance(self._open, CallDraft):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
 from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.malformed import agrees, malformed
@@ -48,6 +49,60 @@ class CallDone:
     parts: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedCall:
+    """A call that cannot be carried out. The model reads `why` as its result, and may try again.
+
+    `arguments` are as the model wrote them. Deltas of the call may precede it.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+    why: str
+
+
+REJECTED_LABEL = "agent_kernel"
+"""The `server_label` of the items of rejected calls."""
+
+_EXCERPT = 1000
+"""Characters of a rejected call's arguments that its item repeats."""
+
+_LONGEST_NAME = 100
+_INVALID_PARAMS = -32602
+"""The code that MCP has for unknown tools and wrong arguments."""
+
+
+def rejected_item(call: RejectedCall) -> dict[str, Any]:
+    """Return the item of a rejected call, as JSON.
+
+    It is an `mcp_call` that failed: the standard's only item that holds the name, the arguments and the
+    error of a call to any tool. It needs no output, so no chain ends with a call that has none.
+    """
+    return {
+        "id": ids.item_id("mcp_call", "mcp_"),
+        "type": "mcp_call",
+        "server_label": REJECTED_LABEL,
+        "name": call.name[:_LONGEST_NAME],
+        "arguments": call.arguments[:_EXCERPT],
+        "error": {"type": "mcp_protocol_error", "code": _INVALID_PARAMS, "message": call.why},
+        "output": None,
+        "status": "failed",
+        "approval_request_id": None,
+    }
+
+
+def is_rejected(item: Json) -> bool:
+    """Return whether an item is that of a rejected call."""
+    return item.get("type") == "mcp_call" and item.get("server_label") == REJECTED_LABEL
+
+
+def rejection_of(item: Json) -> str:
+    """Return what the model reads as the result of a rejected call."""
+    error = item.get("error")
+    return str(error.get("message") if isinstance(error, Mapping) else error)
 
 
 @dataclass(frozen=True)

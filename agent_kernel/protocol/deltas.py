@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone, RejectedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ ModelDelta = (
     | RefusalDelta
     | CallDelta
     | CallDone
+    | RejectedCall
     | ItemBreak
     | Usage
     | Truncated

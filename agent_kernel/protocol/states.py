@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
     ModelDelta,
@@ -42,6 +42,7 @@ _MODEL_SPEAKS: dict[type[ModelDelta] | Act, State] = {
     RefusalDelta: State.MESSAGE,
     CallDelta: State.CALL,
     CallDone: State.CALL,
+    RejectedCall: State.BETWEEN,
     ItemBreak: State.BETWEEN,
     Act.END_STEP: State.BETWEEN,
     Act.END: State.ENDED,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jiter
 
-from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.tools.arguments import UnreadableArguments, read_object
 from agent_kernel.tools.live import LiveCall, malformed_call
 
 if TYPE_CHECKING:
@@ -81,7 +80,9 @@ class LiveShellCall(LiveCall):
 
 
 def _commands(value: Any) -> list[str] | None:
-    commands = value.get("commands") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    commands = value.get("commands", value.get("command"))
     commands = [commands] if isinstance(commands, str) else commands
     if isinstance(commands, list) and all(isinstance(command, str) for command in commands):
         return commands
@@ -91,24 +92,30 @@ def _commands(value: Any) -> list[str] | None:
 def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     """Read the function's arguments as the model wrote them.
 
-    Accepts a string instead of the list of commands. Raises `MalformedModelOutput`, with an excerpt, for any
-    other deviation from the schema.
+    Accepts a string instead of the list of commands, and `command` with a string. Raises `MalformedCall` for
+    any other deviation from the schema.
     """
     try:
-        value = json.loads(arguments)
-    except ValueError:
-        raise _malformed("its arguments are not JSON", arguments) from None
-    if not isinstance(value, dict):
-        raise _malformed("its arguments are not an object", arguments)
+        value = read_object(arguments)
+    except UnreadableArguments as error:
+        raise malformed_call("shell", str(error), arguments) from None
     commands = _commands(value)
-    if not commands:
-        raise _malformed("it needs a list of strings called commands", arguments)
+    if not commands or "command" in value and ("commands" in value or not isinstance(value["command"], str)):
+        raise malformed_call("shell", "it needs a list of strings called commands", arguments)
+    if elsewhere := sorted(_ELSEWHERE & set(value)):
+        why = f"it has no argument {elsewhere[0]}; put that into the command, as in `cd FOLDER && ...`"
+        raise malformed_call("shell", why, arguments)
     try:
         "".join(commands).encode()
     except UnicodeEncodeError:
-        raise _malformed("a command has characters that UTF-8 cannot encode", arguments) from None
+        why = "a command has characters that UTF-8 cannot encode"
+        raise malformed_call("shell", why, arguments) from None
     options = {name: _whole(value, name, arguments) for name in LIMITS}
     return CallDone(tool, call_id, tuple(commands), options)
+
+
+_ELSEWHERE = {"cwd", "workdir", "working_directory", "env", "stdin"}
+"""Arguments of other shell tools. A command that needs one does something else without it."""
 
 
 def _whole(value: Mapping[str, Any], name: str, arguments: str) -> int | None:
@@ -117,9 +124,5 @@ def _whole(value: Mapping[str, Any], name: str, arguments: str) -> int | None:
         return None
     whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
     if not whole or isinstance(number, bool) or number <= 0:
-        raise _malformed(f"{name} must be a whole number above 0", arguments)
+        raise malformed_call("shell", f"{name} must be a whole number above 0", arguments)
     return int(number)
-
-
-def _malformed(why: str, arguments: str) -> MalformedModelOutput:
-    return malformed_call("shell", why, arguments)

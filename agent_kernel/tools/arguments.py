@@ -1,0 +1,126 @@
+"""Reads the JSON arguments that models write, also where they are not quite JSON.
+
+Arguments are repaired only where a single meaning is possible. In any doubt the call does not run: the model
+reads what is wrong and tries again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Object = dict[str, Any]
+
+_FENCE = "```"
+_HIDDEN = "\ufeff\u200b"
+_TAGS = ("</tool_call>", "<|im_end|>", "<|eom_id|>", "<|eot_id|>", "</function>", "</s>", "[/TOOL_CALLS]")
+"""Marks at the end of a call that parsers of model servers leave behind."""
+
+
+class UnreadableArguments(ValueError):
+    """The arguments have no single meaning. The message completes the sentence "Not run: ..."."""
+
+
+def as_text(arguments: object) -> str:
+    """Return arguments as JSON text: some servers send them as an object, and some send null."""
+    if arguments is None:
+        return ""
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def read_objects(arguments: str) -> list[Object]:
+    """Return the objects in the arguments of a call; there are several if calls ran together.
+
+    Accepts control characters in strings, an object quoted as a string, a fence around the object, and text
+    after it. Empty arguments mean an empty object. Raises `UnreadableArguments`.
+    """
+    text = _unwrapped(arguments)
+    if not text:
+        return [{}]
+    found: list[Object] = []
+    while text:
+        value, end = _first(text)
+        objects = _as_objects(value)
+        found += [each for each in objects if not found or each != found[-1]]  # repeated: run it once
+        text = _rest(text[end:])
+    return found
+
+
+def read_object(arguments: str) -> Object:
+    """Return the only object in the arguments of a call. Raises `UnreadableArguments`."""
+    objects = read_objects(arguments)
+    if len(objects) > 1:
+        raise UnreadableArguments("its arguments are several JSON objects; make one call for each")
+    return objects[0]
+
+
+def valid_json(arguments: str) -> str:
+    """Return the arguments as they are if they are a JSON object, otherwise an object that quotes them.
+
+    Some servers refuse a whole conversation for one call with arguments that are not JSON.
+    """
+    try:
+        if isinstance(json.loads(arguments), dict):
+            return arguments
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.dumps(read_object(arguments), ensure_ascii=False)
+    except UnreadableArguments:
+        return json.dumps({"unreadable": arguments}, ensure_ascii=False)
+
+
+def _unwrapped(text: str) -> str:
+    text = text.strip().strip(_HIDDEN).strip()
+    if text.startswith(_FENCE) and text.endswith(_FENCE) and len(text) > 2 * len(_FENCE):
+        inner = text[len(_FENCE) : -len(_FENCE)]
+        word, newline, rest = inner.partition("\n")
+        text = (rest if newline and word.strip().isalpha() else inner).strip()
+    return text
+
+
+def _first(text: str) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text)
+    except _RepeatedKey as error:
+        raise UnreadableArguments(f"its arguments have {str(error)!r} twice") from None
+    except (ValueError, RecursionError):
+        raise UnreadableArguments("its arguments are not JSON") from None
+
+
+def _as_objects(value: Any) -> list[Object]:
+    if isinstance(value, str) and value.strip().startswith(("{", '"')):  # JSON, quoted as a JSON string
+        return read_objects(value)
+    if not isinstance(value, dict):
+        raise UnreadableArguments("its arguments are not an object")
+    return [value]
+
+
+def _rest(text: str) -> str:
+    """Return what follows an object if that is another one; drop marks and prose. Raises for half an object."""
+    text = text.strip().strip(_HIDDEN).lstrip(",;").strip()
+    while (tag := next((tag for tag in _TAGS if text.startswith(tag)), None)) is not None:
+        text = text.removeprefix(tag).strip()
+    if text.startswith("{"):
+        return text
+    if any(mark in text for mark in "{[\"}]"):
+        raise UnreadableArguments("something follows the JSON object of its arguments")
+    return ""
+
+
+class _RepeatedKey(Exception):
+    """A key that is twice in one object."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    made: Object = {}
+    for key, value in pairs:
+        if key in made and made[key] != value:
+            raise _RepeatedKey(key)
+        made[key] = value
+    return made
+
+
+_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_object)
