@@ -17,6 +17,7 @@ Each has a sentence for the user (`message`), the party at fault (`fault`) and, 
     │   ├── UpstreamRefused (PermissionError)      wrong or missing key, unknown model
     │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
     │   ├── MalformedModelOutput (ValueError)      the model made a call that cannot run
+    │   │   └── MalformedCall                          its arguments cannot be used
     │   └── OutOfScript (LookupError)              the scripted model has no such turn
     └── SandboxError                           a failure of the sandbox
         ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.finished_calls import read_calls
 from agent_kernel.models.offered import Offered
 from agent_kernel.protocol.calls import CallDelta
 from agent_kernel.protocol.deltas import (
@@ -18,8 +19,9 @@ from agent_kernel.protocol.deltas import (
     Truncated,
     Usage,
 )
+from agent_kernel.tools.arguments import as_text, is_whole
 from agent_kernel.tools.client import CLIENT_FUNCTION
-from agent_kernel.tools.live import LiveCall, malformed_call
+from agent_kernel.tools.live import LiveCall
 
 Deltas = Iterator[ModelDelta]
 
@@ -29,6 +31,8 @@ _TRUNCATED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 @dataclass
 class _Call:
     given_id: str | None
+    key: str
+    """The id, or a substitute: a server may send one call twice, but it must not run twice."""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     live: LiveCall | None = None
@@ -51,9 +55,10 @@ class ChatReader:
         self._live: LiveCall | None = None
         self._held: list[ModelDelta] = []
         self._usage: Usage | None = None
+        self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
 
     def read(self, chunk: Any) -> Deltas:
-        """Yield the deltas of one chunk. Raises `MalformedModelOutput`."""
+        """Yield the deltas of one chunk."""
         if getattr(chunk, "usage", None) is not None:
             self._usage = _usage(chunk.usage)
         for choice in chunk.choices or ():
@@ -89,18 +94,19 @@ class ChatReader:
     def _piece(self, piece: Any) -> Deltas:
         index = getattr(piece, "index", None) or 0
         call = self._open.get(index)
-        if call is None or (piece.id and call.given_id and piece.id != call.given_id):
+        if call is None or _is_another(piece, call):
             if call is not None:
                 yield from self._whole(self._open.pop(index))
-            call = self._open[index] = _Call(piece.id)
+            call = self._open[index] = _Call(piece.id, piece.id or f"#{index}")
         if piece.function is not None:
             call.name = call.name or piece.function.name or ""
-            call.arguments.append(piece.function.arguments or "")
+            call.arguments.append(as_text(piece.function.arguments))
             yield from self._show(call)
 
     def _show(self, call: _Call) -> Deltas:
         tool = self._offered.called(call.name)
-        if self._live is None and tool is not None and len(self._open) == 1:
+        is_first = len(self._open) == 1 and call.key not in self._sent
+        if self._live is None and tool is not None and is_first:
             call.live = self._live = tool.live_call(self._call_ids.unused(call.given_id))
             yield from call.live.write("".join(call.arguments))
         elif call.live is not None:
@@ -115,23 +121,43 @@ class ChatReader:
             yield from self._held
         else:
             if calls and self._offered.called(calls[-1].name) is None:
-                yield from self._whole(calls[-1])
+                yield from self._cut(calls[-1])
                 # No break: the item is still open when the step ends, and so becomes incomplete.
             yield Truncated(cut_off)
 
+    def _cut(self, call: _Call) -> Deltas:
+        call_id = self._call_ids.unused(call.given_id)
+        yield ItemBreak()
+        yield CallDelta(CLIENT_FUNCTION, call_id, "".join(call.arguments), name=call.name)
+
     def _whole(self, call: _Call) -> Deltas:
         arguments = "".join(call.arguments)
-        if not call.name:
-            raise malformed_call("without a name", "it named no function", arguments)
+        if self._is_repeated(call, arguments):
+            return
         if call.live is not None:
-            self._live = None
-            yield call.live.done()
-        elif (tool := self._offered.called(call.name)) is not None:
-            yield tool.read_arguments(self._call_ids.unused(call.given_id), arguments)
+            self._live, call_id = None, call.live.call_id
         else:
-            yield ItemBreak()
             call_id = self._call_ids.unused(call.given_id)
-            yield CallDelta(CLIENT_FUNCTION, call_id, arguments, name=call.name)
+        tool = self._offered.called(call.name)
+        yield from read_calls(tool, (call_id, call.name, arguments), self._call_ids.another)
+
+    def _is_repeated(self, call: _Call, arguments: str) -> bool:
+        """Return whether the server has sent this call before, under the same id."""
+        sent = self._sent.setdefault(call.key, set())
+        repeated = (call.name, arguments) in sent
+        sent.add((call.name, arguments))
+        return repeated
+
+
+def _is_another(piece: Any, call: _Call) -> bool:
+    """Return whether a piece begins another call than the open one under the same index."""
+    if piece.id and call.given_id:
+        return bool(piece.id != call.given_id)
+    function = piece.function
+    if piece.id or function is None or not function.name or not call.name:
+        return False
+    # Without ids, the name comes once for each call; a repeated name without arguments is no call.
+    return bool(function.arguments or function.name != call.name) and is_whole("".join(call.arguments))
 
 
 def _usage(usage: Any) -> Usage:

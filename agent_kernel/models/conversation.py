@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.calls import is_rejected, rejection_of
+from agent_kernel.tools.arguments import is_object, valid_json
 from agent_kernel.tools.catalogue import catalogue
 
 
@@ -37,16 +40,56 @@ def last_user_message(items: Sequence[Item]) -> tuple[str, Sequence[Item]]:
 
 
 def answered(items: Sequence[Item]) -> Iterator[Item]:
-    """Yield the items without calls that have no output, which every upstream refuses.
+    """Yield the items in a form that upstreams accept: every call has an output, and its arguments are JSON.
 
-    A call without output is left when a turn ends in the middle of a call to the client's tools.
+    Calls without output are left out; there is one when a turn ends in the middle of a call to the client's
+    tools. A rejected call becomes a function call and its output.
     """
     output_of = catalogue().outputs
     outputs = {(kind(item), item.get("call_id")) for item in items}
+    open_calls: set[Any] = set()  # of one step: its outputs come after all its calls
+    rejections: list[Item] = []  # outputs that wait for those of the other calls
     for item in items:
         output = output_of.get(kind(item))
-        if output is None or (output, item.get("call_id")) in outputs:
+        if is_rejected(item):
+            call, rejection = _rejected(item)
+            yield call
+            rejections.append(rejection)
+        elif output is None:
+            open_calls.discard(item.get("call_id"))
+            if kind(item) in output_of.values():
+                yield from rejections
+                rejections = []
             yield item
+        elif (output, item.get("call_id")) in outputs:
+            open_calls.add(item.get("call_id"))
+            yield _with_json(item)
+        if rejections and not open_calls:
+            yield from rejections
+            rejections = []
+    yield from rejections
+
+
+def _rejected(item: Item) -> tuple[Item, Item]:
+    """Return a rejected call as a call to a function, and its output."""
+    call_id = item.get("id")
+    name = _NOT_IN_NAMES.sub("_", str(item.get("name") or ""))[:_LONGEST_NAME] or "unnamed"
+    arguments = valid_json(str(item.get("arguments") or ""))
+    call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    return call, {"type": "function_call_output", "call_id": call_id, "output": rejection_of(item)}
+
+
+def _with_json(item: Item) -> Item:
+    """Return the call with arguments that are JSON: some servers refuse a conversation for any other."""
+    arguments = item.get("arguments")
+    if kind(item) != "function_call" or not isinstance(arguments, str) or is_object(arguments):
+        return item
+    return {**item, "arguments": valid_json(arguments)}
+
+
+_NOT_IN_NAMES = re.compile("[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
+"""Characters of a function's name that OpenAI's API accepts."""
 
 
 class CallIds:
@@ -64,3 +107,7 @@ class CallIds:
         call_id = ids.call_id() if not given or given in self._used else given
         self._used.add(call_id)
         return call_id
+
+    def another(self) -> str:
+        """Return a new id."""
+        return self.unused(None)

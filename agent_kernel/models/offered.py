@@ -13,10 +13,16 @@ _PREFIX = "agent_kernel_"
 
 
 class Offered:
-    """The tools of one request. With `native`, the upstream supports each tool that has a native form."""
+    """The tools of one request. With `native`, the upstream supports each tool that has a native form.
 
-    def __init__(self, tools: Sequence[ToolEntry], *, native: bool) -> None:
+    `choice` is the request's `tool_choice`; it decides which of the tools may be called (`allowed`).
+    """
+
+    def __init__(self, tools: Sequence[ToolEntry], *, native: bool, choice: Any = None) -> None:
         self._native = native
+        self.calls_none = choice == "none"
+        """Whether the request forbids calls."""
+        self.allowed = [] if self.calls_none else [each for each in tools if _allows(choice, each)]
         self._hosted = [entry for entry in tools if not entry.tool.repeated]
         self._functions = [entry.spec for entry in tools if entry.tool.repeated]
         self._taken = {spec.get("name") for spec in self._functions}
@@ -29,6 +35,14 @@ class Offered:
         """
         return tool.type if tool.type not in self._taken else _PREFIX + tool.type
 
+    def name_of(self, entry: ToolEntry) -> str:
+        """Return the name under which a model calls this entry."""
+        return str(entry.spec.get("name")) if entry.tool.repeated else self.name(entry.tool)
+
+    def schema(self, entry: ToolEntry) -> Any:
+        """Return the JSON schema of the entry's arguments, None if it has none."""
+        return entry.tool.function_spec(entry).get("parameters")
+
     def is_native(self, tool: Tool) -> bool:
         """Return whether the upstream gets this tool's calls and outputs in their native form."""
         if tool.by_client:
@@ -36,9 +50,11 @@ class Offered:
         return self._native and _has_native_form(tool)
 
     def called(self, name: str) -> Tool | None:
-        """Return the tool that a function call of this name means, or None for a client's function."""
-        tool = self._by_name.get(name)
-        return tool if tool is not None and not self.is_native(tool) else None
+        """Return the tool that a function call of this name means, or None for a client's function.
+
+        A model may call a tool as a function although its upstream has the native form.
+        """
+        return self._by_name.get(name)
 
     def specs(self) -> list[dict[str, Any]]:
         """Return the `tools` of a Responses request: this server's tools, then the client's functions."""
@@ -71,3 +87,17 @@ class Offered:
 
 def _has_native_form(tool: Tool) -> bool:
     return type(tool).native_spec is not Tool.native_spec
+
+
+def _allows(choice: Any, entry: ToolEntry) -> bool:
+    """Return whether `tool_choice` lets a model call this tool; only `allowed_tools` excludes some."""
+    if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
+        return True
+    listed = choice.get("tools")
+    return not isinstance(listed, list) or any(_names(each, entry) for each in listed)
+
+
+def _names(reference: Any, entry: ToolEntry) -> bool:
+    if not isinstance(reference, Mapping) or reference.get("type") != entry.tool.type:
+        return False
+    return not entry.tool.repeated or reference.get("name") == entry.spec.get("name")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.finished_calls import read_calls, read_native
 from agent_kernel.models.offered import Offered
-from agent_kernel.protocol.calls import CallDelta
+from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     Compaction,
     ItemBreak,
@@ -21,6 +23,7 @@ from agent_kernel.protocol.deltas import (
     Truncated,
     Usage,
 )
+from agent_kernel.tools.arguments import as_text, is_object
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.client import CLIENT_FUNCTION
@@ -37,6 +40,9 @@ class _Call:
     tool: Tool
     name: str | None
     live: LiveCall | None
+    given_id: str | None = None
+    silent: bool = False
+    """Whether its id came before: it may be the same call, so nothing is shown before it is whole."""
 
 
 class ResponsesReader:
@@ -61,6 +67,7 @@ class ResponsesReader:
         self._wrap = wrap
         self._failure = failure
         self._calls: dict[int, _Call] = {}  # by output index
+        self._sent: dict[str, set[tuple[str | None, str]]] = {}  # names and arguments of finished calls
         self._streamed: set[int] = set()  # output indices that have had a delta
         self._open: int | None = None  # output index of the call being written
         self._held: list[Any] = []  # events of other items that wait for it
@@ -106,7 +113,9 @@ class ResponsesReader:
             native = catalogue().of_call(event.item.type)
             tool = self._offered.called(name) if native is CLIENT_FUNCTION and name else None
             live = tool.live_call(call_id) if tool is not None else None
-            call = _Call(call_id, tool or native or CLIENT_FUNCTION, name, live)
+            given_id = event.item.call_id
+            silent = given_id in self._sent
+            call = _Call(call_id, tool or native or CLIENT_FUNCTION, name, live, given_id, silent)
             self._calls[event.output_index] = call
         return self._calls[event.output_index]
 
@@ -125,19 +134,20 @@ class ResponsesReader:
 
     def _arguments(self, event: Any) -> Deltas:
         call = self._calls.get(event.output_index)
-        if call is None:
+        if call is None or call.silent:
             return
         self._open = event.output_index
         if call.live is not None:
-            yield from call.live.write(event.delta)
+            yield from call.live.write(as_text(event.delta))
         else:
             self._streamed.add(event.output_index)
-            yield CallDelta(CLIENT_FUNCTION, call.call_id, event.delta, name=call.name)
+            yield CallDelta(CLIENT_FUNCTION, call.call_id, as_text(event.delta), name=call.name)
 
     def _native(self, event: Any) -> Deltas:
         call = self._calls[event.output_index]
-        self._open = event.output_index
-        yield from call.tool.read_native_event(call.call_id, event)
+        if not call.silent:
+            self._open = event.output_index
+            yield from call.tool.read_native_event(call.call_id, event)
 
     def _done(self, event: Any) -> Deltas:
         item = event.item
@@ -152,9 +162,12 @@ class ResponsesReader:
                 yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
                 yield from self._function_done(event)
-            case kind if catalogue().of_call(kind) is not None and item.status != "incomplete":
+            case kind if catalogue().of_call(kind) is not None:
                 call = self._call(event)
-                yield call.tool.read_native_item(call.call_id, item)
+                if item.status != "incomplete" and not self._is_repeated(call, _native_text(item)):
+                    yield read_native(call.tool, call.call_id, item)
+            case kind if kind.endswith("_call") and getattr(item, "call_id", None):
+                yield self._unknown(item)  # an upstream's own calls have no call id
 
     def _reasoning_done(self, event: Any) -> Deltas:
         if event.output_index not in self._streamed:
@@ -167,12 +180,38 @@ class ResponsesReader:
     def _function_done(self, event: Any) -> Deltas:
         item = event.item
         call = self._call(event)
+        if self._is_repeated(call, as_text(item.arguments)):
+            return
         if call.live is None:
-            if event.output_index not in self._streamed:
-                yield CallDelta(CLIENT_FUNCTION, call.call_id, item.arguments, name=call.name)
-            yield ItemBreak()
+            yield from self._client_done(event, call)
         elif item.status != "incomplete":  # a later event explains one that was cut off
-            yield call.tool.read_arguments(call.call_id, item.arguments)
+            whole = (call.call_id, call.name or "", as_text(item.arguments))
+            yield from read_calls(call.tool, whole, self._call_ids.another)
+
+    def _unknown(self, item: Any) -> RejectedCall:
+        name = str(getattr(item, "name", None) or item.type.removesuffix("_call"))
+        given = getattr(item, "arguments", None) or getattr(item, "input", None) or ""
+        return RejectedCall(self._call_ids.unused(item.call_id), name, as_text(given), UNKNOWN)
+
+    def _is_repeated(self, call: _Call, arguments: str) -> bool:
+        """Return whether the server has sent this call before, under the same id."""
+        if not call.given_id:
+            return False
+        sent = self._sent.setdefault(call.given_id, set())
+        repeated = (call.name, arguments) in sent
+        sent.add((call.name, arguments))
+        return repeated
+
+    def _client_done(self, event: Any, call: _Call) -> Deltas:
+        whole = (call.call_id, call.name or "", as_text(event.item.arguments))
+        if event.item.status == "incomplete":
+            if event.output_index not in self._streamed:
+                yield CallDelta(CLIENT_FUNCTION, call.call_id, whole[2], name=call.name)
+        elif event.output_index not in self._streamed:
+            yield from read_calls(None, whole, self._call_ids.another)
+        elif not is_object(whole[2]):  # too late to correct what was streamed
+            yield RejectedCall(*whole, "its arguments are not a JSON object")
+        yield ItemBreak()
 
     def _completed(self, event: Any) -> Deltas:
         while self._held:  # no event has ended the open call
@@ -198,6 +237,15 @@ class ResponsesReader:
 
     def _error(self, event: Any) -> Deltas:
         raise self._failure(event.code, event.message or "it gives no reason")
+
+
+def _native_text(item: Any) -> str:
+    """Return what a native call does, without its ids."""
+    fields = item.to_dict(mode="json", warnings=False)
+    return json.dumps({name: fields[name] for name in sorted(fields) if name not in _OF_THIS_COPY})
+
+
+_OF_THIS_COPY = ("id", "call_id", "status")
 
 
 def _part(part: Any) -> ModelDelta:

@@ -124,6 +124,10 @@ class Assembler(ResponseSnapshot):
         """Return how many calls of the last step were rejected."""
         return self._rejected
 
+    def accepted(self) -> bool:
+        """Return whether the last step made a call that was not rejected."""
+        return any(_is_complete(each) for each in self._step)
+
     def rejection(self, call_id: str) -> str | None:
         """Return why a call must not run, although it has an item of its tool. None: it may run."""
         return self._rejections.get(call_id)

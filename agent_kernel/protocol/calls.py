@@ -64,6 +64,9 @@ class RejectedCall:
     why: str
 
 
+UNKNOWN = "there is no such tool"
+"""The `why` of a call to a tool that was not offered."""
+
 REJECTED_LABEL = "agent_kernel"
 """The `server_label` of the items of rejected calls."""
 

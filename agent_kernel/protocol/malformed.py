@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from agent_kernel.errors import MalformedModelOutput
+from agent_kernel.errors import MalformedCall
 
 
 def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
@@ -18,8 +18,9 @@ def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
 
 
 def malformed(call_id: str, why: str) -> NoReturn:
-    """Raise `MalformedModelOutput` with the reason and the call's id."""
-    raise MalformedModelOutput(
+    """Raise `MalformedCall` with the reason and the call's id."""
+    raise MalformedCall(
+        why,
         f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
         hint="Send it again, or choose another model.",
     )

@@ -31,10 +31,10 @@ from agent_kernel.runtime.tenants import Tenant, Tenants
 from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import join
+from agent_kernel.runtime.turns.input_items import Shown, shown
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.session import LocalSession
-from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 

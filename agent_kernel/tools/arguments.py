@@ -7,9 +7,13 @@ reads what is wrong and tries again.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 Object = dict[str, Any]
+
+_SAID = 300
+"""Characters of the validator's message that the model reads."""
 
 _FENCE = "```"
 _HIDDEN = "\ufeff\u200b"
@@ -56,16 +60,53 @@ def read_object(arguments: str) -> Object:
     return objects[0]
 
 
+def misfit(value: Object, schema: Mapping[str, Any]) -> str | None:
+    """Return where `value` does not fit a JSON schema, as half a sentence; None if it fits.
+
+    A schema that is itself invalid fits everything: it is the tool's mistake, which no model can correct.
+    """
+    from jsonschema import validators  # only where a tool is called
+    from jsonschema.exceptions import SchemaError, UnknownType, best_match
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    try:
+        kind = validators.validator_for(schema)
+        # An empty registry: nothing is fetched for a `$ref` to another address.
+        problems = kind(schema, registry=Registry()).iter_errors(value)
+        error: Any = best_match(problems)  # type: ignore[no-untyped-call]
+    except (SchemaError, UnknownType, Unresolvable, RecursionError):
+        return None
+    if error is None:
+        return None
+    where = ".".join(str(each) for each in error.absolute_path)
+    said = error.message if len(error.message) <= _SAID else error.message[:_SAID] + "…"
+    return f"its argument {where} does not fit: {said}" if where else f"its arguments do not fit: {said}"
+
+
+def is_whole(arguments: str) -> bool:
+    """Return whether the arguments can be read."""
+    try:
+        return bool(arguments.strip()) and bool(read_objects(arguments))
+    except UnreadableArguments:
+        return False
+
+
+def is_object(arguments: str) -> bool:
+    """Return whether the arguments are a JSON object without any repair."""
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def valid_json(arguments: str) -> str:
     """Return the arguments as they are if they are a JSON object, otherwise an object that quotes them.
 
     Some servers refuse a whole conversation for one call with arguments that are not JSON.
     """
-    try:
-        if isinstance(json.loads(arguments), dict):
-            return arguments
-    except (ValueError, RecursionError):
-        pass
+    if is_object(arguments):
+        return arguments
     try:
         return json.dumps(read_object(arguments), ensure_ascii=False)
     except UnreadableArguments:
@@ -99,13 +140,16 @@ def _as_objects(value: Any) -> list[Object]:
 
 
 def _rest(text: str) -> str:
-    """Return what follows an object if that is another one; drop marks and prose. Raises for half an object."""
+    """Return what follows an object if that is another one, without marks and prose.
+
+    Raises `UnreadableArguments` for what may be a part of an object.
+    """
     text = text.strip().strip(_HIDDEN).lstrip(",;").strip()
     while (tag := next((tag for tag in _TAGS if text.startswith(tag)), None)) is not None:
         text = text.removeprefix(tag).strip()
     if text.startswith("{"):
         return text
-    if any(mark in text for mark in "{[\"}]"):
+    if any(mark in text for mark in '{["}]'):
         raise UnreadableArguments("something follows the JSON object of its arguments")
     return ""
 

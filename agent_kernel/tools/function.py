@@ -28,6 +28,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDone, CallDraft, CallItem, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
+from agent_kernel.tools.arguments import UnreadableArguments, misfit, read_object
 from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.context import ToolContext
 from agent_kernel.tools.live import malformed_call
@@ -61,7 +62,7 @@ class FunctionTool(Tool):
 
     @abstractmethod
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
-        """Run the tool and return text, or JSON. A model may send arguments that do not fit `parameters`.
+        """Run the tool and return text, or JSON. The arguments fit `parameters`.
 
         `context.emit` takes text to show at once; joined, it should be the beginning of the result. Raise an
         `AgentKernelError` to end the turn, for example because the sandbox is gone. The model gets the class
@@ -75,20 +76,22 @@ class FunctionTool(Tool):
 
     def read_arguments(self, call_id: str, arguments: str) -> CallDone:
         try:
-            value = json.loads(arguments)
+            value = read_object(arguments)
             arguments.encode()
-        except ValueError:
-            raise malformed_call(self.type, "its arguments are not JSON", arguments) from None
-        if not isinstance(value, dict):
-            raise malformed_call(self.type, "its arguments are not an object", arguments)
-        return CallDone(self, call_id, (arguments,))
+        except UnreadableArguments as error:
+            raise malformed_call(self.type, str(error), arguments) from None
+        except UnicodeEncodeError:
+            why = "its arguments have characters that UTF-8 cannot encode"
+            raise malformed_call(self.type, why, arguments) from None
+        if (problem := misfit(value, self.parameters)) is not None:
+            raise malformed_call(self.type, problem, arguments)
+        return CallDone(self, call_id, (arguments if arguments.strip() else "{}",))
 
     def arguments(self, call: Json) -> Json:
         try:
-            value = json.loads(call["arguments"])
-        except ValueError:  # it was cut off
+            return read_object(call["arguments"])
+        except UnreadableArguments:  # it was cut off
             return {}
-        return value if isinstance(value, dict) else {}
 
     def arguments_text(self, call: Json) -> str:
         return json.dumps(self.arguments(call), ensure_ascii=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from json import dumps
+from collections.abc import Iterator
 from typing import Protocol
 
-from agent_kernel.errors import MalformedCall, MalformedModelOutput
-from agent_kernel.protocol.calls import CallDelta, CallDone, CallKind, RejectedCall
-from agent_kernel.tools.arguments import UnreadableArguments, read_objects
+from agent_kernel.errors import MalformedCall
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallKind
 
 _EXCERPT = 200
 """Characters of a malformed call that the error message repeats."""
@@ -39,33 +37,6 @@ class LiveCall:
     def done(self) -> CallDone:
         """Return the complete call. Raises `MalformedModelOutput`."""
         return self.tool.read_arguments(self.call_id, self.arguments)
-
-
-def read_calls(
-    tool: ReadsArguments, call_id: str, name: str, arguments: str, another_id: Callable[[], str]
-) -> Iterator[CallDone | RejectedCall]:
-    """Read the finished arguments of a call, which the model made under `name`.
-
-    Yields the call, or why it cannot be carried out. Several objects that ran together are several calls;
-    those after the first get ids from `another_id`.
-    """
-    try:
-        objects = read_objects(arguments)
-    except UnreadableArguments as error:
-        yield RejectedCall(call_id, name, arguments, str(error))
-        return
-    texts = [arguments] if len(objects) == 1 else [dumps(each, ensure_ascii=False) for each in objects]
-    for number, text in enumerate(texts):
-        this_id = another_id() if number else call_id
-        try:
-            yield tool.read_arguments(this_id, text)
-        except MalformedModelOutput as error:
-            yield RejectedCall(this_id, name, text, why_of(error))
-
-
-def why_of(error: MalformedModelOutput) -> str:
-    """Return what is wrong with a call, as half a sentence for the model."""
-    return error.why if isinstance(error, MalformedCall) else error.message
 
 
 def malformed_call(tool: str, why: str, arguments: str) -> MalformedCall:

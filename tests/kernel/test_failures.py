@@ -52,9 +52,18 @@ def test_an_upstream_that_works_is_not_announced(
     assert notebook_with(upstream.url).run("look").plain == ["Let me look."]
 
 
-@pytest.mark.parametrize(
-    ("plays", "words"), [("wrong key", "key"), ("dies", "ended"), ("malformed", "shell")]
-)
+def test_a_malformed_call_is_no_failure(notebook_with: Callable[[str], Notebook], upstream: Played) -> None:
+    notebook = notebook_with(upstream.url)
+    upstream.plays = "malformed"
+    result = notebook.run("look")
+    assert result.reply["status"] == "ok"
+    assert "Let me look." in result.plain
+    assert "agent_kernel.rejected_calls" in result.plain[-1]
+    upstream.plays = "well"
+    assert notebook.run("look").plain == ["Let me look."]
+
+
+@pytest.mark.parametrize(("plays", "words"), [("wrong key", "key"), ("dies", "ended")])
 def test_an_upstream_that_fails(
     notebook_with: Callable[[str], Notebook], upstream: Played, plays: str, words: str
 ) -> None:

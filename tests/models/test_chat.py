@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
+from agent_kernel.errors import UpstreamInterrupted, UpstreamRefused
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.assembler import Assembler
-from agent_kernel.protocol.calls import CallDone
+from agent_kernel.protocol.calls import CallDone, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
     ModelDelta,
@@ -267,9 +267,10 @@ async def test_stream_cut_in_function_call_leaves_incomplete_item(model: ChatMod
 )
 async def test_malformed_shell_calls(model: ChatModel, upstream: Any, arguments: str, why: str) -> None:
     upstream.chats(tool(0, "shell", arguments, "a"), finish="tool_calls")
-    with pytest.raises(MalformedModelOutput, match=why) as caught:
-        await said(model)
-    assert arguments in caught.value.message
+    (rejected,) = await said(model)
+    assert isinstance(rejected, RejectedCall)
+    assert why in rejected.why
+    assert (rejected.call_id, rejected.name, rejected.arguments) == ("a", "shell", arguments)
 
 
 async def test_a_stream_without_a_finish_reason_was_interrupted(model: ChatModel, upstream: Any) -> None:

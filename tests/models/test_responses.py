@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.errors import MalformedModelOutput, UpstreamInterrupted, UpstreamRefused
+from agent_kernel.errors import UpstreamInterrupted, UpstreamRefused
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
+from agent_kernel.protocol.calls import RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
     ModelDelta,
@@ -342,5 +343,6 @@ async def test_failures_in_the_stream(make: Make, upstream: Any) -> None:
 
 async def test_malformed_arguments(make: Make, upstream: Any) -> None:
     upstream.responds({**FUNCTION_CALL, "name": "shell", "arguments": '{"commands": 3}'})
-    with pytest.raises(MalformedModelOutput, match="commands"):
-        await said(make(False))
+    (rejected,) = await said(make(False))
+    assert isinstance(rejected, RejectedCall)
+    assert "commands" in rejected.why

@@ -60,6 +60,24 @@ class Upstream:
         events.append({"type": "response.completed", "response": whole})
         self._answer("200 OK", "".join(f"data: {json.dumps(event)}\n\n" for event in events))
 
+    def streams(self, given: list[dict[str, Any]], *, in_pieces: bool) -> None:
+        """Answer in the other dialect; with `in_pieces` the arguments of calls come in deltas."""
+        events: list[dict[str, Any]] = []
+        for index, item in enumerate(given):
+            about = {"output_index": index, "item_id": item["id"]}
+            whole = item.get("arguments")
+            text = whole if in_pieces and isinstance(whole, str) else ""
+            added = {**item, "arguments": ""} if text else item
+            events.append({"type": "response.output_item.added", "output_index": index, "item": added})
+            for start in range(0, len(text), 3):
+                kind = "response.function_call_arguments.delta"
+                events.append({"type": kind, "delta": text[start : start + 3], **about})
+            events.append({"type": "response.output_item.done", "output_index": index, "item": item})
+        end: dict[str, Any] = {"id": "r", "status": "completed", "output": [], "usage": None}
+        events.append({"type": "response.completed", "response": end})
+        numbered = [{**event, "sequence_number": number} for number, event in enumerate(events)]
+        self._answer("200 OK", "".join(f"data: {json.dumps(event)}\n\n" for event in numbered))
+
     def answers(self, body: dict[str, Any]) -> None:
         """Answer the next request with JSON."""
         text = json.dumps(body)

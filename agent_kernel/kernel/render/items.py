@@ -17,6 +17,7 @@ from agent_kernel.kernel.render.generic import generic
 from agent_kernel.kernel.render.message import message
 from agent_kernel.kernel.render.reasoning import reasoning
 from agent_kernel.kernel.render.registry import INSTALLED
+from agent_kernel.kernel.render.rejected import mcp_call
 from agent_kernel.kernel.render.shell import shell_call, shell_output
 from agent_kernel.kernel.render.stored import ITEM_MIME, MAX_STORED, Item, particulars, public
 
@@ -26,6 +27,7 @@ RENDERERS: dict[str, Render] = {
     "shell_call": shell_call,
     "shell_call_output": shell_output,
     "mcp_approval_request": approval_request,
+    "mcp_call": mcp_call,
 }
 """The built-in renderers by item type. To add one, add a file to this folder and a line here; see `base`."""
 

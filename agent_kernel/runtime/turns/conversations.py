@@ -15,9 +15,8 @@ from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.turns.history import History, Json
-from agent_kernel.runtime.turns.input_items import output_of, read_items
+from agent_kernel.runtime.turns.input_items import Shown, output_of, read_items, shown
 from agent_kernel.runtime.turns.request import check_metadata
-from agent_kernel.runtime.turns.shown import Shown, shown
 from agent_kernel.store.rows import Rows
 
 MOST_ITEMS = 20

@@ -24,7 +24,7 @@ REMEMBERED = 256
 class History:
     """The earlier items, oldest first, and the last container that the chain used.
 
-    `stopped` are the ids of calls in turns that did not complete: those need no answer from the client.
+    `stopped` are the ids of calls that need no answer from the client, as in turns that did not complete.
     """
 
     items: Sequence[Json] = ()
@@ -116,10 +116,22 @@ def _said(row: ResponseRow) -> list[Json]:
 
 
 def _stopped(row: ResponseRow) -> frozenset[str]:
+    """Return the ids of a turn's calls that the client need not answer.
+
+    In a completed turn those are calls to tools that the turn did not offer: earlier versions stored them.
+    """
+    calls = [item for item in row.response["output"] if item["type"] in output_of()]
     if row.status == "completed":
-        return frozenset()
-    calls = output_of()
-    return frozenset(item["call_id"] for item in row.response["output"] if item["type"] in calls)
+        calls = [item for item in calls if not _was_offered(item, row.request.get("tools") or ())]
+    return frozenset(item["call_id"] for item in calls)
+
+
+def _was_offered(call: Json, tools: Sequence[Json]) -> bool:
+    tool = catalogue().of_call(call["type"])
+    if tool is None or call.get("namespace") is not None:
+        return True
+    specs = [spec for spec in tools if spec.get("type") == tool.type]
+    return any(not tool.repeated or spec.get("name") == call.get("name") for spec in specs)
 
 
 def join(

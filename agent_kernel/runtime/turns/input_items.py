@@ -1,9 +1,11 @@
-"""Checks input items: new ones, and earlier items that clients send back."""
+"""Checks input items, new ones and earlier items that clients send back, and completes them for lists."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from openai import BaseModel
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
@@ -57,3 +59,29 @@ def _item(item: object, where: str) -> Json:
 def message(role: str, text: str) -> Json:
     """Return an input message with one text."""
     return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
+
+
+class Shown(BaseModel):
+    """An item of any type, with its fields as they are."""
+
+    id: str
+
+
+def shown(item: Mapping[str, Any]) -> Shown:
+    """Make the item to show: a message's text as a list of parts, and a status where types demand one."""
+    whole = dict(item)
+    if whole["type"] == "message":
+        whole["content"] = _parts(whole["role"], whole["content"])
+    if whole["type"] not in ("compaction", "item_reference"):
+        whole.setdefault("status", "completed")
+    return Shown.construct(**whole)
+
+
+def _parts(role: str, content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        content = [{"type": "output_text" if role == "assistant" else "input_text", "text": content}]
+    parts = [dict(part) for part in content]
+    for part in parts:
+        if part.get("type") == "output_text":
+            part.setdefault("annotations", [])
+    return parts

@@ -40,6 +40,10 @@ MAX_STEPS = "agent_kernel.max_steps"
 """`incomplete_details.reason` of a turn that reached its limit of model calls."""
 
 
+REJECTED_CALLS = "agent_kernel.rejected_calls"
+"""`incomplete_details.reason` of a turn whose model made nothing but calls that cannot be carried out."""
+
+
 class TurnLoop:
     """Runs prepared turns."""
 
@@ -114,7 +118,9 @@ class TurnLoop:
             await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:
                 return
+            accepted = run.assembler.accepted()
             await self._calls.all(run, run.assembler.calls())
+            run.rejected_steps = 0 if accepted else run.rejected_steps + 1
             if self._over(run) != MAX_STEPS:
                 return
 
@@ -144,11 +150,13 @@ class TurnLoop:
         """Return the limit that keeps a turn from its next step, None if the turn has ended by itself."""
         if run.meter.reached is not None:
             return run.meter.reached
-        calls = run.assembler.last_calls()
+        calls = run.assembler.last_calls() or run.assembler.rejected()
         if run.approvals.waiting:
             return None
         if not calls or run.handed_over or run.assembler.client_calls():
             return None  # the model is done, or the client has calls to answer
+        if run.rejected_steps >= self._settings.max_rejected:
+            return REJECTED_CALLS
         limit = run.turn.max_output_tokens
         if limit is not None and run.assembler.usage().output_tokens >= limit:
             return "max_output_tokens"

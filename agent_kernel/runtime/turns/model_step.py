@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from contextlib import aclosing
 
-from agent_kernel.errors import SandboxError
+from agent_kernel.errors import MalformedCall, SandboxError
 from agent_kernel.models.base import ModelRequest
+from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, TextDelta
+from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.compaction import (
@@ -17,6 +19,7 @@ from agent_kernel.runtime.turns.compaction import (
     estimate,
     for_model,
 )
+from agent_kernel.runtime.turns.offered_calls import OfferedCalls
 from agent_kernel.runtime.turns.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -51,23 +54,23 @@ class ModelStep:
         request, before = _model_request(run, step), len(run.conversation)
         if run.meter.reached:
             return
+        check = OfferedCalls(run.turn.tools, run.turn.settings.get("tool_choice"))
         with run.interrupt.stoppable():
             async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
                 async for delta in deltas:
-                    await self._take(run, delta)
+                    for each in check.read(delta):
+                        await self._take(run, each, check)
+        for each in check.end():
+            await self._take(run, each, check)
         await self._look_up(run)
-        await run.emit(run.assembler.end_step())
+        await run.emit([*_without_end(run, check), *run.assembler.end_step()])
         said = run.conversation[before:]
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
 
-    async def _take(self, run: Turn, delta: ModelDelta) -> None:
+    async def _take(self, run: Turn, delta: ModelDelta, check: OfferedCalls) -> None:
         if not isinstance(delta, TextDelta):
             await self._look_up(run)  # the message may end here, and its citations with it
-        if isinstance(delta, Compaction):
-            events = run.assembler.insert(compaction_item(delta.encrypted_content))
-        else:
-            events = run.assembler.feed(well_formed_delta(delta))
-        if events:
+        if events := _events(run, well_formed_delta(delta), check):
             await run.emit(events)
 
     async def _look_up(self, run: Turn) -> None:
@@ -81,6 +84,29 @@ class ModelStep:
             log.info("The files that were named cannot be cited: %s", error, extra=run.about())
         else:
             run.assembler.citations.found(run.container_id, files)
+
+
+def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:
+    """Return the events of a delta. A call that cannot be assembled is rejected, and the step goes on."""
+    if isinstance(delta, Compaction):
+        return run.assembler.insert(compaction_item(delta.encrypted_content))
+    try:
+        return run.assembler.feed(delta)
+    except MalformedCall as error:
+        if isinstance(delta, CallDelta | CallDone):
+            call = run.assembler.open_call()
+            if call is None or call.ends_open or call.call_id == delta.call_id:
+                return run.assembler.feed(check.rejection(delta.call_id, delta.tool, error.why))
+    return [*_without_end(run, check), *_events(run, delta, check)]
+
+
+def _without_end(run: Turn, check: OfferedCalls) -> Events:
+    """Reject the open call if it can no longer get its end, and the model was not cut off in it."""
+    call = run.assembler.open_call()
+    if call is None or call.ends_open or run.assembler.truncated is not None:
+        return []
+    kind = run.assembler.kind_of(call.call_id)
+    return run.assembler.feed(check.rejection(call.call_id, kind, "it has no end"))
 
 
 def _model_request(run: Turn, step: int) -> ModelRequest:

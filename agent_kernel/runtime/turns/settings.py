@@ -15,6 +15,8 @@ class TurnSettings:
 
     max_steps: int = 50
     """Model calls in one turn. After that the response is incomplete and can be continued."""
+    max_rejected: int = 3
+    """Model calls in a row that made only calls that were rejected. After that the response is incomplete."""
     budget: Budget = field(default_factory=Budget)
     """The budget of each turn; see `runtime.turns.budgets`."""
     steer_grace: float = 5.0

@@ -106,7 +106,11 @@ class ToolCalls:
         run.interrupt.check()
         tool = _tool_of(item.type)
         entry, call = _entry(run, tool), to_json(item)
-        if entry is None or entry.by_client:
+        if (refusal := run.assembler.rejection(item.call_id)) is not None:
+            return _Call(tool, item, call, refusal, entry)
+        if entry is None:
+            return _Call(tool, item, call, f"Not run: the tool {tool.type} is not offered.")
+        if entry.by_client:
             run.handed_over = True
             run.assembler.hand_over(item)
             return None

@@ -56,6 +56,8 @@ class Turn:
     meter: Meter = field(default_factory=Meter)
     trace: Trace = UNWATCHED
     calls_made: int = 0
+    rejected_steps: int = 0
+    """Model calls in a row that made only calls that were rejected."""
     handed_over: bool = False
     """Whether a call was left to the client to run."""
     resumed: int = 0

@@ -100,7 +100,9 @@ def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     except UnreadableArguments as error:
         raise malformed_call("shell", str(error), arguments) from None
     commands = _commands(value)
-    if not commands or "command" in value and ("commands" in value or not isinstance(value["command"], str)):
+    if not commands or (
+        "command" in value and ("commands" in value or not isinstance(value["command"], str))
+    ):
         raise malformed_call("shell", "it needs a list of strings called commands", arguments)
     if elsewhere := sorted(_ELSEWHERE & set(value)):
         why = f"it has no argument {elsewhere[0]}; put that into the command, as in `cd FOLDER && ...`"

@@ -67,8 +67,9 @@ class ShellTool(Tool):
         yield CallDelta(self, call_id, text, part=event.command_index)
 
     def read_native_item(self, call_id: str, item: Any) -> CallDone:
-        options = {name: getattr(item.action, name) for name in LIMITS}
-        return CallDone(self, call_id, tuple(item.action.commands), options)
+        action = getattr(item, "action", None)
+        given = {name: getattr(action, name, None) for name in ("commands", *LIMITS)}
+        return parse_call(self, call_id, json.dumps({n: v for n, v in given.items() if v is not None}))
 
     # -- its items
 

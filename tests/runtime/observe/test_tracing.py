@@ -137,11 +137,11 @@ async def test_content_is_on_the_spans_where_that_is_wanted(
 async def test_a_failure_is_named_and_not_quoted(
     upstream: Upstream, make: Make, exporter: InMemorySpanExporter
 ) -> None:
-    upstream.says(call(0, "shell", {SECRET: 1}), finish="tool_calls")
+    upstream.refuses(400, SECRET, {})
     turn = turns_of(await make())
     assert (await turn("Go.", tools=[SHELL])).status == "failed"
     whole, chat = ended(exporter)
-    assert about(chat)["error.type"] == "MalformedModelOutput"
+    assert about(chat)["error.type"] == "UpstreamRefused"
     assert about(whole)["error.type"] == "server_error"
     assert {span.status.status_code for span in (whole, chat)} == {StatusCode.ERROR}
     assert SECRET not in whole.to_json() + chat.to_json()

@@ -1,0 +1,23 @@
+"""Render a call that could not be carried out. Pure."""
+
+from __future__ import annotations
+
+from agent_kernel.kernel.render.bundles import QUIET, ShownItem, box, details, pre
+from agent_kernel.kernel.render.generic import generic
+from agent_kernel.kernel.render.stored import Item
+from agent_kernel.kernel.render.text import clean, clip, code, escape
+from agent_kernel.protocol.calls import is_rejected, rejection_of
+
+
+def mcp_call(item: Item, limit: int) -> ShownItem:
+    """Render a rejected call as one line, with its arguments folded; any other MCP call generically."""
+    if not is_rejected(item):
+        return generic(item, limit)
+    name = clean(clip(str(item.get("name") or "a tool"), 100))
+    line = f"The model called {name}, which did not run. It was told why and may try again."
+    text = f"{clip(str(item.get('arguments') or ''), limit)}\n{clip(rejection_of(item), limit)}".strip()
+    return ShownItem(
+        html=box(QUIET, details(escape(line), pre(text))),
+        markdown=f"*The model called {code(name)}, which did not run. It was told why and may try again.*",
+        plain=line,
+    )
