@@ -153,7 +153,7 @@ class MalformedModelOutput(ModelError, ValueError):
 class MalformedCall(MalformedModelOutput):
     """The arguments of a tool call cannot be used. `why` says so in half a sentence, for the model."""
 
-    def __init__(self, why: str, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, why: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.why = why
 

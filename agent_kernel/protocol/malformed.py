@@ -20,7 +20,7 @@ def agrees(known: list[str], parts: tuple[str, ...]) -> bool:
 def malformed(call_id: str, why: str) -> NoReturn:
     """Raise `MalformedCall` with the reason and the call's id."""
     raise MalformedCall(
-        why,
         f"The model made a tool call that cannot be carried out: {why} (call id {call_id[:80]!r}).",
+        why=why,
         hint="Send it again, or choose another model.",
     )

@@ -43,7 +43,7 @@ def malformed_call(tool: str, why: str, arguments: str) -> MalformedCall:
     """Make the error for a call that cannot be carried out."""
     excerpt = arguments if len(arguments) <= _EXCERPT else arguments[:_EXCERPT] + "…"
     return MalformedCall(
-        why,
         f"The model called the tool {tool} in a way that cannot be carried out: {why}. It sent: {excerpt}",
+        why=why,
         hint="Send it again, or choose another model.",
     )
