@@ -153,6 +153,8 @@ class MalformedModelOutput(ModelError, ValueError):
 class MalformedCall(MalformedModelOutput):
     """The arguments of a tool call cannot be used. `why` says so in half a sentence, for the model."""
 
+    code: ClassVar[str | None] = "malformed_model_output"
+
     def __init__(self, message: str, *, why: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.why = why
