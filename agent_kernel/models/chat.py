@@ -56,7 +56,7 @@ class ChatModel:
             yield delta
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
-        offered = Offered(request.tools, native=False)
+        offered = Offered(request.tools, native=False, choice=request.settings.get("tool_choice"))
         tools = [_tool(function) for function in offered.functions()]
         body: dict[str, Any] = {
             "model": request.model,

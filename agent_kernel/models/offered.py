@@ -24,8 +24,9 @@ class Offered:
         """Whether the request forbids calls."""
         self.allowed = [] if self.calls_none else [each for each in tools if _allows(choice, each)]
         self._hosted = [entry for entry in tools if not entry.tool.repeated]
-        self._functions = [entry.spec for entry in tools if entry.tool.repeated]
-        self._taken = {spec.get("name") for spec in self._functions}
+        # Only OpenAI's API knows `allowed_tools`: others are not sent what is not allowed.
+        self._sent = [entry for entry in tools if native or _allows(choice, entry)]
+        self._taken = {entry.spec.get("name") for entry in tools if entry.tool.repeated}
         self._by_name = {name: each.tool for each in self._hosted if (name := self.name(each.tool))}
 
     def name(self, tool: Tool) -> str:
@@ -58,13 +59,14 @@ class Offered:
 
     def specs(self) -> list[dict[str, Any]]:
         """Return the `tools` of a Responses request: this server's tools, then the client's functions."""
-        hosted = [self._spec(entry) for entry in self._hosted]
-        return [*hosted, *(dict(spec) for spec in self._functions)]
+        hosted = [self._spec(entry) for entry in self._sent if not entry.tool.repeated]
+        return [*hosted, *(dict(entry.spec) for entry in self._sent if entry.tool.repeated)]
 
     def functions(self) -> list[Json]:
         """Return all tools as functions, with `name`, `description` and `parameters`."""
-        hosted = [{"name": self.name(e.tool), **e.tool.function_spec(e)} for e in self._hosted]
-        return [*hosted, *self._functions]
+        hosted = [entry for entry in self._sent if not entry.tool.repeated]
+        named = [{"name": self.name(each.tool), **each.tool.function_spec(each)} for each in hosted]
+        return [*named, *(entry.spec for entry in self._sent if entry.tool.repeated)]
 
     def _spec(self, entry: ToolEntry) -> dict[str, Any]:
         native = entry.tool.native_spec(entry) if self.is_native(entry.tool) else None
@@ -74,10 +76,15 @@ class Offered:
         return {**spec, "strict": False}
 
     def choice(self, choice: Any) -> Any:
-        """Return `tool_choice` with this server's tools replaced by their functions."""
+        """Return `tool_choice` with this server's tools replaced by their functions.
+
+        `allowed_tools` becomes its mode where only the allowed tools are sent.
+        """
         if not isinstance(choice, Mapping):
             return choice
         if choice.get("type") == "allowed_tools" and isinstance(choice.get("tools"), list):
+            if not self._native:
+                return "required" if choice.get("mode") == "required" else "auto"
             return {**choice, "tools": [self.choice(each) for each in choice["tools"]]}
         for entry in self._hosted:
             if entry.tool.type == choice.get("type") and not self.is_native(entry.tool):

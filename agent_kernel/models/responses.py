@@ -137,7 +137,8 @@ class ResponsesModel:
                 return
 
     def _body(self, request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
-        offered = Offered(request.tools, native=dialect.native_tools)
+        choice = request.settings.get("tool_choice")
+        offered = Offered(request.tools, native=dialect.native_tools, choice=choice)
         tools = offered.specs()
         body: dict[str, Any] = {
             "model": request.model,

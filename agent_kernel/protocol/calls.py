@@ -67,8 +67,8 @@ class RejectedCall:
 UNKNOWN = "there is no such tool"
 """The `why` of a call to a tool that was not offered."""
 
-REJECTED_LABEL = "agent_kernel"
-"""The `server_label` of the items of rejected calls."""
+SERVER_LABEL = "agent_kernel"
+"""The `server_label` of this server's approval requests and of the items of rejected calls."""
 
 _EXCERPT = 1000
 """Characters of a rejected call's arguments that its item repeats."""
@@ -87,7 +87,7 @@ def rejected_item(call: RejectedCall) -> dict[str, Any]:
     return {
         "id": ids.item_id("mcp_call", "mcp_"),
         "type": "mcp_call",
-        "server_label": REJECTED_LABEL,
+        "server_label": SERVER_LABEL,
         "name": call.name[:_LONGEST_NAME],
         "arguments": call.arguments[:_EXCERPT],
         "error": {"type": "mcp_protocol_error", "code": _INVALID_PARAMS, "message": call.why},
@@ -99,7 +99,7 @@ def rejected_item(call: RejectedCall) -> dict[str, Any]:
 
 def is_rejected(item: Json) -> bool:
     """Return whether an item is that of a rejected call."""
-    return item.get("type") == "mcp_call" and item.get("server_label") == REJECTED_LABEL
+    return item.get("type") == "mcp_call" and item.get("server_label") == SERVER_LABEL
 
 
 def rejection_of(item: Json) -> str:

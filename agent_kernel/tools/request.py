@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.calls import SERVER_LABEL
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 
@@ -17,32 +19,57 @@ Json = Mapping[str, Any]
 _WORDS = ("auto", "none", "required")
 
 
-def read_tools(given: object) -> list[ToolEntry]:
-    """Check `tools` and return its entries, without those of unknown types. Raises `InvalidRequest`.
+_TOLERATED = ("namespace", "web_search")
+"""Types that Codex CLI sends with every request, used or not; see `unserved`."""
 
-    Null means absent. Unknown types are only logged, because clients send many tools that they never use.
+
+def read_tools(given: object) -> list[ToolEntry]:
+    """Check `tools` and return its entries, without those of tolerated types. Raises `InvalidRequest`.
+
+    Null means absent.
     """
     if given is None:
         return []
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         raise InvalidRequest("tools must be a list.", param="tools")
     entries: list[ToolEntry] = []
-    unserved: set[str] = set()
     for index, spec in enumerate(given):
         where = f"tools[{index}]"
         if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
             raise InvalidRequest(f"{where} must be an object with a type.", param=where)
         tool = catalogue().get(spec["type"])
         if tool is None:
-            unserved.add(spec["type"])
+            _check_tolerated(spec, where)
             continue
         if not tool.repeated and any(entry.tool is tool for entry in entries):
             raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
         entries.append(tool.read(spec, index))
-    if unserved:
-        names = ", ".join(map(repr, sorted(unserved)))
+    if left_out := unserved(given):
+        names = ", ".join(map(repr, left_out))
         log.info("Tools of these types are not available here and not offered to the model: %s.", names)
     return entries
+
+
+def unserved(given: object) -> list[str]:
+    """Return the types in checked `tools` that are not offered to the model."""
+    specs = given if isinstance(given, list | tuple) else ()
+    kinds = {spec["type"] for spec in specs}
+    return sorted(kind for kind in kinds if kind in _TOLERATED and catalogue().get(kind) is None)
+
+
+def _check_tolerated(spec: Json, where: str) -> None:
+    if spec["type"] in _TOLERATED or _asks_for_approvals(spec):
+        return
+    raise InvalidRequest(
+        f"This server does not have the tool {shortened(spec['type'])}.",
+        hint=f"Available tools: {', '.join(catalogue().types)}.",
+        param=f"{where}.type",
+    )
+
+
+def _asks_for_approvals(spec: Json) -> bool:
+    """Return whether the entry only makes the Agents SDK answer the approval requests of this server."""
+    return spec["type"] == "mcp" and spec.get("server_label") == SERVER_LABEL
 
 
 def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
@@ -64,13 +91,17 @@ def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
 
 
 def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
-    """Check that `tool_choice` names tools of the request. Raises `InvalidRequest`."""
+    """Check that `tool_choice` can be obeyed with the tools of the request. Raises `InvalidRequest`."""
+    if choice == "required" and not entries:
+        raise InvalidRequest("tool_choice is required, but the request offers no tools.", param="tool_choice")
     if choice is None or choice in _WORDS:
         return
     wanted = choice if isinstance(choice, Mapping) else {"type": choice}
     if wanted.get("type") == "allowed_tools":
         allowed = wanted.get("tools")
-        for each in allowed if isinstance(allowed, list) else []:
+        if not isinstance(allowed, list) or not allowed:
+            raise InvalidRequest("tool_choice.tools must list the allowed tools.", param="tool_choice")
+        for each in allowed:
             check_choice(each, entries)
         return
     kind, name = wanted.get("type"), wanted.get("name")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agent_kernel.errors import ConfigurationError, InvalidRequest
+from agent_kernel.errors import ConfigurationError, InvalidRequest, MalformedCall
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import Catalogue, catalogue
@@ -63,10 +63,13 @@ def test_built_in_tools_are_found_by_their_items() -> None:
         {"type": "code_interpreter"},
         {"type": "function", "name": "g"},
         {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]},
+        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+        {"type": "custom", "name": "f"},
     ],
 )
 def test_tool_choice_of_a_missing_tool_is_refused(choice: Any) -> None:
-    tools = [FUNCTION, {"type": "code_interpreter", "container": {"type": "auto"}}]
+    tools = [FUNCTION, {"type": "web_search"}]
     with pytest.raises(InvalidRequest) as refused:
         read_request({"input": "x", "tools": tools, "tool_choice": choice})
     assert refused.value.param == "tool_choice"
@@ -77,6 +80,41 @@ def test_tool_choice_of_a_missing_tool_is_refused(choice: Any) -> None:
 )
 def test_tool_choice_of_an_offered_tool_is_taken(choice: Any) -> None:
     read_request({"input": "x", "tools": [FUNCTION, {"type": "shell"}], "tool_choice": choice})
+
+
+@pytest.mark.parametrize("tools", [None, [], [{"type": "web_search"}]])
+def test_required_call_without_tools_is_refused(tools: Any) -> None:
+    with pytest.raises(InvalidRequest, match="offers no tools") as refused:
+        read_request({"input": "x", "tools": tools, "tool_choice": "required"})
+    assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "file_search", "vector_store_ids": ["vs"]},
+        {"type": "code_interpreter", "container": {"type": "auto"}},
+        {"type": "mcp", "server_label": "x", "server_url": "http://127.0.0.1:1"},
+        {"type": "image_generation"},
+        {"type": "computer_use_preview"},
+        {"type": "computer"},
+        {"type": "custom", "name": "patch"},
+        {"type": "local_shell"},
+        {"type": "apply_patch"},
+        {"type": "tool_search"},
+        {"type": "web_search_preview"},
+        {"type": "no_such_tool"},
+    ],
+)
+def test_tool_that_is_not_served_is_refused(tool: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"does not have the tool .*: function") as refused:
+        read_request({"input": "x", "tools": [FUNCTION, tool]})
+    assert refused.value.param == "tools[1].type"
+
+
+def test_approval_entry_of_the_agents_sdk_is_taken() -> None:
+    entry = {"type": "mcp", "server_label": "agent_kernel", "server_url": "http://127.0.0.1:1"}
+    assert read_request({"input": "x", "tools": [entry]}).tools == []
 
 
 def test_unserved_tools_are_not_echoed() -> None:
@@ -127,3 +165,55 @@ class Failing(FunctionTool):
 
 async def test_a_failing_function_tells_the_model_no_secret() -> None:
     assert await run(Failing(), "{}") == [Result("The tool failed: ValueError.")]
+
+
+class Sized(FunctionTool):
+    """Has a schema with a reference, a bound and a required argument."""
+
+    type = "sized"
+    description = "Measure."
+    parameters: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {"width": {"$ref": "#/$defs/size"}, "unit": {"enum": ["cm", "in"]}},
+        "required": ["width"],
+        "additionalProperties": False,
+        "$defs": {"size": {"type": "number", "minimum": 1}},
+    }
+
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
+        return arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("{}", "'width' is a required property"),
+        ('{"width": "3"}', "its argument width does not fit"),
+        ('{"width": 0}', "less than the minimum"),
+        ('{"width": 1, "unit": "m"}', "its argument unit does not fit"),
+        ('{"width": 1, "depth": 2}', "'depth' was unexpected"),
+        ('{"width": 1', "not JSON"),
+        ("[1]", "not an object"),
+        ('{"width": 1}{"width": 2}', "several JSON objects"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_schema(arguments: str, why: str) -> None:
+    with pytest.raises(MalformedCall) as malformed:
+        Sized().read_arguments("c", arguments)
+    assert why in malformed.value.why
+
+
+@pytest.mark.parametrize("arguments", ['{"width": 1}', '{"width": 2.5, "unit": "cm"}', '"{\\"width\\": 1}"'])
+def test_arguments_that_fit_the_schema(arguments: str) -> None:
+    assert Sized().read_arguments("c", arguments).parts == (arguments,)
+
+
+class Remote(Sized):
+    """Has a schema that is somewhere else, which is the tool's mistake."""
+
+    type = "remote"
+    parameters: ClassVar[dict[str, Any]] = {"$ref": "http://127.0.0.1:1/schema.json"}
+
+
+def test_no_schema_is_fetched() -> None:
+    assert Remote().read_arguments("c", '{"anything": 1}').parts == ('{"anything": 1}',)

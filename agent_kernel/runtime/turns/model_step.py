@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
+from typing import Any
 
 from agent_kernel.errors import MalformedCall, SandboxError
 from agent_kernel.models.base import ModelRequest
@@ -109,10 +111,19 @@ def _without_end(run: Turn, check: OfferedCalls) -> Events:
     return run.assembler.feed(check.rejection(call.call_id, kind, "it has no end"))
 
 
+def _force_once(settings: dict[str, Any]) -> None:
+    """Stop forcing a call: it was forced in the first step, and a turn that always forces one never ends."""
+    choice = settings.get("tool_choice")
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        settings["tool_choice"] = {**choice, "mode": "auto"}
+    elif choice not in ("auto", "none"):
+        settings.pop("tool_choice", None)
+
+
 def _model_request(run: Turn, step: int) -> ModelRequest:
     settings = dict(run.turn.settings)
-    if step > 0 and settings.get("tool_choice") not in ("auto", "none"):
-        settings.pop("tool_choice", None)  # it was obeyed in the first step; always obeying it never ends
+    if step > 0:
+        _force_once(settings)
     told, limit = for_model(run.conversation), run.turn.max_output_tokens
     left = None if limit is None else limit - run.assembler.usage().output_tokens
     if (limit := run.meter.answer_limit(told, left)) is not None:

@@ -39,6 +39,7 @@ from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.request import unserved
 
 Memory = Mapping[str, History]
 """Histories after unstored responses, by the response's id."""
@@ -102,6 +103,7 @@ class Preparation:
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
         elif container_id is not None and await self._containers.was_brought_back(container_id):
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
+        left_out = unserved(turn.request.get("tools"))
         turn = await self._told(turn, container_id)
         response = new_response(
             turn.request,
@@ -116,6 +118,8 @@ class Preparation:
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
+        if left_out:
+            assembler.notice(f"Not offered to the model, because not available here: {', '.join(left_out)}.")
         record = Record(self._store, self._histories, self._owner)
         return Turn(
             turn,

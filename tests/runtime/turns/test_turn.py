@@ -8,6 +8,7 @@ import pytest
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.turns.history import History, join
 from agent_kernel.runtime.turns.request import read_request
+from agent_kernel.store.records import ResponseRow
 
 
 def shell(environment: Any) -> dict[str, Any]:
@@ -140,3 +141,34 @@ def test_calls_of_a_stopped_turn_are_answered_by_a_note() -> None:
     assert joined[0] == CALL
     assert joined[1]["type"] == "function_call_output"
     assert joined[1]["call_id"] == "call_1"
+
+
+def row(call: dict[str, Any], tools: Any) -> ResponseRow:
+    return ResponseRow(
+        "r",
+        0.0,
+        "completed",
+        "m",
+        None,
+        None,
+        {"tools": tools},
+        [],
+        {"output": [{**call, "status": "completed"}]},
+    )
+
+
+STRAY_SHELL = {"type": "shell_call", "call_id": "call_2", "action": {"commands": ["ls"]}}
+OFFERED = {"type": "function", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("call", "tools"), [(CALL, None), (CALL, [{**OFFERED, "name": "g"}]), (STRAY_SHELL, [OFFERED])]
+)
+def test_stored_call_without_offered_tool_needs_no_answer(call: dict[str, Any], tools: Any) -> None:
+    joined = join(History().after(row(call, tools)), [])
+    assert [item.get("call_id") for item in joined] == [call["call_id"]] * 2
+
+
+def test_stored_call_of_an_offered_function_needs_its_answer() -> None:
+    with pytest.raises(InvalidRequest, match="No tool output found for function_call call_1"):
+        join(History().after(row(CALL, [OFFERED])), [])
