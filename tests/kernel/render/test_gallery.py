@@ -76,20 +76,37 @@ def test_tables_that_are_read_inside_the_container(kept: Notebook) -> None:
     assert "text, 1 missing" in parquet
     assert "Cy <b>" in parquet
     assert excel.split("\n")[0] == (
-        "`t/p.xlsx`: 7 rows × 7 columns, 5.7 kB; the first of 2 sheets; the first 5 rows"
+        "`t/p.xlsx`: 7 rows × 7 columns, 5.7 kB; the first of 2 sheets (`People`, `Other`); the first 5 rows"
     )
     assert "Cy <b>" in excel
 
 
-def test_a_large_parquet_file_is_not_read_for_its_rows(kept: Notebook) -> None:
-    made = "import numpy, pandas; pandas.DataFrame({'a': numpy.zeros(%d, 'int8')}).to_parquet('%s.parquet')"
-    at_most, more = plain(
-        kept, f'python3 -c "{made % (5_000_000, "a")}"; python3 -c "{made % (5_000_001, "b")}"'
+def test_of_a_large_parquet_file_only_shown_rows_are_read(kept: Notebook) -> None:
+    zeros = "{'a': numpy.zeros(30_000_000, 'int8')}"
+    made = f"import numpy, pandas; pandas.DataFrame({zeros}).to_parquet('b.parquet')"
+    [shown] = plain(kept, f'python3 -c "{made}"')
+    first = shown.split("\n")[0]
+    assert first.startswith("`b.parquet`: 30,000,000 rows × 1 column")
+    assert first.endswith("the first 5 rows")
+
+
+def test_arrow_values_are_shown_as_they_are(kept: Notebook) -> None:
+    made = (
+        "import pyarrow as pa; from pyarrow import feather, parquet; from datetime import time; "
+        "t = pa.table({'n': pa.array([1, None, 2**53 + 1]), "
+        "'s': pa.array(['x', None, 'y']).dictionary_encode(), "
+        "'t': pa.array([time(8, 30), None, time(23, 59, 59, 600000)]), 'l': [[1], None, [2, 3]]}); "
+        "parquet.write_table(t, 'v.parquet'); feather.write_feather(t, 'v.feather'); "
+        "feather.write_feather(t, 'v.arrow', compression='zstd')"
     )
-    assert at_most.startswith("`a.parquet`: 5,000,000 rows × 1 column")
-    assert at_most.split("\n")[0].endswith("the first 5 rows")
-    assert more.startswith("`b.parquet`: 5,000,001 rows × 1 column")
-    assert "the first 5 rows" not in more
+    shown = plain(kept, f'python3 -c "{made}"')
+    assert len(shown) == 3
+    for text in shown:
+        lines = [line.split() for line in text.split("\n")]
+        assert lines[1] == ["n", "s", "t", "l"]
+        assert lines[3] == ["1", "x", "08:30:00", "[1]"]
+        assert lines[5] == ["9007199254740993", "y", "23:59:59.6", "[2,", "3]"]
+        assert text.count("1 missing") >= 3
 
 
 def test_looking_into_a_table_is_no_part_of_the_conversation(kept: Notebook) -> None:
@@ -100,8 +117,9 @@ def test_looking_into_a_table_is_no_part_of_the_conversation(kept: Notebook) -> 
 
 def test_a_table_that_cannot_be_read_is_named(kept: Notebook) -> None:
     assert plain(kept, "echo none > bad.xlsx; echo none > bad.parquet") == [
-        "Wrote `bad.parquet` (5 bytes, no table shown: it cannot be read), "
-        "`bad.xlsx` (5 bytes, no table shown: it cannot be read); `%download NAME` fetches a file."
+        "Wrote `bad.parquet` (5 bytes, no table shown: it is damaged or of another kind), "
+        "`bad.xlsx` (5 bytes, no table shown: it is damaged or of another kind); "
+        "`%download NAME` fetches a file."
     ]
 
 

@@ -1,7 +1,8 @@
 """Preview tables that need a program to read (Excel, Parquet), by running it inside the container.
 
 These files are untrusted archives and binary formats, so the kernel's process does not read them. A small
-program that uses only the standard library reads them inside the container and prints text. It runs as a
+program reads them inside the container and prints text: Excel, ODS, SQLite and XML with the standard library,
+other formats with libraries of the container. It runs as a
 command outside the conversation: with the shell model, and not stored. If the runtime or the image cannot
 run it (no shell model, no Python), the file is only named, like a file of an unknown kind.
 """
@@ -9,48 +10,85 @@ run it (no shell model, no Python), the file is only named, like a file of an un
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shlex
+import zlib
 from contextlib import aclosing
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.sandbox_scripts.table import PACKAGE, READERS
+from agent_kernel.kernel.tables.caption import MAX_NOTES
 from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, Column, NoTable, Preview
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
 
-SUFFIXES = (".xlsx", ".xlsm", ".parquet")
+SUFFIXES = frozenset(READERS)
 SECONDS = 20.0
 """Seconds that the program may take; a table that takes longer is only named."""
 
+_NO_PYTHON = "the container has no python3 that could read it"
+_LIMITS = "it cannot be read within the limits of memory and time"
 _MAX_CHARACTERS = 200_000
 
 
+_LOADER = """
+import base64, importlib.machinery, json, sys, zlib
+SOURCES = json.loads(zlib.decompress(base64.b64decode("%s")))
+class Loader:
+    def find_spec(self, name, path=None, target=None):
+        if name in SOURCES:
+            return importlib.machinery.ModuleSpec(name, self, is_package=not SOURCES[name])
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        exec(compile(SOURCES[module.__name__], module.__name__, "exec"), module.__dict__)
+sys.meta_path.insert(0, Loader())
+from %s import table
+table.main(sys.argv[1])
+"""
+
+
 @cache
-def _program() -> str:
-    return (files("agent_kernel.kernel") / "sandbox_scripts" / "table.py").read_text("utf-8")
+def program() -> str:
+    """Return the program that describes a table, in one file: its modules are packed into it."""
+    sources = {"agent_kernel": "", "agent_kernel.kernel": "", PACKAGE: ""}
+    for file in (files("agent_kernel.kernel") / "sandbox_scripts").iterdir():
+        name, _, ending = file.name.partition(".")
+        if ending == "py" and name != "__init__":
+            sources[f"{PACKAGE}.{name}"] = file.read_text("utf-8")
+    packed = base64.b64encode(zlib.compress(json.dumps(sources).encode(), 9)).decode()
+    return _LOADER % (packed, PACKAGE)
 
 
 async def preview(runtime: Runtime, container_id: str, path: str) -> Preview:
     """Return a preview of the table at `path`. Raises `NoTable`. Cancelling ends the program."""
-    command = f"python3 -I - {shlex.quote(path)} <<'END OF PROGRAM'\n{_program()}\nEND OF PROGRAM"
+    one_thread = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+    python = f"{one_thread} python3 -I - {shlex.quote(path)}"
+    command = f"{python} <<'END OF PROGRAM'\n{program()}\nEND OF PROGRAM"
     try:
         async with asyncio.timeout(SECONDS):
-            printed = await _printed(runtime, container_id, command)
+            printed, code = await _printed(runtime, container_id, command)
+        if not printed:
+            raise NoTable(_NO_PYTHON if code == 127 else _LIMITS)
         return _understood(json.loads(printed))
     except TimeoutError as error:
         raise NoTable(f"it takes more than {SECONDS:.0f} s to read") from error
     except AgentKernelError as error:
         raise NoTable("the container cannot run the program that reads it") from error
+    except NoTable:
+        raise
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         # The container's output is untrusted: anything that does not parse counts as no preview.
-        raise NoTable("it cannot be read") from error
+        raise NoTable("what the container says about it cannot be understood") from error
 
 
-async def _printed(runtime: Runtime, container_id: str, command: str) -> str:
+async def _printed(runtime: Runtime, container_id: str, command: str) -> tuple[str, int | None]:
+    """Return what the command printed, and its exit code; None if it was ended by a limit."""
     environment = {"type": "container_reference", "container_id": container_id}
     request = {
         "model": "agent_kernel/shell",
@@ -60,19 +98,28 @@ async def _printed(runtime: Runtime, container_id: str, command: str) -> str:
         "stream": True,
     }
     printed = ""
+    code = None
     async with aclosing(runtime.respond(request)) as events:
         async for event in events:
             if event.type == "response.output_item.done" and event.item.type == "shell_call_output":
-                printed += "".join(content.stdout for content in event.item.output)[:_MAX_CHARACTERS]
-    return printed
+                for content in event.item.output:
+                    printed += content.stdout[:_MAX_CHARACTERS]
+                    code = content.outcome.exit_code if content.outcome.type == "exit" else None
+    return printed, code
 
 
 def _understood(found: dict[str, Any]) -> Preview:
+    if "reason" in found:
+        raise NoTable(_line(found["reason"]))
     columns = [
         Column(str(name), str(kind), None if missing is None else int(missing))
         for name, kind, missing in found["columns"][:COLUMNS]
     ]
     rows = [[str(cell) for cell in row[:COLUMNS]] for row in found["rows"][:ROWS]]
-    sheets = int(found["sheets"])
-    notes = [f"the first of {sheets:,} sheets"] if sheets > 1 else []
+    notes = [_line(note) for note in found["notes"][:MAX_NOTES]]
     return Preview(columns, rows, int(found["width"]), int(found["count"]), found["whole"] is True, notes)
+
+
+def _line(text: object) -> str:
+    """Return a text from the container as one line of bounded length."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:300]

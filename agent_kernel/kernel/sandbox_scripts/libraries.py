@@ -1,0 +1,142 @@
+"""Read Excel 97 workbooks, Stata, SPSS and SAS files with libraries of the container."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, List
+
+from agent_kernel.kernel.sandbox_scripts.sheets import table_of
+from agent_kernel.kernel.sandbox_scripts.summary import MAX_ROWS, Json, Limit, NoTable, Row, names_of, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BYTES = 64 << 20
+CHUNK = 5_000
+
+
+def excel_97(path: str) -> Json:
+    """Return the description of an .xls workbook, with xlrd. Raises `NoTable`."""
+    try:
+        import xlrd
+    except ImportError as error:
+        raise _lacking("xlrd") from error
+    if os.path.getsize(path) > MAX_BYTES:
+        raise NoTable("it is too large: xlrd reads the whole file")
+    try:
+        with (
+            open(os.devnull, "w") as log,
+            xlrd.open_workbook(path, logfile=log, on_demand=True, ragged_rows=True) as book,
+        ):
+            names = book.sheet_names()
+            notes = [names_of(names, "sheets")] if len(names) > 1 else []
+            if book.datemode:
+                notes.append("dates count from 1904")
+            return table_of(_xls_rows(book), notes, Limit())
+    except (xlrd.XLRDError, AssertionError, IndexError) as error:
+        raise NoTable("xlrd cannot read it (%s)" % str(error)[:80]) from error
+
+
+def _xls_rows(book: Any) -> Iterator[Row]:
+    import xlrd
+
+    sheet = book.sheet_by_index(0)
+
+    def value(cell: Any) -> Any:
+        if cell.ctype == xlrd.XL_CELL_DATE:
+            moment = xlrd.xldate_as_datetime(cell.value, book.datemode)
+            return moment if cell.value >= 1 else moment.time()
+        if cell.ctype == xlrd.XL_CELL_NUMBER:
+            return int(cell.value) if cell.value.is_integer() and abs(cell.value) < 1e15 else cell.value
+        if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+            return bool(cell.value)
+        return cell.value if cell.ctype == xlrd.XL_CELL_TEXT and cell.value else None
+
+    for n in range(sheet.nrows):
+        yield [value(cell) for cell in sheet.row(n)]
+
+
+def stata(path: str) -> Json:
+    """Return the description of a .dta file, with pandas. Raises `NoTable`."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise _lacking("pandas") from error
+    for labels in (True, False):
+        try:
+            with pandas.read_stata(path, chunksize=CHUNK, convert_categoricals=labels) as reader:
+                return _of_chunks(reader)
+        except (ValueError, KeyError, NotImplementedError) as error:
+            if not labels:
+                raise NoTable("pandas cannot read it (%s)" % str(error)[:80]) from error
+    raise NoTable("pandas cannot read it")
+
+
+def statistics(path: str) -> Json:
+    """Return the description of an SPSS or SAS file, with pyreadstat or pandas. Raises `NoTable`."""
+    ending = path.lower().rpartition(".")[2]
+    try:
+        import pyreadstat
+    except ImportError as error:
+        if ending in ("sas7bdat", "xpt"):
+            return _sas(path)
+        raise _lacking("pyreadstat") from error
+    read = {
+        "sav": pyreadstat.read_sav,
+        "zsav": pyreadstat.read_sav,
+        "por": pyreadstat.read_por,
+        "xpt": pyreadstat.read_xport,
+        "sas7bdat": pyreadstat.read_sas7bdat,
+    }[ending]
+    try:
+        frame, about = read(path, row_limit=MAX_ROWS)
+    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError) as error:
+        raise NoTable("pyreadstat cannot read it (%s)" % str(error)[:80]) from error
+    found = summary([str(name) for name in frame.columns], _frame_rows(frame))
+    if about.number_rows and about.number_rows > found["count"]:
+        found["whole"] = False
+    return found
+
+
+def _sas(path: str) -> Json:
+    try:
+        import pandas
+
+        with pandas.read_sas(
+            path, chunksize=CHUNK, encoding="infer" if path.lower().endswith("bdat") else None
+        ) as reader:
+            return _of_chunks(reader)
+    except ImportError as error:
+        raise _lacking("pandas or pyreadstat") from error
+    except ValueError as error:
+        raise NoTable("pandas cannot read it (%s)" % str(error)[:80]) from error
+
+
+def _lacking(package: str) -> NoTable:
+    return NoTable("it needs %s, which the container does not have" % package)
+
+
+def _of_chunks(reader: Any) -> Json:
+    chunks = iter(reader)
+    first = next(chunks, None)
+    if first is None:
+        raise NoTable("it is empty")
+
+    def rows() -> Iterator[Row]:
+        yield from _frame_rows(first)
+        for chunk in chunks:
+            yield from _frame_rows(chunk)
+
+    return summary([str(name) for name in first.columns], rows())
+
+
+def _frame_rows(frame: Any) -> Iterator[Row]:
+    """Yield the rows of a data frame as Python values; whole floats are whole numbers if all of them are."""
+    columns = [_column(frame.iloc[:, n]) for n in range(frame.shape[1])]
+    return (list(row) for row in zip(*columns))  # noqa: B905 (3.8)
+
+
+def _column(column: Any) -> List[Any]:
+    missing = column.isna()
+    values = column.astype(object).tolist()
+    return [None if gone else value for value, gone in zip(values, missing)]  # noqa: B905 (3.8)
