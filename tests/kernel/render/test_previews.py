@@ -130,7 +130,7 @@ def test_of_large_json_only_a_list_is_read_in_part() -> None:
 
 def described(path: Path, *options: str) -> dict[str, Any]:
     """Run the program as the container does, without our package."""
-    command = [sys.executable, "-I", *options, "-", path]
+    command = [sys.executable, "-I", *options, "-", str(path)]
     done = subprocess.run(command, input=program().encode(), capture_output=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
