@@ -6,7 +6,7 @@ import io
 from typing import IO, TYPE_CHECKING
 from xml.etree import ElementTree
 
-from agent_kernel.kernel.sandbox_scripts.summary import NoTable
+from agent_kernel.kernel.sandbox_scripts.summary import Unreadable
 
 if TYPE_CHECKING:
     import zipfile
@@ -16,7 +16,7 @@ SMALL, LARGE = 16 << 20, 1 << 30
 
 
 class Bounded(io.RawIOBase):
-    """A file of which at most `limit` bytes are read. Raises `NoTable` for more, and for a document type."""
+    """A file of which at most `limit` bytes are read. Raises `Unreadable` for more, and for a document type."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file, self._left = file, limit
@@ -36,19 +36,19 @@ class Bounded(io.RawIOBase):
         data = self._file.read(size if size > 0 else 1 << 16)
         self._left -= len(data)
         if self._left < 0:
-            raise NoTable("it unpacks to too many bytes")
+            raise Unreadable("it unpacks to too many bytes")
         if not self._begun and b"<!DOCTYPE" in data.replace(b"\0", b"").upper():
-            raise NoTable("its XML has a document type")
+            raise Unreadable("its XML has a document type")
         self._begun = True
         return data
 
 
 def opened(archive: zipfile.ZipFile, member: str, limit: int = LARGE) -> Bounded:
-    """Open a member; raises `NoTable` if there is none."""
+    """Open a member; raises `Unreadable` if there is none."""
     try:
         return Bounded(archive.open(member), limit)
     except (KeyError, NotImplementedError, RuntimeError) as error:
-        raise NoTable("a part of it is absent or encrypted") from error
+        raise Unreadable("a part of it is absent or encrypted") from error
 
 
 def parsed(archive: zipfile.ZipFile, member: str) -> ElementTree.Element:

@@ -12,7 +12,7 @@ from agent_kernel.kernel.sandbox_scripts.summary import (
     ROWS,
     Json,
     Limit,
-    NoTable,
+    Unreadable,
     described,
     written,
 )
@@ -38,11 +38,11 @@ def first_rows(path: str, names: Sequence[str]) -> List[List[str]]:
 
 
 def read(path: str) -> Json:
-    """Return the description of a Feather, Arrow or ORC file. Raises `NoTable`."""
+    """Return the description of a Feather, Arrow or ORC file. Raises `Unreadable`."""
     try:
         import pyarrow
     except ImportError as error:
-        raise NoTable("it needs pyarrow, which the container does not have") from error
+        raise Unreadable("it needs pyarrow, which the container does not have") from error
     try:
         if path.lower().endswith(".orc"):
             return _orc(path)
@@ -59,7 +59,7 @@ def read(path: str) -> Json:
         stream = pyarrow.ipc.open_stream(source)
         return _described(stream.schema, stream, None)
     except (pyarrow.ArrowException, OSError, StopIteration) as error:
-        raise NoTable("it is no Arrow file that pyarrow reads") from error
+        raise Unreadable("it is no Arrow file that pyarrow reads") from error
 
 
 def _count(path: str) -> Any:
@@ -82,7 +82,7 @@ def _feather_v1(path: str) -> Json:
     from pyarrow import feather
 
     if os.path.getsize(path) > MAX_BYTES:
-        raise NoTable("it is a large file of the first Feather version, which is read whole or not at all")
+        raise Unreadable("it is a large file of the first Feather version, which is read whole or not at all")
     table = feather.read_table(path)
     return _described(table.schema, table.to_batches(), table.num_rows)
 

@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, List
 from urllib.parse import quote
 
-from agent_kernel.kernel.sandbox_scripts.summary import CELL, Json, Limit, NoTable, names_of, summary
+from agent_kernel.kernel.sandbox_scripts.summary import CELL, Json, Limit, Unreadable, names_of, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ _TABLES = (
 
 
 def read(path: str) -> Json:
-    """Return the description of the first table. Raises `NoTable`."""
+    """Return the description of the first table. Raises `Unreadable`."""
     limit = Limit()
     connection = sqlite3.connect("file:%s?mode=ro&immutable=1" % quote(path), uri=True)
     try:
@@ -26,14 +26,14 @@ def read(path: str) -> Json:
         connection.set_progress_handler(lambda: limit.passed, 100_000)
         names: List[str] = [name for (name,) in connection.execute(_TABLES)]
         if not names:
-            raise NoTable("it has no tables")
+            raise Unreadable("it has no tables")
         chosen = '"%s"' % names[0].replace('"', '""')
         rows = connection.execute("SELECT * FROM %s" % chosen)  # noqa: S608 (quoted)
         header = [column[0] for column in rows.description]
         notes = [names_of(names, "tables")] if len(names) > 1 else []
         return summary(header, _rows(rows), notes, limit)
     except sqlite3.Error as error:
-        raise NoTable("SQLite cannot read it (%s)" % str(error)[:CELL]) from error
+        raise Unreadable("SQLite cannot read it (%s)" % str(error)[:CELL]) from error
     finally:
         connection.close()
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from agent_kernel.kernel.sandbox_scripts.archives import attribute, local, opened, parsed
 from agent_kernel.kernel.sandbox_scripts.sheets import table_of
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NoTable, NotCalculated, Row, names_of
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NotCalculated, Row, Unreadable, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,7 +33,7 @@ def read(path: str) -> Json:
             try:
                 with closing(_rows(book, member)) as rows:
                     found = table_of(rows, book.notes(name), Limit())
-            except NoTable:
+            except Unreadable:
                 empty += 1
                 if empty == 8 or empty == len(book.sheets):
                     raise
@@ -42,7 +42,7 @@ def read(path: str) -> Json:
                 found["notes"].insert(1, "the %d before it are empty" % empty)
             found["notes"] += book.doubts()
             return found
-    raise NoTable("it has no sheets")
+    raise Unreadable("it has no sheets")
 
 
 class _Book:
@@ -73,7 +73,7 @@ class _Book:
         for relation in root:
             if relation.get("Type", "").endswith("/officeDocument"):
                 return relation.get("Target", "").lstrip("/")
-        raise NoTable("it is no Excel workbook")
+        raise Unreadable("it is no Excel workbook")
 
     def _targets(self, folder: str, main: str, names: set[str]) -> Dict[str, str]:
         relations = "%s/_rels/%s.rels" % (folder, main.rpartition("/")[2])

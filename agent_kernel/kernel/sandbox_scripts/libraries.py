@@ -6,7 +6,15 @@ import os
 from typing import TYPE_CHECKING, Any, List
 
 from agent_kernel.kernel.sandbox_scripts.sheets import table_of
-from agent_kernel.kernel.sandbox_scripts.summary import MAX_ROWS, Json, Limit, NoTable, Row, names_of, summary
+from agent_kernel.kernel.sandbox_scripts.summary import (
+    MAX_ROWS,
+    Json,
+    Limit,
+    Row,
+    Unreadable,
+    names_of,
+    summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,13 +24,13 @@ CHUNK = 5_000
 
 
 def excel_97(path: str) -> Json:
-    """Return the description of an .xls workbook, with xlrd. Raises `NoTable`."""
+    """Return the description of an .xls workbook, with xlrd. Raises `Unreadable`."""
     try:
         import xlrd
     except ImportError as error:
         raise _lacking("xlrd") from error
     if os.path.getsize(path) > MAX_BYTES:
-        raise NoTable("it is too large: xlrd reads the whole file")
+        raise Unreadable("it is too large: xlrd reads the whole file")
     try:
         with (
             open(os.devnull, "w") as log,
@@ -34,7 +42,7 @@ def excel_97(path: str) -> Json:
                 notes.append("dates count from 1904")
             return table_of(_xls_rows(book), notes, Limit())
     except (xlrd.XLRDError, AssertionError, IndexError) as error:
-        raise NoTable("xlrd cannot read it (%s)" % str(error)[:80]) from error
+        raise Unreadable("xlrd cannot read it (%s)" % str(error)[:80]) from error
 
 
 def _xls_rows(book: Any) -> Iterator[Row]:
@@ -57,7 +65,7 @@ def _xls_rows(book: Any) -> Iterator[Row]:
 
 
 def stata(path: str) -> Json:
-    """Return the description of a .dta file, with pandas. Raises `NoTable`."""
+    """Return the description of a .dta file, with pandas. Raises `Unreadable`."""
     try:
         import pandas
     except ImportError as error:
@@ -68,12 +76,12 @@ def stata(path: str) -> Json:
                 return _of_chunks(reader)
         except (ValueError, KeyError, NotImplementedError) as error:
             if not labels:
-                raise NoTable("pandas cannot read it (%s)" % str(error)[:80]) from error
-    raise NoTable("pandas cannot read it")
+                raise Unreadable("pandas cannot read it (%s)" % str(error)[:80]) from error
+    raise Unreadable("pandas cannot read it")
 
 
 def statistics(path: str) -> Json:
-    """Return the description of an SPSS or SAS file, with pyreadstat or pandas. Raises `NoTable`."""
+    """Return the description of an SPSS or SAS file, with pyreadstat or pandas. Raises `Unreadable`."""
     ending = path.lower().rpartition(".")[2]
     try:
         import pyreadstat
@@ -91,7 +99,7 @@ def statistics(path: str) -> Json:
     try:
         frame, about = read(path, row_limit=MAX_ROWS)
     except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError) as error:
-        raise NoTable("pyreadstat cannot read it (%s)" % str(error)[:80]) from error
+        raise Unreadable("pyreadstat cannot read it (%s)" % str(error)[:80]) from error
     found = summary([str(name) for name in frame.columns], _frame_rows(frame))
     if about.number_rows and about.number_rows > found["count"]:
         found["whole"] = False
@@ -109,18 +117,18 @@ def _sas(path: str) -> Json:
     except ImportError as error:
         raise _lacking("pandas or pyreadstat") from error
     except ValueError as error:
-        raise NoTable("pandas cannot read it (%s)" % str(error)[:80]) from error
+        raise Unreadable("pandas cannot read it (%s)" % str(error)[:80]) from error
 
 
-def _lacking(package: str) -> NoTable:
-    return NoTable("it needs %s, which the container does not have" % package)
+def _lacking(package: str) -> Unreadable:
+    return Unreadable("it needs %s, which the container does not have" % package)
 
 
 def _of_chunks(reader: Any) -> Json:
     chunks = iter(reader)
     first = next(chunks, None)
     if first is None:
-        raise NoTable("it is empty")
+        raise Unreadable("it is empty")
 
     def rows() -> Iterator[Row]:
         yield from _frame_rows(first)

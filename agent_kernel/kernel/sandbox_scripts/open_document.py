@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from agent_kernel.kernel.sandbox_scripts.archives import attribute, local, opened
 from agent_kernel.kernel.sandbox_scripts.sheets import table_of
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NoTable, Row, names_of
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, Row, Unreadable, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,11 +21,11 @@ _SPAN = re.compile(r"(-?)PT?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?")
 
 
 def read(path: str) -> Json:
-    """Return the description of the first sheet. Raises `NoTable`."""
+    """Return the description of the first sheet. Raises `Unreadable`."""
     with zipfile.ZipFile(path) as archive:
         names = _names(archive)
         if not names:
-            raise NoTable("it has no sheets")
+            raise Unreadable("it has no sheets")
         with closing(_rows(archive)) as rows:
             return table_of(rows, [names_of(names, "sheets")] if len(names) > 1 else [], Limit())
 

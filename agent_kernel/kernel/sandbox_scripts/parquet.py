@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.kernel.sandbox_scripts.arrow import NO_ARROW, first_rows
-from agent_kernel.kernel.sandbox_scripts.summary import CELL, COLUMNS, Json, NoTable, described
+from agent_kernel.kernel.sandbox_scripts.summary import CELL, COLUMNS, Json, Unreadable, described
 from agent_kernel.kernel.sandbox_scripts.thrift import Thrift
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def _footer(path: str) -> Any:
         file.seek(-8, 2)
         length, magic = struct.unpack("<I4s", file.read(8))
         if magic == b"PARE":
-            raise NoTable("it is encrypted")
+            raise Unreadable("it is encrypted")
         if magic != b"PAR1" or length > MAX_FOOTER:
-            raise NoTable("it is no Parquet file")
+            raise Unreadable("it is no Parquet file")
         file.seek(-8 - length, 2)
         return Thrift(file.read(length)).fields()
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, List, Tuple
 from agent_kernel.kernel.sandbox_scripts.summary import (
     Json,
     Limit,
-    NoTable,
     NotCalculated,
     Row,
+    Unreadable,
     is_missing,
     kind_of,
     summary,
@@ -30,7 +30,7 @@ def table_of(rows: Iterator[Row], notes: List[str], limit: Limit) -> Json:
     found = iter(kept)
     first = list(islice(found, LAYOUT_ROWS))
     if not first:
-        raise NoTable("the sheet is empty")
+        raise Unreadable("the sheet is empty")
     start = _titles(first)
     titles = [_line(row) for row in first[:start]]
     body = first[start:]

@@ -33,7 +33,7 @@ KINDS = {
 }
 
 
-class NoTable(Exception):
+class Unreadable(Exception):
     """The file cannot be shown as a table; the message is the reason."""
 
 

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
 
-from agent_kernel.kernel.sandbox_scripts.summary import Json, NoTable
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Unreadable
 
 PACKAGE = "agent_kernel.kernel.sandbox_scripts"
 READERS = {
@@ -75,7 +75,7 @@ def description(path: str) -> Json:
     reader: Any = getattr(import_module("%s.%s" % (PACKAGE, module)), function)
     try:
         found: Json = reader(path)
-    except NoTable as error:
+    except Unreadable as error:
         return {"reason": str(error)}
     except MemoryError:
         return {"reason": "it needs more memory than a preview may take"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List
 from xml.etree import ElementTree
 
 from agent_kernel.kernel.sandbox_scripts.archives import LARGE, Bounded, local
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NoTable, summary
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, Unreadable, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +17,12 @@ LAYOUT_RECORDS = 1_000
 _INT, _FLOAT = re.compile(r"[+-]?(0|[1-9]\d{0,17})"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-class _Nested(NoTable):
+class _Nested(Unreadable):
     """Below the records there is more than one level."""
 
 
 def read(path: str) -> Json:
-    """Return the description of the records. Raises `NoTable`."""
+    """Return the description of the records. Raises `Unreadable`."""
     for depth in (2, 3):
         with open(path, "rb") as file:
             records = _records(Bounded(file, LARGE), depth)
@@ -36,7 +36,7 @@ def read(path: str) -> Json:
             rows = ([record.get(name) for name in names] for record in _again(first, records))
             notes = ["one row for each element `%s`" % "/".join([".."] * (depth - 1))] if depth == 3 else []
             return summary(names, rows, notes, Limit())
-    raise NoTable("its elements are no records")
+    raise Unreadable("its elements are no records")
 
 
 def _again(first: List[Dict[str, Any]], rest: Iterator[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
