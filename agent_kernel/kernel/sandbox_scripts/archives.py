@@ -16,7 +16,7 @@ SMALL, LARGE = 16 << 20, 1 << 30
 
 
 class Bounded(io.RawIOBase):
-    """A file of which at most `limit` bytes are read. Raises `Unreadable` for more, and for a document type."""
+    """A file of which at most `limit` bytes are read. Raises `Unreadable` for more, and for a DOCTYPE."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file, self._left = file, limit
