@@ -173,7 +173,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
     asked = settings.budget
     budget = Budget(asked.max_tokens or None, asked.max_tool_calls or None, asked.max_seconds or None)
-    return TurnSettings(max_steps=asked.max_steps, budget=budget)
+    return TurnSettings(max_steps=asked.max_steps, max_step_tokens=asked.max_step_tokens, budget=budget)
 
 
 def skills(settings: Settings) -> Skills:

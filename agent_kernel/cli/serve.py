@@ -34,6 +34,7 @@ NAMES = (
     "background_restart",
     "skills",
     "max_steps",
+    "max_step_tokens",
     "max_tokens",
     "max_tool_calls",
     "max_seconds",

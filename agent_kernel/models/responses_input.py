@@ -34,8 +34,19 @@ def translate(items: Sequence[Item], *, offered: Offered, origin: str | None) ->
     encrypted reasoning back; None: send no reasoning. Items that no upstream understands (approvals,
     references) are left out, and so are those before the upstream's last compaction.
     """
-    told = _since_compaction(list(answered(items)), origin)
+    told = _without_lone_reasoning(_since_compaction(list(answered(items)), origin))
     return [out for item in told for out in _translate(item, offered, origin)]
+
+
+def _without_lone_reasoning(items: list[Item]) -> list[Item]:
+    """Drop reasoning that a user's message follows at once: OpenAI's API refuses a conversation with it."""
+    kept: list[Item] = []
+    asked = False  # whether the item after it is a message that is not the model's
+    for item in reversed(items):
+        if kind(item) != "reasoning" or not asked:
+            kept.append(item)
+            asked = kind(item) == "message" and item.get("role") != "assistant"
+    return kept[::-1]
 
 
 def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:

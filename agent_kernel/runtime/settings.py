@@ -12,6 +12,12 @@ class BudgetSettings(Configurable):
     max_steps = Int(50, min=1, help="""Model calls in one turn.""").tag(
         config=True, variable="AGENT_KERNEL_MAX_STEPS"
     )
+    max_step_tokens = Int(
+        16_384,
+        min=0,
+        help="""Tokens, estimated, of one answer of the model, if the request sets no `max_output_tokens`: a
+        model that never stops is stopped there. 0: no limit.""",
+    ).tag(config=True, variable="AGENT_KERNEL_MAX_STEP_TOKENS")
     max_tokens = Int(
         0,
         min=0,

@@ -27,7 +27,7 @@ Json = Mapping[str, Any]
 
 COMPACTION = "compaction"
 _PREFIX = "ak1."
-_CHARACTERS = 4
+CHARACTERS = 4
 """Characters in a token, on average, for English text and code in the usual vocabularies."""
 _PER_ITEM = 4
 """Tokens that an item costs in addition to its text."""
@@ -44,7 +44,7 @@ _ASK = (
 
 def estimate(items: Sequence[Json]) -> int:
     """Estimate the tokens of input: a quarter of its characters, plus some per item and image."""
-    return sum(_PER_ITEM + _characters(item) // _CHARACTERS + _PER_IMAGE * _images(item) for item in items)
+    return sum(_PER_ITEM + _characters(item) // CHARACTERS + _PER_IMAGE * _images(item) for item in items)
 
 
 def _characters(value: Any) -> int:

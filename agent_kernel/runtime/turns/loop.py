@@ -24,7 +24,7 @@ from agent_kernel.runtime.turns.channel import ROOM, EventChannel, streamed
 from agent_kernel.runtime.turns.emitter import Emitter
 from agent_kernel.runtime.turns.failure import failed_events
 from agent_kernel.runtime.turns.interrupt import Stopped
-from agent_kernel.runtime.turns.model_step import ModelStep
+from agent_kernel.runtime.turns.model_step import ModelStep, only_reasoned
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.tool_calls import ToolCalls
 from agent_kernel.runtime.turns.turn import Turn
@@ -58,7 +58,7 @@ class TurnLoop:
         self._settings = settings
         self._metrics = metrics
         self._tracing = tracing
-        self._model = ModelStep(containers)
+        self._model = ModelStep(containers, settings)
         self._calls = ToolCalls(containers, settings, metrics)
 
     def events(self, run: Turn, room: int = ROOM) -> Events:
@@ -115,14 +115,25 @@ class TurnLoop:
         first = 1 if run.resumed and run.produced else 0  # the first step was another process's
         for step in range(first, self._settings.max_steps if run.turn.generate else 0):
             await self._model.compact(run)
+            before = len(run.conversation)
             await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:
                 return
+            if only_reasoned(run.conversation[before:]) and self._may_ask_again(run):
+                run.asked_again = True
+                del run.conversation[before:]  # the same question, without reasoning that led nowhere
+                continue
             accepted = run.assembler.accepted()
             await self._calls.all(run, run.assembler.calls())
             run.rejected_steps = 0 if accepted else run.rejected_steps + 1
             if self._over(run) != MAX_STEPS:
                 return
+
+    def _may_ask_again(self, run: Turn) -> bool:
+        """Return whether the turn may repeat a model call that gave no answer. Such a call ran nothing."""
+        limit = run.turn.max_output_tokens
+        left = limit is None or run.assembler.usage().output_tokens < limit
+        return left and not run.asked_again
 
     def failure(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
         """Return the last events of a turn that failed: a client needs an end that says why."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from agent_kernel.errors import MalformedCall, SandboxError
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
-from agent_kernel.protocol.deltas import Compaction, ModelDelta, TextDelta
+from agent_kernel.protocol.deltas import (
+    Compaction,
+    ModelDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Truncated,
+)
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.compaction import (
+    CHARACTERS,
     compacted,
     compaction_item,
     compacts_itself,
@@ -22,16 +30,32 @@ from agent_kernel.runtime.turns.compaction import (
     for_model,
 )
 from agent_kernel.runtime.turns.offered_calls import OfferedCalls
+from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
 
 log = logging.getLogger(__name__)
+
+Json = Mapping[str, Any]
+
+MAX_STEP_TOKENS = "agent_kernel.max_step_tokens"
+"""`incomplete_details.reason` of a turn whose model wrote too much in one answer."""
+
+TOO_LONG = (
+    "The model's answer was stopped after about {} tokens. Continue the turn, or raise `max_step_tokens`."
+)
+ONLY_REASONED = "The model reasoned and gave no answer. It was asked once more if limits allowed it."
+NOT_CALLED = (
+    "A tool call was required, but the model made none. Its server may not support tools; try `auto`, or "
+    "another model."
+)
 
 
 class ModelStep:
     """Asks the models of turns."""
 
-    def __init__(self, containers: LocalContainers) -> None:
+    def __init__(self, containers: LocalContainers, settings: TurnSettings) -> None:
         self._containers = containers
+        self._settings = settings
 
     async def compact(self, run: Turn) -> None:
         """Replace a conversation that has become too long by a summary, if the request asks for that.
@@ -57,17 +81,26 @@ class ModelStep:
         if run.meter.reached:
             return
         check = OfferedCalls(run.turn.tools, run.turn.settings.get("tool_choice"))
+        cap = self._settings.max_step_tokens if run.turn.max_output_tokens is None else 0
+        room = cap * CHARACTERS
         with run.interrupt.stoppable():
             async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
                 async for delta in deltas:
                     for each in check.read(delta):
                         await self._take(run, each, check)
+                    room -= _length(delta)
+                    if cap and room < 0:  # leaving the generator ends the upstream's request
+                        await self._take(run, Truncated(MAX_STEP_TOKENS), check)
+                        run.assembler.notice(TOO_LONG.format(cap))
+                        break
         for each in check.end():
             await self._take(run, each, check)
         await self._look_up(run)
         await run.emit([*_without_end(run, check), *run.assembler.end_step()])
         said = run.conversation[before:]
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
+        if run.assembler.truncated is None:
+            _notice_missing(run, request, said)
 
     async def _take(self, run: Turn, delta: ModelDelta, check: OfferedCalls) -> None:
         if not isinstance(delta, TextDelta):
@@ -88,6 +121,26 @@ class ModelStep:
             run.assembler.citations.found(run.container_id, files)
 
 
+def only_reasoned(said: Sequence[Json]) -> bool:
+    """Return whether a step of the model was reasoning, and nothing else."""
+    return bool(said) and all(item["type"] == "reasoning" for item in said)
+
+
+def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json]) -> None:
+    """Tell the user what a finished step lacks."""
+    if only_reasoned(said):
+        run.assembler.notice(ONLY_REASONED)
+    choice = request.settings.get("tool_choice")
+    kind = choice.get("mode", "required") if isinstance(choice, Mapping) else choice
+    called = run.assembler.calls() or run.assembler.client_calls() or run.assembler.rejected()
+    if kind == "required" and not called and not only_reasoned(said):
+        run.assembler.notice(NOT_CALLED)
+
+
+def _length(delta: ModelDelta) -> int:
+    return len(delta.text) if isinstance(delta, TextDelta | ReasoningDelta | RefusalDelta | CallDelta) else 0
+
+
 def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:
     """Return the events of a delta. A call that cannot be assembled is rejected, and the step goes on."""
     if isinstance(delta, Compaction):
@@ -97,7 +150,8 @@ def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:
     except MalformedCall as error:
         if isinstance(delta, CallDelta | CallDone):
             call = run.assembler.open_call()
-            if call is None or call.ends_open or call.call_id == delta.call_id:
+            is_over = run.assembler.truncated is not None
+            if call is None or call.ends_open or is_over or call.call_id == delta.call_id:
                 return run.assembler.feed(check.rejection(delta.call_id, delta.tool, error.why))
     return [*_without_end(run, check), *_events(run, delta, check)]
 

@@ -15,6 +15,8 @@ class TurnSettings:
 
     max_steps: int = 50
     """Model calls in one turn. After that the response is incomplete and can be continued."""
+    max_step_tokens: int = 16_384
+    """Tokens of one answer, estimated, if the request sets no `max_output_tokens`. 0: no limit."""
     max_rejected: int = 3
     """Model calls in a row that made only calls that were rejected. After that the response is incomplete."""
     budget: Budget = field(default_factory=Budget)

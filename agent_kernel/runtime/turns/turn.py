@@ -58,6 +58,8 @@ class Turn:
     calls_made: int = 0
     rejected_steps: int = 0
     """Model calls in a row that made only calls that were rejected."""
+    asked_again: bool = False
+    """Whether the model was asked again after an answer that was reasoning alone."""
     handed_over: bool = False
     """Whether a call was left to the client to run."""
     resumed: int = 0

@@ -43,6 +43,14 @@ class Player:
         """Answer the next request with text."""
         self.calls(text=text)
 
+    def reasons(self, text: str) -> None:
+        """Answer the next request with reasoning alone."""
+        if self.dialect == "chat":
+            self.upstream.says({"reasoning_content": text})
+        else:
+            summary = [{"type": "summary_text", "text": text}]
+            self.upstream.streams([{"type": "reasoning", "id": "rs", "summary": summary}], in_pieces=False)
+
     def results(self) -> list[str]:
         """Return the results of calls in the last request, as the model reads them."""
         request = self.upstream.requests[-1]
