@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent_kernel.models.catalogue import Models
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
+    from agent_kernel.runtime.containers.readiness import Prepare
     from agent_kernel.runtime.containers.resources import Allowed
     from agent_kernel.runtime.containers.settings import ContainerOptions
     from agent_kernel.runtime.containers.skills import Skills
@@ -108,6 +109,24 @@ def backend_source(settings: Settings) -> Callable[[], Awaitable[Backend]]:
         return found
 
     return find
+
+
+def preparation(settings: Settings) -> Prepare | None:
+    """Return the function that prepares a backend whose toolbox or image is missing.
+
+    None if the operator has switched this off, or has named an image: only they know how it is made.
+    """
+    from agent_kernel.sandboxes import catalogue
+
+    if not settings.sandbox.prepare or settings.sandbox.image:
+        return None
+
+    def prepare(name: str, progress: Callable[[str], None]) -> None:
+        row = catalogue.kind(name)
+        if row.prepare is not None:
+            row.prepare(backend_options(settings), catalogue.Wanted(if_missing=True), progress)
+
+    return prepare
 
 
 def _make_private(folder: Path) -> None:
@@ -253,6 +272,7 @@ def local_runtime(
             models=models(settings, script_files=script_files),
             backend=backend_source(settings),
             store=store(settings),
+            prepare=preparation(settings),
             container_settings=container_settings(settings, lease=lease, warm=warm),
             audit=audit_log(settings),
             skills=skills(settings),

@@ -16,6 +16,7 @@ PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets
 
 NAMES = (
     *flags.WHERE,
+    "prepare",
     "model",
     "upstream_url",
     "upstream_key",

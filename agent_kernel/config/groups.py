@@ -31,6 +31,11 @@ class SandboxSettings(Configurable):
         help="""Docker image of the sandboxes; it needs bash and Python >= 3.8. Empty: the toolbox image that
         `agent-kernel image build` makes.""",
     ).tag(config=True, variable="AGENT_KERNEL_IMAGE")
+    prepare = Bool(
+        True,
+        help="""Prepare the toolbox or the toolbox image when the first container needs it and it is missing.
+        Off: that container is refused, and `agent-kernel image build` prepares it.""",
+    ).tag(config=True, variable="AGENT_KERNEL_PREPARE")
     docker_runtime = Unicode(
         "",
         help="""OCI runtime of the engine: `runc`, `runsc` (gVisor), `kata` ... Empty: the engine's own.""",

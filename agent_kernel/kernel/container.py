@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
 from agent_kernel.kernel.front_end import notebook_name
+from agent_kernel.runtime.progress import listening
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
@@ -60,7 +61,8 @@ class NotebookContainer:
         A new one is created with `params` (`ContainerCreateParams`), or else with those of the one before.
         Raises what `Containers.create` raises.
         """
-        from agent_kernel.kernel.render.bundles import notice
+        from agent_kernel.kernel.render.bundles import note, notice
+        from agent_kernel.kernel.render.text import clean
         from agent_kernel.kernel.written import WrittenFiles
 
         containers = (await self._runtime()).containers
@@ -73,7 +75,8 @@ class NotebookContainer:
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self._tell_model(CONTAINER_REPLACED)
         params = self._params if params is None else params
-        created = await containers.create({"name": notebook_name(), **params})
+        with listening(lambda text: outputs.progress(note(clean(text)))):
+            created = await containers.create({"name": notebook_name(), **params})
         self.id, self._params = created.id, params
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)

@@ -8,6 +8,7 @@ from agent_kernel.models.catalogue import Models
 from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.background.recovery import Restart
 from agent_kernel.runtime.containers.lifecycle import BackendSource
+from agent_kernel.runtime.containers.readiness import Prepare
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.skills import Skills
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
@@ -24,6 +25,8 @@ class RuntimeParts:
     backend: BackendSource
     """A backend, or a function that finds one on first use."""
     store: Store
+    prepare: Prepare | None = None
+    """Prepares what a backend makes its sandboxes from, when it is missing; None: nothing does."""
     container_settings: ContainerOptions = field(default_factory=ContainerOptions)
     turn_settings: TurnSettings = field(default_factory=TurnSettings)
     audit: AuditLog = OFF

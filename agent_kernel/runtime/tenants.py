@@ -78,7 +78,7 @@ class Tenants:
         self.recovery = Recovery(store.rows, store.coordination, parts.restart, self._resume)
         self.keys = StoredKeys(store.rows)
         self._retention = Retention(store.rows, store.blobs, parts.retention)
-        lifecycle = Lifecycle(parts.backend, store.rows, parts.container_settings, parts.audit)
+        lifecycle = Lifecycle(parts.backend, store.rows, parts.container_settings, parts.audit, parts.prepare)
         self._shared = Shared(parts, lifecycle, Metrics(), self.recovery)
         self._known: dict[str, Tenant] = {}
 

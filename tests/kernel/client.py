@@ -84,12 +84,14 @@ class Notebook:
         found: dict[str, Any] = self.client.get_iopub_msg(timeout=timeout)
         return found
 
-    def collect(self, sent: str, until: Callable[[dict[str, Any]], bool] | None = None) -> Result:
+    def collect(
+        self, sent: str, until: Callable[[dict[str, Any]], bool] | None = None, wait: float = TIMEOUT
+    ) -> Result:
         """Everything that belongs to a request up to its idle status, or up to `until`."""
         result = Result({})
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
-            message = self.message()
+            message = self.message(wait)
             if message["parent_header"].get("msg_id") != sent:
                 continue
             kind = message["msg_type"]

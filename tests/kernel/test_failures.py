@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,8 +97,25 @@ def test_no_engine(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert_short(result, "Docker")
 
 
-def test_the_toolbox_is_missing(start: Start) -> None:
+def test_the_toolbox_is_missing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_PREPARE", "false")
     assert_short(start("agent-bare").run("say hello"), "agent-kernel")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_first_cell_prepares_the_toolbox(start: Start) -> None:
+    notebook = start("agent-bare")
+    sent = notebook.send("say hello", allow_stdin=True)
+    seen: list[str] = []
+    result = notebook.collect(sent, until=lambda message: "Hello" in shown(message, seen), wait=800)
+    assert any("Installing" in text for text in seen), seen
+    assert not any("Installing" in text for text in result.plain)  # progress leaves nothing in the notebook
+
+
+def shown(message: dict[str, Any], seen: list[str]) -> str:
+    seen.append(json.dumps(message["content"]))
+    return seen[-1]
 
 
 def test_a_runtime_that_nobody_serves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agent_kernel.errors import (
+    ImageMissing,
     InvalidRequest,
     SandboxGone,
     SandboxStartFailed,
@@ -25,6 +26,7 @@ from agent_kernel.runtime.containers.checkpoints import Checkpoints
 from agent_kernel.runtime.containers.expiration import Expiration
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
+from agent_kernel.runtime.containers.readiness import Prepare, Readiness
 from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.settings import ContainerOptions
@@ -47,13 +49,19 @@ class Lifecycle:
     """The sandboxes of one store's containers on one backend."""
 
     def __init__(
-        self, backend: BackendSource, store: Rows, settings: ContainerOptions, audit: AuditLog
+        self,
+        backend: BackendSource,
+        store: Rows,
+        settings: ContainerOptions,
+        audit: AuditLog,
+        prepare: Prepare | None = None,
     ) -> None:
         self.settings = settings
         self.audit = audit
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
         self._expiration = Expiration(self, store)
         self.timer = ExpiryTimer(self._expiration.expire)
+        self._readiness = Readiness(prepare)
         self._source = backend
         self._backend: Backend | None = None
         self._store = store
@@ -187,7 +195,7 @@ class Lifecycle:
         """Make a sandbox and attach to it at once, because its lease runs until then. All or nothing."""
         backend = await self.engine()
         spec = await self._spec_of(row)
-        ref = await backend.create(replace(spec, snapshot=snapshot.id if snapshot else None))
+        ref = await self._make(backend, replace(spec, snapshot=snapshot.id if snapshot else None))
         attachment = self.attachment(row.id)
         try:
             attachment.channel = await Channel.open(await backend.stream(ref))
@@ -195,6 +203,15 @@ class Lifecycle:
         except BaseException:
             await asyncio.shield(self.remove(row))
             raise
+
+    async def _make(self, backend: Backend, spec: SandboxSpec) -> SandboxRef:
+        """Make a sandbox; first prepare what it is made from, if that is missing and can be prepared here."""
+        try:
+            return await backend.create(spec)
+        except ImageMissing:
+            if not await self._readiness.ensure(backend.name):
+                raise
+        return await backend.create(spec)
 
     async def attach(self, row: ContainerRow, allowance: Quota | None = None) -> Channel:
         """Open the channel to a running container, or bring back an expired one; hold its lock.
@@ -308,6 +325,7 @@ class Lifecycle:
     async def aclose(self) -> None:
         """Close the channel to every container; each lives on until its lease ends. Idempotent."""
         await self.timer.aclose()
+        await self._readiness.aclose()
         for container_id in list(self._attachments):
             await self.detach(container_id)
         if self._pool is not None:
