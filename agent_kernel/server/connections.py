@@ -4,8 +4,8 @@ Uvicorn's options limit the size of a request's head and the idle time after an 
 for a connection that never sends a request, a head that never ends, or a body that goes on after its answer,
 and uvicorn's own refusals are not the API's JSON errors. So this module subclasses two of uvicorn's protocol
 classes. They are not a stable interface: pyproject.toml pins uvicorn's minor version, and
-tests/server/http/test_uvicorn.py fails when something used here changes. `bodies` limits request bodies, and the
-operating system resets connections whose client does not read (`serving.UNREAD`).
+tests/server/http/test_uvicorn.py fails when something used here changes. `bodies` limits request bodies,
+and the operating system resets connections whose client does not read (`serving.UNREAD`).
 """
 
 from __future__ import annotations
