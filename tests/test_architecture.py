@@ -23,6 +23,7 @@ RANK = {
     "errors": 0,
     "keys": 0,
     "sockets": 0,
+    "each": 1,
     "protocol": 1,
     "policy": 2,
     "store": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent_kernel.cli import flags
 from agent_kernel.cli.opened import Opened, table
 from agent_kernel.config import Settings
+from agent_kernel.each import each
 from agent_kernel.errors import NotFound
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ class Entry:
     idle_seconds: int | None
     key: str = ""
     """Name of the API key that it was created with."""
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    id: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +61,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         entries = asyncio.run(_listed(settings))
         print(
-            json.dumps([asdict(each) for each in entries], indent=1) if arguments.json else table_of(entries)
+            json.dumps([asdict(entry) for entry in entries], indent=1)
+            if arguments.json
+            else table_of(entries)
         )
     elif arguments.action == "rm":
-        removed = asyncio.run(_removed(settings, None if arguments.all else list(arguments.ids)))
+        ids = None if arguments.all else list(arguments.ids)
+        removed, failures = asyncio.run(_removed(settings, ids))
         print(f"{removed} container{'' if removed == 1 else 's'} removed.")
+        for failure in failures:
+            print(f"Not removed: {failure}", file=sys.stderr)
+        return 1 if failures else 0
     elif arguments.action == "attach":
         from agent_kernel.cli.attach import attach
 
@@ -100,8 +113,8 @@ async def _listed(settings: Settings) -> list[Entry]:
         await opened.aclose()
 
 
-async def _removed(settings: Settings, ids: list[str] | None) -> int:
-    """Remove the containers `ids` (None: all) and return how many there were.
+async def _removed(settings: Settings, ids: list[str] | None) -> tuple[int, list[Exception]]:
+    """Remove the containers `ids` (None: all). Return how many were removed, and the others' errors.
 
     Raises `NotFound` for an unknown id, before anything is removed.
     """
@@ -113,11 +126,14 @@ async def _removed(settings: Settings, ids: list[str] | None) -> int:
         if unknown:
             raise NotFound(f"There is no container {unknown[0]}.", hint="See: agent-kernel containers list")
         chosen = sorted({*rows, *found}) if ids is None else ids
-        for one in chosen:
-            if one in found:
-                await opened.remove(*found[one])
-            await opened.store.delete_container(one)
+
+        async def remove(one: _Chosen) -> None:
+            if one.id in found:
+                await opened.remove(*found[one.id])
+            await opened.store.delete_container(one.id)
+
+        failures = await each([_Chosen(one) for one in chosen], remove)
         await opened.prune()
-        return len(chosen)
+        return len(chosen) - len(failures), failures
     finally:
         await opened.aclose()

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Literal
 
+from agent_kernel.each import each
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol.broken import ResumePoint, end_broken, standing
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.turns.turn import INTERRUPTED
 from agent_kernel.store.coordination import Coordination
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow, Unfinished

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
+from agent_kernel.each import each
 from agent_kernel.errors import NotFound, SandboxError
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.settings import CheckpointPolicy
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
@@ -121,9 +121,8 @@ class Checkpoints:
 
     async def forget(self, container_id: str, *, but: str | None = None) -> None:
         """Remove a container's automatic checkpoints, all or all `but` one."""
-        for snapshot in await self.all():
-            if _is_of(snapshot, container_id) and snapshot.id != but:
-                await self.remove(snapshot)
+        found = [one for one in await self.all() if _is_of(one, container_id) and one.id != but]
+        await each(found, self._removed)
 
     async def remove(self, snapshot: Snapshot) -> bool:
         """Remove one; False if it cannot be, because a running container began with it."""
@@ -135,6 +134,9 @@ class Checkpoints:
         audit = self._audit.of(tenant_of(snapshot))
         audit.write("prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size)
         return True
+
+    async def _removed(self, snapshot: Snapshot) -> None:
+        await self.remove(snapshot)
 
     async def prune(self) -> list[Snapshot]:
         """Remove what the policy does not keep; return what was removed.

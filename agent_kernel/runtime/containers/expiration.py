@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from agent_kernel.each import each, skipped
 from agent_kernel.errors import EngineUnavailable, SandboxError, SandboxGone, SandboxUnreachable
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints
 from agent_kernel.runtime.containers.expiry import RETRY
 from agent_kernel.runtime.containers.settings import ContainerOptions
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel
@@ -93,9 +93,11 @@ class Expiration:
                     return
             soonest = deadline if soonest is None else min(soonest, deadline)
 
-        await each(await self._store.containers(), look)
+        failures = await each(await self._store.containers(), look)
         # A sandbox that cannot be removed now is tried again next time.
-        await each(list(self._expired.values()), self._remove)
+        failures += await each(list(self._expired.values()), self._remove)
+        if failures:
+            soonest = now + RETRY if soonest is None else min(soonest, now + RETRY)
         if pruning:
             await self._sandboxes.checkpoints.prune()
             self._pruned = True
@@ -123,7 +125,8 @@ class Expiration:
         audit = self._sandboxes.audit.of(row.tenant)
         audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
         self._expired[row.id] = row
-        await self._remove(row)
+        with skipped(f"The sandbox of container {row.id}"):
+            await self._remove(row)
         await self._sandboxes.checkpoints.forget(row.id, but=snapshot.id if snapshot else None)
         return True
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from agent_kernel.errors import (
@@ -312,7 +313,12 @@ class Lifecycle:
         if row.status in LIVE:
             await self.check_backend(row)
             await self.remove(row)
-        if row.backend == (await self.engine()).name:
+        backend = await self.engine()
+        if row.backend == backend.name:
+            if row.status not in LIVE:  # it has ended, but its removal may have failed
+                with suppress(SandboxGone):
+                    await backend.get(row.id)
+                    await self.remove(row)
             await self.checkpoints.forget(row.id)
         self._attachments.pop(row.id, None)
 

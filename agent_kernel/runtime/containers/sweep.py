@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from agent_kernel.each import each
 from agent_kernel.errors import SandboxGone
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.pool import is_waiting

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent_kernel.each import skipped
 from agent_kernel.errors import (
     EngineUnavailable,
     ImageMissing,
@@ -36,8 +37,15 @@ from agent_kernel.sandboxes.base import (
 )
 from agent_kernel.sandboxes.bubblewrap import cgroups, program
 from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process
-from agent_kernel.sandboxes.bubblewrap.folder import NAME, find_process, find_sandbox, labels_of, unwritable
-from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders, remove_tree
+from agent_kernel.sandboxes.bubblewrap.folder import (
+    NAME,
+    find_process,
+    find_sandbox,
+    labels_of,
+    remove_folder,
+    unwritable,
+)
+from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.start import SandboxStart
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
 from agent_kernel.sandboxes.optional import Snapshot, Volume
@@ -118,9 +126,14 @@ class BubblewrapBackend:
     async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
         """See `Backend.list`."""
         folders = sorted(self._root.iterdir()) if self._root.exists() else []
-        refs = [find_sandbox(folder) for folder in folders]
         wanted = (labels or {}).items()
-        return [ref for ref in refs if ref is not None and wanted <= dict(ref.labels).items()]
+        refs = []
+        for folder in folders:
+            with skipped(f"The sandbox {folder.name}"):
+                ref = find_sandbox(folder)
+                if ref is not None and wanted <= dict(ref.labels).items():
+                    refs.append(ref)
+        return refs
 
     async def stream(self, ref: SandboxRef) -> ByteStream:
         """Connect to boxd's socket; see `Backend.stream`."""
@@ -156,7 +169,7 @@ class BubblewrapBackend:
             bubblewrap_process.end_unknown(str(folder / "workspace"))
         with contextlib.suppress(FileNotFoundError):
             cgroups.Group(json.loads((folder / "group.json").read_text())).remove()
-        remove_tree(folder)
+        remove_folder(folder)
 
     async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
         """Copy the folders that the sandbox writes to; see `Backend.checkpoint`."""

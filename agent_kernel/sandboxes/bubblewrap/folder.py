@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent_kernel.errors import SandboxStartFailed
+from agent_kernel.errors import SandboxError, SandboxStartFailed
 from agent_kernel.sandboxes.base import MANAGED_LABEL, SandboxRef, SandboxSpec, Status
 from agent_kernel.sandboxes.bubblewrap.process import Started
+from agent_kernel.sandboxes.bubblewrap.trees import remove_tree
 
 NAME = "bubblewrap"
+
+SPEC = "spec.json"
+"""The file by which a sandbox is found. It is removed last: a sandbox with files left stays listed."""
 
 
 def note(path: Path, content: Mapping[str, object]) -> None:
@@ -36,7 +40,7 @@ def labels_of(spec: SandboxSpec) -> dict[str, str]:
 def find_sandbox(folder: Path) -> SandboxRef | None:
     """Return the sandbox of a folder; None if there is none, or if it is being removed at this moment."""
     try:
-        labels = json.loads((folder / "spec.json").read_text())["labels"]
+        labels = json.loads((folder / SPEC).read_text())["labels"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     process = find_process(folder)
@@ -50,3 +54,29 @@ def find_process(folder: Path) -> Started | None:
         return Started(**json.loads((folder / "process.json").read_text()))
     except FileNotFoundError:
         return None
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a sandbox's folder. Raises `SandboxError` that names what cannot be removed.
+
+    The sandbox is still found then, as a dead one, so that the removal can be tried again.
+    """
+    problem: OSError | None = None
+    try:
+        parts = [path for path in folder.iterdir() if path.name != SPEC]
+    except FileNotFoundError:
+        return
+    for path in parts:
+        try:
+            remove_tree(path)
+        except OSError as error:
+            problem = problem or error
+    try:
+        if problem is not None:
+            raise problem
+        remove_tree(folder)
+    except OSError as error:
+        raise SandboxError(
+            f"The files of the sandbox {folder.name} could not all be removed: {error}.",
+            hint=f"Remove {folder} by hand.",
+        ) from error

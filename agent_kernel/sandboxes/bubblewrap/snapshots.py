@@ -10,16 +10,16 @@ import errno
 import fcntl
 import json
 import os
-import shutil
-import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from agent_kernel.each import skipped
 from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.sandboxes.bubblewrap.trees import allocated, remove_tree
 from agent_kernel.sandboxes.optional import Snapshot
 
 PARTS = ("workspace", "home", "state")
@@ -46,7 +46,7 @@ class SnapshotFolders:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._building() as (part, held):
                 copy_parts(source, part, held)
-                snapshot = Snapshot(id, self._backend, time.time(), _size(part), dict(labels))
+                snapshot = Snapshot(id, self._backend, time.time(), allocated(part), dict(labels))
                 (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
                 part.rename(self._root / id)
         except OSError as error:
@@ -69,7 +69,11 @@ class SnapshotFolders:
     def _clear(self) -> None:
         """Remove incomplete checkpoints of processes that were killed."""
         for part in self._root.glob(PART + "*"):
-            with contextlib.suppress(BlockingIOError), _lock(part, wait=False):
+            with (
+                skipped(f"The incomplete checkpoint {part.name}"),
+                contextlib.suppress(BlockingIOError, FileNotFoundError),
+                _lock(part, wait=False),
+            ):
                 remove_tree(part)
 
     def fill(self, folder: Path, id: str) -> None:  # noqa: A002
@@ -86,14 +90,24 @@ class SnapshotFolders:
             self._clear()
         found = []
         for path in self._root.glob("[!.]*/snapshot.json"):
-            with contextlib.suppress(FileNotFoundError):  # it was removed while we looked
+            with (
+                skipped(f"The checkpoint {path.parent.name}"),
+                contextlib.suppress(FileNotFoundError, NotADirectoryError),  # it was removed while we looked
+            ):
                 found.append(Snapshot(**json.loads(path.read_text())))
         return sorted(found, key=lambda snapshot: snapshot.created_at)
 
     def remove(self, id: str) -> None:  # noqa: A002
-        """Remove a checkpoint, its name first."""
-        with contextlib.suppress(FileNotFoundError), self._building() as (part, _):
-            (self._root / id).rename(part)
+        """Remove a checkpoint, its name first. Raises `SandboxError` if files are left."""
+        try:
+            with self._building() as (part, _):
+                (self._root / id).rename(part)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SandboxError(
+                f"The files of the checkpoint {id} could not all be removed: {error}."
+            ) from error
 
 
 @contextlib.contextmanager
@@ -127,29 +141,3 @@ def copy_parts(source: Path, target: Path, *held: int) -> None:
     )
     if done.returncode:
         raise SandboxError(f"The files could not be copied: {done.stderr.strip()[:300]}.")
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder, even if a command has removed its user's permissions on folders inside.
-
-    Another process may be removing it at the same time.
-    """
-
-    def open_up(function: Callable[[str], object], path: str, error: tuple[object, ...]) -> None:
-        if isinstance(error[1], FileNotFoundError):
-            return
-        os.chmod(os.path.dirname(path), stat.S_IRWXU)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, stat.S_IRWXU)
-            shutil.rmtree(path, onerror=open_up)
-        elif function is not os.rmdir:
-            os.unlink(path)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=open_up)
-
-
-def _size(folder: Path) -> int:
-    return sum(
-        os.lstat(os.path.join(path, name)).st_size for path, _, names in os.walk(folder) for name in names
-    )

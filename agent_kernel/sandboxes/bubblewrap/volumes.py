@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.base import VOLUME_NAME
-from agent_kernel.sandboxes.bubblewrap.snapshots import remove_tree
+from agent_kernel.sandboxes.bubblewrap.trees import remove_tree
 from agent_kernel.sandboxes.optional import Volume
 
 WORKSPACE_PART = "workspace"
@@ -53,4 +53,7 @@ class VolumeFolders:
         users = [sandbox / WORKSPACE_PART for sandbox in alive]
         if any(user.is_symlink() and user.readlink() == folder / WORKSPACE_PART for user in users):
             raise SandboxError(f"The volume {name} is in use.", hint="End its sandbox first.")
-        remove_tree(folder)
+        try:
+            remove_tree(folder)
+        except OSError as error:
+            raise SandboxError(f"The volume {name} could not be removed: {error}.") from error

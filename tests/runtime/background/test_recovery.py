@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_kernel.each import each
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.background.recovery import Recovery
-from agent_kernel.runtime.each import each
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.turn import INTERRUPTED
 from agent_kernel.store.folder.coordination import FolderCoordination
