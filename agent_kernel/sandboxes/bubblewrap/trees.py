@@ -24,7 +24,7 @@ BLOCK = 512
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Cursor:
+class Place:
     """A folder in a tree, held by one descriptor. It moves down by name and up again by `..`."""
 
     def __init__(self, top: Path) -> None:
@@ -32,7 +32,7 @@ class Cursor:
         self._above: list[tuple[int, int, int | None]] = []
         self._mode = mode
 
-    def __enter__(self) -> Cursor:
+    def __enter__(self) -> Place:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
@@ -87,7 +87,7 @@ def walk(top: Path) -> Iterator[Step]:
 
     Modes that keep its owner out are changed while a folder is read, and set back.
     """
-    with Cursor(top) as here:
+    with Place(top) as here:
         pending = [_folders_last(here.fd)]
         entered: list[tuple[str, os.stat_result]] = []
         while True:
