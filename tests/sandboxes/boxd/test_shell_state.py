@@ -30,9 +30,9 @@ async def test_a_function_with_an_extended_pattern_comes_back(run: Sandbox) -> N
 
 
 async def test_what_runs_commands_cannot_be_overwritten_and_comes_back(run: Sandbox) -> None:
-    assert b"readonly" in (await run("__boxd_do=:")).stderr
-    assert b"readonly" in (await run("unset __boxd_tell")).stderr
+    assert b"readonly" in (await run("__boxd_end() { :; }")).stderr
+    assert b"readonly" in (await run("unset -f __boxd_save")).stderr
     assert (await run("echo one")).stdout == b"one\n"
     await run("kill -9 $$")
-    assert (await run("echo two; __boxd_do=x")).stdout == b"two\n"
+    assert (await run("echo two; __boxd_end() { :; }")).stdout == b"two\n"
     assert (await run("echo three")).stdout == b"three\n"

@@ -39,6 +39,7 @@ class Job:
         self.on_taken: Callable[[], None] = lambda: None
         self.since: processes.Moment  # its start
         self._fds: dict[int, int] = {}
+        self._held: list[int] = []  # keeps the outputs open between the command and its EXIT trap
         self._throttled = False
         self._sealed = False
 
@@ -51,6 +52,7 @@ class Job:
                 os.unlink(path)
             os.mkfifo(path, 0o600)
             self._fds[stream] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._held.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         for stream, fd in self._fds.items():
             self._watch(stream, fd)
 
@@ -91,6 +93,9 @@ class Job:
         if not self._sealed:
             for stream, fd in list(self._fds.items()):
                 self._drain(stream, fd)
+        for held in self._held:
+            os.close(held)
+        self._held = []
         path = self.file.end() if self.file is not None else None
         if path is not None:
             outcome["log"] = path

@@ -1,19 +1,22 @@
 """One bash that lives from command to command, and the commands (jobs) given to it.
 
-bash reads its script from a pipe, byte by byte, so a job is two short lines: run the command's text with its
-own outputs, then report the status. The state is written down after each job, so a command that ends the
-shell (`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell begins where that one stopped.
+bash reads its script from a pipe, and a job is one line of it: run the command's text with its own outputs,
+report the exit code, save the state. The state is saved after each job, so a command that ends the shell
+(`exit`, `exec`, `set -e`, a signal) ends only itself: the next shell begins where that one stopped. A shell
+that has read the line but has not reported gets a second line that removes what may be in the way. If it does
+not report then either, its script is ended, and the exit code is the shell's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 
 from .. import guard, gvisor, wire
-from . import limits, processes
+from . import limits, processes, script
+from .pipe import ScriptPipe
+from .reports import Reports
 from .state import ShellState, write_file
 
 TYPE_CHECKING = False
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 ABORT = signal.SIGRTMIN + 10
 """Asks the shell to write its state down and leave. Commands hardly ever trap this number."""
+
+MOST_FAILURES = 2
+"""A shell that ends this often before it is ready has a state that no shell can begin with."""
 
 GRACE = 0.5
 KILL_ROUND = 0.002
@@ -42,11 +48,13 @@ class Shell:
         self.environment = dict(environment, **gvisor.environment())
         self._queue: list[Job] = []
         self._current: Job | None = None
-        self._ending = False
+        self._ready = False
+        self._failures = 0
+        self._tries = 0
+        self._nonce = ""
+        self._traps = b""
+        self._reports = Reports(loop, self._file("status"), self._reported)
         self.limits = limits.Limits(workspace)
-        os.mkfifo(self._file("status"), 0o600)
-        self._status = os.open(self._file("status"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        loop.watch(self._status, selectors.EVENT_READ, lambda mask: self._reported())
         self._spawn()
 
     def _file(self, name: str) -> str:
@@ -76,10 +84,11 @@ class Shell:
     def reset(self) -> None:
         """Begin a fresh shell, with nothing of the old state. A running job is ended."""
         self._state.forget()
+        self._traps = b""
         if self._current is not None:
             self.abort(self._current, "cancelled")
         else:
-            self._ending = True
+            self._ready = False
             processes.send(self._pid, signal.SIGKILL)
 
     def directory(self) -> str:
@@ -90,15 +99,23 @@ class Shell:
             return self._workspace
 
     def _spawn(self) -> None:
-        script, self._script = os.pipe()
+        """Begin a bash with the last state. It is ready when it has saved that again."""
+        self._prepare()
+        self._ready = False
+        self._script = pipe = ScriptPipe(self._loop, lambda: self._unreported(pipe))
         prelude = self._state.begin(ABORT, self._current is not None)
-        pid = os.fork()
-        if pid == 0:
-            self._become_bash(script)
-        os.close(script)
-        self._pid = pid
-        self._loop.on_exit(pid, self._ended)
-        self._say(". %s 2>/dev/null; __boxd_dump %s.%d" % (prelude, self._file("state"), self._state.turn))
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._become_bash(pipe.reader)
+        os.close(pipe.reader)
+        self._loop.on_exit(self._pid, self._ended)
+        self._nonce = os.urandom(8).hex()
+        pipe.say(script.first_line(prelude, self._run, self._state.turn, self._nonce))
+
+    def _prepare(self) -> None:
+        """Make what a command may have removed from the folder of this shell."""
+        os.makedirs(self._run, exist_ok=True)
+        self._reports.open()
 
     def _become_bash(self, script: int) -> None:
         try:
@@ -117,17 +134,15 @@ class Shell:
         finally:
             os._exit(127)
 
-    def _say(self, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the shell has just ended: `_ended` follows
-            os.write(self._script, line.encode() + b"\n")
-
     def _next(self) -> None:
-        if self._current is not None or self._ending or not self._queue:
+        if self._current is not None or not self._ready or not self._queue:
             return
         job = self._current = self._queue.pop(0)
         paths = {wire.STDOUT: self._file("out"), wire.STDERR: self._file("err")}
         try:
-            write_file(self._file("command"), job.command)
+            self._prepare()
+            _remove(self._file("traps"))
+            write_file(self._file("command"), script.command_file(job.command, self._traps, self._run))
             job.open_outputs(self._loop, paths, self._file("log"))
         except OSError as error:
             self._finish(job, {"error": "cannot start a command: %s" % error.strerror})
@@ -136,23 +151,48 @@ class Shell:
         if job.timeout is not None:
             job.timer = self._loop.after(job.timeout, lambda: self.abort(job, "timed_out"))
         self._state.next_turn()
-        self._say(
-            '%s=%s;eval "$__boxd_do"\neval "$__boxd_tell"%d'
-            % (processes.JOB_VARIABLE, job.number, self._state.turn)
-        )
+        self._ready = False
+        self._tries = 0
+        self._nonce = os.urandom(8).hex()
+        self._script.say(script.command_line(self._run, job.number, self._state.turn, self._nonce))
 
-    def _reported(self) -> None:
-        try:
-            report = os.read(self._status, 4096)
-        except BlockingIOError:
+    def _reported(self, report: bytes) -> None:
+        """Take a report of the present line. Anything else that was written there is dropped."""
+        nonce, _, text = report.partition(b" ")
+        job = self._current
+        if nonce != self._nonce.encode() or (job is not None and job.reason is not None):
             return
-        if self._current is None or self._current.reason is not None:
+        if text == b"saved":
+            self._script.quiet()
+            self._ready = True
+            self._failures = 0
+            self._traps = _read(self._file("traps")) or b""
+            self._next()
+        elif text == b"spoilt":
+            self._script.close()
+        elif job is not None and text.startswith(b"end ") and _is_code(text[4:]):
+            self._finish(job, {"exit_code": int(text[4:])})
+
+    def _unreported(self, pipe: ScriptPipe) -> None:
+        """The shell has run the present line and wants another, but has not reported all of it."""
+        job = self._current
+        self._reports.read()
+        if pipe is not self._script or self._ready or (job is not None and job.reason is not None):
             return
-        try:
-            code = int(report.split()[-1])
-        except (ValueError, IndexError):  # a command wrote into our pipe
-            return
-        self._finish(self._current, {"exit_code": code})
+        self._tries += 1
+        if job is not None and self._tries == 1:
+            self._prepare()
+            pipe.say(script.recover_line(self._run, self._state.turn, self._nonce))
+        else:
+            self._end_script()
+
+    def _end_script(self) -> None:
+        """Let the shell leave at the end of its script, or kill it if it does not."""
+        pid, job = self._pid, self._current
+        self._script.close()
+        timer = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
+        if job is not None:
+            job.grace = timer
 
     def _kill(self, job: Job, pause: float = KILL_ROUND) -> None:
         """Kill in rounds. When only the shell is left, let it write its state down and leave."""
@@ -169,7 +209,7 @@ class Shell:
 
     def _ended(self, status: int) -> None:
         """The shell has ended, by a command or by `abort`. Begin a new one where it stopped."""
-        os.close(self._script)
+        self._script.close()
         job = self._current
         if job is not None and job.grace is not None:
             job.grace.cancel()
@@ -177,9 +217,10 @@ class Shell:
 
     def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:
+            self._failures += 1
+            if self._failures > MOST_FAILURES:
+                self._state.forget()
             self._spawn()
-            self._ending = False
-            self._next()
             return
         if job.reason is not None and processes.kill_round(job.number, self._pid, job.since):
             self._loop.after(pause, lambda: self._begin_again(job, status, min(2 * pause, MAX_PAUSE)))
@@ -195,6 +236,23 @@ class Shell:
             outcome["reached"] = self.limits.reached(job.log.tail(limits.SEEN))
         self._next()
         job.on_change()
+
+
+def _is_code(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= 3 and int(text) <= 255
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _prefer_for_oom_killer() -> None:

@@ -6,33 +6,7 @@ import contextlib
 import os
 import re
 
-from . import processes
-
-PRELUDE = r"""
-shopt -s expand_aliases
-__boxd_dump() {
-  { declare -p; declare -f; alias -p; trap -p; umask -p; printf 'cd -- %%q\n# end\n' "$PWD"; } >"$1"
-} 2>/dev/null
-__boxd_leave() { __boxd_dump %(run)s/state.exit; }
-__boxd_user_trap() { eval "$2"; }
-__boxd_end() {
-  local code=$? text
-  set +euvxn +o pipefail
-  trap -p EXIT >%(run)s/trap
-  IFS= read -r -d '' text <%(run)s/trap
-  if [[ $text != *__boxd_leave* ]]; then
-    [[ -z $text ]] || eval "__boxd_user_${text}"
-    trap __boxd_leave EXIT
-  fi
-  return $code
-}
-trap __boxd_leave EXIT
-trap 'exit 143' %(abort)d
-export %(job)s
-readonly __boxd_do='{ . %(run)s/command; __boxd_end; } >%(run)s/out 2>%(run)s/err </dev/null'
-readonly __boxd_tell='echo $? >%(run)s/status; __boxd_dump %(run)s/state.'
-"""
-"""The code that every bash runs first: functions that run a command, end it, and save the state."""
+from . import script
 
 # Variables that belong to one bash process and must not be carried into the next.
 _OWN = re.compile(
@@ -78,8 +52,7 @@ class ShellState:
 
         `abort` is the signal that asks the shell to leave. `in_command`: a command ended the last one.
         """
-        prelude = PRELUDE % {"run": self._run, "abort": abort, "job": processes.JOB_VARIABLE}
-        text = self._restore(in_command) + prelude
+        text = self._restore(in_command) + script.prelude(self._run, abort)
         write_file(self._path("prelude"), text.encode())
         return self._path("prelude")
 

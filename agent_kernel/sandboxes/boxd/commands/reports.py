@@ -1,0 +1,63 @@
+"""The named pipe through which bash reports the end of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ..loop import Loop
+
+LONGEST = 4096
+
+
+class Reports:
+    """Reads lines from a named pipe. Any process of the sandbox can write there, or remove it."""
+
+    def __init__(self, loop: Loop, path: str, on_report: Callable[[bytes], None]) -> None:
+        self._loop = loop
+        self._path = path
+        self._on_report = on_report
+        self._fd = -1
+        self._rest = b""
+
+    def open(self) -> None:
+        """Make the pipe if it is not there. Raises `OSError`."""
+        if self._fd >= 0 and _is(self._path, self._fd):
+            return
+        self._close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        os.mkfifo(self._path, 0o600)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._loop.watch(self._fd, selectors.EVENT_READ, lambda mask: self.read())
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            self._loop.watch(self._fd, 0, None)
+            os.close(self._fd)
+            self._fd = -1
+
+    def read(self) -> None:
+        """Take what has been written."""
+        try:
+            self._rest += os.read(self._fd, 64 << 10)
+        except BlockingIOError:
+            return
+        *lines, self._rest = self._rest.split(b"\n")
+        self._rest = self._rest[-LONGEST:]
+        for line in lines:
+            self._on_report(line)
+
+
+def _is(path: str, fd: int) -> bool:
+    try:
+        found, ours = os.lstat(path), os.fstat(fd)
+    except OSError:
+        return False
+    return stat.S_ISFIFO(found.st_mode) and (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)

@@ -1,0 +1,130 @@
+r"""The bash code that boxd adds to a command: what runs before it, after it, and between two commands.
+
+A command can set any option, trap, alias, function or variable, and this code runs in the same bash. So:
+
+- What is called is a readonly function of the prelude, written with a backslash, which aliases do not match.
+- The functions call builtins as `\builtin NAME`, because commands may define functions of those names. A
+  function called `builtin` is not called either: with `FUNCNEST` at 1, bash refuses to call a function from a
+  function and drops the whole line. boxd notices that and sends `recover`.
+- The shell has no DEBUG, ERR or RETURN trap between two commands. They are kept in the file `traps` and set
+  again at the start of the next command. A DEBUG trap runs for the first of boxd's own commands after it,
+  with its output discarded.
+- Reports carry a nonce that is in no variable and in no file.
+"""
+
+from __future__ import annotations
+
+from . import processes
+
+PRELUDE = r"""
+\builtin shopt -u expand_aliases
+__boxd_dump() {
+  { \builtin declare -p; \builtin alias -p; \builtin trap -p; \builtin umask -p
+    \builtin printf '\\builtin cd -- %%q\n\\builtin shopt -u expand_aliases\n' "$PWD"
+    \builtin declare -f; \builtin printf '# end\n'; } >|"$1"
+} 2>/dev/null
+__boxd_leave() { __boxd_dump %(run)s/state.exit; }
+__boxd_user_trap() { \builtin eval "$2"; }
+__boxd_end() {
+  __boxd_code=${__boxd_code:-$1}
+  if [[ -R FUNCNEST ]]; then \builtin :
+  elif [[ -v FUNCNEST ]]; then __boxd_text=$FUNCNEST; FUNCNEST=1; \builtin :; FUNCNEST=$__boxd_text
+  else FUNCNEST=1; \builtin unset -v FUNCNEST
+  fi
+  \builtin set +efuvxn +o pipefail
+  \builtin local -
+  \builtin set +TEC
+  \builtin trap -p EXIT >%(run)s/trap
+  \builtin read -r -d '' __boxd_text <%(run)s/trap
+  if [[ $__boxd_text != *__boxd_leave* ]]; then
+    if [[ $__boxd_text ]]; then
+      \builtin eval "__boxd_user_${__boxd_text}" >>%(run)s/out 2>>%(run)s/err </dev/null
+    fi
+    \builtin trap __boxd_leave EXIT
+  fi
+  \builtin echo "$2 end $__boxd_code" >%(run)s/status
+}
+__boxd_save() {
+  __boxd_dump "$1"
+  if [[ ${%(job)s@a} == x && ! -R %(job)s && ${__boxd_code@a} == ?(x) && ! -R __boxd_code ]]; then
+    \builtin echo "$2 saved"
+  else
+    \builtin echo "$2 spoilt"
+  fi >%(run)s/status
+}
+\builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save
+\builtin trap __boxd_leave EXIT
+\builtin trap '\builtin exit 143' %(abort)d
+\builtin export %(job)s=0
+\builtin shopt -s expand_aliases
+"""
+
+_TRAPS = "ERR RETURN DEBUG"
+_KEEP_TRAPS = r"\builtin trap -p %s %%s%%s/traps;\builtin trap - %s" % (_TRAPS, _TRAPS)
+_RECOVER = (
+    r"POSIXLY_CORRECT=y;\unset -f builtin;\unset POSIXLY_CORRECT;\unset -v FUNCNEST;"
+    r"\builtin shopt -u inherit_errexit shift_verbose;\builtin shopt -s expand_aliases;"
+)
+"""Only in POSIX mode, bash looks for the builtin `unset` before a function of that name."""
+
+
+def prelude(run: str, abort: int) -> str:
+    """Return what every bash runs first. `abort` is the signal that asks it to leave."""
+    return PRELUDE % {"run": run, "abort": abort, "job": processes.JOB_VARIABLE}
+
+
+def first_line(prelude: str, run: str, turn: int, nonce: str) -> str:
+    """Return the line that runs the file `prelude` and reports that the shell is ready."""
+    return r"\. %s 2>/dev/null;__boxd_code=;\__boxd_save %s/state.%d %s" % (prelude, run, turn, nonce)
+
+
+def command_line(run: str, job: str, turn: int, nonce: str) -> str:
+    """Return the line that runs the file `command` with its outputs, and reports its end."""
+    begin = r"%s=%s;__boxd_code=;\. %s/command >%s/out 2>%s/err </dev/null;" % (
+        processes.JOB_VARIABLE,
+        job,
+        run,
+        run,
+        run,
+    )
+    return begin + _after("$?", run, turn, nonce)
+
+
+def recover_line(run: str, turn: int, nonce: str) -> str:
+    """Return the line that reports a command's end, after `command_line` could not."""
+    return _RECOVER + _after('"$__boxd_code"', run, turn, nonce)
+
+
+def _after(code: str, run: str, turn: int, nonce: str) -> str:
+    keep = _KEEP_TRAPS % (">>", run)
+    return r"\__boxd_end %s %s;%s;\__boxd_save %s/state.%d %s" % (code, nonce, keep, run, turn, nonce)
+
+
+def command_file(command: bytes, traps: bytes, run: str) -> bytes:
+    """Return what the file `command` holds: the command, which begins on the first line.
+
+    `traps` is what `trap -p` has printed. If there are traps, or if the command may set one, its last line
+    puts them away before boxd's own code runs. That line is left out where it could become part of the
+    command's text.
+    """
+    mentioned = traps or any(name.encode() in command for name in _TRAPS.split())
+    content = _one_line(traps) + command
+    if mentioned and b"<<" not in command and not command.rstrip().endswith(b"\\"):
+        keep = _KEEP_TRAPS % (">|", run)
+        content += b"\n{ __boxd_code=$?;%s;} >/dev/null 2>&1\n" % keep.encode()
+    return content
+
+
+def _one_line(traps: bytes) -> bytes:
+    """Join the lines that `trap -p` has printed into one, so that a command's lines keep their numbers."""
+    joined = bytearray()
+    quoted = False
+    for index, byte in enumerate(traps):
+        if byte == 0x27 and (quoted or traps[index - 1 : index] != b"\\"):
+            quoted = not quoted
+        if byte == 0x0A:
+            joined += b"'$'\\n''" if quoted else b";"
+        else:
+            starts = not quoted and (not joined or joined.endswith(b";"))
+            joined += b"\\builtin " * starts + bytes([byte])
+    return bytes(joined)
