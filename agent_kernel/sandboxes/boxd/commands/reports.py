@@ -27,10 +27,11 @@ class Reports:
         self._rest = b""
 
     def open(self) -> None:
-        """Make the pipe if it is not there. Raises `OSError`."""
+        """Make the pipe, and its folder, if it is not there. Raises `OSError`."""
         if self._fd >= 0 and _is(self._path, self._fd):
             return
         self._close()
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         os.mkfifo(self._path, 0o600)

@@ -27,17 +27,17 @@ __boxd_leave() { __boxd_dump %(run)s/state.exit; }
 __boxd_user_trap() { \builtin eval "$2"; }
 __boxd_end() {
   __boxd_code=${__boxd_code:-$1}
-  if [[ -R FUNCNEST ]]; then \builtin :
+  if [[ -R FUNCNEST || ( $- != *u* || -v FUNCNEST ) && ${FUNCNEST@a} == *r* ]]; then \builtin :
   elif [[ -v FUNCNEST ]]; then __boxd_text=$FUNCNEST; FUNCNEST=1; \builtin :; FUNCNEST=$__boxd_text
   else FUNCNEST=1; \builtin unset -v FUNCNEST
   fi
-  \builtin set +efuvxn +o pipefail
+  \builtin set +efuvxnt +o pipefail
   \builtin local -
   \builtin set +TEC
   \builtin trap -p EXIT >%(run)s/trap
   \builtin read -r -d '' __boxd_text <%(run)s/trap
   if [[ $__boxd_text != *__boxd_leave* ]]; then
-    if [[ $__boxd_text ]]; then
+    if [[ $__boxd_text == "trap -- "* ]]; then
       \builtin eval "__boxd_user_${__boxd_text}" >>%(run)s/out 2>>%(run)s/err </dev/null
     fi
     \builtin trap __boxd_leave EXIT
@@ -46,10 +46,10 @@ __boxd_end() {
 }
 __boxd_save() {
   __boxd_dump "$1"
-  if [[ ${%(job)s@a} == x && ! -R %(job)s && ${__boxd_code@a} == ?(x) && ! -R __boxd_code ]]; then
-    \builtin echo "$2 saved"
-  else
-    \builtin echo "$2 spoilt"
+  if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${FUNCNEST@a} != *r*
+    && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
+  then \builtin echo "$2 saved"
+  else \builtin echo "$2 spoilt"
   fi >%(run)s/status
 }
 \builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save
@@ -62,6 +62,7 @@ __boxd_save() {
 _TRAPS = "ERR RETURN DEBUG"
 _KEEP_TRAPS = r"\builtin trap -p %s %%s%%s/traps;\builtin trap - %s" % (_TRAPS, _TRAPS)
 _RECOVER = (
+    r"__boxd_code=${__boxd_code:-$?};"
     r"POSIXLY_CORRECT=y;\unset -f builtin;\unset POSIXLY_CORRECT;\unset -v FUNCNEST;"
     r"\builtin shopt -u inherit_errexit shift_verbose;\builtin shopt -s expand_aliases;"
 )
@@ -75,19 +76,20 @@ def prelude(run: str, abort: int) -> str:
 
 def first_line(prelude: str, run: str, turn: int, nonce: str) -> str:
     """Return the line that runs the file `prelude` and reports that the shell is ready."""
-    return r"\. %s 2>/dev/null;__boxd_code=;\__boxd_save %s/state.%d %s" % (prelude, run, turn, nonce)
+    begin = r"\. %s 2>/dev/null;__boxd_code= __boxd_text=;" % prelude
+    return begin + r"\__boxd_save %s/state.%d %s" % (run, turn, nonce)
 
 
 def command_line(run: str, job: str, turn: int, nonce: str) -> str:
     """Return the line that runs the file `command` with its outputs, and reports its end."""
-    begin = r"%s=%s;__boxd_code=;\. %s/command >%s/out 2>%s/err </dev/null;" % (
+    begin = r"%s=%s;__boxd_code=;\builtin . %s/command >%s/out 2>%s/err </dev/null;" % (
         processes.JOB_VARIABLE,
         job,
         run,
         run,
         run,
     )
-    return begin + _after("$?", run, turn, nonce)
+    return begin + _after('"$?"', run, turn, nonce)
 
 
 def recover_line(run: str, turn: int, nonce: str) -> str:

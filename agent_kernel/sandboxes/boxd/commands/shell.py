@@ -89,6 +89,7 @@ class Shell:
             self.abort(self._current, "cancelled")
         else:
             self._ready = False
+            self._nonce = ""  # it may just be reporting
             processes.send(self._pid, signal.SIGKILL)
 
     def directory(self) -> str:
@@ -100,9 +101,9 @@ class Shell:
 
     def _spawn(self) -> None:
         """Begin a bash with the last state. It is ready when it has saved that again."""
-        self._prepare()
+        self._reports.open()
         self._ready = False
-        self._script = pipe = ScriptPipe(self._loop, lambda: self._unreported(pipe))
+        self._script = pipe = ScriptPipe(self._loop, self._unreported)
         prelude = self._state.begin(ABORT, self._current is not None)
         self._pid = os.fork()
         if self._pid == 0:
@@ -111,11 +112,6 @@ class Shell:
         self._loop.on_exit(self._pid, self._ended)
         self._nonce = os.urandom(8).hex()
         pipe.say(script.first_line(prelude, self._run, self._state.turn, self._nonce))
-
-    def _prepare(self) -> None:
-        """Make what a command may have removed from the folder of this shell."""
-        os.makedirs(self._run, exist_ok=True)
-        self._reports.open()
 
     def _become_bash(self, script: int) -> None:
         try:
@@ -140,7 +136,7 @@ class Shell:
         job = self._current = self._queue.pop(0)
         paths = {wire.STDOUT: self._file("out"), wire.STDERR: self._file("err")}
         try:
-            self._prepare()
+            self._reports.open()
             _remove(self._file("traps"))
             write_file(self._file("command"), script.command_file(job.command, self._traps, self._run))
             job.open_outputs(self._loop, paths, self._file("log"))
@@ -162,7 +158,9 @@ class Shell:
         job = self._current
         if nonce != self._nonce.encode() or (job is not None and job.reason is not None):
             return
-        if text == b"saved":
+        if text == b"saved" and job is not None:
+            self._end_script()
+        elif text == b"saved":
             self._script.quiet()
             self._ready = True
             self._failures = 0
@@ -173,16 +171,17 @@ class Shell:
         elif job is not None and text.startswith(b"end ") and _is_code(text[4:]):
             self._finish(job, {"exit_code": int(text[4:])})
 
-    def _unreported(self, pipe: ScriptPipe) -> None:
+    def _unreported(self) -> None:
         """The shell has run the present line and wants another, but has not reported all of it."""
+        nonce = self._nonce
+        self._reports.read()  # which may begin the next command
         job = self._current
-        self._reports.read()
-        if pipe is not self._script or self._ready or (job is not None and job.reason is not None):
+        if nonce != self._nonce or self._ready or (job is not None and job.reason is not None):
             return
         self._tries += 1
         if job is not None and self._tries == 1:
-            self._prepare()
-            pipe.say(script.recover_line(self._run, self._state.turn, self._nonce))
+            self._reports.open()
+            self._script.say(script.recover_line(self._run, self._state.turn, self._nonce))
         else:
             self._end_script()
 

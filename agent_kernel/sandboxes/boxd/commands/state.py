@@ -8,10 +8,11 @@ import re
 
 from . import script
 
-# Variables that belong to one bash process and must not be carried into the next.
+# Variables that belong to one bash process, or that block boxd's code: not carried into the next shell.
 _OWN = re.compile(
     rb"^declare -\S+ (BASH\w*|LINENO|SECONDS|S?RANDOM|EPOCH\w+|FUNCNAME|PIPESTATUS|GROUPS|DIRSTACK|SHELLOPTS|"
-    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB|__boxd_\w+)(=.*)?$",
+    rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB|__boxd_\w+)(=.*)?$|"
+    rb"^declare -\S*[rn]\S* FUNCNEST(=.*)?$",
     re.MULTILINE,
 )
 # The `shopt` options as `declare -p` prints them: `shopt -p` would take one write for each of fifty lines.
