@@ -83,6 +83,28 @@ def can(call):
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
 
+def families():
+    """The socket families that the kernel knows here, whatever it says of their types."""
+    known = []
+    for family in range(64):
+        for kind in (1, 2, 3, 5):
+            try:
+                socket.socket(family, kind).close()
+            except OSError as error:
+                if error.errno in (errno.EAFNOSUPPORT, errno.EINVAL, errno.EPERM, errno.EACCES):
+                    continue
+            known.append(family)
+            break
+    return known
+
+def pairs():
+    """Those of them, and some others, in which a pair of sockets can be made."""
+    made = []
+    for family in range(64):
+        if libc.socketpair(family, 1, 0, ctypes.create_string_buffer(8)) == 0:
+            made.append(family)
+    return made
+
 x86 = os.uname().machine == "x86_64"
 calls = {
     "mount": lambda: libc.mount(b"none", b"/mnt", b"tmpfs", 0, None),
@@ -124,6 +146,8 @@ print(json.dumps({
         "/proc/timer_stats", "/proc/scsi/scsi", "/proc/kmsg", "/sys/firmware/memmap/0/start",
     ) if read(path)],
     "settings": writable("/proc/sys"),
+    "families": families(),
+    "pairs": pairs(),
     "sockets": sockets(),
     "first process": open("/proc/1/cmdline").read().replace("\0", " "),
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),

@@ -67,6 +67,14 @@ def capabilities(seen: dict[str, int]) -> str:
     return words([name for bit, name in enumerate(CAPABILITIES) if seen["CapEff"] & (1 << bit)])
 
 
+FAMILIES = {1: "UNIX", 2: "INET", 10: "INET6", 16: "NETLINK"}
+
+
+def families(seen: dict[str, Any]) -> str:
+    assert set(seen["pairs"]) <= {1}
+    return " ".join(FAMILIES.get(family, str(family)) for family in seen["families"])
+
+
 def described(seen: dict[str, Any]) -> dict[str, str]:
     """What was seen, in the words of the page."""
     on_gvisor = gvisor.VERSION in seen["kernel"]
@@ -76,6 +84,7 @@ def described(seen: dict[str, Any]) -> dict[str, str]:
         "capabilities": capabilities(seen["capabilities"]),
         "no_new_privs": "set" if seen["no_new_privs"] == 1 else "none",
         "system call filter": "set" if seen["seccomp"] == "2" else "none",
+        "socket families": families(seen),
         "kernel": "gVisor's" if on_gvisor else "the host's",
         "namespaces of its own": "gVisor's" if on_gvisor else words(own_namespaces(seen["namespaces"])),
         "network devices": words(seen["interfaces"]),

@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import guard
+from . import families, guard, gvisor
 from .box import Box
 from .commands.shell import Shell
 from .loop import Loop
@@ -75,6 +75,10 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
         begin_with(options["kept"], options["workspace"])
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
     guard.close()
+    if (
+        handed_over and not gvisor.is_kernel()
+    ):  # gVisor has no other families; bubblewrap's own filter refuses them
+        families.refuse()
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])

@@ -2,15 +2,16 @@
 
 It refuses what a container engine's default profile also refuses: calls that affect the kernel as a
 whole (modules, keys, clocks, mounts) or widen its attack surface (bpf, io_uring, userfaultfd). They fail with
-EPERM, as if a privilege were missing. Sources: linux/seccomp.h, linux/filter.h, asm/unistd.h.
+EPERM, as if a privilege were missing. Sockets of other families than UNIX, INET, INET6 and NETLINK are
+refused as if the kernel lacked them. Sources: linux/seccomp.h, linux/filter.h, asm/unistd.h.
 """
 
 from __future__ import annotations
 
 import platform
-import struct
 
 from agent_kernel.errors import EngineUnavailable
+from agent_kernel.sandboxes.boxd import families
 
 REFUSED: dict[str, tuple[int, int | None]] = {
     "acct": (163, 89),
@@ -70,14 +71,6 @@ REFUSED: dict[str, tuple[int, int | None]] = {
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Column of `REFUSED`, and the AUDIT_ARCH constant."""
 
-X32 = 0x40000000
-"""Numbers from here on belong to the x32 interface, a second way to make the same calls."""
-
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _KILL, _EPERM = 0x7FFF0000, 0x80000000, 0x00050001
-_NUMBER, _ARCHITECTURE = 0, 4
-"""Offsets in struct seccomp_data."""
-
 
 def program(machine: str | None = None) -> bytes:
     """Return the filter for this machine (`platform.machine()`), as an array of struct sock_filter.
@@ -92,16 +85,11 @@ def program(machine: str | None = None) -> bytes:
         )
     column, constant = ARCHITECTURES[machine]
     numbers = sorted(number for row in REFUSED.values() if (number := row[column]) is not None)
-    tests = [(_AT_LEAST, X32)] if machine == "x86_64" else []
-    tests += [(_EQUAL, number) for number in numbers]
-    words = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, constant),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
-        # Each hit jumps over the tests after it and over the word that allows.
-        *((code, len(tests) - index, 0, number) for index, (code, number) in enumerate(tests)),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _EPERM),
-    ]
-    return b"".join(struct.pack("=HBBI", *word) for word in words)
+    return families.packed(
+        [
+            (families.LOAD, 0, 0, families.ARCHITECTURE),
+            (families.EQUAL, 1, 0, constant),
+            (families.RETURN, 0, 0, families.KILL),
+            *families.tests(constant, numbers),
+        ]
+    )
