@@ -71,6 +71,20 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Aftermath:
+    """The sandbox after a failed command: where the shell is, which files changed, what still runs.
+
+    `changed` and `running` (pid and command line) name the first of `changes` files and `processes`.
+    """
+
+    directory: str
+    changed: tuple[str, ...]
+    changes: int
+    running: tuple[str, ...]
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """The number of bytes of output that the sandbox no longer keeps. Comes before any output."""
 
@@ -133,6 +147,35 @@ def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
     if not isinstance(code, int):
         raise SandboxFileError(reason({"message": value.get("error")}))
     return Exited(code, reached, path)
+
+
+_NAMED = 20
+_LONGEST = 200
+
+
+def read_aftermath(value: dict[str, Any]) -> Aftermath:
+    """Read boxd's answer: a claim, so it is bounded and has no control characters."""
+    changed, running = _names(value.get("changed")), _names(value.get("running"))
+    return Aftermath(
+        _printable(value.get("directory")),
+        changed,
+        max(len(changed), _count(value.get("changes"))),
+        running,
+        max(len(running), _count(value.get("processes"))),
+    )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(_printable(each) for each in value[:_NAMED]) if isinstance(value, list) else ()
+
+
+def _count(value: object) -> int:
+    return min(value, 1_000_000) if isinstance(value, int) else 0
+
+
+def _printable(value: object) -> str:
+    text = value[:_LONGEST] if isinstance(value, str) else "?"
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def read_file(value: dict[str, Any]) -> FileStat:

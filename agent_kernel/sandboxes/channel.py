@@ -12,6 +12,7 @@ from agent_kernel.errors import SandboxError, SandboxFileError
 from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import (
+    Aftermath,
     Call,
     Changes,
     CommandEvent,
@@ -20,6 +21,7 @@ from agent_kernel.sandboxes.calls import (
     Output,
     Skipped,
     TimedOut,
+    read_aftermath,
     read_file,
     read_outcome,
 )
@@ -29,6 +31,7 @@ from agent_kernel.sandboxes.launch import SAVED_SHELL
 from agent_kernel.sandboxes.terminal import Dialed, Terminal
 
 __all__ = [
+    "Aftermath",
     "Changes",
     "Channel",
     "CommandEvent",
@@ -130,6 +133,15 @@ class Channel:
             else:
                 yield read_outcome(wire.parse_json(payload))
                 return
+
+    async def aftermath(self, path: str, seconds: float | None) -> Aftermath | None:
+        """Describe the sandbox after a command that failed and began `seconds` ago (None: not known).
+
+        Files are those below `path`. None if this sandbox cannot say.
+        """
+        if "aftermath" not in self.methods:
+            return None
+        return read_aftermath(await self._ask("aftermath", path=path, seconds=seconds))
 
     async def reset(self) -> None:
         """Begin a fresh shell: nothing of the old state stays. A running command ends."""

@@ -242,6 +242,10 @@ class Tool(ABC):
     def result(self, output: Json) -> str:
         """Return an output item's content as text for a model."""
 
+    def annotated(self, output: Json, lines: Mapping[int, str]) -> Json:
+        """Return an output item with the lines that `run` told the model about its parts."""
+        return output
+
     def native_call(self, call: Json) -> Json:
         """Return a call item in its native form."""
         raise NotImplementedError

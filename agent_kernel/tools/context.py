@@ -45,6 +45,10 @@ class RejoinedCall:
     state: Any
 
 
+def _ignore(part: int, line: str) -> None:
+    """Drop a line: no model reads it."""
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """The context of one call."""
@@ -55,6 +59,8 @@ class ToolContext:
     """Open the turn's container. Raises `SandboxGone`, `SandboxUnreachable`; `RuntimeError` without one."""
     audit: WriteAudit
     count: Count
+    tell: Callable[[int, str], None] = _ignore
+    """Tell the model, and only the model, a line about part number n of the output; for this turn only."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The tool's entry in the request's `tools`."""
     limits: Any = None

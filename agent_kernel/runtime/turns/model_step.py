@@ -32,6 +32,7 @@ from agent_kernel.runtime.turns.compaction import (
 from agent_kernel.runtime.turns.offered_calls import OfferedCalls
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +166,19 @@ def _without_end(run: Turn, check: OfferedCalls) -> Events:
     return run.assembler.feed(check.rejection(call.call_id, kind, "it has no end"))
 
 
+def _annotated(run: Turn) -> Sequence[Json]:
+    """Return the conversation as the model receives it, with the lines that tools told it in this turn."""
+    items = for_model(run.conversation)
+    if not run.told:
+        return items
+    return [_with_lines(item, run.told.get(str(item.get("call_id")))) for item in items]
+
+
+def _with_lines(item: Json, lines: Mapping[int, str] | None) -> Json:
+    tool = catalogue().of_output(item["type"]) if lines else None
+    return tool.annotated(item, lines) if tool is not None and lines else item
+
+
 def _force_once(settings: dict[str, Any]) -> None:
     """Stop forcing a call: it was forced in the first step, and a turn that always forces one never ends."""
     choice = settings.get("tool_choice")
@@ -178,7 +192,7 @@ def _model_request(run: Turn, step: int) -> ModelRequest:
     settings = dict(run.turn.settings)
     if step > 0:
         _force_once(settings)
-    told, limit = for_model(run.conversation), run.turn.max_output_tokens
+    told, limit = _annotated(run), run.turn.max_output_tokens
     left = None if limit is None else limit - run.assembler.usage().output_tokens
     if (limit := run.meter.answer_limit(told, left)) is not None:
         settings["max_output_tokens"] = limit

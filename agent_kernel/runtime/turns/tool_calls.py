@@ -171,8 +171,12 @@ class ToolCalls:
         def count(name: str, **labels: str) -> None:
             self._metrics.count(name, 1, **labels)
 
+        def tell(part: int, line: str) -> None:
+            run.told.setdefault(call_id, {})[part] = line
+
         return ToolContext(
             emit=emit,
+            tell=tell,
             sandbox=partial(self._sandbox, run),
             audit=audit,
             count=count,

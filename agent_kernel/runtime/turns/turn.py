@@ -67,6 +67,8 @@ class Turn:
     rejoins: Sequence[BrokenCall] = ()
     """Calls that were running when another process died with this turn; they are finished first."""
     produced: dict[int, Json] = field(default_factory=dict)
+    told: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Lines that only the model reads: by the call's id, then by the part of its output."""
     begun_at: float = field(default_factory=time.monotonic)
 
     @property

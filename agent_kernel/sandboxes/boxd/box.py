@@ -7,7 +7,7 @@ import signal
 import socket
 
 from . import files, wire
-from .commands import processes
+from .commands import aftermath, processes
 from .commands.job import Job
 from .commands.shell import Shell
 from .commands.watch import Watch
@@ -49,6 +49,7 @@ class Box:
             "run": self.call_run,
             "watch": self.call_watch,
             "commands": self.call_commands,
+            "aftermath": self.call_aftermath,
             "reset": self.call_reset,
             "pause": self.call_pause,
             "wake": self.call_wake,
@@ -128,6 +129,12 @@ class Box:
     def call_commands(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """List the names of the jobs that can be watched, oldest first."""
         channel.result({"names": [job.name for job in self._jobs.values() if job.name is not None]})
+
+    def call_aftermath(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Describe the sandbox after a failed command; `seconds` is how long ago it began, or null."""
+        seconds = None if request.get("seconds") is None else float(request["seconds"])
+        where = self._shell.directory()
+        channel.result(aftermath.describe(where, self._shell.pid, _text(request, "path"), seconds))
 
     def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Begin a fresh shell. Background processes live on."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from agent_kernel.errors import SandboxError
+from agent_kernel.sandboxes.base import WORKSPACE
+from agent_kernel.sandboxes.channel import Aftermath, Channel
 from agent_kernel.tools.context import ToolContext, WriteAudit
 from agent_kernel.tools.shell.run import (
     DEFAULT_LIMITS,
@@ -17,6 +21,8 @@ from agent_kernel.tools.shell.run import (
     ShellLimits,
     run_shell_call,
 )
+
+log = logging.getLogger(__name__)
 
 
 async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
@@ -36,6 +42,7 @@ async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
             name=context.name,
             rejoin=context.rejoin,
         )
+        began = time.monotonic()
         async with aclosing(audited(context.audit, pieces, commands, context.rejoin)) as source:
             async for piece in source:
                 if isinstance(piece, CommandResult):
@@ -43,6 +50,36 @@ async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
                     if context.note and piece.command_index == len(commands) - 1:
                         piece = await _noted(piece, context)
                 await context.emit(piece)
+                if isinstance(piece, CommandResult):
+                    if piece.exit_code != 0:
+                        seconds = time.monotonic() - began if context.rejoin is None else None
+                        await _tell_aftermath(channel, context, piece.command_index, seconds)
+                    began = time.monotonic()
+
+
+async def _tell_aftermath(channel: Channel, context: ToolContext, index: int, seconds: float | None) -> None:
+    """Tell the model what a failed command left behind, so that it need not guess or look."""
+    try:
+        found = await channel.aftermath(WORKSPACE, seconds)
+    except SandboxError as error:  # the result is complete without it
+        log.info("The state after a failed command is not known: %s", error)
+        return
+    if found is not None:
+        context.tell(index, aftermath_line(found, files_known=seconds is not None))
+
+
+def aftermath_line(found: Aftermath, *, files_known: bool) -> str:
+    """Return the aftermath as one line."""
+    facts = [f"working directory: {found.directory}"]
+    if files_known:
+        facts.append(f"files changed: {_listed(found.changed, found.changes)}")
+    facts.append(f"still running: {_listed(found.running, found.processes)}")
+    return f"[{'; '.join(facts)}]"
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f"{', '.join(names)}{more}" if names else "none"
 
 
 async def _noted(piece: CommandResult, context: ToolContext) -> CommandResult:

@@ -169,7 +169,7 @@ async def run_shell_call(
         if how is None:
             continue
         if how.how == "lost":
-            yield CommandResult(index, how.stdout, _on_own_line(how.stderr, LOST), LOST_EXIT)
+            yield CommandResult(index, how.stdout, on_own_line(how.stderr, LOST), LOST_EXIT)
             continue
         if "\0" in command:  # no system can run it; report it as a shell would
             yield CommandResult(index, "", "A command cannot contain NUL characters.\n", 2)
@@ -252,7 +252,8 @@ class _Printed:
         self.kept.feed(streamed.encode())
 
 
-def _on_own_line(text: str, words: str) -> str:
+def on_own_line(text: str, words: str) -> str:
+    """Return the text with a line after it."""
     return f"{text}\n{words}\n" if text and not text.endswith("\n") else f"{text}{words}\n"
 
 

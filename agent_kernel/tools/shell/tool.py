@@ -14,7 +14,7 @@ from agent_kernel.tools.shell import items as t
 from agent_kernel.tools.shell.call import run_in
 from agent_kernel.tools.shell.drafts import INTERRUPTED, ShellCallDraft, ShellOutputDraft
 from agent_kernel.tools.shell.rejoin import rejoined
-from agent_kernel.tools.shell.run import CommandResult
+from agent_kernel.tools.shell.run import CommandResult, on_own_line
 from agent_kernel.tools.shell.spec import DESCRIPTION, LIMITS, PARAMETERS, LiveShellCall, parse_call
 
 Json = Mapping[str, Any]
@@ -143,6 +143,13 @@ class ShellTool(Tool):
     def result(self, output: Json) -> str:
         contents = output.get("output") or []
         return json.dumps([{n: c.get(n) for n in _PRINTED} for c in contents], ensure_ascii=False)
+
+    def annotated(self, output: Json, lines: Mapping[int, str]) -> Json:
+        contents = [dict(each) for each in output.get("output") or ()]
+        for index, line in lines.items():
+            if index < len(contents):
+                contents[index]["stderr"] = on_own_line(str(contents[index].get("stderr") or ""), line)
+        return {**output, "output": contents}
 
     def native_call(self, call: Json) -> Json:
         fields = {name: call[name] for name in ("call_id", "action")}

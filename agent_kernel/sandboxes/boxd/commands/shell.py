@@ -65,6 +65,11 @@ class Shell:
         """Whether a job runs or waits."""
         return self._current is not None or bool(self._queue)
 
+    @property
+    def pid(self) -> int:
+        """The pid of the present bash."""
+        return self._pid
+
     def submit(self, job: Job) -> None:
         """Queue a job."""
         self._queue.append(job)

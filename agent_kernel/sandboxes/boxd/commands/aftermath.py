@@ -1,0 +1,65 @@
+"""Describes the sandbox after a command that failed: where the shell is, what changed, what still runs."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .. import files
+from . import processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MOST = 20
+"""Files and processes that are named; the others are counted."""
+
+SLACK = 0.01
+"""Seconds by which the clock of a file system may be behind."""
+
+LONGEST = 200
+"""Characters of a path or a command line."""
+
+
+def describe(directory: str, shell_pid: int, path: str, seconds: float | None) -> dict[str, Any]:
+    """Return `directory`, the files below `path` that changed in the last `seconds`, and what runs.
+
+    `seconds` None: no files are named.
+    """
+    changed = _changed(path, seconds) if seconds is not None else []
+    running = _running(shell_pid)
+    return {
+        "directory": directory[:LONGEST],
+        "changed": [name[:LONGEST] for name in changed[:MOST]],
+        "changes": len(changed),
+        "running": running[:MOST],
+        "processes": len(running),
+    }
+
+
+def _changed(path: str, seconds: float) -> list[str]:
+    since = (time.time() - seconds - SLACK) * 1e9
+    found = [each for each in files.list_files(path)["files"] if each["modified_ns"] >= since]
+    return [each["path"] for each in sorted(found, key=lambda each: -each["modified_ns"])]
+
+
+def _running(shell_pid: int) -> list[str]:
+    """Return the command lines of the processes that commands have left running."""
+    found = []
+    for pid, process in sorted(processes.table().items()):
+        if pid in (1, os.getpid(), os.getppid(), shell_pid) or processes.job_of(pid) is None:
+            continue
+        if process.parent == os.getpid():  # a terminal's shell, or one that is just beginning
+            continue
+        found.append("%d: %s" % (pid, _command_line(pid)))
+    return found
+
+
+def _command_line(pid: int) -> str:
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            text = file.read(4 * LONGEST).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:  # it has just ended
+        text = ""
+    return text[:LONGEST] or "?"
