@@ -208,7 +208,6 @@ def test_every_package_that_is_imported_is_declared() -> None:
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
     homes = packages_distributions()
     toolbox = set(re.findall(r"^\w+", (CHECKOUT / "requirements" / "toolbox.in").read_text(), re.MULTILINE))
-    toolbox |= {"pyreadstat", "xlrd"}  # used where an image has them
     wrong = set()
     for path in MODULES:
         in_sandbox = (

@@ -8,6 +8,11 @@ mkdir -p /mnt/data
 # No sandbox has a network, and the build's package sources may be private to the machine that built it.
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/99mmdebstrap
 
+# Charts may have Chinese, Japanese and Korean labels.
+if [ -e /etc/matplotlibrc ]; then
+    sed -i 's/^#\?font\.family:.*/font.family: DejaVu Sans, Droid Sans Fallback/' /etc/matplotlibrc
+fi
+
 # Matplotlib scans all fonts on its first import; done here, no sandbox has to wait for it.
 HOME=/root python3 -W error -c 'import matplotlib.pyplot'
 

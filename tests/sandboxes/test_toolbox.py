@@ -125,6 +125,20 @@ async def test_inside_a_sandbox(bubblewrap_backend: BubblewrapBackend) -> None:
         assert code != 0
 
 
+ANALYSIS = (
+    "scipy.stats, sklearn, statsmodels.api, seaborn, lxml.html, xlrd, python_calamine, pyreadstat, "
+    "duckdb, polars"
+)
+CHART = "import matplotlib.pyplot as p; p.title('日本 中国'); p.savefig('font.png')"
+
+
+@pytest.mark.bubblewrap
+async def test_analysis_packages_and_fonts(bubblewrap_backend: BubblewrapBackend) -> None:
+    async with opened(bubblewrap_backend) as channel:
+        assert await run(channel, f"python3 -c 'import {ANALYSIS}'") == ("", 0)
+        assert await run(channel, f'python3 -W error -c "{CHART}"') == ("", 0)
+
+
 @pytest.mark.bubblewrap
 async def test_packages_of_the_host_stay_outside(bubblewrap_backend: BubblewrapBackend) -> None:
     async with opened(bubblewrap_backend) as channel:

@@ -40,15 +40,26 @@ def excel_97(path: str) -> Json:
             notes = [names_of(names, "sheets")] if len(names) > 1 else []
             if book.datemode:
                 notes.append("dates count from 1904")
-            return table_of(_xls_rows(book), notes, Limit())
+            return _first_table(book, notes)
     except (xlrd.XLRDError, AssertionError, IndexError) as error:
         raise Unreadable("xlrd cannot read it (%s)" % str(error)[:80]) from error
 
 
-def _xls_rows(book: Any) -> Iterator[Row]:
-    import xlrd
+def _first_table(book: Any, notes: List[str]) -> Json:
+    """Return the description of the first sheet that has a table."""
+    for n in range(min(book.nsheets, 8)):
+        try:
+            found = table_of(_xls_rows(book, book.sheet_by_index(n)), notes, Limit())
+        except Unreadable:
+            continue
+        if n:
+            found["notes"][0] = found["notes"][0].replace("the first", "sheet %d" % (n + 1), 1)
+        return found
+    raise Unreadable("its sheets are empty")
 
-    sheet = book.sheet_by_index(0)
+
+def _xls_rows(book: Any, sheet: Any) -> Iterator[Row]:
+    import xlrd
 
     def value(cell: Any) -> Any:
         if cell.ctype == xlrd.XL_CELL_DATE:

@@ -6,6 +6,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, List, Tuple
 
 from agent_kernel.kernel.sandbox_scripts.summary import (
+    MISSING,
     Json,
     Limit,
     NotCalculated,
@@ -51,7 +52,8 @@ def table_of(rows: Iterator[Row], notes: List[str], limit: Limit) -> Json:
     def cells() -> Iterator[Row]:
         for row in chain(body, found):
             wide[0] += len(row) > left + width
-            yield row[left : left + width]
+            # Texts such as NA are missing values, as in pandas.
+            yield [None if isinstance(v, str) and v in MISSING else v for v in row[left : left + width]]
 
     described = summary(header, cells(), told, limit)
     if wide[0]:

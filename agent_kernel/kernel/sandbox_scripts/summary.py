@@ -55,7 +55,10 @@ class NotCalculated:
 
 
 def summary(header: Sequence[str], rows: Iterator[Row], notes: Sequence[str] = (), limit: Any = None) -> Json:
-    """Return the description of a table from its names and rows, as far as `limit` allows."""
+    """Return the description of a table from its names and rows, as far as `limit` allows.
+
+    None and NaN are missing values.
+    """
     limit = limit or Limit()
     kinds: List[set[str]] = [set() for _ in header[:COLUMNS]]
     there = [0] * len(kinds)
@@ -97,8 +100,8 @@ def described(
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value counts as missing, as in pandas."""
-    return value is None or (isinstance(value, str) and value in MISSING) or value != value
+    """Return whether a value is missing."""
+    return value is None or value != value
 
 
 def kind_of(value: object) -> str:

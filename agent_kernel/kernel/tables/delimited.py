@@ -182,7 +182,8 @@ def _preview(rows: _Rows, layout: Layout, notes: list[str], *, comma: bool, whol
         values = list(zip_longest(*batch, fillvalue=""))
         for n, reader in enumerate(readers):
             reader.add(values[n] if n < len(values) else ("",) * len(batch))
-    preview.columns = [reader.column() for reader in readers]
+    marks = {mark for reader in readers for mark in reader.marks}
+    preview.columns = [reader.column(marks) for reader in readers]
     preview.notes = notes + rows.notes + _value_notes(readers)
     return preview
 

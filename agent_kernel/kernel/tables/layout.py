@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_kernel.kernel.tables.dialect import body_width
-from agent_kernel.kernel.tables.values import MISSING, has_decimal_comma, type_of
+from agent_kernel.kernel.tables.preview import quoted
+from agent_kernel.kernel.tables.values import MARKS, MISSING, has_decimal_comma, type_of
 
 MAX_TITLES = 60
 """The largest number of lines over a table that are looked through for its first row."""
 
 Record = Sequence[str]
+
+_ORANGE_TYPES = frozenset(["c", "d", "s", "t", "continuous", "discrete", "string", "time", "basket"])
+_ORANGE_FLAGS = frozenset(["", "class", "meta", "weight", "ignore", "i", "m", "w", "c"])
 
 
 @dataclass
@@ -32,6 +36,8 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = ()) -> L
     """
     width = body_width([len(record) for record in records])
     start = _first_row_of_block(records, width)
+    if _is_size(records[start:]):
+        start += 1
     titles = [_line(record) for record in records[:start] if _filled(record)]
     layout = Layout([], width, start, titles)
     body = [record for record in records[start + 1 :] if len(record) == width] or [records[start]]
@@ -46,6 +52,7 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = ()) -> L
     elif _is_header(first, body):
         layout.header, layout.skip = [cell.strip() for cell in first[:width]], start + 1
         _note_surplus_of_header(layout, first)
+        _skip_more_header_lines(layout, records[start + 1 :])
         if _may_be_a_row(first, body):
             layout.notes.append("the first line may be a row, not a header")
     elif comments and len(comments[-1]) == width and not _is_numeric(comments[-1]):
@@ -64,6 +71,13 @@ def _first_row_of_block(records: Sequence[Record], width: int) -> int:
         if len(record) >= width and not (_filled(record) <= 1 and width > 2):
             return n
     return 0
+
+
+def _is_size(records: Sequence[Record]) -> bool:
+    """Return whether the first record has numbers only, over a header of words and rows with numbers."""
+    if len(records) < 3 or len(records[0]) < 2 or not _has_values(records[0]) or not _is_numeric(records[0]):
+        return False
+    return len(records[0]) == len(records[1]) and not _has_values(records[1]) and _has_values(records[2])
 
 
 def _filled(record: Record) -> int:
@@ -102,6 +116,32 @@ def _note_surplus_of_header(layout: Layout, header: Record) -> None:
     rest = header[layout.width :]
     if any(cell.strip() for cell in rest):
         layout.notes.append(f"the header is wider than the rows: it has {len(header):,} cells")
+
+
+def _skip_more_header_lines(layout: Layout, rows: Sequence[Record]) -> None:
+    """Leave out one or two lines of units or types between the header and rows of numbers."""
+    count = 2 if len(rows) > 2 and _are_orange(rows[0], rows[1]) else int(_are_units(rows))
+    if count:
+        layout.skip += count
+        lines = "1 more header line" if count == 1 else f"{count} more header lines"
+        layout.notes.append(f"{lines}: {quoted(_line(rows[0]))}")
+
+
+def _are_orange(types: Record, flags: Record) -> bool:
+    """Return whether these are the second and third header lines of the program Orange."""
+    known = all(cell in _ORANGE_TYPES or " " in cell for cell in types)
+    return known and all(flag in _ORANGE_FLAGS or "=" in flag for flag in flags)
+
+
+def _are_units(rows: Sequence[Record]) -> bool:
+    """Return whether the first row has words over each of several columns of numbers."""
+    if len(rows) < 3:
+        return False
+    first, rest = rows[0], rows[1:]
+    numeric = [n for n in range(len(first)) if _column_kind(rest, n) in ("int", "float")]
+    return len(numeric) > 1 and all(
+        _kind(first[n]) == "text" and first[n].strip() not in MARKS for n in numeric
+    )
 
 
 def _are_row_names(cells: Sequence[str]) -> bool:

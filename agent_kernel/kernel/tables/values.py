@@ -88,15 +88,17 @@ class ColumnReader:
 
     @property
     def marks(self) -> Sequence[str]:
-        """The marks that count as missing values in this column."""
+        """The marks that count as missing values in this column of numbers, dates or truth values."""
         return sorted(self._marks) if self._types and "text" not in self._types else []
 
-    def column(self) -> Column:
-        """Return the column as far as its values were added."""
+    def column(self, marks: Iterable[str]) -> Column:
+        """Return the column as far as its values were added.
+
+        `marks` are those of all columns: what marks a missing number marks a missing text too.
+        """
+        missing = self._missing + sum(self._marks[mark] for mark in marks)
         types = {"float"} if self.has_comma else self._types
         types = {"text" if name in ("comma", "thousands") else name for name in types}
-        if not self.marks:
-            return Column(
-                self.name, joined(types | ({"text"} if self._marks else set()), "text"), self._missing
-            )
-        return Column(self.name, joined(types, "text"), self._missing + self._marks.total())
+        if self._marks.keys() - set(marks):
+            types |= {"text"}
+        return Column(self.name, joined(types, "text"), missing)

@@ -218,7 +218,7 @@ def _tell(notebook: FileSharer, outputs: CellOutputs, done: Sent) -> None:
     for upload in listed:
         content = done.described.get(upload.target, Description())
         arrived = f"The user uploaded a file: /mnt/data/{upload.target} ({upload.file.size} bytes)."
-        seen = f" The notebook reads it as: {content.for_model}." if content.for_model else ""
+        seen = f" In the notebook: {content.for_model}." if content.for_model else ""
         notebook.tell_model(arrived + seen)
         name, where = code(upload.file.path.name), code(f"/mnt/data/{upload.target}")
         shown = f": {content.for_user}" if content.for_user else ""

@@ -23,7 +23,7 @@ def prepare(options: BackendOptions, wanted: Wanted, progress: Progress) -> str:
         )
     toolbox = Toolbox(options.data_dir)
     if not (wanted.if_missing and toolbox.ready()):
-        progress("Preparing the embedded sandbox's toolbox (Python with pandas, numpy, matplotlib), once.")
+        progress("Preparing the embedded sandbox's toolbox (Python with pandas, scipy, matplotlib), once.")
         toolbox.prepare(progress)
     return "The toolbox is ready."
 

@@ -175,12 +175,18 @@ def test_the_model_is_told_of_uploads_and_parameters(
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "my file.csv").write_text("x")
         (tmp_path / "data" / "städte.csv").write_bytes("Stadt;Höhe\nKöln;1,5\n".encode("latin-1"))
-        shown = notebook.run("%upload data/städte.csv\n!printf 'a;b\\n1;2\\n' > made.csv").plain
+        (tmp_path / "data" / "broken.xlsx").write_bytes(b"x")
+        shown = notebook.run(
+            "%upload data/städte.csv data/broken.xlsx\n!printf 'a;b\\n1;2\\n' > made.csv"
+        ).plain
         told = _asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
     assert "The user uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
     caption = "1 row × 2 columns; read as Windows-1252 (Latin-1) (a guess); separated by `;`; decimal commas"
     assert shown[0].endswith(caption)
-    assert f"The notebook reads it as: {caption}; columns: `Stadt` (text), `Höhe` (float)." in told
+    reason = "not read as a table: it is damaged or of another kind"
+    assert shown[1].endswith(reason)
+    assert f"In the notebook: {reason}." in told
+    assert f"In the notebook: {caption}; columns: `Stadt` (text), `Höhe` (float)." in told
     assert "/mnt/data/made.csv: 1 row × 2 columns; separated by `;`; columns: `a` (int), `b` (int)" in told
     assert "The user set a parameter: region = 'north'. It is in the shell as $region." in told
 

@@ -88,10 +88,18 @@ def test_lines_around_the_table_are_named(text: str, header: list[str], count: i
         ("1.5,x\n2.5,y\n3.5,z\n", ["1", "2"], "3 rows × 2 columns", "no header line"),
         ("Ada,36\nBob,40\n", ["Ada", "36"], "1 row × 2 columns", "the first line may be a row"),
         ("land,2000,2001\nA,5,6\n", ["land", "2000", "2001"], "1 row × 3 columns", ""),
+        ("t,p\ns,hPa\n1,2\n3,4\n5,6\n", ["t", "p"], "3 rows × 2 columns", "1 more header line: `s hPa`"),
+        (
+            "3,2\nid,z\n1,4.5\n2,5\n3,6\n",
+            ["id", "z"],
+            "3 rows × 2 columns",
+            "the line above the table: `3 2`",
+        ),
+        ("a\tb\nc\td\n\tclass\n1\tx\n", ["a", "b"], "1 row × 2 columns", "2 more header lines: `c d`"),
     ],
 )
 def test_header_and_ragged_rows(text: str, header: list[str], shape: str, note: str) -> None:
-    preview = read(text)
+    preview = read(text, ".tab" if "\t" in text else ".csv")
     assert (names(preview), preview.shape) == (header, shape)
     assert note in "; ".join(preview.notes)
     assert bool(note) == bool(preview.notes)
@@ -106,8 +114,9 @@ def test_marks_of_missing_values(mark: str, missing: int) -> None:
     assert preview.columns[1].type == ("int" if missing else "text")
 
 
-def test_marks_in_text_are_text() -> None:
+def test_marks_in_text_are_text_unless_numbers_have_them() -> None:
     assert read("id,v\n1,-\n2,x\n").columns[1].missing == 0
+    assert [c.missing for c in read("id,v,w\n1,-,-\n2,x,1\n3,.,2\n").columns] == [0, 1, 1]
 
 
 def test_torn_record_of_a_beginning_is_dropped() -> None:

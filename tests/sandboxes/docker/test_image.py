@@ -69,9 +69,11 @@ def test_image_and_toolbox_have_the_same_libraries() -> None:
     packages = set((context_directory() / "packages.txt").read_text().split())
     wanted = (Path(__file__).parents[3] / "requirements" / "toolbox.in").read_text()
     libraries = re.findall(r"^\w+", wanted, flags=re.MULTILINE)
-    not_in_debian = {"pyarrow"}
+    not_in_debian = {"duckdb", "matplotlib_fontja", "polars", "pyarrow", "pyreadstat", "python_calamine"}
     assert not_in_debian < set(libraries)
-    assert {f"python3-{library}" for library in set(libraries) - not_in_debian} <= packages
+    names = {library.replace("scikit_learn", "sklearn") for library in set(libraries) - not_in_debian}
+    assert {f"python3-{name}" for name in names} <= packages
+    assert {"fonts-dejavu-core", "fonts-droid-fallback", "python3-odf"} <= packages
 
 
 @pytest.mark.docker
