@@ -187,7 +187,7 @@ def test_sqlite_databases(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE other (x)")
     connection.close()
     found = description(str(tmp_path / "x.db"))
-    assert found["columns"] == [["id", "int", 0], ["v", "float", 1], ["t", "text", 1]]
+    assert found["columns"] == [["id", "int", 0], ["v", "float", 1], ["t", "text", 0]]
     assert found["rows"][1] == ["9007199254740993", "", "NA"]
     assert found["notes"] == ['the first of 2 tables (`a "b`, `other`)']
 
