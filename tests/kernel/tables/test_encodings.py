@@ -68,6 +68,7 @@ def preview(name: str, data: bytes, limit: int = 1_000_000) -> Preview:
         ("a.csv.bz2", bz2.compress(GERMAN.encode("cp1252"))),
         ("x/a.b.tsv.xz", lzma.compress(GERMAN.encode("utf-16"))),
     ],
+    ids=["plain", "gzip", "bzip2", "xz"],  # not the bytes: gzip's contain the time
 )
 def test_files_by_name(name: str, data: bytes) -> None:
     assert [column.name for column in preview(name, data).columns] == ["Stadt", "Größe"]
