@@ -130,11 +130,17 @@ class Box:
         """List the names of the jobs that can be watched, oldest first."""
         channel.result({"names": [job.name for job in self._jobs.values() if job.name is not None]})
 
-    def call_aftermath(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+    def call_aftermath(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
         """Describe the sandbox after a failed command; `seconds` is how long ago it began, or null."""
         seconds = None if request.get("seconds") is None else float(request["seconds"])
-        where = self._shell.directory()
-        channel.result(aftermath.describe(where, self._shell.pid, _text(request, "path"), seconds))
+        path = _text(request, "path")
+
+        def described() -> dict[str, Any]:
+            return aftermath.describe(self._shell.directory(), self._shell.pid, path, seconds)
+
+        call = aftermath.AftermathCall(self._loop, channel, described)
+        self._shell.when_ready(call.answer)
+        return None if call.done else call
 
     def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Begin a fresh shell. Background processes live on."""

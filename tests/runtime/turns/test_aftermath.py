@@ -42,7 +42,7 @@ async def test_failed_commands_are_explained_to_the_model(player: Player, turn: 
     assert "files changed: /mnt/data/d/new;" in fails
     assert "sleep 300" in fails
     assert "/mnt/data/old" not in fails
-    assert "files changed: none" in hangs
+    assert "working directory: /mnt/data/d;" in hangs
     assert "sleep 300" in hangs
     assert "sleep 100" not in hangs
     assert "working directory" not in str(items(response))

@@ -6,11 +6,15 @@ import os
 import time
 
 from .. import files
+from ..handler import BoxHandler
 from . import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
+
+    from ..handler import BoxChannel
+    from ..loop import Loop
 
 MOST = 20
 """Files and processes that are named; the others are counted."""
@@ -20,6 +24,31 @@ SLACK = 0.01
 
 LONGEST = 200
 """Characters of a path or a command line."""
+
+
+WAIT = 2.0
+"""Seconds to wait for a new shell to be where the last one was."""
+
+
+class AftermathCall(BoxHandler):
+    """Answers with `describe` once, when it is asked to or after `WAIT`."""
+
+    def __init__(self, loop: Loop, channel: BoxChannel, describe: Callable[[], dict[str, Any]]) -> None:
+        self.done = False
+        self._channel = channel
+        self._describe = describe
+        self._timer = loop.after(WAIT, self.answer)
+
+    def answer(self) -> None:
+        """Answer the call, unless that is done or the host is gone."""
+        if not self.done:
+            self.on_lost()
+            self._channel.result(self._describe())
+
+    def on_lost(self) -> None:
+        """Do not answer any more."""
+        self.done = True
+        self._timer.cancel()
 
 
 def describe(directory: str, shell_pid: int, path: str, seconds: float | None) -> dict[str, Any]:
@@ -47,10 +76,8 @@ def _changed(path: str, seconds: float) -> list[str]:
 def _running(shell_pid: int) -> list[str]:
     """Return the command lines of the processes that commands have left running."""
     found = []
-    for pid, process in sorted(processes.table().items()):
+    for pid in sorted(processes.table()):
         if pid in (1, os.getpid(), os.getppid(), shell_pid) or processes.job_of(pid) is None:
-            continue
-        if process.parent == os.getpid():  # a terminal's shell, or one that is just beginning
             continue
         found.append("%d: %s" % (pid, _command_line(pid)))
     return found

@@ -21,7 +21,7 @@ from .state import ShellState, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from ..loop import Loop
     from .job import Job
@@ -49,6 +49,7 @@ class Shell:
         self._queue: list[Job] = []
         self._current: Job | None = None
         self._ready = False
+        self._waiting: list[Callable[[], None]] = []
         self._failures = 0
         self._tries = 0
         self._nonce = ""
@@ -96,6 +97,13 @@ class Shell:
             self._ready = False
             self._nonce = ""  # it may just be reporting
             processes.send(self._pid, signal.SIGKILL)
+
+    def when_ready(self, action: Callable[[], None]) -> None:
+        """Call `action` before the next command begins: at once if the shell is ready or runs another."""
+        if self._ready or self._current is not None:
+            action()
+        else:
+            self._waiting.append(action)
 
     def directory(self) -> str:
         """Return the shell's working directory, or the workspace if that cannot be read."""
@@ -170,6 +178,9 @@ class Shell:
             self._ready = True
             self._failures = 0
             self._traps = _read(self._file("traps")) or b""
+            waiting, self._waiting = self._waiting, []
+            for action in waiting:
+                action()
             self._next()
         elif text == b"spoilt":
             self._script.close()
