@@ -131,7 +131,7 @@ class _Rows:
 
     def __init__(self, records: Iterable[list[str]], layout: Layout) -> None:
         self._records, self._layout = records, layout
-        self.wider = self.narrower = self.widest = self.below = 0
+        self.count = self.wider = self.narrower = self.widest = self.below = 0
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the rows. Lines of one cell at the end are counted as `below` the table."""
@@ -149,6 +149,7 @@ class _Rows:
                 record = record[:width]
             elif len(record) < width:
                 self.narrower += 1
+            self.count += 1
             yield record
         self.below = len(held)
 
@@ -167,6 +168,8 @@ class _Rows:
         if self.narrower:
             rows = "1 row has" if self.narrower == 1 else f"{self.narrower:,} rows have"
             notes.append(f"{rows} fewer cells than the table, counted as missing")
+        if self.wider + self.narrower > 0.2 * self.count > 1:
+            notes.append("many rows do not agree, so it may be no table of this kind")
         if self.below:
             lines = "1 line" if self.below == 1 else f"{self.below} lines"
             notes.append(f"{lines} below the table left out")

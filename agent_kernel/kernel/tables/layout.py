@@ -120,11 +120,20 @@ def _note_surplus_of_header(layout: Layout, header: Record) -> None:
 
 def _skip_more_header_lines(layout: Layout, rows: Sequence[Record]) -> None:
     """Leave out one or two lines of units or types between the header and rows of numbers."""
+    if rows and _is_rule(rows[0]):
+        layout.skip += 1
+        return
     count = 2 if len(rows) > 2 and _are_orange(rows[0], rows[1]) else int(_are_units(rows))
     if count:
         layout.skip += count
         lines = "1 more header line" if count == 1 else f"{count} more header lines"
         layout.notes.append(f"{lines}: {quoted(_line(rows[0]))}")
+
+
+def _is_rule(record: Record) -> bool:
+    """Return whether the record is a line drawn below the header."""
+    cells = [cell.strip() for cell in record if cell.strip()]
+    return bool(cells) and all(len(cell) > 1 and set(cell) <= set("-=+:_") for cell in cells)
 
 
 def _are_orange(types: Record, flags: Record) -> bool:

@@ -90,6 +90,12 @@ def test_lines_around_the_table_are_named(text: str, header: list[str], count: i
         ("land,2000,2001\nA,5,6\n", ["land", "2000", "2001"], "1 row × 3 columns", ""),
         ("t,p\ns,hPa\n1,2\n3,4\n5,6\n", ["t", "p"], "3 rows × 2 columns", "1 more header line: `s hPa`"),
         (
+            "a,b\n--,--\n1,2\n3,4\n",
+            ["a", "b"],
+            "2 rows × 2 columns",
+            "",
+        ),
+        (
             "3,2\nid,z\n1,4.5\n2,5\n3,6\n",
             ["id", "z"],
             "3 rows × 2 columns",
@@ -103,6 +109,12 @@ def test_header_and_ragged_rows(text: str, header: list[str], shape: str, note: 
     assert (names(preview), preview.shape) == (header, shape)
     assert note in "; ".join(preview.notes)
     assert bool(note) == bool(preview.notes)
+
+
+@pytest.mark.parametrize(("ragged", "doubted"), [(0, False), (1, False), (4, True)])
+def test_rows_that_do_not_agree_are_a_doubt(ragged: int, doubted: bool) -> None:
+    preview = read("a,b\n" + "1,2\n" * 8 + "1,2,3\n" * ragged)
+    assert ("many rows do not agree, so it may be no table of this kind" in preview.notes) == doubted
 
 
 @pytest.mark.parametrize(
