@@ -77,6 +77,10 @@ class TooLarge(InvalidRequest):
     """A body or an upload is over the limit. HTTP 413."""
 
 
+class UnsupportedEncoding(InvalidRequest):
+    """A body has a content encoding that is not supported. HTTP 415."""
+
+
 class TooSlow(InvalidRequest):
     """A body did not arrive in time. HTTP 408."""
 

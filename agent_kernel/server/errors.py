@@ -28,6 +28,7 @@ from agent_kernel.errors import (
     TooLarge,
     TooSlow,
     Unauthorized,
+    UnsupportedEncoding,
 )
 from agent_kernel.server.bodies import is_whole
 
@@ -39,6 +40,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (NotFound, 404),
     (TooLarge, 413),
     (TooSlow, 408),
+    (UnsupportedEncoding, 415),
     (InvalidRequest, 400),
     (SandboxFileError, 400),
     (SandboxGone, 410),

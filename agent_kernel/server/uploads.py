@@ -12,10 +12,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from agent_kernel.errors import InvalidRequest, TooLarge
+from agent_kernel.errors import InvalidRequest, TooLarge, UnsupportedEncoding
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.server.auth import caller_of
+from agent_kernel.server.encodings import decoded, encoding_of
 
 JSON_LIMIT = 64 << 20
 """Bytes of a JSON body."""
@@ -30,14 +31,14 @@ FRAMING = 64 << 10
 async def read_json(request: Request) -> dict[str, Any]:
     """Read the body as a JSON object.
 
-    Raises `InvalidRequest`, `TooLarge`, `TooSlow`, `LimitReached`. The content type must be JSON: browsers
-    let web pages post other types across origins without a preflight request.
+    Raises `InvalidRequest`, `TooLarge`, `TooSlow`, `LimitReached`, `UnsupportedEncoding`. The content type
+    must be JSON: browsers let web pages post other types across origins without a preflight request.
     """
     if _content_type(request) != "application/json":
         raise InvalidRequest("The body must be JSON and have the header 'Content-Type: application/json'.")
     body = bytearray()
     with caller_of(request.scope).arriving.body() as grow:
-        async for chunk in request.stream():
+        async for chunk in decoded(request, JSON_LIMIT):
             grow(len(chunk))
             body += chunk
             if len(body) > JSON_LIMIT:
@@ -96,6 +97,12 @@ async def read_upload(request: Request, limit: int) -> Upload:
     boundary = options.get(b"boundary")
     if _content_type(request) != "multipart/form-data" or not boundary:
         raise InvalidRequest("The request body must be multipart/form-data with a part 'file'.", param="file")
+    if encoding_of(request):
+        raise UnsupportedEncoding(
+            "An upload cannot have a Content-Encoding.",
+            hint="Send the multipart body as it is.",
+            param="file",
+        )
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + FRAMING:
         raise TooLarge(f"The upload is larger than the limit of {limit} bytes.", param="file")
