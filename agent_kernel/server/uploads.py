@@ -16,7 +16,7 @@ from agent_kernel.errors import InvalidRequest, TooLarge, UnsupportedEncoding
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.server.auth import caller_of
-from agent_kernel.server.encodings import decoded, encoding_of
+from agent_kernel.server.bodies import decoded, encoding_of
 
 JSON_LIMIT = 64 << 20
 """Bytes of a JSON body."""
