@@ -144,7 +144,7 @@ def read_outcome(value: dict[str, Any]) -> Exited | TimedOut:
     if value.get("timed_out"):
         return TimedOut(path, reached)
     code = value.get("exit_code", 130 if value.get("cancelled") else None)
-    if not isinstance(code, int):
+    if type(code) is not int or not 0 <= code <= 255:
         raise SandboxFileError(reason({"message": value.get("error")}))
     return Exited(code, reached, path)
 

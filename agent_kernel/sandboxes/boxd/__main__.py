@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 
-from .server import serve
+from .server import listen_at, serve
 
 
 def main(arguments: list[str]) -> None:
@@ -17,14 +17,9 @@ def main(arguments: list[str]) -> None:
     kind, _, where = options["listen"].partition(":")
     if kind == "fd":
         _keep_only(int(where))
-        listening = socket.socket(fileno=int(where))
+        serve(socket.socket(fileno=int(where)), None, options)
     else:
-        os.makedirs(os.path.dirname(where), exist_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(where)
-        os.chmod(where, 0o600)
-        listening.listen(8)
-    serve(listening, kind == "path", options)
+        serve(listen_at(where), where, options)
 
 
 def _keep_only(fd: int) -> None:

@@ -23,22 +23,32 @@ READY = "boxd listens\n"
 
 
 class Listener:
-    """Accepts hosts on a listening socket: directly, or as descriptors that `attach` hands over."""
+    """Accepts hosts on a listening socket: directly, or as descriptors that `attach` hands over at `path`."""
 
-    def __init__(self, loop: Loop, box: Box, listening: socket.socket, handed_over: bool) -> None:
+    def __init__(self, loop: Loop, box: Box, listening: socket.socket, path: str | None) -> None:
         self._loop = loop
         self._box = box
+        self._path = path
+        self._listen(listening)
+
+    def _listen(self, listening: socket.socket) -> None:
         self._listening = listening
-        self._handed_over = handed_over
         listening.setblocking(False)
-        loop.watch(listening.fileno(), selectors.EVENT_READ, lambda mask: self._accept())
+        self._loop.watch(listening.fileno(), selectors.EVENT_READ, lambda mask: self._accept())
+
+    def check(self) -> None:
+        """Listen again if a command has removed the socket from the file system."""
+        if self._path is not None and not os.path.exists(self._path):
+            self._loop.watch(self._listening.fileno(), 0, None)
+            self._listening.close()
+            self._listen(listen_at(self._path))
 
     def _accept(self) -> None:
         try:
             connected = self._listening.accept()[0]
         except BlockingIOError:
             return
-        if not self._handed_over:
+        if self._path is None:
             fd = connected.detach()
             self._box.accept(fd, fd, lambda: None)
             return
@@ -57,15 +67,25 @@ class Listener:
         self._box.accept(fds[0], fds[1], connected.close)
 
 
-def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) -> None:
-    """Run until the lease ends or SIGTERM arrives. `launch` makes the `options`.
+def listen_at(path: str) -> socket.socket:
+    """Make the socket at `path` through which hosts attach. Raises `OSError`."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(path)
+    os.chmod(path, 0o600)
+    listening.listen(8)
+    return listening
 
-    Where hosts attach, the line `READY` on standard output says when they may. After it, standard input and
-    output are the stream of the first host.
+
+def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -> None:
+    """Run until the lease ends, SIGTERM arrives, or commands cannot run any more.
+
+    `launch` makes the `options`. Where hosts attach (at `path`), the line `READY` on standard output says
+    when they may. After it, standard input and output are the stream of the first host.
     """
     environment = dict(os.environ, **options["environment"])
-    path = environment.get("PATH", os.defpath)
-    if not any(os.access(os.path.join(folder, "bash"), os.X_OK) for folder in path.split(os.pathsep)):
+    programs = environment.get("PATH", os.defpath)
+    if not any(os.access(os.path.join(folder, "bash"), os.X_OK) for folder in programs.split(os.pathsep)):
         sys.exit("it has no bash")
     os.makedirs(options["run"], exist_ok=True)
     os.makedirs(options["workspace"], exist_ok=True)
@@ -84,8 +104,8 @@ def serve(listening: socket.socket, handed_over: bool, options: dict[str, Any]) 
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
     shell.limits.disk = options["disk"]
     box = Box(loop, shell, options["lease"])
-    Listener(loop, box, listening, handed_over)
-    if handed_over:
+    shell.on_end = Listener(loop, box, listening, path).check
+    if path is not None:
         sys.stdout.write(READY)
         sys.stdout.flush()
         _take_own_streams(box)

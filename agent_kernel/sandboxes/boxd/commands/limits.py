@@ -1,7 +1,8 @@
-"""Names the limits of the sandbox that a command reached, because an exit code of 137 alone explains nothing.
+"""Names the limits that a command reached, because an exit code of 137 alone explains nothing.
 
-Where the sandbox sees its control group, the kernel's counters report them. What has no counter (open files,
-processes under gVisor) is recognised by the system's error messages in the command's output.
+Where the sandbox sees its control group, the kernel's counters report them, also for a command that survived.
+What has no counter (open files, limits that a command set itself, processes under gVisor) is recognised by
+the system's error messages: in the output of a command that failed, in the stderr of one that did not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ import errno
 import operator
 import os
 import resource
+
+from .. import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .log import Log
 
 MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 MEMORY_LIMIT = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -35,26 +42,38 @@ class Limits:
         self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (inside the sandbox)
         self._counted = _counters()
 
-    def reached(self, printed: bytes) -> list[str]:
-        """Return the limits reached since the last call, as sentences without a full stop."""
+    def reached(self, log: Log, failed: bool, shell: int) -> list[str]:
+        """Return the limits reached since the last call, as sentences without a full stop.
+
+        `log` is the command's output, `shell` the process that ran it.
+        """
         words = []
+        printed = log.tail(SEEN) if failed else log.tail(SEEN, wire.STDERR)
         before, self._counted = self._counted, _counters()
         killed, refused, held_back = map(operator.sub, self._counted, before)
         if killed > 0:
             words.append("out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT)))
         if refused > 0 or (not _read(PROCESS_EVENTS) and _says(printed, errno.EAGAIN)):
             words.append("too many processes: limit %s" % _process_limit())
-        if held_back >= MANY_PERIODS:
+        if held_back >= MANY_PERIODS and failed:
             words.append("held back: limit %s" % _cpu_limit())
         if _says(printed, errno.EMFILE):
-            words.append("too many open files: limit %d" % resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            words.append("too many open files: limit %s" % _own_limit(shell, resource.RLIMIT_NOFILE))
+        address_space = _own_limit(shell, resource.RLIMIT_AS)
+        if address_space != "unlimited" and (_says(printed, errno.ENOMEM) or b"MemoryError" in printed):
+            words.append("out of memory: limit %s per process" % _size(address_space))
+        if _says(printed, errno.EFBIG) or b"File size limit exceeded" in printed:
+            size = _own_limit(shell, resource.RLIMIT_FSIZE)
+            words.append("file too large" + ("" if size == "unlimited" else ": limit %s" % _size(size)))
         if self.disk is not None and (_says(printed, errno.ENOSPC) or _says(printed, errno.EDQUOT)):
             words.append("no disk space left: limit %s" % _size(str(self.disk)))
-        words.extend("no space left in %s" % folder for folder in self._folders if _is_full(folder))
+        full = [folder for folder in self._folders if _is_full(folder)] if failed or printed else []
+        words.extend("no space left in %s" % folder for folder in full)
         return words
 
 
 def _counters() -> tuple[int, int, int]:
+    """Return how often memory ran out, processes were refused, and the processors were taken away."""
     return (
         _counter(MEMORY_EVENTS, "oom_kill"),
         _counter(PROCESS_EVENTS, "max"),
@@ -87,6 +106,15 @@ def _counter(paths: tuple[str, ...], name: str) -> int:
 def _says(printed: bytes, number: int) -> bool:
     """Return whether the output contains the system's message for an error."""
     return os.strerror(number).encode() in printed
+
+
+def _own_limit(shell: int, name: int) -> str:
+    """Return a limit that a command may have set for its shell (`ulimit`, `prlimit`)."""
+    try:
+        limit = resource.prlimit(shell, name)[0]
+    except OSError:  # the shell has ended
+        limit = resource.getrlimit(name)[0]
+    return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
 
 
 def _process_limit() -> str:

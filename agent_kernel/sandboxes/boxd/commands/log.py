@@ -33,12 +33,14 @@ class Log:
         """Return all kept pieces in order."""
         return [payload for _, _, payload in self._pieces]
 
-    def tail(self, limit: int) -> bytes:
-        """Return about `limit` of the last bytes of both streams."""
+    def tail(self, limit: int, stream: int | None = None) -> bytes:
+        """Return about `limit` of the last bytes of one stream, or of both."""
         found: list[bytes] = []
-        for _, _, payload in reversed(self._pieces):
+        for _, of, payload in reversed(self._pieces):
             if limit <= 0:
                 break
+            if stream not in (None, of):
+                continue
             found.append(payload[-limit:])
             limit -= len(payload)
         return b"".join(reversed(found))

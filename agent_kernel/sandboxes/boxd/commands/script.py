@@ -75,8 +75,8 @@ def prelude(run: str, abort: int) -> str:
 
 
 def first_line(prelude: str, run: str, turn: int, nonce: str) -> str:
-    """Return the line that runs the file `prelude` and reports that the shell is ready."""
-    begin = r"\. %s 2>/dev/null;__boxd_code= __boxd_text=;" % prelude
+    """Return the line that runs the prelude and reports that the shell is ready."""
+    begin = prelude + "__boxd_code= __boxd_text=;"
     return begin + r"\__boxd_save %s/state.%d %s" % (run, turn, nonce)
 
 

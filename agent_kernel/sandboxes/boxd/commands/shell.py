@@ -10,6 +10,7 @@ not report then either, its script is ended, and the exit code is the shell's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 
@@ -30,7 +31,13 @@ ABORT = signal.SIGRTMIN + 10
 """Asks the shell to write its state down and leave. Commands hardly ever trap this number."""
 
 MOST_FAILURES = 2
-"""A shell that ends this often before it is ready has a state that no shell can begin with."""
+"""A shell that ends this often before it is ready has a state that no shell can begin with.
+
+After twice as many, no shell can begin at all, so boxd ends.
+"""
+
+BROKEN = (errno.EMFILE, errno.EFBIG, errno.ENOMEM)
+"""Errors that say that a command has set limits on boxd itself. It cannot work any more, so it ends."""
 
 GRACE = 0.5
 KILL_ROUND = 0.002
@@ -48,6 +55,7 @@ class Shell:
         self.environment = dict(environment, **gvisor.environment())
         self._queue: list[Job] = []
         self._current: Job | None = None
+        self.on_end: Callable[[], None] = lambda: None
         self._ready = False
         self._waiting: list[Callable[[], None]] = []
         self._failures = 0
@@ -154,6 +162,8 @@ class Shell:
             write_file(self._file("command"), script.command_file(job.command, self._traps, self._run))
             job.open_outputs(self._loop, paths, self._file("log"))
         except OSError as error:
+            if error.errno in BROKEN:
+                self._loop.stop()
             self._finish(job, {"error": "cannot start a command: %s" % error.strerror})
             return
         job.since = processes.Moment()
@@ -233,6 +243,9 @@ class Shell:
     def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:
             self._failures += 1
+            if self._failures > 2 * MOST_FAILURES:
+                self._loop.stop()
+                return
             if self._failures > MOST_FAILURES:
                 self._state.forget()
             self._spawn()
@@ -247,8 +260,9 @@ class Shell:
     def _finish(self, job: Job, outcome: dict[str, Any]) -> None:
         self._current = None
         job.end(outcome)
-        if outcome.get("exit_code") != 0:
-            outcome["reached"] = self.limits.reached(job.log.tail(limits.SEEN))
+        failed = outcome.get("exit_code") != 0
+        outcome["reached"] = self.limits.reached(job.log, failed, self._pid)
+        self.on_end()
         self._next()
         job.on_change()
 

@@ -49,13 +49,16 @@ class ShellState:
         self._fresh = True
 
     def begin(self, abort: int, in_command: bool) -> str:
-        """Write what a new shell has to run first, and return the path.
+        """Return the line that makes a new shell run what it has to run first.
 
         `abort` is the signal that asks the shell to leave. `in_command`: a command ended the last one.
         """
         text = self._restore(in_command) + script.prelude(self._run, abort)
-        write_file(self._path("prelude"), text.encode())
-        return self._path("prelude")
+        try:
+            write_file(self._path("prelude"), text.encode())
+        except OSError:  # the file system is full, so bash reads it from its script, which takes longer
+            return text
+        return r"\. %s 2>/dev/null;" % self._path("prelude")
 
     def _restore(self, in_command: bool) -> str:
         """Return the script line that brings the last state back; empty for a first shell.
@@ -86,7 +89,10 @@ class ShellState:
         switched = (
             b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
         )
-        write_file(self._path("restore"), switched + _OWN.sub(b"", state))
+        try:
+            write_file(self._path("restore"), switched + _OWN.sub(b"", state))
+        except OSError:
+            return ""
         return ". %s\n" % self._path("restore")
 
     def _path(self, name: str) -> str:

@@ -1,0 +1,102 @@
+"""What a command does to boxd's files, pipes and limits, and what remains of the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_kernel.errors import SandboxError
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.calls import read_outcome
+from agent_kernel.sandboxes.channel import Channel, Exited
+from tests.conftest import Missing
+from tests.sandboxes.inside import Sandbox, started
+
+
+@pytest.mark.parametrize(
+    "command", ["rm -rf /run/* 2>/dev/null", "rm -rf /run/boxd", "mv /run/boxd /run/away"]
+)
+async def test_sandbox_survives_removal_of_its_files(run: Sandbox, command: str) -> None:
+    await run("X=1")
+    assert (await run(f"{command}; (exit 6)")).code == 6
+    done = await run("echo $X; echo err >&2; exit 3")
+    assert (done.code, done.stdout, done.stderr) == (3, b"1\n", b"err\n")
+    other = await Channel.open(await run.backend.stream(run.ref))  # under Docker by a socket that was removed
+    try:
+        assert await other.commands() is not None
+    finally:
+        await other.aclose()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    ["0", "12345678901234567890", "-1", "end 0", "0123456789abcdef end 0", "$(seq 3000)"],
+    ids=["code", "long", "negative", "end", "nonce", "many"],
+)
+async def test_forged_reports_change_no_exit_code(run: Sandbox, forged: str) -> None:
+    await run(f'(while :; do echo "{forged}" >/run/boxd/status; sleep 0.01; done) & sleep 0.1')
+    for code in (0, 7, 255):
+        assert (await run(f"sleep 0.05; (exit {code})")).outcome == Exited(code)
+
+
+@pytest.mark.parametrize("code", [256, -1, 10**30, True, "0", None, 1.0])
+def test_exit_codes_out_of_range_are_refused(code: object) -> None:
+    with pytest.raises(SandboxError):
+        read_outcome({"exit_code": code})
+
+
+async def test_full_run_folder_prints_nothing_of_boxd(run: Sandbox) -> None:
+    done = await run("head -c 1G /dev/zero >/run/full 2>/dev/null; echo on")
+    assert (done.code, done.stdout, done.stderr) == (0, b"on\n", b"")
+    done = await run("echo err >&2; exit 3")
+    assert (done.code, done.stdout, done.stderr) == (3, b"", b"err\n")
+    assert (await run("rm /run/full; X=1")).code == 0
+    assert (await run("echo $X")).stdout == b"1\n"
+
+
+async def test_limits_reached_and_survived_are_said(backend: Backend, missing: Missing) -> None:
+    can = backend.capabilities()
+    if not (can.memory_limit and can.process_limit):
+        missing("This user cannot create control groups with memory and pids limits.")
+    if not can.survives_out_of_memory:  # its kernel has no counters either
+        return
+    async with started(backend, memory=256 << 20, pids=60) as run:
+        eat = "python3 -c 'x = bytearray(1 << 30)' || true"
+        assert (await run(eat)).outcome == Exited(0, ("out of memory: limit 256 MiB",))
+        code = 'import subprocess as s\nfor _ in range(90):\n s.Popen(["sleep", "3"])'
+        done = await run(f"python3 -c '{code}' || true")
+        assert done.outcome == Exited(0, ("too many processes: limit 60",))
+        assert (await run("true")).outcome == Exited(0)
+
+
+LOWERED = [
+    ("ulimit -n 20", 'x = [open("/dev/null") for _ in range(99)]', "too many open files: limit 20"),
+    ("ulimit -v 1000000", "bytearray(1 << 30)", "out of memory: limit 1000000 KiB per process"),
+    ("ulimit -v 1000000", "raise MemoryError", "out of memory: limit 1000000 KiB per process"),
+    ("false", 'raise OSError(27, __import__("os").strerror(27))', "file too large"),
+]
+
+
+@pytest.mark.parametrize(("limit", "code", "words"), LOWERED)
+async def test_limits_that_a_command_sets_are_said(run: Sandbox, limit: str, code: str, words: str) -> None:
+    await run(limit)
+    assert (await run(f"python3 -c 'x = 1\n{code}' || true")).outcome == Exited(0, (words,))
+
+
+LIMITS = [
+    "RLIMIT_NOFILE, (3, 3)",
+    "RLIMIT_FSIZE, (1, 1)",
+    "RLIMIT_AS, (1 << 20, 1 << 20)",
+    "RLIMIT_NPROC, (1, 1)",
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_sandbox_works_or_is_gone_after_limits_on_boxd(run: Sandbox, limit: str) -> None:
+    """A limit that ends boxd's work ends the sandbox: it does not stay running and useless."""
+    code = f"import resource; resource.prlimit(1, resource.{limit})"
+    try:
+        for command in (f"python3 -c '{code}' 2>/dev/null; true", "true", "exit 3", "true", "true"):
+            assert (await run(command, timeout=10)).code in (0, 3)
+    except SandboxError:
+        with pytest.raises(SandboxError):
+            await Channel.open(await run.backend.stream(run.ref))
