@@ -95,10 +95,8 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
         begin_with(options["kept"], options["workspace"])
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
     guard.close()
-    if (
-        handed_over and not gvisor.is_kernel()
-    ):  # gVisor has no other families; bubblewrap's own filter refuses them
-        families.refuse()
+    if path is not None and not gvisor.is_kernel():
+        families.refuse()  # gVisor has no other families; bubblewrap's own filter refuses them
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
