@@ -13,7 +13,7 @@ def mcp_call(item: Item, limit: int) -> ShownItem:
     """Render a rejected call as one line, with its arguments folded; any other MCP call generically."""
     if not is_rejected(item):
         return generic(item, limit)
-    name = clean(clip(str(item.get("name") or "a tool"), 100))
+    name = " ".join(clean(clip(str(item.get("name") or ""), 100)).split()) or "a tool without a name"
     line = f"The model called {name}, which did not run. It was told why and may try again."
     text = f"{clip(str(item.get('arguments') or ''), limit)}\n{clip(rejection_of(item), limit)}".strip()
     return ShownItem(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent_kernel.kernel.render.bundles import note, notice, table
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.stored import ITEM_MIME
+from agent_kernel.protocol.calls import RejectedCall, rejected_item
 
 HOSTILE = "</pre><script>alert(1)</script>\"' onclick=x <img src=x onerror=alert(1)> ```\n\x1b[31m"
 
@@ -192,3 +193,32 @@ def test_tables_escape_their_cells() -> None:
 def test_notes_and_notices_are_markdown_of_the_kernels_own() -> None:
     assert "<code>x</code>" in note("Wrote `x`").data["text/html"]
     assert notice("**Mind** this").data["text/markdown"] == "> **Mind** this"
+
+
+@pytest.mark.parametrize("name", ["bash", "", HOSTILE, "x" * 1000])
+def test_rejected_call_is_one_line(name: str) -> None:
+    bundle = render_item(
+        rejected_item(RejectedCall("c", name, '{"command": "ls"}', "Not run: no such tool."))
+    )
+    assert bundle is not None
+    plain = bundle.data["text/plain"]
+    assert plain.startswith("The model called")
+    assert "\n" not in plain
+    assert len(plain) < 250
+    assert "no such tool" in bundle.data["text/html"]
+    assert "<script>" not in bundle.data["text/html"]
+
+
+def test_other_mcp_calls_are_shown_as_any_item() -> None:
+    item = {
+        "type": "mcp_call",
+        "id": "m",
+        "server_label": "docs",
+        "name": "find",
+        "arguments": "{}",
+        "output": "ok",
+    }
+    bundle = render_item(item)
+    assert bundle is not None
+    assert "find" in bundle.data["text/plain"]
+    assert "ok" in bundle.data["text/plain"]
