@@ -30,7 +30,15 @@ SAVED_SHELL = f"{STATE}/shell"
 KEPT_WORKSPACE = f"{STATE}/workspace"
 """The folder in a checkpoint for the files of a workspace on a volume, which engines leave out."""
 
+NO_EDITOR = (
+    'echo "There is no terminal here, so no editor can run. Write files with a here-document, sed or '
+    'python3, and give git its message with -m." >&2; false'
+)
+"""The editor of commands: a shell command, as programs expect it."""
+
 ENVIRONMENT = {
+    "EDITOR": NO_EDITOR,
+    "VISUAL": NO_EDITOR,
     "LANG": "C.UTF-8",
     "TERM": "dumb",
     "PAGER": "cat",

@@ -138,6 +138,8 @@ def _become_shell(slave: int, directory: str, environment: dict[str, str]) -> No
         with contextlib.suppress(OSError):
             os.chdir(directory)
         here = dict(environment, TERM="xterm-256color")
+        for name in ("EDITOR", "VISUAL"):  # they say that there is no terminal
+            here.pop(name, None)
         os.execvpe("bash", ["bash", "--noprofile", "--norc", "-i"], here)  # noqa: S606
     finally:
         os._exit(127)

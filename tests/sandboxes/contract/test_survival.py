@@ -100,3 +100,14 @@ async def test_sandbox_works_or_is_gone_after_limits_on_boxd(run: Sandbox, limit
     except SandboxError:
         with pytest.raises(SandboxError):
             await Channel.open(await run.backend.stream(run.ref))
+
+
+@pytest.mark.parametrize(
+    "command", ["vi /tmp/file", "vim a b", "nano", "view x; (exit 1)", 'sh -c "$EDITOR"']
+)
+async def test_editor_says_at_once_that_there_is_no_terminal(run: Sandbox, command: str) -> None:
+    done = await run(command, timeout=10)
+    assert done.code == 1
+    assert b"terminal" in done.stderr
+    assert b"python3" in done.stderr
+    assert (await run("nano() { echo mine; }; nano")).stdout == b"mine\n"

@@ -52,7 +52,21 @@ __boxd_save() {
   else \builtin echo "$2 spoilt"
   fi >%(run)s/status
 }
-\builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save
+__boxd_editor() {
+  \builtin local __boxd_name=$1
+  \builtin shift
+  case " $*" in
+    *" -"* | *" +"*) \builtin command $__boxd_name "$@" ;;
+    *) \builtin printf '%%s\n' "$__boxd_name needs a terminal, and there is none here." \
+      "Write files with a here-document, sed or python3." >&2
+      \builtin return 1 ;;
+  esac
+}
+for __boxd_text in vi vim view nvim nano emacs; do
+  \builtin declare -F $__boxd_text >/dev/null ||
+    \builtin eval "$__boxd_text() { __boxd_editor $__boxd_text \"\$@\"; }"
+done
+\builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save __boxd_editor
 \builtin trap __boxd_leave EXIT
 \builtin trap '\builtin exit 143' %(abort)d
 \builtin export %(job)s=0
