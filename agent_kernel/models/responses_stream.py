@@ -154,7 +154,7 @@ class ResponsesReader:
         match item.type:
             case "message":
                 if event.output_index not in self._streamed:
-                    yield from (_part(part) for part in item.content)
+                    yield from (_part(part) for part in item.content or ())
                 yield ItemBreak()
             case "reasoning":
                 yield from self._reasoning_done(event)
@@ -249,7 +249,7 @@ _OF_THIS_COPY = ("id", "call_id", "status")
 
 
 def _part(part: Any) -> ModelDelta:
-    return RefusalDelta(part.refusal) if part.type == "refusal" else TextDelta(part.text)
+    return RefusalDelta(part.refusal or "") if part.type == "refusal" else TextDelta(part.text or "")
 
 
 def _detail(details: Any, name: str) -> int:

@@ -346,3 +346,20 @@ async def test_malformed_arguments(make: Make, upstream: Any) -> None:
     (rejected,) = await said(make(False))
     assert isinstance(rejected, RejectedCall)
     assert "commands" in rejected.why
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        [{"type": "output_text", "text": None, "annotations": []}],
+        [{"type": "refusal", "refusal": None}],
+    ],
+)
+async def test_message_without_content_is_empty(make: Make, upstream: Any, content: Any) -> None:
+    silent = {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": content}
+    words = [{"type": "output_text", "text": "Hi", "annotations": []}]
+    upstream.responds(silent, {**silent, "id": "m2", "content": words})
+    deltas = await said(make(False))
+    assert [delta for delta in deltas if getattr(delta, "text", None)] == [TextDelta("Hi")]
