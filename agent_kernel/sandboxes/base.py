@@ -127,7 +127,7 @@ class ByteStream(Protocol):
     """One duplex stream of bytes to boxd."""
 
     async def read(self, limit: int) -> bytes:
-        """Read up to `limit` bytes; `b""` at the end. Cancelling loses no bytes."""
+        """Read up to `limit` bytes; `b""` at the end and after `aclose`. Cancelling loses no bytes."""
         ...
 
     async def write(self, data: bytes) -> None:

@@ -21,6 +21,7 @@ class SocketStream:
         self._reader = reader
         self._writer = writer
         self._on_end = on_end
+        self._closed = False
 
     @classmethod
     async def open(cls, connected: socket.socket, on_end: Callable[[], Awaitable[None]]) -> SocketStream:
@@ -29,12 +30,12 @@ class SocketStream:
         return cls(reader, writer, on_end)
 
     async def read(self, limit: int) -> bytes:
-        """See `ByteStream.read`. A reset counts as the end."""
+        """See `ByteStream.read`. A reset counts as the end; after `aclose` it is no news of the sandbox."""
         try:
             received = await self._reader.read(limit)
         except ConnectionError:
             received = b""
-        if not received:
+        if not received and not self._closed:
             await self._on_end()
         return received
 
@@ -48,6 +49,7 @@ class SocketStream:
 
     async def aclose(self) -> None:
         """See `ByteStream.aclose`."""
+        self._closed = True
         self._writer.close()
         try:
             await self._writer.wait_closed()

@@ -71,6 +71,7 @@ class DockerStream:
         self._reading = False
         self._pieces = 0
         self._unread = b""
+        self._closed = False
 
     @property
     def complaint(self) -> str:
@@ -132,6 +133,8 @@ class DockerStream:
             asyncio.get_running_loop().call_later(_SILENCE, self._end_when_silent, self._pieces)
 
     async def _end(self) -> bytes:
+        if self._closed:  # by this host: no news of the sandbox
+            return b""
         if self.on_end is None:
             if self._complaint:
                 raise SandboxUnreachable(f"The stream into the sandbox ended: {self.complaint}")
@@ -170,6 +173,7 @@ class DockerStream:
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""
+        self._closed = True
         if self.end is not None:
             await self.end.aclose()
         self._writer.close()

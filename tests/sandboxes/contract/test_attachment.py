@@ -11,7 +11,7 @@ from agent_kernel.errors import (
     SandboxGone,
     SandboxUnreachable,
 )
-from agent_kernel.sandboxes.base import WORKSPACE, Backend
+from agent_kernel.sandboxes.base import WORKSPACE, Backend, ByteStream
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, Skipped, TimedOut
 from tests.sandboxes.inside import Sandbox, chunks, started
 
@@ -37,6 +37,23 @@ async def test_a_new_host_finds_the_shell_as_it_was(run: Sandbox) -> None:
     await run.channel.aclose()
     run.channel = await Channel.open(await run.backend.stream(run.ref))
     assert (await run("echo $KEPT")).stdout == b"1\n"
+
+
+async def test_closing_a_stream_asks_no_verdict(backend: Backend) -> None:
+    """A read that waits returns the end: it does not look whether the sandbox has ended too."""
+    async with started(backend) as run:
+        stream = await backend.stream(run.ref)
+        reading = asyncio.create_task(_to_the_end(stream))
+        await asyncio.sleep(0)  # it waits
+        await stream.aclose()
+        assert await reading == b""
+        assert (await run("echo on")).stdout == b"on\n"
+
+
+async def _to_the_end(stream: ByteStream) -> bytes:
+    while received := await stream.read(4096):
+        pass
+    return received
 
 
 async def test_command_survives_its_host_and_is_read_from_an_offset(run: Sandbox) -> None:
