@@ -201,18 +201,18 @@ class Preparation:
         return item
 
     async def _told(self, turn: TurnRequest, container_id: str | None) -> TurnRequest:
-        """Return the turn with the list of skills for its model, and without the bytes of inline skills."""
+        """Return the turn with the list of skills for its model, without inline skills and unserved tools."""
+        request = turn.request
+        if request.get("tools"):  # those that are not served may carry secrets
+            request = {**request, "tools": turn.tools_shown(container_id)}
         if turn.environment is None:
-            return turn
+            return replace(turn, request=request)
         instructions = turn.instructions
         if container_id is None:
             notes = local_notes(**_asked_skills(turn, local=True))
         else:
             notes = await self._store.skills(container_id)
             instructions = with_mounts(instructions, await self._containers.mounted(container_id))
-        request = turn.request
-        if request.get("tools"):
-            request = {**request, "tools": turn.tools_shown(container_id)}
         return replace(turn, request=request, instructions=instructions_with(instructions, notes))
 
     async def _container(
