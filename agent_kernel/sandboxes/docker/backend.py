@@ -7,7 +7,7 @@ import builtins
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent_kernel.errors import (
     InvalidRequest,
@@ -34,6 +34,7 @@ from agent_kernel.sandboxes.docker.engine import (
     Engine,
     ends_what_it_should_remove,
     engine_errors,
+    has_image,
     limits_disk,
     to_the_end,
 )
@@ -49,9 +50,6 @@ from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.docker.stream import DockerStream
 from agent_kernel.sandboxes.optional import Snapshot, Volume
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -77,7 +75,7 @@ class DockerBackend:
         """Look whether the engine answers, has the runtime and holds the image."""
         try:
             info = await self._look()
-            if not await self._engine.ask(_has_image, await self._engine.api(), self.image):
+            if not await self._engine.ask(has_image, await self._engine.api(), self.image):
                 raise image_missing(self.image)
         except SandboxError as error:
             return Probe(False, error.message, error.hint)
@@ -216,13 +214,3 @@ class DockerBackend:
         self._limits_disk = limits_disk(info)
         self._removes_itself = not ends_what_it_should_remove(info)
         return info
-
-
-def _has_image(api: APIClient, image: str) -> bool:
-    from docker.errors import NotFound
-
-    try:
-        api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
-    except NotFound:
-        return False
-    return True

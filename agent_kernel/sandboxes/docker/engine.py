@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from docker import APIClient, DockerClient
 
 _ANY_VERSION = "1.41"
+_SERVER_ERROR = 500
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +32,19 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "explanation", None) or error).strip().rstrip(".")
 
 
-def unavailable(error: Exception) -> EngineUnavailable:
-    """Make the error for an engine that does not answer, or refuses this user."""
+def unavailable(error: Exception) -> SandboxError:
+    """Make the error for an engine that does not answer, fails, or refuses a request.
+
+    A request that is refused (HTTP 4xx) is no `EngineUnavailable`: the engine works.
+    """
+    status = getattr(error, "status_code", None)  # of docker-py's APIError: the engine has answered
+    if status is not None:
+        if status < _SERVER_ERROR:
+            return SandboxError(f"The Docker Engine refused a request: {reason(error)} (HTTP {status}).")
+        return EngineUnavailable(
+            f"The Docker Engine failed: {reason(error)} (HTTP {status}).",
+            hint="Look into the engine's log, then try again.",
+        )
     if isinstance(error, PermissionError):
         return EngineUnavailable(
             "The Docker Engine's socket is not open to this user.",
@@ -98,7 +110,10 @@ class Engine:
             return self._api
 
     async def ask(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """Make a blocking call in a thread. Raises `EngineUnavailable` for any failure of the engine."""
+        """Make a blocking call in a thread.
+
+        Raises `EngineUnavailable` for an engine that fails or is away, `SandboxError` for a refused request.
+        """
 
         def knock_and_call() -> T:
             if self._api is not None:  # docker-py leaves the socket of a refused connection open
@@ -160,6 +175,17 @@ def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
     except NotFound:
         return None
     return found
+
+
+def has_image(api: APIClient, image: str) -> bool:
+    """Return whether the engine has an image of this name."""
+    from docker.errors import NotFound
+
+    try:
+        api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    except NotFound:
+        return False
+    return True
 
 
 def remove(api: APIClient, name: str) -> None:

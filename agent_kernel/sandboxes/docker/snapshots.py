@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.docker.container import LABELS_LABEL, container_name
-from agent_kernel.sandboxes.docker.engine import reason
+from agent_kernel.sandboxes.docker.engine import has_image, reason
 from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
 from agent_kernel.sandboxes.optional import Snapshot
 
@@ -22,6 +22,9 @@ REPOSITORY = "agent-kernel/snapshot"
 SNAPSHOT_LABEL = "agent_kernel.snapshot"
 BASE_LABEL = "agent_kernel.base"
 """The label with the number of layers in the image of the chain's first sandbox."""
+
+_PODMAN_PREFIX = "docker.io/"
+"""Podman puts this registry in front of a name without one."""
 
 MOST_LAYERS = 100
 """An image with more layers is flattened to one: storage drivers mount about 125 at most."""
@@ -101,26 +104,39 @@ def _run(api: APIClient, name: str, command: str) -> None:
 
 
 def snapshots(api: APIClient) -> list[Snapshot]:
-    """Return all checkpoints, oldest first."""
+    """Return all checkpoints, oldest first. One that another process removes meanwhile is left out."""
     found = []
     for image in api.images(filters={"label": SNAPSHOT_LABEL}):
-        labels = image.get("Labels") or {}
+        asked = json.loads((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
         for tag in image.get("RepoTags") or []:
-            if tag.startswith(REPOSITORY + ":"):
-                asked = json.loads(labels.get(LABELS_LABEL, "{}"))
-                found.append(_describe(api, tag, tag.removeprefix(REPOSITORY + ":"), asked))
+            repository, _, id = tag.rpartition(":")  # noqa: A001 (the field's own word)
+            if repository in (REPOSITORY, _PODMAN_PREFIX + REPOSITORY):
+                found += _describe_if_there(api, id, asked)
     return sorted(found, key=lambda snapshot: snapshot.created_at)
+
+
+def _describe_if_there(api: APIClient, id: str, labels: Mapping[str, str]) -> list[Snapshot]:  # noqa: A002
+    """Return the checkpoint, or nothing if its image has been removed since it was listed."""
+    from docker.errors import APIError
+
+    image = image_of(id)
+    try:
+        return [_describe(api, image, id, labels)]
+    except APIError:  # while an image is being removed, the engine's errors are of several kinds
+        if has_image(api, image):
+            raise
+        return []
 
 
 def remove(api: APIClient, id: str) -> None:  # noqa: A002
     """Remove a checkpoint's image. A missing one is no error. Raises `SandboxError`."""
-    from docker.errors import APIError, NotFound
+    from docker.errors import APIError
 
     try:
         api.remove_image(image_of(id))
-    except NotFound:
-        return
     except APIError as error:
+        if not has_image(api, image_of(id)):  # another process has removed it
+            return
         raise SandboxError(f"The engine did not remove the checkpoint {id}: {reason(error)}.") from error
 
 
