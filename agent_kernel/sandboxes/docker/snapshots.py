@@ -23,9 +23,6 @@ SNAPSHOT_LABEL = "agent_kernel.snapshot"
 BASE_LABEL = "agent_kernel.base"
 """The label with the number of layers in the image of the chain's first sandbox."""
 
-_PODMAN_PREFIX = "docker.io/"
-"""Podman puts this registry in front of a name without one."""
-
 MOST_LAYERS = 100
 """An image with more layers is flattened to one: storage drivers mount about 125 at most."""
 
@@ -110,7 +107,7 @@ def snapshots(api: APIClient) -> list[Snapshot]:
         asked = json.loads((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
         for tag in image.get("RepoTags") or []:
             repository, _, id = tag.rpartition(":")  # noqa: A001 (the field's own word)
-            if repository in (REPOSITORY, _PODMAN_PREFIX + REPOSITORY):
+            if f"/{repository}".endswith(f"/{REPOSITORY}"):  # Podman puts a registry in front
                 found += _describe_if_there(api, id, asked)
     return sorted(found, key=lambda snapshot: snapshot.created_at)
 
