@@ -9,6 +9,7 @@ from typing import Any
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.finished_calls import read_calls
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.surrogates import Halves
 from agent_kernel.protocol.calls import CallDelta
 from agent_kernel.protocol.deltas import (
     ItemBreak,
@@ -54,6 +55,7 @@ class ChatReader:
         self._open: dict[int, _Call] = {}
         self._live: LiveCall | None = None
         self._held: list[ModelDelta] = []
+        self._halves = Halves()
         self._usage: Usage | None = None
         self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
 
@@ -84,10 +86,10 @@ class ChatReader:
     def _words(self, delta: Any) -> Deltas:
         # Two names that servers use for reasoning text; the package's type has neither.
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
-        if isinstance(thought, str) and thought:
+        if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
-        if delta.content:
-            yield TextDelta(delta.content)
+        if delta.content and (text := self._halves.joined("text", delta.content)):
+            yield TextDelta(text)
         if getattr(delta, "refusal", None):
             yield RefusalDelta(delta.refusal)
 
@@ -100,7 +102,7 @@ class ChatReader:
             call = self._open[index] = _Call(piece.id, piece.id or f"#{index}")
         if piece.function is not None:
             call.name = call.name or piece.function.name or ""
-            call.arguments.append(as_text(piece.function.arguments))
+            call.arguments.append(self._halves.joined(call.key, as_text(piece.function.arguments)))
             yield from self._show(call)
 
     def _show(self, call: _Call) -> Deltas:

@@ -82,6 +82,7 @@ class ResponsesModel:
             Offered(request.tools, native=dialect.native_tools),
             lambda item_id, blob: wrap(item_id, origin, blob),
             self._upstream.failure,
+            request.settings.get("max_output_tokens"),
         )
         compacted = False
         call = self._upstream.client.responses.create(**self._body(request, dialect))

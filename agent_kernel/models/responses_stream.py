@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.finished_calls import read_calls, read_native
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.response_items import Items, Key
+from agent_kernel.models.surrogates import Halves
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     Compaction,
@@ -49,9 +52,10 @@ class ResponsesReader:
     """The reader of one answer. `finished` is true once its closing event has arrived.
 
     `offered` maps functions to tools of this server. `wrap(id, blob)` puts encrypted content into its
-    envelope. `failure(code, message)` makes the error for a failure that the upstream reports. Servers may
-    send an item only when it is done. They may also write several calls at once: events of other items are
-    held until the open call is done.
+    envelope. `failure(code, message)` makes the error for a failure that the upstream reports. `limit` is the
+    most output tokens that were asked for: some servers call an answer complete that was cut off there.
+    Servers may send an item only when it is done, or only in the closing event. They may also write several
+    calls at once: events of other items are held until the open call is done.
     """
 
     def __init__(
@@ -60,16 +64,21 @@ class ResponsesReader:
         offered: Offered,
         wrap: Callable[[str, str], str],
         failure: Callable[[object, str], ModelError],
+        limit: int | None = None,
     ) -> None:
         self.finished = False
+        self._limit = limit
+        self._items = Items()
+        self._halves = Halves()
         self._call_ids = call_ids
         self._offered = offered
         self._wrap = wrap
         self._failure = failure
-        self._calls: dict[int, _Call] = {}  # by output index
+        self._calls: dict[Key, _Call] = {}
         self._sent: dict[str, set[tuple[str | None, str]]] = {}  # names and arguments of finished calls
-        self._streamed: set[int] = set()  # output indices that have had a delta
-        self._open: int | None = None  # output index of the call being written
+        self._streamed: set[Key] = set()  # items that have had a delta
+        self._whole: dict[Key, str] = {}  # arguments that came whole, before their item was done
+        self._open: Key | None = None  # the call being written
         self._held: list[Any] = []  # events of other items that wait for it
 
     def read(self, event: Any) -> Deltas:
@@ -78,14 +87,14 @@ class ResponsesReader:
         Raises `UpstreamInterrupted` or `UpstreamRefused` if the upstream reports a failure, and
         `MalformedModelOutput`.
         """
-        index = getattr(event, "output_index", None)
-        handler = _HANDLERS.get(event.type) or self._native_handler(event.type, index)
+        key = self._items.key(event)
+        handler = _HANDLERS.get(event.type) or self._native_handler(event.type, key)
         if handler is None:
             return
-        if self._open is not None and index not in (None, self._open):
+        if self._open is not None and key not in (None, self._open):
             self._held.append(event)
             return
-        yield from handler(self, event)
+        yield from handler(self, event, key)
         if event.type == "response.output_item.done":
             yield from self._release()
 
@@ -95,97 +104,123 @@ class ResponsesReader:
         for event in held:
             yield from self.read(event)
 
-    def _native_handler(self, event_type: str, index: int | None) -> Handler | None:
-        call = self._calls.get(index) if index is not None else None
+    def _native_handler(self, event_type: str, key: Key | None) -> Handler | None:
+        call = self._calls.get(key)
         if call is not None and event_type in call.tool.native_events:
             return ResponsesReader._native
         return None
 
-    def _added(self, event: Any) -> Deltas:
-        if event.item is not None and catalogue().of_call(event.item.type) is not None:
-            self._call(event)
+    def _added(self, event: Any, key: Key) -> Deltas:
+        if event.item is not None:
+            self._items.saw(event.item.type, key)
+            if catalogue().of_call(event.item.type) is not None:
+                self._call(event.item, key)
         yield from ()
 
-    def _call(self, event: Any) -> _Call:
-        """Return the call at the event's output index, creating it if it is new."""
-        if event.output_index not in self._calls:
-            call_id, name = self._call_ids.unused(event.item.call_id), getattr(event.item, "name", None)
-            native = catalogue().of_call(event.item.type)
+    def _call(self, item: Any, key: Key) -> _Call:
+        """Return the call of an item, creating it if it is new."""
+        if key not in self._calls:
+            call_id, name = self._call_ids.unused(item.call_id), getattr(item, "name", None)
+            native = catalogue().of_call(item.type)
             tool = self._offered.called(name) if native is CLIENT_FUNCTION and name else None
             live = tool.live_call(call_id) if tool is not None else None
-            given_id = event.item.call_id
+            given_id = item.call_id
             silent = given_id in self._sent
             call = _Call(call_id, tool or native or CLIENT_FUNCTION, name, live, given_id, silent)
-            self._calls[event.output_index] = call
-        return self._calls[event.output_index]
+            self._calls[key] = call
+        return self._calls[key]
 
-    def _reasoning(self, event: Any) -> Deltas:
-        self._streamed.add(event.output_index)
+    def _reasoning(self, event: Any, key: Key) -> Deltas:
+        self._items.saw("reasoning", key)
+        self._streamed.add(key)
         part = getattr(event, "summary_index", None)
-        yield ReasoningDelta(event.delta, part=event.content_index if part is None else part)
+        part = getattr(event, "content_index", None) if part is None else part
+        if text := self._halves.joined((key, "reasoning"), event.delta or ""):
+            yield ReasoningDelta(text, part=part or 0)
 
-    def _text(self, event: Any) -> Deltas:
-        self._streamed.add(event.output_index)
-        yield TextDelta(event.delta)
+    def _text(self, event: Any, key: Key) -> Deltas:
+        self._items.saw("message", key)
+        self._streamed.add(key)
+        self._items.add_part(key, event)
+        if text := self._halves.joined(key, event.delta or ""):
+            yield TextDelta(text)
 
-    def _refusal(self, event: Any) -> Deltas:
-        self._streamed.add(event.output_index)
+    def _text_done(self, event: Any, key: Key) -> Deltas:
+        """Read a part's text from the event that ends it, if it had no deltas."""
+        if self._items.add_part(key, event) and getattr(event, "text", None):
+            self._items.saw("message", key)
+            self._streamed.add(key)
+            yield TextDelta(event.text)
+
+    def _refusal(self, event: Any, key: Key) -> Deltas:
+        self._items.saw("message", key)
+        self._streamed.add(key)
         yield RefusalDelta(event.delta)
 
-    def _arguments(self, event: Any) -> Deltas:
-        call = self._calls.get(event.output_index)
+    def _arguments(self, event: Any, key: Key) -> Deltas:
+        call = self._calls.get(key)
         if call is None or call.silent:
             return
-        self._open = event.output_index
+        self._open = key
+        text = self._halves.joined(key, as_text(event.delta))
         if call.live is not None:
-            yield from call.live.write(as_text(event.delta))
+            yield from call.live.write(text)
         else:
-            self._streamed.add(event.output_index)
-            yield CallDelta(CLIENT_FUNCTION, call.call_id, as_text(event.delta), name=call.name)
+            self._streamed.add(key)
+            yield CallDelta(CLIENT_FUNCTION, call.call_id, text, name=call.name)
 
-    def _native(self, event: Any) -> Deltas:
-        call = self._calls[event.output_index]
+    def _arguments_done(self, event: Any, key: Key) -> Deltas:
+        self._whole[key] = as_text(event.arguments)
+        yield from ()
+
+    def _native(self, event: Any, key: Key) -> Deltas:
+        call = self._calls[key]
         if not call.silent:
-            self._open = event.output_index
+            self._open = key
             yield from call.tool.read_native_event(call.call_id, event)
 
-    def _done(self, event: Any) -> Deltas:
+    def _done(self, event: Any, key: Key) -> Deltas:
         item = event.item
+        self._items.saw(item.type, key)
+        self._items.finish(key)
         match item.type:
             case "message":
-                if event.output_index not in self._streamed:
+                if rest := self._halves.rest(key):
+                    yield TextDelta(rest)
+                if key not in self._streamed:
                     yield from (_part(part) for part in item.content or ())
                 yield ItemBreak()
             case "reasoning":
-                yield from self._reasoning_done(event)
+                yield from self._reasoning_done(item, key)
             case "compaction":
                 yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
-                yield from self._function_done(event)
+                yield from self._function_done(item, key)
             case kind if catalogue().of_call(kind) is not None:
-                call = self._call(event)
+                call = self._call(item, key)
                 if item.status != "incomplete" and not self._is_repeated(call, _native_text(item)):
                     yield read_native(call.tool, call.call_id, item)
             case kind if kind.endswith("_call") and getattr(item, "call_id", None):
                 yield self._unknown(item)  # an upstream's own calls have no call id
 
-    def _reasoning_done(self, event: Any) -> Deltas:
-        if event.output_index not in self._streamed:
-            for number, part in enumerate(event.item.summary or ()):
-                yield ReasoningDelta(part.text, part=number)
-        if event.item.encrypted_content:
-            yield ReasoningOpaque(self._wrap(event.item.id, event.item.encrypted_content))
+    def _reasoning_done(self, item: Any, key: Key) -> Deltas:
+        if key not in self._streamed:
+            for number, part in enumerate(getattr(item, "summary", None) or ()):
+                yield ReasoningDelta(part.text or "", part=number)
+        if blob := getattr(item, "encrypted_content", None):
+            yield ReasoningOpaque(self._wrap(item.id, blob))
         yield ItemBreak()
 
-    def _function_done(self, event: Any) -> Deltas:
-        item = event.item
-        call = self._call(event)
-        if self._is_repeated(call, as_text(item.arguments)):
+    def _function_done(self, item: Any, key: Key) -> Deltas:
+        call = self._call(item, key)
+        arguments = as_text(item.arguments) or self._whole.get(key, "")
+        if self._is_repeated(call, arguments):
             return
+        whole = (call.call_id, call.name or "", arguments)
+        cut_off = getattr(item, "status", None) == "incomplete"
         if call.live is None:
-            yield from self._client_done(event, call)
-        elif item.status != "incomplete":  # a later event explains one that was cut off
-            whole = (call.call_id, call.name or "", as_text(item.arguments))
+            yield from self._client_done(whole, cut_off=cut_off, streamed=key in self._streamed)
+        elif not cut_off:  # a later event explains one that was cut off
             yield from read_calls(call.tool, whole, self._call_ids.another)
 
     def _unknown(self, item: Any) -> RejectedCall:
@@ -202,40 +237,67 @@ class ResponsesReader:
         sent.add((call.name, arguments))
         return repeated
 
-    def _client_done(self, event: Any, call: _Call) -> Deltas:
-        whole = (call.call_id, call.name or "", as_text(event.item.arguments))
-        if event.item.status == "incomplete":
-            if event.output_index not in self._streamed:
-                yield CallDelta(CLIENT_FUNCTION, call.call_id, whole[2], name=call.name)
-        elif event.output_index not in self._streamed:
+    def _client_done(self, whole: tuple[str, str, str], *, cut_off: bool, streamed: bool) -> Deltas:
+        if cut_off:
+            if not streamed:
+                yield CallDelta(CLIENT_FUNCTION, whole[0], whole[2], name=whole[1])
+        elif not streamed:
             yield from read_calls(None, whole, self._call_ids.another)
         elif not is_object(whole[2]):  # too late to correct what was streamed
             yield RejectedCall(*whole, "its arguments are not a JSON object")
         yield ItemBreak()
 
-    def _completed(self, event: Any) -> Deltas:
+    def _completed(self, event: Any, key: Key) -> Deltas:
+        yield from self._late(event.response, cut_off=False)
+        yield from self._ended(event.response)
+        used = getattr(event.response.usage, "output_tokens", None) or 0
+        if self._limit is not None and used >= self._limit and not self._calls:
+            yield Truncated("max_output_tokens")
+
+    def _ended(self, response: Any) -> Deltas:
         while self._held:  # no event has ended the open call
             yield from self._release()
         self.finished = True
-        usage = event.response.usage
+        usage = response.usage
         if usage is not None:
             yield Usage(
-                usage.input_tokens,
-                usage.output_tokens,
-                cached_tokens=_detail(usage.input_tokens_details, "cached_tokens"),
-                reasoning_tokens=_detail(usage.output_tokens_details, "reasoning_tokens"),
+                usage.input_tokens or 0,
+                usage.output_tokens or 0,
+                cached_tokens=_detail(getattr(usage, "input_tokens_details", None), "cached_tokens"),
+                reasoning_tokens=_detail(getattr(usage, "output_tokens_details", None), "reasoning_tokens"),
             )
 
-    def _incomplete(self, event: Any) -> Deltas:
-        yield from self._completed(event)
+    def _late(self, response: Any, *, cut_off: bool) -> Deltas:
+        """Read the items of the closing event that no event before has ended, each once.
+
+        Servers give items other ids there, so they are matched by kind and order.
+        """
+        while self._held:
+            yield from self._release()
+        self._open = None
+        for item, key in self._items.unfinished(getattr(response, "output", None) or ()):
+            if cut_off and key in self._streamed:
+                continue  # it stays open, and so becomes incomplete
+            yield from self._done(SimpleNamespace(item=item), key)
+        for key, call in list(self._calls.items()):
+            arguments = self._whole.get(key, call.live.arguments if call.live is not None else "")
+            if not cut_off and not self._items.is_finished(key) and is_object(arguments):
+                item = SimpleNamespace(
+                    type="function_call", call_id=call.given_id, name=call.name, arguments=arguments
+                )
+                yield from self._done(SimpleNamespace(item=item), key)
+
+    def _incomplete(self, event: Any, key: Key) -> Deltas:
+        yield from self._late(event.response, cut_off=True)
+        yield from self._ended(event.response)
         details = event.response.incomplete_details
         yield Truncated((details.reason if details else None) or "max_output_tokens")
 
-    def _failed(self, event: Any) -> Deltas:
+    def _failed(self, event: Any, key: Key) -> Deltas:
         error = event.response.error
         raise self._failure(error.code, error.message) if error else self._failure(None, "it gives no reason")
 
-    def _error(self, event: Any) -> Deltas:
+    def _error(self, event: Any, key: Key) -> Deltas:
         raise self._failure(event.code, event.message or "it gives no reason")
 
 
@@ -256,7 +318,7 @@ def _detail(details: Any, name: str) -> int:
     return getattr(details, name, None) or 0
 
 
-Handler = Callable[[ResponsesReader, Any], Deltas]
+Handler = Callable[[ResponsesReader, Any, Key], Deltas]
 
 _HANDLERS: dict[str, Handler] = {
     "response.output_item.added": ResponsesReader._added,
@@ -264,8 +326,10 @@ _HANDLERS: dict[str, Handler] = {
     "response.reasoning_summary_text.delta": ResponsesReader._reasoning,
     "response.reasoning_text.delta": ResponsesReader._reasoning,
     "response.output_text.delta": ResponsesReader._text,
+    "response.output_text.done": ResponsesReader._text_done,
     "response.refusal.delta": ResponsesReader._refusal,
     "response.function_call_arguments.delta": ResponsesReader._arguments,
+    "response.function_call_arguments.done": ResponsesReader._arguments_done,
     "response.completed": ResponsesReader._completed,
     "response.incomplete": ResponsesReader._incomplete,
     "response.failed": ResponsesReader._failed,

@@ -1,0 +1,79 @@
+"""Identity of the items in another server's Responses stream.
+
+The API numbers them by `output_index`. Some servers (llama.cpp) leave it out and give ids only, `fc_X` and
+`call_X` for one call. Others (vLLM) give an item another id in the closing event.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+Key = int | str | None
+"""An item of one answer: its output index, or else its first id. None: the event names no item."""
+
+_PREFIXES = ("fc_", "call_")
+
+
+class Items:
+    """The items of one answer, by key: which there were, in order, by kind, and which are done."""
+
+    def __init__(self) -> None:
+        self._aliases: dict[str, Key] = {}
+        self._order: dict[str, list[Key]] = defaultdict(list)
+        self._finished: set[Key] = set()
+        self._parts: set[tuple[Key, int]] = set()
+
+    def key(self, event: Any) -> Key:
+        """Return the key of the item that an event is about."""
+        index = getattr(event, "output_index", None)
+        item = getattr(event, "item", None)
+        ids = [getattr(event, "item_id", None), getattr(item, "id", None), getattr(item, "call_id", None)]
+        names = [_bare(each) for each in ids if isinstance(each, str) and each]
+        if isinstance(index, int):
+            found: Key = index
+        else:
+            known = [self._aliases[name] for name in names if name in self._aliases]
+            found = known[0] if known else names[0] if names else None
+        for name in names:
+            self._aliases.setdefault(name, found)
+        return found
+
+    def saw(self, kind: str, key: Key) -> None:
+        """Note that there is an item of this kind."""
+        if key not in self._order[kind]:
+            self._order[kind].append(key)
+
+    def add_part(self, key: Key, event: Any) -> bool:
+        """Note that a part of an item had text; return whether it is new."""
+        part = (key, getattr(event, "content_index", None) or 0)
+        is_new = part not in self._parts
+        self._parts.add(part)
+        return is_new
+
+    def finish(self, key: Key) -> None:
+        """Note that an item is done."""
+        self._finished.add(key)
+
+    def is_finished(self, key: Key) -> bool:
+        """Return whether an item is done."""
+        return key in self._finished
+
+    def unfinished(self, output: Sequence[Any]) -> Iterator[tuple[Any, Key]]:
+        """Yield the items of the closing event that are not done, with the key each has or gets."""
+        counts: dict[str, int] = defaultdict(int)
+        for position, item in enumerate(output):
+            known = self._order[item.type]
+            place = counts[item.type]
+            counts[item.type] += 1
+            key = known[place] if place < len(known) else f"output {position}"
+            if key not in self._finished:
+                yield item, key
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name
