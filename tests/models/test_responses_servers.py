@@ -52,7 +52,7 @@ def parts(words: str) -> list[dict[str, Any]]:
     return [{"type": "output_text", "text": words, "annotations": []}]
 
 
-# -- no indices ----------------------------------------------------------------------------------------------
+# -- no indices ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,13 @@ async def test_two_calls_without_indices(
     mixed = [event for pair in zip(*events, strict=True) for event in pair]
     upstream.says(*(mixed if together else [*events[0], *events[1]]), end())
     deltas = await said(model, functions=PLOT)
-    expected = {
-        "plot": lambda id_: function_delta(id_, "plot", '{"x": 1}'),
-        "shell": lambda id_: shell_done(id_, ("ls",)),
-    }
     for number, name in enumerate(names):
-        assert expected[name](f"call_{number}") in deltas
+        assert done(f"call_{number}", name) in deltas
+
+
+def done(call_id: str, name: str) -> ModelDelta:
+    """The delta of a whole call."""
+    return shell_done(call_id, ("ls",)) if name == "shell" else function_delta(call_id, "plot", '{"x": 1}')
 
 
 async def test_text_and_a_call_without_indices(model: ResponsesModel, upstream: Any) -> None:
@@ -102,7 +103,7 @@ async def test_text_and_a_call_without_indices(model: ResponsesModel, upstream: 
     ]
 
 
-# -- no deltas, or no closing events -------------------------------------------------------------------------
+# -- no deltas, or no closing events ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["text done", "item done", "completed", "all of them", "after deltas"])
@@ -147,8 +148,7 @@ async def test_a_call_is_read_once_from_wherever_it_is(
     output = [{**whole, "id": "fc_other"}] if where in ("completed", "all of them") else []
     upstream.says(*events, end(output=output))
     deltas = await said(model, functions=PLOT)
-    wanted = shell_done("call_1", ("ls",)) if name == "shell" else function_delta("call_1", "plot", arguments)
-    assert deltas.count(wanted) == 1
+    assert deltas.count(done("call_1", name)) == 1
 
 
 async def test_reasoning_only_in_the_closing_event(model: ResponsesModel, upstream: Any) -> None:
@@ -157,7 +157,7 @@ async def test_reasoning_only_in_the_closing_event(model: ResponsesModel, upstre
     assert await said(model) == [ReasoningDelta("Hm", part=0)]
 
 
-# -- answers that were cut off ---------------------------------------------------------------------------------
+# -- answers that were cut off ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("used", "cut"), [(7, True), (9, True), (6, False), (None, False)])
@@ -171,7 +171,7 @@ async def test_an_answer_that_used_up_its_limit_is_cut(
     assert [each for each in deltas if isinstance(each, Usage)] == ([Usage(1, used)] if used else [])
 
 
-# -- characters in two halves ----------------------------------------------------------------------------------
+# -- characters in two halves ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
