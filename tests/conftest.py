@@ -94,7 +94,8 @@ def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
     }
 
 
-def _configured_docker(runtime: str | None = None) -> DockerBackend:
+def configured_docker(runtime: str | None = None) -> DockerBackend:
+    """Return a Docker backend with the environment's configuration."""
     image = os.environ.get("AGENT_KERNEL_IMAGE") or DEFAULT_IMAGE
     return DockerBackend(image, runtime or os.environ.get("AGENT_KERNEL_DOCKER_RUNTIME") or None)
 
@@ -109,7 +110,7 @@ async def _look(backend: Backend) -> Probe:
 @pytest.fixture(scope="session")
 def docker_engine() -> None:
     """Require a Docker Engine with the toolbox image."""
-    probe = asyncio.run(_look(_configured_docker()))
+    probe = asyncio.run(_look(configured_docker()))
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")
 
@@ -117,7 +118,7 @@ def docker_engine() -> None:
 @pytest.fixture
 async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
     """Yield a Docker backend with the environment's configuration; tests delete their own sandboxes."""
-    backend = _configured_docker()
+    backend = configured_docker()
     yield backend
     await backend.aclose()
 
@@ -125,7 +126,7 @@ async def docker_backend(docker_engine: None) -> AsyncIterator[DockerBackend]:
 @pytest.fixture(scope="session")
 def runsc(docker_engine: None) -> None:
     """Require a Docker Engine with gVisor's runtime."""
-    probe = asyncio.run(_look(_configured_docker("runsc")))
+    probe = asyncio.run(_look(configured_docker("runsc")))
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")
 
@@ -133,7 +134,7 @@ def runsc(docker_engine: None) -> None:
 @pytest.fixture
 async def docker_runsc_backend(runsc: None) -> AsyncIterator[DockerBackend]:
     """Yield a Docker backend whose containers run on gVisor; tests delete their own sandboxes."""
-    backend = _configured_docker("runsc")
+    backend = configured_docker("runsc")
     yield backend
     await backend.aclose()
 

@@ -26,10 +26,7 @@ MAX_NAME = 60
 Graph = dict[str, set[str]]
 
 KNOWN_FILE_CIRCLES: set[frozenset[str]] = set()
-KNOWN_FOLDER_CIRCLES: set[frozenset[str]] = {
-    frozenset(f"agent_kernel.{name}" for name in names.split())
-    for names in ("runtime.approvals runtime.turns",)
-}
+KNOWN_FOLDER_CIRCLES: set[frozenset[str]] = set()
 KNOWN_LARGE_FOLDERS: set[str] = set()
 KNOWN_SHARED_NAMES: set[str] = set()
 KNOWN_LARGE_CONSTRUCTORS: set[str] = set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.base import Model
@@ -32,10 +32,8 @@ from agent_kernel.runtime.approvals.items import (
     undecided,
 )
 from agent_kernel.runtime.observe.audit import AuditLog
-from agent_kernel.runtime.turns.history import History
-from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.rows import Rows
-from agent_kernel.tools.base import Tool
+from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 
 UNSTORED = (
@@ -46,12 +44,49 @@ UNSTORED = (
 OTHER_CONTAINER = "it was approved for a container that is gone, or another than this turn's"
 
 
-async def read_answers(turn: TurnRequest, history: History, store: Rows) -> list[Answer]:
-    """Return the answers in a turn's input. Raises `InvalidRequest` before anything is changed."""
-    given = answers(turn.input, history.items)
+class Approvable(Protocol):
+    """The parts of a checked request that approvals depend on."""
+
+    @property
+    def input(self) -> Sequence[Json]:
+        """The input items."""
+        ...
+
+    @property
+    def tools(self) -> Sequence[ToolEntry]:
+        """The tools that the request offers."""
+        ...
+
+    @property
+    def generate(self) -> bool:
+        """Whether the model is asked."""
+        ...
+
+    @property
+    def store(self) -> bool:
+        """Whether the response is stored."""
+        ...
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that the response is added to."""
+        ...
+
+    @property
+    def approval(self) -> Policy | None:
+        """The request's own policy; the operator's applies as well."""
+        ...
+
+
+async def read_answers(turn: Approvable, earlier: Sequence[Json], store: Rows) -> list[Answer]:
+    """Return the answers in a turn's input, to requests there or among the `earlier` items of its chain.
+
+    Raises `InvalidRequest` before anything is changed.
+    """
+    given = answers(turn.input, earlier)
     if not given:
         return []
-    remembered = {item.get("id") for item in history.items}
+    remembered = {item.get("id") for item in earlier}
     for each in given:  # one that was only sent again must be ours all the same
         if each.request_id not in remembered and await store.item(each.request_id) is None:
             raise not_found(each.request_id)
@@ -82,9 +117,9 @@ async def with_calls(given: Sequence[Json], store: Rows) -> Sequence[Json]:
     return items
 
 
-async def answered_elsewhere(history: History, store: Rows) -> set[str]:
-    """Requests that were answered outside this conversation: in a failed turn, or in another branch."""
-    waiting = undecided(history.items)
+async def answered_elsewhere(earlier: Sequence[Json], store: Rows) -> set[str]:
+    """Return the requests answered outside this conversation: in a failed turn, or in another branch."""
+    waiting = undecided(earlier)
     return await store.answered_approvals(waiting) if waiting else set()
 
 
@@ -190,9 +225,9 @@ def _who(store: Rows) -> str | None:
 
 
 async def approvals_of(
-    turn: TurnRequest,
+    turn: Approvable,
     model: Model,
-    history: History,
+    earlier: Sequence[Json],
     store: Rows,
     audit: AuditLog,
     operator: Policy,
@@ -207,7 +242,7 @@ async def approvals_of(
         policies=[operator, *([turn.approval] if turn.approval is not None else [])],
         store=store,
         audit=audit,
-        answers=await read_answers(turn, history, store),
+        answers=await read_answers(turn, earlier, store),
         can_wait=turn.store or turn.conversation_id is not None or here,
         by_person=isinstance(model, DirectModel),
     )

@@ -91,10 +91,16 @@ class Preparation:
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
         approvals = await approvals_of(
-            turn, model, history, self._store, self._containers.audit, self._approval, here=memory is not None
+            turn,
+            model,
+            history.items,
+            self._store,
+            self._containers.audit,
+            self._approval,
+            here=memory is not None,
         )
         to_come = [each.call["call_id"] for each in approvals.answers]
-        elsewhere = await answered_elsewhere(history, self._store)
+        elsewhere = await answered_elsewhere(history.items, self._store)
         conversation = join(history, turn.input, to_come, elsewhere)
         earlier = history.container_id or _container_in(turn.input)
         skills = await self._skills.read(**_asked_skills(turn))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import docker
@@ -12,28 +13,37 @@ from agent_kernel.sandboxes.docker import engine
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.container import container_name, create_arguments
 from agent_kernel.sandboxes.docker.verification import differences, verify
+from tests.conftest import configured_docker
 from tests.sandboxes.docker.sandbox import new_spec
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-async def made(docker_backend: DockerBackend) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The HostConfig that was sent, and the container as the engine shows it."""
+Made = tuple[dict[str, Any], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def made(docker_engine: None) -> Made:
+    """The HostConfig that was sent, and the container as the engine shows it. Tests copy, never change."""
+    return asyncio.run(_make(configured_docker()))
+
+
+async def _make(backend: DockerBackend) -> Made:
     spec = new_spec()
-    ref = await docker_backend.create(spec)
+    ref = await backend.create(spec)
+    api = docker.from_env().api
     try:
-        api = docker.from_env().api
         arguments = create_arguments(api, spec, image="", runtime=None, command=["x"], attempt="")
         found = engine.inspect(api, container_name(ref.id))
         assert found is not None
-        api.close()
         return arguments["host_config"], dict(found)
     finally:
-        await docker_backend.delete(ref)
+        api.close()
+        await backend.delete(ref)
+        await backend.aclose()
 
 
-async def test_engine_keeps_what_was_asked(made: tuple[dict[str, Any], dict[str, Any]]) -> None:
+async def test_engine_keeps_what_was_asked(made: Made) -> None:
     assert differences(*made) == []
 
 
@@ -55,9 +65,7 @@ async def test_engine_keeps_what_was_asked(made: tuple[dict[str, Any], dict[str,
         ("Devices", [{"PathOnHost": "/dev/kvm"}]),
     ],
 )
-async def test_each_difference_is_found(
-    made: tuple[dict[str, Any], dict[str, Any]], field: str, value: object
-) -> None:
+async def test_each_difference_is_found(made: Made, field: str, value: object) -> None:
     asked, found = made
     weaker = {**found, "HostConfig": {**found["HostConfig"], field: value}}
     (said,) = differences(asked, weaker)
@@ -78,9 +86,7 @@ UNNAMED = {
         {"Destination": "/other"},
     ],
 )
-async def test_only_unnamed_volumes_of_the_image_are_expected(
-    made: tuple[dict[str, Any], dict[str, Any]], change: dict[str, str]
-) -> None:
+async def test_only_unnamed_volumes_of_the_image_are_expected(made: Made, change: dict[str, str]) -> None:
     asked, found = made
     image = {**found, "Config": {**found["Config"], "Volumes": {"/cache": {}}}}
     assert differences(asked, {**image, "Mounts": [*found["Mounts"], UNNAMED]}) == []
@@ -88,7 +94,7 @@ async def test_only_unnamed_volumes_of_the_image_are_expected(
     assert said.startswith("the mounts are")
 
 
-async def test_ignored_runtime_is_found(made: tuple[dict[str, Any], dict[str, Any]]) -> None:
+async def test_ignored_runtime_is_found(made: Made) -> None:
     """Podman shows `oci` and runs its default, whatever was asked for."""
     asked, found = made
     podman = {**found, "HostConfig": {**found["HostConfig"], "Runtime": "oci"}}
