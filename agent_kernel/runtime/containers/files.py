@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from typing import Protocol
 
 from openai.types.containers import FileCreateResponse
@@ -26,6 +27,9 @@ from agent_kernel.store.rows import Rows
 
 MOST_CHANGES = 1000
 """Changed files that one answer names."""
+
+REMEMBERED = 20_000
+"""Files whose paths are remembered by id, so that one that was named is found without a listing."""
 
 
 class Opener(Protocol):
@@ -47,6 +51,7 @@ class LocalContainerFiles:
         self._store = store
         self._audit = audit
         self.upload_limit = upload_limit
+        self._paths: OrderedDict[str, str] = OrderedDict()  # by id, of files that were named
 
     async def create(
         self, container_id: str, *, path: str, content: AsyncIterable[bytes], size: int | None = None
@@ -105,9 +110,11 @@ class LocalContainerFiles:
             stats = await channel.list(WORKSPACE)
         uploads = await self._store.uploads(container_id)
         stats.sort(key=lambda stat: (stat.modified_ns, stat.path))
-        return page(
-            [_resource(container_id, stat, uploads) for stat in stats], after=after, limit=limit, order=order
-        )
+        resources = [_resource(container_id, stat, uploads) for stat in stats]
+        found = page(resources, after=after, limit=limit, order=order)
+        paths = {resource.id: stat.path for resource, stat in zip(resources, stats, strict=True)}
+        self._remember({resource.id: paths[resource.id] for resource in found.data})
+        return found
 
     async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges:
         """Return what changed since a mark; see `TracksChanges.changes`."""
@@ -115,19 +122,21 @@ class LocalContainerFiles:
             found = await channel.changes(WORKSPACE, since)
         newest = sorted(found.files, key=lambda stat: stat.modified_ns, reverse=True)[:MOST_CHANGES]
         uploads = await self._store.uploads(container_id) if newest else set()
-        data = [_resource(container_id, stat, uploads) for stat in sorted(newest, key=lambda stat: stat.path)]
+        newest.sort(key=lambda stat: stat.path)
+        data = [_resource(container_id, stat, uploads) for stat in newest]
+        self._remember({file_id(container_id, stat.path): stat.path for stat in newest})
         return FileChanges(data, len(found.files), found.mark, found.known)
 
     async def retrieve(self, container_id: str, file_id: str) -> FileCreateResponse:
         """Return one file's metadata."""
         async with self._containers.use(container_id) as channel:
-            stat = await _find(channel, container_id, file_id)
+            stat = await self._find(channel, container_id, file_id)
         return _resource(container_id, stat, await self._store.uploads(container_id))
 
     async def content(self, container_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes, in chunks; closing the generator ends the transfer."""
         async with self._containers.use(container_id) as channel:
-            stat = await _find(channel, container_id, file_id)
+            stat = await self._find(channel, container_id, file_id)
             taken, whole = hashlib.sha256(), False
             try:
                 async with aclosing(channel.get(stat.path, within=WORKSPACE)) as chunks:
@@ -142,11 +151,27 @@ class LocalContainerFiles:
     async def delete(self, container_id: str, file_id: str) -> None:
         """Remove the file."""
         async with self._containers.use(container_id) as channel:
-            stat = await _find(channel, container_id, file_id)
+            stat = await self._find(channel, container_id, file_id)
             with _refused_outside():
                 await channel.remove(stat.path, within=WORKSPACE)
         await self._store.remove_upload(container_id, stat.path)
         self._record(container_id, "removed", stat, None)
+
+    async def _find(self, channel: Channel, container_id: str, wanted: str) -> FileStat:
+        """Return the file with an id: at the path where it was listed last, or else by a listing."""
+        path = self._paths.get(wanted)
+        if path is not None and file_id(container_id, path) == wanted:
+            with suppress(SandboxFileError):
+                return await channel.stat(path)
+        for stat in await channel.list(WORKSPACE):
+            if file_id(container_id, stat.path) == wanted:
+                return stat
+        raise NotFound(f"There is no file {wanted!r} in container {container_id!r}.", param="file_id")
+
+    def _remember(self, paths: Mapping[str, str]) -> None:
+        self._paths.update(paths)
+        while len(self._paths) > REMEMBERED:
+            self._paths.popitem(last=False)
 
     async def ids(self, container_id: str, paths: Sequence[str]) -> dict[str, str | None]:
         """Return the ids of the files at absolute paths; None for a path with no file below `/mnt/data`."""
@@ -195,13 +220,6 @@ def file_id(container_id: str, path: str) -> str:
         "cfile_"
         + hashlib.sha256(f"{container_id}\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     )
-
-
-async def _find(channel: Channel, container_id: str, wanted: str) -> FileStat:
-    for stat in await channel.list(WORKSPACE):
-        if file_id(container_id, stat.path) == wanted:
-            return stat
-    raise NotFound(f"There is no file {wanted!r} in container {container_id!r}.", param="file_id")
 
 
 def _resource(container_id: str, stat: FileStat, uploads: set[str]) -> FileCreateResponse:
