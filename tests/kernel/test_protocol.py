@@ -302,7 +302,8 @@ def test_uploads(notebook: Notebook, tmp_path: Path) -> None:
     (tmp_path / "data" / "a b.csv").write_bytes(b"x\n1\n")
     (tmp_path / "data" / "c.csv").write_bytes(os.urandom(3_000_000))
     result = notebook.run("%upload data/*.csv")
-    assert [text.split(" to ")[1] for text in result.plain] == ["`/mnt/data/a b.csv`", "`/mnt/data/c.csv`"]
+    places = [text.split(" to ")[1].split(";")[0] for text in result.plain]
+    assert [place.split("`")[1] for place in places] == ["/mnt/data/a b.csv", "/mnt/data/c.csv"]
     assert notebook.run("!stat -c %s *.csv").plain[-1] == "4\n3000000"
 
 

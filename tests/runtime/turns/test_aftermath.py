@@ -14,6 +14,8 @@ from tests.runtime.turns.playing import Called, Player
 
 pytestmark = pytest.mark.bubblewrap
 
+BEGUN = "until grep -q sleep /proc/$!/cmdline; do :; done"
+
 
 @pytest.fixture
 async def turn(
@@ -31,7 +33,11 @@ def player(request: pytest.FixtureRequest, upstream: Upstream) -> Player:
 async def test_failed_commands_are_explained_to_the_model(player: Player, turn: Turn) -> None:
     player.calls(
         Called("shell", '{"commands": ["touch -d yesterday old", "true"]}', "before"),
-        Called("shell", '{"commands": ["mkdir d; cd d; echo a > new; sleep 300 & false", "true"]}', "fails"),
+        Called(
+            "shell",
+            '{"commands": ["mkdir d; cd d; echo a > new; sleep 300 & ' + BEGUN + '; false", "true"]}',
+            "fails",
+        ),
         Called("shell", '{"commands": ["sleep 100"], "timeout_ms": 200}', "hangs"),
     )
     player.speaks("I see.")

@@ -52,7 +52,8 @@ signal.pause()
 PACK = r"""
 programs="bash python3 cat cp head ls mkdir rm seq sleep true"
 files=$(for each in $programs; do readlink -f /usr/bin/$each; echo /usr/bin/$each; done)
-libraries=$(ldd $files | grep -o '/[^ ]*\.so[^ ]*')
+ctypes=$(ls /usr/lib/python3.[0-9]*/lib-dynload/_ctypes.*)
+libraries=$(ldd $files $ctypes | grep -o '/[^ ]*\.so[^ ]*')
 real=$(readlink -f $libraries)
 folders=$(readlink -f $(dirname $libraries) | sort -u)
 linked=$(for folder in $folders; do for each in $libraries; do echo $folder/${each##*/}; done; done)

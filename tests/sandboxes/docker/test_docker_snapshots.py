@@ -38,7 +38,8 @@ async def chain(backend: DockerBackend, commands: list[str], **labels: str) -> A
 SMALL = """
 cd /
 programs='usr/bin/python3 usr/bin/python3.11 usr/bin/bash usr/bin/cat usr/bin/ls usr/bin/rm usr/bin/touch'
-libraries=$(ldd $(readlink -f $programs) | grep -o '/lib[^ ]*' | sort -u)
+ctypes=$(ls usr/lib/python3.11/lib-dynload/_ctypes.*)
+libraries=$(ldd $(readlink -f $programs) $ctypes | grep -o '/lib[^ ]*' | sort -u)
 tar -chf /libraries.tar $libraries
 mkdir -p /small/mnt/data /small/usr/lib /small/tmp && chmod 1777 /small/tmp
 tar -xf /libraries.tar -C /small 2>/dev/null
