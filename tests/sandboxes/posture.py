@@ -29,7 +29,16 @@ def status():
 
 def mounts():
     with open("/proc/mounts") as file:
-        return {line.split()[1]: line.split()[3].split(",") for line in file}
+        return {line.split()[1]: [*line.split()[3].split(","), "type=" + line.split()[2]] for line in file}
+
+def sizes():
+    """The sizes of the file systems in memory that can be written to, in MiB."""
+    found = {}
+    for where, options in mounts().items():
+        if "ro" not in options and "type=tmpfs" in options and os.path.isdir(where):
+            system = os.statvfs(where)
+            found[where] = system.f_blocks * system.f_frsize / (1 << 20)
+    return found
 
 def read(path):
     try:
@@ -138,6 +147,7 @@ print(json.dumps({
     "kernel": list(os.uname()),
     "namespaces": {name: os.readlink("/proc/self/ns/" + name) for name in os.listdir("/proc/self/ns")},
     "mounts": mounts(),
+    "sizes": sizes(),
     "devices": devices(),
     "interfaces": [name for _, name in socket.if_nameindex()],
     "routes": open("/proc/net/route").read().count("\n") - 1,

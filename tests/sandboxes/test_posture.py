@@ -49,13 +49,16 @@ def own_namespaces(found: dict[str, str]) -> list[str]:
     return [name for name in NAMESPACES if os.readlink(f"/proc/self/ns/{name}") != found.get(name)]
 
 
-def mounts(seen: dict[str, list[str]], without: str) -> list[str]:
-    """Mounts that lack a restriction; the kernel's own file systems and the empty /usr/local left out."""
+def mounts(seen: dict[str, Any], without: str) -> list[str]:
+    """Writable mounts that lack a restriction; device nodes and the kernel's own file systems left out."""
+    devices = {f"/dev/{name}" for name in seen["devices"]}
     return [
         where
-        for where, options in seen.items()
+        for where, options in seen["mounts"].items()
         if without not in options
-        and not re.match(r"/(proc|sys|dev|usr/local)(/|$)", where)
+        and not re.match(r"/proc(/|$)", where)
+        and where not in devices
+        and not {"type=devpts", "type=mqueue"} & set(options)
         and "ro" not in options
     ]
 
@@ -89,10 +92,12 @@ def described(seen: dict[str, Any]) -> dict[str, str]:
         "namespaces of its own": "gVisor's" if on_gvisor else words(own_namespaces(seen["namespaces"])),
         "network devices": words(seen["interfaces"]),
         "routes": str(seen["routes"] or "none"),
-        "writable mounts": words(mounts(seen["mounts"], "ro")),
-        "mounts where set-id programs count": "not told"
-        if on_gvisor
-        else words(mounts(seen["mounts"], "nosuid")),
+        "writable mounts": words(mounts(seen, "ro")),
+        "sizes of those in memory, at 1 GiB": ", ".join(
+            f"{where} {size:.0f} MiB" if size < 1 << 20 else f"{where} no size"
+            for where, size in sorted(seen["sizes"].items())
+        ),
+        "mounts where set-id programs count": "not told" if on_gvisor else words(mounts(seen, "nosuid")),
         "devices": words(seen["devices"]),
         "kernel tables in /proc and /sys": words(seen["kernel tables"]),
         "kernel settings it can write": "its own" if on_gvisor and settings else words(settings),

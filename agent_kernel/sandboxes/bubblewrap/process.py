@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from agent_kernel.errors import SandboxError, SandboxStartFailed
+from agent_kernel.sandboxes import memory_files
 from agent_kernel.sandboxes.bubblewrap import seccomp as bubblewrap_seccomp
 
 END_TIMEOUT = 10.0
+LOCAL = "/usr/local"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 """The host's device nodes in the `/dev` that bwrap makes."""
 ETC = (
@@ -124,12 +126,11 @@ def isolation() -> list[str]:
     ]
 
 
-def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
-    """Return options for the read-only system and file systems in memory of at most `memory_files` bytes."""
-    size = ("--size", str(memory_files))
+def base_mounts(memory: int, *, keep_local: bool) -> list[str]:
+    """Return options for the read-only system, and file systems in memory for a limit of `memory` bytes."""
     words = ["--ro-bind", "/usr", "/usr"]
     if not keep_local:
-        words += ["--tmpfs", "/usr/local"]  # hides programs that the operator has installed
+        words += ["--tmpfs", LOCAL]  # hides programs that the operator has installed
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
         path = Path("/") / name
         if path.is_symlink():
@@ -145,9 +146,21 @@ def base_mounts(memory_files: int, *, keep_local: bool) -> list[str]:
         # its settings writable then.
         *("--ro-bind", "/proc/sys", "/proc/sys"),
         *(word for path in MASKED if os.path.exists(path) for word in ("--ro-bind", os.devnull, path)),
-        *(*size, "--tmpfs", "/tmp"),  # noqa: S108 (inside the sandbox)
-        *("--size", str(64 << 20), "--tmpfs", "/run"),
+        *(
+            word
+            for path, size in memory_files.sizes(memory).items()
+            for word in ("--size", str(size), "--tmpfs", path)
+        ),
     ]
+
+
+def closing(mounts: list[str]) -> list[str]:
+    """Return the last options, which make what bwrap leaves writable, and without a size, read-only.
+
+    `mounts` are all options before: what is mounted below the folders must be in place.
+    """
+    made = [path for path in ("/dev", LOCAL) if path in mounts]
+    return [word for path in ("/", *made) for word in ("--remount-ro", path)]
 
 
 def own_devices(folder: Path) -> list[str]:

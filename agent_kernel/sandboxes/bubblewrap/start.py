@@ -16,6 +16,7 @@ from agent_kernel.sandboxes.bubblewrap.process import (
     Start,
     Started,
     base_mounts,
+    closing,
     isolation,
     own_devices,
     start,
@@ -35,9 +36,6 @@ ENVIRONMENT = {
     "PYTHONPATH": PACKAGES,
 }
 """The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
-
-MEMORY_FILES = 4
-"""The share of the memory limit that /tmp may use. Files there count against the limit."""
 
 
 class SandboxStart:
@@ -72,10 +70,10 @@ class SandboxStart:
 
         with listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
-            mounts = [*self._mounts(folder, group, spec.memory // MEMORY_FILES), *_host_mounts(spec)]
+            mounts = [*self._mounts(folder, group, spec.memory), *_host_mounts(spec)]
             start(
                 Start(
-                    arguments=[program, *isolation(), *mounts, "--", *argv],
+                    arguments=[program, *isolation(), *mounts, *closing(mounts), "--", *argv],
                     environment=ENVIRONMENT,
                     keep=(listening.fileno(),),
                     open_files=spec.open_files,
@@ -98,10 +96,10 @@ class SandboxStart:
         note(folder / "group.json", group.folders)
         return group
 
-    def _mounts(self, folder: Path, group: cgroups.Group, memory_files: int) -> list[str]:
+    def _mounts(self, folder: Path, group: cgroups.Group, memory: int) -> list[str]:
         binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
         return [
-            *base_mounts(memory_files, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
+            *base_mounts(memory, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
             *own_devices(folder / "dev"),
             *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
@@ -114,6 +112,5 @@ class SandboxStart:
 
 
 def _host_mounts(spec: SandboxSpec) -> list[str]:
-    """Return the options for the host's folders, and last the one that makes the root read-only."""
-    binds = [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]
-    return [*binds, "--remount-ro", "/"]
+    """Return the options for the host's folders."""
+    return [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent_kernel.sandboxes import memory_files
 from agent_kernel.sandboxes.base import MANAGED_LABEL, WORKSPACE, SandboxRef, SandboxSpec, Status
 
 if TYPE_CHECKING:
@@ -33,13 +34,22 @@ CAPABILITIES = (
 )
 """The capabilities of root inside. All others are dropped, and none reaches beyond the container."""
 
-TMPFS = {
-    "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 (inside) exec: build tools run what they make
-    "/run": "rw,noexec,nosuid,nodev,size=64m,mode=755",
+_TMPFS_OPTIONS = {
+    memory_files.TMP: "rw,exec,nosuid,nodev,mode=1777",  # build tools run what they make
+    memory_files.RUN: "rw,noexec,nosuid,nodev,mode=755",
 }
-"""Counts against the container's memory limit."""
 
-_SHARED_MEMORY = 64 << 20
+_READ_ONLY = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/sys/fs/cgroup",
+)
+"""What engines make read-only by themselves, and a tmpfs that runc leaves writable and without a size where
+control groups have a tree per controller."""
+
 _GVISOR_TASKS = 512  # and some ten for each process inside: what gVisor takes of the host for itself
 
 
@@ -87,7 +97,7 @@ def create_arguments(
 def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict[str, Any]:
     from docker.types import LogConfig, Ulimit
 
-    gvisor = is_gvisor(runtime)
+    gvisor, sizes = is_gvisor(runtime), memory_files.sizes(spec.memory)
     config: dict[str, Any] = api.create_host_config(
         runtime=runtime,
         auto_remove=True,  # the end of boxd, by its lease or otherwise, is the end of everything
@@ -111,12 +121,13 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         # gVisor counts its processes itself, by nproc: the host's limit would end it with all that is inside.
         pids_limit=_GVISOR_TASKS + 10 * spec.pids if gvisor else spec.pids,
         mounts=_mounts(spec) or None,
-        shm_size=_SHARED_MEMORY,
-        tmpfs=TMPFS,
+        shm_size=sizes[memory_files.SHARED],
+        tmpfs={path: f"{options},size={sizes[path]}" for path, options in _TMPFS_OPTIONS.items()},
         init=False,  # boxd is process 1 and reaps, whatever the engine's default is
         # Whatever runs inside can write to process 1's output: nothing of it may reach the host's disk.
         log_config=LogConfig(type="none"),
     )
+    config["ReadonlyPaths"] = list(_READ_ONLY)
     return config
 
 

@@ -33,6 +33,12 @@ Progress = Callable[[str], None]
 
 _ENVIRONMENT = {"LANG": "C.UTF-8", "MPLBACKEND": "Agg"}
 _CHANGES = [*(f"ENV {k}={v}" for k, v in _ENVIRONMENT.items()), "WORKDIR /mnt/data", 'CMD ["bash"]']
+NEUTRAL = """\
+printf 'sandbox\\n' >"$1/etc/hostname" && rm -f "$1/etc/resolv.conf" && : >"$1/etc/resolv.conf" &&
+rm -rf "$1"/var/log/apt/* "$1/var/log/bootstrap.log" "$1/var/log/dpkg.log"
+"""
+"""Shell commands that remove the building machine's name, name servers and logs from the root `$1`."""
+
 _APT_FIELDS = ("CREATED_BY", "ORIGIN", "REPO_URI", "CODENAME", "RELEASE", "COMPONENT")
 _APT_SETTINGS = re.compile(r'Acquire::(?:https?::\S+|Check-Valid-Until|Check-Date|Retries) "[^"]+";')
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}(?:=[A-Za-z0-9.+:~-]{1,99})?")
@@ -182,6 +188,7 @@ def _bootstrap(tarball: Path, progress: Progress, extra: Sequence[str]) -> None:
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         *_apt_options(),
         f'--customize-hook=chroot "$1" sh < {shlex.quote(str(finish))}',
+        f"--customize-hook={NEUTRAL}",
         "bookworm",
         str(tarball),
         "-",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent_kernel.errors import EngineUnavailable, PreparationFailed
 from agent_kernel.sandboxes.docker import image as module
 from agent_kernel.sandboxes.docker.image import (
     DEFAULT_IMAGE,
+    NEUTRAL,
     build_from_debian,
     build_from_dockerfile,
     context_directory,
@@ -132,3 +134,22 @@ def test_without_an_engine_it_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(EngineUnavailable):
         build_from_dockerfile("x", lambda line: None)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "missing"])
+def test_image_names_no_machine(tmp_path: Path, kind: str) -> None:
+    """The hook that the build runs last, on a root as mmdebstrap leaves it."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "etc").mkdir(parents=True)
+    (root / "var" / "log" / "apt").mkdir(parents=True)
+    (root / "var" / "log" / "apt" / "term.log").write_text("proxy.example.org")
+    outside.write_text("nameserver 192.0.2.53\n")
+    if kind == "file":
+        (root / "etc" / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+        (root / "etc" / "hostname").write_text("builder.example.org\n")
+    elif kind == "link":
+        (root / "etc" / "resolv.conf").symlink_to(outside)
+    subprocess.run(["sh", "-c", NEUTRAL, "sh", str(root)], check=True)
+    left = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    assert left == {"etc/resolv.conf": "", "etc/hostname": "sandbox\n"}
+    assert outside.read_text() == "nameserver 192.0.2.53\n"
