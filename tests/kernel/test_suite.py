@@ -83,3 +83,15 @@ class TestAgentKernel(jupyter_kernel_test.KernelTests):
 class TestWelcome(jupyter_kernel_test.IopubWelcomeTests):
     kernel_name = "agent"
     support_iopub_welcome = True
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start the kernel, and let it send its first messages before the test subscribes.
+
+        ipykernel 7.4 loses the welcome of a subscription that arrives while another message is sent.
+        """
+        super().setUpClass()
+        first = cls.km.client()
+        first.start_channels()
+        first.wait_for_ready(timeout=60)
+        first.stop_channels()
