@@ -14,7 +14,7 @@ from agent_kernel.store.base import Store
 from agent_kernel.store.catalogue import open_store
 from agent_kernel.store.postgres.migrations import MIGRATIONS
 from tests.store.postgres import PASSWORD, QUOTED, Postgres
-from tests.store.test_rows import container, turn
+from tests.store.rows_made import container, turn
 
 OpenAt = Callable[..., Store]
 

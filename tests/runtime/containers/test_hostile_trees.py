@@ -14,7 +14,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.sweep import sweep
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.rows import Rows
-from tests.runtime.containers.test_lifecycle import age, expire, run, until_async
+from tests.runtime.containers.lifecycle import age, expire, run, until_async
 
 Make = Callable[..., LocalContainers]
 Audited = Callable[..., list[dict[str, Any]]]
