@@ -23,6 +23,7 @@ from agent_kernel.sandboxes.bubblewrap.process import (
 )
 from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.socket import listen, speaks
+from agent_kernel.sandboxes.bubblewrap.verification import verify
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 
@@ -52,8 +53,8 @@ class SandboxStart:
     def run(self, program: str, spec: SandboxSpec, folder: Path) -> None:
         """Fill the sandbox's empty folder and start bwrap on it; return when boxd answers (blocking).
 
-        Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `OSError`; the caller removes the
-        folder.
+        Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `IsolationUnavailable` (it differs
+        from what was asked for), `OSError`; the caller removes the sandbox.
         """
         for part in PARTS:
             (folder / part).mkdir()
@@ -71,7 +72,7 @@ class SandboxStart:
         with listen(folder) as listening:
             argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
             mounts = [*self._mounts(folder, group, spec.memory), *_host_mounts(spec)]
-            start(
+            started = start(
                 Start(
                     arguments=[program, *isolation(), *mounts, *closing(mounts), "--", *argv],
                     environment=ENVIRONMENT,
@@ -82,6 +83,7 @@ class SandboxStart:
                     ready=lambda: speaks(folder, listening),
                 )
             )
+        verify(started.pid, spec, group)
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
         """Make the sandbox's control group, and record it so that a sweep finds it.
