@@ -124,15 +124,22 @@ class Checkpoints:
         found = [one for one in await self.all() if _is_of(one, container_id) and one.id != but]
         await each(found, self._removed)
 
-    async def remove(self, snapshot: Snapshot) -> bool:
-        """Remove one; False if it cannot be, because a running container began with it."""
+    async def remove(self, snapshot: Snapshot, reason: str | None = None) -> bool:
+        """Remove one; False if it cannot be, because a running container began with it.
+
+        `reason` says in the log and the audit log why it is not kept.
+        """
         try:
             await snapshots_of(await self._engine()).remove_snapshot(snapshot.id)
         except SandboxError as error:
             log.info("The checkpoint %s stays for now: %s", snapshot.id, error)
             return False
         audit = self._audit.of(tenant_of(snapshot))
-        audit.write("prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size)
+        if reason is not None:
+            log.info("The checkpoint %s is removed: %s.", snapshot.id, reason)
+        audit.write(
+            "prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size, reason=reason
+        )
         return True
 
     async def _removed(self, snapshot: Snapshot) -> None:
@@ -155,7 +162,7 @@ class Checkpoints:
         removed: list[Snapshot] = []
 
         async def remove(snapshot: Snapshot) -> None:
-            if await self.remove(snapshot):
+            if await self.remove(snapshot, _why_beyond(snapshot, known, self._policy, time.time())):
                 removed.append(snapshot)
 
         await each(beyond, remove)
@@ -173,6 +180,15 @@ def _beyond(
         too_much = total_size([*kept, snapshot]) > policy.total_size
         (beyond if too_old or too_much or _container(snapshot) not in known else kept).append(snapshot)
     return beyond[::-1]
+
+
+def _why_beyond(snapshot: Snapshot, known: Collection[str], policy: CheckpointPolicy, now: float) -> str:
+    """Return why a policy does not keep a checkpoint that is `_beyond` it."""
+    if _container(snapshot) not in known:
+        return "its container was deleted"
+    if snapshot.created_at < now - policy.max_age:
+        return f"it is older than {policy.max_age:.0f} s"
+    return f"with its {snapshot.size} bytes, the checkpoints take more than may be stored"
 
 
 def tenant_of(snapshot: Snapshot) -> str:

@@ -115,7 +115,7 @@ class Expiration:
 
     async def _keep_and_end(self, row: ContainerRow, now: float) -> bool:
         """Take a checkpoint, then end it. Return false if it was used meanwhile."""
-        snapshot = await self._kept(row) if await self._keeps() else None
+        snapshot, reason = await self._kept(row) if await self._keeps() else (None, "none are kept")
         if not await self._store.end_container(row.id, "expired", if_idle_at=now):
             if snapshot is not None:
                 await self._sandboxes.checkpoints.remove(snapshot)
@@ -123,7 +123,7 @@ class Expiration:
         kept = f"; its checkpoint is {snapshot.id}" if snapshot is not None else ""
         log.info("Container %s has expired%s.", row.id, kept)
         audit = self._sandboxes.audit.of(row.tenant)
-        audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None)
+        audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None, reason=reason)
         self._expired[row.id] = row
         with skipped(f"The sandbox of container {row.id}"):
             await self._remove(row)
@@ -139,17 +139,18 @@ class Expiration:
         await self._sandboxes.remove(row)
         self._expired.pop(row.id, None)
 
-    async def _kept(self, row: ContainerRow) -> Snapshot | None:
-        """Take the checkpoint of a container that is about to expire; None, and a warning, if that fails.
+    async def _kept(self, row: ContainerRow) -> tuple[Snapshot | None, str | None]:
+        """Take the checkpoint of a container that is about to expire; None, and the reason, if that fails.
 
         Raises `EngineUnavailable`, `SandboxUnreachable`: then it must not expire yet.
         """
         try:
-            return await self._sandboxes.checkpoints.take(row, await self._sandboxes.attach(row), "expired")
+            channel = await self._sandboxes.attach(row)
+            return await self._sandboxes.checkpoints.take(row, channel, "expired"), None
         except (EngineUnavailable, SandboxUnreachable):
             raise
-        except SandboxGone:
-            return None
+        except SandboxGone as error:
+            return None, error.message
         except SandboxError as error:
             log.warning("Container %s expires without a checkpoint: %s", row.id, error)
-            return None
+            return None, error.message

@@ -63,7 +63,9 @@ async def test_hostile_tree_is_deleted(make: Make, backend: Backend, tmp_path: P
 
 
 @pytest.mark.bubblewrap
-async def test_hostile_trees_expire_with_the_others(make: Make, backend: Backend, store: Rows) -> None:
+async def test_hostile_trees_expire_with_the_others(
+    make: Make, backend: Backend, store: Rows, audited: Audited
+) -> None:
     containers = make()
     ids = [(await containers.create({})).id for _ in range(3)]
     assert await run(containers, ids[1], HOSTILE) == "made\n"
@@ -77,6 +79,9 @@ async def test_hostile_trees_expire_with_the_others(make: Make, backend: Backend
 
     await until_async(all_ended)
     assert [(await containers.retrieve(one)).status for one in ids] == ["expired"] * 3
+    reasons = {line["container"]: line.get("reason") for line in audited("expire")}
+    assert reasons[ids[0]] is None
+    assert "could not be copied" in str(reasons[ids[1]])  # a path that is too long for what copies
     assert await run(containers, ids[2], "cat file") == "content\n"
 
 
