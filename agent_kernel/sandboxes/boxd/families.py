@@ -76,13 +76,12 @@ def program() -> bytes:
     return packed([*words, (RETURN, 0, 0, EPERM)])
 
 
-def refuse() -> None:
-    """Load the filter, for this process and all its children. Ends the process if that is impossible."""
+def load(code: bytes) -> None:
+    """Load a filter, for this process and all its children. Ends the process if that is impossible."""
     try:
         import ctypes
     except ImportError:
         sys.exit("its Python has no ctypes, which is needed to refuse socket families")
-    code = program()
     words = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(words)))
     libc = ctypes.CDLL(None, use_errno=True)

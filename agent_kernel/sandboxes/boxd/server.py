@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import families, guard, gvisor
+from . import families, guard, gvisor, namespaces
 from .box import Box
 from .commands.shell import Shell
 from .loop import Loop
@@ -96,7 +96,9 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
     guard.close()
     if path is not None and not gvisor.is_kernel():
-        families.refuse()  # gVisor has no other families; bubblewrap's own filter refuses them
+        # gVisor has no other families, and namespaces of its own; bubblewrap's filter refuses them.
+        families.load(families.program())
+        families.load(namespaces.program())
     loop = Loop()
     signal.signal(signal.SIGTERM, lambda number, stack: loop.stop())
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])

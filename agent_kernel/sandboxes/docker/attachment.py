@@ -28,7 +28,7 @@ async def attach(api: APIClient, address: Address, name: str) -> DockerStream:
     """
     argv = launch.attach_argv(python=PYTHON, path=launch.SOCKET)
     made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
-    return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start")
+    return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start", {})
 
 
 async def explain_end(engine: Engine, id: str, end: ContainerEnd) -> None:  # noqa: A002 (the field's own word)

@@ -40,6 +40,7 @@ from agent_kernel.sandboxes.docker.engine import (
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.docker.podman import LESS, check_runtime, is_podman
 from agent_kernel.sandboxes.docker.refusals import (
     check_isolation,
     disk_unlimited,
@@ -86,7 +87,8 @@ class DockerBackend:
             else f" Disk space is not limited (storage driver {info.get('Driver', '?')})."
         )
         version = info.get("ServerVersion", "?")
-        return Probe(True, f"Engine {version} with {isolation}, image {self.image}.{disk}")
+        engine, less = ("Podman", f" {LESS}") if is_podman(info) else ("Engine", "")
+        return Probe(True, f"{engine} {version} with {isolation}, image {self.image}.{disk}{less}")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Make a container, start it and wait until boxd listens; see `Backend.create`.
@@ -101,7 +103,13 @@ class DockerBackend:
             raise disk_unlimited(info.get("Driver", "?"))
         if spec.mounts and (await self._engine.address()).path is None:
             raise mounts_elsewhere()
-        start = ContainerStart(self._engine, self.image, self.runtime, removes_itself=self._removes_itself)
+        start = ContainerStart(
+            self._engine,
+            self.image,
+            self.runtime,
+            removes_itself=self._removes_itself,
+            podman=is_podman(info),
+        )
         self._first.keep(spec.id, await start.run(spec))
         return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
 
@@ -211,6 +219,8 @@ class DockerBackend:
         """Return what the engine says about itself. Raises `EngineUnavailable`, `IsolationUnavailable`."""
         info = await self._engine.info()
         check_isolation(info, self.runtime)
+        if is_podman(info):
+            check_runtime(info, self.runtime)
         self._limits_disk = limits_disk(info)
         self._removes_itself = not ends_what_it_should_remove(info)
         return info

@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 from agent_kernel.sandboxes.docker.address import Address, expect
 
-_FOLLOWED = ("oom", "die", "destroy")
+_FOLLOWED = ("oom", "die", "destroy", "died", "remove")
+"""Events that Docker reports. Podman's filter wants `died` for what it reports as `die`, and `remove`."""
+
 _SAME_CAUSE = 5_000_000_000  # nanoseconds
 _KILLED = "137"
 

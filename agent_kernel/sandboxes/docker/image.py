@@ -222,14 +222,19 @@ def _feed(process: subprocess.Popen[str], sources: str, progress: Progress) -> d
 
 def _import(client: docker.DockerClient, tarball: Path, image: str) -> None:
     from docker.errors import DockerException
-    from docker.utils import parse_repository_tag
 
-    repository, tag = parse_repository_tag(image)
     label = f"LABEL {DEFINITION_LABEL}={definition()}"
     try:
-        client.api.import_image_from_file(
-            str(tarball), repository, tag or "latest", changes=[*_CHANGES, label]
-        )
+        # With the tag in the name: Podman ignores a separate one.
+        client.api.import_image_from_file(str(tarball), _tagged(image), changes=[*_CHANGES, label])
         client.images.get(image)
     except DockerException as error:
         raise PreparationFailed(f"The engine did not take the image: {error}.") from error
+
+
+def _tagged(image: str) -> str:
+    """Return an image's name with its tag, which is `latest` if it has none."""
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(image)
+    return f"{repository}:{tag or 'latest'}"

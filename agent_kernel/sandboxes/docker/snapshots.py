@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
     try:
         container: dict[str, Any] = api.inspect_container(name)
         on_volume = any(mount["Destination"] == WORKSPACE for mount in container["Mounts"])
-        marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: json.dumps(dict(labels))}
+        marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: _packed(labels)}
         if not on_volume:
             _commit(api, container, id, marks)
             return _describe(api, image_of(id), id, labels)
@@ -70,11 +71,21 @@ def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str,
     variables = [_environment(entry) for entry in began_with["Config"].get("Env") or []]
     api.import_image_from_data(
         api.export(container["Id"]),
-        REPOSITORY,
-        id,
+        image_of(id),  # with the tag in the name: Podman ignores a separate one
         changes=[*variables, f"WORKDIR {WORKSPACE}", *_labelled({**marks, BASE_LABEL: "0"})],
     )
     api.inspect_image(image_of(id))  # type: ignore[no-untyped-call]  # as above; the import's own failure is only in its words
+
+
+def _packed(labels: Mapping[str, str]) -> str:
+    """Return labels as base64 of JSON: engines disagree on how quotes inside a value are escaped."""
+    return base64.b64encode(json.dumps(dict(labels)).encode()).decode()
+
+
+def _unpacked(value: str) -> dict[str, str]:
+    """Read what `_packed` made, and the plain JSON of earlier checkpoints."""
+    labels: dict[str, str] = json.loads(value if value.startswith("{") else base64.b64decode(value))
+    return labels
 
 
 def _labelled(marks: Mapping[str, str]) -> list[str]:
@@ -104,7 +115,7 @@ def snapshots(api: APIClient) -> list[Snapshot]:
     """Return all checkpoints, oldest first. One that another process removes meanwhile is left out."""
     found = []
     for image in api.images(filters={"label": SNAPSHOT_LABEL}):
-        asked = json.loads((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
+        asked = _unpacked((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
         for tag in image.get("RepoTags") or []:
             repository, _, id = tag.rpartition(":")  # noqa: A001 (the field's own word)
             if f"/{repository}".endswith(f"/{REPOSITORY}"):  # Podman puts a registry in front

@@ -18,6 +18,7 @@ from agent_kernel.errors import (
 from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.docker import engine as docker_engine
+from agent_kernel.sandboxes.docker import podman
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker.address import RequestRefused
 from agent_kernel.sandboxes.docker.container import ATTEMPT_LABEL, container_name, create_arguments
@@ -40,14 +41,17 @@ _START_SECONDS = 60.0  # from the start request to boxd's word that it listens
 class ContainerStart:
     """Starts containers of one image under one runtime (None: the engine's default).
 
-    With `removes_itself` the engine removes the container at its end.
+    With `removes_itself` the engine removes the container at its end. `podman` says which engine it is.
     """
 
-    def __init__(self, engine: Engine, image: str, runtime: str | None, *, removes_itself: bool) -> None:
+    def __init__(
+        self, engine: Engine, image: str, runtime: str | None, *, removes_itself: bool, podman: bool = False
+    ) -> None:
         self.image = image
         self.runtime = runtime
         self._engine = engine
         self._removes_itself = removes_itself
+        self._podman = podman
 
     async def run(self, spec: SandboxSpec) -> DockerStream:
         """Make and start the container of a sandbox, and return the stream that boxd listens on.
@@ -78,7 +82,11 @@ class ContainerStart:
             api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
         )
         arguments["host_config"]["AutoRemove"] = self._removes_itself
+        if self._podman:
+            arguments["host_config"]["Ulimits"] = podman.limits(arguments["host_config"]["Ulimits"])
         try:
+            if self._podman and spec.volume is not None:
+                podman.make_volume(api, spec.volume)
             api.create_container(**arguments)
         except ImageNotFound as error:
             if spec.snapshot is not None:
@@ -100,7 +108,7 @@ class ContainerStart:
         """
         path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:
-            output = await hijack(await self._engine.address(), path)
+            output = await hijack(await self._engine.address(), path, None)
         except RequestRefused as error:
             raise SandboxStartFailed(f"The engine did not attach to the container: {error}.") from error
         except OSError as error:

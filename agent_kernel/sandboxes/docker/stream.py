@@ -27,15 +27,17 @@ _SILENCE = 0.5  # seconds after a container's end in which the rest of its outpu
 _STDOUT, _STDERR = 1, 2
 
 
-async def hijack(address: Address, path: str, body: dict[str, Any] | None = None) -> DockerStream:
+async def hijack(address: Address, path: str, body: dict[str, Any] | None) -> DockerStream:
     """POST to `path` and take over the connection.
+
+    `body` is None where the API has none: Podman would hand it to the program as its first input.
 
     Raises `OSError` if the engine does not answer, and `RequestRefused`. Then, and on cancellation, the
     connection is closed.
     """
     reader, writer = await address.connect()
     try:
-        payload = json.dumps(body or {}).encode()
+        payload = b"" if body is None else json.dumps(body).encode()
         head = (
             f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
             f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(payload)}\r\n\r\n"

@@ -1,6 +1,6 @@
 """Compare a container with what was asked for: some engines ignore what they do not know, without an error.
 
-Podman 4, for example, accepts any runtime and runs its default one.
+Podman 4, for example, accepts any runtime and runs its default one (see `podman.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import IsolationUnavailable, SandboxStartFailed
 from agent_kernel.sandboxes.docker import engine
+from agent_kernel.sandboxes.docker.podman import in_dockers_terms
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -36,7 +37,7 @@ def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> None:
     found = engine.inspect(api, name)
     if found is None:
         raise SandboxStartFailed("The container ended while it started.")
-    wrong = differences(asked, found)
+    wrong = differences(asked, in_dockers_terms(api, found))
     if wrong:
         raise IsolationUnavailable(
             f"The engine made a container that differs from what was asked for: {'; '.join(wrong)}.",
