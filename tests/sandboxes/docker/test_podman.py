@@ -12,12 +12,15 @@ import pytest
 
 from agent_kernel.errors import IsolationUnavailable
 from agent_kernel.sandboxes.docker.podman import check_runtime, is_podman, limits
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, Missing
 
-service = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("podman") is None,
-    reason="needs root and podman (apt-get install podman)",
-)
+
+@pytest.fixture
+def service(missing: Missing) -> None:
+    """Require what `.ci/podman` needs."""
+    if os.geteuid() != 0 or shutil.which("podman") is None:
+        missing("Needs root and podman (apt-get install podman).")
+
 
 PROBE = """
 import asyncio, json
@@ -47,7 +50,7 @@ def over_podman(*command: str, timeout: int) -> subprocess.CompletedProcess[str]
     )
 
 
-@service
+@pytest.mark.usefixtures("service")
 def test_runtimes_are_refused_unless_podmans_own() -> None:
     done = over_podman("--empty", sys.executable, "-c", PROBE, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -77,7 +80,7 @@ def test_process_limit_is_sent_once() -> None:
     assert [each["Name"] for each in limits([{"Name": "core"}])] == ["core", "nproc"]
 
 
-@service
+@pytest.mark.usefixtures("service")
 @pytest.mark.slow
 @pytest.mark.docker
 def test_contract_suite_passes_over_podman(docker_engine: None) -> None:
