@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.protocol.items import to_json
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from tests.conftest import configured_docker
 from tests.server.test_killed import Process
 
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -102,17 +106,39 @@ def test_killed_server_leaves_command_to_the_next(serve: Callable[[], Process], 
     assert response.output_text == "Done."
 
 
-def test_lost_container_ends_the_turn(serve: Callable[[], Process]) -> None:
+def test_lost_container_ends_the_turn(
+    serve: Callable[[], Process], request: pytest.FixtureRequest, own_environment: dict[str, str]
+) -> None:
+    """Its server is dead by then, so only the next one can learn that the container is lost."""
     server = serve()
-    other = serve()
     response_id, container_id = held(server.client)
-    other.client.containers.delete(container_id)
     server.end(signal.SIGKILL)
-    response: Any = other.client.responses.retrieve(response_id)
-    assert response.status in ("incomplete", "failed")
+    asyncio.run(remove(sandboxes(request, own_environment), container_id))
+    server = serve()
+    response: Any = server.client.responses.retrieve(response_id)
+    assert response.status == "incomplete"
     call, output = response.output
     assert call.call_id == output.call_id
-    assert len(output.output) == 3
+    ended, cut_off, not_begun = outcomes(output)
+    assert ended == ("one\n", "", 0)
+    assert (cut_off[0], cut_off[2]) == ("two\n", 130)
+    assert (not_begun[0], not_begun[2]) == ("", 130)
+    again: Any = server.client.responses.create(
+        model="agent_kernel/shell", input="ls", tools=[SHELL], previous_response_id=response_id
+    )
+    assert outcomes(again.output[-1])[0][::2] == ("", 0), "a new container, in which nothing ran again"
+
+
+def sandboxes(request: pytest.FixtureRequest, environment: dict[str, str]) -> Backend:
+    """Return the backend of this case's servers, to act behind their backs."""
+    if request.node.callspec.params["serve"] == "docker":
+        return configured_docker()
+    return BubblewrapBackend(Path(environment["AGENT_KERNEL_DATA_DIR"]), request.getfixturevalue("toolbox"))
+
+
+async def remove(backend: Backend, container_id: str) -> None:
+    await backend.delete(await backend.get(container_id))
+    await backend.aclose()
 
 
 def test_rejoined_command_is_cancelled(serve: Callable[[], Process]) -> None:
