@@ -14,7 +14,7 @@ from agent_kernel.models.chat_stream import ChatReader
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import ModelDelta
+from agent_kernel.protocol.deltas import ModelDelta, Notice
 
 
 class ChatModel:
@@ -50,8 +50,13 @@ class ChatModel:
             async for chunk in chunks:
                 for delta in reader.read(chunk):
                     yield delta
+            whole = chunks.done
         if not reader.finished:
-            raise self._upstream.interrupted("the stream ended without a finish reason")
+            if not whole:
+                raise self._upstream.interrupted("the stream ended without a finish reason")
+            for delta in reader.close():
+                yield delta
+            yield Notice("The model's server gave no reason for the end of the answer.")
         for delta in reader.end():
             yield delta
 

@@ -70,6 +70,11 @@ class ChatReader:
                 self.finished = True
                 yield from self._finish(choice.finish_reason)
 
+    def close(self) -> Deltas:
+        """Yield what is still open, for an answer that ended without a finish reason."""
+        self.finished = True
+        yield from self._finish("stop")
+
     def end(self) -> Deltas:
         """Yield what is known only at the end of the stream: the usage."""
         if self._usage is not None:

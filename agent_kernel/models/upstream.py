@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from agent_kernel.errors import (
     UpstreamUnavailable,
 )
 from agent_kernel.models.retry import RetryPolicy, retry_after
+from agent_kernel.models.whole_body import error_in, events_of
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +28,15 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 _KEY_SETTING = "AGENT_KERNEL_UPSTREAM_KEY"
 _URL_SETTING = "AGENT_KERNEL_UPSTREAM_URL"
+_LOOKED_AT = 16  # bytes: more than `data: [DONE]` has
 _EXCERPT = 400  # characters of an upstream's own message
 _CONNECT = 10.0  # seconds
 
-_HOPELESS = ("invalid_", "image_", "unsupported_", "insufficient_", "context_length_")
-"""Prefixes of error codes for which a retry cannot help."""
+_HOPELESS = (
+    "invalid_", "image_", "unsupported_", "insufficient_", "context_length_", "exceed_context_",
+    "not_supported", "not_found", "authentication_", "permission_",
+)  # fmt: skip
+"""Beginnings of error codes and types for which a retry cannot help."""
 
 SILENCE = 600.0
 DEFAULT_RETRY = RetryPolicy()
@@ -109,8 +115,10 @@ class Upstream:
             await self._retry.sleep(wait)
 
     @asynccontextmanager
-    async def events(self, request: Any) -> AsyncGenerator[AsyncIterator[Any], None]:
+    async def events(self, request: Any) -> AsyncGenerator[Events, None]:
         """Send `request` (an awaitable for an `openai.AsyncStream`) and yield its events.
+
+        A server that answers with one JSON body is read like a stream of one event.
 
         Raises `UpstreamUnavailable` and `UpstreamRefused` before the first event, and `UpstreamInterrupted`
         after it. A 400 or 422 is raised as the package's own error: the caller may repeat the request without
@@ -123,11 +131,18 @@ class Upstream:
                 raise
             except openai.OpenAIError as error:
                 raise self.refusal(error) from None
-            yield self._watched(stream)
+            ending = _Ending(stream.response)
+            yield Events(self._watched(stream), ending)
 
-    async def _watched(self, stream: AsyncIterator[T]) -> AsyncIterator[T]:
+    async def _watched(self, stream: Any) -> AsyncIterator[Any]:
         try:
+            if stream.response.headers.get("content-type", "").startswith("application/json"):
+                for event in self._whole(json.loads(await stream.response.aread())):
+                    yield event
+                return
             async for event in stream:
+                if (error := _reported(event)) is not None:
+                    raise self.failure(*error)
                 yield event
         except openai.APITimeoutError:
             raise self.interrupted(f"it sent nothing for {self._silence:g} seconds") from None
@@ -137,6 +152,11 @@ class Upstream:
             raise self.failure(getattr(error, "code", None), str(error)) from None
         except ValueError:  # JSON and UTF-8 errors, whose text may hold anything
             raise self.interrupted("it sent something that is not an event") from None
+
+    def _whole(self, body: Any) -> Iterator[Any]:
+        if (error := error_in(body)) is not None:
+            raise self.failure(*error)
+        yield from events_of(body)
 
     def interrupted(self, why: str) -> UpstreamInterrupted:
         """Return the error for an answer that broke off."""
@@ -175,8 +195,9 @@ class Upstream:
                 f"The model at {self.address} refused {what} (401).",
                 hint=f"Set {self._key_setting} to a valid key.",
             )
-        hopeless = isinstance(error.code, str) and error.code.startswith(_HOPELESS)
-        if (status in (408, 409, 429) and not hopeless) or status >= 500:
+        kinds = [each for each in (error.code, error.type) if isinstance(each, str)]
+        hopeless = any(each.startswith(_HOPELESS) for each in kinds)
+        if (status in (408, 409, 429) or status >= 500) and not hopeless:
             asked = retry_after(error.response.headers)
             kind = RateLimited if status == 429 else UpstreamUnavailable
             return kind(
@@ -195,6 +216,46 @@ class Upstream:
             text = text.replace(self._key, "***")
         text = " ".join(text.split())
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+
+
+class Events:
+    """The events of one answer. `done` is true once the server has sent `[DONE]`."""
+
+    def __init__(self, events: AsyncIterator[Any], ending: _Ending) -> None:
+        self._events = events
+        self._ending = ending
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._events
+
+    @property
+    def done(self) -> bool:
+        """Whether the server has said that its answer is whole."""
+        return self._ending.done
+
+
+class _Ending:
+    """Looks for `[DONE]` in what is read of a response: the package stops there without saying so."""
+
+    def __init__(self, response: Any) -> None:
+        self.done = False
+        self._tail = b""
+        self._read = response.aiter_bytes
+        response.aiter_bytes = self._watched
+
+    async def _watched(self, *arguments: Any, **options: Any) -> AsyncIterator[bytes]:
+        async for piece in self._read(*arguments, **options):
+            self._tail = (self._tail + piece)[-_LOOKED_AT - len(piece) :]
+            self.done = self.done or b"[DONE]" in self._tail
+            self._tail = self._tail[-_LOOKED_AT:]
+            yield piece
+
+
+def _reported(event: Any) -> tuple[object, str] | None:
+    """Return the code and message of an error that comes as an event without a type or choices."""
+    if getattr(event, "type", None) not in (None, "error") or getattr(event, "choices", None):
+        return None
+    return error_in(getattr(event, "model_extra", None))
 
 
 def _said(error: openai.APIStatusError) -> str:

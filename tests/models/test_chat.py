@@ -274,7 +274,8 @@ async def test_malformed_shell_calls(model: ChatModel, upstream: Any, arguments:
 
 
 async def test_a_stream_without_a_finish_reason_was_interrupted(model: ChatModel, upstream: Any) -> None:
-    upstream.chats({"content": "Hel"}, finish=None)
+    delta = {"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}
+    upstream.says({"id": "c", "object": "chat.completion.chunk", "choices": [delta]})
     with pytest.raises(UpstreamInterrupted, match="without a finish reason"):
         await said(model)
 
