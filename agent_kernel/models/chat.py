@@ -10,9 +10,9 @@ import openai
 
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat_input import translate
-from agent_kernel.models.chat_stream import ChatReader
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.reading.chat_stream import ChatReader
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, Notice
 

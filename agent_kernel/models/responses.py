@@ -13,8 +13,8 @@ import openai
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.reading.responses_stream import ResponsesReader
 from agent_kernel.models.responses_input import translate, wrap
-from agent_kernel.models.responses_stream import ResponsesReader
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 

@@ -19,8 +19,8 @@ from agent_kernel.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from agent_kernel.models.reading.whole_body import error_in, events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
-from agent_kernel.models.whole_body import error_in, events_of
 
 log = logging.getLogger(__name__)
 
@@ -195,8 +195,9 @@ class Upstream:
                 f"The model at {self.address} refused {what} (401).",
                 hint=f"Set {self._key_setting} to a valid key.",
             )
-        kinds = [each for each in (error.code, error.type) if isinstance(each, str)]
-        hopeless = any(each.startswith(_HOPELESS) for each in kinds)
+        # Servers give other statuses any type, but a 500 of the type of a wrong request stays one.
+        kinds = (error.code, error.type) if status == 500 else (error.code,)
+        hopeless = any(isinstance(each, str) and each.startswith(_HOPELESS) for each in kinds)
         if (status in (408, 409, 429) or status >= 500) and not hopeless:
             asked = retry_after(error.response.headers)
             kind = RateLimited if status == 429 else UpstreamUnavailable

@@ -54,7 +54,8 @@ class Upstream:
     def refuses(self, status: int, message: str, **fields: Any) -> None:
         """Answer the next request with an error object; `headers` are the answer's."""
         headers = fields.pop("headers", {})
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": None, **fields}
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        error = {"message": message, "type": kind, "param": None, "code": None, **fields}
         self.answers.append(Answer(status=status, raw=json.dumps({"error": error}).encode(), headers=headers))
 
     def chats(self, *deltas: dict[str, Any], finish: str | None = "stop", usage: Any = None) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.finished_calls import read_calls, read_native
 from agent_kernel.models.offered import Offered
-from agent_kernel.models.response_items import Items, Key
-from agent_kernel.models.surrogates import Halves
+from agent_kernel.models.reading.finished_calls import read_calls, read_native
+from agent_kernel.models.reading.response_items import Items, Key
+from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     Compaction,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.models.conversation import CallIds
-from agent_kernel.models.finished_calls import read_calls
 from agent_kernel.models.offered import Offered
-from agent_kernel.models.surrogates import Halves
+from agent_kernel.models.reading.finished_calls import read_calls
+from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.protocol.calls import CallDelta
 from agent_kernel.protocol.deltas import (
     ItemBreak,

@@ -1,0 +1,1 @@
+"""Answers of upstream models, as deltas: what servers of both dialects send, well and badly."""
