@@ -89,10 +89,10 @@ async def test_malformed_output_of_a_model_is_said_and_goes_on(upstream: Upstrea
     assert later.output_text == "Better."
 
 
-async def test_half_a_character_is_replaced(upstream: Upstream, turn: Turn) -> None:
+async def test_half_a_character_is_joined_or_replaced(upstream: Upstream, turn: Turn) -> None:
     upstream.says({"content": "a\ud83d"}, {"content": "\ude00b"})
     response = await turn("Say \ud800.", metadata={"k": "\udfff"})
-    assert response.output_text == "a\ufffd\ufffdb"
+    assert response.output_text == "a\U0001f600b"
     assert response.metadata == {"k": "\ufffd"}
     assert upstream.requests[0]["messages"][-1]["content"] == "Say \ufffd."
 
