@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.client import Notebook, Result
+from tests.kernel.transfer.test_sizes import SIZES, round_trip
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -105,3 +106,7 @@ def test_a_wrong_key_is_told(server: str, start: Start, monkeypatch: pytest.Monk
     assert result.kinds == ["error"]
     assert "key" in result.error
     assert "wrong" not in result.error.replace("wrong key", "")
+
+
+def test_boundary_sizes_survive_a_trip_over_http(remote: Notebook) -> None:
+    round_trip(remote, SIZES)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.render.text import clean, code, size
@@ -213,7 +213,7 @@ async def _write(
                     f"{clean(download.file.path)} was changed while it was read. It was not written.",
                     hint="Run the cell again when nothing writes to the file.",
                 )
-            await asyncio.to_thread(_complete, file.fileno(), part, digest.hexdigest())
+            await asyncio.to_thread(_complete, file, part, digest.hexdigest())
         _place(part, path, force=force)
     except OSError as error:
         raise InvalidRequest(
@@ -224,9 +224,10 @@ async def _write(
             part.unlink(missing_ok=True)
 
 
-def _complete(descriptor: int, part: Path, digest: str) -> None:
+def _complete(file: BinaryIO, part: Path, digest: str) -> None:
     """Flush the file and verify its digest. Raises `OSError` if the disk has other content."""
-    os.fsync(descriptor)
+    file.flush()  # fsync writes what the system has, not what is still in Python's buffer
+    os.fsync(file.fileno())
     with part.open("rb") as written:
         if hashlib.file_digest(written, "sha256").hexdigest() != digest:
             raise OSError(0, "what was written is not what was read")
