@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from agent_kernel.runtime.base import Runtime
 
+TRIED = 2
+"""Files with a name of a table that are read to see whether they are one, per file that may be shown."""
+
 TURN_LIMIT = 2
 """The limit for all pictures and pages of one turn, as a multiple of `max_inline`."""
 
@@ -52,7 +55,7 @@ async def show_files(
     Raises what `ContainerFiles.content` raises.
     """
     visible = [file for file in changed if not _hidden(file.path)]
-    viewer = _Viewer(runtime, limits.inline)
+    viewer = _Viewer(runtime, limits.inline, TRIED * limits.files)
     others: list[FileCreateResponse] = []
     shown = 0
     for file in visible:
@@ -97,7 +100,8 @@ def _line(files: Sequence[FileCreateResponse], reasons: Mapping[str, str]) -> Bu
 class _Viewer:
     """Creates the outputs for one turn's files; embedded files count against the turn's limit."""
 
-    def __init__(self, runtime: Runtime, limit: int) -> None:
+    def __init__(self, runtime: Runtime, limit: int, tries: int) -> None:
+        self._tries = tries
         self._runtime = runtime
         self._limit = limit
         self._room = TURN_LIMIT * limit
@@ -119,6 +123,9 @@ class _Viewer:
         return await self._table(file) if may_be_table(file.path) else None
 
     async def _table(self, file: FileCreateResponse) -> Bundle | None:
+        if self._tries <= 0:  # a turn may write thousands of text files that are no tables
+            return None
+        self._tries -= 1
         try:
             preview = await preview_of(self._runtime, file, self._limit)
         except NoTable as error:
