@@ -83,6 +83,7 @@ def test_process_limit_is_sent_once() -> None:
 @pytest.mark.usefixtures("service")
 @pytest.mark.slow
 @pytest.mark.docker
+@pytest.mark.timeout(1900)
 def test_contract_suite_passes_over_podman(docker_engine: None) -> None:
     suite = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/sandboxes/contract")
     posture = "tests/sandboxes/test_posture.py::test_docker_with_runc"
