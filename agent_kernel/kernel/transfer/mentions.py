@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.kernel.transfer.base import FileSharer
 
-_MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]+)"|([^\s"`@]+))')
+_MENTION = re.compile(
+    r"""(?<![\w@\\./+-])@(?:"([^"\n]+)"|'([^'\n]+)'|((?:\\[ ]|[^\s"'`@])(?:\\[ ]|[^\s"`@])*))"""
+)
+_NO_PATH = frozenset("()[]{}<>$='|;&*?")
+"""Characters of code and prices: a word with one of them is text unless there is such a file."""
+
+_LONGEST = 255
+"""Characters behind an `@` that may be the name of a file with spaces."""
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _ENDS = ".,;:!?)]}>'’*_"
 _KNOWN_TYPES = """
@@ -41,13 +48,19 @@ class Mention:
 
     word: str
     quoted: bool
+    line: str = ""
+    """An unquoted mention with the rest of its line: a name with spaces may go on there."""
 
 
 def mentions(prompt: str) -> Iterator[Mention]:
     """Yield everything in the prompt written like a mention; it need not be a file."""
     text = _CODE.sub(lambda match: " " * len(match[0]), prompt)
     for match in _MENTION.finditer(text):
-        yield Mention(match[1] or match[2], match[1] is not None)
+        if quoted := match[1] or match[2]:
+            yield Mention(quoted, True)
+        else:
+            line = text[match.start(3) : match.start(3) + _LONGEST].partition("\n")[0]
+            yield Mention(match[3].replace("\\ ", " "), False, line)
 
 
 def resolve(mention: Mention) -> Path | None:
@@ -56,6 +69,8 @@ def resolve(mention: Mention) -> Path | None:
     Punctuation at its end belongs to the sentence unless the file's name has it. Raises `InvalidRequest` for
     a mention that looks like a path and does not exist.
     """
+    if (spaced := _with_spaces(mention)) is not None:
+        return spaced
     word = mention.word
     while word:
         path = expanded(word)
@@ -64,10 +79,7 @@ def resolve(mention: Mention) -> Path | None:
         if mention.quoted or word[-1] not in _ENDS:
             break
         word = word[:-1]
-    looks_like_a_path = (
-        mention.quoted or "/" in word or PurePath(word).suffix.lower().removeprefix(".") in _FILE_TYPES
-    )
-    if not word or not looks_like_a_path:
+    if not word or not (mention.quoted or _looks_like_a_path(word)):
         return None
     try:
         look(expanded(word))
@@ -75,6 +87,27 @@ def resolve(mention: Mention) -> Path | None:
         help_ = f"{error.hint or ''} If no file is meant, write \\@{word} or put it in backticks."
         raise InvalidRequest(f"@{word}: {error.message}", hint=help_.strip()) from error
     return expanded(word)  # it was created just now
+
+
+def _with_spaces(mention: Mention) -> Path | None:
+    """Return the file with the longest name that the line begins with, if the name has spaces."""
+    line = mention.line
+    while " " in line and len(line) > len(mention.word):
+        path = expanded(line)
+        if os.path.lexists(path):
+            return path
+        line = line[:-1].rstrip() if line[-1] in _ENDS or line[-1] == " " else line.rpartition(" ")[0]
+    return None
+
+
+def _looks_like_a_path(word: str) -> bool:
+    if _NO_PATH & {*word}:
+        return False
+    if PurePath(word).suffix.lower().removeprefix(".") in _FILE_TYPES or word.startswith(
+        ("/", "~/", "./", "../")
+    ):
+        return True
+    return "/" in word and os.path.isdir(expanded(word.partition("/")[0]))  # not @scope/package
 
 
 def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:

@@ -168,12 +168,16 @@ def ends_what_it_should_remove(info: Mapping[str, Any]) -> bool:
 
 def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
     """Return the container of this name, None if there is none."""
-    from docker.errors import NotFound
+    from docker.errors import APIError, NotFound
 
     try:
         found: Mapping[str, Any] = api.inspect_container(name)
     except NotFound:
         return None
+    except APIError as error:
+        if "no such container" in reason(error):  # Podman's word, with status 500, while it removes one
+            return None
+        raise
     return found
 
 
