@@ -141,7 +141,7 @@ async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str
         present = there.files if there.complete else None
         stale = [
             upload
-            for upload in plan.uploads
+            for upload in await notebook.uploaded.placed(container.id, plan.uploads)
             if (present is not None and f"/mnt/data/{upload.target}" not in present)
             or not await notebook.uploaded.has(container.id, upload)
         ]

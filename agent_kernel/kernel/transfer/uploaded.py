@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from agent_kernel.kernel.transfer.host_files import HostFile, read_chunks
 
@@ -30,6 +32,25 @@ class Uploaded:
             self._container_id, self._known = container_id, {}
         self._known[upload.target] = (upload.file, digest)
 
+    async def placed(self, container_id: str, uploads: Sequence[PendingUpload]) -> list[PendingUpload]:
+        """Return the uploads with their targets: a name that another file has already gets a number.
+
+        A file with the content that is there already keeps the name, and so does one placed before.
+        """
+        known = self._known if container_id == self._container_id else {}
+        taken = {target: file.path.absolute() for target, (file, _) in known.items()}
+        found: list[PendingUpload] = []
+        for upload in uploads:
+            origin, target, number = upload.file.path.absolute(), upload.target, 1
+            while taken.get(target, origin) != origin and not await self.has(
+                container_id, replace(upload, target=target)
+            ):
+                number += 1
+                target = _numbered(upload.target, number)
+            taken[target] = origin
+            found.append(replace(upload, target=target))
+        return found
+
     async def has(self, container_id: str, upload: PendingUpload) -> bool:
         """Return whether the container has this content at that path; reads the file only if modified."""
         known = self._known.get(upload.target)
@@ -42,6 +63,11 @@ class Uploaded:
             return False
         self._known[upload.target] = (upload.file, digest)
         return True
+
+
+def _numbered(target: str, number: int) -> str:
+    path = PurePosixPath(target)
+    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
 async def digest_of(file: HostFile) -> str:

@@ -191,6 +191,30 @@ def test_the_model_is_told_of_uploads_and_parameters(
     assert "The user set a parameter: region = 'north'. It is in the shell as $region." in told
 
 
+def test_files_of_one_name_from_two_folders_stay_apart(notebook: Notebook, tmp_path: Path) -> None:
+    for year in ("y23", "y24", "y25"):
+        (tmp_path / year).mkdir()
+        (tmp_path / year / "data.csv").write_text(f"year\n{year}\n")
+    (tmp_path / "y25" / "data.csv").write_text("year\ny23\n")  # the same content as the first
+    there = "!cat data.csv data-2.csv; ls"
+    notebook.run(f"say hello @{tmp_path}/y23/data.csv")
+    second = notebook.run(f"say hello @{tmp_path}/y24/data.csv")
+    assert "/mnt/data/data-2.csv" in "".join(second.plain)
+    notebook.run(f"say hello @{tmp_path}/y25/data.csv")
+    notebook.run(f"say hello @{tmp_path}/y24/data.csv and @{tmp_path}/y23/data.csv")
+    assert notebook.run(there).plain[-1].split() == ["year", "y23", "year", "y24", "data-2.csv", "data.csv"]
+    (tmp_path / "y24" / "data.csv").write_text("year\nchanged\n")
+    notebook.run(f"say hello @{tmp_path}/y24/data.csv")
+    assert notebook.run(there).plain[-1].split() == [
+        "year",
+        "y23",
+        "year",
+        "changed",
+        "data-2.csv",
+        "data.csv",
+    ]
+
+
 def _asked(notebook: Notebook, upstream: Played, cell: str) -> str:
     """All that the model was told with this cell."""
     assert notebook.run(cell).reply["status"] == "ok"
