@@ -12,9 +12,9 @@ import pytest
 
 from agent_kernel.kernel.magics.table import MAGICS
 from tests.kernel.client import Notebook, Result
+from tests.kernel.magics.asked import asked
 from tests.kernel.notebooks import write_notebook
-from tests.kernel.sandboxes import container_of, kill_sandbox
-from tests.kernel.upstream import Played, played
+from tests.kernel.upstream import played
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -179,7 +179,7 @@ def test_the_model_is_told_of_uploads_and_parameters(
         shown = notebook.run(
             "%upload data/städte.csv data/broken.xlsx\n!printf 'a;b\\n1;2\\n' > made.csv"
         ).plain
-        told = _asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
+        told = asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
     assert "The user uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
     caption = "1 row × 2 columns; read as Windows-1252 (Latin-1) (a guess); separated by `;`; decimal commas"
     assert shown[0].endswith(caption)
@@ -213,13 +213,6 @@ def test_files_of_one_name_from_two_folders_stay_apart(notebook: Notebook, tmp_p
         "data-2.csv",
         "data.csv",
     ]
-
-
-def _asked(notebook: Notebook, upstream: Played, cell: str) -> str:
-    """All that the model was told with this cell."""
-    assert notebook.run(cell).reply["status"] == "ok"
-    messages = upstream.requests[-1]["messages"]
-    return "\n".join(str(message["content"]) for message in messages).replace('"', "'")
 
 
 def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
@@ -322,11 +315,11 @@ def test_instructions_are_told_beside_the_kernels_own(start: Start, monkeypatch:
         assert notebook.run("%instructions").plain == ["This notebook has no instructions."]
         notebook.run("%%instructions\nAnswer in German.\nBriefly.")
         assert notebook.run("%instructions").plain == ["Answer in German.\nBriefly."]
-        told = _asked(notebook, upstream, "look")
+        told = asked(notebook, upstream, "look")
         assert "Answer in German." in told
         assert "You are working in a Jupyter notebook" in told
         notebook.run("%instructions --clear")
-        assert "Answer in German." not in _asked(notebook, upstream, "look")
+        assert "Answer in German." not in asked(notebook, upstream, "look")
 
 
 def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,83 +351,6 @@ def test_a_parameter_is_a_shell_variable(shared: Notebook) -> None:
     assert shared.run("%set quote='; touch /mnt/data/made; '").reply["status"] == "ok"
     said = shared.run('!!echo "$region|$years|$quote"; ls /mnt/data | grep -x made')
     assert said.final[0]["text"] == "north east|[2024, 2025]|'; touch /mnt/data/made; '\n"
-
-
-def test_a_new_container(notebook: Notebook) -> None:
-    notebook.run("remember")
-    before = notebook.run("%container").plain[0]
-    assert "status     running" in before
-    assert "time left" in before
-    assert "sandbox    bubblewrap" in before
-    assert "isolation  namespaces" in before
-    after = notebook.run("%container --new").plain[0]
-    assert after.split("name")[0] != before.split("name")[0]
-    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
-    assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
-
-
-def test_a_new_container_with_limits(notebook: Notebook) -> None:
-    shown = notebook.run("%container --new open_files=100").plain[0]
-    assert "open_files  100" in shown
-    assert notebook.run("!!ulimit -n").final[0]["text"] == "100\n"
-    assert "open_files  100" in notebook.run("%container").plain[0]
-
-
-@pytest.fixture
-def offered(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    """A kernel whose operator offers the folder `sales`."""
-    folder = tmp_path.resolve() / "big" / "sales"
-    folder.mkdir(parents=True)
-    (folder / "a.csv").write_text("x\n1\n")
-    monkeypatch.setenv("AGENT_KERNEL_MOUNTS", f"sales={folder}")
-    return start()
-
-
-def test_mount_shows_a_folder_of_the_host(offered: Notebook) -> None:
-    assert "sales   /mnt/sales        no" in offered.run("%mount").plain[0]
-    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]
-    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
-    assert "yes" in offered.run("%mount").plain[0]
-    offered.run("!!echo kept > kept.txt")
-    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]  # the cell is run again
-    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
-
-
-def test_a_replaced_container_has_the_same_mounts(offered: Notebook) -> None:
-    offered.run("%mount sales")
-    kill_sandbox(container_of(offered))
-    assert offered.run("say hello").plain[0].startswith("The container of the cells above is gone")
-    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
-
-
-def test_the_model_is_told_of_mounts(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with played() as upstream:
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
-        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
-        monkeypatch.setenv("AGENT_KERNEL_MOUNTS", str(tmp_path.resolve()))
-        told = _asked(start("agent-demo"), upstream, f"%mount {tmp_path.name}\nLook at it.")
-    assert f"mounted read-only:\n- /mnt/{tmp_path.name}" in told
-
-
-def test_mount_never_replaces_a_container_unasked(offered: Notebook) -> None:
-    offered.run("!!echo kept > kept.txt")
-    refused = offered.run("%mount sales")
-    assert "only when a container is created" in refused.error
-    assert "%mount sales --new" in refused.error
-    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
-    assert offered.run("%mount sales --new").plain == ["Mounted, read-only: `/mnt/sales`."]
-    assert offered.run("!!ls /mnt/data; cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
-
-
-def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:
-    assert notebook.run("%container --reset-shell").plain == [RESET]  # there is no container yet
-    notebook.run("!!COLOUR=blue; cd /tmp; echo kept > /mnt/data/kept.txt")
-    assert notebook.run("%container --reset-shell").plain == [RESET]
-    assert notebook.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
-
-
-RESET = "The shell was reset. Files and background processes are kept."
 
 
 # -- turns -------------------------------------------------------------------------------------------------

@@ -1,0 +1,94 @@
+"""`%container` and `%mount` in a real kernel: limits, folders of the host, and what is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.client import Notebook
+from tests.kernel.magics.asked import asked
+from tests.kernel.sandboxes import container_of, kill_sandbox
+from tests.kernel.upstream import played
+
+pytestmark = pytest.mark.bubblewrap
+
+Start = Callable[..., Notebook]
+
+
+def test_a_new_container(notebook: Notebook) -> None:
+    notebook.run("remember")
+    before = notebook.run("%container").plain[0]
+    assert "status     running" in before
+    assert "time left" in before
+    assert "sandbox    bubblewrap" in before
+    assert "isolation  namespaces" in before
+    after = notebook.run("%container --new").plain[0]
+    assert after.split("name")[0] != before.split("name")[0]
+    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+    assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
+
+
+def test_a_new_container_with_limits(notebook: Notebook) -> None:
+    shown = notebook.run("%container --new open_files=100").plain[0]
+    assert "open_files  100" in shown
+    assert notebook.run("!!ulimit -n").final[0]["text"] == "100\n"
+    assert "open_files  100" in notebook.run("%container").plain[0]
+
+
+@pytest.fixture
+def offered(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    """A kernel whose operator offers the folder `sales`."""
+    folder = tmp_path.resolve() / "big" / "sales"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("x\n1\n")
+    monkeypatch.setenv("AGENT_KERNEL_MOUNTS", f"sales={folder}")
+    return start()
+
+
+def test_mount_shows_a_folder_of_the_host(offered: Notebook) -> None:
+    assert "sales   /mnt/sales        no" in offered.run("%mount").plain[0]
+    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]
+    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+    assert "yes" in offered.run("%mount").plain[0]
+    offered.run("!!echo kept > kept.txt")
+    assert offered.run("%mount sales").plain == ["Mounted, read-only: `/mnt/sales`."]  # the cell is run again
+    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
+
+
+def test_a_replaced_container_has_the_same_mounts(offered: Notebook) -> None:
+    offered.run("%mount sales")
+    kill_sandbox(container_of(offered))
+    assert offered.run("say hello").plain[0].startswith("The container of the cells above is gone")
+    assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+
+
+def test_the_model_is_told_of_mounts(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with played() as upstream:
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
+        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
+        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        monkeypatch.setenv("AGENT_KERNEL_MOUNTS", str(tmp_path.resolve()))
+        told = asked(start("agent-demo"), upstream, f"%mount {tmp_path.name}\nLook at it.")
+    assert f"mounted read-only:\n- /mnt/{tmp_path.name}" in told
+
+
+def test_mount_never_replaces_a_container_unasked(offered: Notebook) -> None:
+    offered.run("!!echo kept > kept.txt")
+    refused = offered.run("%mount sales")
+    assert "only when a container is created" in refused.error
+    assert "%mount sales --new" in refused.error
+    assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
+    assert offered.run("%mount sales --new").plain == ["Mounted, read-only: `/mnt/sales`."]
+    assert offered.run("!!ls /mnt/data; cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+
+
+def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:
+    assert notebook.run("%container --reset-shell").plain == [RESET]  # there is no container yet
+    notebook.run("!!COLOUR=blue; cd /tmp; echo kept > /mnt/data/kept.txt")
+    assert notebook.run("%container --reset-shell").plain == [RESET]
+    assert notebook.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
+
+
+RESET = "The shell was reset. Files and background processes are kept."
