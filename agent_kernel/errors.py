@@ -15,6 +15,7 @@ Each has a sentence for the user (`message`), the party at fault (`fault`) and, 
     │   ├── UpstreamUnavailable (ConnectionError)  no answer, or 5xx
     │   │   └── RateLimited                        429
     │   ├── UpstreamRefused (PermissionError)      wrong or missing key, unknown model
+    │   │   └── ContextLengthExceeded              the request does not fit the model's context window
     │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
     │   ├── MalformedModelOutput (ValueError)      the model made a call that cannot run
     │   │   └── MalformedCall                          its arguments cannot be used
@@ -144,6 +145,23 @@ class UpstreamRefused(ModelError, PermissionError):
     """The upstream refused the request: invalid key, unknown model, or an invalid request."""
 
     fault: ClassVar[Fault] = "operator"
+
+
+class ContextLengthExceeded(UpstreamRefused):
+    """The request does not fit the model's context window.
+
+    `tokens` are those of the request, `window` those that fit; None where the upstream does not say.
+    """
+
+    fault: ClassVar[Fault] = "caller"
+    code: ClassVar[str | None] = "context_length_exceeded"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, tokens: int | None = None, window: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.tokens = tokens
+        self.window = window
 
 
 class UpstreamInterrupted(ModelError, ConnectionError):

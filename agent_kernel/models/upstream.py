@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 import openai
 
 from agent_kernel.errors import (
+    ContextLengthExceeded,
     ModelError,
     RateLimited,
     UpstreamInterrupted,
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from agent_kernel.models.reading.overflow import Overflow, overflow_in
 from agent_kernel.models.reading.whole_body import error_in, events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
 
@@ -33,10 +35,16 @@ _EXCERPT = 400  # characters of an upstream's own message
 _CONNECT = 10.0  # seconds
 
 _HOPELESS = (
-    "invalid_", "image_", "unsupported_", "insufficient_", "context_length_", "exceed_context_",
-    "not_supported", "not_found", "authentication_", "permission_",
+    "invalid_", "image_", "unsupported_", "insufficient_", "not_supported",
+    "not_found", "authentication_", "permission_",
 )  # fmt: skip
 """Beginnings of error codes and types for which a retry cannot help."""
+
+TOO_LONG_HINT = (
+    "Start a new conversation, send less, choose a model with a larger window, or start the model's server"
+    " with a larger one."
+)
+"""The ways on after a request that does not fit."""
 
 SILENCE = 600.0
 DEFAULT_RETRY = RetryPolicy()
@@ -121,14 +129,17 @@ class Upstream:
         A server that answers with one JSON body is read like a stream of one event.
 
         Raises `UpstreamUnavailable` and `UpstreamRefused` before the first event, and `UpstreamInterrupted`
-        after it. A 400 or 422 is raised as the package's own error: the caller may repeat the request without
-        the refused part, and otherwise calls `refusal`. Leaving the context ends the request.
+        after it. `ContextLengthExceeded` may come at either time. Any other 400 or 422 is raised as the
+        package's own error: the caller may repeat the request without the refused part, and otherwise calls
+        `refusal`. Leaving the context ends the request.
         """
         async with AsyncExitStack() as stack:
             try:
                 stream = await stack.enter_async_context(await request)
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                raise
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if overflow_in(error.body) is None:
+                    raise
+                raise self.refusal(error) from None
             except openai.OpenAIError as error:
                 raise self.refusal(error) from None
             ending = _Ending(stream.response)
@@ -167,6 +178,8 @@ class Upstream:
 
     def failure(self, code: object, why: str) -> ModelError:
         """Return the error for a failure that the upstream reports in its stream."""
+        if (overflow := overflow_in(why, code)) is not None:
+            return self._too_long(overflow, self.scrub(why))
         if isinstance(code, str) and code.startswith(_HOPELESS):
             return UpstreamRefused(f"The model at {self.address} refused the request: {self.scrub(why)}")
         return self.interrupted(self.scrub(why))
@@ -195,6 +208,8 @@ class Upstream:
                 f"The model at {self.address} refused {what} (401).",
                 hint=f"Set {self._key_setting} to a valid key.",
             )
+        if (overflow := _overflow(error)) is not None:
+            return self._too_long(overflow, said)
         # Servers give other statuses any type, but a 500 of the type of a wrong request stays one.
         kinds = (error.code, error.type) if status == 500 else (error.code,)
         hopeless = any(isinstance(each, str) and each.startswith(_HOPELESS) for each in kinds)
@@ -209,6 +224,15 @@ class Upstream:
         hint = f"Check the model's name and {self._url_setting}." if status == 404 else None
         return UpstreamRefused(
             f"The model at {self.address} refused the request ({status}): {said}", hint=hint
+        )
+
+    def _too_long(self, overflow: Overflow, said: str) -> ContextLengthExceeded:
+        return ContextLengthExceeded(
+            f"The request does not fit the context window of the model at {self.address}"
+            f"{overflow.described()}: {said.rstrip('.')}.",
+            hint=TOO_LONG_HINT,
+            tokens=overflow.tokens,
+            window=overflow.window,
         )
 
     def scrub(self, text: str) -> str:
@@ -250,6 +274,15 @@ class _Ending:
             self.done = self.done or b"[DONE]" in self._tail
             self._tail = self._tail[-_LOOKED_AT:]
             yield piece
+
+
+def _overflow(error: openai.APIStatusError) -> Overflow | None:
+    """Return the overflow that a status reports. A body over the server's limit is one, a rate limit is not."""
+    if error.status_code == 413:
+        return overflow_in(error.body) or Overflow()
+    if error.status_code == 429:  # more tokens than fit in a minute: a retry would never get through
+        return overflow_in(error.body) if "request too large" in _said(error).lower() else None
+    return overflow_in(error.body)
 
 
 def _reported(event: Any) -> tuple[object, str] | None:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from agent_kernel.errors import (
     AgentKernelError,
     ConnectDenied,
+    ContextLengthExceeded,
     InvalidRequest,
     LimitReached,
     ModelError,
@@ -47,6 +48,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (ConnectDenied, 403),
     (SandboxError, 503),
     (OutOfScript, 400),
+    (ContextLengthExceeded, 400),
     (ModelError, 502),
     (AgentKernelError, 500),
 )
