@@ -277,7 +277,7 @@ class _Ending:
 
 
 def _overflow(error: openai.APIStatusError) -> Overflow | None:
-    """Return the overflow that a status reports. A body over the server's limit is one, a rate limit is not."""
+    """Return the overflow that a status reports. A body over the server's limit is one too."""
     if error.status_code == 413:
         return overflow_in(error.body) or Overflow()
     if error.status_code == 429:  # more tokens than fit in a minute: a retry would never get through

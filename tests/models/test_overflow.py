@@ -31,13 +31,18 @@ MESSAGES = [
         " (8900 in the messages, 101 in the functions).",
         Overflow(8900, 8192),
     ),
-    ("Your input exceeds the context window of this model. Please adjust your input and try again.", Overflow()),
+    (
+        "Your input exceeds the context window of this model. Please adjust"
+        " your input and try again.",
+        Overflow(),
+    ),
     (
         "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.",
         Overflow(300_000, 272_000),
     ),
     (
-        "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 40000.",
+        "Request too large for gpt-4o in organization org-x on tokens per min"
+        " (TPM): Limit 30000, Requested 40000.",
         Overflow(40_000, 30_000),
     ),
     (
@@ -78,7 +83,8 @@ MESSAGES = [
         Overflow(5000, 4096),
     ),
     (
-        "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total"
+        "Requested token count exceeds the model's maximum context length of"
+        " 4096 tokens. You requested a total"
         " of 5000 tokens: 4900 tokens from the input messages and 100 tokens for the completion.",
         Overflow(4900, 4096),
     ),
@@ -90,7 +96,8 @@ MESSAGES = [
     ("Prompt length 5000 is greater than max_seq_len 4096", Overflow(5000, 4096)),
     # LiteLLM and providers behind it
     (
-        "litellm.ContextWindowExceededError: litellm.BadRequestError: AnthropicException - prompt is too long:"
+        "litellm.ContextWindowExceededError: litellm.BadRequestError:"
+        " AnthropicException - prompt is too long:"
         " 210,000 tokens > 200,000 maximum",
         Overflow(210_000, 200_000),
     ),
@@ -104,7 +111,8 @@ MESSAGES = [
         Overflow(1_200_000, 1_048_576),
     ),
     (
-        "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+        "Prompt contains 40000 tokens and 0 draft tokens, too large for model"
+        " with 32768 maximum context length",
         Overflow(40_000, 32_768),
     ),
     (

@@ -1,4 +1,4 @@
-"""Recognises the answer of an upstream whose model has no room for a request, in the words of many servers."""
+"""Recognises the error of an upstream for a request that does not fit the model's context window."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _CODES = (
 _WORDS = re.compile(
     r"context (?:length|window|size|limit)\b.*"
     r"(?:exceed|overflow|reduce|longer|only|larger|too (?:long|large)|increas|tokens)"
-    r"|(?:exceed|overflow|longer|larger|greater|too (?:long|large))\w*\b.*\bcontext (?:length|window|size|limit)"
+    r"|(?:exceed|overflow|longer|larger|greater|too (?:long|large))\w*\b.*"
+    r"\bcontext (?:length|window|size|limit)"
     r"|too large for model with \d+ maximum context"
     r"|contextwindowexceeded|context the overflows"
     r"|maximum (?:model|prompt|input) length|max_seq_len"
