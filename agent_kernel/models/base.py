@@ -12,6 +12,16 @@ from agent_kernel.tools.base import ToolEntry
 Item = Mapping[str, Any]
 """An input item as JSON, of the shapes in `openai.types.responses.ResponseInputItemParam`."""
 
+PASSED_ON = (
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "client_metadata",
+    "safety_identifier",
+    "service_tier",
+)
+"""Fields of a request that have no effect here. A Responses upstream gets them as they are."""
+
 
 @dataclass(frozen=True)
 class ModelRequest:
@@ -20,9 +30,10 @@ class ModelRequest:
     `input` is the whole conversation, oldest first; tool calls and outputs are items of their tools. `tools`
     are those that the model may call: each model offers them in the form that its upstream understands,
     native or as functions (see `models.offered`). `settings` holds the request's other sampling fields
-    (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`, `parallel_tool_calls`),
-    only those that the client set. `encrypted_reasoning`: the client wants encrypted reasoning, to send it
-    back later. `compact_threshold`: tokens of input above which a model that `Compacts` should compact.
+    (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`, `parallel_tool_calls`)
+    and those in `PASSED_ON`, only the ones that the client set. `encrypted_reasoning`: the client wants
+    encrypted reasoning, to send it back later. `compact_threshold`: tokens of input above which a model that
+    `Compacts` should compact.
     """
 
     model: str

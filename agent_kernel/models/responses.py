@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -10,13 +11,15 @@ from typing import Any
 
 import openai
 
-from agent_kernel.models.base import ModelRequest
+from agent_kernel.models.base import PASSED_ON, ModelRequest
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.responses_stream import ResponsesReader
-from agent_kernel.models.responses_input import translate, wrap
+from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
+
+_LABEL = re.compile(rf"\b({'|'.join((*LABELS, *PASSED_ON))})\b")
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ class Dialect:
     compaction: bool
     """Send `context_management`."""
     send_reasoning_back: bool = True
+    labels: bool = True
+    """Pass on `PASSED_ON` of the request, and `LABELS` of its items."""
 
     def without(self, error: openai.APIStatusError) -> Dialect | None:
         """Return the dialect without the feature that `error` refuses, or None if it refuses none of them."""
         param, text = str(getattr(error, "param", None) or ""), str(error).lower()
+        if self.labels and _LABEL.search(f"{param} {text}"):
+            return replace(self, labels=False)
         if self.compaction and "context_management" in param + text:
             return replace(self, compaction=False)
         if "encrypted" in text or param.startswith("include"):
@@ -147,11 +154,12 @@ class ResponsesModel:
                 request.input,
                 offered=offered,
                 origin=self._upstream.origin(request.model) if dialect.send_reasoning_back else None,
+                labels=dialect.labels,
             ),
             "instructions": request.instructions,
             "store": False,
             "stream": True,
-            **_settings(request.settings, offered),
+            **_settings(request.settings, offered, dialect),
         }
         if tools:
             body["tools"] = tools
@@ -172,7 +180,11 @@ def _given(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _settings(settings: Mapping[str, Any], offered: Offered) -> dict[str, Any]:
-    if "tool_choice" not in settings:
-        return dict(settings)
-    return {**settings, "tool_choice": offered.choice(settings["tool_choice"])}
+def _settings(settings: Mapping[str, Any], offered: Offered, dialect: Dialect) -> dict[str, Any]:
+    own = {name: value for name, value in settings.items() if name not in PASSED_ON}
+    if "tool_choice" in own:
+        own["tool_choice"] = offered.choice(own["tool_choice"])
+    passed_on = {name: settings[name] for name in PASSED_ON if name in settings}
+    if passed_on and dialect.labels:
+        own["extra_body"] = passed_on  # the package's client does not know all of them
+    return own

@@ -15,6 +15,9 @@ from agent_kernel.tools.catalogue import catalogue
 log = logging.getLogger(__name__)
 
 _ENVELOPE = "ak1"
+LABELS = ("phase", "namespace", "caller")
+"""Fields of items that newer upstreams give and want back: of messages, and of calls with their outputs."""
+
 _PASSED_ON = {"custom_tool_call", "custom_tool_call_output"}
 
 
@@ -27,15 +30,23 @@ def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
     return json.dumps([_ENVELOPE, item_id, origin, encrypted_content])
 
 
-def translate(items: Sequence[Item], *, offered: Offered, origin: str | None) -> list[dict[str, Any]]:
+def translate(
+    items: Sequence[Item], *, offered: Offered, origin: str | None, labels: bool = True
+) -> list[dict[str, Any]]:
     """Translate the items for an upstream that stores nothing, without our ids.
 
     `offered` decides the form of each tool's items. `origin` names the upstream and model that get their
-    encrypted reasoning back; None: send no reasoning. Items that no upstream understands (approvals,
-    references) are left out, and so are those before the upstream's last compaction.
+    encrypted reasoning back; None: send no reasoning. `labels` False leaves out the `LABELS`. Items that no
+    upstream understands (approvals, references) are left out, and so are those before the upstream's last
+    compaction.
     """
     told = _without_lone_reasoning(_since_compaction(list(answered(items)), origin))
-    return [out for item in told for out in _translate(item, offered, origin)]
+    sent = [out for item in told for out in _translate(item, offered, origin)]
+    return sent if labels else [_unlabelled(item) for item in sent]
+
+
+def _unlabelled(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name not in LABELS}
 
 
 def _without_lone_reasoning(items: list[Item]) -> list[Item]:
@@ -94,6 +105,8 @@ def _message(item: Item) -> dict[str, Any]:
     if item.get("role") == "assistant":
         # Annotations name files in containers that the upstream does not have.
         content = [{"type": "output_text", "text": text_of(content)}]
+        if item.get("phase"):
+            return {"type": "message", "role": "assistant", "content": content, "phase": item["phase"]}
     return {"type": "message", "role": item.get("role"), "content": content}
 
 

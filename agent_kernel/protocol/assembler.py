@@ -29,6 +29,7 @@ from agent_kernel.protocol.calls import (
 )
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
+    MessagePhase,
     ModelDelta,
     Notice,
     ReasoningDelta,
@@ -278,12 +279,13 @@ class Assembler(ResponseSnapshot):
                 draft, events = self._draft(ReasoningDraft)
                 draft.encrypted_content = encrypted_content
                 return events
-            case TextDelta(text):
+            case TextDelta() | RefusalDelta():
                 message, events = self._draft(MessageDraft, self.citations)
-                return events + message.write("text", text)
-            case RefusalDelta(text):
+                return events + message.write("text" if type(delta) is TextDelta else "refusal", delta.text)
+            case MessagePhase(phase):
                 message, events = self._draft(MessageDraft, self.citations)
-                return events + message.write("refusal", text)
+                message.phase = phase
+                return events
             case CallDelta():
                 call, events = self._call_draft(delta)
                 return events + call.write(delta.part, delta.text)
@@ -315,7 +317,8 @@ class Assembler(ResponseSnapshot):
     def _call_draft(self, delta: CallDelta | CallDone) -> tuple[CallDraft, Events]:
         if isinstance(self._open, CallDraft):
             return self._open, []
-        start = CallStart(delta.call_id, delta.name, self.container_id)
+        labels = delta.labels if isinstance(delta, CallDelta) else {}
+        start = CallStart(delta.call_id, delta.name, self.container_id, labels)
         draft = delta.tool.call_draft(next(self._indices), self._numbers, start)
         self._open = draft
         self._call_ids.add(delta.call_id)

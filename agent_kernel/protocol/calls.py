@@ -27,7 +27,8 @@ class CallDelta:
     """A piece of a tool call.
 
     A call is written in parts, counted from 0: the commands of a shell call, or the JSON arguments of a
-    function, which are one part. `name` is the function's name, if the tool has several functions.
+    function, which are one part. `name` is the function's name, if the tool has several functions. `labels`
+    are other fields that the upstream gave the call: `namespace` and `caller`. The first delta decides.
     """
 
     tool: CallKind
@@ -35,6 +36,7 @@ class CallDelta:
     text: str
     part: int = 0
     name: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,15 @@ def rejection_of(item: Json) -> str:
 
 @dataclass(frozen=True)
 class CallStart:
-    """The start of a call, when its item begins. `container_id` is the turn's container, if it has one."""
+    """The start of a call, when its item begins. `container_id` is the turn's container, if it has one.
+
+    `labels`: see `CallDelta`.
+    """
 
     call_id: str
     name: str | None = None
     container_id: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CallKind(Protocol):

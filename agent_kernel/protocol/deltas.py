@@ -49,6 +49,13 @@ class RefusalDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagePhase:
+    """The upstream's `phase` of the open message, or of a new one: `commentary` or `final_answer`."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
 class ItemBreak:
     """The end of the open item, even if the next delta is of the same kind."""
 
@@ -83,6 +90,7 @@ ModelDelta = (
     | Compaction
     | TextDelta
     | RefusalDelta
+    | MessagePhase
     | CallDelta
     | CallDone
     | RejectedCall

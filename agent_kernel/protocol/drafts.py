@@ -158,13 +158,14 @@ class MessageDraft(Draft):
         super().__init__(index, numbers)
         self.id = ids.message_id()
         self.citations = citations
+        self.phase: str | None = None
         self.content: list[tuple[Literal["text", "refusal"], list[str]]] = []
         self.annotations: dict[int, list[AnnotationContainerFileCitation]] = {}
         self.open = False
 
     def item(self, status: t.ItemStatus) -> t.ResponseOutputMessage:
         """Return the item as it stands now."""
-        return t.ResponseOutputMessage(
+        item = t.ResponseOutputMessage(
             id=self.id,
             type="message",
             role="assistant",
@@ -174,6 +175,9 @@ class MessageDraft(Draft):
                 for index, (kind, pieces) in enumerate(self.content)
             ],
         )
+        if self.phase is not None:  # absent, not null; newer upstreams may have newer words
+            item = item.model_copy(update={"phase": self.phase})
+        return item
 
     def write(self, kind: Literal["text", "refusal"], text: str) -> Events:
         """Add to the open part, or begin one of this kind."""

@@ -86,6 +86,9 @@ def _create() -> Any:
         "max_tool_calls": count,
         "stream": bool,
         "generate": bool,
+        "client_metadata": dict[str, Any],
+        "prompt_cache_options": dict[str, Any],
+        "prompt_cache_retention": str,
         "agent_kernel": _shape("AgentKernel", {"budget": _budget(), "approval": Any}, closed=True),
     }
     return _shape("ResponseCreateParams", fields)
@@ -171,8 +174,8 @@ def _message() -> Any:
         | ResponseOutputRefusalParam
     )
     role = Literal["user", "assistant", "system", "developer"]
-    fields = {"type": Literal["message"], "role": role, "content": str | list[part], "status": str, "id": str}
-    return _shape("Message", fields)
+    fields = {"type": Literal["message"], "role": role, "content": str | list[part]}
+    return _shape("Message", {**fields, "status": str, "id": str, "phase": str})
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from agent_kernel.protocol.calls import CallDelta, CallDone, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
+    MessagePhase,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
@@ -40,6 +41,7 @@ _MODEL_SPEAKS: dict[type[ModelDelta] | Act, State] = {
     ReasoningOpaque: State.REASONING,
     TextDelta: State.MESSAGE,
     RefusalDelta: State.MESSAGE,
+    MessagePhase: State.MESSAGE,
     CallDelta: State.CALL,
     CallDone: State.CALL,
     RejectedCall: State.BETWEEN,

@@ -16,6 +16,15 @@ from agent_kernel.tools.base import Tool, ToolEntry
 Json = Mapping[str, Any]
 
 
+LABELS = ("namespace", "caller")
+"""Fields of a call or its output that say where it belongs, for upstreams that have them."""
+
+
+def labels_of(item: Json) -> dict[str, Any]:
+    """Return those of `LABELS` that the item has; null means absent."""
+    return {name: item[name] for name in LABELS if item.get(name) is not None}
+
+
 class ClientFunction(Tool):
     """The tool for all `function` entries; its calls carry the function's name."""
 
@@ -79,10 +88,12 @@ class ClientFunction(Tool):
         return "\n".join(str(text) for text in texts if text)
 
     def native_call(self, call: Json) -> Json:
-        return {"type": "function_call", **{name: call[name] for name in ("call_id", "name", "arguments")}}
+        fields = {name: call[name] for name in ("call_id", "name", "arguments")}
+        return {"type": "function_call", **fields, **labels_of(call)}
 
     def native_output(self, output: Json) -> Json:
-        return {"type": "function_call_output", **{name: output[name] for name in ("call_id", "output")}}
+        fields = {name: output[name] for name in ("call_id", "output")}
+        return {"type": "function_call_output", **fields, **labels_of(output)}
 
     def transcript(self, item: Json) -> Iterator[str]:
         if item["type"] == self.call_type:
@@ -101,7 +112,7 @@ class FunctionCallDraft(CallDraft):
         self.id = ids.item_id("function_call", "fc_")
 
     def item(self, status: t.ItemStatus) -> t.ResponseFunctionToolCall:
-        return t.ResponseFunctionToolCall(
+        item = t.ResponseFunctionToolCall(
             id=self.id,
             type="function_call",
             call_id=self.call_id,
@@ -109,6 +120,7 @@ class FunctionCallDraft(CallDraft):
             arguments="".join(self.texts()),
             status=status,
         )
+        return item.model_copy(update=dict(self.start.labels)) if self.start.labels else item
 
     def part_delta(self, part: int, text: str) -> Events:
         return [

@@ -10,7 +10,15 @@ import pytest
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import ItemBreak, ModelDelta, ReasoningDelta, TextDelta, Truncated, Usage
+from agent_kernel.protocol.deltas import (
+    ItemBreak,
+    MessagePhase,
+    ModelDelta,
+    ReasoningDelta,
+    TextDelta,
+    Truncated,
+    Usage,
+)
 from tests.models.test_responses import USER, end
 from tests.tools.made import function_delta, model_request, shell_done
 
@@ -194,3 +202,30 @@ async def test_halves_of_a_character_are_joined(
         end(),
     )
     assert text(await said(model)) == whole
+
+
+# -- the phase of a message ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("told_in", ["added", "done", "both"])
+async def test_phase_comes_before_text_and_once(
+    model: ResponsesModel, upstream: Any, streamed: bool, told_in: str
+) -> None:
+    labelled = {**MESSAGE, "content": [], "phase": "commentary"}
+    plain = {**MESSAGE, "content": []}
+    whole = labelled if told_in != "added" else plain
+    upstream.says(
+        bare("output_item.added", output_index=0, item=labelled if told_in != "done" else plain),
+        *([bare("output_text.delta", output_index=0, delta="Hi")] if streamed else []),
+        bare("output_item.done", output_index=0, item={**whole, "content": parts("Hi")}),
+        end(),
+    )
+    deltas = [TextDelta("Hi"), MessagePhase("commentary")]
+    assert await said(model) == (deltas if streamed and told_in == "done" else deltas[::-1])
+
+
+@pytest.mark.parametrize("phase", [None, "", 7, {}])
+async def test_unusable_phase_is_dropped(model: ResponsesModel, upstream: Any, phase: Any) -> None:
+    upstream.responds({**MESSAGE, "content": parts("Hi"), "phase": phase})
+    assert await said(model) == [TextDelta("Hi")]

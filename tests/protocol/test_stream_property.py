@@ -14,6 +14,7 @@ from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
     ItemBreak,
+    MessagePhase,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
@@ -35,6 +36,7 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(ReasoningOpaque, text),
     st.builds(TextDelta, text),
     st.builds(RefusalDelta, text),
+    st.builds(MessagePhase, st.sampled_from(["commentary", "final_answer"])),
     st.builds(shell_delta, call_id, st.integers(0, 2), text),
     st.builds(shell_done, call_id, st.lists(text, max_size=3).map(tuple)),
     st.builds(function_delta, call_id, st.just("f"), text),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent_kernel.errors import MalformedCall, MalformedModelOutput
@@ -13,14 +13,20 @@ from agent_kernel.tools.arguments import UnreadableArguments, is_object, read_ob
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.client import CLIENT_FUNCTION
 
+_NO_LABELS: Mapping[str, Any] = {}
+
 
 def read_calls(
-    tool: Tool | None, call: tuple[str, str, str], another_id: Callable[[], str]
+    tool: Tool | None,
+    call: tuple[str, str, str],
+    another_id: Callable[[], str],
+    labels: Mapping[str, Any] = _NO_LABELS,
 ) -> Iterator[ModelDelta]:
     """Yield a finished call, or why it cannot be carried out.
 
-    `call` has its id, its name and its arguments; `tool` None means a function of the client. Several objects
-    that ran together are several calls: those after the first get ids from `another_id`.
+    `call` has its id, its name and its arguments; `tool` None means a function of the client, which gets the
+    `labels`. Several objects that ran together are several calls: those after the first get ids from
+    `another_id`.
     """
     call_id, name, arguments = call
     if not name:
@@ -39,7 +45,7 @@ def read_calls(
         else:
             yield ItemBreak()
             exact = text if is_object(text) else _dumped(objects[number])
-            yield CallDelta(CLIENT_FUNCTION, this_id, exact, name=name)
+            yield CallDelta(CLIENT_FUNCTION, this_id, exact, name=name, labels=labels)
 
 
 def read_native(tool: Tool, call_id: str, item: Any) -> CallDone | RejectedCall:

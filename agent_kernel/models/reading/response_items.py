@@ -72,6 +72,19 @@ class Items:
                 yield item, key
 
 
+def labels_of(item: Any) -> dict[str, Any]:
+    """Return the `namespace` and `caller` of a call, as far as the upstream gave them."""
+    labels: dict[str, Any] = {}
+    if isinstance(namespace := getattr(item, "namespace", None), str) and namespace:
+        labels["namespace"] = namespace
+    caller = getattr(item, "caller", None)
+    kind, caller_id = getattr(caller, "type", None), getattr(caller, "caller_id", None)
+    if isinstance(kind, str):
+        known = {"type": kind, "caller_id": caller_id}
+        labels["caller"] = {name: value for name, value in known.items() if isinstance(value, str)}
+    return labels
+
+
 def _bare(name: str) -> str:
     for prefix in _PREFIXES:
         if name.startswith(prefix):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +12,13 @@ from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
-from agent_kernel.models.reading.response_items import Items, Key
+from agent_kernel.models.reading.response_items import Items, Key, labels_of
 from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     Compaction,
     ItemBreak,
+    MessagePhase,
     ModelDelta,
     ReasoningDelta,
     ReasoningOpaque,
@@ -46,6 +47,7 @@ class _Call:
     given_id: str | None = None
     silent: bool = False
     """Whether its id came before: it may be the same call, so nothing is shown before it is whole."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ResponsesReader:
@@ -77,6 +79,7 @@ class ResponsesReader:
         self._calls: dict[Key, _Call] = {}
         self._sent: dict[str, set[tuple[str | None, str]]] = {}  # names and arguments of finished calls
         self._streamed: set[Key] = set()  # items that have had a delta
+        self._phases: dict[Key, str | None] = {}  # of messages; None: it was passed on
         self._whole: dict[Key, str] = {}  # arguments that came whole, before their item was done
         self._open: Key | None = None  # the call being written
         self._held: list[Any] = []  # events of other items that wait for it
@@ -113,9 +116,24 @@ class ResponsesReader:
     def _added(self, event: Any, key: Key) -> Deltas:
         if event.item is not None:
             self._items.saw(event.item.type, key)
+            self._saw_phase(event.item, key)
             if catalogue().of_call(event.item.type) is not None:
                 self._call(event.item, key)
         yield from ()
+
+    def _saw_phase(self, item: Any, key: Key) -> None:
+        if isinstance(phase := getattr(item, "phase", None), str) and phase:
+            self._phases.setdefault(key, phase)
+
+    def _said(self, delta: ModelDelta, key: Key) -> Deltas:
+        """Yield a piece of a message, and before the first one the message's phase."""
+        yield from self._phase(key)
+        yield delta
+
+    def _phase(self, key: Key) -> Deltas:
+        if (phase := self._phases.get(key)) is not None:
+            self._phases[key] = None
+            yield MessagePhase(phase)
 
     def _call(self, item: Any, key: Key) -> _Call:
         """Return the call of an item, creating it if it is new."""
@@ -126,8 +144,8 @@ class ResponsesReader:
             live = tool.live_call(call_id) if tool is not None else None
             given_id = item.call_id
             silent = given_id in self._sent
-            call = _Call(call_id, tool or native or CLIENT_FUNCTION, name, live, given_id, silent)
-            self._calls[key] = call
+            kind = tool or native or CLIENT_FUNCTION
+            self._calls[key] = _Call(call_id, kind, name, live, given_id, silent, labels_of(item))
         return self._calls[key]
 
     def _reasoning(self, event: Any, key: Key) -> Deltas:
@@ -143,19 +161,19 @@ class ResponsesReader:
         self._streamed.add(key)
         self._items.add_part(key, event)
         if text := self._halves.joined(key, event.delta or ""):
-            yield TextDelta(text)
+            yield from self._said(TextDelta(text), key)
 
     def _text_done(self, event: Any, key: Key) -> Deltas:
         """Read a part's text from the event that ends it, if it had no deltas."""
         if self._items.add_part(key, event) and getattr(event, "text", None):
             self._items.saw("message", key)
             self._streamed.add(key)
-            yield TextDelta(event.text)
+            yield from self._said(TextDelta(event.text), key)
 
     def _refusal(self, event: Any, key: Key) -> Deltas:
         self._items.saw("message", key)
         self._streamed.add(key)
-        yield RefusalDelta(event.delta)
+        yield from self._said(RefusalDelta(event.delta), key)
 
     def _arguments(self, event: Any, key: Key) -> Deltas:
         call = self._calls.get(key)
@@ -167,7 +185,7 @@ class ResponsesReader:
             yield from call.live.write(text)
         else:
             self._streamed.add(key)
-            yield CallDelta(CLIENT_FUNCTION, call.call_id, text, name=call.name)
+            yield CallDelta(CLIENT_FUNCTION, call.call_id, text, name=call.name, labels=call.labels)
 
     def _arguments_done(self, event: Any, key: Key) -> Deltas:
         self._whole[key] = as_text(event.arguments)
@@ -185,10 +203,7 @@ class ResponsesReader:
         self._items.finish(key)
         match item.type:
             case "message":
-                if rest := self._halves.rest(key):
-                    yield TextDelta(rest)
-                if key not in self._streamed:
-                    yield from (_part(part) for part in item.content or ())
+                yield from self._message_done(item, key)
                 yield ItemBreak()
             case "reasoning":
                 yield from self._reasoning_done(item, key)
@@ -203,6 +218,17 @@ class ResponsesReader:
             case kind if kind.endswith("_call") and getattr(item, "call_id", None):
                 yield self._unknown(item)  # an upstream's own calls have no call id
 
+    def _message_done(self, item: Any, key: Key) -> Deltas:
+        self._saw_phase(item, key)
+        if rest := self._halves.rest(key):
+            yield from self._said(TextDelta(rest), key)
+        if key not in self._streamed:
+            for part in map(_part, item.content or ()):
+                if part.text:
+                    yield from self._said(part, key)
+        else:
+            yield from self._phase(key)  # some servers give it at the end only
+
     def _reasoning_done(self, item: Any, key: Key) -> Deltas:
         if key not in self._streamed:
             for number, part in enumerate(getattr(item, "summary", None) or ()):
@@ -216,10 +242,11 @@ class ResponsesReader:
         arguments = as_text(item.arguments) or self._whole.get(key, "")
         if self._is_repeated(call, arguments):
             return
+        labels = labels_of(item) or call.labels
         whole = (call.call_id, call.name or "", arguments)
         cut_off = getattr(item, "status", None) == "incomplete"
         if call.live is None:
-            yield from self._client_done(whole, cut_off=cut_off, streamed=key in self._streamed)
+            yield from self._client_done(whole, labels, cut_off=cut_off, streamed=key in self._streamed)
         elif not cut_off:  # a later event explains one that was cut off
             yield from read_calls(call.tool, whole, self._call_ids.another)
 
@@ -237,12 +264,14 @@ class ResponsesReader:
         sent.add((call.name, arguments))
         return repeated
 
-    def _client_done(self, whole: tuple[str, str, str], *, cut_off: bool, streamed: bool) -> Deltas:
+    def _client_done(
+        self, whole: tuple[str, str, str], labels: Mapping[str, Any], *, cut_off: bool, streamed: bool
+    ) -> Deltas:
         if cut_off:
             if not streamed:
-                yield CallDelta(CLIENT_FUNCTION, whole[0], whole[2], name=whole[1])
+                yield CallDelta(CLIENT_FUNCTION, whole[0], whole[2], name=whole[1], labels=labels)
         elif not streamed:
-            yield from read_calls(None, whole, self._call_ids.another)
+            yield from read_calls(None, whole, self._call_ids.another, labels)
         elif not is_object(whole[2]):  # too late to correct what was streamed
             yield RejectedCall(*whole, "its arguments are not a JSON object")
         yield ItemBreak()
@@ -310,7 +339,7 @@ def _native_text(item: Any) -> str:
 _OF_THIS_COPY = ("id", "call_id", "status")
 
 
-def _part(part: Any) -> ModelDelta:
+def _part(part: Any) -> TextDelta | RefusalDelta:
     return RefusalDelta(part.refusal or "") if part.type == "refusal" else TextDelta(part.text or "")
 
 

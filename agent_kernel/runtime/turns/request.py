@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.models.base import PASSED_ON
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol.params import MOST_PAIRS
 from agent_kernel.protocol.validation import check, shortened
@@ -31,6 +32,7 @@ _SETTINGS = (
     "text",
     "tool_choice",
     "parallel_tool_calls",
+    *PASSED_ON,
 )
 
 
