@@ -77,3 +77,12 @@ class Compacts(Protocol):
         Raises the same errors as `Model.stream`.
         """
         ...
+
+
+@runtime_checkable
+class HasWindow(Protocol):
+    """Optional interface of a model: the size of its context window may be known."""
+
+    def window(self, model: str) -> int | None:
+        """Return the size in tokens, None if it is not known. Makes no request."""
+        ...

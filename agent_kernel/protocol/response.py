@@ -138,6 +138,11 @@ class ResponseSnapshot:
         if text not in notices and len(notices) < MOST_NOTICES:
             self._update(agent_kernel={**ours, "notices": [*notices, text]})
 
+    def context(self, tokens: int, window: int) -> None:
+        """Record in `agent_kernel.context` how full the model's context window is, in tokens."""
+        ours = getattr(self.response, "agent_kernel", None) or {}
+        self._update(agent_kernel={**ours, "context": {"tokens": tokens, "window": window}})
+
     def _about(self, kind: type[A], name: str) -> A:
         event: Any = kind.construct(type=name, response=self.response, sequence_number=next(self._numbers))
         return cast(A, event)

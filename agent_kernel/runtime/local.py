@@ -28,7 +28,8 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.tenants import Tenant, Tenants
-from agent_kernel.runtime.turns.compaction import compacted, estimate, for_model
+from agent_kernel.runtime.turns.context.compaction import compacted, for_model
+from agent_kernel.runtime.turns.context.estimate import estimate
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import join
 from agent_kernel.runtime.turns.input_items import Shown, shown

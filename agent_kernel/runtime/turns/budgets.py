@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from agent_kernel.runtime.turns.compaction import estimate
+from agent_kernel.runtime.turns.context.estimate import estimate
 from agent_kernel.runtime.turns.interrupt import Interrupt
 
 Json = Mapping[str, Any]

@@ -115,8 +115,7 @@ class TurnLoop:
         first = 1 if run.resumed and run.produced else 0  # the first step was another process's
         for step in range(first, self._settings.max_steps if run.turn.generate else 0):
             await self._model.compact(run)
-            before = len(run.conversation)
-            await self._model.ask(run, step)
+            before = await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:
                 return
             if only_reasoned(run.conversation[before:]) and self._may_ask_again(run):

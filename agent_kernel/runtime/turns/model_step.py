@@ -1,14 +1,15 @@
-"""One step of the model: compact what it is given where that is due, ask it, and send out what it says."""
+"""One step of the model: make its request fit, ask it, and emit what it says."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
-from agent_kernel.errors import MalformedCall, SandboxError
-from agent_kernel.models.base import ModelRequest
+from agent_kernel.errors import ContextLengthExceeded, MalformedCall, SandboxError
+from agent_kernel.models.base import HasWindow, ModelRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.protocol.deltas import (
     Compaction,
@@ -17,18 +18,20 @@ from agent_kernel.protocol.deltas import (
     RefusalDelta,
     TextDelta,
     Truncated,
+    Usage,
 )
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.turns.compaction import (
-    CHARACTERS,
+from agent_kernel.runtime.turns.context.compaction import (
     compacted,
     compaction_item,
     compacts_itself,
-    estimate,
     for_model,
 )
+from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
+from agent_kernel.runtime.turns.context.fitting import Fitting
+from agent_kernel.runtime.turns.context.gauge import Gauge, Gauges
 from agent_kernel.runtime.turns.offered_calls import OfferedCalls
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
@@ -57,6 +60,7 @@ class ModelStep:
     def __init__(self, containers: LocalContainers, settings: TurnSettings) -> None:
         self._containers = containers
         self._settings = settings
+        self._gauges = Gauges()
 
     async def compact(self, run: Turn) -> None:
         """Replace a conversation that has become too long by a summary, if the request asks for that.
@@ -68,40 +72,90 @@ class ModelStep:
             return
         if estimate(for_model(run.conversation)) <= threshold:
             return
+        await self._compact(run, self._gauge(run).room(None))
+
+    async def _compact(self, run: Turn, room: int | None) -> None:
         with run.interrupt.stoppable():
-            item, usage = await compacted(run.model, run.upstream_name, run.conversation)
+            item, usage = await compacted(run.model, run.upstream_name, run.conversation, room)
         await run.emit(run.assembler.insert(item, usage))
 
-    async def ask(self, run: Turn, step: int) -> None:
+    async def ask(self, run: Turn, step: int) -> int:
         """Call the model once and emit what it says. `step` counts the model calls of the turn from 0.
 
-        Without tokens left in the budget the model is not called. Raises `Stopped` and what the model raises.
+        A request that does not fit the context window is repeated, shortened or compacted. Returns the place
+        in the conversation where the answer begins. Without tokens left in the budget the model is not
+        called. Raises `Stopped`, and what the model raises: `ContextLengthExceeded` if nothing more can be
+        shortened.
         """
         run.interrupt.check()
-        request, before = _model_request(run, step), len(run.conversation)
-        if run.meter.reached:
-            return
-        check = OfferedCalls(run.turn.tools, run.turn.settings.get("tool_choice"))
-        cap = self._settings.max_step_tokens if run.turn.max_output_tokens is None else 0
-        room = cap * CHARACTERS
-        with run.interrupt.stoppable():
-            async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
-                async for delta in deltas:
-                    for each in check.read(delta):
-                        await self._take(run, each, check)
-                    room -= _length(delta)
-                    if cap and room < 0:  # leaving the generator ends the upstream's request
-                        await self._take(run, Truncated(MAX_STEP_TOKENS), check)
-                        run.assembler.notice(TOO_LONG.format(cap))
-                        break
+        fitting, error = self._fitting(run, step), None
+        while True:
+            request = await fitting.request()
+            if error is not None and not fitting.may_send(request):
+                raise error
+            request, before = _limited(run, request), len(run.conversation)
+            if run.meter.reached:
+                return before
+            check = OfferedCalls(run.turn.tools, run.turn.settings.get("tool_choice"))
+            usage, error = await self._stream(run, request, check)
+            if error is None:
+                break
+            fitting.overflowed(request, error)
         for each in check.end():
             await self._take(run, each, check)
         await self._look_up(run)
         await run.emit([*_without_end(run, check), *run.assembler.end_step()])
         said = run.conversation[before:]
+        self._measure(run, fitting, request, usage)
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
         if run.assembler.truncated is None:
             _notice_missing(run, request, said)
+        return before
+
+    async def _stream(
+        self, run: Turn, request: ModelRequest, check: OfferedCalls
+    ) -> tuple[Usage, ContextLengthExceeded | None]:
+        """Emit the answer. Return its tokens, and the error if the request did not fit."""
+        cap = self._settings.max_step_tokens if run.turn.max_output_tokens is None else 0
+        room, usage, begun = cap * CHARACTERS, Usage(0, 0), False
+        try:
+            with run.interrupt.stoppable():
+                async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
+                    async for delta in deltas:
+                        begun = True
+                        usage = delta if isinstance(delta, Usage) else usage
+                        for each in check.read(delta):
+                            await self._take(run, each, check)
+                        room -= _length(delta)
+                        if cap and room < 0:  # leaving the generator ends the upstream's request
+                            await self._take(run, Truncated(MAX_STEP_TOKENS), check)
+                            run.assembler.notice(TOO_LONG.format(cap))
+                            break
+        except ContextLengthExceeded as error:
+            if begun:
+                raise
+            return usage, error
+        return usage, None
+
+    def _gauge(self, run: Turn) -> Gauge:
+        gauge = self._gauges.of(run.assembler.response.model)
+        gauge.configured = run.model.window(run.upstream_name) if isinstance(run.model, HasWindow) else None
+        return gauge
+
+    def _fitting(self, run: Turn, step: int) -> Fitting:
+        return Fitting(
+            self._gauge(run),
+            lambda: _annotated(run),
+            lambda items: _model_request(run, step, items),
+            lambda room: self._compact(run, room),
+            run.assembler.notice,
+        )
+
+    def _measure(self, run: Turn, fitting: Fitting, request: ModelRequest, usage: Usage) -> None:
+        """Learn from the usage of an answer, and show how full the window is if its size is known."""
+        tokens = fitting.answered(request, usage.input_tokens)
+        if (window := self._gauge(run).window) is not None:
+            run.assembler.context(tokens + usage.output_tokens, window)
 
     async def _take(self, run: Turn, delta: ModelDelta, check: OfferedCalls) -> None:
         if not isinstance(delta, TextDelta):
@@ -188,20 +242,26 @@ def _force_once(settings: dict[str, Any]) -> None:
         settings.pop("tool_choice", None)
 
 
-def _model_request(run: Turn, step: int) -> ModelRequest:
+def _model_request(run: Turn, step: int, items: Sequence[Json]) -> ModelRequest:
     settings = dict(run.turn.settings)
     if step > 0:
         _force_once(settings)
-    told, limit = _annotated(run), run.turn.max_output_tokens
-    left = None if limit is None else limit - run.assembler.usage().output_tokens
-    if (limit := run.meter.answer_limit(told, left)) is not None:
-        settings["max_output_tokens"] = limit
+    if (limit := run.turn.max_output_tokens) is not None:
+        settings["max_output_tokens"] = limit - run.assembler.usage().output_tokens
     return ModelRequest(
         model=run.upstream_name,
-        input=told,
+        input=items,
         instructions=run.turn.instructions,
         tools=run.turn.tools,
         settings=settings,
         encrypted_reasoning=run.turn.encrypted_reasoning,
         compact_threshold=run.turn.compact_threshold,
     )
+
+
+def _limited(run: Turn, request: ModelRequest) -> ModelRequest:
+    """Return the request with the answer limited to what the turn's budget leaves."""
+    limit = run.meter.answer_limit(request.input, request.settings.get("max_output_tokens"))
+    if limit is None:
+        return request
+    return replace(request, settings={**request.settings, "max_output_tokens": limit})

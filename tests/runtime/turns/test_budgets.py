@@ -13,7 +13,7 @@ from openai.types.responses import Response
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.turns.budgets import MAX_TOKENS, Budget, Meter
-from agent_kernel.runtime.turns.compaction import estimate
+from agent_kernel.runtime.turns.context.estimate import estimate
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend

@@ -15,11 +15,13 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from agent_kernel.errors import OutOfScript
+from agent_kernel.errors import ContextLengthExceeded, OutOfScript
 from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
+from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
+from agent_kernel.runtime.turns.context.shortening import cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
 
@@ -27,43 +29,20 @@ Json = Mapping[str, Any]
 
 COMPACTION = "compaction"
 _PREFIX = "ak1."
-CHARACTERS = 4
-"""Characters in a token, on average, for English text and code in the usual vocabularies."""
-_PER_ITEM = 4
-"""Tokens that an item costs in addition to its text."""
-_PER_IMAGE = 1000
 _DIGEST = 8000
 """Characters of a transcript that is used instead of a summary."""
+_LONGEST = 65_536
+"""Characters of a summary. The model is stopped when it writes more."""
+_REQUESTS = 4
+"""Requests for one summary, each smaller than the one before, which did not fit."""
+_FOR_ASKING = 100
+"""Estimated tokens of `_ASK`."""
 
 _ASK = (
     "Write a summary of this conversation for yourself: you will go on with it alone. Keep every fact,"
     " decision, name, number and file path that matters, what was done and with what result, and what"
     " is still to be done. Answer with the summary only."
 )
-
-
-def estimate(items: Sequence[Json]) -> int:
-    """Estimate the tokens of input: a quarter of its characters, plus some per item and image."""
-    return sum(_PER_ITEM + _characters(item) // CHARACTERS + _PER_IMAGE * _images(item) for item in items)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(_characters(each) for name, each in value.items() if name not in _NOT_TEXT)
-    if isinstance(value, list | tuple):
-        return sum(map(_characters, value))
-    return 1
-
-
-_NOT_TEXT = ("id", "type", "status", "call_id", "image_url", "file_data", "annotations", "logprobs")
-
-
-def _images(item: Json) -> int:
-    content = item.get("content")
-    parts = content if isinstance(content, list) else []
-    return sum(isinstance(part, Mapping) and part.get("type") == "input_image" for part in parts)
 
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
@@ -90,6 +69,11 @@ def _is_kept(item: Json, answered_later: set[Any]) -> bool:
     return item.get("type") in output_of() and item.get("call_id") in answered_later
 
 
+def is_summary(item: Json) -> bool:
+    """Return whether a compaction is a summary made here, and not one of an upstream."""
+    return _summary(item) is not None
+
+
 def _summary(item: Json) -> str | None:
     content = item.get("encrypted_content")
     if item.get("type") != "compaction" or not isinstance(content, str) or not content.startswith(_PREFIX):
@@ -106,32 +90,73 @@ def compacts_itself(model: Model, upstream_name: str) -> bool:
     return isinstance(model, Compacts) and model.compacts(upstream_name)
 
 
-async def compacted(model: Model, upstream_name: str, items: Sequence[Json]) -> tuple[Json, Usage]:
+async def compacted(
+    model: Model, upstream_name: str, items: Sequence[Json], room: int | None = None
+) -> tuple[Json, Usage]:
     """Make a compaction item to replace the conversation, and count its tokens.
 
-    The upstream compacts if it can; otherwise the model writes a summary. A scripted model cannot write one:
-    its item holds the transcript, shortened in the middle. Raises what the model raises. Cancelling ends the
-    request.
+    The upstream compacts if it can; otherwise the model writes a summary. `room` is the most estimated tokens
+    that its request may have, None if that is not known. A request that does not fit the context window is
+    repeated with less. If none fits, or the model is a scripted one, the item holds the transcript, shortened
+    in the middle. Raises what the model raises, but not `ContextLengthExceeded`. Cancelling ends the request.
     """
     told = for_model(items)
-    request = ModelRequest(model=upstream_name, input=told)
+    for _ in range(_REQUESTS):
+        asked = told if room is None else _fitting(told, room)
+        try:
+            return await _compacted(model, ModelRequest(model=upstream_name, input=asked), room)
+        except ContextLengthExceeded as error:
+            room = _smaller(estimate(asked), error)
+        except OutOfScript:
+            break
+    return _summary_item(_digest(told, _longest(room))), Usage(0, 0)
+
+
+async def _compacted(model: Model, request: ModelRequest, room: int | None) -> tuple[Json, Usage]:
     own = await model.compact(request) if isinstance(model, Compacts) else None
     if own is not None:
         compaction, usage = own
         return compaction_item(compaction.encrypted_content), usage
-    request = replace(request, input=[*told, message("user", _ASK)])
-    texts, usage = [], Usage(0, 0)
-    try:
-        async with aclosing(model.stream(request)) as deltas:
-            async for delta in deltas:
-                if isinstance(delta, TextDelta):
-                    texts.append(delta.text)
-                elif isinstance(delta, Usage):
-                    usage = delta
-    except OutOfScript:
-        texts = []
-    summary = "".join(texts).strip() or _digest(told)
-    return compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode()), usage
+    texts, length, usage = [], 0, Usage(0, 0)
+    asking = replace(request, input=[*request.input, message("user", _ASK)])
+    async with aclosing(model.stream(asking)) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, TextDelta):
+                texts.append(delta.text)
+                length += len(delta.text)
+            elif isinstance(delta, Usage):
+                usage = delta
+            if length > _LONGEST:
+                break
+    summary = cut("".join(texts).strip(), _longest(room, _LONGEST))
+    return _summary_item(summary or _digest(request.input, _longest(room))), usage
+
+
+def _fitting(told: Sequence[Json], room: int) -> Sequence[Json]:
+    """Return the conversation shortened to about `room` estimated tokens, if need be as one transcript."""
+    room = max(_FOR_ASKING, room - _FOR_ASKING)
+    if estimate(told) <= room:
+        return told
+    shortened = shorten(told, room, messages=True)
+    if estimate(shortened) <= room:
+        return shortened
+    return [message("user", f"This is the conversation:\n\n{_digest(told, room * CHARACTERS)}")]
+
+
+def _smaller(size: int, error: ContextLengthExceeded) -> int:
+    """Return the room for the next request, after one of `size` estimated tokens did not fit."""
+    if error.window is None or error.tokens is None:
+        return size // 4
+    return min(size // 2, size * error.window * 3 // (error.tokens * 4))
+
+
+def _longest(room: int | None, longest: int = _DIGEST) -> int:
+    """Return the characters of a summary: at most a third of the room."""
+    return longest if room is None else min(longest, room * CHARACTERS // 3)
+
+
+def _summary_item(summary: str) -> Json:
+    return compaction_item(_PREFIX + base64.b64encode(json.dumps(summary).encode()).decode())
 
 
 def compaction_item(content: str) -> Json:
@@ -139,11 +164,11 @@ def compaction_item(content: str) -> Json:
     return {"id": ids.item_id("compaction"), "type": "compaction", "encrypted_content": content}
 
 
-def _digest(items: Sequence[Json]) -> str:
+def _digest(items: Sequence[Json], limit: int) -> str:
     text = "\n".join(line for item in items for line in _lines(item))
-    if len(text) <= _DIGEST:
+    if len(text) <= limit:
         return text
-    return f"{text[: _DIGEST // 2]}\n[...]\n{text[-_DIGEST // 2 :]}"
+    return f"{text[: limit // 2]}\n[...]\n{text[len(text) - limit // 2 :]}"
 
 
 def _lines(item: Json) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Keeps the requests of a turn within the model's context window."""

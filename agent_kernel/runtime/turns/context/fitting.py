@@ -1,0 +1,148 @@
+"""Makes the request of one step fit the model's context window."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from agent_kernel.errors import ContextLengthExceeded
+from agent_kernel.models.base import ModelRequest
+from agent_kernel.runtime.turns.context.compaction import COMPACTION, is_summary
+from agent_kernel.runtime.turns.context.estimate import Json, estimate
+from agent_kernel.runtime.turns.context.gauge import Gauge
+from agent_kernel.runtime.turns.context.shortening import shorten
+
+MOST_REPEATS = 3
+"""Requests of one step after the first, each smaller than the one before, which did not fit."""
+_WORTH_IT = 4
+"""A compaction must be able to remove at least this fraction of the conversation."""
+
+SHORTENED = (
+    "The conversation did not fit the model's context window{}: the model got long tool output shortened."
+)
+COMPACTED = "The conversation did not fit the model's context window{}: the model got a summary of it."
+MESSAGES = "The conversation did not fit the model's context window{}: the model got long messages shortened."
+
+Build = Callable[[Sequence[Json]], ModelRequest]
+"""Makes the step's request with these items as its input."""
+
+
+class Fitting:
+    """Fits one step's request into the context window that `gauge` measures.
+
+    `items` returns the conversation as the model would receive it, `build` makes the request, `compact` adds
+    a compaction made by a request with at most that many estimated tokens, `notice` tells the user.
+    """
+
+    def __init__(
+        self,
+        gauge: Gauge,
+        items: Callable[[], Sequence[Json]],
+        build: Build,
+        compact: Callable[[int], Awaitable[None]],
+        notice: Callable[[str], None],
+    ) -> None:
+        self._gauge = gauge
+        self._items = items
+        self._build = build
+        self._compact = compact
+        self._notice = notice
+        self._failed: tuple[int, int | None] | None = None
+        self._failures = 0
+        self._compacted = False
+
+    async def request(self) -> ModelRequest:
+        """Return the next request to send. Raises what `compact` raises."""
+        items = self._items()
+        request = self._build(items)
+        answer = request.settings.get("max_output_tokens")
+        whole = self._gauge.room(answer)
+        if whole is None:
+            return request
+        room = whole - _size(request) + _weight(items)  # without instructions and tools
+        found = self._shortened(items, room)
+        if (found is None or self._failures > 1) and self._may_compact(items):
+            self._compacted = True
+            await self._compact(whole)
+            self._say(COMPACTED)
+            items = self._items()
+            found = self._shortened(items, room)
+        if found is None:
+            found = _shorten(items, room, messages=True)
+            self._say(MESSAGES)
+        request = self._build(found)
+        limit = self._gauge.answer(answer, _size(request))
+        if limit == answer:
+            return request
+        return replace(request, settings={**request.settings, "max_output_tokens": limit})
+
+    def answered(self, request: ModelRequest, tokens: int) -> int:
+        """Learn from an answer: the request had `tokens` tokens, 0 if the upstream does not say.
+
+        Returns the tokens of the request, estimated if the upstream does not say.
+        """
+        size = _size(request)
+        self._gauge.measured(size, tokens)
+        return tokens or int(size * self._gauge.ratio)
+
+    def overflowed(self, request: ModelRequest, error: ContextLengthExceeded) -> None:
+        """Learn from a request that did not fit."""
+        self._failures += 1
+        self._failed = _measure(request)
+        size, answer = self._failed
+        self._gauge.overflowed(error, size, answer)
+
+    def may_send(self, request: ModelRequest) -> bool:
+        """Return whether a request may be sent: it is smaller than the one that did not fit."""
+        if self._failed is None:
+            return True
+        size, answer = _measure(request)
+        less = size < self._failed[0] or (answer or 0) < (self._failed[1] or 0)
+        return less and self._failures <= MOST_REPEATS
+
+    def _shortened(self, items: Sequence[Json], room: int) -> Sequence[Json] | None:
+        """Return the items with tool output shortened as much as needed, None if that is not enough."""
+        if _weight(items) <= room:
+            return items
+        found = _shorten(items, room, messages=False)
+        if _weight(found) > room:
+            return None
+        self._say(SHORTENED)
+        return found
+
+    def _may_compact(self, items: Sequence[Json]) -> bool:
+        """Return whether a compaction would help: it keeps the messages of the user."""
+        kept = [each for each in items if each.get("type") == "message" and each.get("role") != "assistant"]
+        whole = _weight(items)
+        return not self._compacted and estimate(kept) < whole - whole // _WORTH_IT
+
+    def _say(self, text: str) -> None:
+        window = self._gauge.window
+        self._notice(text.format(f" of {window:,} tokens" if window else ""))
+
+
+def _sent_from(items: Sequence[Json]) -> int:
+    """Return the place of the upstream's own last compaction: it receives no earlier items."""
+    for place in range(len(items) - 1, 0, -1):
+        if items[place].get("type") == COMPACTION and not is_summary(items[place]):
+            return place
+    return 0
+
+
+def _weight(items: Sequence[Json]) -> int:
+    return estimate(items[_sent_from(items) :])
+
+
+def _shorten(items: Sequence[Json], room: int, *, messages: bool) -> Sequence[Json]:
+    place = _sent_from(items)
+    return [*items[:place], *shorten(items[place:], room, messages=messages)]
+
+
+def _size(request: ModelRequest) -> int:
+    """Estimate the tokens of a whole request: its input, its instructions and its tools."""
+    tools = [entry.tool.function_spec(entry) for entry in request.tools]
+    return _weight(request.input) + estimate([{"text": request.instructions or ""}, *tools])
+
+
+def _measure(request: ModelRequest) -> tuple[int, int | None]:
+    return _size(request), request.settings.get("max_output_tokens")

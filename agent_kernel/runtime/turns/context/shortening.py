@@ -1,0 +1,117 @@
+"""Shortens tool output and messages for the model. Stored items are never changed.
+
+A long text keeps its head and its tail. The line between them has the path of the command's log in the
+container, if the text names one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from agent_kernel.runtime.turns.context.estimate import CHARACTERS, NOT_TEXT, estimate
+
+Json = Mapping[str, Any]
+
+_LOG = re.compile(r"\[\.\.\. \d+ characters left out; the log is (\S+) \.\.\.\]")
+_OLD = (20_000, 8_000, 2_000, 500)
+"""Characters of each text in old tool output, from the mildest level to the strictest."""
+_SHARES = (2, 4, 8, 16, 32)
+"""The newest tool output gets this fraction of the room for each text, once old output is at its shortest."""
+_LEAST = 200
+_MESSAGES = (8_000, 2_000, 500)
+"""Characters of each text in old messages, if tool output is at its shortest."""
+_FILES = ("input_image", "input_file", "computer_screenshot")
+_FILES_FROM = 2_000
+"""Images and files in tool output are left out from this level on."""
+
+
+def shorten(items: Sequence[Json], room: int, *, messages: bool = False) -> Sequence[Json]:
+    """Return the items with tool output shortened as little as needed to have about `room` tokens.
+
+    The oldest output is shortened first, and that of the last step least. `messages` allows to shorten
+    messages too, but not the last one of the user. The result may have more tokens than `room`.
+    """
+    found = items
+    for limits in _levels(room, messages):
+        if estimate(found) <= room:
+            return found
+        found = _limited(items, *limits)
+    return found
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text of about `limit` characters: its head, a line about what is left out, and its tail."""
+    if len(text) <= limit:
+        return text
+    head, tail = text[: limit - limit // 2], text[len(text) - limit // 2 :]
+    log = _LOG.search(text)
+    where = f"; the log is {log[1]}" if log else ""
+    return f"{head}\n[... {len(text) - limit} characters left out{where} ...]\n{tail}"
+
+
+def _levels(room: int, messages: bool) -> Iterator[tuple[int, int | None, int | None]]:
+    """Yield the limits of old output, of the newest output and of messages, in characters."""
+    yield from ((old, None, None) for old in _OLD)
+    for share in _SHARES:
+        newest = max(_LEAST, room * CHARACTERS // share)
+        yield min(_OLD[-1], newest), newest, None
+    if messages:
+        yield from ((_LEAST, _OLD[-1], limit) for limit in _MESSAGES)
+        yield _LEAST, _LEAST, _LEAST
+
+
+def _limited(items: Sequence[Json], old: int, newest: int | None, messages: int | None) -> list[Json]:
+    last_step = _last_step(items)
+    question = _last_question(items)
+    limited: list[Json] = []
+    for place, item in enumerate(items):
+        kind, limit = str(item.get("type")), old if place < last_step else newest
+        if kind.endswith("_output"):
+            limited.append(_with(item, "output", limit))
+        elif kind == "message" and place != question:
+            limited.append(_with(item, "content", messages))
+        else:
+            limited.append(item)
+    return limited
+
+
+def _last_step(items: Sequence[Json]) -> int:
+    """Return the place after which there is only the output of the last step."""
+    place = len(items)
+    while place > 0 and str(items[place - 1].get("type")).endswith("_output"):
+        place -= 1
+    return place
+
+
+def _last_question(items: Sequence[Json]) -> int:
+    """Return the place of the user's last message, -1 without one."""
+    for place in range(len(items) - 1, -1, -1):
+        if items[place].get("type") == "message" and items[place].get("role") == "user":
+            return place
+    return -1
+
+
+def _with(item: Json, name: str, limit: int | None) -> Json:
+    value = item.get(name)
+    if limit is None:
+        return item
+    if isinstance(value, str):
+        return {**item, name: cut(value, limit)} if len(value) > limit else item
+    if not isinstance(value, list):
+        return item
+    return {**item, name: [_part(part, limit, is_output=name == "output") for part in value]}
+
+
+def _part(part: Any, limit: int, *, is_output: bool) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    if part.get("type") in _FILES:
+        if not is_output or limit > _FILES_FROM:
+            return part
+        return {"type": "input_text", "text": "[a file or image is left out here]"}
+    return {
+        name: cut(value, limit) if isinstance(value, str) and name not in NOT_TEXT else value
+        for name, value in part.items()
+    }
