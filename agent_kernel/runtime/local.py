@@ -190,12 +190,14 @@ class TenantRuntime:
             raise InvalidRequest("model is missing.", param="model")
         turn = read_request({"input": [], **_without_nulls(request)})
         model, upstream_name = self._preparation.model(turn)
+        await self._preparation.attachments.check(turn.input)
         history = await self._preparation.history(turn)
         items = join(history, await self._preparation.resolved(turn.input, history))
         if not items:
             raise InvalidRequest("There is nothing to compact.", param="input")
         with self._turns.admitted():
-            item, usage = await compacted(model, upstream_name, items)
+            told = await self._preparation.attachments.filled(items)
+            item, usage = await compacted(model, upstream_name, told)
         kept = [each for each in items if each["type"] == "message" and each.get("role") == "user"]
         return CompactedResponse.construct(
             id=ids.response_id(),

@@ -35,6 +35,7 @@ from agent_kernel.runtime.turns.input_items import message
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
+from agent_kernel.runtime.uploads.attachments import Attachments
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
@@ -79,15 +80,26 @@ class Preparation:
         self._containers = parts.containers
         self._conversations = parts.conversations
         self._files = parts.files
+        self.attachments = Attachments(parts.files)
         self._owner = parts.owner
         self._approval = parts.approval
         self._skills = parts.skills
 
     async def run(
-        self, turn: TurnRequest, interrupt: Interrupt | None = None, memory: Memory | None = None
+        self,
+        turn: TurnRequest,
+        interrupt: Interrupt | None = None,
+        memory: Memory | None = None,
+        *,
+        resumed: bool = False,
     ) -> Turn:
-        """Resolve everything that the request names. Raises as `Runtime.respond`."""
+        """Resolve everything that the request names. Raises as `Runtime.respond`.
+
+        `resumed`: the request was accepted by another process. Files that were deleted since do not end it.
+        """
         model, upstream_name = self.model(turn)
+        if not resumed:
+            await self.attachments.check(turn.input)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
         approvals = await approvals_of(
@@ -101,7 +113,8 @@ class Preparation:
         )
         to_come = [each.call["call_id"] for each in approvals.answers]
         elsewhere = await answered_elsewhere(history.items, self._store)
-        conversation = join(history, turn.input, to_come, elsewhere)
+        joined = join(history, turn.input, to_come, elsewhere)
+        conversation = await self.attachments.filled(joined)  # for the model only, not for the store
         earlier = history.container_id or _container_in(turn.input)
         skills = await self._skills.read(**_asked_skills(turn))
         container_id, is_new = await self._container(turn, earlier, skills)
@@ -144,7 +157,7 @@ class Preparation:
         self, turn: TurnRequest, row: ResponseRow, point: ResumePoint, interrupt: Interrupt
     ) -> Turn:
         """Prepare a turn that continues where another process stopped; see `run`."""
-        run = await self.run(turn, interrupt)
+        run = await self.run(turn, interrupt, resumed=True)
         if point.calls and run.container_id is not None:  # without its container no command can be rejoined
             async with self._containers.use(run.container_id):
                 pass
