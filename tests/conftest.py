@@ -150,13 +150,14 @@ async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[
     await backend.aclose()
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("docker-runsc", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ]
-)
+RUNC = pytest.param("docker", marks=pytest.mark.docker)
+GVISOR = pytest.param("docker-runsc", marks=pytest.mark.docker)
+BUBBLEWRAP = pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)
+without_gvisor = pytest.mark.parametrize("backend", [RUNC, BUBBLEWRAP], indirect=True)
+"""Marks tests that use `backend`, and would take too long on gVisor as well."""
+
+
+@pytest.fixture(params=[RUNC, GVISOR, BUBBLEWRAP])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Return each backend in turn."""
     found: Backend = request.getfixturevalue(f"{request.param.replace('-', '_')}_backend")

@@ -40,7 +40,7 @@ from agent_kernel.sandboxes.docker.engine import (
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
-from agent_kernel.sandboxes.docker.podman import LESS, check_runtime, is_podman
+from agent_kernel.sandboxes.docker.podman import check_runtime, is_podman, less
 from agent_kernel.sandboxes.docker.refusals import (
     check_isolation,
     disk_unlimited,
@@ -87,8 +87,8 @@ class DockerBackend:
             else f" Disk space is not limited (storage driver {info.get('Driver', '?')})."
         )
         version = info.get("ServerVersion", "?")
-        engine, less = ("Podman", f" {LESS}") if is_podman(info) else ("Engine", "")
-        return Probe(True, f"{engine} {version} with {isolation}, image {self.image}.{disk}{less}")
+        engine, limits = ("Podman", f" {less(info)}") if is_podman(info) else ("Engine", "")
+        return Probe(True, f"{engine} {version} with {isolation}, image {self.image}.{disk}{limits}")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Make a container, start it and wait until boxd listens; see `Backend.create`.

@@ -16,11 +16,14 @@ from agent_kernel.sandboxes.docker.container import volume_name
 if TYPE_CHECKING:
     from docker import APIClient
 
-LESS = (
+_LESS = (
     "Podman cannot choose a runtime per container, does not report memory as the reason of an end, and shows "
     "the host's /etc/hosts in sandboxes unless its containers.conf has no_hosts = true."
 )
-"""What `agent-kernel doctor` says about this engine; docs/isolation.md has the details."""
+_UNBOUNDED = (
+    " With control groups of version 1, /sys/fs/cgroup in a sandbox can be filled up to the memory limit, "
+    "which ends that sandbox."
+)
 
 _NATIVE = "v4.0.0/libpod"
 _RUNTIME = "oci"  # what Podman's inspection says, whatever runs
@@ -36,6 +39,16 @@ Only the engine can let another container into a shareable one, and only if aske
 def is_podman(info: Mapping[str, Any]) -> bool:
     """Return whether the engine that says this about itself is Podman."""
     return "BuildahVersion" in info
+
+
+def less(info: Mapping[str, Any]) -> str:
+    """Return what this Podman does less well than Docker Engine. docs/isolation.md has the details."""
+    return _LESS + (_UNBOUNDED if has_version_1(info) else "")
+
+
+def has_version_1(info: Mapping[str, Any]) -> bool:
+    """Return whether the engine's machine has control groups of version 1."""
+    return str(info.get("CgroupVersion")) == "1"
 
 
 def check_runtime(info: Mapping[str, Any], runtime: str | None) -> None:
@@ -100,7 +113,7 @@ def in_dockers_terms(api: APIClient, found: Mapping[str, Any]) -> Mapping[str, A
 
 def _group_namespace(api: APIClient, mode: str) -> str:
     """Return the word for the cgroup namespace; the host's counts as private under version 1."""
-    if mode == "host" and str(api.info().get("CgroupVersion")) == "1":
+    if mode == "host" and has_version_1(api.info()):
         return "private"
     return mode
 

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.base import Backend
+from tests.conftest import without_gvisor
 from tests.runtime.played import SHELL, Turn, Upstream, items, runtime_on, turns_of
 from tests.runtime.turns.playing import Called, Player
 
-pytestmark = pytest.mark.bubblewrap
+pytestmark = without_gvisor
 
 BEGUN = "until grep -q sleep /proc/$!/cmdline; do :; done"
 
 
 @pytest.fixture
-async def turn(
-    upstream: Upstream, bubblewrap_backend: BubblewrapBackend, tmp_path: Path
-) -> AsyncIterator[Turn]:
-    async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as runtime:
+async def turn(upstream: Upstream, backend: Backend, tmp_path: Path) -> AsyncIterator[Turn]:
+    async with runtime_on(upstream.url, backend, tmp_path) as runtime:
         yield turns_of(runtime)
 
 

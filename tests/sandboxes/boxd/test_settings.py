@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Exited
-from tests.sandboxes.inside import Sandbox, started
+from tests.conftest import without_gvisor
+from tests.sandboxes.inside import Sandbox
+
+pytestmark = without_gvisor
 
 PROBE = "/bin/sh -c 'echo out; echo err >&2; exit 7'"
 """It needs nothing of bash but a way to start a program."""
@@ -82,12 +84,6 @@ traps = st.builds(
 any_setting = st.one_of(set_options, shopt_options, aliases, functions, variables, traps)
 
 
-@pytest.fixture
-async def run(bubblewrap_backend: BubblewrapBackend):  # type: ignore[no-untyped-def]
-    async with started(bubblewrap_backend) as sandbox:
-        yield sandbox
-
-
 async def check(run: Sandbox, lines: list[str]) -> None:
     """Each setting is a line, and the next commands end as in a shell without any of them."""
     await run.channel.reset()
@@ -101,19 +97,19 @@ async def check(run: Sandbox, lines: list[str]) -> None:
         assert (done.code, done.stdout, done.stderr) == (code, stdout, stderr), lines
 
 
-@pytest.mark.bubblewrap
 @many_in_one
 @given(st.lists(any_setting, min_size=1, max_size=6))
 @example([f"function {name} {{ /bin/false; }}" for name in BUILTINS])
 @example([f"alias {name}=false" for name in KEYWORDS + BUILTINS])
 @example(["function builtin { exit 3; }", "readonly -f builtin"])
+@example(["declare -r _=''"])
+@example(["declare -ia _=1", "declare -n __boxd_text=_"])
 @example(["for name in $(compgen -v); do readonly $name; done"])
 async def test_no_setting_changes_how_a_command_ends(run: Sandbox, lines: list[str]) -> None:
     await check(run, lines)
 
 
 @pytest.mark.slow
-@pytest.mark.bubblewrap
 @pytest.mark.timeout(1800)
 @settings(many_in_one, max_examples=3000, derandomize=False)
 @given(st.lists(any_setting, min_size=1, max_size=12))

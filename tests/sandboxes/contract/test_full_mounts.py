@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent_kernel.errors import SandboxGone
 from agent_kernel.sandboxes import memory_files
 from agent_kernel.sandboxes.base import LEAST_MEMORY, Backend
 from tests.sandboxes.inside import started
@@ -14,6 +15,7 @@ seen = {line.split()[1]: line.split() for line in open("/proc/mounts")}
 for where, fields in sorted(seen.items()):
     if fields[2] != "tmpfs" or "ro" in fields[3].split(",") or not os.path.isdir(where): continue
     if os.statvfs(where).f_blocks > 1 << 40: continue  # gVisor's /dev, which has no size
+    if where in UNBOUNDED: continue
     try:
         with open(os.path.join(where, "fill"), "wb", 0) as file:
             for _ in range(512): file.write(bytes(1 << 20))
@@ -21,12 +23,20 @@ for where, fields in sorted(seen.items()):
     except OSError as error:
         print(where, errno.errorcode[error.errno])
 END"""
+GROUPS = "/sys/fs/cgroup"
 
 
-async def test_filling_memory_mounts_ends_nothing(backend: Backend) -> None:
+@pytest.fixture
+async def unbounded(backend: Backend) -> str:
+    """Return the place in memory without a size: Podman has one with control groups of version 1."""
+    return GROUPS if f"{GROUPS} in a sandbox can be filled" in (await backend.probe()).detail else ""
+
+
+async def test_filling_memory_mounts_ends_nothing(backend: Backend, unbounded: str) -> None:
     """All of them stay full at once."""
+    fill = FILL.replace("UNBOUNDED", repr([unbounded]))
     async with started(backend, memory=256 << 20) as run:
-        filled = dict(line.split() for line in (await run(FILL)).stdout.decode().splitlines())
+        filled = dict(line.split() for line in (await run(fill)).stdout.decode().splitlines())
         assert {"/dev/shm", "/run", "/tmp"} <= set(filled)
         assert set(filled.values()) == {"ENOSPC"}
         done = await run("echo alive; rm -f /dev/shm/fill /tmp/fill /run/fill /dev/fill")
@@ -34,13 +44,26 @@ async def test_filling_memory_mounts_ends_nothing(backend: Backend) -> None:
         assert (await run("head -c 60M /dev/zero >/dev/shm/batch && echo shared")).stdout == b"shared\n"
 
 
-async def test_places_without_size_are_read_only(backend: Backend) -> None:
+async def test_places_without_size_are_read_only(backend: Backend, unbounded: str) -> None:
     async with started(backend) as run:
-        places = "/usr/local /dev /sys/fs/cgroup"
+        places = f"/usr/local /dev {GROUPS}"
         done = await run(f"for d in {places}; do touch $d/x 2>/dev/null && rm $d/x && echo $d; done; true")
         writable = {"bubblewrap": b"", "docker": b"/usr/local\n/dev\n"}
-        assert done.stdout == writable[backend.name]
+        assert done.stdout == writable[backend.name] + f"{unbounded}\n".encode() * bool(unbounded)
         assert (await run("echo x >/dev/null && script -qc 'echo pty' /dev/null")).code == 0
+
+
+async def test_filling_an_unbounded_place_ends_one(backend: Backend, unbounded: str) -> None:
+    """Another sandbox of the same engine lives on. Where all places are bounded, both do."""
+    place = unbounded or "/dev/shm"
+    async with started(backend, memory=256 << 20) as other, started(backend, memory=256 << 20) as run:
+        filling = run(f"head -c 600M /dev/zero >{place}/fill; echo filled")
+        if unbounded:
+            with pytest.raises(SandboxGone, match="ran out of memory"):
+                await filling
+        else:
+            assert (await filling).stdout == b"filled\n"
+        assert (await other("echo alive")).stdout == b"alive\n"
 
 
 @pytest.mark.parametrize("memory", [LEAST_MEMORY, 256 << 20, 1 << 30, 64 << 30])

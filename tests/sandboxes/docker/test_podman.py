@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from agent_kernel.errors import IsolationUnavailable
-from agent_kernel.sandboxes.docker.podman import check_runtime, is_podman, limits
+from agent_kernel.sandboxes.docker.podman import check_runtime, is_podman, less, limits
 from tests.conftest import CHECKOUT, Missing
 
 
@@ -72,6 +72,13 @@ def test_each_other_runtime_is_refused(runtime: str) -> None:
     check_runtime(info, "runc")
     with pytest.raises(IsolationUnavailable, match=f"would run runc, not {runtime}"):
         check_runtime(info, runtime)
+
+
+@pytest.mark.parametrize(("version", "said"), [("1", True), ("2", False), (None, False)])
+def test_doctor_tells_an_unbounded_folder(version: str | None, said: bool) -> None:
+    detail = less({"BuildahVersion": "1.28.2", "CgroupVersion": version})
+    assert ("/sys/fs/cgroup in a sandbox can be filled" in detail) == said
+    assert "runtime per container" in detail
 
 
 def test_process_limit_is_sent_once() -> None:

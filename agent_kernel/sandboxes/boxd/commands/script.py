@@ -46,8 +46,8 @@ __boxd_end() {
 }
 __boxd_save() {
   __boxd_dump "$1"
-  if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${FUNCNEST@a} != *r*
-    && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
+  if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
+    && ${FUNCNEST@a} != *r* && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
   then \builtin echo "$2 saved"
   else \builtin echo "$2 spoilt"
   fi >%(run)s/status
