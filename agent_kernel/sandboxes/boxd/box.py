@@ -132,11 +132,12 @@ class Box:
 
     def call_aftermath(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
         """Describe the sandbox after a failed command; `seconds` is how long ago it began, or null."""
-        seconds = None if request.get("seconds") is None else float(request["seconds"])
+        seconds = request.get("seconds")
+        since = None if seconds is None else aftermath.start(float(seconds), self._shell.began)
         path = _text(request, "path")
 
         def described() -> dict[str, Any]:
-            return aftermath.describe(self._shell.directory(), self._shell.pid, path, seconds)
+            return aftermath.describe(self._shell.directory(), self._shell.pid, path, since)
 
         call = aftermath.AftermathCall(self._loop, channel, described)
         self._shell.when_ready(call.answer)

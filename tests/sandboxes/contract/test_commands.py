@@ -148,3 +148,16 @@ async def test_commands_given_together_run_one_after_the_other(run: Sandbox) -> 
 async def test_a_nul_is_refused_in_words(run: Sandbox) -> None:
     with pytest.raises(SandboxFileError, match="NUL"):
         await run("echo \0")
+
+
+async def test_files_of_a_failed_command_are_named(run: Sandbox) -> None:
+    """However late the question arrives: the host counts no second here."""
+    for number, end in enumerate(("false", "exit 3", "kill -9 $$", "sleep 0.1; false")):
+        assert (await run(f"touch {number}; {end}")).code != 0
+        found = await run.channel.aftermath(WORKSPACE, 0.0)
+        assert found is not None
+        assert f"{WORKSPACE}/{number}" in found.changed
+    await run("sleep 0.1; false")
+    found = await run.channel.aftermath(WORKSPACE, 0.0)
+    assert found is not None
+    assert found.changes == 0

@@ -51,12 +51,21 @@ class AftermathCall(BoxHandler):
         self._timer.cancel()
 
 
-def describe(directory: str, shell_pid: int, path: str, seconds: float | None) -> dict[str, Any]:
-    """Return `directory`, the files below `path` that changed in the last `seconds`, and what runs.
+def start(seconds: float, last: float) -> float:
+    """Return when a command began, in seconds of `time.time`.
 
-    `seconds` None: no files are named.
+    A host counted `seconds` until it asked, some time before now. `last` is when the last command began: the
+    same one, or a later one of another host.
     """
-    changed = _changed(path, seconds) if seconds is not None else []
+    return min(time.time() - seconds, last)
+
+
+def describe(directory: str, shell_pid: int, path: str, since: float | None) -> dict[str, Any]:
+    """Return `directory`, the files below `path` that changed after the moment `since`, and what runs.
+
+    `since` None: no files are named.
+    """
+    changed = _changed(path, since) if since is not None else []
     running = _running(shell_pid)
     return {
         "directory": directory[:LONGEST],
@@ -67,9 +76,9 @@ def describe(directory: str, shell_pid: int, path: str, seconds: float | None) -
     }
 
 
-def _changed(path: str, seconds: float) -> list[str]:
-    since = (time.time() - seconds - SLACK) * 1e9
-    found = [each for each in files.list_files(path)["files"] if each["modified_ns"] >= since]
+def _changed(path: str, since: float) -> list[str]:
+    oldest = (since - SLACK) * 1e9
+    found = [each for each in files.list_files(path)["files"] if each["modified_ns"] >= oldest]
     return [each["path"] for each in sorted(found, key=lambda each: -each["modified_ns"])]
 
 

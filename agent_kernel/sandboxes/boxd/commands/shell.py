@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import signal
+import time
 
 from .. import guard, gvisor, wire
 from . import limits, processes, script
@@ -62,6 +63,7 @@ class Shell:
         self._tries = 0
         self._nonce = ""
         self._traps = b""
+        self.began = time.time()  # the last command, or this shell
         self._reports = Reports(loop, self._file("status"), self._reported)
         self.limits = limits.Limits(workspace)
         self._spawn()
@@ -167,6 +169,7 @@ class Shell:
             self._finish(job, {"error": "cannot start a command: %s" % error.strerror})
             return
         job.since = processes.Moment()
+        self.began = time.time()
         if job.timeout is not None:
             job.timer = self._loop.after(job.timeout, lambda: self.abort(job, "timed_out"))
         self._state.next_turn()
