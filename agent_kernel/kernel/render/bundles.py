@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.kernel.render.markdown import to_html, to_inline_html, to_safe_markdown
+from agent_kernel.kernel.render.mathematics import IGNORED
 from agent_kernel.kernel.render.text import escape
 
 METADATA_KEY = "agent_kernel"
@@ -38,7 +39,7 @@ class ShownItem:
 
     def bundle(self, **more: Any) -> Bundle:
         """Return the bundle; `more` goes to the metadata under the kernel's key."""
-        html = _BLANK_LINE.sub("&#10;", self.html)
+        html = f'<div class="{IGNORED}">{_BLANK_LINE.sub("&#10;", self.html)}</div>'
         data = {"text/html": html, "text/markdown": self.markdown, "text/plain": self.plain}
         return Bundle(data, {METADATA_KEY: more} if more else {})
 

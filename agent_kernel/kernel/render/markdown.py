@@ -1,7 +1,8 @@
 """Make a model's Markdown safe: as HTML, and as Markdown for front ends that render it themselves.
 
 Showing an answer must not run markup or fetch a picture (its address could leak data without a click). So
-raw HTML becomes text, pictures become links, and links are limited to http, https and mailto.
+raw HTML becomes text, pictures become links, and links are limited to http, https and mailto. Formulas stay
+formulas and money stays money: see `mathematics`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent_kernel.kernel.render.mathematics import delimited, mathematics
 from agent_kernel.kernel.render.text import clean
 
 if TYPE_CHECKING:
@@ -31,14 +33,24 @@ def _parser() -> MarkdownIt:
     return parser
 
 
+@cache
+def _formula_parser() -> MarkdownIt:
+    parser = _parser.__wrapped__()
+    mathematics(parser)
+    return parser
+
+
 def to_html(markdown: str) -> str:
-    """Return HTML without the text's raw markup or pictures; links only to http, https and mailto."""
-    rendered: str = _parser().render(clean(markdown))
+    """Return HTML without the text's raw markup or pictures; links only to http, https and mailto.
+
+    Only marked formulas are mathematics: the outer element of the output forbids it for all other dollars.
+    """
+    rendered: str = _formula_parser().render(clean(markdown))
     return rendered
 
 
 def to_inline_html(markdown: str) -> str:
-    """Return the same HTML without an enclosing paragraph."""
+    """Return the same HTML without formulas and without an enclosing paragraph."""
     rendered: str = _parser().renderInline(clean(markdown))
     return rendered
 
@@ -48,9 +60,12 @@ def to_safe_markdown(markdown: str) -> str:
 
     Plain fenced code blocks at the margin stay as they are: all renderers agree on those. Elsewhere a `<`
     that could begin a tag is written as `&lt;`, in code spans too: renderers differ about where those begin.
+    Formulas are written in dollars, and other dollars with a backslash.
     """
     lines = clean(markdown).split("\n")
     kept = _plain_fences(lines)
+    if "$" in markdown or "\\" in markdown:
+        lines = delimited(lines, _formula_parser().parse("\n".join(lines)))
     return "\n".join(line if number in kept else _inert(line) for number, line in enumerate(lines))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
 
 from tests.kernel import lab
@@ -131,3 +132,43 @@ def test_an_untrusted_notebook_still_reads_well(opened: Opened, lab_folder: Path
         expect(page.locator("details > summary", has_text="Reasoning").first).to_be_visible()
         assert page.evaluate("window.hostile") is None
         page.screenshot(path=pictures / "untrusted.png")
+
+
+def test_money_stays_money_and_formulas_are_typeset(opened: Opened, lab_folder: Path) -> None:
+    """In JupyterLab, in an untrusted copy, and marked in the page that nbconvert makes."""
+    path = lab_folder / "money.ipynb"
+    write_notebook(path, ["money and mathematics", "%help"])
+    with opened(path.name) as page:
+        lab.start_command(page, "notebook:run-all-cells")
+        expect(page.locator(".jp-InputPrompt", has_text="[2]:")).to_have_count(1, timeout=WAIT)
+        expect_money_and_formulas(page)
+        lab.command(page, "docmanager:save")
+    notebook = json.loads(path.read_text())
+    notebook["metadata"]["from"] = "elsewhere"
+    (lab_folder / "foreign-money.ipynb").write_text(json.dumps(notebook))
+    with opened("foreign-money.ipynb") as page:
+        expect_money_and_formulas(page)
+        exported, _ = HTMLExporter().from_filename(str(path))  # type: ignore[no-untyped-call]
+        alone = page.context.new_page()
+        alone.route("**/*", lambda route: route.abort())  # MathJax 2 would come from another machine
+        alone.set_content(exported, wait_until="domcontentloaded")
+        assert alone.evaluate(BARE_DOLLARS) == []
+        formulas = alone.locator(".tex2jax_process")
+        expect(formulas).to_have_text(["$x^2$", "\\(y^2\\)", "$$ z = x^2 - y^2 $$"])
+
+
+BARE_DOLLARS = """() => [...document.querySelectorAll('.jp-OutputArea-output')]
+  .flatMap((output) => {
+    const copy = output.cloneNode(true);
+    copy.querySelectorAll('.tex2jax_ignore, pre, code').forEach((each) => each.remove());
+    return copy.innerText.includes('$') ? [copy.innerText] : [];
+  })"""
+
+
+def expect_money_and_formulas(page: Page) -> None:
+    """Three formulas are typeset; all amounts are read as they were written."""
+    outputs = page.locator(".jp-Cell").first.locator(".jp-OutputArea")
+    expect(outputs.locator("mjx-container")).to_have_count(3, timeout=WAIT)
+    expect(outputs).to_contain_text("From $200 million to $700 million, $5–$7 each.")
+    expect(outputs.locator("td")).to_have_text(["$200 million", "$700 million"])
+    expect(outputs.locator("details")).to_contain_text("Is it $3 or $4?")

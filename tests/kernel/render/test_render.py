@@ -185,7 +185,7 @@ def test_refusals_are_said() -> None:
 
 def test_tables_escape_their_cells() -> None:
     bundle = table(["a|b", "<i>n</i>"], [["x`y|z", "1"], ["<script>", "22"], ["short"]]).bundle()
-    assert tags_of(bundle.data["text/html"]).tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert tags_of(bundle.data["text/html"]).tags == {"div", "table", "thead", "tbody", "tr", "th", "td"}
     assert "\\|" in bundle.data["text/markdown"]
     assert bundle.data["text/plain"].split("\n")[1].endswith(" 1")
 
