@@ -163,7 +163,10 @@ def test_more_upstreams_come_from_a_file(tmp_path: Path) -> None:
         ('{"fast": "s3cret"}', "'fast' must be an object"),
         ('{"fast": {"key": "s3cret"}}', "needs a url"),
         ('{"fast": {"url": "http://h", "key": "s3cret"}}', "openai, responses, chat"),
-        ('{"fast": {"url": "http://h", "secret": "s3cret"}}', "'secret'; there are url, key and dialect"),
+        (
+            '{"fast": {"url": "http://h", "secret": "s3cret"}}',
+            "'secret'; there are url, key, dialect and shell",
+        ),
         ('{"scripted": {"url": "http://h", "key": "s3cret"}}', "'scripted' cannot be a prefix"),
     ],
 )

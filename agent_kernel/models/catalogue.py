@@ -29,6 +29,8 @@ NOT_FOUND = "model_not_found"
 """Error code for a name that no model has."""
 
 Dialect = Literal["openai", "responses", "chat"]
+Shell = Literal["auto", "native", "function"]
+"""How an upstream gets the shell. `auto`: OpenAI's own gets its native tool, any other a function."""
 DIALECTS: Mapping[str, Dialect] = {
     "openai": "openai",
     "responses": "responses",
@@ -45,6 +47,7 @@ class NamedUpstream:
     dialect: Dialect
     url: str
     key: str | None = None
+    shell: Shell = "auto"
 
 
 class Models:
@@ -52,7 +55,7 @@ class Models:
 
     | name | model |
     |---|---|
-    | `openai/<model>` | Responses API with OpenAI's shell tool and encrypted reasoning |
+    | `openai/<model>` | Responses API with encrypted reasoning; at OpenAI with its native shell tool |
     | `responses/<model>` | Responses API of any server; the shell tool is offered as a function |
     | `chat/<model>` | Chat Completions |
     | `ollama/<model>` | Chat Completions of a local Ollama, unless a URL is set; needs no key |
@@ -158,7 +161,7 @@ class Models:
             silence=self._silence,
             settings=(url, key),
         )
-        return _speaking(named.dialect, upstream)
+        return _speaking(named.dialect, upstream, named.shell)
 
     def _known(self) -> str:
         named = [f"{prefix}/<model>" for prefix in self._upstreams if prefix not in DIALECTS]
@@ -204,7 +207,12 @@ class Models:
         return known[1]
 
 
-def _speaking(dialect: Dialect, upstream: Upstream) -> Model:
+def _speaking(dialect: Dialect, upstream: Upstream, shell: Shell = "auto") -> Model:
     if dialect == "chat":
         return ChatModel(upstream)
-    return ResponsesModel(upstream, native=dialect == "openai")
+    native = dialect == "openai"
+    if shell == "auto":  # other servers accept the unknown tool type and never show it to the model
+        return ResponsesModel(
+            upstream, native=native, native_shell=native and upstream.is_openai, announce=native
+        )
+    return ResponsesModel(upstream, native=native, native_shell=shell == "native")

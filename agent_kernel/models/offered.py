@@ -50,6 +50,10 @@ class Offered:
             return True
         return self._native and _has_native_form(tool)
 
+    def has_native_forms(self) -> bool:
+        """Return whether a tool of this server has a form that only some upstreams know."""
+        return any(_has_native_form(entry.tool) for entry in self._hosted)
+
     def called(self, name: str) -> Tool | None:
         """Return the tool that a function call of this name means, or None for a client's function.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,12 @@ from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.responses_stream import ResponsesReader
 from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
+from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage
+
+AS_FUNCTION = (
+    "The model at {} gets the shell as a function, because only OpenAI's servers are known to have the native"
+    " tool. To choose the function without this notice, use responses/NAME."
+)
 
 _LABEL = re.compile(rf"\b({'|'.join((*LABELS, *PASSED_ON))})\b")
 
@@ -55,14 +60,21 @@ class Dialect:
 class ResponsesModel:
     """The models of one upstream. `native`: start with the features that only OpenAI's API has.
 
+    `native_shell`: offer the shell in its native form; None: as `native` says. `announce`: yield a `Notice`
+    with the first answer of a model whose upstream got a function instead.
     A feature that the upstream refuses (400 or 422, before anything is streamed) is left out in a second
     attempt, and in later requests for that model. Nothing is stored upstream: each request has the whole
     conversation. It `Compacts` if the upstream does.
     """
 
-    def __init__(self, upstream: Upstream, *, native: bool) -> None:
+    def __init__(
+        self, upstream: Upstream, *, native: bool, native_shell: bool | None = None, announce: bool = False
+    ) -> None:
         self._upstream = upstream
-        self._first = Dialect(native_tools=native, encrypted_reasoning=native or None, compaction=native)
+        tools = native if native_shell is None else native_shell
+        self._first = Dialect(native_tools=tools, encrypted_reasoning=native or None, compaction=native)
+        self._announce = announce and not tools
+        self._announced: set[str] = set()
         self._learned: dict[str, Dialect] = {}
         self._not_compacted: set[str] = set()
 
@@ -80,7 +92,17 @@ class ResponsesModel:
                 if dialect is None:
                     raise self._upstream.refusal(error) from None
             else:
+                for notice in self._announcement(request):
+                    yield notice
                 return
+
+    def _announcement(self, request: ModelRequest) -> Iterator[Notice]:
+        """Yield the notice about the shell's form, once for each model."""
+        offered = Offered(request.tools, native=True)
+        if not self._announce or request.model in self._announced or not offered.has_native_forms():
+            return
+        self._announced.add(request.model)
+        yield Notice(AS_FUNCTION.format(self._upstream.address))
 
     async def _attempt(self, request: ModelRequest, dialect: Dialect) -> AsyncGenerator[ModelDelta, None]:
         origin = self._upstream.origin(request.model)

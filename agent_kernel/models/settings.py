@@ -14,11 +14,15 @@ from traitlets.config import Configurable
 SCRIPTED_DEFAULT = "scripted/demo"
 _DIALECTS = ("openai", "responses", "chat")
 _NOT_UPSTREAMS = ("scripted", "agent_kernel")
+_SHELLS = ("auto", "native", "function")
 _IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollama": "chat"}
 
 
 class Upstreams(Dict):
-    """A trait: upstreams by the prefix of their models' names, `{prefix: {"url", "key", "dialect"}}`."""
+    """A trait: upstreams by the prefix of their models' names.
+
+    Its value is `{prefix: {"url", "key", "dialect", "shell"}}`; `shell` is left out where it is not set.
+    """
 
     def from_string(self, s: str) -> Any:
         """Return the text as it is; `validate` parses it, because errors raised here are lost."""
@@ -39,15 +43,23 @@ def _checked(name: object, entry: object) -> dict[str, Any]:
         raise TraitError(f"upstreams: {name!r} cannot be a prefix of models")
     if not isinstance(entry, Mapping) or not all(isinstance(each, str | None) for each in entry.values()):
         raise TraitError(f"upstreams: {name!r} must be an object of strings")
-    unknown = sorted(set(entry) - {"url", "key", "dialect"})
+    unknown = sorted(set(entry) - {"url", "key", "dialect", "shell"})
     if unknown:
-        raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are url, key and dialect")
+        raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are url, key, dialect and shell")
     if not (entry.get("url") or "").startswith(("http://", "https://")):
         raise TraitError(f"upstreams: {name!r} needs a url that begins with http:// or https://")
     dialect = entry.get("dialect") or _IMPLIED.get(name)
     if dialect not in _DIALECTS:
         raise TraitError(f"upstreams: {name!r} needs a dialect, which may be {', '.join(_DIALECTS)}")
-    return {"url": entry["url"], "key": entry.get("key") or None, "dialect": dialect}
+    checked = {"url": entry["url"], "key": entry.get("key") or None, "dialect": dialect}
+    shell = entry.get("shell")
+    if not shell:
+        return checked
+    if shell not in _SHELLS:
+        raise TraitError(f"upstreams: the shell of {name!r} may be {', '.join(_SHELLS)}")
+    if shell == "native" and dialect == "chat":
+        raise TraitError(f"upstreams: {name!r} speaks chat, which has no native shell")
+    return {**checked, "shell": shell}
 
 
 class ModelSettings(Configurable):
@@ -69,8 +81,8 @@ class ModelSettings(Configurable):
     )
     upstreams = Upstreams(
         help="""More endpoints, by the prefix of their models' names: `{"PREFIX": {"url": ..., "key": ...,
-        "dialect": "openai", "responses" or "chat"}}`, in the environment as JSON. Requests for the model
-        `PREFIX/NAME` go there.""",
+        "dialect": "openai", "responses" or "chat", "shell": "native" or "function"}}`, in the environment as
+        JSON. Requests for the model `PREFIX/NAME` go there.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_UPSTREAMS")
     upstream_retries = Int(
         2,

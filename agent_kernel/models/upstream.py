@@ -77,7 +77,7 @@ class Upstream:
         parts = urlsplit(url)
         # Without a user name and password, if the URL has them.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-        self.is_openai = (parts.hostname or "").endswith("openai.com")
+        self.is_openai = f".{parts.hostname or ''}".endswith(".openai.com")
         # A placeholder if there is no key: otherwise the package would take one from the environment. Its own
         # retries are off, because it does not know whether an answer has begun; see `persistently`.
         self.client = openai.AsyncOpenAI(
