@@ -148,7 +148,7 @@ def test_more_upstreams_come_as_json(tmp_path: Path) -> None:
 
 
 def test_more_upstreams_come_from_a_file(tmp_path: Path) -> None:
-    entry = {"url": "http://127.0.0.1:1/v1"}
+    entry = {"url": "http://127.0.0.1:1/v1", "context_window": 8192}
     (tmp_path / "jupyter_agent_kernel_config.py").write_text(
         f"c.ModelSettings.upstreams = {{'ollama': {entry}}}"
     )
@@ -165,8 +165,12 @@ def test_more_upstreams_come_from_a_file(tmp_path: Path) -> None:
         ('{"fast": {"url": "http://h", "key": "s3cret"}}', "openai, responses, chat"),
         (
             '{"fast": {"url": "http://h", "secret": "s3cret"}}',
-            "'secret'; there are url, key, dialect and shell",
+            "'secret'; there are url, key, dialect, shell",
         ),
+        ('{"fast": {"url": "http://h", "dialect": "chat", "key": 1}}', "must be strings"),
+        ('{"fast": {"url": "http://h", "dialect": "chat", "context_window": "8k"}}', "a number of tokens"),
+        ('{"fast": {"url": "http://h", "dialect": "chat", "context_window": true}}', "a number of tokens"),
+        ('{"fast": {"url": "http://h", "dialect": "chat", "context_window": 0}}', "a number of tokens"),
         ('{"scripted": {"url": "http://h", "key": "s3cret"}}', "'scripted' cannot be a prefix"),
     ],
 )

@@ -160,7 +160,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
 
     `script_files`: requests may name a script by its path.
     """
-    from agent_kernel.models.catalogue import Models, NamedUpstream
+    from agent_kernel.models.catalogue import Models, NamedUpstream, UpstreamOptions
     from agent_kernel.models.retry import RetryPolicy
 
     chosen = settings.model
@@ -171,7 +171,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
         script_files=script_files,
         upstreams={name: NamedUpstream(**entry) for name, entry in chosen.upstreams.items()},
         retry=RetryPolicy(chosen.upstream_retries),
-        silence=chosen.upstream_silence,
+        options=UpstreamOptions(chosen.upstream_silence, chosen.context_window or None),
     )
 
 

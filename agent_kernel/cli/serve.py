@@ -22,6 +22,7 @@ NAMES = (
     "upstream_key",
     "upstream_retries",
     "upstream_silence",
+    "context_window",
     "api_key",
     "host",
     "port",

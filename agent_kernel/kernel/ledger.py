@@ -24,13 +24,17 @@ _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 @dataclass
 class TurnRecord:
-    """One turn of a cell. Token counts are 0 if the model reports none."""
+    """One turn of a cell. Token counts are 0 if the model reports none.
+
+    `context` has the tokens of the last model call and the size of the model's window, None if it is unknown.
+    """
 
     cell: int
     model: str = ""
     response_ids: list[str] = field(default_factory=list)
     input_tokens: int = 0
     output_tokens: int = 0
+    context: tuple[int, int] | None = None
     container_id: str | None = None
     paths: Sequence[str] = ()
     error: str | None = None
@@ -45,8 +49,24 @@ class TurnRecord:
             if usage is not None:
                 self.input_tokens += usage.input_tokens
                 self.output_tokens += usage.output_tokens
+            self.context = context_of(event.response) or self.context
             if event.response.error is not None:
                 self.error = event.response.error.message
+
+
+def context_of(response: Any) -> tuple[int, int] | None:
+    """Return the tokens in the model's context window and its size, None if the response has none.
+
+    A server may send anything there; see docs/extensions.md.
+    """
+    ours = (response.model_extra or {}).get("agent_kernel")
+    found = ours.get("context") if isinstance(ours, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    tokens, window = found.get("tokens"), found.get("window")
+    if not isinstance(tokens, int) or not isinstance(window, int) or window <= 0:
+        return None
+    return max(0, tokens), window
 
 
 class Ledger:

@@ -42,12 +42,28 @@ DIALECTS: Mapping[str, Dialect] = {
 
 @dataclass(frozen=True)
 class NamedUpstream:
-    """An upstream with its own prefix. `dialect` is one of those in the table of `Models`."""
+    """An upstream with its own prefix. `dialect` is one of those in the table of `Models`.
+
+    `context_window` is the size of its models' windows in tokens; None: that of `UpstreamOptions`.
+    """
 
     dialect: Dialect
     url: str
     key: str | None = None
     shell: Shell = "auto"
+    context_window: int | None = None
+
+
+@dataclass(frozen=True)
+class UpstreamOptions:
+    """Settings of all upstreams; see `Upstream`."""
+
+    silence: float = SILENCE
+    context_window: int | None = None
+    """Tokens; None: that of the model, if it is known."""
+
+
+DEFAULT_OPTIONS = UpstreamOptions()
 
 
 class Models:
@@ -68,7 +84,7 @@ class Models:
     `upstream_url` None means OpenAI; `upstream_key` None means that no key is sent. `default` is the model
     for requests that name none; None means that each request must name one. `script_files` False allows no
     path after `scripted/` except in `default`: callers of a server must not make it open files. `retry` and
-    `silence`: see `Upstream`. Models are created on first use, one per prefix, and kept until `aclose`.
+    `options`: see `Upstream`. Models are created on first use, one per prefix, and kept until `aclose`.
     """
 
     def __init__(
@@ -80,7 +96,7 @@ class Models:
         script_files: bool = True,
         upstreams: Mapping[str, NamedUpstream] | None = None,
         retry: RetryPolicy = DEFAULT_RETRY,
-        silence: float = SILENCE,
+        options: UpstreamOptions = DEFAULT_OPTIONS,
     ) -> None:
         self._url = upstream_url or None
         self._key = upstream_key or None
@@ -88,7 +104,7 @@ class Models:
         self._script_files = script_files
         self._upstreams = dict(upstreams or {})
         self._retry = retry
-        self._silence = silence
+        self._options = options
         self._bodies: dict[str, Model] = {}
         self._scripts: dict[Path, tuple[tuple[int, int, int], ScriptedModel]] = {}
 
@@ -148,7 +164,10 @@ class Models:
 
     def _unnamed(self, prefix: str) -> Model:
         url = self._url or (OLLAMA_URL if prefix == "ollama" else OPENAI_URL)
-        upstream = Upstream(url, self._key, retry=self._retry, silence=self._silence)
+        options = self._options
+        upstream = Upstream(
+            url, self._key, retry=self._retry, silence=options.silence, window=options.context_window
+        )
         return _speaking(DIALECTS[prefix], upstream)
 
     def _named(self, prefix: str) -> Model:
@@ -158,8 +177,9 @@ class Models:
             named.url,
             named.key,
             retry=self._retry,
-            silence=self._silence,
+            silence=self._options.silence,
             settings=(url, key),
+            window=named.context_window or self._options.context_window,
         )
         return _speaking(named.dialect, upstream, named.shell)
 

@@ -89,6 +89,10 @@ class ChatModel:
         }
         return {name: value for name, value in translated.items() if value is not None}
 
+    def window(self, model: str) -> int | None:
+        """See `models.base.HasWindow`."""
+        return self._upstream.window(model)
+
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""
         await self._upstream.aclose()

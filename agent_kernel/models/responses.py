@@ -193,6 +193,10 @@ class ResponsesModel:
             body["context_management"] = [limit]
         return _given(body)
 
+    def window(self, model: str) -> int | None:
+        """See `models.base.HasWindow`."""
+        return self._upstream.window(model)
+
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""
         await self._upstream.aclose()

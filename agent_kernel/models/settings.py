@@ -15,13 +15,14 @@ SCRIPTED_DEFAULT = "scripted/demo"
 _DIALECTS = ("openai", "responses", "chat")
 _NOT_UPSTREAMS = ("scripted", "agent_kernel")
 _SHELLS = ("auto", "native", "function")
+_TEXTS = ("url", "key", "dialect", "shell")
 _IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollama": "chat"}
 
 
 class Upstreams(Dict):
     """A trait: upstreams by the prefix of their models' names.
 
-    Its value is `{prefix: {"url", "key", "dialect", "shell"}}`; `shell` is left out where it is not set.
+    Each is an object with `url`, `key` and `dialect`; `shell` and `context_window` only if they are set.
     """
 
     def from_string(self, s: str) -> Any:
@@ -41,25 +42,41 @@ class Upstreams(Dict):
 def _checked(name: object, entry: object) -> dict[str, Any]:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or name in _NOT_UPSTREAMS:
         raise TraitError(f"upstreams: {name!r} cannot be a prefix of models")
-    if not isinstance(entry, Mapping) or not all(isinstance(each, str | None) for each in entry.values()):
-        raise TraitError(f"upstreams: {name!r} must be an object of strings")
-    unknown = sorted(set(entry) - {"url", "key", "dialect", "shell"})
+    if not isinstance(entry, Mapping):
+        raise TraitError(f"upstreams: {name!r} must be an object")
+    unknown = sorted(map(str, set(entry) - {*_TEXTS, "context_window"}))
     if unknown:
-        raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are url, key, dialect and shell")
+        known = f"{', '.join(_TEXTS)} and context_window"
+        raise TraitError(f"upstreams: {name!r} has {unknown[0]!r}; there are {known}")
+    if not all(isinstance(entry.get(each), str | None) for each in _TEXTS):
+        raise TraitError(f"upstreams: {', '.join(_TEXTS)} of {name!r} must be strings")
     if not (entry.get("url") or "").startswith(("http://", "https://")):
         raise TraitError(f"upstreams: {name!r} needs a url that begins with http:// or https://")
     dialect = entry.get("dialect") or _IMPLIED.get(name)
     if dialect not in _DIALECTS:
         raise TraitError(f"upstreams: {name!r} needs a dialect, which may be {', '.join(_DIALECTS)}")
     checked = {"url": entry["url"], "key": entry.get("key") or None, "dialect": dialect}
+    return {**checked, **_shell_of(name, entry, dialect), **_window_of(name, entry)}
+
+
+def _shell_of(name: str, entry: Mapping[str, Any], dialect: str) -> dict[str, str]:
     shell = entry.get("shell")
     if not shell:
-        return checked
+        return {}
     if shell not in _SHELLS:
         raise TraitError(f"upstreams: the shell of {name!r} may be {', '.join(_SHELLS)}")
     if shell == "native" and dialect == "chat":
         raise TraitError(f"upstreams: {name!r} speaks chat, which has no native shell")
-    return {**checked, "shell": shell}
+    return {"shell": shell}
+
+
+def _window_of(name: str, entry: Mapping[str, Any]) -> dict[str, int]:
+    window = entry.get("context_window")
+    if window is None:
+        return {}
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+        raise TraitError(f"upstreams: the context_window of {name!r} must be a number of tokens")
+    return {"context_window": window}
 
 
 class ModelSettings(Configurable):
@@ -81,8 +98,8 @@ class ModelSettings(Configurable):
     )
     upstreams = Upstreams(
         help="""More endpoints, by the prefix of their models' names: `{"PREFIX": {"url": ..., "key": ...,
-        "dialect": "openai", "responses" or "chat", "shell": "native" or "function"}}`, in the environment as
-        JSON. Requests for the model `PREFIX/NAME` go there.""",
+        "dialect": "openai", "responses" or "chat", "shell": "native" or "function", "context_window": ...}}`,
+        in the environment as JSON. Requests for the model `PREFIX/NAME` go there.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_UPSTREAMS")
     upstream_retries = Int(
         2,
@@ -96,6 +113,13 @@ class ModelSettings(Configurable):
         min=0.001,
         help="""Seconds of silence after which an upstream's answer counts as broken off.""",
     ).tag(config=True)
+
+    context_window = Int(
+        0,
+        min=0,
+        help="""Size of the models' context window in tokens. 0: as the upstream reports it, or as it is known
+        for OpenAI's models. Set it for servers that cut long input without an error, as Ollama does.""",
+    ).tag(config=True, variable="AGENT_KERNEL_CONTEXT_WINDOW")
 
     def chosen(self) -> str | None:
         """Return the default model, or None if each request must name one."""

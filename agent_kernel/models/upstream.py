@@ -23,6 +23,7 @@ from agent_kernel.errors import (
 from agent_kernel.models.reading.overflow import Overflow, overflow_in
 from agent_kernel.models.reading.whole_body import error_in, events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
+from agent_kernel.models.windows import known_window
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Upstream:
 
     `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
     longest pause in seconds, before the answer and within it. `settings` names the settings for address and
-    key, for error messages. The key never appears in a message or a log.
+    key, for error messages. `window` is the size of its models' context windows in tokens, None if it is not
+    known. The key never appears in a message or a log.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Upstream:
         retry: RetryPolicy = DEFAULT_RETRY,
         silence: float = SILENCE,
         settings: tuple[str, str] = (_URL_SETTING, _KEY_SETTING),
+        window: int | None = None,
     ) -> None:
         self.url = url
         self._key = key
         self._retry = retry
         self._silence = silence
+        self._window = window
         self._url_setting, self._key_setting = settings
         parts = urlsplit(url)
         # Without a user name and password, if the URL has them.
@@ -92,6 +96,10 @@ class Upstream:
     def origin(self, model: str) -> str:
         """Return an opaque fingerprint of this upstream and model."""
         return sha256(f"{self.address}\n{model}".encode()).hexdigest()[:12]
+
+    def window(self, model: str) -> int | None:
+        """Return the size of a model's context window; see `models.base.HasWindow`."""
+        return self._window or (known_window(model) if self.is_openai else None)
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""

@@ -75,7 +75,7 @@ def jupyter(jupyter_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _use(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("JUPYTER_PATH", str(jupyter_path))
-    for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "RUNTIME_URL", "API_KEY"):
+    for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "CONTEXT_WINDOW", "RUNTIME_URL", "API_KEY"):
         patch.delenv(f"AGENT_KERNEL_{name}", raising=False)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         patch.delenv(name, raising=False)

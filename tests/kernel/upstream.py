@@ -35,8 +35,15 @@ class Handler(BaseHTTPRequestHandler):
     server: Played
 
     def do_POST(self) -> None:
-        self.server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        length = int(self.headers["Content-Length"])
+        self.server.requests.append(json.loads(self.rfile.read(length)))
         plays = self.server.plays
+        if length > 4 * self.server.window:
+            error = {"code": 400, "type": "exceed_context_size_error", "message": "It is too long."}
+            self.answer(
+                400, {"error": {**error, "n_ctx": self.server.window, "n_prompt_tokens": length // 4}}
+            )
+            return
         if plays == "silent":
             self.server.asked.set()
             self.server.release.wait(60)
@@ -73,6 +80,8 @@ class Played(ThreadingHTTPServer):
 
     daemon_threads = True
     plays = "well"
+    window = 1 << 20
+    """Requests of more tokens are refused; four bytes are one."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import AgentKernelError, ConfigurationError, InvalidRequest, UpstreamRefused
-from agent_kernel.models.catalogue import Models, NamedUpstream
+from agent_kernel.models.base import HasWindow
+from agent_kernel.models.catalogue import Models, NamedUpstream, UpstreamOptions
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.models.responses import ResponsesModel
@@ -159,4 +160,37 @@ async def test_a_named_upstream_that_refuses_its_key_is_named(upstream: Any) -> 
         await anext(model.stream(model_request(name, [{"role": "user", "content": "Hi"}])))
     assert caught.value.hint == "Set the key of 'fast' in AGENT_KERNEL_UPSTREAMS to a valid key."
     assert "sk-fast" not in str(caught.value)
+    await models.aclose()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("openai/gpt-4o", 128_000),
+        ("gpt-4o-2024-08-06", 128_000),
+        ("openai/gpt-4o-of-my-own", None),
+        ("small/any", 4096),
+        ("large/gpt-4o", None),
+        ("scripted/demo", None),
+    ],
+)
+async def test_window_of_a_model(name: str, size: int | None) -> None:
+    url = "http://127.0.0.1:9/v1"
+    upstreams = {
+        "small": NamedUpstream("chat", url, context_window=4096),
+        "large": NamedUpstream("responses", url),
+    }
+    models = catalogue(upstreams=upstreams)
+    model, upstream_name = models.resolve(name)
+    assert (model.window(upstream_name) if isinstance(model, HasWindow) else None) == size
+    await models.aclose()
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4o", "chat/m", "ollama/m", "large/m"])
+async def test_window_that_is_set_wins(name: str) -> None:
+    upstreams = {"large": NamedUpstream("responses", "http://127.0.0.1:9/v1")}
+    models = catalogue(upstreams=upstreams, options=UpstreamOptions(context_window=2048))
+    model, upstream_name = models.resolve(name)
+    assert isinstance(model, HasWindow)
+    assert model.window(upstream_name) == 2048
     await models.aclose()

@@ -169,7 +169,7 @@ MAGICS: dict[str, Magic] = {
     ),
     "usage": Magic(
         "%usage",
-        "Show the tokens used by each cell, and the cost if the model's price is configured.",
+        "Show the tokens used by each cell, the cost if a price is configured, and how full the window is.",
         magics_turns.usage,
     ),
     "replay": Magic(

@@ -31,7 +31,7 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 
 
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Show a table of tokens and cost by cell and model."""
+    """Show a table of tokens and cost by cell and model, and how full the context window is."""
     from agent_kernel.kernel.ledger import cost
     from agent_kernel.kernel.notebook import SHELL_MODEL
     from agent_kernel.kernel.render.bundles import note, table
@@ -51,8 +51,19 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     known = [money for money in costs if money is not None]
     total = [sum(r.input_tokens for r in records), sum(r.output_tokens for r in records)]
     rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known)) if known else ""])
-    caption = "" if known else "No price is configured in `KernelSettings.prices`, so costs are not shown."
-    outputs.result(table(["cell", "model", "tokens in", "tokens out", "cost"], rows, caption).bundle())
+    captions = [] if known else ["No price is configured in `KernelSettings.prices`, so costs are not shown."]
+    if filled := _filled(records[-1]):
+        captions.append(filled)
+    header = ["cell", "model", "tokens in", "tokens out", "cost"]
+    outputs.result(table(header, rows, " ".join(captions)).bundle())
+
+
+def _filled(record: TurnRecord) -> str:
+    """Return how full the context window was at the end of a turn, as a sentence; empty if it is unknown."""
+    if record.context is None:
+        return ""
+    tokens, window = record.context
+    return f"The context window is {tokens / window:.0%} full: {tokens:,} of {window:,} tokens."
 
 
 def _money(amount: float | None) -> str:
