@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import openai
 
 from agent_kernel.errors import (
+    ConfigurationError,
     ContextLengthExceeded,
     ModelError,
     RateLimited,
@@ -20,6 +21,7 @@ from agent_kernel.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from agent_kernel.models.masking import masking
 from agent_kernel.models.reading.overflow import Overflow, overflow_in
 from agent_kernel.models.reading.whole_body import error_in, events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
@@ -59,7 +61,8 @@ class Upstream:
     `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
     longest pause in seconds, before the answer and within it. `settings` names the settings for address and
     key, for error messages. `window` is the size of its models' context windows in tokens, None if it is not
-    known. The key never appears in a message or a log.
+    known. The key never appears in a message or a log. White space around it is dropped. Raises
+    `ConfigurationError` for a key with characters that no HTTP header can have.
     """
 
     def __init__(
@@ -73,11 +76,17 @@ class Upstream:
         window: int | None = None,
     ) -> None:
         self.url = url
-        self._key = key
+        self._key = key = (key or "").strip() or None
+        self._mask = masking(key)
         self._retry = retry
         self._silence = silence
         self._window = window
         self._url_setting, self._key_setting = settings
+        if key and not (key.isascii() and key.isprintable()):  # HTTP libraries quote it in their errors
+            raise ConfigurationError(
+                "The key of the upstream has characters that cannot be sent.",
+                hint=f"Look for line breaks and letters outside ASCII in {self._key_setting}.",
+            )
         parts = urlsplit(url)
         # Without a user name and password, if the URL has them.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
@@ -166,7 +175,7 @@ class Upstream:
         except openai.APITimeoutError:
             raise self.interrupted(f"it sent nothing for {self._silence:g} seconds") from None
         except openai.APIConnectionError as error:
-            raise self.interrupted(f"the connection was lost ({_cause(error)})") from None
+            raise self.interrupted(f"the connection was lost ({self.scrub(_cause(error))})") from None
         except openai.OpenAIError as error:
             raise self.failure(getattr(error, "code", None), str(error)) from None
         except ValueError:  # JSON and UTF-8 errors, whose text may hold anything
@@ -201,7 +210,7 @@ class Upstream:
             )
         if isinstance(error, openai.APIConnectionError):
             return UpstreamUnavailable(
-                f"No server answers at {self.address} ({_cause(error)}).",
+                f"No server answers at {self.address} ({self.scrub(_cause(error))}).",
                 hint=f"Start the model server, or set {self._url_setting} to its address.",
             )
         if isinstance(error, openai.APIStatusError):
@@ -245,9 +254,7 @@ class Upstream:
 
     def scrub(self, text: str) -> str:
         """Return an upstream's message, shortened and without the key."""
-        if self._key:
-            text = text.replace(self._key, "***")
-        text = " ".join(text.split())
+        text = " ".join(self._mask(text).split())
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
 
 
