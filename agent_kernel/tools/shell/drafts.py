@@ -134,7 +134,8 @@ class ShellOutputDraft(OutputDraft):
         if isinstance(piece, CommandResult):
             if piece.command_index in self.finished:
                 raise RuntimeError(f"Command {piece.command_index} of {self.call.call_id} has ended already.")
-            content = t.shell_output(piece.stdout, piece.stderr, exit_code=piece.exit_code)
+            code = piece.exit_code
+            content = t.shell_output(piece.stdout, piece.stderr, exit_code=code, log=piece.log)
             return self._command_done(piece.command_index, content)
         return self._printed(piece) if piece.stdout or piece.stderr else []
 

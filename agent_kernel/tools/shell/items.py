@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openai.types.responses import (
     ResponseContainerReference,
     ResponseFunctionShellToolCall,
@@ -18,12 +20,15 @@ CALL = "shell_call"
 OUTPUT = "shell_call_output"
 
 
-def shell_output(stdout: str, stderr: str, *, exit_code: int | None) -> ShellOutputContent:
-    """Make the output of one command. `exit_code` None means that it timed out."""
+def shell_output(
+    stdout: str, stderr: str, *, exit_code: int | None, log: str | None = None
+) -> ShellOutputContent:
+    """Make the output of one command. `exit_code` None means that it timed out; `log` is its log's path."""
     outcome: ExitOutcome | TimeoutOutcome = (
         TimeoutOutcome(type="timeout") if exit_code is None else ExitOutcome(type="exit", exit_code=exit_code)
     )
-    return ShellOutputContent(stdout=stdout, stderr=stderr, outcome=outcome)
+    ours: Any = {"agent_kernel": {"log": log}} if log else {}
+    return ShellOutputContent(stdout=stdout, stderr=stderr, outcome=outcome, **ours)
 
 
 __all__ = [

@@ -71,12 +71,16 @@ class CommandOutput:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The end of a command, with its whole (clipped) output. `exit_code` None means that it timed out."""
+    """The end of a command, with its whole (clipped) output. `exit_code` None means that it timed out.
+
+    `log` is the file in the sandbox with the whole output, if there is one and the output does not name it.
+    """
 
     command_index: int
     stdout: str
     stderr: str
     exit_code: int | None
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,11 @@ class Clipped:
         self._tail_length += len(self._tail[-1])
         while self._tail and self._tail_length - len(self._tail[0]) >= self._tail_room:
             self._tail_length -= len(self._tail.popleft())
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether the text is longer than the limit."""
+        return self._total > self._limit
 
     def text(self, log: str | None = None) -> str:
         """Return the kept text, with a line about what was left out. `log` is the file with all of it."""
@@ -218,11 +227,13 @@ async def _command(
     if text := err.take(b"", final=True):
         yield CommandOutput(index, stderr=text)
     stdout, stderr = out.kept.text(end.log), err.kept.text(end.log)
+    is_named = out.kept.is_clipped or err.kept.is_clipped
+    log = _printable(end.log) if end.log and not is_named else None
     words = _limits_reached(end, stderr)
     if text := err.fresh(words):
         yield CommandOutput(index, stderr=text)
     exit_code = end.code if isinstance(end, Exited) else None
-    yield CommandResult(index, stdout, stderr + words, exit_code)
+    yield CommandResult(index, stdout, stderr + words, exit_code, log)
 
 
 class _Printed:

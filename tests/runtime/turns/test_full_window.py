@@ -82,6 +82,24 @@ async def test_output_over_the_window_is_shortened(start: Start, model: str, say
     assert "tool output shortened" in notices(second)
 
 
+@pytest.mark.parametrize("model", DIALECTS)
+async def test_log_of_whole_output_is_named(start: Start, model: str) -> None:
+    """The stored text is whole, so it does not name the log itself."""
+    upstream, turn = await start(10_000_000)
+    upstream.prepared = [{"commands": ["seq 1 9000"]}, "Many.", "Again.", "Once more."]
+    first = await turn("Count.", model=model, tools=[SHELL])
+    (content,) = items(first)[1]["output"]
+    assert len(content["stdout"]) == 43_893
+    path = content["agent_kernel"]["log"]
+    assert path not in upstream.last, "nothing was shortened yet"
+    upstream.window = 4096
+    second = await turn("Go on.", model=model, tools=[SHELL], previous_response_id=first.id)
+    assert f"the log is {path}" in upstream.last
+    given = [{"role": "user", "content": "Count."}, *items(first), *items(second)]
+    await turn([*given, {"role": "user", "content": "And?"}], model=model, tools=[SHELL], store=False)
+    assert f"the log is {path}" in upstream.last, "also if the client sends the items back"
+
+
 @EACH
 @pytest.mark.parametrize("length", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 async def test_a_stored_chain_over_the_window_goes_on(

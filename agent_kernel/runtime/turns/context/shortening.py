@@ -22,6 +22,7 @@ _SHARES = (2, 4, 8, 16, 32)
 _LEAST = 200
 _MESSAGES = (8_000, 2_000, 500)
 """Characters of each text in old messages, if tool output is at its shortest."""
+_LONGEST_PATH = 1000
 _FILES = ("input_image", "input_file", "computer_screenshot")
 _FILES_FROM = 2_000
 """Images and files in tool output are left out from this level on."""
@@ -41,13 +42,17 @@ def shorten(items: Sequence[Json], room: int, *, messages: bool = False) -> Sequ
     return found
 
 
-def cut(text: str, limit: int) -> str:
-    """Return a text of about `limit` characters: its head, a line about what is left out, and its tail."""
+def cut(text: str, limit: int, log: str | None = None) -> str:
+    """Return a text of about `limit` characters: its head, a line about what is left out, and its tail.
+
+    `log` is the path of a file with the whole text, unless the text names one itself.
+    """
     if len(text) <= limit:
         return text
     head, tail = text[: limit - limit // 2], text[len(text) - limit // 2 :]
-    log = _LOG.search(text)
-    where = f"; the log is {log[1]}" if log else ""
+    named = _LOG.search(text)
+    path = named[1] if named else log
+    where = f"; the log is {path}" if path else ""
     return f"{head}\n[... {len(text) - limit} characters left out{where} ...]\n{tail}"
 
 
@@ -111,7 +116,15 @@ def _part(part: Any, limit: int, *, is_output: bool) -> Any:
         if not is_output or limit > _FILES_FROM:
             return part
         return {"type": "input_text", "text": "[a file or image is left out here]"}
+    log = _log_of(part)
     return {
-        name: cut(value, limit) if isinstance(value, str) and name not in NOT_TEXT else value
+        name: cut(value, limit, log) if isinstance(value, str) and name not in NOT_TEXT else value
         for name, value in part.items()
     }
+
+
+def _log_of(content: Mapping[str, Any]) -> str | None:
+    """Return the log of a command's output; see docs/extensions.md. A client may have sent anything there."""
+    ours = content.get("agent_kernel")
+    log = ours.get("log") if isinstance(ours, Mapping) else None
+    return log if isinstance(log, str) and len(log) <= _LONGEST_PATH else None
