@@ -119,9 +119,8 @@ def test_no_module_is_too_long() -> None:
 
 
 def test_the_environment_is_read_in_config_alone() -> None:
-    """Inside a sandbox there is no configuration but the environment; the front end's word is no setting."""
+    """Inside a sandbox there is no configuration but the environment; pip's own variables are no settings."""
     elsewhere = {
-        "agent_kernel/kernel/front_end.py",  # JPY_SESSION_NAME, the notebook's path
         "agent_kernel/sandboxes/toolbox.py",  # hands pip its own settings through
     }
     wrong = []

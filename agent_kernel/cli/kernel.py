@@ -18,6 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the kernel until the front end shuts it down."""
     from agent_kernel.cli import flags
     from agent_kernel.cli.compose import kernel_runtime
+    from agent_kernel.config.jupyter import jupyter_start
     from agent_kernel.kernel import launch
 
     settings = flags.load(argparse.Namespace())
@@ -30,5 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
         open_runtime=partial(kernel_runtime, settings),
         settings=settings.kernel,
         history=settings.runtime.data_path() / "history.sqlite",
+        start=jupyter_start(arguments.connection_file),
     )
     return 0

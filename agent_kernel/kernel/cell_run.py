@@ -41,7 +41,7 @@ class CellRunner:
 
         source = parse(cell.source)
         magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]
-        self._notebook.begin_cell(cell.number, cell.metadata)
+        await self._notebook.begin_cell(cell.number, cell.metadata, outputs)
         takes_turns = (
             bool(source.prompt) or len(magics) < len(source.lines) or any(each.takes_turn for each in magics)
         )

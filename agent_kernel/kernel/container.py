@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
-from agent_kernel.kernel.front_end import notebook_name
 from agent_kernel.runtime.progress import listening
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class OpenContainer:
 class NotebookContainer:
     """The container of one notebook. Use it from one event loop.
 
-    `runtime` opens the runtime; `tell_model` adds a note to the next turn.
+    `runtime` opens the runtime; `tell_model` adds a note to the next turn. `name` is that of new containers.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class NotebookContainer:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.id: str | None = None
+        self.name = "notebook"
         self._params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
         self._runtime = runtime
         self._tell_model = tell_model
@@ -76,7 +76,7 @@ class NotebookContainer:
                 self._tell_model(CONTAINER_REPLACED)
         params = self._params if params is None else params
         with listening(lambda text: outputs.progress(note(clean(text)))):
-            created = await containers.create({"name": notebook_name(), **params})
+            created = await containers.create({"name": self.name, **params})
         self.id, self._params = created.id, params
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)

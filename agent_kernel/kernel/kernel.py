@@ -57,10 +57,12 @@ class AgentKernel(Kernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         from agent_kernel.kernel.notebook import Notebook
+        from agent_kernel.kernel.origin.origin import NotebookOrigin
         from agent_kernel.kernel.transfer.mentions import attach
 
         wiring = self.wiring
-        self._agent = Notebook(wiring.open_runtime, wiring.settings, self.log, attach)
+        origin = NotebookOrigin(wiring.start, self.log) if wiring.start else None
+        self._agent = Notebook(wiring.open_runtime, wiring.settings, self.log, attach, origin)
         self._cells = CellRunner(self._agent, self._interrupt_cell)
         self._history = CellHistory(wiring.history)
         self._cell: asyncio.Task[None] | None = None
@@ -270,17 +272,17 @@ class AgentKernel(Kernel):
 
     async def do_shutdown(self, restart: bool) -> Reply:
         """Stop the cell and delete the container. Runs on the control thread, the work on the main thread."""
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._closed(), self._loop))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._closed(restart), self._loop))
         return {"status": "ok", "restart": restart}
 
     def _process_children(self) -> list[Any]:
         """Return nothing: the runtime owns its processes, so ipykernel must not kill them at shutdown."""
         return []
 
-    async def _closed(self) -> None:
+    async def _closed(self, restart: bool = False) -> None:
         """Close the kernel once; later callers wait for the same close."""
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
+            self._closing = asyncio.create_task(self._close(restart))
         await asyncio.shield(self._closing)
 
     async def _terminate(self) -> None:
@@ -290,10 +292,10 @@ class AgentKernel(Kernel):
         if not asked_by_message:
             self.io_loop.stop()
 
-    async def _close(self) -> None:
+    async def _close(self, restart: bool) -> None:
         cell = self._cell
         self._interrupt_cell()
         if cell is not None:
             await asyncio.wait({cell}, timeout=CLOSE_SECONDS)
-        await self._agent.aclose(CLOSE_SECONDS)
+        await self._agent.aclose(CLOSE_SECONDS, restart=restart)
         self._history.close()

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.asking.approvals import NotebookApprovals
 from agent_kernel.kernel.container import NotebookContainer
-from agent_kernel.kernel.front_end import notebook_path
 from agent_kernel.kernel.ledger import Ledger
-from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, of_notebook, parse_budget
+from agent_kernel.kernel.origin.origin import container_name
+from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, parse_budget
 from agent_kernel.kernel.transfer.uploaded import Uploaded
 from agent_kernel.policy.rules import Policy
 
 if TYPE_CHECKING:
     from openai.types.responses import Response
 
+    from agent_kernel.kernel.origin.origin import NotebookOrigin
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.kernel.turn_view import TurnView
@@ -50,7 +51,8 @@ CHANGES_UNKNOWN = (
 class Notebook:
     """One notebook's conversation. Use it from one event loop, one cell at a time.
 
-    `attach` uploads the files that a prompt mentions and returns the prompt to send.
+    `attach` uploads the files that a prompt mentions and returns the prompt to send. `origin` reads the
+    settings in the notebook's metadata; without it there are none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Notebook:
         settings: KernelSettings,
         log: logging.Logger | logging.LoggerAdapter[Any],
         attach: Attach,
+        origin: NotebookOrigin | None = None,
     ) -> None:
         self.settings = settings
         self.approvals = NotebookApprovals(settings.approval)
@@ -66,7 +69,9 @@ class Notebook:
         self.uploaded = Uploaded()
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log)
-        self._notebook_read = False
+        self._origin = origin
+        self._unread = origin is not None
+        self._problem_shown = False
         self._open_runtime = open_runtime
         self._attach = attach
         self._runtime: Runtime | None = None
@@ -113,14 +118,23 @@ class Notebook:
         """The notebook's approval policy; the runtime applies its own policy as well."""
         return self.approvals.policy(self.choices.notebook.approval)
 
-    def begin_cell(self, number: int, metadata: Mapping[str, Any]) -> None:
-        """Begin cell `In [number]`. Raises `InvalidRequest` for invalid `agent_kernel` metadata."""
+    async def begin_cell(self, number: int, metadata: Mapping[str, Any], outputs: CellOutputs) -> None:
+        """Begin cell `In [number]`, and read the notebook's settings if they were not read yet.
+
+        A note says once if they cannot be read. Raises `InvalidRequest` for invalid `agent_kernel` metadata.
+        """
+        from agent_kernel.kernel.render.bundles import note
+
         self.ledger.cell = number
         self.choices.cell = from_metadata(metadata, where="this cell")
-        path = notebook_path()
-        if not self._notebook_read and path is not None:
-            self.choices.notebook = of_notebook(path)
-        self._notebook_read = True
+        if self._origin is None or not self._unread:
+            return
+        found = await self._origin.read()
+        self.choices.notebook, self._unread = found.preferences, bool(found.problem)
+        self.container.name = container_name(found.path)
+        if found.problem and not self._problem_shown:
+            self._problem_shown = True
+            outputs.emit(note(found.problem))
 
     def tell_model(self, note: str) -> None:
         """Add a developer message to the beginning of the model's next turn; only the last ones are kept."""
@@ -259,9 +273,14 @@ class Notebook:
 
     # -- the end ------------------------------------------------------------------------------------------
 
-    async def aclose(self, seconds: float) -> None:
-        """Delete the container and close the runtime, each within `seconds`. Errors go to the log."""
+    async def aclose(self, seconds: float, *, restart: bool = False) -> None:
+        """Delete the container and close the runtime, each within `seconds`. Errors go to the log.
+
+        Before a `restart`, what the next process needs to know of this notebook is kept.
+        """
         self.container.stop_keeping_alive()
+        if self._origin is not None and not restart:
+            self._origin.forget()
         runtime, self._runtime = self._runtime, None
         if runtime is None:
             return

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.policy.rules import Policy, read_policy
 
 METADATA_KEY = "agent_kernel"
@@ -103,14 +103,27 @@ def _approval(given: object, where: str, hint: str) -> Policy | None:
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where}: {error}.", hint=hint) from None
 
 
+class NotebookUnreadable(AgentKernelError):
+    """A notebook's file is missing or cannot be read. The message is a clause without a full stop."""
+
+
 def of_notebook(path: Path) -> Preferences:
-    """Return the preferences in a notebook file; none set if unreadable. Raises as `from_metadata`."""
-    try:
-        if path.suffix != ".ipynb" or path.stat().st_size > MAX_NOTEBOOK:
-            return Preferences()
-        notebook = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # a front end on another machine, or not saved yet
+    """Return the preferences in a notebook file; none set in a file that is no notebook.
+
+    Raises `NotebookUnreadable`, and `InvalidRequest` as `from_metadata`.
+    """
+    if path.suffix != ".ipynb":
         return Preferences()
+    try:
+        if path.stat().st_size > MAX_NOTEBOOK:
+            raise NotebookUnreadable(f"`{path.name}` is larger than {MAX_NOTEBOOK >> 20} MiB")
+        notebook = json.loads(path.read_bytes())
+    except FileNotFoundError:  # a front end on another machine, or deleted
+        raise NotebookUnreadable(f"there is no file `{path.name}` where the notebook should be") from None
+    except OSError as error:
+        raise NotebookUnreadable(f"`{path.name}` cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise NotebookUnreadable(f"`{path.name}` is not valid JSON") from error
     metadata = notebook.get("metadata") if isinstance(notebook, dict) else None
     return from_metadata(metadata, where="the notebook")
 

@@ -330,6 +330,7 @@ def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch
     path.write_text(json.dumps(saved))
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     notebook = start()
+    assert "there is no jpserver-" in notebook.run("%budget").plain[0]  # no server started this kernel
     assert notebook.run("%budget").plain == ["Each turn may use 7 tool calls."]
     assert "nosuch/of-notebook" in notebook.run("say hello").error
     for metadata, words in [
