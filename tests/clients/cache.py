@@ -12,9 +12,10 @@ from pathlib import Path
 ROOT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agent-kernel" / "tests"
 
 
-def folder_for(name: str, lock: Path) -> Path:
-    """Return the folder for this lock's packages. Its name holds the lock's hash."""
-    return ROOT / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+def folder_for(name: str, *locks: Path) -> Path:
+    """Return the folder for the packages of these locks. Its name holds their hash."""
+    content = b"".join(lock.read_bytes() for lock in locks)
+    return ROOT / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def installed(folder: Path, install: Callable[[], None]) -> None:

@@ -6,12 +6,13 @@ import re
 import zipfile
 from contextlib import closing
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List
 from xml.etree import ElementTree
 
 from agent_kernel.kernel.sandbox_scripts.archives import attribute, local, opened, parsed
-from agent_kernel.kernel.sandbox_scripts.sheets import table_of
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NotCalculated, Row, Unreadable, names_of
+from agent_kernel.kernel.sandbox_scripts.sheets import first_table, sheet_notes, table_of
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, NotCalculated, Row, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,21 +29,19 @@ def read(path: str) -> Json:
     """Return the description of the first sheet that has a table."""
     with zipfile.ZipFile(path) as archive:
         book = _Book(archive)
-        empty = 0
-        for name, member in book.sheets:
-            try:
-                with closing(_rows(book, member)) as rows:
-                    found = table_of(rows, book.notes(name), Limit())
-            except Unreadable:
-                empty += 1
-                if empty == 8 or empty == len(book.sheets):
-                    raise
-                continue
-            if empty:
-                found["notes"].insert(1, "the %d before it are empty" % empty)
-            found["notes"] += book.doubts()
-            return found
-    raise Unreadable("it has no sheets")
+        if not book.sheets:
+            raise Unreadable("it has no sheets")
+
+        def table(member: str) -> Json:
+            book.errors.clear()
+            with closing(_rows(book, member)) as rows:
+                described = table_of(rows, [], Limit())
+            described["notes"] += book.doubts()
+            return described
+
+        number, found = first_table(partial(table, member) for _, member in book.sheets)
+        found["notes"] = sheet_notes([name for name, _ in book.sheets], number) + found["notes"]
+        return found
 
 
 class _Book:
@@ -114,15 +113,6 @@ class _Book:
         numbers = [int(style.get("numFmtId", 0)) for style in formats]
         return {n: kinds[number] for n, number in enumerate(numbers) if number in kinds}
 
-    def notes(self, name: str) -> List[str]:
-        """Return which sheet is shown, if there are several."""
-        names = [each for each, _ in self.sheets]
-        if len(names) == 1:
-            return []
-        number = names.index(name)
-        note = names_of(names, "sheets")
-        return [note if not number else note.replace("the first", "sheet %d" % (number + 1), 1)]
-
     def doubts(self) -> List[str]:
         """Return what the caption says about values."""
         told = ["dates count from 1904"] if self.starts_1904 else []
@@ -193,7 +183,7 @@ def _value(book: _Book, cell: ElementTree.Element) -> Any:
         return NotCalculated() if "f" in inside and "v" not in inside else None
     if kind == "e":
         book.errors[held[:20]] = book.errors.get(held[:20], 0) + 1
-        return None
+        return float("nan")
     if kind == "s":
         number = int(held)
         return book.texts[number] if number < len(book.texts) else "…"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, List
 
-from agent_kernel.kernel.sandbox_scripts.sheets import table_of
+from agent_kernel.kernel.sandbox_scripts.sheets import first_table, sheet_notes, table_of
 from agent_kernel.kernel.sandbox_scripts.summary import (
     MAX_ROWS,
     Json,
     Limit,
     Row,
     Unreadable,
-    names_of,
     summary,
 )
 
@@ -36,26 +36,16 @@ def excel_97(path: str) -> Json:
             open(os.devnull, "w") as log,
             xlrd.open_workbook(path, logfile=log, on_demand=True, ragged_rows=True) as book,
         ):
-            names = book.sheet_names()
-            notes = [names_of(names, "sheets")] if len(names) > 1 else []
-            if book.datemode:
-                notes.append("dates count from 1904")
-            return _first_table(book, notes)
+            notes = ["dates count from 1904"] if book.datemode else []
+
+            def table(number: int) -> Json:
+                return table_of(_xls_rows(book, book.sheet_by_index(number)), notes, Limit())
+
+            number, found = first_table(partial(table, n) for n in range(book.nsheets))
+            found["notes"] = sheet_notes(book.sheet_names(), number) + found["notes"]
+            return found
     except (xlrd.XLRDError, AssertionError, IndexError) as error:
         raise Unreadable("xlrd cannot read it (%s)" % str(error)[:80]) from error
-
-
-def _first_table(book: Any, notes: List[str]) -> Json:
-    """Return the description of the first sheet that has a table."""
-    for n in range(min(book.nsheets, 8)):
-        try:
-            found = table_of(_xls_rows(book, book.sheet_by_index(n)), notes, Limit())
-        except Unreadable:
-            continue
-        if n:
-            found["notes"][0] = found["notes"][0].replace("the first", "sheet %d" % (n + 1), 1)
-        return found
-    raise Unreadable("its sheets are empty")
 
 
 def _xls_rows(book: Any, sheet: Any) -> Iterator[Row]:
@@ -69,6 +59,8 @@ def _xls_rows(book: Any, sheet: Any) -> Iterator[Row]:
             return int(cell.value) if cell.value.is_integer() and abs(cell.value) < 1e15 else cell.value
         if cell.ctype == xlrd.XL_CELL_BOOLEAN:
             return bool(cell.value)
+        if cell.ctype == xlrd.XL_CELL_ERROR:
+            return float("nan")
         return cell.value if cell.ctype == xlrd.XL_CELL_TEXT and cell.value else None
 
     for n in range(sheet.nrows):
@@ -100,21 +92,29 @@ def statistics(path: str) -> Json:
         if ending in ("sas7bdat", "xpt"):
             return _sas(path)
         raise _lacking("pyreadstat") from error
-    read = {
-        "sav": pyreadstat.read_sav,
-        "zsav": pyreadstat.read_sav,
-        "por": pyreadstat.read_por,
-        "xpt": pyreadstat.read_xport,
-        "sas7bdat": pyreadstat.read_sas7bdat,
+    # SPSS files carry the texts of their codes; in SAS a blank text is a missing value.
+    labels: Json = {"apply_value_formats": True, "formats_as_category": False}
+    months: Json = {"extra_date_formats": ["MONNAME", "QTR", "WEEKDATE"]}
+    read, options = {
+        "sav": (pyreadstat.read_sav, labels),
+        "zsav": (pyreadstat.read_sav, labels),
+        "por": (pyreadstat.read_por, labels),
+        "xpt": (pyreadstat.read_xport, months),
+        "sas7bdat": (pyreadstat.read_sas7bdat, months),
     }[ending]
     try:
-        frame, about = read(path, row_limit=MAX_ROWS)
+        frame, about = read(path, row_limit=MAX_ROWS, **options)
     except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError) as error:
         raise Unreadable("pyreadstat cannot read it (%s)" % str(error)[:80]) from error
-    found = summary([str(name) for name in frame.columns], _frame_rows(frame))
+    rows = _frame_rows(frame) if options is labels else _without_blanks(_frame_rows(frame))
+    found = summary([str(name) for name in frame.columns], rows)
     if about.number_rows and about.number_rows > found["count"]:
         found["whole"] = False
     return found
+
+
+def _without_blanks(rows: Iterator[Row]) -> Iterator[Row]:
+    return ([None if value == "" else value for value in row] for row in rows)
 
 
 def _sas(path: str) -> Json:

@@ -6,12 +6,13 @@ import re
 import zipfile
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, List
 from xml.etree import ElementTree
 
 from agent_kernel.kernel.sandbox_scripts.archives import attribute, local, opened
-from agent_kernel.kernel.sandbox_scripts.sheets import table_of
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, Row, Unreadable, names_of
+from agent_kernel.kernel.sandbox_scripts.sheets import first_table, sheet_notes, table_of
+from agent_kernel.kernel.sandbox_scripts.summary import Json, Limit, Row, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,8 +27,14 @@ def read(path: str) -> Json:
         names = _names(archive)
         if not names:
             raise Unreadable("it has no sheets")
-        with closing(_rows(archive)) as rows:
-            return table_of(rows, [names_of(names, "sheets")] if len(names) > 1 else [], Limit())
+
+        def table(number: int) -> Json:
+            with closing(_rows(archive, number)) as rows:
+                return table_of(rows, [], Limit())
+
+        number, found = first_table(partial(table, n) for n in range(len(names)))
+        found["notes"] = sheet_notes(names, number) + found["notes"]
+        return found
 
 
 def _names(archive: zipfile.ZipFile) -> List[str]:
@@ -45,12 +52,18 @@ def _names(archive: zipfile.ZipFile) -> List[str]:
     return names
 
 
-def _rows(archive: zipfile.ZipFile) -> Generator[Row, None, None]:
+def _rows(archive: zipfile.ZipFile, number: int) -> Generator[Row, None, None]:
+    """Yield the rows of one sheet; sheets count from 0."""
     with opened(archive, "content.xml") as source:
         for _, element in ElementTree.iterparse(source):
             if local(element.tag) == "table":
-                return
-            if local(element.tag) == "table-row":
+                if not number:
+                    return
+                number -= 1
+                element.clear()
+            elif local(element.tag) == "table-row" and number:
+                element.clear()
+            elif local(element.tag) == "table-row":
                 row = _cells(element)
                 repeated = int(attribute(element, "number-rows-repeated") or 1)
                 element.clear()
@@ -86,8 +99,17 @@ def _value(cell: ElementTree.Element) -> Any:
             return attribute(cell, "date-value")
     if kind == "time":
         return _span(attribute(cell, "time-value"))
-    lines = ["".join(child.itertext()) for child in cell if local(child.tag) == "p"]
-    return "\n".join(lines) or None
+    return "\n".join(_text(child) for child in cell if local(child.tag) == "p") or None
+
+
+def _text(element: ElementTree.Element) -> str:
+    """Return the text of a paragraph; its spaces, tabs and line breaks may be elements."""
+    kind = local(element.tag)
+    if kind in ("tab", "line-break"):
+        return "\t" if kind == "tab" else "\n"
+    if kind == "s":
+        return " " * min(int(attribute(element, "c") or 1), MAX_WIDTH)
+    return (element.text or "") + "".join(_text(child) + (child.tail or "") for child in element)
 
 
 def _span(text: str) -> Any:

@@ -14,15 +14,56 @@ from agent_kernel.kernel.sandbox_scripts.summary import (
     Unreadable,
     is_missing,
     kind_of,
+    names_of,
     summary,
     written,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LAYOUT_ROWS = 200
 MAX_TITLES = 30
+MAX_SHEETS = 8
+ORANGE_TYPES = {"c", "d", "s", "t", "continuous", "discrete", "string", "time", "basket"}
+ORANGE_FLAGS = {"", "class", "meta", "weight", "ignore", "i", "m", "w", "c"}
+
+
+def first_table(sheets: Iterable[Callable[[], Json]]) -> Tuple[int, Json]:
+    """Return the number, from 0, and the description of the first sheet that has a table.
+
+    A sheet with remarks in one column comes after sheets with a table. Raises `Unreadable` if all are empty.
+    """
+    remarks = None
+    for number, sheet in enumerate(islice(sheets, MAX_SHEETS)):
+        try:
+            found = sheet()
+        except Unreadable:
+            continue
+        if not _is_remarks(found):
+            return number, found
+        remarks = remarks or (number, found)
+    if not remarks:
+        raise Unreadable("its sheets are empty")
+    return remarks
+
+
+def _is_remarks(found: Json) -> bool:
+    """Return whether only one column has values, and these are texts."""
+    filled = [kind for _, kind, missing in found["columns"] if missing is None or missing < found["count"]]
+    named = [name for name, _, _ in found["columns"] if name]
+    return len(named) < 2 and filled in (["text"], [])
+
+
+def sheet_notes(names: List[str], number: int) -> List[str]:
+    """Return which of several sheets is shown."""
+    if len(names) < 2:
+        return []
+    note = names_of(names, "sheets")
+    if not number:
+        return [note]
+    before = "the one before it has" if number == 1 else "the %d before it have" % number
+    return [note.replace("the first", "sheet %d" % (number + 1), 1), "%s no table" % before]
 
 
 def table_of(rows: Iterator[Row], notes: List[str], limit: Limit) -> Json:
@@ -47,6 +88,10 @@ def table_of(rows: Iterator[Row], notes: List[str], limit: Limit) -> Json:
         told.append("no header line, so columns are numbered")
     else:
         body = body[1:]
+        lines = _orange_lines([row[left : left + width] for row in body[:2]])
+        if lines:
+            told.append("%d more header lines: `%s`" % (lines, _line(body[0])))
+            body = body[lines:]
     wide = [0]
 
     def cells() -> Iterator[Row]:
@@ -126,10 +171,25 @@ def _title_notes(titles: List[str]) -> List[str]:
 def _is_row(first: Row, rest: List[Row]) -> bool:
     """Return whether the first row has values of the same types as the rows below, and no word."""
     kinds = [None if is_missing(v) or isinstance(v, NotCalculated) else kind_of(v) for v in first]
-    if "text" in kinds or not rest:
+    if not rest:
+        return any(kind not in (None, "text") for kind in kinds)
+    if "text" in kinds:
         return False
-    years = all(isinstance(v, int) and (v < 100 or 1000 <= v < 3000) for v in first if not is_missing(v))
-    return not years and any(kinds)
+    return any(kinds) and (not _are_labels(first) or all(map(_are_labels, rest[:20])))
+
+
+def _are_labels(row: Row) -> bool:
+    """Return whether the values may name columns: small whole numbers or years."""
+    return all(isinstance(v, int) and (v < 100 or 1000 <= v < 3000) for v in row if not is_missing(v))
+
+
+def _orange_lines(rows: List[Row]) -> int:
+    """Return 2 if the rows are the types and flags that the program Orange writes below the names."""
+    if len(rows) < 2:
+        return 0
+    types, flags = ([written(value) for value in row] for row in rows)
+    known = any(types) and all(cell in ORANGE_TYPES or " " in cell for cell in types)
+    return 2 if known and all(flag in ORANGE_FLAGS or "=" in flag for flag in flags) else 0
 
 
 def _letter(column: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Dict, List
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LAYOUT_RECORDS = 1_000
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 _INT, _FLOAT = re.compile(r"[+-]?(0|[1-9]\d{0,17})"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -50,6 +52,8 @@ def _records(source: Any, depth: int) -> Iterator[Dict[str, Any]]:
     parents: List[ElementTree.Element] = []
     for event, element in ElementTree.iterparse(source, ("start", "end")):
         if event == "start":
+            if not level and local(element.tag) == "VOTABLE":
+                raise Unreadable("it is a VOTable, which names its columns apart from its rows")
             level += 1
             parents.append(element)
             if level > depth + 1:
@@ -72,4 +76,14 @@ def _typed(text: Any) -> Any:
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text)
+    if _DATE.fullmatch(text):
+        return datetime.fromisoformat(text) if _is_moment(text) else text
     return {"true": True, "false": False}.get(text.lower(), text or None)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # 2024-02-30
+        return False
+    return True

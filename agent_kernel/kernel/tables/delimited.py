@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 
-from agent_kernel.kernel.tables.dialect import RatedDialect, choose
+from agent_kernel.kernel.tables.dialect import SAMPLE, RatedDialect, choose
 from agent_kernel.kernel.tables.layout import Layout, find_layout
+from agent_kernel.kernel.tables.preamble import no_records, split_off, without_bars
 from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, NoTable, Preview, quoted
-from agent_kernel.kernel.tables.records import Records, TextDialect
-from agent_kernel.kernel.tables.values import ColumnReader
+from agent_kernel.kernel.tables.records import SPACES, Records, TextDialect
+from agent_kernel.kernel.tables.rows import TableRows
+from agent_kernel.kernel.tables.values import ColumnReader, type_of
 
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t;,|", ".tab": "\t;,|", ".psv": "|;,\t"}
-LOOSE = {".txt": "\t,;| ", ".dat": "\t,;| ", ".data": ",\t;| "}
+LOOSE = {".txt": ("\t", ",", ";", "|", *SPACES), ".dat": ("\t", ",", ";", "|", *SPACES)}
+LOOSE[".data"] = (",", "\t", ";", "|", *SPACES)
 """Suffixes of files that may be tables; runs of spaces may separate their cells."""
 
 LAYOUT_RECORDS = 200
@@ -22,9 +25,10 @@ MAX_WIDTH = 20_000
 """The widest table that is read."""
 
 _MIN_RATING = 0.45  # of a file whose name does not say that it is a table
+_MIN_SPACED = 0.6  # of a file whose name says that something else than spaces separates its cells
 _BATCH = 2_000  # rows examined together: columns at once are fast, but a whole table is large
 _USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
-_WORDS = {"\t": "tabs", " ": "spaces", ";": "`;`", ",": "`,`", "|": "`|`"}
+_WORDS = {"\t": "tabs", " ": "spaces", "  ": "two or more spaces", ";": "`;`", ",": "`,`", "|": "`|`"}
 
 
 def read_text(text: str, suffix: str, *, whole: bool) -> Preview:
@@ -43,12 +47,9 @@ def read_text(text: str, suffix: str, *, whole: bool) -> Preview:
 
 
 def _read(text: str, suffix: str, whole: bool) -> Preview:
-    delimiters = DELIMITERS.get(suffix) or LOOSE[suffix]
-    text, told = _without_directive(text)
-    comments, text = _without_comments(text)
-    choice = choose(text, told or delimiters)
-    if suffix in LOOSE and choice.rating < _MIN_RATING:
-        raise NoTable("it does not look like a table")
+    preamble = split_off(text)
+    text = without_bars(preamble.text)
+    choice = _choose(text, suffix, preamble.delimiter)
     dialect, notes = choice.dialect, _dialect_notes(choice, suffix)
     if whole and _is_torn(text, dialect):
         dialect = replace(dialect, quote="")
@@ -57,44 +58,48 @@ def _read(text: str, suffix: str, whole: bool) -> Preview:
     first = list(islice(records, LAYOUT_RECORDS))
     if not first:
         raise NoTable("it is empty")
-    above = [list(Records(line.lstrip("# "), dialect)) for line in comments]
-    layout = find_layout(first, [found[0] for found in above if found])
+    above = [list(Records(line.lstrip("# "), dialect)) for line in preamble.comments]
+    layout = find_layout(first, [found[0] for found in above if found], whole=whole)
     if layout.width > MAX_WIDTH:
         raise NoTable(f"it has {layout.width:,} columns")
-    titles = [line.strip("# \t\r\n") for line in comments] + layout.titles
-    if titles and comments and layout.header == [cell.strip() for cell in (above[-1] or [[]])[0]]:
-        titles = titles[: len(comments) - 1] + layout.titles
-    notes += _title_notes([title for title in titles if title]) + layout.notes
-    rows = _Rows(chain(first[layout.skip :], records), layout)
+    titles = [line.strip("# \t\r\n") for line in preamble.comments] + layout.titles
+    if titles and above and layout.header == [cell.strip() for cell in (above[-1] or [[]])[0]]:
+        titles = titles[: len(above) - 1] + layout.titles
+    notes += _title_notes([title for title in titles if title]) + preamble.notes + layout.notes
+    rows = TableRows(chain(first[layout.skip :], records), layout, spaced=dialect.delimiter in SPACES)
     return _preview(rows, layout, notes, comma=dialect.delimiter != ",", whole=whole)
 
 
-def _without_directive(text: str) -> tuple[str, str]:
-    """Take off the first line `sep=;` that spreadsheets write; return the delimiter it names too."""
-    line, _, rest = text.partition("\n")
-    line = line.strip().strip('"').lower()
-    if line.startswith("sep=") and len(line) == 5 and line[4] in ",;|":
-        return rest, line[4]
-    return text, ""
+def _choose(text: str, suffix: str, delimiter: str) -> RatedDialect:
+    """Return the dialect of the text. Raises `NoTable` if the name leaves a doubt and it is no table."""
+    if delimiter:
+        return choose(text, delimiter)
+    if suffix in DELIMITERS:
+        choice = choose(text, DELIMITERS[suffix])
+        spaced = choose(text, " ") if not choice.rating else choice
+        return spaced if spaced.rating > _MIN_SPACED and _has_numbers(text, spaced) else choice
+    if reason := no_records(text):
+        raise NoTable(reason)
+    if _is_one_column(text, {"date"}):
+        return choose(text, "\t")
+    choice = choose(text, LOOSE[suffix])
+    if choice.rating >= _MIN_RATING:
+        return choice
+    if _is_one_column(text, {"int", "float", "bool"}):
+        return choose(text, "\t")
+    raise NoTable("it does not look like a table")
 
 
-def _without_comments(text: str) -> tuple[list[str], str]:
-    """Return the lines above the table that begin with `#`, and the text from the table on.
+def _has_numbers(text: str, choice: RatedDialect) -> bool:
+    """Return whether at least half of the cells are numbers: words with spaces between them are no table."""
+    cells = [cell for record in islice(Records(text, choice.dialect), 1, 60) for cell in record]
+    return sum(type_of(cell) in ("int", "float") for cell in cells) >= 0.5 * len(cells) > 0
 
-    A first line `#id,name` is a header that happens to begin so, and no comment.
-    """
-    lines: list[str] = []
-    position = 0
-    while text.startswith("#", position) or (lines and text.startswith(("\n", "\r\n"), position)):
-        end = text.find("\n", position) + 1
-        if not end:
-            break
-        lines.append(text[position:end])
-        position = end
-    lines = [line for line in lines if line.strip()]
-    if len(lines) == 1 and not lines[0].startswith(("# ", "##")):
-        return [], text
-    return lines, text[position:]
+
+def _is_one_column(text: str, types: set[str]) -> bool:
+    """Return whether the lines are values of one of these types, below a header or not."""
+    lines = [line.strip() for line in text[:SAMPLE].splitlines()[:-1] if line.strip()][:LAYOUT_RECORDS]
+    return len(lines) > 2 and {type_of(line) for line in lines[1:]} <= types
 
 
 def _is_torn(text: str, dialect: TextDialect) -> bool:
@@ -126,57 +131,7 @@ def _title_notes(titles: Sequence[str]) -> list[str]:
     return [f"{len(titles)} lines above the table, the first: {quoted(titles[0])}"]
 
 
-class _Rows:
-    """The rows of the table, as wide as it is or narrower; counts those that do not fit."""
-
-    def __init__(self, records: Iterable[list[str]], layout: Layout) -> None:
-        self._records, self._layout = records, layout
-        self.count = self.wider = self.narrower = self.widest = self.below = 0
-
-    def __iter__(self) -> Iterator[list[str]]:
-        """Yield the rows. Lines of one cell at the end are counted as `below` the table."""
-        width = self._layout.width
-        held: list[list[str]] = []
-        for record in self._records:
-            if width > 2 and len(record) == 1 and len(held) < 20:
-                held.append(record)
-                continue
-            yield from held
-            self.narrower += len(held)
-            held = []
-            if len(record) > width:
-                self._count_wide(record)
-                record = record[:width]
-            elif len(record) < width:
-                self.narrower += 1
-            self.count += 1
-            yield record
-        self.below = len(held)
-
-    def _count_wide(self, record: Sequence[str]) -> None:
-        if any(cell.strip() for cell in record[self._layout.width :]):
-            self.wider += 1
-            self.widest = max(self.widest, len(record))
-
-    @property
-    def notes(self) -> list[str]:
-        """What does not fit, for the caption."""
-        notes = []
-        if self.wider:
-            rows = "1 row has" if self.wider == 1 else f"{self.wider:,} rows have"
-            notes.append(f"{rows} more cells (up to {self.widest:,}) than the table; they are not shown")
-        if self.narrower:
-            rows = "1 row has" if self.narrower == 1 else f"{self.narrower:,} rows have"
-            notes.append(f"{rows} fewer cells than the table, counted as missing")
-        if self.wider + self.narrower > 0.2 * self.count > 1:
-            notes.append("many rows do not agree, so it may be no table of this kind")
-        if self.below:
-            lines = "1 line" if self.below == 1 else f"{self.below} lines"
-            notes.append(f"{lines} below the table left out")
-        return notes
-
-
-def _preview(rows: _Rows, layout: Layout, notes: list[str], *, comma: bool, whole: bool) -> Preview:
+def _preview(rows: TableRows, layout: Layout, notes: list[str], *, comma: bool, whole: bool) -> Preview:
     readers = [ColumnReader(name, comma=comma) for name in layout.header[:COLUMNS]]
     preview = Preview(width=layout.width, whole=whole)
     for batch in _batches(iter(rows)):
@@ -198,9 +153,14 @@ def _batches(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
 
 def _value_notes(readers: Sequence[ColumnReader]) -> list[str]:
     notes = []
-    if any(reader.has_comma for reader in readers):
-        doubt = " (or thousands)" if all(r.ambiguous for r in readers if r.has_comma) else ""
+    commas = {reader.commas for reader in readers} - {""}
+    if commas & {"decimal", "either"}:
+        doubt = "" if "decimal" in commas else " (or thousands)"
         notes.append(f"decimal commas{doubt}")
+    if "thousands" in commas:
+        notes.append("commas separate thousands")
+    if any(reader.is_doubtful_date for reader in readers):
+        notes.append("dates whose day and month may be in either order")
     if marks := sorted({mark for reader in readers for mark in reader.marks}):
         notes.append(f"{', '.join(f'`{mark}`' for mark in marks[:4])} counted as missing")
     return notes

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from agent_kernel.kernel.tables.records import Records, TextDialect
+from agent_kernel.kernel.tables.records import SPACES, Records, TextDialect
 from agent_kernel.kernel.tables.values import MISSING, has_decimal_comma, type_of
 
 SAMPLE = 64 << 10
@@ -21,6 +21,7 @@ SAMPLE = 64 << 10
 
 SAMPLE_RECORDS = 60
 
+_DOUBTFUL_SPACES = 0.8
 _CLOSE = 0.85  # a rival rated this near to the best is a doubt
 _SPACED = re.compile(r"[;,|]\s")
 _ESCAPED = re.compile(r'[^\\"]\\"[^\r\n]')
@@ -36,7 +37,7 @@ class RatedDialect:
     rival: str = ""
 
 
-def choose(text: str, delimiters: str) -> RatedDialect:
+def choose(text: str, delimiters: Sequence[str]) -> RatedDialect:
     """Return the dialect for a text whose cells are separated by one of `delimiters`.
 
     If no delimiter gives two columns, the first is returned with a rating of 0.
@@ -55,7 +56,7 @@ def choose(text: str, delimiters: str) -> RatedDialect:
     return RatedDialect(dialect, best, rivals[0] if rivals else "")
 
 
-def _candidates(sample: str, delimiters: str) -> list[TextDialect]:
+def _candidates(sample: str, delimiters: Sequence[str]) -> list[TextDialect]:
     quotes = ['"']
     if len(_SINGLE.findall(sample)) >= 2 and sample.count('"') < 2:
         quotes = ["'", '"']
@@ -78,7 +79,7 @@ def body_width(widths: Sequence[int]) -> int:
     return max(several, key=lambda width: (several[width] * (width - 1) / width, width), default=1)
 
 
-def _rating(sample: str, dialect: TextDialect, delimiters: str) -> float:
+def _rating(sample: str, dialect: TextDialect, delimiters: Sequence[str]) -> float:
     try:
         records = list(islice(Records(sample, dialect), SAMPLE_RECORDS))
     except csv.Error:
@@ -90,10 +91,16 @@ def _rating(sample: str, dialect: TextDialect, delimiters: str) -> float:
     start = next(n for n, found in enumerate(widths) if found >= width)
     block = records[max(0, start - 1) if start and widths[start - 1] > 1 else start :]
     agreeing = [record for record in block if len(record) == width]
-    others = set(delimiters) - {dialect.delimiter, " "}
+    others = set(delimiters) - {dialect.delimiter, *SPACES}
     cells = [cell.strip() for record in agreeing for cell in record]
     clean = sum(_cleanness(cell, others) for cell in cells) / len(cells)
-    return len(agreeing) / len(block) * (width - 1) / width * clean**2 * _quoting(agreeing, dialect)
+    rating = len(agreeing) / len(block) * (width - 1) / width * clean**2 * _quoting(agreeing, dialect)
+    if dialect.delimiter == " ":  # may be part of a cell, where wider gaps separate cells too
+        doubtful = len(agreeing) < len(block) and "  " in sample
+    else:  # the header is separated otherwise
+        words = sum(len(cell.split()) for cell in records[start - 1]) if start else 0
+        doubtful = dialect.delimiter == "  " and words >= width - 1
+    return rating * _DOUBTFUL_SPACES if doubtful else rating
 
 
 def _cleanness(cell: str, others: set[str]) -> float:

@@ -26,13 +26,27 @@ def read_json(text: str, *, lines: bool, whole: bool) -> Preview:
             return of_records(
                 [json.loads(line) for line in text[:end].splitlines() if line.strip()], whole=whole
             )
-        return _of_value(json.loads(text)) if whole else of_records(_records_of(text), whole=False)
+        if not whole:
+            return of_records(_records_of(text), whole=False)
+        values = _values_of(text)
+        return _of_value(values[0]) if len(values) == 1 else of_records(values)
     except RecursionError as error:
         raise NoTable("it is nested too deeply") from error
     except NoTable:
         raise
     except ValueError as error:
         raise NoTable("it is no JSON that can be read") from error
+
+
+def _values_of(text: str) -> list[Any]:
+    """Return the values of a JSON text: one, or several after each other. Raises `ValueError`."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        values = [json.loads(line) for line in text.splitlines() if line.strip()]
+        if len(values) < 2:
+            raise
+        return values
 
 
 def _records_of(text: str) -> list[Any]:
@@ -76,12 +90,21 @@ def _of_value(found: Any) -> Preview:
         return _of_objects(found)
     if _are_lists_of_one_length(list(found.values())):
         return _of_columns(found)
-    lists = [key for key, value in found.items() if _is_records(value)]
-    if len(lists) == 1:
-        preview = of_records(found[lists[0]])
-        preview.notes.append(f"the list under {quoted(lists[0])}")
+    if (key := _key_of_records(found)) is not None:
+        preview = of_records(found[key])
+        preview.notes.append(f"the list under {quoted(key)}")
         return preview
     return of_records([{"key": key, "value": value} for key, value in found.items()])
+
+
+def _key_of_records(found: Mapping[str, Any]) -> str | None:
+    """Return the key of the only list of records, or of the one that is by far the longest."""
+    lengths = {key: len(value) for key, value in found.items() if _is_records(value)}
+    if not lengths:
+        return None
+    key = max(lengths, key=lambda key: lengths[key])
+    others = [length for other, length in lengths.items() if other != key]
+    return key if all(5 * length <= lengths[key] for length in others) else None
 
 
 def _are_lists_of_one_length(values: Sequence[Any]) -> bool:
@@ -120,11 +143,21 @@ def _of_objects(found: Mapping[str, Mapping[str, Any]]) -> Preview:
     """
     inner = list(next(iter(found.values())))
     same = all(list(value) == inner for value in found.values())
-    if same and inner and (_count_up(inner) or (not _count_up(list(found)) and _are_columns(found, inner))):
+    if same and inner and _are_of_columns(found, inner):
         return _of_columns({name: list(cells.values()) for name, cells in found.items()})
     preview = of_records(list(found.values()))
     preview.notes.append("one row for each key" if not _count_up(list(found)) else "rows by number")
     return preview
+
+
+def _are_of_columns(found: Mapping[str, Mapping[str, Any]], inner: Sequence[str]) -> bool:
+    """Return whether the outer keys name columns, and the inner keys rows."""
+    if _count_up(inner) or _count_up(list(found)):
+        return _count_up(inner)
+    values = [all(type_of(key) != "text" for key in keys) for keys in (inner, list(found))]
+    if values[0] != values[1]:
+        return values[0]  # row labels are numbers or dates more often than names are
+    return _are_columns(found, inner)
 
 
 def _count_up(keys: Sequence[str]) -> bool:
@@ -156,7 +189,10 @@ def of_records(values: Sequence[Any], *, whole: bool = True) -> Preview:
 
 def _column(name: str, values: Sequence[Any]) -> Column:
     there = [value for value in values if value is not None and value == value]  # NaN is missing too
-    return Column(name, joined({_type(value) for value in there}, "mixed"), len(values) - len(there))
+    types = {_type(value) for value in there}
+    if "text" in types:
+        types -= {"date"}  # a date among other texts is a text
+    return Column(name, joined(types, "mixed"), len(values) - len(there))
 
 
 def _type(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,20 +30,21 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def find_layout(records: Sequence[Record], comments: Sequence[Record] = ()) -> Layout:
+def find_layout(records: Sequence[Record], comments: Sequence[Record] = (), *, whole: bool = True) -> Layout:
     """Return the layout of a table that begins with these records; at least one is needed.
 
-    `comments` are the comment lines above, as records: the last one may be the header.
+    `comments` are the comment lines above, as records: one of the last may be the header. `whole` is False if
+    the file goes on behind the records.
     """
     width = body_width([len(record) for record in records])
     start = _first_row_of_block(records, width)
-    if _is_size(records[start:]):
-        start += 1
+    has_size = _is_size(records[start:]) or (whole and _is_count(records[start:]))
+    start += has_size
     titles = [_line(record) for record in records[:start] if _filled(record)]
     layout = Layout([], width, start, titles)
     body = [record for record in records[start + 1 :] if len(record) == width] or [records[start]]
     first = records[start]
-    above = records[start - 1] if start else []
+    above = records[start - 1] if start and not has_size else []
     if _is_short_header(above, first, width):
         layout.titles.pop()
         _use_short_header(layout, above, records[start:])
@@ -55,8 +57,8 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = ()) -> L
         _skip_more_header_lines(layout, records[start + 1 :])
         if _may_be_a_row(first, body):
             layout.notes.append("the first line may be a row, not a header")
-    elif comments and len(comments[-1]) == width and not _is_numeric(comments[-1]):
-        layout.header = [cell.strip() for cell in comments[-1]]
+    elif named := _header_among(comments, width):
+        layout.header = [cell.strip() for cell in named]
     else:
         layout.header = [str(number) for number in range(1, width + 1)]
         layout.notes.append("no header line, so columns are numbered")
@@ -68,8 +70,13 @@ def _first_row_of_block(records: Sequence[Record], width: int) -> int:
     if width == 1:
         return 0
     for n, record in enumerate(records[:MAX_TITLES]):
-        if len(record) >= width and not (_filled(record) <= 1 and width > 2):
-            return n
+        if len(record) < width or (_filled(record) <= 1 and width > 2) or is_rule(record):
+            continue
+        # Two or more wide records over narrower ones are another table.
+        wide = [len(each) > width for each in records[max(0, n - 1) : n + 2]]
+        if len(record) > width and sum(wide) > 1 and (wide[-1] or _has_values(record)):
+            continue
+        return n
     return 0
 
 
@@ -78,6 +85,22 @@ def _is_size(records: Sequence[Record]) -> bool:
     if len(records) < 3 or len(records[0]) < 2 or not _has_values(records[0]) or not _is_numeric(records[0]):
         return False
     return len(records[0]) == len(records[1]) and not _has_values(records[1]) and _has_values(records[2])
+
+
+def _is_count(records: Sequence[Record]) -> bool:
+    """Return whether the first record begins with the number of the rows of numbers below it."""
+    rows = records[1:]
+    if len(rows) < 5 or not records[0][0].strip().isdecimal() or _is_numeric(records[0]):
+        return False
+    return int(records[0][0]) == len(rows) and all(_is_numeric(row) for row in rows)
+
+
+def _header_among(comments: Sequence[Record], width: int) -> Record | None:
+    """Return the comment line that names the columns: the last without numbers, or the last with a word."""
+    fitting = [line for line in comments[-3:] if len(line) == width]
+    names = [line for line in fitting if not _has_values(line)]
+    words = [line for line in fitting[-1:] if line is comments[-1] and not _is_numeric(line)]
+    return next(iter(names[-1:] or words), None)
 
 
 def _filled(record: Record) -> int:
@@ -120,26 +143,33 @@ def _note_surplus_of_header(layout: Layout, header: Record) -> None:
 
 def _skip_more_header_lines(layout: Layout, rows: Sequence[Record]) -> None:
     """Leave out one or two lines of units or types between the header and rows of numbers."""
-    if rows and _is_rule(rows[0]):
+    if rows and is_rule(rows[0]):
         layout.skip += 1
         return
-    count = 2 if len(rows) > 2 and _are_orange(rows[0], rows[1]) else int(_are_units(rows))
+    count = _orange_lines(rows) or int(_are_units(rows))
     if count:
         layout.skip += count
         lines = "1 more header line" if count == 1 else f"{count} more header lines"
         layout.notes.append(f"{lines}: {quoted(_line(rows[0]))}")
 
 
-def _is_rule(record: Record) -> bool:
+def is_rule(record: Record) -> bool:
     """Return whether the record is a line drawn below the header."""
     cells = [cell.strip() for cell in record if cell.strip()]
     return bool(cells) and all(len(cell) > 1 and set(cell) <= set("-=+:_") for cell in cells)
 
 
-def _are_orange(types: Record, flags: Record) -> bool:
-    """Return whether these are the second and third header lines of the program Orange."""
-    known = all(cell in _ORANGE_TYPES or " " in cell for cell in types)
-    return known and all(flag in _ORANGE_FLAGS or "=" in flag for flag in flags)
+def _orange_lines(rows: Sequence[Record]) -> int:
+    """Return how many header lines of the program Orange these rows begin with: types, perhaps flags."""
+    if len(rows) < 3:
+        return 0
+    types, flags = ([cell.strip() for cell in row] for row in rows[:2])
+    strict = all(cell in _ORANGE_TYPES for cell in types)
+    if not strict and not all(cell in _ORANGE_TYPES or " " in cell for cell in types):
+        return 0
+    if all(flag in _ORANGE_FLAGS or "=" in flag for flag in flags) and len(flags) <= len(types):
+        return 2
+    return int(strict and not any(cell.strip() in _ORANGE_TYPES for row in rows[1:20] for cell in row))
 
 
 def _are_units(rows: Sequence[Record]) -> bool:
@@ -167,13 +197,43 @@ def _are_row_names(cells: Sequence[str]) -> bool:
 def _is_header(first: Record, body: Sequence[Record]) -> bool:
     """Return whether a full record is a header rather than the first row."""
     if not _has_values(first):
-        return True  # words alone: nothing says otherwise
+        # Words alone are a header unless something says otherwise.
+        return _is_over_values(first, body) or not _is_like_rows(first, body)
     if _is_numeric(first):
         return all(_is_label(cell) for cell in first if cell.strip()) and not _is_labels_again(body)
+    if _is_over_values(first, body):
+        return True
+    return all(_kind(cell) in ("text", "") or _is_label(cell) for cell in first)
+
+
+def _is_over_values(first: Record, body: Sequence[Record]) -> bool:
+    """Return whether a word is above a column of numbers, dates or truth values."""
     return any(
-        _kind(cell) == "text" and cell.strip() and _column_kind(body, n) not in ("text", "")
+        _kind(cell) == "text" and cell.strip() not in MARKS and _column_kind(body, n) not in ("text", "")
         for n, cell in enumerate(first)
-    ) or all(_kind(cell) in ("text", "") or _is_label(cell) for cell in first)
+    )
+
+
+def _is_like_rows(first: Record, body: Sequence[Record]) -> bool:
+    """Return whether a cell is also a value of its column, or is built as nearly all of them: `74-82-8`."""
+    if any(list(first) == list(row) for row in body) or len(body) < 3:
+        return False
+    for n, cell in enumerate(first):
+        cell = cell.strip()
+        if _kind(cell) != "text" or cell in MARKS:
+            continue
+        below = [row[n].strip() for row in body if n < len(row)]
+        if below.count(cell) > 1 + 0.02 * len(below):
+            return True
+        shape = _shape(cell)
+        if "9" in shape and sum(_shape(each) == shape for each in below) > 0.8 * len(below):
+            return True
+    return False
+
+
+def _shape(cell: str) -> str:
+    """Return how a text is built: digits as `9`, letters as `a`."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", cell))
 
 
 def _may_be_a_row(header: Record, body: Sequence[Record]) -> bool:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+SPACES = (" ", "  ")
+"""Delimiters that stand for any run of spaces and tabs, and for any run of two or more."""
+
+_WIDE = re.compile(r"[ \t]{2,}|\t")
 
 
 @dataclass(frozen=True)
 class TextDialect:
-    """How a text separates its cells. A `delimiter` of a space means any run of spaces and tabs."""
+    """How a text separates its cells. See `SPACES` for two special delimiters."""
 
     delimiter: str
     quote: str = '"'
@@ -30,20 +36,24 @@ class Records(Iterator[list[str]]):
         self.torn = False
         self._ended = False
         self._lines = io.StringIO(text, newline="")
-        self._spaces = dialect.delimiter == " "
+        self._spaces = dialect.delimiter
         self._reader = csv.reader(
             self._source(),
-            delimiter=dialect.delimiter,
+            delimiter=dialect.delimiter if dialect.delimiter != "  " else "\t",
             quotechar=dialect.quote or None,
             quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
             escapechar=dialect.escape,
             doublequote=dialect.escape is None,
-            skipinitialspace=dialect.skip_spaces or self._spaces,
+            skipinitialspace=dialect.skip_spaces or dialect.delimiter in SPACES,
         )
 
     def _source(self) -> Iterator[str]:
         for line in self._lines:
-            yield line.replace("\t", " ").strip(" \r\n") + "\n" if self._spaces else line
+            if self._spaces == " ":
+                line = line.replace("\t", " ").strip(" \r\n") + "\n"
+            elif self._spaces == "  ":
+                line = _WIDE.sub("\t", line.strip(" \r\n")) + "\n"
+            yield line
         self._ended = True
 
     def __next__(self) -> list[str]:

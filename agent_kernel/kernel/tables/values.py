@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from agent_kernel.kernel.tables.dates import agree, form_of
 from agent_kernel.kernel.tables.preview import Column
 
 MISSING = frozenset(["", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>", "NaN", "-NaN", "nan", "-nan"])
@@ -13,7 +14,7 @@ MISSING |= {"null", "NULL", "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 """The texts that mean a missing value, as in pandas."""
 
 MARKS = frozenset(
-    "? - -- --- . .. ... * n.a. N.A. na n.d. missing Missing MISSING #REF! #DIV/0! #VALUE!".split()  # noqa: SIM905
+    "? - -- --- . .. ... * n.a. N.A. na n.d. none NONE missing Missing MISSING #REF! #DIV/0! #VALUE!".split()  # noqa: SIM905
 )
 """Texts that mean a missing value in a column of numbers, dates or truth values."""
 
@@ -22,15 +23,19 @@ _TYPES = (
     ("int", re.compile(r"[+-]?\d{1,18}")),
     ("float", re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)),
     ("bool", re.compile(r"true|false", re.IGNORECASE)),
-    ("date", re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|[+-]\d\d:?\d\d))?)?")),
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+
+# Kinds of numbers with commas, before the whole column decides what the commas are.
+_DECIMAL, _THOUSAND, _THOUSANDS, _POINT = "decimal", "thousand", "thousands", "thousands and point"
+_COMMAS = {_DECIMAL, _THOUSAND, _THOUSANDS, _POINT}
 
 
 def type_of(value: str) -> str:
     """Return `int`, `float`, `bool`, `date` or `text` for a value that is not missing."""
-    return next((name for name, pattern in _TYPES if pattern.fullmatch(value)), "text")
+    found = next((name for name, pattern in _TYPES if pattern.fullmatch(value)), "")
+    return found or ("date" if form_of(value) else "text")
 
 
 def has_decimal_comma(value: str) -> bool:
@@ -53,6 +58,7 @@ class ColumnReader:
         self._comma = comma  # whether a decimal comma is possible: not where commas separate cells
         self._missing = 0
         self._types: set[str] = set()
+        self._forms: set[str] = set()
         self._marks: Counter[str] = Counter()
 
     def add(self, values: Iterable[str]) -> None:
@@ -67,29 +73,53 @@ class ColumnReader:
                 self._types.add(self._type_of(value))
 
     def _type_of(self, value: str) -> str:
-        if self._comma and "," in value:
-            if _THOUSANDS.fullmatch(value):
-                return "thousands"
-            if has_decimal_comma(value):
-                return "comma"
-        return type_of(value)
+        if "," in value:
+            if grouped := _GROUPED.fullmatch(value):
+                return _POINT if grouped[2] else _THOUSANDS if value.count(",") > 1 else _THOUSAND
+            if self._comma and has_decimal_comma(value):
+                return _DECIMAL
+        found = type_of(value)
+        if found == "date":
+            self._forms.add(form_of(value))
+        return found
 
     @property
-    def ambiguous(self) -> bool:
-        """Whether all commas might separate thousands as well as decimals: `1,234`."""
-        return "thousands" in self._types and "comma" not in self._types and self.has_comma
+    def commas(self) -> str:
+        """What commas in the numbers are: `decimal`, `thousands`, `either`; empty without commas."""
+        found = self._types & _COMMAS
+        if not found or not self._types <= {*_COMMAS, "int", "float"}:
+            return ""
+        if _DECIMAL in found:
+            return "decimal" if found <= {_DECIMAL, _THOUSAND} and "float" not in self._types else ""
+        if found == {_THOUSAND} and self._comma and "float" not in self._types:
+            return "either"
+        return "thousands"
 
     @property
-    def has_comma(self) -> bool:
-        """Whether the column's numbers are written with a comma."""
-        return bool(self._types & {"comma", "thousands"}) and self._types <= {
-            *("comma", "thousands", "int"),
-        }
+    def is_doubtful_date(self) -> bool:
+        """Whether day and month cannot be told apart in these dates."""
+        return self._type == "date" and all(form.endswith("?") for form in self._forms)
 
     @property
     def marks(self) -> Sequence[str]:
-        """The marks that count as missing values in this column of numbers, dates or truth values."""
-        return sorted(self._marks) if self._types and "text" not in self._types else []
+        """The marks that count as missing values in this column of numbers, dates or truth values.
+
+        A column of nothing but marks has missing values only, unless they are stars, which may be footnotes.
+        """
+        return sorted(self._marks) if self._type != "text" and (self._types or "*" not in self._marks) else []
+
+    @property
+    def _type(self) -> str:
+        """The type of the values that are no marks."""
+        if "text" in self._types:
+            return "text"
+        if self.commas:
+            whole = self.commas == "thousands" and not self._types & {_POINT, "float"}
+            return "int" if whole else "float"
+        types = {"text" if name in _COMMAS else name for name in self._types}
+        if types == {"date"} and not agree(self._forms):
+            return "text"
+        return joined(types, "text")
 
     def column(self, marks: Iterable[str]) -> Column:
         """Return the column as far as its values were added.
@@ -97,8 +127,5 @@ class ColumnReader:
         `marks` are those of all columns: what marks a missing number marks a missing text too.
         """
         missing = self._missing + sum(self._marks[mark] for mark in marks)
-        types = {"float"} if self.has_comma else self._types
-        types = {"text" if name in ("comma", "thousands") else name for name in types}
-        if self._marks.keys() - set(marks):
-            types |= {"text"}
-        return Column(self.name, joined(types, "text"), missing)
+        has_other_marks = bool(self._marks.keys() - set(marks))
+        return Column(self.name, "text" if has_other_marks else self._type, missing)

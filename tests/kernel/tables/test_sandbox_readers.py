@@ -103,7 +103,7 @@ def test_tables_in_sheets(tmp_path: Path, rows: list[list[Cell]], names: str, co
 
 def test_the_first_sheet_with_a_table_is_shown(tmp_path: Path) -> None:
     found = excel(tmp_path, [], [["a"], [1]], [["b"]])
-    assert found["notes"] == ["sheet 2 of 3 sheets (`S1`, `S2`, `S3`)", "the 1 before it are empty"]
+    assert found["notes"] == ["sheet 2 of 3 sheets (`S1`, `S2`, `S3`)", "the one before it has no table"]
 
 
 @pytest.mark.parametrize(("limit", "value", "count"), [("MAX_ROWS", 1_000, 1_000), ("SECONDS", -1, 0)])

@@ -1,22 +1,36 @@
-"""The packages of the corpus: installed once per lock, without dependencies, and how their files are read."""
+"""The packages of the corpus: installed once per lock, without dependencies, and how their files are read.
+
+`python -m tests.kernel.tables.corpus.packages` asks pandas for all answers and stores them.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.clients.cache import folder_for, installed
+from tests.kernel.tables.corpus.selection import format_of, package_of
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
-ENVIRONMENT = folder_for("tables", LOCK)
+SOURCES = FOLDER / "sources.txt"
+OLD_WHEELS = FOLDER / "old_wheels.txt"
+FILES = FOLDER / "files.tsv"
+ANSWERS = FOLDER / "answers.jsonl"
+GUIDE = FOLDER.parents[3] / "docs" / "guide" / "tables.md"
+ENVIRONMENT = folder_for("tables", LOCK, SOURCES, OLD_WHEELS)
 PYTHON = ENVIRONMENT / "bin" / "python"
 SITE = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+_PIP = (str(PYTHON), "-m", "pip", "--quiet")
+_PYTHON_36 = ("--python-version", "36", "--implementation", "cp", "--platform", "manylinux1_x86_64")
 
 
 class CorpusMissing(Exception):
@@ -25,32 +39,48 @@ class CorpusMissing(Exception):
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a package, and the options with which pandas reads it."""
+    """A file of a package, and what it is: the options with which pandas reads it.
+
+    Somebody looked at the file to write them. `options` is None if pandas has no options for it.
+    """
 
     path: str
-    options: dict[str, Any]
+    options: dict[str, Any] | None
 
     @property
     def package(self) -> str:
         """The package that ships it."""
-        return self.path.partition("/")[0]
+        return package_of(self.path)
 
     @property
     def format(self) -> str:
-        """The last suffix that names a format."""
-        return next(s for s in reversed(Path(self.path).suffixes) if s not in (".gz", ".bz2")).lower()
+        """The suffix that names the format."""
+        return format_of(self.path)
 
     @property
     def awkward(self) -> bool:
-        """Whether pandas needs to be told how to read it."""
-        usual = {".tsv": {"sep": "\t"}, ".json": {"under": "data"}}.get(self.format, {})
-        return bool(self.options) and self.options != usual
+        """Whether pandas needs to be told how to read it, beyond what the suffix says."""
+        usual = {".tsv": {"sep": "\t"}, ".tab": {"sep": "\t"}, ".json": {"columns": True}}
+        usual |= {".ods": {"engine": "calamine"}}
+        usual |= {".sas7bdat": {"encoding": "infer"}, ".xpt": {"encoding": "latin-1"}}
+        return self.options not in ({}, usual.get(self.format))
 
 
 def data_files() -> list[DataFile]:
     """Return the files of the corpus."""
-    lines = (FOLDER / "files.tsv").read_text().splitlines()
-    return [DataFile(path, json.loads(options)) for path, options in (line.split("\t", 1) for line in lines)]
+    lines = FILES.read_text("utf-8").splitlines()
+    return [DataFile(path, json.loads(options)) for path, options in (line.split("\t") for line in lines)]
+
+
+def answers() -> dict[str, Any]:
+    """Return what pandas and pyarrow read, by path, as stored; the slow test reads all files again."""
+    return dict(json.loads(line) for line in ANSWERS.read_text("utf-8").splitlines())
+
+
+def differences() -> dict[str, str]:
+    """Return the files that are read otherwise, as the guide lists them, and words of their captions."""
+    rows = [line.split(" | ") for line in GUIDE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    return {cells[0][2:].strip("` "): cells[1].strip("` ") for cells in rows if "/" in cells[0]}
 
 
 def install() -> Path:
@@ -60,19 +90,43 @@ def install() -> Path:
 
 
 def _install() -> None:
-    venv = [sys.executable, "-m", "venv", str(ENVIRONMENT)]
-    options = ["--quiet", "--no-deps", "--no-compile", "--require-hashes", "--only-binary", ":all:"]
-    pip = [str(PYTHON), "-m", "pip", "install", *options]
-    for command in (venv, [*pip, "-r", str(LOCK)]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            raise CorpusMissing(f"{LOCK} cannot be installed: {(done.stdout + done.stderr)[-2000:]}")
+    _run(sys.executable, "-m", "venv", str(ENVIRONMENT))
+    wheels = ("--no-deps", "--only-binary", ":all:")
+    _run(*_PIP, "install", *wheels, "--no-compile", "--require-hashes", "-r", str(LOCK))
+    with tempfile.TemporaryDirectory() as folder:
+        download = (*_PIP, "download", "--require-hashes", "-d", folder)
+        _run(*download, "--no-deps", "--no-binary", ":all:", "-r", str(SOURCES))
+        _run(*download, *wheels, *_PYTHON_36, "-r", str(OLD_WHEELS))
+        for archive in sorted(Path(folder).iterdir()):
+            # A source archive has one folder of its name and version; a wheel gets one here.
+            wheel = archive.suffix == ".whl"
+            into = SITE / "-".join(archive.name.split("-")[:2]) if wheel else SITE
+            shutil.unpack_archive(archive, into, "zip" if wheel else None, filter=None if wheel else "data")
 
 
-def references(files: Sequence[DataFile]) -> list[dict[str, Any]]:
-    """Return what pandas and pyarrow read of these files."""
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise CorpusMissing(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def references(files: Sequence[DataFile]) -> dict[str, Any]:
+    """Return what pandas and pyarrow read of these files, by path."""
     tasks = "\n".join(json.dumps({"path": file.path, "options": file.options}) for file in files)
     done = subprocess.run(
         [PYTHON, FOLDER / "reference.py", SITE], input=tasks, capture_output=True, text=True, check=True
     )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    read = (json.loads(line) for line in done.stdout.splitlines())
+    return {file.path: answer for file, answer in zip(files, read, strict=True)}
+
+
+def main() -> None:
+    """Write the answers anew."""
+    install()
+    found = references([file for file in data_files() if file.options is not None])
+    lines = (json.dumps(pair, ensure_ascii=False, separators=(",", ":")) for pair in found.items())
+    ANSWERS.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The rows of a delimited table, made as wide as it is; counts those that do not fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from agent_kernel.kernel.tables.layout import Layout, is_rule
+from agent_kernel.kernel.tables.values import type_of
+
+MAX_BELOW = 30
+"""The largest number of lines below a table that are recognised as no rows."""
+
+_PROSE = 40  # characters; a single cell so long below a table is a remark
+
+
+class TableRows:
+    """The rows of the table, as wide as it is or narrower."""
+
+    def __init__(self, records: Iterable[list[str]], layout: Layout, *, spaced: bool) -> None:
+        self._records, self._layout, self._spaced = records, layout, spaced
+        self.count = self.wider = self.narrower = self.widest = self.below = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the rows. Lines of remarks at the end are counted as `below` the table."""
+        held: list[list[str]] = []
+        numeric = False
+        for record in self._records:
+            if self._may_be_below(record, numeric) and len(held) < MAX_BELOW:
+                held.append(record)
+                continue
+            yield from map(self._fitted, held)
+            held = []
+            numeric = type_of(record[0].strip()) in ("int", "float")
+            yield self._fitted(record)
+        self.below = len(held)
+
+    def _may_be_below(self, record: Sequence[str], numeric: bool) -> bool:
+        """Return whether a record at the end would be no row; `numeric` says that the row above starts so."""
+        width = self._layout.width
+        if width < 3:
+            return False
+        filled = [cell.strip() for cell in record if cell.strip()]
+        if not filled:
+            return len(record) < width
+        if len(filled) == 1 and (len(record) == 1 or len(filled[0]) > _PROSE):
+            return True
+        if is_rule(record):
+            return True
+        if self._spaced:
+            return numeric and type_of(record[0].strip()) == "text"
+        return len(record) == len(filled) <= width // 4
+
+    def _fitted(self, record: list[str]) -> list[str]:
+        width = self._layout.width
+        if len(record) > width:
+            self._count_wide(record)
+            record = record[:width]
+        elif len(record) < width:
+            self.narrower += 1
+        self.count += 1
+        return record
+
+    def _count_wide(self, record: Sequence[str]) -> None:
+        if any(cell.strip() for cell in record[self._layout.width :]):
+            self.wider += 1
+            self.widest = max(self.widest, len(record))
+
+    @property
+    def notes(self) -> list[str]:
+        """What does not fit, for the caption."""
+        notes = []
+        if self.wider:
+            rows = "1 row has" if self.wider == 1 else f"{self.wider:,} rows have"
+            notes.append(f"{rows} more cells (up to {self.widest:,}) than the table; they are not shown")
+        if self.narrower:
+            rows = "1 row has" if self.narrower == 1 else f"{self.narrower:,} rows have"
+            notes.append(f"{rows} fewer cells than the table, counted as missing")
+        if self.wider + self.narrower > 0.2 * self.count > 1:
+            notes.append("many rows do not agree, so it may be no table of this kind")
+        if self.below:
+            lines = "1 line" if self.below == 1 else f"{self.below} lines"
+            notes.append(f"{lines} below the table left out")
+        return notes
