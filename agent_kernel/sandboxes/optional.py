@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from agent_kernel.errors import CapabilityMissing
+from agent_kernel.errors import CapabilityMissing, SandboxError
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 
 
@@ -38,6 +38,14 @@ def total_size(snapshots: Iterable[Snapshot]) -> int:
     return alone + sum(shared.values())
 
 
+def too_large(size: int, most: int) -> SandboxError:
+    """Return the error for a checkpoint that would take more bytes than it may."""
+    return SandboxError(
+        f"The checkpoint would take {size} bytes, and it may take {most}.",
+        hint="Remove large files. With Docker, the holes of a sparse file count.",
+    )
+
+
 @dataclass(frozen=True)
 class Volume:
     """A named volume, without the engine's prefix. `created_at` in seconds since 1970."""
@@ -51,11 +59,18 @@ class Volume:
 class Snapshots(Protocol):
     """Checkpoints of sandboxes."""
 
-    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    async def checkpoint(
+        self,
+        ref: SandboxRef,
+        id: str,  # noqa: A002 (the field's own word)
+        labels: Mapping[str, str],
+        most: int | None = None,
+    ) -> Snapshot:
         """Keep the sandbox's files under `id`: the workspace, installed packages, a saved shell.
 
         Pause the sandbox first. Mounts of host folders are not copied. Raises `SandboxGone`, `SandboxError`
-        (no space left, for example). An error or a cancellation leaves nothing partial behind.
+        (no space left, for example, or it would take more than `most` bytes; see `too_large`). An error or a
+        cancellation leaves nothing partial behind.
         """
         ...
 

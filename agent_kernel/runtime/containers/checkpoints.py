@@ -64,7 +64,8 @@ class Checkpoints:
     async def take(self, row: ContainerRow, channel: Channel, kind: Kind) -> Snapshot:
         """Keep a container's files, packages and shell. The container is paused meanwhile.
 
-        Raises `SandboxError`; nothing is left behind then, nor after a cancellation.
+        Raises `SandboxError`; nothing is left behind then, nor after a cancellation. An automatic one is
+        refused if it is larger than all of them may be together.
         """
         backend, began = await self._engine(), time.monotonic()
         snapshots = snapshots_of(backend)
@@ -81,7 +82,8 @@ class Checkpoints:
         await channel.pause()
         try:
             ref = SandboxRef(row.id, backend.name, "running")
-            snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels)
+            most = self._most(row.tenant) if kind == "expired" else None
+            snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels, most)
         finally:
             with suppress(SandboxError):  # the sandbox may be gone: its next use reports that
                 await channel.wake()
@@ -90,6 +92,12 @@ class Checkpoints:
             seconds=time.monotonic() - began,
         )  # fmt: skip
         return snapshot
+
+    def _most(self, tenant: str) -> int:
+        """Return the bytes of the largest automatic checkpoint that `prune` would not remove at once."""
+        allowance = self.allowances.get(tenant)
+        stored = None if allowance is None else allowance.limits.stored_bytes
+        return self._policy.total_size if stored is None else min(stored, self._policy.total_size)
 
     async def _save_shell(self, row: ContainerRow, channel: Channel) -> None:
         try:

@@ -171,12 +171,18 @@ class BubblewrapBackend:
             cgroups.Group(json.loads((folder / "group.json").read_text())).remove()
         remove_folder(folder)
 
-    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    async def checkpoint(
+        self,
+        ref: SandboxRef,
+        id: str,  # noqa: A002 (the field's own word)
+        labels: Mapping[str, str],
+        most: int | None = None,
+    ) -> Snapshot:
         """Copy the folders that the sandbox writes to; see `Backend.checkpoint`."""
         folder, _ = self._folder(ref.id), self._folder(id)
         if not (folder / "spec.json").exists():
             raise SandboxGone(f"The sandbox {ref.id} does not exist any more.")
-        taking = asyncio.ensure_future(asyncio.to_thread(self._snapshots.take, folder, id, labels))
+        taking = asyncio.ensure_future(asyncio.to_thread(self._snapshots.take, folder, id, labels, most))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:

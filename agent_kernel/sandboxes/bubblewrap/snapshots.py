@@ -20,7 +20,7 @@ from pathlib import Path
 from agent_kernel.each import skipped
 from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.bubblewrap.trees import allocated, remove_tree
-from agent_kernel.sandboxes.optional import Snapshot
+from agent_kernel.sandboxes.optional import Snapshot, too_large
 
 PARTS = ("workspace", "home", "state")
 """The folders that a sandbox writes to, and that a checkpoint copies."""
@@ -40,8 +40,16 @@ class SnapshotFolders:
         self._root = root
         self._backend = backend
 
-    def take(self, source: Path, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    def take(
+        self,
+        source: Path,
+        id: str,  # noqa: A002 (the field's own word)
+        labels: Mapping[str, str],
+        most: int | None = None,
+    ) -> Snapshot:
         """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind."""
+        if most is not None and (size := _size_of_parts(source)) > most:
+            raise too_large(size, most)
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._building() as (part, held):
@@ -122,6 +130,11 @@ def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _size_of_parts(source: Path) -> int:
+    """Return the bytes on disk of what `copy_parts` copies."""
+    return sum(allocated(Path(os.path.realpath(source / part))) for part in PARTS if (source / part).exists())
 
 
 def copy_parts(source: Path, target: Path, *held: int) -> None:

@@ -165,13 +165,19 @@ class DockerBackend:
             return
         await self._engine.ask(docker_removal.remove, await self._engine.api(), container_name(ref.id))
 
-    async def checkpoint(self, ref: SandboxRef, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+    async def checkpoint(
+        self,
+        ref: SandboxRef,
+        id: str,  # noqa: A002 (the field's own word)
+        labels: Mapping[str, str],
+        most: int | None = None,
+    ) -> Snapshot:
         """Commit the container to an image; see `Backend.checkpoint`."""
         if not _ID.fullmatch(id):
             raise InvalidRequest(f"{id!r} cannot be a checkpoint's id.")
         api = await self._engine.api()
         try:
-            return await to_the_end(asyncio.to_thread(docker_snapshots.commit, api, ref.id, id, labels))
+            return await to_the_end(asyncio.to_thread(docker_snapshots.commit, api, ref.id, id, labels, most))
         except asyncio.CancelledError:
             await self.remove_snapshot(id)
             raise

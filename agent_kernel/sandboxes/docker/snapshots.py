@@ -14,7 +14,7 @@ from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.docker.container import LABELS_LABEL, container_name
 from agent_kernel.sandboxes.docker.engine import has_image, reason
 from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
-from agent_kernel.sandboxes.optional import Snapshot
+from agent_kernel.sandboxes.optional import Snapshot, too_large
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -33,7 +33,13 @@ def image_of(id: str) -> str:  # noqa: A002 (the field's own word)
     return f"{REPOSITORY}:{id}"
 
 
-def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
+def commit(
+    api: APIClient,
+    sandbox_id: str,
+    id: str,  # noqa: A002 (the field's own word)
+    labels: Mapping[str, str],
+    most: int | None = None,
+) -> Snapshot:
     """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`.
 
     Images do not include volumes, so the files of a workspace on a volume are first copied out of it.
@@ -46,10 +52,12 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
         on_volume = any(mount["Destination"] == WORKSPACE for mount in container["Mounts"])
         marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: _packed(labels)}
         if not on_volume:
+            _check_size(api, container, most)
             _commit(api, container, id, marks)
             return _describe(api, image_of(id), id, labels)
         try:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE} && cp -a {WORKSPACE} {KEPT_WORKSPACE}")
+            _check_size(api, container, most)
             _commit(api, container, id, marks)
         finally:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE}")
@@ -58,6 +66,25 @@ def commit(api: APIClient, sandbox_id: str, id: str, labels: Mapping[str, str]) 
         raise SandboxGone(f"The sandbox {sandbox_id} is gone.") from error
     except APIError as error:
         raise SandboxError(f"The engine did not make the checkpoint: {reason(error)}.") from error
+
+
+def _check_size(api: APIClient, container: dict[str, Any], most: int | None) -> None:
+    """Refuse a layer that is too large before the engine writes it. Raises `SandboxError`.
+
+    The engine reads a layer as an archive without holes: a sparse file takes its whole length on disk. It
+    gives the size as -1 if it cannot look at all files, for example below a path of more than 4,096 bytes.
+    """
+    if most is None:
+        return
+    for found in api.containers(all=True, size=True, filters={"id": container["Id"]}):
+        size = found.get("SizeRw") or 0
+        if size < 0:
+            raise SandboxError(
+                "The engine cannot tell how much space the checkpoint would take.",
+                hint="Remove folders that are nested too deeply.",
+            )
+        if size > most:
+            raise too_large(size, most)
 
 
 def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str, str]) -> None:  # noqa: A002

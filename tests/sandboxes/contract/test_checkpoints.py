@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agent_kernel.errors import (
+    SandboxError,
     SandboxFileError,
     SandboxGone,
 )
@@ -116,6 +117,22 @@ async def test_a_checkpoint_of_what_is_gone_is_said_and_leaves_nothing(backend: 
         with pytest.raises(SandboxGone):
             await snapshots_of(backend).checkpoint(run.ref, name, {})
     assert name not in [snapshot.id for snapshot in await snapshots_of(backend).snapshots()]
+
+
+async def test_checkpoint_that_is_too_large_is_not_made(run: Sandbox) -> None:
+    snapshots, name = snapshots_of(run.backend), new_id()
+    await run("head -c 3M /dev/urandom >file")
+    with pytest.raises(SandboxError, match=r"would take \d{7} bytes, and it may take 1048576"):
+        await snapshots.checkpoint(run.ref, name, {}, most=1 << 20)
+    if run.backend.name == "docker":  # it would write the holes, too
+        await run("truncate -s 1T sparse")
+        with pytest.raises(SandboxError, match=r"would take \d{13} bytes"):
+            await snapshots.checkpoint(run.ref, name, {}, most=1 << 39)
+        await run("rm sparse")
+    assert name not in [snapshot.id for snapshot in await snapshots.snapshots()]
+    kept = await snapshots.checkpoint(run.ref, name, {}, most=1 << 30)
+    await snapshots.remove_snapshot(kept.id)
+    assert 3 << 20 <= kept.size < 1 << 30
 
 
 async def test_what_a_command_has_closed_is_removed_all_the_same(backend: Backend) -> None:
