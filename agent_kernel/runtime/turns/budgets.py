@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from agent_kernel.runtime.turns.context.estimate import estimate
+from agent_kernel.runtime.turns.context.gauge import LEAST_ANSWER
 from agent_kernel.runtime.turns.interrupt import Interrupt
 
 Json = Mapping[str, Any]
@@ -27,9 +28,6 @@ MAX_TOOL_CALLS = "agent_kernel.max_tool_calls"
 
 MAX_SECONDS = "agent_kernel.max_seconds"
 """`incomplete_details.reason` of a turn that took too long."""
-
-LEAST_ANSWER = 16
-"""Tokens. With fewer left the model is not called: OpenAI's API takes no smaller `max_output_tokens`."""
 
 
 @dataclass(frozen=True)

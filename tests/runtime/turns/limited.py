@@ -10,20 +10,24 @@ from typing import Any
 
 from tests.runtime.played import call
 
+COMPACTED = {"type": "compaction", "id": "cmp_up", "encrypted_content": "blob"}
 SUMMARY = "They asked for numbers, and the last was 42."
 
 
 class LimitedUpstream:
-    """Answers in the dialect of the request's path. `per_token` bytes are a token.
+    """Answers in the dialect of the request's path. Four bytes are a token.
 
     `says` decides how it refuses: `llama` has numbers in fields, `vllm` in its message, `openai` a code, and
-    `words` only says that it is too much. `usage`: whether answers report tokens.
+    `words` only says that it is too much. `usage`: whether answers report tokens. `compacts`: whether it
+    has the endpoint for compaction.
     """
 
-    def __init__(self, window: int, says: str = "llama", per_token: int = 4, *, usage: bool = True) -> None:
+    def __init__(
+        self, window: int, says: str = "llama", *, usage: bool = True, compacts: bool = False
+    ) -> None:
         self.window = window
         self.says = says
-        self.per_token = per_token
+        self.compacts = compacts
         self.usage = usage
         self.url = ""
         self.prepared: list[dict[str, Any] | str] = []
@@ -41,7 +45,7 @@ class LimitedUpstream:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
         body = await reader.readexactly(length)
-        status, content, kind = self._answer(head.split()[1], json.loads(body), length // self.per_token)
+        status, content, kind = self._answer(head.split()[1], json.loads(body), length // 4)
         top = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n"
         writer.write(f"{top}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         await writer.drain()
@@ -49,11 +53,14 @@ class LimitedUpstream:
         await writer.wait_closed()
 
     def _answer(self, path: str, request: dict[str, Any], tokens: int) -> tuple[int, bytes, str]:
-        if path.endswith("/compact"):
+        if path.endswith("/compact") and not self.compacts:
             return 404, b"{}", "application/json"
         if tokens + (request.get("max_tokens") or request.get("max_output_tokens") or 0) > self.window:
             self.refused.append(request)
             return 400, json.dumps({"error": self._error(tokens)}).encode(), "application/json"
+        if path.endswith("/compact"):
+            body = {"id": "r", "object": "response.compaction", "created_at": 1, "output": [COMPACTED]}
+            return 200, json.dumps(body).encode(), "application/json"
         if "Write a summary" in json.dumps(request):
             self.summaries.append(request)
             answer: dict[str, Any] | str = SUMMARY

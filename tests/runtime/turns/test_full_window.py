@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.responses import Response
 
+from agent_kernel.protocol.fold import fold
+from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, items, runtime_on, turns_of
-from tests.runtime.turns.limited import SUMMARY, LimitedUpstream, serving
+from tests.runtime.turns.limited import COMPACTED, SUMMARY, LimitedUpstream, serving
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -28,13 +31,22 @@ Start = Callable[..., Awaitable[tuple[LimitedUpstream, Turn]]]
 
 
 @pytest.fixture
-async def start(bubblewrap_backend: BubblewrapBackend, tmp_path: Path) -> AsyncIterator[Start]:
+def runtimes() -> list[LocalRuntime]:
+    """The runtimes that `start` has made."""
+    return []
+
+
+@pytest.fixture
+async def start(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path, runtimes: list[LocalRuntime]
+) -> AsyncIterator[Start]:
     """Serve an upstream with this window, and run turns with it."""
     async with AsyncExitStack() as stack:
 
         async def started(window: int, **fields: Any) -> tuple[LimitedUpstream, Turn]:
             upstream = await stack.enter_async_context(serving(LimitedUpstream(window, **fields)))
             runtime = await stack.enter_async_context(runtime_on(upstream.url, bubblewrap_backend, tmp_path))
+            runtimes.append(runtime)
             return upstream, turns_of(runtime)
 
         yield started
@@ -143,7 +155,7 @@ async def test_long_questions_are_shortened_but_the_last(start: Start, model: st
     upstream.prepared = ["One.", "Two.", "Three."]
     first = await turn("p" * 5000, model=model)
     second = await turn("q" * 5000, model=model, previous_response_id=first.id)
-    assert "long messages shortened" in notices(second)
+    assert "earlier messages shortened" in notices(second)
     assert "q" * 5000 in upstream.last
     assert second.output_text == "Two."
 
@@ -193,3 +205,68 @@ async def test_a_known_window_shows_how_full_it_is(start: Start, model: str, usa
     context = ours(response)["context"]
     assert context["window"] == 2048
     assert len(json.dumps(upstream.answered[-1])) / 4 == pytest.approx(context["tokens"], rel=0.3)
+
+
+@pytest.mark.parametrize("model", DIALECTS)
+async def test_many_short_questions_fit(start: Start, model: str) -> None:
+    """Compaction keeps the questions, so there can be too many of them."""
+    upstream, turn = await start(1024)
+    given = [{"role": "user", "content": f"Question {number}: {'q' * 100}"} for number in range(200)]
+    upstream.prepared = ["Yes.", "Still yes."]
+    first = await turn(given, model=model)
+    assert first.output_text == "Yes."
+    assert "Question 199" in upstream.last
+    assert (await turn("And?", model=model, previous_response_id=first.id)).output_text == "Still yes."
+
+
+async def test_threshold_over_the_window_is_no_trap(start: Start) -> None:
+    upstream, turn = await start(10_000_000)
+    upstream.prepared = ["a" * 40_000, "b" * 40_000, "On."]
+    first = await turn("One.")
+    second = await turn("Two.", previous_response_id=first.id)
+    upstream.window = 2048
+    limit = [{"type": "compaction", "compact_threshold": 15_000}]
+    third = await turn("Three.", previous_response_id=second.id, context_management=limit)
+    assert third.output_text == "On."
+    assert [item["type"] for item in items(third)] == ["compaction", "message"]
+    assert SUMMARY in upstream.last
+
+
+@pytest.mark.parametrize("model", DIALECTS)
+async def test_compaction_over_the_window(start: Start, runtimes: list[LocalRuntime], model: str) -> None:
+    upstream, turn = await start(1024, says="words")
+    upstream.prepared = ["On."]
+    given = [*looked("z" * 100_000), {"role": "assistant", "content": "Seen. " * 5000}]
+    compacted = await runtimes[0].compact({"model": model, "input": given})
+    assert len(upstream.summaries) == 1
+    await turn([*to_json(compacted)["output"], {"role": "user", "content": "Go on."}], model=model)
+    assert SUMMARY in upstream.last
+
+
+async def test_an_upstream_compacts_for_a_full_window(start: Start) -> None:
+    upstream, turn = await start(10_000_000, says="openai", compacts=True)
+    upstream.prepared = [*["a" * 3000] * 6, "On.", "On and on."]
+    last = None
+    for number in range(6):
+        last = (await turn(f"Question {number}", model="openai/m", previous_response_id=last)).id
+    upstream.window = 2048
+    after = await turn("Go on.", model="openai/m", previous_response_id=last)
+    assert [item["type"] for item in items(after)] == ["compaction", "message"]
+    assert upstream.answered[-1]["input"][0] == COMPACTED
+    more = await turn("More.", model="openai/m", previous_response_id=after.id)
+    assert more.output_text == "On and on."
+    assert upstream.answered[-1]["input"][0] == COMPACTED
+    assert not notices(more), "what the upstream has compacted counts no more"
+
+
+async def test_background_turn_goes_on(start: Start, runtimes: list[LocalRuntime]) -> None:
+    upstream, turn = await start(10_000_000)
+    upstream.prepared = ["Seen.", "In the background."]
+    first = await turn(looked("y" * 40_000), tools=[FUNCTION])
+    upstream.window = 2048
+    request = {"input": "Go on.", "previous_response_id": first.id, "background": True, "tools": [FUNCTION]}
+    async with aclosing(runtimes[0].respond(request)) as events:
+        ended = fold([event async for event in events])
+    assert ended.output_text == "In the background."
+    stored = await runtimes[0].retrieve(ended.id)
+    assert "tool output shortened" in notices(stored)

@@ -21,7 +21,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
-from agent_kernel.runtime.turns.context.shortening import cut, shorten
+from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
 
@@ -59,7 +59,7 @@ def for_model(items: Sequence[Json]) -> Sequence[Json]:
     outputs = frozenset(output_of().values())
     later = {item.get("call_id") for item in items[last:] if item.get("type") in outputs}
     kept = [item for item in items[:last] if _is_kept(item, later)]
-    told = message("developer", f"Summary of the conversation so far:\n\n{_summary(items[last])}")
+    told = message("developer", f"{SUMMARY}{_summary(items[last])}")
     return [*kept, told, *items[last + 1 :]]
 
 

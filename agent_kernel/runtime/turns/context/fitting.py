@@ -21,7 +21,10 @@ SHORTENED = (
     "The conversation did not fit the model's context window{}: the model got long tool output shortened."
 )
 COMPACTED = "The conversation did not fit the model's context window{}: the model got a summary of it."
-MESSAGES = "The conversation did not fit the model's context window{}: the model got long messages shortened."
+MESSAGES = (
+    "The conversation did not fit the model's context window{}: the model got earlier messages shortened or"
+    " without the oldest."
+)
 
 Build = Callable[[Sequence[Json]], ModelRequest]
 """Makes the step's request with these items as its input."""

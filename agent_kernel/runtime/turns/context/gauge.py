@@ -14,6 +14,8 @@ LEARNED_FOR = 600.0
 """Seconds. Then a learned size is forgotten: the model's server may have been restarted with another."""
 ANSWER = 4096
 """Tokens kept free for the answer, if the request sets no limit. At most a quarter of the window."""
+LEAST_ANSWER = 16
+"""Tokens. With fewer left the model is not called: OpenAI's API takes no smaller `max_output_tokens`."""
 
 _LEAST_RATIO, _MOST_RATIO = 0.8, 16.0
 
@@ -57,7 +59,7 @@ class Gauge:
         if answer is None or self.window is None:
             return answer
         left = int(self.window - size * self.ratio)
-        return max(16, min(answer, left)) if left < answer else answer
+        return max(LEAST_ANSWER, min(answer, left)) if left < answer else answer
 
     def overflowed(self, error: ContextLengthExceeded, size: int, answer: int | None) -> None:
         """Learn from a request of `size` estimated tokens that did not fit: the room becomes smaller."""
@@ -68,7 +70,7 @@ class Gauge:
         window = self.window
         if error.tokens is not None and size:
             self._set_ratio(error.tokens / size)
-            if window is not None and answer is not None and error.tokens + 16 <= window:
+            if window and answer and error.tokens + LEAST_ANSWER <= window < error.tokens + answer:
                 return  # the input fits: the answer was to be too long
         room = self.room(answer)
         if window is None or room is None or room >= size:

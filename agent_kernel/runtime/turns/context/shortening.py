@@ -20,6 +20,10 @@ _OLD = (20_000, 8_000, 2_000, 500)
 _SHARES = (2, 4, 8, 16, 32)
 """The newest tool output gets this fraction of the room for each text, once old output is at its shortest."""
 _LEAST = 200
+SUMMARY = "Summary of the conversation so far:\n\n"
+"""The beginning of the message that replaces earlier items."""
+_SUMMARY = 2_000
+"""Characters that a summary keeps at least."""
 _MESSAGES = (8_000, 2_000, 500)
 """Characters of each text in old messages, if tool output is at its shortest."""
 _LONGEST_PATH = 1000
@@ -32,14 +36,15 @@ def shorten(items: Sequence[Json], room: int, *, messages: bool = False) -> Sequ
     """Return the items with tool output shortened as little as needed to have about `room` tokens.
 
     The oldest output is shortened first, and that of the last step least. `messages` allows to shorten
-    messages too, but not the last one of the user. The result may have more tokens than `room`.
+    messages too, and to leave out the oldest; but not the last one of the user, and not a summary. The result
+    may have more tokens than `room`.
     """
     found = items
     for limits in _levels(room, messages):
         if estimate(found) <= room:
             return found
         found = _limited(items, *limits)
-    return found
+    return _without_oldest(found, room) if messages else found
 
 
 def cut(text: str, limit: int, log: str | None = None) -> str:
@@ -75,11 +80,46 @@ def _limited(items: Sequence[Json], old: int, newest: int | None, messages: int 
         kind, limit = str(item.get("type")), old if place < last_step else newest
         if kind.endswith("_output"):
             limited.append(_with(item, "output", limit))
+        elif is_summary_message(item):
+            limited.append(_with(item, "content", None if messages is None else max(messages, _SUMMARY)))
         elif kind == "message" and place != question:
             limited.append(_with(item, "content", messages))
         else:
             limited.append(item)
     return limited
+
+
+def _without_oldest(items: Sequence[Json], room: int) -> Sequence[Json]:
+    """Leave out messages before the user's last one, the oldest first, then calls with their output."""
+    question = max(0, _last_question(items))
+    later = {item.get("call_id") for item in items[question:]}
+    before = [(place, item) for place, item in enumerate(items[:question]) if not _is_compaction(item)]
+    talk = [place for place, item in before if item.get("type") in ("message", "reasoning")]
+    work = [place for place, item in before if place not in talk and item.get("call_id") not in later]
+    excess, gone = estimate(items) - room, set[int]()
+    for place in (*talk, *work):
+        if excess <= 0:
+            break
+        gone.add(place)
+        excess -= estimate([items[place]])
+    calls = {items[place].get("call_id") for place in gone} - {None}
+    return [
+        item
+        for place, item in enumerate(items)
+        if place not in gone and not (place < question and item.get("call_id") in calls)
+    ]
+
+
+def _is_compaction(item: Json) -> bool:
+    return item.get("type") == "compaction" or is_summary_message(item)
+
+
+def is_summary_message(item: Json) -> bool:
+    """Return whether a message is the summary that replaces earlier items."""
+    content = item.get("content")
+    part = content[0] if isinstance(content, list) and content else None
+    text = part.get("text") if isinstance(part, Mapping) else content
+    return item.get("role") == "developer" and isinstance(text, str) and text.startswith(SUMMARY)
 
 
 def _last_step(items: Sequence[Json]) -> int:
