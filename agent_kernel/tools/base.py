@@ -38,6 +38,15 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Namespace:
+    """The group of a client's function: its entry in `tools`, its name, and the function's own name in it."""
+
+    spec: Json
+    name: str
+    function: str
+
+
+@dataclass(frozen=True)
 class ToolEntry:
     """An entry of a request's `tools` that passed its tool's checks."""
 
@@ -46,6 +55,8 @@ class ToolEntry:
     spec: Json
     environment: Environment | None = None
     """The environment that the entry asks for. None: the tool needs none, or uses the turn's container."""
+    namespace: Namespace | None = None
+    """Set for a function of a namespace, whose `spec` has a flat name; see `tools.namespaces`."""
 
     @property
     def by_client(self) -> bool:

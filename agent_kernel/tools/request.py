@@ -11,6 +11,7 @@ from agent_kernel.protocol.calls import SERVER_LABEL
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.namespaces import TYPE, functions_in, read_namespace
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ Json = Mapping[str, Any]
 _WORDS = ("auto", "none", "required")
 
 
-_TOLERATED = ("namespace", "web_search")
+_TOLERATED = (TYPE, "web_search")
 """Types that Codex CLI sends with every request, used or not; see `unserved`."""
 
 
@@ -40,6 +41,8 @@ def read_tools(given: object) -> list[ToolEntry]:
         tool = catalogue().get(spec["type"])
         if tool is None:
             _check_tolerated(spec, where)
+            if spec["type"] == TYPE:
+                entries += read_namespace(spec, index)
             continue
         if not tool.repeated and any(entry.tool is tool for entry in entries):
             raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
@@ -53,8 +56,15 @@ def read_tools(given: object) -> list[ToolEntry]:
 def unserved(given: object) -> list[str]:
     """Return the types in checked `tools` that are not offered to the model."""
     specs = given if isinstance(given, list | tuple) else ()
-    kinds = {spec["type"] for spec in specs}
-    return sorted(kind for kind in kinds if kind in _TOLERATED and catalogue().get(kind) is None)
+    return sorted({kind for spec in specs for kind in _left_out(spec)})
+
+
+def _left_out(spec: Json) -> set[str]:
+    kind = spec["type"]
+    if kind == TYPE and functions_in(spec):
+        inside = {each.get("type") for each in spec["tools"] if isinstance(each, Mapping)}
+        return {str(each) for each in inside - {"function"}}
+    return {kind} if kind in _TOLERATED and catalogue().get(kind) is None else set()
 
 
 def _check_tolerated(spec: Json, where: str) -> None:

@@ -36,6 +36,7 @@ from agent_kernel.runtime.turns.offered_calls import OfferedCalls
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.namespaces import flat_calls
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +251,7 @@ def _model_request(run: Turn, step: int, items: Sequence[Json]) -> ModelRequest:
         settings["max_output_tokens"] = limit - run.assembler.usage().output_tokens
     return ModelRequest(
         model=run.upstream_name,
-        input=items,
+        input=flat_calls(items, run.turn.tools),
         instructions=run.turn.instructions,
         tools=run.turn.tools,
         settings=settings,

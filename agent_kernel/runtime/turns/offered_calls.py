@@ -29,6 +29,7 @@ class OfferedCalls:
         self._refused = self._offered.calls_none
         self._held: list[CallDelta] = []  # a call that is not offered, while the model writes it
         self._rejected: set[str] = set()  # ids of calls
+        self._groups = {entry.spec["name"]: entry.namespace for entry in tools if entry.namespace is not None}
 
     def read(self, delta: ModelDelta) -> Iterator[ModelDelta]:
         """Yield the delta, or what takes its place. The rest of a rejected call is dropped."""
@@ -48,7 +49,14 @@ class OfferedCalls:
             self._drop(delta.call_id)
         if not isinstance(delta, Usage | Truncated | Notice):
             yield from self.end()
-        yield self._explained(delta) if isinstance(delta, RejectedCall) else delta
+        yield self._explained(delta) if isinstance(delta, RejectedCall) else self._named(delta)
+
+    def _named(self, delta: ModelDelta) -> ModelDelta:
+        """Return the delta of a call to a function of a namespace under the function's own name."""
+        group = self._groups.get(delta.name) if isinstance(delta, CallDelta) and delta.name else None
+        if group is None or not isinstance(delta, CallDelta):
+            return delta
+        return replace(delta, name=group.function, labels={**delta.labels, "namespace": group.name})
 
     def end(self) -> Iterator[ModelDelta]:
         """Yield what was held back: a call that is not offered has ended."""

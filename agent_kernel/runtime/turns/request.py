@@ -18,6 +18,7 @@ from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.turns.budgets import Budget, read_budget
 from agent_kernel.runtime.turns.input_items import identified, message, read_items
 from agent_kernel.tools.base import Environment, ToolEntry
+from agent_kernel.tools.namespaces import flat_choice, shown
 from agent_kernel.tools.request import check_choice, environment_of, read_tools
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class TurnRequest:
 
         Tools that are not served are not among them.
         """
-        return [dict(entry.tool.shown(entry, container_id)) for entry in self.tools]
+        return list(shown(self.tools, container_id))
 
 
 def read_request(request: Json) -> TurnRequest:
@@ -88,6 +89,8 @@ def read_request(request: Json) -> TurnRequest:
         _check_environment(entry)
     environment = environment_of(tools)
     settings = {name: request[name] for name in _SETTINGS if request.get(name) is not None}
+    if "tool_choice" in settings:
+        settings["tool_choice"] = flat_choice(settings["tool_choice"], tools)
     check_choice(settings.get("tool_choice"), tools)
     return TurnRequest(
         request=request,

@@ -1,0 +1,115 @@
+"""Namespaces in a request's `tools`: named groups of the client's functions.
+
+Few upstreams know namespaces, so models get each function under a flat name, `crm__find` for `find` of `crm`.
+Their calls come back with the function's own name and its `namespace`, as the API has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.tools.base import Namespace, ToolEntry
+from agent_kernel.tools.client import CLIENT_FUNCTION
+
+Json = Mapping[str, Any]
+
+TYPE = "namespace"
+_LONGEST = 64
+"""Characters of a function's name that upstreams accept."""
+_DIGEST = 8
+_INVALID = re.compile("[^a-zA-Z0-9_-]")
+
+
+def flat_name(namespace: str, name: str) -> str:
+    """Return the name under which models get a function of a namespace.
+
+    One that is too long, or has characters that upstreams refuse, ends in a part of its hash.
+    """
+    whole = f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
+    flat = _INVALID.sub("_", whole)
+    if flat == whole and len(flat) <= _LONGEST:
+        return flat
+    digest = sha256(f"{namespace}\n{name}".encode()).hexdigest()[:_DIGEST]
+    return f"{flat[: _LONGEST - _DIGEST - 1]}_{digest}"
+
+
+def functions_in(spec: Json) -> list[tuple[int, Json]]:
+    """Return the functions of a namespace, each with its place among the tools."""
+    tools = spec.get("tools")
+    listed = enumerate(tools if isinstance(tools, list | tuple) else ())
+    return [(n, each) for n, each in listed if isinstance(each, Mapping) and each.get("type") == "function"]
+
+
+def read_namespace(spec: Json, index: int) -> Iterator[ToolEntry]:
+    """Yield an entry for each function of `tools[index]`. Raises `InvalidRequest`."""
+    functions, name = functions_in(spec), spec.get("name")
+    if functions and (not isinstance(name, str) or not name):
+        raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
+    served = {**spec, "tools": [function for _, function in functions]}
+    for place, function in functions:
+        own = function.get("name")
+        if not isinstance(own, str) or not own:
+            where = f"tools[{index}].tools[{place}].name"
+            raise InvalidRequest(f"{where} is missing.", param=where)
+        flat = {key: value for key, value in function.items() if key != "defer_loading"}  # all are loaded
+        flat["name"] = flat_name(str(name), own)
+        yield ToolEntry(CLIENT_FUNCTION, index, flat, namespace=Namespace(served, str(name), own))
+
+
+def shown(entries: Sequence[ToolEntry], container_id: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the entries as a response shows them: a namespace once, with its functions."""
+    groups: set[int] = set()
+    for entry in entries:
+        if entry.namespace is None:
+            yield dict(entry.tool.shown(entry, container_id))
+        elif entry.index not in groups:
+            groups.add(entry.index)
+            yield dict(entry.namespace.spec)
+
+
+def flat_choice(choice: Any, entries: Sequence[ToolEntry]) -> Any:
+    """Return `tool_choice` with the functions of namespaces under their flat names."""
+    if not isinstance(choice, Mapping):
+        return choice
+    listed = choice.get("tools")
+    if choice.get("type") == "allowed_tools" and isinstance(listed, list):
+        return {**choice, "tools": [flat for each in listed for flat in _flat(each, entries)]}
+    return next(_flat(choice, entries)) if choice.get("type") == "function" else choice
+
+
+def _flat(reference: Any, entries: Sequence[ToolEntry]) -> Iterator[Any]:
+    found = [entry for entry in entries if _is_meant(reference, entry)]
+    for entry in found:
+        yield {"type": "function", "name": entry.spec["name"]}
+    if not found:
+        yield reference
+
+
+def _is_meant(reference: Any, entry: ToolEntry) -> bool:
+    group = entry.namespace
+    if group is None or not isinstance(reference, Mapping):
+        return False
+    if reference.get("type") == TYPE:
+        return bool(reference.get("name") == group.name)
+    is_function = reference.get("type") == "function" and reference.get("name") == group.function
+    return bool(is_function and reference.get("namespace", group.name) == group.name)
+
+
+def flat_calls(items: Sequence[Json], entries: Sequence[ToolEntry]) -> Sequence[Json]:
+    """Return the items with calls to offered functions of namespaces under their flat names."""
+    groups = [entry.namespace for entry in entries if entry.namespace is not None]
+    known = {(group.name, group.function): flat_name(group.name, group.function) for group in groups}
+    return [_flat_call(item, known) for item in items] if known else items
+
+
+def _flat_call(item: Json, known: Mapping[tuple[Any, Any], str]) -> Json:
+    if item.get("type") != CLIENT_FUNCTION.call_type:
+        return item
+    flat = known.get((item.get("namespace"), item.get("name")))
+    if flat is None:
+        return item
+    return {**{name: value for name, value in item.items() if name != "namespace"}, "name": flat}
