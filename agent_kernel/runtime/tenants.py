@@ -21,6 +21,7 @@ from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import TurnLoop
 from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
 from agent_kernel.runtime.turns.turns import Turns
+from agent_kernel.runtime.uploads.attachments import Attachments
 from agent_kernel.runtime.uploads.retention import Retention
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
@@ -49,9 +50,10 @@ class Tenant:
         self.rows = parts.store.rows.of(key.name)
         self.metrics = shared.metrics.of(key.name)
         self.containers = LocalContainers(shared.lifecycle, self.rows, self.quota)
-        self.conversations = LocalConversations(self.rows)
         limit = parts.container_settings.upload_limit
         self.files = LocalFiles(self.rows, parts.store.blobs, limit, self.quota)
+        attachments = Attachments(self.files)
+        self.conversations = LocalConversations(self.rows, attachments)
         self.preparation = Preparation(
             TurnParts(
                 models=parts.models,
@@ -59,6 +61,7 @@ class Tenant:
                 containers=self.containers,
                 conversations=self.conversations,
                 files=self.files,
+                attachments=attachments,
                 owner=parts.store.coordination.id,
                 approval=parts.approval,
                 skills=parts.skills,

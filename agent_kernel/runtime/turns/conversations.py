@@ -17,6 +17,7 @@ from agent_kernel.runtime.paging import page
 from agent_kernel.runtime.turns.history import History, Json
 from agent_kernel.runtime.turns.input_items import Shown, output_of, read_items, shown
 from agent_kernel.runtime.turns.request import check_metadata
+from agent_kernel.runtime.uploads.attachments import Attachments
 from agent_kernel.store.rows import Rows
 
 MOST_ITEMS = 20
@@ -26,8 +27,9 @@ MOST_ITEMS = 20
 class LocalConversations:
     """The conversations of one store. A conversation takes one turn at a time in this process."""
 
-    def __init__(self, store: Rows) -> None:
+    def __init__(self, store: Rows, attachments: Attachments) -> None:
         self._store = store
+        self._attachments = attachments
         self._busy: set[str] = set()
 
     async def create(self, params: Json) -> Conversation:
@@ -36,6 +38,7 @@ class LocalConversations:
         metadata = params.get("metadata") or {}
         check_metadata(metadata)
         items = _given(params.get("items") or [])
+        await self._attachments.check(items, "items")
         id, now = ids.conversation_id(), time.time()  # noqa: A001
         await self._store.put_conversation(id, now, metadata)
         await self._store.add_conversation_items(id, items)
@@ -63,6 +66,7 @@ class LocalConversations:
         """Append items. Raises `NotFound`, `InvalidRequest`."""
         await self._row(conversation_id)
         items = _given(well_formed(params.get("items")))
+        await self._attachments.check(items, "items")
         await self._store.add_conversation_items(conversation_id, items)
         return Page([shown(item) for item in items], has_more=False)
 

@@ -65,6 +65,7 @@ class TurnParts:
     containers: LocalContainers
     conversations: LocalConversations
     files: LocalFiles
+    attachments: Attachments
     owner: str
     approval: Policy = field(default_factory=Policy)
     skills: Skills = field(default_factory=Skills)
@@ -80,7 +81,7 @@ class Preparation:
         self._containers = parts.containers
         self._conversations = parts.conversations
         self._files = parts.files
-        self.attachments = Attachments(parts.files)
+        self.attachments = parts.attachments
         self._owner = parts.owner
         self._approval = parts.approval
         self._skills = parts.skills

@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 MOST_BYTES = 32 << 20
 """Bytes of attached files that one model call may carry, before they are encoded as base64."""
 
-DELETED = "[An attached file was deleted.]"
+DELETED = "[An attached file no longer exists.]"
 TOO_MUCH = "[The attached file {} is not sent again: the files of this conversation are too large together.]"
 
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -44,8 +44,8 @@ class Attachments:
         self._files = files
         self._limit = limit
 
-    async def check(self, items: Sequence[Json]) -> None:
-        """Check the files that a request's input names.
+    async def check(self, items: Sequence[Json], field: str = "input") -> None:
+        """Check the files that the items in a `field` of a request name.
 
         Raises `InvalidRequest` for a file that does not exist (also for one of another tenant), for an image
         that is none, and for files that are too large together.
@@ -53,7 +53,7 @@ class Attachments:
         total = 0
         for number, item in enumerate(items):
             for part in _parts(item):
-                where = f"input[{number}].{part.field}[{part.index}].file_id"
+                where = f"{field}[{number}].{part.field}[{part.index}].file_id"
                 file = await self._existing(part.file_id, where)
                 total += file.bytes
                 if total > self._limit:

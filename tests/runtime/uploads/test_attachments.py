@@ -137,6 +137,21 @@ async def test_too_large_files_are_refused_or_left_out(runtime: LocalRuntime) ->
     assert new["file_data"] == data("text/plain", b"666666")
 
 
+async def test_conversation_refuses_unknown_files(upstream: Upstream, runtime: LocalRuntime) -> None:
+    wrong = {"items": asked({"type": "input_file", "file_id": "file-0"})}
+    conversation = await runtime.conversations.create({})
+    for work in (runtime.conversations.create(wrong), runtime.conversations.add(conversation.id, wrong)):
+        with pytest.raises(InvalidRequest, match="No uploaded file has the id 'file-0'") as caught:
+            await work
+        assert caught.value.param == "items[0].content[1].file_id"
+    part = {"type": "input_file", "file_id": await upload(runtime, "notes.txt", b"text")}
+    await runtime.conversations.add(conversation.id, {"items": asked(part)})
+    answer(upstream)
+    await turns_of(runtime)("On.", model="responses/m", conversation=conversation.id)
+    sent = upstream.requests[-1]["input"][0]["content"][1]
+    assert sent["file_data"] == data("text/plain", b"text")
+
+
 async def test_chain_goes_on_without_a_deleted_file(upstream: Upstream, runtime: LocalRuntime) -> None:
     part = {"type": "input_file", "file_id": await upload(runtime, "notes.txt", b"text")}
     answer(upstream)
