@@ -15,6 +15,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError
 
 if TYPE_CHECKING:
+    from agent_kernel.models.server_report import ServerReport
     from agent_kernel.sandboxes.base import Backend, Capabilities
 
 
@@ -72,7 +73,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _data_folder(settings),
         *_mounts(settings),
         *await _sandboxes(settings),
-        _model(settings),
+        *await _model(settings),
         *_jupyter(),
     ]
 
@@ -163,19 +164,35 @@ def _abilities(able: Capabilities) -> str:
     return f"isolation {able.isolation}; limits {kept}{memory}{lacking}"
 
 
-def _model(settings: Settings) -> Finding:
+async def _model(settings: Settings) -> list[Finding]:
+    """Check the default model, and ask its server if it has one."""
     from agent_kernel.cli.compose import models
+    from agent_kernel.models.base import HasServer
 
     name = settings.model.chosen()
     if name is None:
         hint = "Set AGENT_KERNEL_MODEL, for example to openai/NAME, or to scripted/demo to play the examples."
-        return Finding("model", False, "an upstream is set, but no model", hint)
+        return [Finding("model", False, "an upstream is set, but no model", hint)]
+    catalogue = models(settings)
     try:
-        models(settings).resolve(name)
+        model, upstream_name = catalogue.resolve(name)
+        played = ", which plays a script and calls no upstream" if name.startswith("scripted/") else ""
+        found = [Finding("model", True, f"{name}{played}")]
+        if isinstance(model, HasServer):
+            found += _server(await model.server(upstream_name))
+        return found
     except AgentKernelError as error:
-        return Finding("model", False, error.message, error.hint)
-    played = name.startswith("scripted/")
-    return Finding("model", True, f"{name}{', which plays a script and calls no upstream' if played else ''}")
+        return [Finding("model", False, error.message, error.hint)]
+    finally:
+        await catalogue.aclose()
+
+
+def _server(report: ServerReport) -> Iterator[Finding]:
+    """List what the model's server tells. Without an answer there is only that."""
+    yield Finding("model server", report.problem is None, report.server_line, report.hint)
+    if report.problem is None:
+        yield Finding("model tools", report.tools is not False, report.tools_line, report.tools_hint)
+        yield Finding("context", True, report.context_line)
 
 
 def _jupyter() -> Iterator[Finding]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 from agent_kernel.tools.base import ToolEntry
+
+if TYPE_CHECKING:
+    from agent_kernel.models.server_report import ServerReport
 
 Item = Mapping[str, Any]
 """An input item as JSON, of the shapes in `openai.types.responses.ResponseInputItemParam`."""
@@ -85,4 +88,13 @@ class HasWindow(Protocol):
 
     def window(self, model: str) -> int | None:
         """Return the size in tokens, None if it is not known. Makes no request."""
+        ...
+
+
+@runtime_checkable
+class HasServer(Protocol):
+    """Optional interface of a model: its server can be asked what it serves, without spending tokens."""
+
+    async def server(self, model: str) -> ServerReport:
+        """Ask the server about a model. Never raises for what the server does; see `models.probe.probe`."""
         ...

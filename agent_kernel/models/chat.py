@@ -12,7 +12,9 @@ from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.chat_input import translate
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.chat_stream import ChatReader
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, Notice
 
@@ -92,6 +94,10 @@ class ChatModel:
     def window(self, model: str) -> int | None:
         """See `models.base.HasWindow`."""
         return self._upstream.window(model)
+
+    async def server(self, model: str) -> ServerReport:
+        """See `models.base.HasServer`."""
+        return await probe(self._upstream, model)
 
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""

@@ -14,8 +14,10 @@ import openai
 from agent_kernel.models.base import PASSED_ON, ModelRequest
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
+from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.responses_stream import ResponsesReader
 from agent_kernel.models.responses_input import LABELS, translate, wrap
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage
 
@@ -196,6 +198,10 @@ class ResponsesModel:
     def window(self, model: str) -> int | None:
         """See `models.base.HasWindow`."""
         return self._upstream.window(model)
+
+    async def server(self, model: str) -> ServerReport:
+        """See `models.base.HasServer`."""
+        return await probe(self._upstream, model)
 
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel
         ResponseStreamEvent,
     )
 
+    from agent_kernel.models.server_report import ServerReport as ServerReport  # part of this contract
+
 ResponseRequest = Mapping[str, Any]
 """The JSON body of `POST /v1/responses` (`ResponseCreateParams`)."""
 
@@ -205,6 +207,19 @@ class Runtime(Protocol):
 
     async def aclose(self) -> None:
         """Release all resources. Containers of a local runtime live until their lease ends."""
+        ...
+
+
+@runtime_checkable
+class AsksModelServers(Protocol):
+    """Optional for a `Runtime`: it reaches the servers of its models."""
+
+    async def model_server(self, name: str | None) -> ServerReport | None:
+        """Ask the server of a model what it serves. None: the model has no server. No tokens are spent.
+
+        `name` None means the default model. Raises `InvalidRequest` and `ConfigurationError` for a name that
+        no model has; what the server does is part of the report.
+        """
         ...
 
 

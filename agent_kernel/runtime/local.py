@@ -19,6 +19,8 @@ from openai.types.responses import CompactedResponse, Response, ResponseStreamEv
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.keys import Key
+from agent_kernel.models.base import HasServer
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.usage import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys
@@ -218,6 +220,11 @@ class TenantRuntime:
     async def models(self) -> Sequence[str]:
         """See `Runtime`."""
         return self._tenants.parts.models.names()
+
+    async def model_server(self, name: str | None) -> ServerReport | None:
+        """See `runtime.base.AsksModelServers`."""
+        model, upstream_name = self._tenants.parts.models.resolve(name)
+        return await model.server(upstream_name) if isinstance(model, HasServer) else None
 
     async def measures(self) -> str:
         """See `ServedRuntime`. The tenant without a name sees the figures of all."""

@@ -9,7 +9,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import ConfigurationError, InvalidRequest
 from agent_kernel.kernel.preferences import Budget, parse_budget
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.runtime.base import Runtime, ServerReport
 
 MAX_PARAMETER = 64 << 10
 """The largest value of a parameter in bytes: every command carries it in its environment."""
 
 
 async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """List the models, or switch the model."""
+    """List the models, or switch the model. Either way, ask the model's server what it serves."""
     from agent_kernel.kernel.render.bundles import note, table
     from agent_kernel.kernel.render.text import code
 
@@ -33,21 +34,49 @@ async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
         raise InvalidRequest(
             f"%model takes one name, not {arguments!r}.", hint="For example: %model openai/gpt-5"
         )
-    names = await (await notebook.runtime()).models()
+    runtime = await notebook.runtime()
+    names = await runtime.models()
     if arguments:
         notebook.choices.said = notebook.choices.said.choose(
             model=None if arguments == "--default" else arguments
         )
+        report = await _server_of(runtime, notebook.model)
         text = f"Cells now use {_named(notebook.model)}."
-        if notebook.model and notebook.model not in names and names:
+        if report is None and notebook.model and notebook.model not in names and names:
             near = difflib.get_close_matches(notebook.model, names, n=1)
             guess = f" Did you mean {code(near[0])}?" if near else ""
             text += f" The runtime does not list it; run a cell to see if it exists.{guess}"
         outputs.emit(note(text))
+    else:
+        report = await _server_of(runtime, notebook.model)
+        rows = [[name, "this notebook's" if name == notebook.model else ""] for name in names]
+        caption = f"Cells use {_named(notebook.model)}."
+        outputs.result(table(["model", ""], rows, caption).bundle() if rows else note(caption))
+    if report is not None:
+        _show(report, outputs)
+
+
+async def _server_of(runtime: Runtime, name: str | None) -> ServerReport | None:
+    """Ask the model's server what it serves. None if there is no server, or only the runtime reaches it."""
+    from agent_kernel.runtime.base import AsksModelServers
+
+    if not isinstance(runtime, AsksModelServers):
+        return None
+    try:
+        return await runtime.model_server(name)
+    except (InvalidRequest, ConfigurationError):  # the cell that uses this model shows why it cannot
+        return None
+
+
+def _show(report: ServerReport, outputs: CellOutputs) -> None:
+    from agent_kernel.kernel.render.bundles import note, notice
+
+    if report.problem is not None:
+        outputs.emit(notice(" ".join(filter(None, [report.problem, report.hint]))))
         return
-    rows = [[name, "this notebook's" if name == notebook.model else ""] for name in names]
-    caption = f"Cells use {_named(notebook.model)}."
-    outputs.result(table(["model", ""], rows, caption).bundle() if rows else note(caption))
+    outputs.emit(note(f"{report.server_line}. Tools: {report.tools_line}. Context: {report.context_line}."))
+    if report.tools is False:
+        outputs.emit(notice(report.tools_hint))
 
 
 def _named(name: str | None) -> str:

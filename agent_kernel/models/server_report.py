@@ -1,0 +1,61 @@
+"""The report on what a model's server tells, as untrusted text made safe to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SHOWN = 60
+"""Characters shown of a name."""
+
+
+@dataclass(frozen=True)
+class ServerReport:
+    """What a server tells about one of its models. All texts are inert.
+
+    `problem` says why turns fail, None if nothing is known against them; `hint` is the next step. `served`,
+    `tools` and `context` (tokens) are None where the server does not tell. `alias`: the name of the only
+    model of a server that answers to any name.
+    """
+
+    address: str
+    name: str
+    problem: str | None = None
+    hint: str | None = None
+    served: bool | None = None
+    tools: bool | None = None
+    context: int | None = None
+    alias: str | None = None
+
+    @property
+    def server_line(self) -> str:
+        """Whether the server answers and serves the model."""
+        if self.problem is not None:
+            return self.problem
+        if self.alias is not None:
+            return f"{self.address} answers to any name, with {self.alias}"
+        if self.served:
+            return f"{self.address} serves {self.name}"
+        return f"{self.address} answers; it does not say whether it serves {self.name}"
+
+    @property
+    def tools_line(self) -> str:
+        """Whether the model accepts tools."""
+        if self.tools is None:
+            return "unknown: the server does not say"
+        return "accepted" if self.tools else "not accepted: this model cannot run commands"
+
+    @property
+    def tools_hint(self) -> str:
+        """The next step for a model without tools."""
+        return "Choose a model with tools, or start the server with a chat template that has them."
+
+    @property
+    def context_line(self) -> str:
+        """The size of the context."""
+        return "unknown: the server does not say" if self.context is None else f"{self.context:,} tokens"
+
+
+def inert(text: str, limit: int = _SHOWN) -> str:
+    """Return at most `limit` characters as one line; each that is not printable becomes a question mark."""
+    line = "".join(each if each.isprintable() else "?" for each in text[: limit + 1])
+    return line if len(line) <= limit else line[:limit] + "…"

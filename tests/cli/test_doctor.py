@@ -1,0 +1,92 @@
+"""`agent-kernel doctor` asks the model's server, and fails if turns would."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.models.model_server import llama_cpp, models, serving
+
+KEY = "sk-very-secret-1234"
+
+
+def doctor(environment: dict[str, str], *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-W", "error", "-m", "agent_kernel", "doctor", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert KEY not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+def findings(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, Any]]]:
+    code, text = doctor(environment, "--json")
+    return code, {finding["name"]: finding for finding in json.loads(text)["findings"]}
+
+
+@pytest.fixture
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    return {
+        **own_environment,
+        "AGENT_KERNEL_SANDBOX": "bubblewrap",
+        "AGENT_KERNEL_MODEL": "chat/small",
+        "AGENT_KERNEL_UPSTREAM_KEY": KEY,
+    }
+
+
+@pytest.mark.bubblewrap
+def test_model_server_that_has_everything(environment: dict[str, str]) -> None:
+    with serving(llama_cpp(True, 4096, "small")) as server:
+        code, found = findings({**environment, "AGENT_KERNEL_UPSTREAM_URL": server.url})
+    assert code == 0, found
+    assert found["model server"]["detail"] == f"{server.url} serves small"
+    assert found["model tools"]["detail"] == "accepted"
+    assert found["context"]["detail"] == "4,096 tokens"
+
+
+@pytest.mark.bubblewrap
+def test_address_without_a_server_fails(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    code, text = doctor({**environment, "AGENT_KERNEL_UPSTREAM_URL": url})
+    assert code == 1
+    assert f"missing model server No server answers at {url}" in text
+    assert "→ Start the model server" in text
+    assert "Something needed is missing" in text
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize(
+    ("answers", "name"),
+    [
+        (llama_cpp(False, 4096, "small"), "model tools"),
+        ({"/v1/models": models("\x1b[2Jother")}, "model server"),
+        ({"/v1/models": 401}, "model server"),
+    ],
+    ids=["no tools", "other model", "wrong key"],
+)
+def test_failing_model_has_a_next_step(environment: dict[str, str], answers: Any, name: str) -> None:
+    with serving(answers) as server:
+        upstreams = {"mine": {"url": server.url, "key": KEY, "dialect": "responses"}}
+        code, found = findings(
+            {
+                **environment,
+                "AGENT_KERNEL_UPSTREAMS": json.dumps(upstreams),
+                "AGENT_KERNEL_MODEL": "mine/small",
+            }
+        )
+    assert code == 1
+    assert [each for each, finding in found.items() if finding["needed"] and not finding["ok"]] == [name]
+    assert found[name]["hint"]
+    assert found[name]["detail"].isprintable()
+
+
+@pytest.mark.bubblewrap
+def test_scripted_model_needs_no_server(environment: dict[str, str]) -> None:
+    code, found = findings({**environment, "AGENT_KERNEL_MODEL": "scripted/demo"})
+    assert code == 0
+    assert "model server" not in found
