@@ -130,9 +130,7 @@ class TurnLoop:
 
     def _may_ask_again(self, run: Turn) -> bool:
         """Return whether the turn may repeat a model call that gave no answer. Such a call ran nothing."""
-        limit = run.turn.max_output_tokens
-        left = limit is None or run.assembler.usage().output_tokens < limit
-        return left and not run.asked_again
+        return run.output_left != 0 and not run.asked_again
 
     def failure(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
         """Return the last events of a turn that failed: a client needs an end that says why."""
@@ -167,8 +165,7 @@ class TurnLoop:
             return None  # the model is done, or the client has calls to answer
         if run.rejected_steps >= self._settings.max_rejected:
             return REJECTED_CALLS
-        limit = run.turn.max_output_tokens
-        if limit is not None and run.assembler.usage().output_tokens >= limit:
+        if run.output_left == 0:
             return "max_output_tokens"
         return MAX_STEPS
 

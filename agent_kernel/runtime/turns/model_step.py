@@ -78,6 +78,7 @@ class ModelStep:
     async def _compact(self, run: Turn, room: int | None) -> None:
         with run.interrupt.stoppable():
             item, usage = await compacted(run.model, run.upstream_name, run.conversation, room)
+        run.summary_tokens += usage.output_tokens
         await run.emit(run.assembler.insert(item, usage))
 
     async def ask(self, run: Turn, step: int) -> int:
@@ -247,8 +248,8 @@ def _model_request(run: Turn, step: int, items: Sequence[Json]) -> ModelRequest:
     settings = dict(run.turn.settings)
     if step > 0:
         _force_once(settings)
-    if (limit := run.turn.max_output_tokens) is not None:
-        settings["max_output_tokens"] = limit - run.assembler.usage().output_tokens
+    if run.output_left is not None:
+        settings["max_output_tokens"] = run.output_left
     return ModelRequest(
         model=run.upstream_name,
         input=flat_calls(items, run.turn.tools),

@@ -69,12 +69,22 @@ class Turn:
     produced: dict[int, Json] = field(default_factory=dict)
     told: dict[str, dict[int, str]] = field(default_factory=dict)
     """Lines that only the model reads: by the call's id, then by the part of its output."""
+    summary_tokens: int = 0
+    """Tokens that the turn's summaries have; they do not count towards `max_output_tokens`."""
     begun_at: float = field(default_factory=time.monotonic)
 
     @property
     def id(self) -> str:
         """The id of the turn's response."""
         return self.assembler.response.id
+
+    @property
+    def output_left(self) -> int | None:
+        """The tokens that `max_output_tokens` leaves for answers, 0 or more; None without that limit."""
+        limit = self.turn.max_output_tokens
+        if limit is None:
+            return None
+        return max(0, limit - self.assembler.usage().output_tokens + self.summary_tokens)
 
     def about(self) -> dict[str, str | None]:
         """Return the turn's fields for log entries."""

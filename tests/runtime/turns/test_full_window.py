@@ -270,3 +270,17 @@ async def test_background_turn_goes_on(start: Start, runtimes: list[LocalRuntime
     assert ended.output_text == "In the background."
     stored = await runtimes[0].retrieve(ended.id)
     assert "tool output shortened" in notices(stored)
+
+
+@pytest.mark.parametrize("model", DIALECTS)
+async def test_a_summary_leaves_the_answer_its_limit(start: Start, model: str) -> None:
+    upstream, turn = await start(10_000_000)
+    upstream.prepared = [*["a" * 3000] * 4, "On."]
+    last = None
+    for number in range(4):
+        last = (await turn(f"Question {number}", model=model, previous_response_id=last)).id
+    upstream.window = 2048
+    after = await turn("Go on.", model=model, previous_response_id=last, max_output_tokens=5)
+    assert after.output_text == "On."
+    limits = [upstream.answered[-1].get(name) for name in ("max_tokens", "max_output_tokens")]
+    assert 5 in limits, "the summary had five tokens, too"
