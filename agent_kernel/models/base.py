@@ -92,6 +92,18 @@ class HasWindow(Protocol):
 
 
 @runtime_checkable
+class ChecksInput(Protocol):
+    """Optional interface of a model: its API may have no form for some parts of the input."""
+
+    def check_input(self, items: Sequence[Item]) -> None:
+        """Check a request's new input. Raises `InvalidRequest` with the part's place, before the turn.
+
+        Parts of earlier turns are not refused: the model reads a line in their place.
+        """
+        ...
+
+
+@runtime_checkable
 class HasServer(Protocol):
     """Optional interface of a model: its server can be asked what it serves, without spending tokens."""
 

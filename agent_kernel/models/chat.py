@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import openai
 
-from agent_kernel.models.base import ModelRequest
+from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.models.chat_input import translate
+from agent_kernel.models.chat_parts import check_parts
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
@@ -94,6 +95,10 @@ class ChatModel:
     def window(self, model: str) -> int | None:
         """See `models.base.HasWindow`."""
         return self._upstream.window(model)
+
+    def check_input(self, items: Sequence[Item]) -> None:
+        """See `models.base.ChecksInput`."""
+        check_parts(items)
 
     async def server(self, model: str) -> ServerReport:
         """See `models.base.HasServer`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
+from agent_kernel.models.chat_parts import Part, content_of, split_output
 from agent_kernel.models.conversation import answered, kind, text_of
 from agent_kernel.models.offered import Offered
 from agent_kernel.tools.catalogue import catalogue
@@ -17,28 +18,48 @@ def translate(items: Sequence[Item], *, instructions: str | None, offered: Offer
     """Translate the items into messages, oldest first. `instructions` become a first, system message.
 
     Adjacent text and calls of the assistant become one message, as servers demand for parallel calls.
-    Reasoning is left out, because most servers refuse it as input.
+    Images and files in the outputs of functions follow the tool messages as one user message. Reasoning is
+    left out, because most servers refuse it as input.
     """
     messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    returned: list[Part] = []
     for item in answered(items):
+        if kind(item) == "message" or catalogue().of_call(kind(item)) is not None:
+            _flush(messages, returned)
         match kind(item):
             case "message" if item.get("role") == "assistant":
                 _say(messages, text_of(item.get("content")))
             case "message":
                 role = "user" if item.get("role") == "user" else "system"
-                messages.append({"role": role, "content": _content(item.get("content"))})
+                messages.append({"role": role, "content": content_of(item.get("content"))})
             case other:
-                _of_tool(messages, other, item, offered)
+                returned += _of_tool(messages, other, item, offered)
+    _flush(messages, returned)
     return messages
 
 
-def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> None:
-    """Add a tool's call or output. Items of other types are left out."""
+def _flush(messages: list[Message], returned: list[Part]) -> None:
+    """Move what functions returned into a user message, once all outputs of their step are there."""
+    if returned:
+        messages.append({"role": "user", "content": list(returned)})
+        returned.clear()
+
+
+def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> Sequence[Part]:
+    """Add a tool's call or output, and return the parts of the output that are no text.
+
+    Items of other types are left out.
+    """
     if (tool := catalogue().of_call(item_type)) is not None:
         name = item["name"] if tool.by_client else offered.name(tool)
         _call(messages, item["call_id"], name, tool.arguments_text(item))
     elif (tool := catalogue().of_output(item_type)) is not None:
-        messages.append(_tool(item["call_id"], tool.result(item)))
+        call_id = item["call_id"]
+        split = split_output(call_id, item.get("output")) if tool.by_client else None
+        text, others = split or (tool.result(item), ())
+        messages.append(_tool(call_id, text))
+        return others
+    return ()
 
 
 def _assistant(messages: list[Message]) -> Message:
@@ -65,26 +86,3 @@ def _call(messages: list[Message], call_id: str, name: str, arguments: str) -> N
 
 def _tool(call_id: str, content: str) -> Message:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def _content(content: Any) -> Any:
-    if isinstance(content, str):
-        return content
-    parts = [_part(part) for part in content or []]
-    if all(part["type"] == "text" for part in parts):  # many servers take only strings
-        return "\n".join(part["text"] for part in parts)
-    return parts
-
-
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    match part.get("type"):
-        case "input_image" if part.get("image_url"):
-            image = {"url": part["image_url"]}
-            if part.get("detail"):
-                image["detail"] = part["detail"]
-            return {"type": "image_url", "image_url": image}
-        case "input_file":
-            names = ("file_data", "file_id", "filename")
-            return {"type": "file", "file": {name: part[name] for name in names if part.get(name)}}
-        case _:
-            return {"type": "text", "text": str(part.get("text") or "")}

@@ -192,7 +192,7 @@ class TenantRuntime:
             raise InvalidRequest("model is missing.", param="model")
         turn = read_request({"input": [], **_without_nulls(request)})
         model, upstream_name = self._preparation.model(turn)
-        await self._preparation.attachments.check(turn.input)
+        await self._preparation.check_input(turn, model)
         history = await self._preparation.history(turn)
         items = join(history, await self._preparation.resolved(turn.input, history))
         if not items:

@@ -11,7 +11,7 @@ from openai.types.responses import Response
 from openai.types.responses.response import Conversation
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.models.base import Model
+from agent_kernel.models.base import ChecksInput, Model
 from agent_kernel.models.catalogue import Models
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
@@ -86,6 +86,12 @@ class Preparation:
         self._approval = parts.approval
         self._skills = parts.skills
 
+    async def check_input(self, turn: TurnRequest, model: Model) -> None:
+        """Check the new input's files and parts. Raises `InvalidRequest` for what the model cannot get."""
+        await self.attachments.check(turn.input)
+        if isinstance(model, ChecksInput):
+            model.check_input(turn.input)
+
     async def run(
         self,
         turn: TurnRequest,
@@ -100,7 +106,7 @@ class Preparation:
         """
         model, upstream_name = self.model(turn)
         if not resumed:
-            await self.attachments.check(turn.input)
+            await self.check_input(turn, model)
         history = await self.history(turn, memory)
         turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
         approvals = await approvals_of(

@@ -100,6 +100,30 @@ async def test_image_in_a_function_output_is_sent(upstream: Upstream, runtime: L
     assert sent == [{"type": "input_image", "image_url": data("image/png", PNG)}]
 
 
+async def test_image_in_an_output_is_sent_to_chat(upstream: Upstream, runtime: LocalRuntime) -> None:
+    part = {"type": "input_image", "file_id": await upload(runtime, "dot.png", PNG)}
+    output = {"type": "function_call_output", "call_id": "c1", "output": [part]}
+    upstream.says({"content": "Done"})
+    await turns_of(runtime)([*asked(), CALL, output], model="chat/m")
+    sent = upstream.requests[0]["messages"][-1]["content"]
+    assert sent[1] == {"type": "image_url", "image_url": {"url": data("image/png", PNG)}}
+
+
+async def test_file_by_url_is_refused_and_the_chain_goes_on(
+    upstream: Upstream, runtime: LocalRuntime
+) -> None:
+    part = {"type": "input_file", "file_url": "https://example.com/a.pdf"}
+    with pytest.raises(InvalidRequest, match=r"input_file.*cannot be sent to this model") as caught:
+        await turns_of(runtime)(asked(part), model="chat/m")
+    assert caught.value.param == "input[0].content[1]"
+    assert not upstream.requests
+    answer(upstream)
+    response = await turns_of(runtime)(asked(part), model="responses/m")
+    upstream.says({"content": "Done"})
+    await turns_of(runtime)("On.", model="chat/m", previous_response_id=response.id)
+    assert "input_file" in upstream.requests[1]["messages"][0]["content"]
+
+
 @pytest.mark.parametrize("model", ["responses/m", "chat/m"])
 @pytest.mark.parametrize("kind", ["input_file", "input_image"])
 @pytest.mark.parametrize("whose", ["nobody", "another tenant", "deleted"])

@@ -12,8 +12,19 @@ CHARACTERS = 4
 _PER_ITEM = 4
 """Tokens that an item costs in addition to its text."""
 _PER_IMAGE = 1000
+_MEDIA = ("input_image", "input_audio")
 
-NOT_TEXT = ("id", "type", "status", "call_id", "image_url", "file_data", "annotations", "logprobs")
+NOT_TEXT = (
+    "id",
+    "type",
+    "status",
+    "call_id",
+    "image_url",
+    "file_data",
+    "input_audio",
+    "annotations",
+    "logprobs",
+)
 """Fields of items that are no text for the model."""
 
 
@@ -37,5 +48,5 @@ def _images(item: Json) -> int:
     for name in ("content", "output"):
         parts = item.get(name)
         if isinstance(parts, list):
-            found += sum(isinstance(part, Mapping) and part.get("type") == "input_image" for part in parts)
+            found += sum(isinstance(part, Mapping) and part.get("type") in _MEDIA for part in parts)
     return found

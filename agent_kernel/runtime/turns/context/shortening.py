@@ -27,7 +27,7 @@ _SUMMARY = 2_000
 _MESSAGES = (8_000, 2_000, 500)
 """Characters of each text in old messages, if tool output is at its shortest."""
 _LONGEST_PATH = 1000
-_FILES = ("input_image", "input_file", "computer_screenshot")
+_FILES = ("input_image", "input_file", "input_audio", "computer_screenshot")
 _FILES_FROM = 2_000
 """Images and files in tool output are left out from this level on."""
 
