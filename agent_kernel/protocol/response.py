@@ -127,14 +127,14 @@ class ResponseSnapshot:
         """Return the next sequence number, for an event that the assembler does not emit."""
         return next(self._numbers)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, instead_of: str | None = None) -> None:
         """Add a line for the user to the response: something that they should know about its model.
 
         It goes into `agent_kernel.notices` of the response, which its last event shows. A repeated line is
-        dropped.
+        dropped. `instead_of` is an earlier line that this one replaces.
         """
         ours = getattr(self.response, "agent_kernel", None) or {}
-        notices = ours.get("notices", [])
+        notices = [line for line in ours.get("notices", []) if line != instead_of]
         if text not in notices and len(notices) < MOST_NOTICES:
             self._update(agent_kernel={**ours, "notices": [*notices, text]})
 

@@ -150,7 +150,7 @@ class ModelStep:
             lambda: _annotated(run),
             lambda items: _model_request(run, step, items),
             lambda room: self._compact(run, room),
-            run.assembler.notice,
+            run.fit_notice,
         )
 
     def _measure(self, run: Turn, fitting: Fitting, request: ModelRequest, usage: Usage) -> None:

@@ -18,6 +18,7 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
+from agent_kernel.runtime.turns.context.fitting import FitNotice
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest
@@ -71,7 +72,12 @@ class Turn:
     """Lines that only the model reads: by the call's id, then by the part of its output."""
     summary_tokens: int = 0
     """Tokens that the turn's summaries have; they do not count towards `max_output_tokens`."""
+    fit_notice: FitNotice = field(init=False)
+    """Tells the user what was done to make the requests fit the context window."""
     begun_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.fit_notice = FitNotice(self.assembler.notice)
 
     @property
     def id(self) -> str:

@@ -28,7 +28,7 @@ def test_usage_shows_how_full_the_window_is(start: Start, monkeypatch: pytest.Mo
         notebook.run("!seq 1 9000")
         shown = notebook.run("look").plain
     assert shown[0] == "Let me look."
-    line = "The conversation did not fit the model's context window of 8,192 tokens: the model got long tool"
+    line = "The conversation did not fit the model's context window of 8,192 tokens. For the model, long tool"
     assert shown[-1].startswith(line)
     text = notebook.run("%usage").plain[0]
     (percent, tokens) = re.findall(r"context window is (\d+)% full: ([\d,]+) of 8,192 tokens", text)[0]

@@ -86,12 +86,12 @@ async def test_output_over_the_window_is_shortened(start: Start, model: str, say
     assert log in upstream.last
     assert r"1\\n2\\n3\\n" in upstream.last
     assert r"39999\\n40000" in upstream.last
-    assert "tool output shortened" in notices(first)
+    assert "tool output was shortened" in notices(first)
     refused = len(upstream.refused)
     second = await turn("And now?", model=model, tools=[SHELL], previous_response_id=first.id)
     assert second.output_text == "Still many."
     assert len(upstream.refused) == refused, "the window is known now"
-    assert "tool output shortened" in notices(second)
+    assert "tool output was shortened" in notices(second)
 
 
 @pytest.mark.parametrize("model", DIALECTS)
@@ -143,7 +143,7 @@ async def test_a_long_conversation_is_compacted(start: Start, model: str, says: 
     assert [item["type"] for item in items(after)] == ["compaction", "message"]
     assert SUMMARY in upstream.last
     assert "Go on." in upstream.last
-    assert "a summary of it" in notices(after)
+    assert "a summary replaced earlier items" in notices(after)
     assert upstream.summaries, "the request for a summary fits, too"
     assert len(upstream.refused) <= 8
     assert (await turn("More.", model=model, previous_response_id=after.id)).output_text == "On and on."
@@ -155,7 +155,7 @@ async def test_long_questions_are_shortened_but_the_last(start: Start, model: st
     upstream.prepared = ["One.", "Two.", "Three."]
     first = await turn("p" * 5000, model=model)
     second = await turn("q" * 5000, model=model, previous_response_id=first.id)
-    assert "earlier messages shortened" in notices(second)
+    assert "the oldest messages were shortened" in notices(second)
     assert "q" * 5000 in upstream.last
     assert second.output_text == "Two."
 
@@ -183,6 +183,7 @@ async def test_each_step_of_a_long_turn_fits(start: Start, model: str) -> None:
     assert response.output_text == "Done."
     outputs = [item for item in items(response) if item["type"] == "shell_call_output"]
     assert [len(each["output"][0]["stdout"]) for each in outputs] == [12004] * 8
+    assert len(ours(response)["notices"]) == 1, "one line says all"
     assert len(upstream.refused) <= 3
 
 
@@ -269,7 +270,7 @@ async def test_background_turn_goes_on(start: Start, runtimes: list[LocalRuntime
         ended = fold([event async for event in events])
     assert ended.output_text == "In the background."
     stored = await runtimes[0].retrieve(ended.id)
-    assert "tool output shortened" in notices(stored)
+    assert "tool output was shortened" in notices(stored)
 
 
 @pytest.mark.parametrize("model", DIALECTS)

@@ -17,14 +17,33 @@ MOST_REPEATS = 3
 _WORTH_IT = 4
 """A compaction must be able to remove at least this fraction of the conversation."""
 
-SHORTENED = (
-    "The conversation did not fit the model's context window{}: the model got long tool output shortened."
-)
-COMPACTED = "The conversation did not fit the model's context window{}: the model got a summary of it."
-MESSAGES = (
-    "The conversation did not fit the model's context window{}: the model got earlier messages shortened or"
-    " without the oldest."
-)
+SHORTENED = "long tool output was shortened"
+COMPACTED = "a summary replaced earlier items"
+MESSAGES = "the oldest messages were shortened or left out"
+
+
+class FitNotice:
+    """The line that tells the user what was done in a turn to make its requests fit.
+
+    `show` shows a line, instead of the one given second.
+    """
+
+    def __init__(self, show: Callable[[str, str | None], None]) -> None:
+        self._show = show
+        self._done: list[str] = []
+        self._shown: str | None = None
+
+    def add(self, done: str, window: int | None) -> None:
+        """Add what was done, one of the constants above. `window` is the size in tokens, if it is known."""
+        if done in self._done:
+            return
+        self._done.append(done)
+        size = f" of {window:,} tokens" if window else ""
+        line = f"The conversation did not fit the model's context window{size}. For the model, "
+        line += f"{' and '.join(self._done)}."
+        self._show(line, self._shown)
+        self._shown = line
+
 
 Build = Callable[[Sequence[Json]], ModelRequest]
 """Makes the step's request with these items as its input."""
@@ -34,7 +53,7 @@ class Fitting:
     """Fits one step's request into the context window that `gauge` measures.
 
     `items` returns the conversation as the model would receive it, `build` makes the request, `compact` adds
-    a compaction made by a request with at most that many estimated tokens, `notice` tells the user.
+    a compaction made by a request with at most that many estimated tokens.
     """
 
     def __init__(
@@ -43,7 +62,7 @@ class Fitting:
         items: Callable[[], Sequence[Json]],
         build: Build,
         compact: Callable[[int], Awaitable[None]],
-        notice: Callable[[str], None],
+        notice: FitNotice,
     ) -> None:
         self._gauge = gauge
         self._items = items
@@ -119,9 +138,8 @@ class Fitting:
         whole = _weight(items)
         return not self._compacted and estimate(kept) < whole - whole // _WORTH_IT
 
-    def _say(self, text: str) -> None:
-        window = self._gauge.window
-        self._notice(text.format(f" of {window:,} tokens" if window else ""))
+    def _say(self, done: str) -> None:
+        self._notice.add(done, self._gauge.window)
 
 
 def _sent_from(items: Sequence[Json]) -> int:
