@@ -32,10 +32,10 @@ def read(path: str) -> Json:
         if not book.sheets:
             raise Unreadable("it has no sheets")
 
-        def table(member: str) -> Json:
+        def table(member: str, limit: Limit) -> Json:
             book.errors.clear()
             with closing(_rows(book, member)) as rows:
-                described = table_of(rows, [], Limit())
+                described = table_of(rows, [], limit)
             described["notes"] += book.doubts()
             return described
 

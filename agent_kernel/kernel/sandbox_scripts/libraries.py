@@ -38,8 +38,8 @@ def excel_97(path: str) -> Json:
         ):
             notes = ["dates count from 1904"] if book.datemode else []
 
-            def table(number: int) -> Json:
-                return table_of(_xls_rows(book, book.sheet_by_index(number)), notes, Limit())
+            def table(number: int, limit: Limit) -> Json:
+                return table_of(_xls_rows(book, book.sheet_by_index(number)), notes, limit)
 
             number, found = first_table(partial(table, n) for n in range(book.nsheets))
             found["notes"] = sheet_notes(book.sheet_names(), number) + found["notes"]

@@ -28,9 +28,9 @@ def read(path: str) -> Json:
         if not names:
             raise Unreadable("it has no sheets")
 
-        def table(number: int) -> Json:
+        def table(number: int, limit: Limit) -> Json:
             with closing(_rows(archive, number)) as rows:
-                return table_of(rows, [], Limit())
+                return table_of(rows, [], limit)
 
         number, found = first_table(partial(table, n) for n in range(len(names)))
         found["notes"] = sheet_notes(names, number) + found["notes"]

@@ -29,15 +29,19 @@ ORANGE_TYPES = {"c", "d", "s", "t", "continuous", "discrete", "string", "time", 
 ORANGE_FLAGS = {"", "class", "meta", "weight", "ignore", "i", "m", "w", "c"}
 
 
-def first_table(sheets: Iterable[Callable[[], Json]]) -> Tuple[int, Json]:
+def first_table(sheets: Iterable[Callable[[Limit], Json]]) -> Tuple[int, Json]:
     """Return the number, from 0, and the description of the first sheet that has a table.
 
-    A sheet with remarks in one column comes after sheets with a table. Raises `Unreadable` if all are empty.
+    The sheets share one limit. A sheet with remarks in one column comes after sheets with a table. Raises
+    `Unreadable` if all are empty.
     """
     remarks = None
+    limit = Limit()
     for number, sheet in enumerate(islice(sheets, MAX_SHEETS)):
+        if remarks and limit.passed:
+            break
         try:
-            found = sheet()
+            found = sheet(limit)
         except Unreadable:
             continue
         if not _is_remarks(found):

@@ -25,7 +25,6 @@ MAX_WIDTH = 20_000
 """The widest table that is read."""
 
 _MIN_RATING = 0.45  # of a file whose name does not say that it is a table
-_MIN_SPACED = 0.6  # of a file whose name says that something else than spaces separates its cells
 _BATCH = 2_000  # rows examined together: columns at once are fast, but a whole table is large
 _USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _WORDS = {"\t": "tabs", " ": "spaces", "  ": "two or more spaces", ";": "`;`", ",": "`,`", "|": "`|`"}
@@ -77,7 +76,7 @@ def _choose(text: str, suffix: str, delimiter: str) -> RatedDialect:
     if suffix in DELIMITERS:
         choice = choose(text, DELIMITERS[suffix])
         spaced = choose(text, " ") if not choice.rating else choice
-        return spaced if spaced.rating > _MIN_SPACED and _has_numbers(text, spaced) else choice
+        return spaced if spaced.rating > _MIN_RATING and _has_numbers(text, spaced) else choice
     if reason := no_records(text):
         raise NoTable(reason)
     if _is_one_column(text, {"date"}):
@@ -98,7 +97,8 @@ def _has_numbers(text: str, choice: RatedDialect) -> bool:
 
 def _is_one_column(text: str, types: set[str]) -> bool:
     """Return whether the lines are values of one of these types, below a header or not."""
-    lines = [line.strip() for line in text[:SAMPLE].splitlines()[:-1] if line.strip()][:LAYOUT_RECORDS]
+    lines = text[:SAMPLE].splitlines()[: None if len(text) <= SAMPLE else -1]
+    lines = [line.strip() for line in lines if line.strip()][:LAYOUT_RECORDS]
     return len(lines) > 2 and {type_of(line) for line in lines[1:]} <= types
 
 

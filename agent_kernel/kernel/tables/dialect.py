@@ -96,7 +96,8 @@ def _rating(sample: str, dialect: TextDialect, delimiters: Sequence[str]) -> flo
     clean = sum(_cleanness(cell, others) for cell in cells) / len(cells)
     rating = len(agreeing) / len(block) * (width - 1) / width * clean**2 * _quoting(agreeing, dialect)
     if dialect.delimiter == " ":  # may be part of a cell, where wider gaps separate cells too
-        doubtful = len(agreeing) < len(block) and "  " in sample
+        ragged = sum(found != width for found in widths[start:])
+        doubtful = ragged > 1 + 0.05 * len(block) and "  " in sample
     else:  # the header is separated otherwise
         words = sum(len(cell.split()) for cell in records[start - 1]) if start else 0
         doubtful = dialect.delimiter == "  " and words >= width - 1

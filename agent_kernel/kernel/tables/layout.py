@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from agent_kernel.kernel.tables.dialect import body_width
 from agent_kernel.kernel.tables.preview import quoted
@@ -38,6 +39,8 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = (), *, w
     """
     width = body_width([len(record) for record in records])
     start = _first_row_of_block(records, width)
+    if _is_header_of_short_rows(records[start:], width):
+        width = len(records[start])
     has_size = _is_size(records[start:]) or (whole and _is_count(records[start:]))
     start += has_size
     titles = [_line(record) for record in records[:start] if _filled(record)]
@@ -51,14 +54,14 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = (), *, w
     elif len(first) < width:
         layout.skip += 1
         _use_short_header(layout, first, records[start + 1 :])
+    elif (named := _header_among(comments, width)) and _is_row_under(named, first, body):
+        layout.header = [cell.strip() for cell in named]
     elif _is_header(first, body):
         layout.header, layout.skip = [cell.strip() for cell in first[:width]], start + 1
         _note_surplus_of_header(layout, first)
         _skip_more_header_lines(layout, records[start + 1 :])
         if _may_be_a_row(first, body):
             layout.notes.append("the first line may be a row, not a header")
-    elif named := _header_among(comments, width):
-        layout.header = [cell.strip() for cell in named]
     else:
         layout.header = [str(number) for number in range(1, width + 1)]
         layout.notes.append("no header line, so columns are numbered")
@@ -72,12 +75,27 @@ def _first_row_of_block(records: Sequence[Record], width: int) -> int:
     for n, record in enumerate(records[:MAX_TITLES]):
         if len(record) < width or (_filled(record) <= 1 and width > 2) or is_rule(record):
             continue
-        # Two or more wide records over narrower ones are another table.
-        wide = [len(each) > width for each in records[max(0, n - 1) : n + 2]]
-        if len(record) > width and sum(wide) > 1 and (wide[-1] or _has_values(record)):
-            continue
-        return n
+        if len(record) == width or not _is_header_below(records[n : n + 8], width):
+            return n
     return 0
+
+
+def _is_header_below(records: Sequence[Record], width: int) -> bool:
+    """Return whether the first record is of another, wider table above a header and rows of this width."""
+    if len(records) < 3 or not (len(records[1]) > width or _has_values(records[0])):
+        return False
+    return any(
+        len(names) == len(row) == width and not _has_values(names) and _has_values(row)
+        for names, row in pairwise(records[1:])
+    )
+
+
+def _is_header_of_short_rows(records: Sequence[Record], width: int) -> bool:
+    """Return whether the first record names more columns than most rows have, and as many as one has."""
+    first = records[0]
+    if len(first) <= width or _has_values(first) or not all(cell.strip() for cell in first):
+        return False
+    return any(len(record) == len(first) for record in records[1:])
 
 
 def _is_size(records: Sequence[Record]) -> bool:
@@ -101,6 +119,13 @@ def _header_among(comments: Sequence[Record], width: int) -> Record | None:
     names = [line for line in fitting if not _has_values(line)]
     words = [line for line in fitting[-1:] if line is comments[-1] and not _is_numeric(line)]
     return next(iter(names[-1:] or words), None)
+
+
+def _is_row_under(named: Record, first: Record, body: Sequence[Record]) -> bool:
+    """Return whether a comment line names the columns, so that the first record is a row."""
+    if not _is_header(first, body):
+        return True
+    return not _has_values(named) and _has_values(first) and not _is_over_values(first, body)
 
 
 def _filled(record: Record) -> int:
@@ -184,7 +209,9 @@ def _are_units(rows: Sequence[Record]) -> bool:
 
 
 def _are_row_names(cells: Sequence[str]) -> bool:
-    """Return whether these are texts, or numbers that count up from 0 or 1."""
+    """Return whether these are texts, different dates, or numbers that count up from 0 or 1."""
+    if all(type_of(cell.strip()) == "date" for cell in cells):
+        return len(set(cells)) == len(cells)
     numbers = [int(cell) if cell.strip().isdecimal() and len(cell) < 10 else None for cell in cells]
     if all(
         number is None and type_of(cell.strip()) == "text"
@@ -201,9 +228,22 @@ def _is_header(first: Record, body: Sequence[Record]) -> bool:
         return _is_over_values(first, body) or not _is_like_rows(first, body)
     if _is_numeric(first):
         return all(_is_label(cell) for cell in first if cell.strip()) and not _is_labels_again(body)
-    if _is_over_values(first, body):
+    if _is_over_values(first, body) or _is_rising(first, body):
         return True
     return all(_kind(cell) in ("text", "") or _is_label(cell) for cell in first)
+
+
+def _is_rising(first: Record, body: Sequence[Record]) -> bool:
+    """Return whether words and at least three rising whole numbers are above other numbers than such."""
+
+    def rises(record: Record) -> bool:
+        numbers = [float(cell) for cell in record if type_of(cell.strip()) in ("int", "float")]
+        return len(numbers) > 2 and all(a < b for a, b in pairwise(numbers))
+
+    whole = {_kind(cell) for cell in first} == {"text", "int"}
+    columns = [n for n, cell in enumerate(first) if _kind(cell) == "int"]
+    others = sum(map(rises, body)) < 0.9 * len(body) or all(_column_kind(body, n) == "float" for n in columns)
+    return whole and rises(first) and others
 
 
 def _is_over_values(first: Record, body: Sequence[Record]) -> bool:
@@ -280,4 +320,4 @@ def _kind(cell: str) -> str:
 
 def _column_kind(body: Sequence[Record], column: int) -> str:
     kinds = {_kind(record[column]) for record in body[:40] if column < len(record)} - {""}
-    return "text" if "text" in kinds else next(iter(kinds), "")
+    return next((kind for kind in ("text", "float") if kind in kinds), next(iter(kinds), ""))

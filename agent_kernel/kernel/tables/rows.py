@@ -41,7 +41,7 @@ class TableRows:
             return False
         filled = [cell.strip() for cell in record if cell.strip()]
         if not filled:
-            return len(record) < width
+            return False
         if len(filled) == 1 and (len(record) == 1 or len(filled[0]) > _PROSE):
             return True
         if is_rule(record):

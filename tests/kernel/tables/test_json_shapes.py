@@ -33,13 +33,39 @@ def read(value: Any) -> Preview:
         {"name": {"x": "A", "y": "B", "z": "C"}, "v": {"x": 1.5, "y": None, "z": 2}},
         {"name": ["A", "B", "C"], "v": [1.5, None, 2]},
         {"count": 3, "next": None, "results": RECORDS},
+        {"v": {"2024-01-01": 1.5, "2024-01-02": None, "2024-01-03": 2}}
+        | {"name": {"2024-01-01": "A", "2024-01-02": "B", "2024-01-03": "C"}},
     ],
 )
 def test_frames_in_every_orientation(value: Any) -> None:
     preview = read(value)
     assert preview.shape == "3 rows × 2 columns"
-    assert [(c.name, c.type, c.missing) for c in preview.columns] == [("name", "text", 0), ("v", "float", 1)]
-    assert preview.rows[0] == ["A", "1.5"]
+    columns = sorted((column.name, column.type, column.missing) for column in preview.columns)
+    assert columns == [("name", "text", 0), ("v", "float", 1)]
+    assert sorted(preview.rows[0]) == ["1.5", "A"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_lines_in_a_file_called_json(end: str) -> None:
+    preview = read_json("\n".join(map(json.dumps, RECORDS)) + end, lines=False, whole=True)
+    assert preview.shape == "3 rows × 2 columns"
+
+
+@pytest.mark.parametrize(
+    ("fields", "shape"),
+    [(2, "50 rows × 1 column"), (10, "50 rows × 1 column"), (11, "2 rows × 2 columns")],
+)
+def test_list_that_is_by_far_the_longest(fields: int, shape: str) -> None:
+    lists = {"fields": [{"f": n} for n in range(fields)], "features": [{"a": n} for n in range(50)]}
+    assert read(lists).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [(["2024-01-31", "2024-02-01"], "date"), (["2024-01-31", "soon"], "text"), (["2024-01-31", 5], "mixed")],
+)
+def test_dates_among_other_values(values: list[Any], kind: str) -> None:
+    assert read([{"a": value} for value in values]).columns[0].type == kind
 
 
 def test_lists_without_names_are_numbered() -> None:

@@ -92,6 +92,13 @@ def test_formulas_without_values_are_not_calculated(tmp_path: Path) -> None:
         ([[1.5, "x"], [2, "y"]], "1.5 x", 1, ""),
         ([[1.5, 2], [2, 3]], "1 2", 2, "no header line, so columns are numbered"),
         ([["land", 2000, 2001], ["A", 5, 6]], "land 2000 2001", 1, ""),
+        ([[1, 2, 3], [4, 5, 6]], "1 2 3", 2, "no header line, so columns are numbered"),
+        ([[2000, 2001], [5.5, 6]], "2000 2001", 1, ""),
+        ([["a", 1.5]], "1 2", 1, "no header line, so columns are numbered"),
+        ([["a", "b"]], "a b", 0, ""),
+        ([["n", "x"], ["d", "c"], ["class", None], ["a", 1]], "n x", 1, "2 more header lines: `d c`"),
+        ([["n", "x"], ["d", "c"], ["a", "b"]], "n x", 2, ""),
+        ([["a", "b"], [ERROR, ERROR]], "a b", 1, "2 error values (`#DIV/0!`) counted as missing"),
     ],
 )
 def test_tables_in_sheets(tmp_path: Path, rows: list[list[Cell]], names: str, count: int, notes: str) -> None:
@@ -104,6 +111,47 @@ def test_tables_in_sheets(tmp_path: Path, rows: list[list[Cell]], names: str, co
 def test_the_first_sheet_with_a_table_is_shown(tmp_path: Path) -> None:
     found = excel(tmp_path, [], [["a"], [1]], [["b"]])
     assert found["notes"] == ["sheet 2 of 3 sheets (`S1`, `S2`, `S3`)", "the one before it has no table"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ([["About"], ["x"], ["y"]], [["a", "b"], [1, 2]], ["a", "b"]),
+        ([["About"]], [["a", "b"], [1, 2]], ["a", "b"]),
+        ([["n"], [1], [2]], [["a", "b"], [1, 2]], ["n"]),  # numbers are no remarks
+        ([["About"], ["x"]], [["Other"], ["y"]], ["About"]),
+    ],
+)
+def test_sheets_of_remarks_come_last(tmp_path: Path, first: Any, second: Any, names: list[str]) -> None:
+    assert [name for name, _, _ in excel(tmp_path, first, second)["columns"]] == names
+    cells = [
+        "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in sheet)
+        for sheet in (first, second)
+    ]
+    content = "".join(f'<table:table table:name="S">{rows}</table:table>' for rows in cells)
+    found = description(str(spreadsheet(tmp_path / "x.ods", content)))
+    assert [name for name, _, _ in found["columns"]] == names
+
+
+def _ods_cell(value: object) -> str:
+    if isinstance(value, int):
+        return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
+    return f'<table:table-cell office:value-type="string"><text:p>{value}</text:p></table:table-cell>'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('a<text:s text:c="2"/>b', "a  b"),
+        ("a<text:s/>b<text:tab/>c", "a b\tc"),
+        ("a<text:line-break/>b", "a\nb"),
+        ("a<text:span>b<text:s/>c</text:span> d", "ab c d"),
+    ],
+)
+def test_spaces_in_open_document_texts(tmp_path: Path, text: str, shown: str) -> None:
+    row = f"<table:table-row>{_ods_cell('n')}{_ods_cell(text)}</table:table-row>"
+    content = f'<table:table table:name="S">{row}</table:table>'
+    assert description(str(spreadsheet(tmp_path / "x.ods", content)))["columns"][1][0] == shown
 
 
 @pytest.mark.parametrize(("limit", "value", "count"), [("MAX_ROWS", 1_000, 1_000), ("SECONDS", -1, 0)])
@@ -197,6 +245,8 @@ def test_sqlite_databases(tmp_path: Path) -> None:
     [
         ("<r><p id='1'><n>A</n></p><p id='2'/></r>", [["id", "int", 0], ["n", "text", 1]]),
         ("<r><d><p><v>1.5</v></p><p><v>2</v></p></d></r>", [["v", "float", 0]]),
+        ("<r><p><v>2018-01-02 00:00:00</v></p><p><v>2018-02-03</v></p></r>", [["v", "date", 0]]),
+        ("<r><p><v>2018-02-30</v></p><p><v>x</v></p></r>", [["v", "text", 0]]),
         ("<r xmlns='urn:x'><p><v>true</v></p><p><v/></p></r>", [["v", "bool", 1]]),
     ],
 )
@@ -209,6 +259,12 @@ def test_records_in_xml(tmp_path: Path, xml: str, columns: list[Any]) -> None:
 def test_xml_that_is_no_table(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.xml").write_bytes(content)
     assert list(description(str(tmp_path / "x.xml"))) == ["reason"]
+
+
+def test_votable_is_refused_by_name(tmp_path: Path) -> None:
+    table = "<TABLE><FIELD/><DATA><TABLEDATA><TR><TD>1</TD></TR></TABLEDATA></DATA></TABLE>"
+    (tmp_path / "x.xml").write_text(f'<VOTABLE xmlns="urn:x"><INFO/><INFO/>{table}</VOTABLE>')
+    assert "VOTable" in description(str(tmp_path / "x.xml"))["reason"]
 
 
 def test_libraries_that_are_absent_are_named(tmp_path: Path) -> None:
