@@ -66,7 +66,10 @@ def _read(text: str, suffix: str, whole: bool) -> Preview:
         titles = titles[: len(above) - 1] + layout.titles
     notes += _title_notes([title for title in titles if title]) + preamble.notes + layout.notes
     rows = TableRows(chain(first[layout.skip :], records), layout, spaced=dialect.delimiter in SPACES)
-    return _preview(rows, layout, notes, comma=dialect.delimiter != ",", whole=whole)
+    preview = _preview(rows, layout, notes, comma=dialect.delimiter != ",", whole=whole)
+    if suffix in LOOSE and rows.disagree:
+        raise NoTable("it does not look like a table: its rows do not have the same number of cells")
+    return preview
 
 
 def _choose(text: str, suffix: str, delimiter: str) -> RatedDialect:

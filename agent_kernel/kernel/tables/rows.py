@@ -10,6 +10,9 @@ from agent_kernel.kernel.tables.values import type_of
 MAX_BELOW = 30
 """The largest number of lines below a table that are recognised as no rows."""
 
+MAX_DISAGREEING = 0.1
+"""The share of rows of another width in a table whose name does not say that it is one."""
+
 _PROSE = 40  # characters; a single cell so long below a table is a remark
 
 
@@ -64,6 +67,15 @@ class TableRows:
         if any(cell.strip() for cell in record[self._layout.width :]):
             self.wider += 1
             self.widest = max(self.widest, len(record))
+
+    @property
+    def disagree(self) -> bool:
+        """Whether so many lines do not fit that only a file's name can say that it is a table.
+
+        One row may lack cells at its end in a table of any size.
+        """
+        some = MAX_DISAGREEING * self.count
+        return self.below > self.count or self.wider > some or self.wider + self.narrower > max(1, some)
 
     @property
     def notes(self) -> list[str]:

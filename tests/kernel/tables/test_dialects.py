@@ -156,6 +156,43 @@ def test_prose_in_text_files_is_no_table(text: str) -> None:
         read(text, ".txt")
 
 
+GUESSES = """\
+302 of 333 known birds right when left out (90.7%)
+species    island  body_mass_g  guess sure
+ Adelie Torgersen         3475 female 0.98
+ Gentoo    Biscoe         4875 female 0.55
+sure (0.90 or more): 7 of 9
+"""
+REPORTS = [
+    GUESSES,
+    GUESSES.replace("4875", "4875 g").replace("302", "- 302"),
+    "302 of 333 known\nspecies island mass guess\n"
+    + "Adelie Biscoe 3475 male\n" * 9
+    + "And 9 more are not shown here.\n" * 2,
+    "a\tb\tc\td\te\n" + "1\t2\t3\t4\t5\n" * 6 + "1\t2\n" * 2,
+    "a;b;c;d\n" + "1;2;3;4\n" * 5 + "1;2;3;4;5\n",
+    "".join(f"{n},{n},{n},{n}{',x' * (n % 5 == 0)}\n" for n in range(100)),
+]
+
+
+@pytest.mark.parametrize("text", REPORTS)
+@pytest.mark.parametrize("suffix", [".txt", ".dat", ".data"])
+def test_report_whose_rows_disagree_is_no_table(text: str, suffix: str) -> None:
+    with pytest.raises(NoTable):
+        read(text, suffix)
+
+
+@pytest.mark.parametrize("text", REPORTS[3:])
+def test_file_that_is_called_a_table_is_shown_with_notes(text: str) -> None:
+    assert any("cells" in note for note in read(text, ".csv").notes + read(text, ".tsv").notes)
+
+
+def test_text_table_may_have_a_few_odd_rows() -> None:
+    preview = read("a\tb\n" + "1\t2\n" * 40 + "1\n1\t2\t3\n" + "3\t4\n" * 40, ".txt")
+    assert "1 row has more cells (up to 3) than the table; they are not shown" in preview.notes
+    assert read("a|b|c\n1|2|3\n4|5|6\n7|8\n", ".txt").shape == "3 rows × 3 columns"
+
+
 def test_caption_for_the_model_has_columns_and_doubts() -> None:
     assert for_model(read("T `x`\nname;v;w\nA;1,5;?\nB;2,5;3\n")) == (
         "2 rows × 3 columns; separated by `;`; the line above the table: `T 'x'`; decimal commas; "
