@@ -141,9 +141,27 @@ async def _backend(backend: Backend, chosen: Backend) -> list[Finding]:
         found = [Finding(backend.name, probe.ok, probe.detail, probe.hint, needed=needed)]
         if needed and probe.ok:
             found.append(Finding("abilities", True, _abilities(backend.capabilities())))
+            found.append(await _packages(backend))
         return found
     finally:
         await backend.aclose()
+
+
+async def _packages(backend: Backend) -> Finding:
+    """Start a sandbox as a test, and list its Python packages for data."""
+    from agent_kernel.sandboxes.packages import DATA_PACKAGES, data_packages
+
+    try:
+        found = await data_packages(backend)
+    except AgentKernelError as error:
+        return Finding("first sandbox", False, error.message, error.hint)
+    if not found:
+        why = "python3 does not run in a sandbox" if found is None else "a sandbox has none of those for data"
+        hint = "Add the toolbox to the image: agent-kernel image build --from DOCKERFILE --name NAME"
+        return Finding("packages", False, why, hint, needed=False)
+    missing = [name for name in DATA_PACKAGES if name not in found]
+    lacking = f"; not available: {', '.join(missing)}" if missing else ""
+    return Finding("packages", True, ", ".join(f"{n} {v}" for n, v in found.items()) + lacking)
 
 
 def _abilities(able: Capabilities) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,10 @@ def test_doctor_of_a_healthy_machine(own_environment: Environment) -> None:
     assert findings["bubblewrap"]["needed"]
     assert not findings["docker"]["needed"]
     assert str(findings["model"]["detail"]).startswith("scripted/demo")
+    assert "model server" not in findings
+    packages, _, missing = str(findings["packages"]["detail"]).partition("; not available: ")
+    assert re.match(r"pandas \d+\.\d+\.\d+, numpy \d.* polars \d.* pyreadstat \d", packages)
+    assert missing == "odfpy"
     assert not findings["kernelspec"]["needed"]
 
 
@@ -113,6 +118,9 @@ def test_auto_takes_bubblewrap_where_no_engine_answers_and_says_why(
 def test_auto_takes_docker_where_an_engine_answers(own_environment: Environment, docker_engine: None) -> None:
     _, findings = doctor(own_environment)
     assert findings["sandbox"]["detail"] == "docker, because an engine answers"
+    packages, _, missing = str(findings["packages"]["detail"]).partition("; not available: ")
+    assert re.match(r"pandas \d+\.\d+\.\d+, numpy \d.* odfpy \d", packages)
+    assert missing == "python-calamine, pyarrow, polars, duckdb, pyreadstat"
 
 
 @pytest.mark.docker

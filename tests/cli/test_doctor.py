@@ -83,10 +83,3 @@ def test_failing_model_has_a_next_step(environment: dict[str, str], answers: Any
     assert [each for each, finding in found.items() if finding["needed"] and not finding["ok"]] == [name]
     assert found[name]["hint"]
     assert found[name]["detail"].isprintable()
-
-
-@pytest.mark.bubblewrap
-def test_scripted_model_needs_no_server(environment: dict[str, str]) -> None:
-    code, found = findings({**environment, "AGENT_KERNEL_MODEL": "scripted/demo"})
-    assert code == 0
-    assert "model server" not in found

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
+from agent_kernel.models.probe import probe
+from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
@@ -143,3 +145,12 @@ async def test_killed_server_fails_the_turn_only(llama: Llama, runtime: LocalRun
         llama.start()
     again = await turn("Go on.", model=model, previous_response_id=away.id, max_output_tokens=2)
     assert again.status == "incomplete"
+
+
+async def test_server_tells_tools_and_context(llama: Llama, words_only: Llama) -> None:
+    for server, tools in ((llama, True), (words_only, False)):
+        upstream = Upstream(server.url, None)
+        report = await probe(upstream, "smollm2")
+        await upstream.aclose()
+        assert (report.problem, report.served) == (None, True)
+        assert (report.tools, report.context) == (tools, 768)
