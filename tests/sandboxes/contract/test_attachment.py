@@ -13,7 +13,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, ByteStream
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, Skipped, TimedOut
-from tests.sandboxes.inside import Sandbox, chunks, started
+from tests.sandboxes.inside import Sandbox, chunks, short_lease, started
 
 
 async def test_a_slow_reader_slows_the_command(run: Sandbox) -> None:
@@ -133,10 +133,11 @@ async def test_hosts_that_died_unseen_do_not_pile_up(run: Sandbox) -> None:
 
 
 async def test_the_lease_waits_for_the_last_host(backend: Backend) -> None:
-    async with started(backend, lease=0.5) as run:
+    lease = await short_lease(backend)
+    async with started(backend, lease=lease) as run:
         other = Sandbox(backend, run.ref, await Channel.open(await backend.stream(run.ref)))
         await run.channel.aclose()
-        assert (await other("sleep 0.8; echo on")).stdout == b"on\n"
+        assert (await other(f"sleep {lease + 0.3}; echo on")).stdout == b"on\n"
         await other.channel.aclose()
         async with asyncio.timeout(20):
             while await lives(backend, run.ref.id):  # noqa: ASYNC110 (no event is told of it)

@@ -10,7 +10,7 @@ from agent_kernel.errors import (
     SandboxGone,
 )
 from agent_kernel.sandboxes.base import MANAGED_LABEL, Backend
-from tests.sandboxes.inside import started
+from tests.sandboxes.inside import short_lease, started
 
 
 async def test_it_is_found_again_by_id_and_label(backend: Backend) -> None:
@@ -47,8 +47,9 @@ async def test_sigterm_from_inside_ends_it(backend: Backend) -> None:
 
 
 async def test_the_lease_ends_it_when_nobody_is_there(backend: Backend) -> None:
-    async with started(backend, lease=0.5) as run:
-        await run("sleep 100 & sleep 0.8")  # an attached host keeps it
+    lease = await short_lease(backend)
+    async with started(backend, lease=lease) as run:
+        await run(f"sleep 100 & sleep {lease + 0.3}")  # an attached host keeps it
         assert (await run("echo on")).stdout == b"on\n"
         await run.channel.aclose()
         async with asyncio.timeout(20):
