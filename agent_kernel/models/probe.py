@@ -51,7 +51,7 @@ async def probe(upstream: Upstream, name: str) -> ServerReport:
 
     Never raises for what the server does: that is a `problem`. Cancelling ends the request.
     """
-    report = ServerReport(inert(upstream.address), inert(name))
+    report = ServerReport(inert(upstream.address), inert(name), assumed=upstream.window(name))
     async with openai.DefaultAsyncHttpxClient(timeout=SECONDS, follow_redirects=True) as client:
         asked = _Questions(upstream, client)
         try:

@@ -25,6 +25,8 @@ class ServerReport:
     tools: bool | None = None
     context: int | None = None
     alias: str | None = None
+    assumed: int | None = None
+    """The size of the context in tokens that is configured, or known for the model."""
 
     @property
     def server_line(self) -> str:
@@ -52,7 +54,13 @@ class ServerReport:
     @property
     def context_line(self) -> str:
         """The size of the context."""
-        return "unknown: the server does not say" if self.context is None else f"{self.context:,} tokens"
+        if self.context is None:
+            tokens = "unknown" if self.assumed is None else f"{self.assumed:,} tokens are assumed"
+            return f"{tokens}: the server does not say"
+        too_large = self.assumed is not None and self.assumed > self.context
+        return f"{self.context:,} tokens" + (
+            f", although {self.assumed:,} are configured" if too_large else ""
+        )
 
 
 def inert(text: str, limit: int = _SHOWN) -> str:

@@ -6,10 +6,14 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_kernel.cli.doctor import _packages
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.models.model_server import llama_cpp, models, serving
 
 KEY = "sk-very-secret-1234"
@@ -83,3 +87,11 @@ def test_failing_model_has_a_next_step(environment: dict[str, str], answers: Any
     assert [each for each, finding in found.items() if finding["needed"] and not finding["ok"]] == [name]
     assert found[name]["hint"]
     assert found[name]["detail"].isprintable()
+
+
+@pytest.mark.bubblewrap
+async def test_sandbox_that_does_not_start_fails(tmp_path: Path) -> None:
+    finding = await _packages(BubblewrapBackend(tmp_path, Toolbox(tmp_path)))
+    assert (finding.name, finding.ok, finding.needed) == ("first sandbox", False, True)
+    assert "toolbox" in finding.detail
+    assert finding.hint

@@ -158,3 +158,17 @@ async def test_details_of_any_shape_are_survived() -> None:
             {"/v1/models": models("small"), "/props": props, "/api/show": json.loads("[]")}
         )
         assert (report.problem, report.tools, report.context) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("told", "assumed", "line"),
+    [
+        (4096, None, "4,096 tokens"),
+        (4096, 2048, "4,096 tokens"),
+        (4096, 8192, "4,096 tokens, although 8,192 are configured"),
+        (None, 8192, "8,192 tokens are assumed: the server does not say"),
+        (None, None, "unknown: the server does not say"),
+    ],
+)
+def test_context_line_names_the_configured_size(told: int | None, assumed: int | None, line: str) -> None:
+    assert ServerReport("http://x/v1", "m", context=told, assumed=assumed).context_line == line
