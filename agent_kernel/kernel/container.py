@@ -56,7 +56,9 @@ class NotebookContainer:
         self._keeper: asyncio.Task[None] | None = None
 
     async def open(self, outputs: CellOutputs, params: Mapping[str, Any] | None = None) -> OpenContainer:
-        """Return the live container; replace a dead one and say so in `outputs`.
+        """Return the live container. One that died comes back with its files; one that is gone is replaced.
+
+        Both are said in `outputs`.
 
         A new one is created with `params` (`ContainerCreateParams`), or else with those of the one before.
         Raises what `Containers.create` raises.
@@ -67,8 +69,13 @@ class NotebookContainer:
 
         containers = (await self._runtime()).containers
         if self.id is not None:
+            files = containers.files
             try:
-                return OpenContainer(self.id, await WrittenFiles.since_now(containers.files, self.id))
+                with listening(lambda text: outputs.emit(notice(clean(text)))):
+                    try:
+                        return OpenContainer(self.id, await WrittenFiles.since_now(files, self.id))
+                    except SandboxGone:  # found dead during this use: the next one brings back its files
+                        return OpenContainer(self.id, await WrittenFiles.since_now(files, self.id))
             except GONE as error:
                 self._log.warning("Container %s no longer exists: %s", self.id, error)
                 self.id = None

@@ -59,6 +59,8 @@ class SandboxSpec:
 
     A new volume begins with the checkpoint's workspace, if `snapshot` is given; one with files keeps its own.
     """
+    keep: bool = False
+    """Whether its files stay until it is deleted, if it ends by itself or from outside."""
     mounts: tuple[HostMount, ...] = ()
     """Folders of the host to read, checked by the caller. Needs `Capabilities.mounts`."""
 

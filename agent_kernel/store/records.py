@@ -78,8 +78,9 @@ class FileRow:
 class ContainerRow:
     """One container. `expires_after` is in minutes after `last_active_at`.
 
-    `status` is `creating`, `running`, `expired` (it was ended because it was idle), `restoring` (it is being
-    brought back from a checkpoint) or `dead` (it was ended from outside).
+    `status` is `creating`, `running`, `expired` (it has ended; a checkpoint may bring it back), `restoring`
+    (it is being brought back), `saving` (it was ended from outside, and a checkpoint is being taken) or
+    `dead` (it was ended from outside, and nothing is kept).
     """
 
     id: str

@@ -264,12 +264,15 @@ def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], lis
 
 def test_a_container_killed_from_outside(notebook: Notebook) -> None:
     notebook.run("remember")
-    kill_sandbox(container_of(notebook))
-    result = notebook.run("!ls /mnt/data; echo [$COLOUR]")
+    notebook.run("!echo kept >/mnt/data/file")
+    container_id = container_of(notebook)
+    kill_sandbox(container_id)
+    result = notebook.run("!cat /mnt/data/file; echo [$COLOUR]")
     assert result.reply["status"] == "ok"
-    assert result.plain[0].startswith("The container of the cells above is gone")
-    assert result.plain[-1] == "[]"
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+    assert result.plain[0].startswith("The container was ended from outside and was brought back")
+    assert result.plain[-1] == "kept\n[]"
+    assert notebook.run("say hello").plain == ["Hello, **world**."]  # it is said once
+    assert container_of(notebook) == container_id
 
 
 def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> None:
@@ -283,8 +286,9 @@ def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> No
     assert container_id in result.reply["evalue"]
     assert any("begun" in text for text in result.plain)
     following = notebook.run("say hello")
-    assert following.plain[0].startswith("The container of the cells above is gone")
-    assert following.plain[-1] == "Hello, **world**."
+    assert sum("ended from outside and was brought back" in text for text in following.plain) == 1
+    assert "Hello, **world**." in following.plain
+    assert container_of(notebook) == container_id
 
 
 # -- magics -----------------------------------------------------------------------------------------------

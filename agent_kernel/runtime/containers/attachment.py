@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 from agent_kernel.errors import SandboxError
+from agent_kernel.runtime.progress import listener
 from agent_kernel.sandboxes.channel import Channel
 
 log = logging.getLogger(__name__)
+
+Return = Literal["expired", "dead", "dead_said"]
+"""What a container was brought back from: its expiry, or the death of its sandbox (`_said`: the listener of
+that call got `BACK_FROM_DEATH`)."""
+
+BACK_FROM_DEATH = (
+    "The container was ended from outside and was brought back with its files and installed packages; its"
+    " processes, shell variables and working directory are gone."
+)
 
 
 class Attachment:
@@ -21,7 +32,7 @@ class Attachment:
         self.channel: Channel | None = None
         self.users = 0
         self.paused = False
-        self.brought_back = False
+        self.brought_back: Return | None = None
         self._pause_after = pause_after
         self._on_pause = on_pause
         self._timer: asyncio.TimerHandle | None = None
@@ -33,6 +44,13 @@ class Attachment:
         if self.channel is None or self.channel.closed.is_set() or self.lock.locked():
             return None
         return self.channel
+
+    def note_return(self, *, died: bool) -> None:
+        """Note that the sandbox was brought back. The current call's listener is told of a death."""
+        self.brought_back = "dead" if died else "expired"
+        if died and (tell := listener()) is not None:
+            tell(BACK_FROM_DEATH)
+            self.brought_back = "dead_said"
 
     def is_used(self) -> bool:
         """Return whether an operation is under way."""

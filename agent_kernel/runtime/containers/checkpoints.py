@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
@@ -37,6 +37,10 @@ MEMORY_LABEL = "agent_kernel.memory_limit"
 RESOURCES_LABEL = "agent_kernel.resources"
 KEY_LABEL = "agent_kernel.key"
 """The label with the owning tenant: the name of a key. Absent for the tenant without a named key."""
+
+SHELL_LABEL = "agent_kernel.shell"
+LOST = "lost"
+"""The value of `SHELL_LABEL` in a checkpoint that was taken of a dead sandbox."""
 
 Kind = Literal["expired", "explicit"]
 
@@ -67,8 +71,24 @@ class Checkpoints:
         Raises `SandboxError`; nothing is left behind then, nor after a cancellation. An automatic one is
         refused if it is larger than all of them may be together.
         """
+        snapshots_of(await self._engine())
+        await self._save_shell(row, channel)
+        await channel.pause()
+        try:
+            return await self._take(row, kind, {})
+        finally:
+            with suppress(SandboxError):  # the sandbox may be gone: its next use reports that
+                await channel.wake()
+
+    async def take_dead(self, row: ContainerRow) -> Snapshot:
+        """Keep the files and packages of a container whose sandbox is dead, as `take` does at expiry.
+
+        It has a label that says that the shell is lost. Raises `SandboxError`; nothing is left behind then.
+        """
+        return await self._take(row, "expired", {SHELL_LABEL: LOST})
+
+    async def _take(self, row: ContainerRow, kind: Kind, more: Mapping[str, str]) -> Snapshot:
         backend, began = await self._engine(), time.monotonic()
-        snapshots = snapshots_of(backend)
         labels = {
             STORE_LABEL: await self._store.identity(),
             CONTAINER_LABEL: row.id,
@@ -77,16 +97,12 @@ class Checkpoints:
             MEMORY_LABEL: row.memory_limit or "",
             RESOURCES_LABEL: row.resources,
             **({KEY_LABEL: row.tenant} if row.tenant else {}),
+            **more,
         }
-        await self._save_shell(row, channel)
-        await channel.pause()
-        try:
-            ref = SandboxRef(row.id, backend.name, "running")
-            most = self._most(row.tenant) if kind == "expired" else None
-            snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels, most)
-        finally:
-            with suppress(SandboxError):  # the sandbox may be gone: its next use reports that
-                await channel.wake()
+        ref = SandboxRef(row.id, backend.name, "running")
+        most = self._most(row.tenant) if kind == "expired" else None
+        snapshots = snapshots_of(backend)
+        snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels, most)
         self._audit.of(row.tenant).write(
             "checkpoint", container=row.id, snapshot=snapshot.id, kind=kind, size=snapshot.size,
             seconds=time.monotonic() - began,
@@ -197,6 +213,11 @@ def _why_beyond(snapshot: Snapshot, known: Collection[str], policy: CheckpointPo
     if snapshot.created_at < now - policy.max_age:
         return f"it is older than {policy.max_age:.0f} s"
     return f"with its {snapshot.size} bytes, the checkpoints take more than may be stored"
+
+
+def lost_shell(snapshot: Snapshot) -> bool:
+    """Return whether a checkpoint has the files of a dead sandbox, and no state of its shell."""
+    return snapshot.labels.get(SHELL_LABEL) == LOST
 
 
 def tenant_of(snapshot: Snapshot) -> str:

@@ -20,6 +20,7 @@ from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, Sand
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.containers.attachment import Return
 from agent_kernel.runtime.containers.checkpoints import (
     CONTAINER_LABEL,
     MEMORY_LABEL,
@@ -137,10 +138,8 @@ class LocalContainers:
         """Return one container, after asking the engine whether it is still alive."""
         row = await self._row(container_id)
         if row.status == "running" and row.backend == (await self._lifecycle.engine()).name:
-            try:
-                await self._lifecycle.ref(row)
-            except SandboxGone:
-                row = await self._row(container_id)
+            await self._lifecycle.look(row)
+            row = await self._row(container_id)
         return self._resource(row)
 
     async def delete(self, container_id: str) -> None:
@@ -169,15 +168,10 @@ class LocalContainers:
         row = await self._store.container(container_id)
         if row is None or row.backend != (await self._lifecycle.engine()).name:
             return False
+        row = await self._lifecycle.look(row)
         if row.status == "expired":
             return await self.checkpoints.of_expired(container_id) is not None
-        if row.status == "dead":
-            return False
-        try:
-            await self._lifecycle.ref(row)
-        except SandboxGone:
-            return False
-        return True
+        return row.status != "dead"
 
     @asynccontextmanager
     async def use(self, container_id: str, *, to_run: bool = False) -> AsyncGenerator[Channel, None]:
@@ -197,7 +191,7 @@ class LocalContainers:
         try:
             yield channel
         except SandboxGone as error:
-            await self.channel(container_id)  # reconnect to find out: this raises if it is really dead
+            await self.channel(container_id, restore=False)  # raises if it is really dead
             raise SandboxUnreachable(
                 f"The connection to container {container_id} was lost, but it is still running.",
                 hint="Try again.",
@@ -207,8 +201,11 @@ class LocalContainers:
             await self._store.touch_container(container_id, time.time())
             self.refresh()
 
-    async def channel(self, container_id: str) -> Channel:
-        """Return the open channel to a container, opened (again) where there is none. Errors as in `use`."""
+    async def channel(self, container_id: str, *, restore: bool = True) -> Channel:
+        """Return the open channel to a container, opened (again) where there is none.
+
+        Without `restore`, a container that has ended is not brought back. Errors as in `use`.
+        """
         row = await self._row(container_id)
         attachment = self._lifecycle.attachment(container_id)
         if row.status == "running":
@@ -217,18 +214,19 @@ class LocalContainers:
             if (channel := attachment.open) is not None:
                 return channel
         async with attachment.lock:
-            channel = await self._lifecycle.attach(await self._row(container_id), self._allowance)
+            row = await self._row(container_id)
+            channel = await self._lifecycle.attach(row, self._allowance, restore=restore)
             await self._store.touch_container(container_id, time.time())
             return channel
 
-    async def was_brought_back(self, container_id: str) -> bool:
-        """Make a container ready for use. Return whether it was restored since the last call.
+    async def was_brought_back(self, container_id: str) -> Return | None:
+        """Make a container ready for use. Return what it was restored from since the last call, if it was.
 
         Errors as in `use`.
         """
         await self.channel(container_id)
         attachment = self._lifecycle.attachment(container_id)
-        brought_back, attachment.brought_back = attachment.brought_back, False
+        brought_back, attachment.brought_back = attachment.brought_back, None
         return brought_back
 
     async def checkpoint(self, container_id: str) -> Snapshot:
@@ -271,7 +269,7 @@ class LocalContainers:
                 "name": row.name,
                 "created_at": int(row.created_at),
                 "last_active_at": int(row.last_active_at),
-                "status": "running" if row.status == "restoring" else row.status,
+                "status": "running" if row.status in ("restoring", "saving") else row.status,
                 "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
                 "memory_limit": row.memory_limit,
                 "network_policy": {"type": "disabled"},

@@ -36,8 +36,8 @@ class Sandboxes(Protocol):
         """Return the backend."""
         ...
 
-    async def attach(self, row: ContainerRow) -> Channel:
-        """Return the channel to a running container."""
+    async def attach(self, row: ContainerRow, *, restore: bool = True) -> Channel:
+        """Return the channel to a running container; with `restore`, bring an ended one back."""
         ...
 
     def attachment(self, container_id: str) -> Attachment:
@@ -115,7 +115,7 @@ class Expiration:
 
     async def _keep_and_end(self, row: ContainerRow, now: float) -> bool:
         """Take a checkpoint, then end it. Return false if it was used meanwhile."""
-        snapshot, reason = await self._kept(row) if await self._keeps() else (None, "none are kept")
+        snapshot, reason = await self._kept(row) if await self.keeps() else (None, "none are kept")
         if not await self._store.end_container(row.id, "expired", if_idle_at=now):
             if snapshot is not None:
                 await self._sandboxes.checkpoints.remove(snapshot)
@@ -124,13 +124,17 @@ class Expiration:
         log.info("Container %s has expired%s.", row.id, kept)
         audit = self._sandboxes.audit.of(row.tenant)
         audit.write("expire", container=row.id, snapshot=snapshot.id if snapshot else None, reason=reason)
-        self._expired[row.id] = row
-        with skipped(f"The sandbox of container {row.id}"):
-            await self._remove(row)
+        await self.put_away(row)
         await self._sandboxes.checkpoints.forget(row.id, but=snapshot.id if snapshot else None)
         return True
 
-    async def _keeps(self) -> bool:
+    async def put_away(self, row: ContainerRow) -> None:
+        """Remove the sandbox of a container that has ended. A failure is logged, and tried again later."""
+        self._expired[row.id] = row
+        with skipped(f"The sandbox of container {row.id}"):
+            await self._remove(row)
+
+    async def keeps(self) -> bool:
         """Return whether expired containers leave a checkpoint: the policy and the backend allow it."""
         keeps = self._sandboxes.settings.checkpoints.keep_expired
         return keeps and keeps_snapshots(await self._sandboxes.engine())
@@ -145,7 +149,7 @@ class Expiration:
         Raises `EngineUnavailable`, `SandboxUnreachable`: then it must not expire yet.
         """
         try:
-            channel = await self._sandboxes.attach(row)
+            channel = await self._sandboxes.attach(row, restore=False)
             return await self._sandboxes.checkpoints.take(row, channel, "expired"), None
         except (EngineUnavailable, SandboxUnreachable):
             raise

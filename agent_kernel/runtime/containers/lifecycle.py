@@ -23,7 +23,8 @@ from agent_kernel.errors import (
 from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.attachment import Attachment
-from agent_kernel.runtime.containers.checkpoints import Checkpoints
+from agent_kernel.runtime.containers.checkpoints import Checkpoints, lost_shell
+from agent_kernel.runtime.containers.deaths import Deaths
 from agent_kernel.runtime.containers.expiration import Expiration
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
@@ -31,11 +32,11 @@ from agent_kernel.runtime.containers.readiness import Prepare, Readiness
 from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.settings import ContainerOptions
-from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, sweep
+from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, is_busy, sweep
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.optional import Snapshot
+from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 BackendSource = Backend | Callable[[], Awaitable[Backend]]
 """A backend, or a function that finds one on first use, because looking for an engine slows start-up."""
+
+_BUSY = {"restoring": "expired", "saving": "running"}
+"""The statuses of a container that one process is busy with, and the one before each."""
 
 
 class Lifecycle:
@@ -61,6 +65,7 @@ class Lifecycle:
         self.audit = audit
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
         self._expiration = Expiration(self, store)
+        self._deaths = Deaths(self, self._expiration, store)
         self.timer = ExpiryTimer(self._expiration.expire)
         self._readiness = Readiness(prepare)
         self._source = backend
@@ -83,7 +88,7 @@ class Lifecycle:
                 source = self._source
                 backend = await source() if callable(source) else source
                 try:
-                    await sweep(backend, self._store, self.audit)
+                    await sweep(backend, self._store, self.audit, keeps=self._keeps(backend))
                     await self._begin_pool(backend)
                 except BaseException:
                     await backend.aclose()
@@ -91,6 +96,9 @@ class Lifecycle:
                 self._backend = backend
                 self.timer.start()
         return self._backend
+
+    def _keeps(self, backend: Backend) -> bool:
+        return self.settings.checkpoints.keep_expired and keeps_snapshots(backend)
 
     async def _begin_pool(self, backend: Backend) -> None:
         if self.settings.warm:
@@ -113,6 +121,7 @@ class Lifecycle:
             labels={STORE_LABEL: identity},
             memory=MEMORY_LIMITS[memory_limit or self.settings.memory_limit],
             lease=self.settings.lease,
+            keep=self.settings.checkpoints.keep_expired,
         )
         mounts = self.settings.allowed.host_mounts(resources)
         return with_resources(spec, resources, mounts, owner_of(identity, tenant))
@@ -214,18 +223,45 @@ class Lifecycle:
                 raise
         return await backend.create(spec)
 
-    async def attach(self, row: ContainerRow, allowance: Quota | None = None) -> Channel:
-        """Open the channel to a running container, or bring back an expired one; hold its lock.
+    async def attach(
+        self, row: ContainerRow, allowance: Quota | None = None, *, restore: bool = True
+    ) -> Channel:
+        """Open the channel to a running container, or bring back an ended one; hold its lock.
 
-        Raises `LimitReached` where it cannot be brought back beside those that live, `InvalidRequest` for an
-        expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
+        One whose sandbox is found dead is ended first, and its files are kept. Without `restore`, nothing is
+        brought back. Raises `LimitReached` if too many others live for it to be brought back,
+        `InvalidRequest` for an expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`,
+        `EngineUnavailable`.
         """
+        row = await self._settled(row)
+        if row.status == "running":
+            try:
+                return await self._attached(row)
+            except SandboxGone:
+                found = await self._store.container(row.id)
+                if not restore or found is None or found.status != "expired":
+                    raise
+                row = found
         if row.status == "expired":
+            if not restore:
+                raise gone(row.id, kept=await self.checkpoints.of_expired(row.id) is not None)
             await self._bring_back(row, allowance or Quota())
-        if row.status == "restoring":
-            raise SandboxUnreachable(f"Container {row.id} is being brought back.", hint="Try again.")
+        return await self._attached(row)
+
+    async def _settled(self, row: ContainerRow) -> ContainerRow:
+        """Return a row that no process is busy with. Raises `SandboxUnreachable`, `SandboxGone`."""
+        if row.status in _BUSY and not is_busy(row, time.time()):  # that process was killed
+            status = _BUSY[row.status]
+            await self._store.change_container(row.id, row.status, status, row.last_active_at)
+            row = await self._store.container(row.id) or replace(row, status="dead")
+        if row.status in _BUSY:
+            doing = "being brought back" if row.status == "restoring" else "being saved"
+            raise SandboxUnreachable(f"Container {row.id} is {doing}.", hint="Try again.")
         if row.status == "dead":
             raise gone(row.id)
+        return row
+
+    async def _attached(self, row: ContainerRow) -> Channel:
         attachment = self.attachment(row.id)
         attachment.tenant = row.tenant
         if attachment.channel is None or attachment.channel.closed.is_set():
@@ -234,28 +270,39 @@ class Lifecycle:
         return attachment.channel
 
     async def _open(self, row: ContainerRow) -> Channel:
-        ref = await self.ref(row)
-        backend = await self.engine()
-        try:
-            channel = await Channel.open(await backend.stream(ref))
-        except SandboxGone as error:
-            await self.lost(row)
-            raise gone(row.id) from error
-        self.audit.of(row.tenant).write("attach", container=row.id)
-        return channel
-
-    async def ref(self, row: ContainerRow) -> SandboxRef:
-        """Return the live sandbox of a row. Raises `SandboxGone` after noting it."""
         backend = await self.check_backend(row)
         try:
             ref = await backend.get(row.id)
+            if ref.status == "dead":
+                raise gone(row.id)
+            channel = await Channel.open(await backend.stream(ref))
         except SandboxGone as error:
-            await self.lost(row)
-            raise gone(row.id) from error
-        if ref.status == "dead":
-            await self.lost(row)
-            raise gone(row.id)
-        return ref
+            await self._deaths.end(row)
+            ended = await self._store.container(row.id)
+            kept = ended is not None and ended.status == "expired"
+            raise gone(row.id, kept=kept) from error
+        self.audit.of(row.tenant).write("attach", container=row.id)
+        return channel
+
+    async def look(self, row: ContainerRow) -> ContainerRow:
+        """Return the row of a container after asking the engine; one whose sandbox is dead is ended.
+
+        Raises `SandboxUnreachable` if this runtime has another backend, `EngineUnavailable`.
+        """
+        if row.status != "running" or await self._lives(row):
+            return row
+        async with self.attachment(row.id).lock:
+            found = await self._store.container(row.id)
+            if found is not None and found.status == "running" and not await self._lives(found):
+                await self._deaths.end(found)
+        return await self._store.container(row.id) or replace(row, status="dead")
+
+    async def _lives(self, row: ContainerRow) -> bool:
+        backend = await self.check_backend(row)
+        try:
+            return (await backend.get(row.id)).status != "dead"
+        except SandboxGone:
+            return False
 
     async def check_backend(self, row: ContainerRow) -> Backend:
         """Return the backend of a row. Raises `SandboxUnreachable` where this runtime has another."""
@@ -282,24 +329,29 @@ class Lifecycle:
             raise SandboxUnreachable(f"Container {row.id} is being brought back.", hint="Try again.")
         try:
             await self._start(row, snapshot)
+            if lost_shell(snapshot):
+                await self._forget_shell(row)
         except BaseException:
             expired = self._store.change_container(row.id, "restoring", "expired", row.last_active_at)
             await asyncio.shield(asyncio.ensure_future(expired))
             raise
         await self._store.change_container(row.id, "restoring", "running", time.time())
-        self.attachment(row.id).brought_back = True
-        log.info("Container %s had expired and was brought back from checkpoint %s.", row.id, snapshot.id)
+        self.attachment(row.id).note_return(died=lost_shell(snapshot))
+        log.info("Container %s had ended and was brought back from checkpoint %s.", row.id, snapshot.id)
         seconds = time.monotonic() - began
         self.audit.of(row.tenant).write("restore", container=row.id, snapshot=snapshot.id, seconds=seconds)
 
-    # -- going --------------------------------------------------------------------------------------------
+    async def _forget_shell(self, row: ContainerRow) -> None:
+        """Begin an empty shell: a dead sandbox's files may hold the state of a shell that is long past."""
+        channel = self.attachment(row.id).channel
+        try:
+            if channel is not None:
+                await channel.reset()
+        except BaseException:
+            await asyncio.shield(self.remove(row))
+            raise
 
-    async def lost(self, row: ContainerRow) -> None:
-        """Record that a container was ended from outside, and remove what is left of it."""
-        if await self._store.end_container(row.id, "dead"):
-            log.warning("Container %s was ended from outside.", row.id)
-            self.audit.of(row.tenant).write("dead", container=row.id)
-            await self.remove(row)
+    # -- going --------------------------------------------------------------------------------------------
 
     async def remove(self, row: ContainerRow) -> None:
         """Remove a sandbox and check that it is gone. Raises `SandboxError` if it is not."""

@@ -22,9 +22,14 @@ async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) ->
     )
 
 
-def gone(container_id: str) -> SandboxGone:
-    """Return the error for a container that was ended by something else."""
+def gone(container_id: str, *, kept: bool = False) -> SandboxGone:
+    """Return the error for a container that was ended by something else; `kept`: its files are kept."""
+    if kept:
+        return SandboxGone(
+            f"Container {container_id} was ended from outside. Its files are kept.",
+            hint="Use it again: that brings it back, without its processes and shell variables.",
+        )
     return SandboxGone(
-        f"Container {container_id} was ended from outside: it is no longer running and its files are lost.",
+        f"Container {container_id} was ended from outside, and its files could not be kept.",
         hint="Create a new container, or ask for container_auto, which makes one.",
     )

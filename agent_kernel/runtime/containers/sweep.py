@@ -18,19 +18,20 @@ log = logging.getLogger(__name__)
 STORE_LABEL = "agent_kernel.store"
 """The label with the id of the sandbox's store. A sweep touches no other store's sandboxes."""
 
-LIVE = ("creating", "running", "restoring")
+LIVE = ("creating", "running", "restoring", "saving")
 """The statuses of a container that has, or is about to have, a sandbox."""
 
 START_TIME = 300.0
 """Seconds within which any engine starts a sandbox. A start that takes longer was cut off by a crash."""
 
 
-async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF) -> None:
+async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: bool = False) -> None:
     """Remove this store's sandboxes that can no longer be used, and record the containers that died.
 
     That is: in whatever state (made but never started, paused, dead), those without a container, those of an
     ended one, those whose start was cut off, and those waiting in the pool of a process that has died. Other
-    processes may use the same store at this moment: what they run or are just making is left alone.
+    processes may use the same store at this moment: what they run or are just making is left alone. With
+    `keeps`, a dead sandbox of a running container is left too: its next use, or its expiry, keeps its files.
     Raises `EngineUnavailable`.
     """
     now = time.time()
@@ -38,14 +39,14 @@ async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF) -> None:
     rows = {row.id: row for row in await store.containers() if row.backend == backend.name}
 
     async def remove_left_over(ref: SandboxRef) -> None:
-        if _is_left_over(ref, rows.get(ref.id), now):
+        if _is_left_over(ref, rows.get(ref.id), now, keeps):
             log.info("Removing sandbox %s, left by an earlier run.", ref.id)
             await backend.delete(ref)
             tenant = rows[ref.id].tenant if ref.id in rows else ""
             audit.of(tenant).write("sweep", container=ref.id, state=ref.status)
 
     async def settle(row: ContainerRow) -> None:
-        alive = row.id in refs and refs[row.id].status != "dead"
+        alive = row.id in refs and (keeps or refs[row.id].status != "dead")
         await _settle(row, alive, store, now)
 
     await each(rows.values(), lambda row: _look_again(row, refs, backend))
@@ -67,21 +68,26 @@ async def _settle(row: ContainerRow, alive: bool, store: Rows, now: float) -> No
     """Record a container's new status."""
     if row.status == "running" and not alive:
         await store.end_container(row.id, "expired" if row.expires_at <= now else "dead")
-    elif _is_starting(row, now):
+    elif is_busy(row, now):
         return
     elif row.status == "creating":
         await store.delete_container(row.id)
+    elif row.status == "saving":  # its dead sandbox is still there
+        await store.change_container(row.id, "saving", "running", row.last_active_at)
     elif row.status == "restoring":  # its checkpoint is still there
         await store.change_container(row.id, "restoring", "expired", row.last_active_at)
 
 
-def _is_left_over(ref: SandboxRef, row: ContainerRow | None, now: float) -> bool:
+def _is_left_over(ref: SandboxRef, row: ContainerRow | None, now: float, keeps: bool) -> bool:
     if row is None:
         return not is_waiting(ref.labels)
     if row.status not in LIVE:
         return True
-    return ref.status == "dead" if row.status == "running" else not _is_starting(row, now)
+    if row.status in ("running", "saving"):
+        return ref.status == "dead" and row.status == "running" and not keeps
+    return not is_busy(row, now)
 
 
-def _is_starting(row: ContainerRow, now: float) -> bool:
-    return row.status in ("creating", "restoring") and row.last_active_at > now - START_TIME
+def is_busy(row: ContainerRow, now: float) -> bool:
+    """Return whether a living process may be starting or saving its sandbox at this moment."""
+    return row.status in ("creating", "restoring", "saving") and row.last_active_at > now - START_TIME

@@ -20,6 +20,7 @@ from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
+from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH, Return
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.skills import (
     Skill,
@@ -125,10 +126,14 @@ class Preparation:
         earlier = history.container_id or _container_in(turn.input)
         skills = await self._skills.read(**_asked_skills(turn))
         container_id, is_new = await self._container(turn, earlier, skills)
+        back: Return | None = None
         if is_new and earlier is not None:
             conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
-        elif container_id is not None and await self._containers.was_brought_back(container_id):
-            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_BACK))
+        elif container_id is not None:
+            back = await self._containers.was_brought_back(container_id)
+            if back is not None:
+                told = message("developer", CONTAINER_BACK if back == "expired" else BACK_FROM_DEATH)
+                conversation.insert(len(conversation) - len(turn.input), told)
         left_out = unserved(turn.request.get("tools"))
         turn = await self._told(turn, container_id)
         response = new_response(
@@ -144,6 +149,8 @@ class Preparation:
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
+        if back == "dead":
+            assembler.notice(BACK_FROM_DEATH)
         if left_out:
             assembler.notice(f"Not offered to the model, because not available here: {', '.join(left_out)}.")
         record = Record(self._store, self._histories, self._owner)

@@ -100,7 +100,7 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
     gvisor, sizes = is_gvisor(runtime), memory_files.sizes(spec.memory)
     config: dict[str, Any] = api.create_host_config(
         runtime=runtime,
-        auto_remove=True,  # the end of boxd, by its lease or otherwise, is the end of everything
+        auto_remove=not spec.keep,  # else the end of boxd, by its lease or not, is the end of everything
         network_mode="none",
         dns=["127.0.0.1"],  # without a network there is none, and the host's name servers are not told
         dns_search=["."],

@@ -51,7 +51,8 @@ def commit(
         container: dict[str, Any] = api.inspect_container(name)
         on_volume = any(mount["Destination"] == WORKSPACE for mount in container["Mounts"])
         marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: _packed(labels)}
-        if not on_volume:
+        # Without a running sandbox, nothing can copy the volume's files; they stay on the volume.
+        if not on_volume or not container["State"]["Running"]:
             _check_size(api, container, most)
             _commit(api, container, id, marks)
             return _describe(api, image_of(id), id, labels)

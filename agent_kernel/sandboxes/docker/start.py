@@ -81,7 +81,7 @@ class ContainerStart:
         arguments = create_arguments(
             api, spec, image=image, runtime=self.runtime, command=command, attempt=attempt
         )
-        arguments["host_config"]["AutoRemove"] = self._removes_itself
+        arguments["host_config"]["AutoRemove"] = self._removes_itself and not spec.keep
         if self._podman:
             arguments["host_config"]["Ulimits"] = podman.limits(arguments["host_config"]["Ulimits"])
         try:

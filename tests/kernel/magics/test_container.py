@@ -57,10 +57,10 @@ def test_mount_shows_a_folder_of_the_host(offered: Notebook) -> None:
     assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
 
 
-def test_a_replaced_container_has_the_same_mounts(offered: Notebook) -> None:
+def test_a_container_that_died_has_the_same_mounts(offered: Notebook) -> None:
     offered.run("%mount sales")
     kill_sandbox(container_of(offered))
-    assert offered.run("say hello").plain[0].startswith("The container of the cells above is gone")
+    assert offered.run("say hello").plain[0].startswith("The container was ended from outside")
     assert offered.run("!!cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
 
 
