@@ -17,7 +17,7 @@ from agent_kernel.kernel.sandbox_scripts.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_BYTES = 64 << 20
 CHUNK = 5_000
@@ -121,10 +121,9 @@ def _sas(path: str) -> Json:
     try:
         import pandas
 
-        with pandas.read_sas(
-            path, chunksize=CHUNK, encoding="infer" if path.lower().endswith("bdat") else None
-        ) as reader:
-            return _of_chunks(reader)
+        encoding = "infer" if path.lower().endswith("bdat") else "latin-1"
+        with pandas.read_sas(path, chunksize=CHUNK, encoding=encoding) as reader:
+            return _of_chunks(reader, _without_blanks)
     except ImportError as error:
         raise _lacking("pandas or pyreadstat") from error
     except ValueError as error:
@@ -135,7 +134,8 @@ def _lacking(package: str) -> Unreadable:
     return Unreadable("it needs %s, which the container does not have" % package)
 
 
-def _of_chunks(reader: Any) -> Json:
+def _of_chunks(reader: Any, changed: Callable[[Iterator[Row]], Iterator[Row]] = iter) -> Json:
+    """Return the description of a table in chunks, the rows of which `changed` returns as they are meant."""
     chunks = iter(reader)
     first = next(chunks, None)
     if first is None:
@@ -146,7 +146,7 @@ def _of_chunks(reader: Any) -> Json:
         for chunk in chunks:
             yield from _frame_rows(chunk)
 
-    return summary([str(name) for name in first.columns], rows())
+    return summary([str(name) for name in first.columns], changed(rows()))
 
 
 def _frame_rows(frame: Any) -> Iterator[Row]:

@@ -13,6 +13,7 @@ MAX_BELOW = 30
 MAX_DISAGREEING = 0.1
 """The share of rows of another width in a table whose name does not say that it is one."""
 
+_RULES = "-=+:_"
 _PROSE = 40  # characters; a single cell so long below a table is a remark
 
 
@@ -42,6 +43,8 @@ class TableRows:
         width = self._layout.width
         if width < 3:
             return False
+        if len(record) == width and record[1].strip() and record[0][:1] not in _RULES and not self._spaced:
+            return False  # nearly all rows
         filled = [cell.strip() for cell in record if cell.strip()]
         if not filled:
             return False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.cache import folder_for, installed
-from tests.kernel.tables.corpus.selection import format_of, package_of
+from tests.kernel.tables.corpus.selection import TEXT, format_of, package_of
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
@@ -59,11 +59,12 @@ class DataFile:
 
     @property
     def awkward(self) -> bool:
-        """Whether pandas needs to be told how to read it, beyond what the suffix says."""
-        usual = {".tsv": {"sep": "\t"}, ".tab": {"sep": "\t"}, ".json": {"columns": True}}
-        usual |= {".ods": {"engine": "calamine"}}
-        usual |= {".sas7bdat": {"encoding": "infer"}, ".xpt": {"encoding": "latin-1"}}
-        return self.options not in ({}, usual.get(self.format))
+        """Whether a text file needs more options than its suffix says.
+
+        These are for delimiter, encoding, header, lines around the table, ragged rows, dates, missing values.
+        """
+        usual = {".tsv": {"sep": "\t"}, ".tab": {"sep": "\t"}}
+        return self.format in TEXT and self.options not in ({}, usual.get(self.format))
 
 
 def data_files() -> list[DataFile]:
