@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
@@ -100,6 +101,13 @@ async def test_a_background_process_does_not_hold_the_command(run: Sandbox) -> N
     assert (await run("sleep 60 & echo started", timeout=20)).stdout == b"started\n"
     done = await run("kill %1 && wait %1; echo $?; jobs")
     assert done.stdout == b"143\n"
+
+
+async def test_a_process_that_has_just_begun_can_be_ended(run: Sandbox) -> None:
+    ending = "for i in {1..50}; do sleep 60 & kill $! && wait $!; echo $?; done | sort | uniq -c"
+    assert (await run(ending, timeout=50)).stdout.split() == [b"50", b"143"]
+    caught = await run("sed -n 's/^SigCgt:/0x/p' /proc/$$/status | tr -d '[:space:]'")
+    assert not int(caught.stdout or b"0", 16) >> (signal.SIGTERM - 1) & 1
 
 
 async def test_a_background_process_lives_on_through_other_commands(run: Sandbox) -> None:

@@ -67,11 +67,20 @@ for __boxd_text in vi vim view nvim nano emacs; do
     \builtin eval "$__boxd_text() { __boxd_editor $__boxd_text \"\$@\"; }"
 done
 \builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save __boxd_editor
+\builtin trap : %(ending)s
+\builtin trap - %(ending)s
 \builtin trap __boxd_leave EXIT
+\builtin trap : %(ending)s
+\builtin trap - %(ending)s
 \builtin trap '\builtin exit 143' %(abort)d
 \builtin export %(job)s=0
 \builtin shopt -s expand_aliases
 """
+
+_ENDING = "HUP INT TERM USR1 USR2 ALRM"
+"""The signals that bash catches once it has an EXIT trap. A child of bash 5.2 that has not yet started its
+program loses one of them: `server & kill $!` has no effect. Setting and removing a trap before and after the
+EXIT trap gives them their default action back."""
 
 _TRAPS = "ERR RETURN DEBUG"
 _KEEP_TRAPS = r"\builtin trap -p %s %%s%%s/traps;\builtin trap - %s" % (_TRAPS, _TRAPS)
@@ -85,7 +94,7 @@ _RECOVER = (
 
 def prelude(run: str, abort: int) -> str:
     """Return what every bash runs first. `abort` is the signal that asks it to leave."""
-    return PRELUDE % {"run": run, "abort": abort, "job": processes.JOB_VARIABLE}
+    return PRELUDE % {"run": run, "abort": abort, "job": processes.JOB_VARIABLE, "ending": _ENDING}
 
 
 def first_line(prelude: str, run: str, turn: int, nonce: str) -> str:
