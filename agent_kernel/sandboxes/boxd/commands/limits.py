@@ -8,7 +8,6 @@ the system's error messages: in the output of a command that failed, in the stde
 from __future__ import annotations
 
 import errno
-import operator
 import os
 import resource
 
@@ -29,6 +28,9 @@ CPU_PERIOD = ("/sys/fs/cgroup/cpu/cpu.cfs_period_us",)
 SEEN = 16 << 10
 """Bytes at the end of a command's output that are searched."""
 
+PAGE = 4096
+"""Bytes that are read of a file with counters."""
+
 MANY_PERIODS = 5
 """Waiting for the processors is reported after this many periods (0.1 s each)."""
 
@@ -40,7 +42,9 @@ class Limits:
         self.disk: int | None = None
         """The limit of the root file system in bytes, or None."""
         self._folders = (workspace, "/tmp", "/run")  # noqa: S108 (inside the sandbox)
-        self._counted = _counters()
+        self._memory = _Counter(MEMORY_EVENTS, b"oom_kill")
+        self._processes = _Counter(PROCESS_EVENTS, b"max")
+        self._cpu = _Counter(CPU_EVENTS, b"nr_throttled")
 
     def reached(self, log: Log, failed: bool, shell: int) -> list[str]:
         """Return the limits reached since the last call, as sentences without a full stop.
@@ -49,13 +53,11 @@ class Limits:
         """
         words = []
         printed = log.tail(SEEN) if failed else log.tail(SEEN, wire.STDERR)
-        before, self._counted = self._counted, _counters()
-        killed, refused, held_back = map(operator.sub, self._counted, before)
-        if killed > 0:
+        if self._memory.more() > 0:
             words.append("out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT)))
-        if refused > 0 or (not _read(PROCESS_EVENTS) and _says(printed, errno.EAGAIN)):
+        if self._processes.more() > 0 or (not self._processes.exists and _says(printed, errno.EAGAIN)):
             words.append("too many processes: limit %s" % _process_limit())
-        if held_back >= MANY_PERIODS and failed:
+        if self._cpu.more() >= MANY_PERIODS and failed:
             words.append("held back: limit %s" % _cpu_limit())
         if _says(printed, errno.EMFILE):
             words.append("too many open files: limit %s" % _own_limit(shell, resource.RLIMIT_NOFILE))
@@ -72,13 +74,44 @@ class Limits:
         return words
 
 
-def _counters() -> tuple[int, int, int]:
-    """Return how often memory ran out, processes were refused, and the processors were taken away."""
-    return (
-        _counter(MEMORY_EVENTS, "oom_kill"),
-        _counter(PROCESS_EVENTS, "max"),
-        _counter(CPU_EVENTS, "nr_throttled"),
-    )
+class _Counter:
+    """A counter of the control group, in the first of some files that exists; read after every command."""
+
+    def __init__(self, paths: tuple[str, ...], name: bytes) -> None:
+        self._name = name + b" "
+        self._fd = _open_first(paths)
+        self._last = self._value()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the sandbox sees the file."""
+        return self._fd is not None
+
+    def more(self) -> int:
+        """Return by how much it has grown since the last call."""
+        last, self._last = self._last, self._value()
+        return self._last - last
+
+    def _value(self) -> int:
+        if self._fd is None:
+            return 0
+        try:
+            lines = os.pread(self._fd, PAGE, 0).split(b"\n")
+        except OSError:
+            return 0
+        for line in lines:
+            if line.startswith(self._name) and line[len(self._name) :].isdigit():
+                return int(line[len(self._name) :])
+        return 0
+
+
+def _open_first(paths: tuple[str, ...]) -> int | None:
+    for path in paths:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+    return None
 
 
 def _read(paths: tuple[str, ...]) -> str:
@@ -93,14 +126,6 @@ def _read(paths: tuple[str, ...]) -> str:
 
 def _first_line(paths: tuple[str, ...]) -> str:
     return _read(paths).strip() or "unknown"
-
-
-def _counter(paths: tuple[str, ...], name: str) -> int:
-    for line in _read(paths).splitlines():
-        key, _, value = line.partition(" ")
-        if key == name and value.isdigit():
-            return int(value)
-    return 0
 
 
 def _says(printed: bytes, number: int) -> bool:

@@ -45,7 +45,7 @@ __boxd_end() {
   \builtin echo "$2 end $__boxd_code" >%(run)s/status
 }
 __boxd_save() {
-  __boxd_dump "$1"
+  __boxd_dump %(run)s/state.$1
   if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
     && ${FUNCNEST@a} != *r* && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
   then \builtin echo "$2 saved"
@@ -67,6 +67,8 @@ for __boxd_text in vi vim view nvim nano emacs; do
     \builtin eval "$__boxd_text() { __boxd_editor $__boxd_text \"\$@\"; }"
 done
 \builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save __boxd_editor
+\builtin readonly __boxd_do='__boxd_code=;\builtin . %(run)s/command >%(run)s/out 2>%(run)s/err </dev/null'
+\builtin readonly __boxd_keep='%(keep)s'
 \builtin trap : %(ending)s
 \builtin trap - %(ending)s
 \builtin trap __boxd_leave EXIT
@@ -83,7 +85,7 @@ program loses one of them: `server & kill $!` has no effect. Setting and removin
 EXIT trap gives them their default action back."""
 
 _TRAPS = "ERR RETURN DEBUG"
-_KEEP_TRAPS = r"\builtin trap -p %s %%s%%s/traps;\builtin trap - %s" % (_TRAPS, _TRAPS)
+_KEEP_TRAPS = rf"\builtin trap -p {_TRAPS} >%s%s/traps;\builtin trap - {_TRAPS}"
 _RECOVER = (
     r"__boxd_code=${__boxd_code:-$?};"
     r"POSIXLY_CORRECT=y;\unset -f builtin;\unset POSIXLY_CORRECT;\unset -v FUNCNEST;"
@@ -94,35 +96,31 @@ _RECOVER = (
 
 def prelude(run: str, abort: int) -> str:
     """Return what every bash runs first. `abort` is the signal that asks it to leave."""
-    return PRELUDE % {"run": run, "abort": abort, "job": processes.JOB_VARIABLE, "ending": _ENDING}
+    keep = _KEEP_TRAPS % (">", run)
+    job = processes.JOB_VARIABLE
+    return PRELUDE % {"run": run, "abort": abort, "job": job, "ending": _ENDING, "keep": keep}
 
 
-def first_line(prelude: str, run: str, turn: int, nonce: str) -> str:
+def first_line(prelude: str, turn: int, nonce: str) -> str:
     """Return the line that runs the prelude and reports that the shell is ready."""
-    begin = prelude + "__boxd_code= __boxd_text=;"
-    return begin + r"\__boxd_save %s/state.%d %s" % (run, turn, nonce)
+    return prelude + rf"__boxd_code= __boxd_text=;\__boxd_save {turn} {nonce}"
 
 
-def command_line(run: str, job: str, turn: int, nonce: str) -> str:
-    """Return the line that runs the file `command` with its outputs, and reports its end."""
-    begin = r"%s=%s;__boxd_code=;\builtin . %s/command >%s/out 2>%s/err </dev/null;" % (
-        processes.JOB_VARIABLE,
-        job,
-        run,
-        run,
-        run,
-    )
-    return begin + _after('"$?"', run, turn, nonce)
+def command_line(job: str, turn: int, nonce: str) -> str:
+    """Return the line that runs the file `command` with its outputs, and reports its end.
+
+    bash reads it with a system call for each byte, so what never changes is in variables of the prelude.
+    """
+    return rf'{processes.JOB_VARIABLE}={job};\builtin eval "$__boxd_do";' + _after("$?", turn, nonce)
 
 
-def recover_line(run: str, turn: int, nonce: str) -> str:
+def recover_line(turn: int, nonce: str) -> str:
     """Return the line that reports a command's end, after `command_line` could not."""
-    return _RECOVER + _after('"$__boxd_code"', run, turn, nonce)
+    return _RECOVER + _after("$__boxd_code", turn, nonce)
 
 
-def _after(code: str, run: str, turn: int, nonce: str) -> str:
-    keep = _KEEP_TRAPS % (">>", run)
-    return r"\__boxd_end %s %s;%s;\__boxd_save %s/state.%d %s" % (code, nonce, keep, run, turn, nonce)
+def _after(code: str, turn: int, nonce: str) -> str:
+    return rf'\__boxd_end "{code}" {nonce};\builtin eval "$__boxd_keep";\__boxd_save {turn} {nonce}'
 
 
 def command_file(command: bytes, traps: bytes, run: str) -> bytes:
@@ -135,7 +133,7 @@ def command_file(command: bytes, traps: bytes, run: str) -> bytes:
     mentioned = traps or any(name.encode() in command for name in _TRAPS.split())
     content = _one_line(traps) + command
     if mentioned and b"<<" not in command and not command.rstrip().endswith(b"\\"):
-        keep = _KEEP_TRAPS % (">|", run)
+        keep = _KEEP_TRAPS % ("|", run)
         content += b"\n{ __boxd_code=$?;%s;} >/dev/null 2>&1\n" % keep.encode()
     return content
 

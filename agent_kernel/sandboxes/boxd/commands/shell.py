@@ -40,6 +40,9 @@ After twice as many, no shell can begin at all, so boxd ends.
 BROKEN = (errno.EMFILE, errno.EFBIG, errno.ENOMEM)
 """Errors that say that a command has set limits on boxd itself. It cannot work any more, so it ends."""
 
+NONCE = 6
+"""Bytes of the secret that marks the reports of one line. A command has no time to guess it."""
+
 GRACE = 0.5
 KILL_ROUND = 0.002
 MAX_PAUSE = 0.1
@@ -133,8 +136,8 @@ class Shell:
             self._become_bash(pipe.reader)
         os.close(pipe.reader)
         self._loop.on_exit(self._pid, self._ended)
-        self._nonce = os.urandom(8).hex()
-        pipe.say(script.first_line(prelude, self._run, self._state.turn, self._nonce))
+        self._nonce = os.urandom(NONCE).hex()
+        pipe.say(script.first_line(prelude, self._state.turn, self._nonce))
 
     def _become_bash(self, script: int) -> None:
         try:
@@ -175,8 +178,8 @@ class Shell:
         self._state.next_turn()
         self._ready = False
         self._tries = 0
-        self._nonce = os.urandom(8).hex()
-        self._script.say(script.command_line(self._run, job.number, self._state.turn, self._nonce))
+        self._nonce = os.urandom(NONCE).hex()
+        self._script.say(script.command_line(job.number, self._state.turn, self._nonce))
 
     def _reported(self, report: bytes) -> None:
         """Take a report of the present line. Anything else that was written there is dropped."""
@@ -210,7 +213,7 @@ class Shell:
         self._tries += 1
         if job is not None and self._tries == 1:
             self._reports.open()
-            self._script.say(script.recover_line(self._run, self._state.turn, self._nonce))
+            self._script.say(script.recover_line(self._state.turn, self._nonce))
         else:
             self._end_script()
 
