@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import struct
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from ..loop import Loop, Timer
+    from .outputs import OutputPipe, Outputs
 
 
 class Job:
@@ -38,44 +38,38 @@ class Job:
         self.on_change: Callable[[], None] = lambda: None
         self.on_taken: Callable[[], None] = lambda: None
         self.since: processes.Moment  # its start
-        self._fds: dict[int, int] = {}
-        self._held: list[int] = []  # keeps the outputs open between the command and its EXIT trap
+        self._pipes: dict[int, OutputPipe] = {}
         self._throttled = False
         self._sealed = False
 
-    def open_outputs(self, loop: Loop, paths: dict[int, str], log_folder: str) -> None:
-        """Read the outputs from new named pipes at `paths` (by stream). Raises `OSError`."""
+    def open_outputs(self, loop: Loop, outputs: Outputs, log_folder: str) -> None:
+        """Read the outputs from named pipes. Raises `OSError`."""
         self._loop = loop
+        self._outputs = outputs
         self._log_folder = log_folder
-        for stream, path in paths.items():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            os.mkfifo(path, 0o600)
-            self._fds[stream] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._held.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        for stream, fd in self._fds.items():
-            self._watch(stream, fd)
+        self._pipes = outputs.take()
+        for stream, pipe in self._pipes.items():
+            self._watch(stream, pipe)
 
-    def _watch(self, stream: int, fd: int) -> None:
+    def _watch(self, stream: int, pipe: OutputPipe) -> None:
         mask = 0 if self._throttled else selectors.EVENT_READ
-        self._loop.watch(fd, mask, lambda mask: self._readable(stream, fd))
+        self._loop.watch(pipe.reader, mask, lambda mask: self._readable(stream, pipe))
 
     def throttle(self, on: bool) -> None:
         """Stop reading the outputs, or go on. While stopped, the pipes fill and the command waits."""
         if self._throttled != on:
             self._throttled = on
-            for stream, fd in self._fds.items():
-                self._watch(stream, fd)
+            for stream, pipe in self._pipes.items():
+                self._watch(stream, pipe)
 
-    def _readable(self, stream: int, fd: int) -> None:
+    def _readable(self, stream: int, pipe: OutputPipe) -> None:
         try:
-            payload = os.read(fd, wire.CHUNK)
+            payload = os.read(pipe.reader, wire.CHUNK)
         except BlockingIOError:
             return
         if not payload:
-            self._loop.watch(fd, 0, None)
-            os.close(fd)
-            del self._fds[stream]
+            pipe.close(self._loop)
+            del self._pipes[stream]
         elif self.outcome is None and not self._sealed:  # later output of background processes is dropped
             self._append(stream, payload)
             self.on_change()
@@ -83,19 +77,19 @@ class Job:
     def seal(self) -> None:
         """Take only the output so far: the shell's messages about killed processes follow."""
         self._sealed = True
-        for stream, fd in list(self._fds.items()):
-            self._drain(stream, fd)
+        for stream, pipe in self._pipes.items():
+            self._drain(stream, pipe.reader)
 
     def end(self, outcome: dict[str, Any]) -> None:
         """Take the rest of the outputs and set the outcome, with the path of the log file if there is one."""
         if self.timer is not None:
             self.timer.cancel()
         if not self._sealed:
-            for stream, fd in list(self._fds.items()):
-                self._drain(stream, fd)
-        for held in self._held:
-            os.close(held)
-        self._held = []
+            for stream, pipe in self._pipes.items():
+                self._drain(stream, pipe.reader)
+        for stream, pipe in list(self._pipes.items()):
+            if self._outputs.give_back(stream, pipe):
+                del self._pipes[stream]
         path = self.file.end() if self.file is not None else None
         if path is not None:
             outcome["log"] = path

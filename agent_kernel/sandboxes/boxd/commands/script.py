@@ -24,7 +24,6 @@ __boxd_dump() {
     \builtin declare -f; \builtin printf '# end\n'; } >|"$1"
 } 2>/dev/null
 __boxd_leave() { __boxd_dump %(run)s/state.exit; }
-__boxd_user_trap() { \builtin eval "$2"; }
 __boxd_end() {
   __boxd_code=${__boxd_code:-$1}
   if [[ -R FUNCNEST || ( $- != *u* || -v FUNCNEST ) && ${FUNCNEST@a} == *r* ]]; then \builtin :
@@ -38,13 +37,14 @@ __boxd_end() {
   \builtin read -r -d '' __boxd_text <%(run)s/trap
   if [[ $__boxd_text != *__boxd_leave* ]]; then
     if [[ $__boxd_text == "trap -- "* ]]; then
-      \builtin eval "__boxd_user_${__boxd_text}" >>%(run)s/out 2>>%(run)s/err </dev/null
+      \builtin eval "\builtin set ${__boxd_text#trap }"
+      \builtin eval "$1" >>%(run)s/out 2>>%(run)s/err </dev/null
     fi
     \builtin trap __boxd_leave EXIT
   fi
-  \builtin echo "$2 end $__boxd_code" >%(run)s/status
 }
 __boxd_save() {
+  \builtin echo "$2 end $__boxd_code" >%(run)s/status
   __boxd_dump %(run)s/state.$1
   if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
     && ${FUNCNEST@a} != *r* && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
@@ -66,9 +66,8 @@ for __boxd_text in vi vim view nvim nano emacs; do
   \builtin declare -F $__boxd_text >/dev/null ||
     \builtin eval "$__boxd_text() { __boxd_editor $__boxd_text \"\$@\"; }"
 done
-\builtin readonly -f __boxd_dump __boxd_leave __boxd_user_trap __boxd_end __boxd_save __boxd_editor
-\builtin readonly __boxd_do='__boxd_code=;\builtin . %(run)s/command >%(run)s/out 2>%(run)s/err </dev/null'
-\builtin readonly __boxd_keep='%(keep)s'
+\builtin readonly -f __boxd_dump __boxd_leave __boxd_end __boxd_save __boxd_editor
+\builtin readonly __boxd_do='%(command)s'
 \builtin trap : %(ending)s
 \builtin trap - %(ending)s
 \builtin trap __boxd_leave EXIT
@@ -96,31 +95,33 @@ _RECOVER = (
 
 def prelude(run: str, abort: int) -> str:
     """Return what every bash runs first. `abort` is the signal that asks it to leave."""
-    keep = _KEEP_TRAPS % (">", run)
-    job = processes.JOB_VARIABLE
-    return PRELUDE % {"run": run, "abort": abort, "job": job, "ending": _ENDING, "keep": keep}
+    command = rf"__boxd_code=;\builtin . {run}/command >{run}/out 2>{run}/err </dev/null;" + _after("$?", run)
+    words = {"abort": abort, "job": processes.JOB_VARIABLE, "ending": _ENDING, "command": command}
+    return PRELUDE % {"run": run, **words}
 
 
 def first_line(prelude: str, turn: int, nonce: str) -> str:
     """Return the line that runs the prelude and reports that the shell is ready."""
-    return prelude + rf"__boxd_code= __boxd_text=;\__boxd_save {turn} {nonce}"
+    return prelude + rf"__boxd_code=0 __boxd_text=;\__boxd_save {turn} {nonce}"
 
 
 def command_line(job: str, turn: int, nonce: str) -> str:
     """Return the line that runs the file `command` with its outputs, and reports its end.
 
-    bash reads it with a system call for each byte, so what never changes is in variables of the prelude.
+    bash reads it with a system call for each byte, so what never changes is in a variable of the prelude.
     """
-    return rf'{processes.JOB_VARIABLE}={job};\builtin eval "$__boxd_do";' + _after("$?", turn, nonce)
+    return rf'{processes.JOB_VARIABLE}={job};\builtin eval "$__boxd_do" {turn} {nonce}'
 
 
-def recover_line(turn: int, nonce: str) -> str:
+def recover_line(run: str, turn: int, nonce: str) -> str:
     """Return the line that reports a command's end, after `command_line` could not."""
-    return _RECOVER + _after("$__boxd_code", turn, nonce)
+    return _RECOVER + _after("$__boxd_code", run) + f" {turn} {nonce}"
 
 
-def _after(code: str, turn: int, nonce: str) -> str:
-    return rf'\__boxd_end "{code}" {nonce};\builtin eval "$__boxd_keep";\__boxd_save {turn} {nonce}'
+def _after(code: str, run: str) -> str:
+    """Return what follows a command. Its last words are missing: the turn and the nonce."""
+    keep = _KEEP_TRAPS % (">", run)
+    return rf'\__boxd_end "{code}";{keep};\__boxd_save'
 
 
 def command_file(command: bytes, traps: bytes, run: str) -> bytes:

@@ -9,14 +9,14 @@ not report then either, its script is ended, and the exit code is the shell's.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
 import time
 
-from .. import guard, gvisor, wire
+from .. import guard, gvisor
 from . import limits, processes, script
+from .outputs import Outputs
 from .pipe import ScriptPipe
 from .reports import Reports
 from .state import ShellState, write_file
@@ -68,6 +68,7 @@ class Shell:
         self._traps = b""
         self.began = time.time()  # the last command, or this shell
         self._reports = Reports(loop, self._file("status"), self._reported)
+        self._outputs = Outputs(loop, run)
         self.limits = limits.Limits(workspace)
         self._spawn()
 
@@ -160,12 +161,10 @@ class Shell:
         if self._current is not None or not self._ready or not self._queue:
             return
         job = self._current = self._queue.pop(0)
-        paths = {wire.STDOUT: self._file("out"), wire.STDERR: self._file("err")}
         try:
             self._reports.open()
-            _remove(self._file("traps"))
             write_file(self._file("command"), script.command_file(job.command, self._traps, self._run))
-            job.open_outputs(self._loop, paths, self._file("log"))
+            job.open_outputs(self._loop, self._outputs, self._file("log"))
         except OSError as error:
             if error.errno in BROKEN:
                 self._loop.stop()
@@ -193,7 +192,7 @@ class Shell:
             self._script.quiet()
             self._ready = True
             self._failures = 0
-            self._traps = _read(self._file("traps")) or b""
+            self._traps = _take(self._file("traps"))
             waiting, self._waiting = self._waiting, []
             for action in waiting:
                 action()
@@ -213,7 +212,7 @@ class Shell:
         self._tries += 1
         if job is not None and self._tries == 1:
             self._reports.open()
-            self._script.say(script.recover_line(self._state.turn, self._nonce))
+            self._script.say(script.recover_line(self._run, self._state.turn, self._nonce))
         else:
             self._end_script()
 
@@ -277,17 +276,17 @@ def _is_code(text: bytes) -> bool:
     return text.isdigit() and len(text) <= 3 and int(text) <= 255
 
 
-def _read(path: str) -> bytes | None:
+def _take(path: str) -> bytes:
+    """Return what a file holds and remove it. Most often it is empty, and costs one system call."""
     try:
+        if os.stat(path).st_size == 0:
+            return b""
         with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+            content = file.read()
         os.unlink(path)
+    except OSError:
+        return b""
+    return content
 
 
 def _prefer_for_oom_killer() -> None:
