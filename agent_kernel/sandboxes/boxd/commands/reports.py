@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
-import stat
+
+from .state import make_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +28,22 @@ class Reports:
 
     def open(self) -> None:
         """Make the pipe, and its folder, if it is not there. Raises `OSError`."""
-        if self._fd >= 0 and _is(self._path, self._fd):
+        if self._fd >= 0 and self._in_place():
             return
         self._close()
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+        make_way(self._path)
         os.mkfifo(self._path, 0o600)
         self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._made = os.fstat(self._fd)
         self._loop.watch(self._fd, selectors.EVENT_READ, lambda mask: self.read())
+
+    def _in_place(self) -> bool:
+        try:
+            found = os.lstat(self._path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (self._made.st_dev, self._made.st_ino)
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -54,11 +61,3 @@ class Reports:
         self._rest = self._rest[-LONGEST:]
         for line in lines:
             self._on_report(line)
-
-
-def _is(path: str, fd: int) -> bool:
-    try:
-        found, ours = os.lstat(path), os.fstat(fd)
-    except OSError:
-        return False
-    return stat.S_ISFIFO(found.st_mode) and (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)

@@ -103,8 +103,20 @@ class ShellState:
             os.unlink(self._path(name))
 
 
+def make_way(path: str) -> None:
+    """Remove a file, or rename a folder that a command has put in its place. Raises `OSError`."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        os.rename(path, path + "." + os.urandom(4).hex())
+
+
 def write_file(path: str, content: bytes) -> None:
     """Write a whole file, without a buffer. Raises `OSError`."""
+    if os.path.isdir(path):
+        make_way(path)
     with open(path, "wb", buffering=0) as file:
         view = memoryview(content)
         while view:
