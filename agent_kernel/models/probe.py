@@ -89,12 +89,13 @@ class _Questions:
         if status in _REFUSALS or (status >= 500 and status != 501):
             error = body.get("error") if isinstance(body, dict) else None
             raise self._upstream.refusal(openai.APIStatusError("", response=response, body=error))
-        if status >= 300:
+        if status >= 300 and isinstance(body, dict):
             return None
         listed = body.get("data") if isinstance(body, dict) else None
         if not isinstance(listed, list):
+            # Also 403 and 404 without JSON: they come from web servers and proxies.
             raise UpstreamUnavailable(
-                f"{self._upstream.address} answers, but not with a list of models.",
+                f"{self._upstream.address} answers ({status}), but not with a list of models.",
                 hint="Check that this is the address of the API; most end in /v1.",
             )
         return None if body.get("has_more") else [each for each in listed if _has_name(each)]

@@ -112,10 +112,20 @@ async def test_status_that_fails_turns_is_a_problem(status: int) -> None:
     assert server.keys == [f"Bearer {KEY}"]
 
 
-@pytest.mark.parametrize("body", [b"<html>A web page</html>", b"[" * 100_000, b'{"data": 7}'])
-async def test_answer_that_is_no_list_of_models(body: bytes) -> None:
-    report, _ = await told({"/v1/models": body})
-    assert "not with a list of models" in str(report.problem)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>A web page</html>"),
+        (200, b"[" * 100_000),
+        (200, b'{"data": 7}'),
+        (403, b"Refused by the proxy"),
+        (404, b"404 page not found"),
+    ],
+    ids=["page", "deep", "other", "proxy", "web server"],
+)
+async def test_answer_that_is_no_list_of_models(status: int, body: bytes) -> None:
+    report, _ = await told({"/v1/models": body}, status=status)
+    assert f"answers ({status}), but not with a list of models" in str(report.problem)
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/props", "/api/show"])
