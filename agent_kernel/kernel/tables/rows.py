@@ -75,10 +75,11 @@ class TableRows:
     def disagree(self) -> bool:
         """Whether so many lines do not fit that only a file's name can say that it is a table.
 
-        One row may lack cells at its end in a table of any size.
+        Rows with more cells are worse than short ones: one row may lack cells in a table of any size.
         """
         some = MAX_DISAGREEING * self.count
-        return self.below > self.count or self.wider > some or self.wider + self.narrower > max(1, some)
+        too_wide = self.wider > 0 and self.wider >= some
+        return too_wide or self.below > self.count or self.wider + self.narrower > max(1, some)
 
     @property
     def notes(self) -> list[str]:

@@ -165,6 +165,7 @@ sure (0.90 or more): 7 of 9
 """
 REPORTS = [
     GUESSES,
+    GUESSES.replace("sure (", " Gentoo    Biscoe         4875 female 0.55\n" * 7 + "sure ("),
     GUESSES.replace("4875", "4875 g").replace("302", "- 302"),
     "302 of 333 known\nspecies island mass guess\n"
     + "Adelie Biscoe 3475 male\n" * 9
@@ -182,7 +183,7 @@ def test_report_whose_rows_disagree_is_no_table(text: str, suffix: str) -> None:
         read(text, suffix)
 
 
-@pytest.mark.parametrize("text", REPORTS[3:])
+@pytest.mark.parametrize("text", REPORTS[4:])
 def test_file_that_is_called_a_table_is_shown_with_notes(text: str) -> None:
     assert any("cells" in note for note in read(text, ".csv").notes + read(text, ".tsv").notes)
 
