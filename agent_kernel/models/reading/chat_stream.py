@@ -10,7 +10,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
 from agent_kernel.models.reading.surrogates import Halves
-from agent_kernel.protocol.calls import CallDelta
+from agent_kernel.protocol.calls import CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
     ModelDelta,
@@ -25,7 +25,9 @@ from agent_kernel.tools.client import CLIENT_FUNCTION
 from agent_kernel.tools.live import LiveCall
 
 Deltas = Iterator[ModelDelta]
+_Words = TextDelta | ReasoningDelta | RefusalDelta
 
+CUT_OFF = "it was cut off in the middle of its arguments, at the limit of output tokens"
 _TRUNCATED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -54,7 +56,7 @@ class ChatReader:
         self._offered = offered
         self._open: dict[int, _Call] = {}
         self._live: LiveCall | None = None
-        self._held: list[ModelDelta] = []
+        self._held: list[_Words] = []
         self._halves = Halves()
         self._usage: Usage | None = None
         self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
@@ -88,7 +90,7 @@ class ChatReader:
         for piece in delta.tool_calls or ():
             yield from self._piece(piece)
 
-    def _words(self, delta: Any) -> Deltas:
+    def _words(self, delta: Any) -> Iterator[_Words]:
         # Two names that servers use for reasoning text; the package's type has neither.
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
@@ -104,6 +106,7 @@ class ChatReader:
         if call is None or _is_another(piece, call):
             if call is not None:
                 yield from self._whole(self._open.pop(index))
+                yield from self._released()
             call = self._open[index] = _Call(piece.id, piece.id or f"#{index}")
         if piece.function is not None:
             call.name = call.name or piece.function.name or ""
@@ -124,18 +127,40 @@ class ChatReader:
         calls = list(self._open.values())
         for call in calls[:-1] if cut_off else calls:
             yield from self._whole(call)
-        if not cut_off:
-            yield from self._held
-        else:
-            if calls and self._offered.called(calls[-1].name) is None:
-                yield from self._cut(calls[-1])
-                # No break: the item is still open when the step ends, and so becomes incomplete.
+        if cut_off and calls:
+            yield from self._cut(calls[-1])
+        yield from self._released()
+        if cut_off:
             yield Truncated(cut_off)
 
+    def _released(self) -> Deltas:
+        """Yield the held text, unless a streamed call is still open."""
+        if self._live is None:
+            held, self._held = self._held, []
+            yield from held
+
     def _cut(self, call: _Call) -> Deltas:
-        call_id = self._call_ids.unused(call.given_id)
-        yield ItemBreak()
-        yield CallDelta(CLIENT_FUNCTION, call_id, "".join(call.arguments), name=call.name)
+        """Read the last call of an answer that was cut off.
+
+        It does not run, because its arguments may be incomplete, unless text came after the end of them:
+        then the cut was in that text.
+        """
+        arguments = "".join(call.arguments)
+        if call.live is not None and self._holds_words():
+            if is_whole(arguments):
+                yield from self._whole(call)
+            else:
+                self._live = None
+                yield RejectedCall(call.live.call_id, call.name, arguments, CUT_OFF)
+        elif self._offered.called(call.name) is None:
+            yield from self._released()
+            yield ItemBreak()
+            yield CallDelta(CLIENT_FUNCTION, self._call_ids.unused(call.given_id), arguments, name=call.name)
+            # No break: the item is still open when the step ends, and so becomes incomplete.
+
+    def _holds_words(self) -> bool:
+        """Return whether the held text is more than the white space that some parsers leave."""
+        return any(each.text.strip() for each in self._held)
 
     def _whole(self, call: _Call) -> Deltas:
         arguments = "".join(call.arguments)

@@ -61,15 +61,35 @@ class Items:
         return key in self._finished
 
     def unfinished(self, output: Sequence[Any]) -> Iterator[tuple[Any, Key]]:
-        """Yield the items of the closing event that are not done, with the key each has or gets."""
-        counts: dict[str, int] = defaultdict(int)
+        """Yield the items of the closing event that are not done, with the key each has or gets.
+
+        An item is the one of its kind with the same id, or else at the same index, or else the next one that
+        is left: servers also begin parallel calls in another order than that of the closing event.
+        """
+        keys: dict[int, Key] = {}
+        for place_of in (self._same_id, self._same_index, self._next):
+            for position, item in enumerate(output):
+                if position in keys:
+                    continue
+                left = [key for key in self._order[item.type] if key not in keys.values()]
+                found = place_of(item, position, left)
+                if found is not None:
+                    keys[position] = found
         for position, item in enumerate(output):
-            known = self._order[item.type]
-            place = counts[item.type]
-            counts[item.type] += 1
-            key = known[place] if place < len(known) else f"output {position}"
+            key = keys.get(position, f"output {position}")
             if key not in self._finished:
                 yield item, key
+
+    def _same_id(self, item: Any, position: int, left: Sequence[Key]) -> Key:
+        ids = [getattr(item, "id", None), getattr(item, "call_id", None)]
+        keys = [self._aliases.get(_bare(each)) for each in ids if isinstance(each, str)]
+        return next((key for key in keys if key in left), None)
+
+    def _same_index(self, item: Any, position: int, left: Sequence[Key]) -> Key:
+        return position if position in left else None
+
+    def _next(self, item: Any, position: int, left: Sequence[Key]) -> Key:
+        return left[0] if left else None
 
 
 def labels_of(item: Any) -> dict[str, Any]:

@@ -102,8 +102,11 @@ class ResponsesReader:
             yield from self._release()
 
     def _release(self) -> Deltas:
-        self._open = None
+        """Read the events that waited for the open call. It has ended, since another item follows."""
+        open_key, self._open = self._open, None
         held, self._held = self._held, []
+        if held:
+            yield from self._end_written(open_key, cut_off=False)
         for event in held:
             yield from self.read(event)
 
@@ -299,22 +302,31 @@ class ResponsesReader:
     def _late(self, response: Any, *, cut_off: bool) -> Deltas:
         """Read the items of the closing event that no event before has ended, each once.
 
-        Servers give items other ids there, so they are matched by kind and order.
+        A call that no event has ended is read too, if its arguments are whole.
         """
         while self._held:
             yield from self._release()
-        self._open = None
+        open_key, self._open = self._open, None
+        yield from self._end_written(open_key, cut_off=cut_off)  # before the next item begins
         for item, key in self._items.unfinished(getattr(response, "output", None) or ()):
             if cut_off and key in self._streamed:
                 continue  # it stays open, and so becomes incomplete
             yield from self._done(SimpleNamespace(item=item), key)
-        for key, call in list(self._calls.items()):
-            arguments = self._whole.get(key, call.live.arguments if call.live is not None else "")
-            if not cut_off and not self._items.is_finished(key) and is_object(arguments):
-                item = SimpleNamespace(
-                    type="function_call", call_id=call.given_id, name=call.name, arguments=arguments
-                )
-                yield from self._done(SimpleNamespace(item=item), key)
+        for key in list(self._calls):
+            yield from self._end_written(key, cut_off=cut_off)
+
+    def _end_written(self, key: Key, *, cut_off: bool) -> Deltas:
+        """Read a call that no event has ended, if its arguments are whole."""
+        call = self._calls.get(key)
+        if call is None or self._items.is_finished(key):
+            return
+        written = "" if cut_off or call.live is None else call.live.arguments
+        arguments = self._whole.get(key, written)
+        if is_object(arguments):
+            item = SimpleNamespace(
+                type="function_call", call_id=call.given_id, name=call.name, arguments=arguments
+            )
+            yield from self._done(SimpleNamespace(item=item), key)
 
     def _incomplete(self, event: Any, key: Key) -> Deltas:
         yield from self._late(event.response, cut_off=True)
