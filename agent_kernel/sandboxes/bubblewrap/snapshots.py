@@ -1,6 +1,6 @@
 """Checkpoints of embedded sandboxes: copies of the folders that a sandbox writes to.
 
-Files are cloned where the file system can (`cp --reflink=auto`), and copied elsewhere.
+Files are cloned where the file system can, and copied elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from agent_kernel.each import skipped
 from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.sandboxes.bubblewrap.copying import copy_trees
 from agent_kernel.sandboxes.bubblewrap.trees import allocated, remove_tree
 from agent_kernel.sandboxes.optional import Snapshot, too_large
 
@@ -52,8 +52,8 @@ class SnapshotFolders:
             raise too_large(size, most)
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._building() as (part, held):
-                copy_parts(source, part, held)
+            with self._building() as part:
+                copy_parts(source, part)
                 snapshot = Snapshot(id, self._backend, time.time(), allocated(part), dict(labels))
                 (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
                 part.rename(self._root / id)
@@ -64,15 +64,15 @@ class SnapshotFolders:
         return snapshot
 
     @contextlib.contextmanager
-    def _building(self) -> Iterator[tuple[Path, int]]:
+    def _building(self) -> Iterator[Path]:
         """Make a locked folder to fill and rename. It is removed at the end if it was not renamed."""
         with contextlib.ExitStack() as ending:
             with _lock(self._root):  # no other process finds it before it is locked
                 self._clear()
                 part = Path(tempfile.mkdtemp(prefix=PART, dir=self._root))
-                held = ending.enter_context(_lock(part))
+                ending.enter_context(_lock(part))
             ending.callback(remove_tree, part)
-            yield part, held
+            yield part
 
     def _clear(self) -> None:
         """Remove incomplete checkpoints of processes that were killed."""
@@ -108,7 +108,7 @@ class SnapshotFolders:
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove a checkpoint, its name first. Raises `SandboxError` if files are left."""
         try:
-            with self._building() as (part, _):
+            with self._building() as part:
                 (self._root / id).rename(part)
         except FileNotFoundError:
             return
@@ -120,7 +120,7 @@ class SnapshotFolders:
 
 @contextlib.contextmanager
 def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a folder's lock, shared with child processes that inherit the descriptor.
+    """Hold a folder's lock.
 
     Raises `BlockingIOError` if another process holds it and `wait` is false.
     """
@@ -137,20 +137,13 @@ def _size_of_parts(source: Path) -> int:
     return sum(allocated(Path(os.path.realpath(source / part))) for part in PARTS if (source / part).exists())
 
 
-def copy_parts(source: Path, target: Path, *held: int) -> None:
-    """Copy the folders; links stay links. Raises `SandboxError` with the error message of `cp`.
-
-    The descriptors `held` stay open while `cp` runs, even if this process is killed.
+def copy_parts(source: Path, target: Path) -> None:
+    """Copy the folders; links stay links. Raises `SandboxError`.
 
     A workspace on a volume is itself a link; the folder that it leads to is copied.
     """
-    parts = [os.path.realpath(source / part) for part in PARTS if (source / part).exists()]
-    done = subprocess.run(
-        ["cp", "--archive", "--reflink=auto", *parts, str(target)],
-        capture_output=True,
-        text=True,
-        pass_fds=held,
-        check=False,
-    )
-    if done.returncode:
-        raise SandboxError(f"The files could not be copied: {done.stderr.strip()[:300]}.")
+    parts = [Path(os.path.realpath(source / part)) for part in PARTS if (source / part).exists()]
+    try:
+        copy_trees(parts, target)
+    except OSError as error:
+        raise SandboxError(f"The files could not be copied: {error}.") from error
