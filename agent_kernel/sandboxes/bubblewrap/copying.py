@@ -60,8 +60,7 @@ class _Copier:
                         here.down(step.name)
                         _copy_attributes(folder, here.fd)
                 elif step.kind == "leave":
-                    _finish(here.fd, step.status)
-                    here.up()
+                    _leave(here, step.status)
                 else:
                     self._file(step, here.fd)
             with Place(source) as top:
@@ -85,6 +84,16 @@ class _Copier:
         if status.st_nlink > 1:
             link = self._linked[inode] = str(len(self._linked))
             os.link(step.name, link, src_dir_fd=here, dst_dir_fd=self._links, follow_symlinks=False)
+
+
+def _leave(here: Place, status: os.stat_result) -> None:
+    """Go up, and then finish the folder that was left: its mode may forbid to go up from it."""
+    left = os.dup(here.fd)
+    try:
+        here.up()
+        _finish(left, status)
+    finally:
+        os.close(left)
 
 
 def _copy_regular(step: Step, here: int) -> None:

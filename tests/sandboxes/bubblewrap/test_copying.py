@@ -6,6 +6,8 @@ import os
 import socket
 import stat
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,23 @@ from agent_kernel.sandboxes.bubblewrap.trees import Place, walk
 
 LONG = "n" * 255
 NOW = 1_700_000_000_123_456_789
+
+AS_NOBODY = """
+import os, pathlib, sys
+from agent_kernel.sandboxes.bubblewrap.copying import copy_trees
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+os.chdir(sys.argv[1])
+for mode in (0, 0o100, 0o200, 0o400, 0o500, 0o600, 0o4711):
+    for name in (f"closed/{mode:o}", f"{mode:o}"):
+        os.makedirs(f"source/{name}/inside")
+        for file in (f"source/{name}/inside/in", f"source/{name}/in", f"source/{name}.file"):
+            pathlib.Path(file).write_text(file)
+        os.chmod(f"source/{name}.file", mode); os.chmod(f"source/{name}", mode)
+os.chmod("source/closed", 0)
+os.mkdir("copy")
+copy_trees([pathlib.Path("source")], pathlib.Path("copy"))
+"""
 
 
 @pytest.fixture
@@ -127,6 +146,17 @@ def test_copy_of_3000_levels(source: Path, tmp_path: Path, name: str) -> None:
     assert sorted(steps[3000:]) == [
         ("file", found, stat.S_IFREG | 0o640, 7, 2) for found in ("again", "file")
     ]
+
+
+def test_copy_of_closed_folders_without_root() -> None:
+    with tempfile.TemporaryDirectory(prefix="agent-kernel-copying-") as name:
+        top = Path(name)
+        top.chmod(0o777)
+        subprocess.run([sys.executable, "-c", AS_NOBODY, name], check=True)
+        if os.geteuid() != 0:  # to look into both
+            subprocess.run(["chmod", "-R", "u+rwX", name], check=True)
+        assert seen(top / "copy" / "source") == seen(top / "source")
+        assert (top / "copy" / "source" / "closed" / "0" / "in").read_text() == "source/closed/0/in"
 
 
 def test_links_between_parts_are_kept(tmp_path: Path) -> None:
