@@ -87,14 +87,17 @@ class Job:
         if not self._sealed:
             for stream, pipe in self._pipes.items():
                 self._drain(stream, pipe.reader)
-        for stream, pipe in list(self._pipes.items()):
-            if self._outputs.give_back(stream, pipe):
-                del self._pipes[stream]
         path = self.file.end() if self.file is not None else None
         if path is not None:
             outcome["log"] = path
         self.outcome = outcome
         self.throttle(False)
+
+    def release_outputs(self) -> None:
+        """Give back the pipes that no process writes to any more."""
+        for stream, pipe in list(self._pipes.items()):
+            if self._outputs.give_back(stream, pipe):
+                del self._pipes[stream]
 
     def _drain(self, stream: int, fd: int) -> None:
         """Take what the command had written when it ended. Another process may still be writing."""

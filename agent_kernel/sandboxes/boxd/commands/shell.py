@@ -268,8 +268,9 @@ class Shell:
         failed = outcome.get("exit_code") != 0
         outcome["reached"] = self.limits.reached(job.log, failed, self._pid)
         self.on_end()
-        self._next()
         job.on_change()
+        job.release_outputs()
+        self._next()
 
 
 def _is_code(text: bytes) -> bool:
