@@ -59,18 +59,26 @@ class Limits:
             words.append("too many processes: limit %s" % _process_limit())
         if self._cpu.more() >= MANY_PERIODS and failed:
             words.append("held back: limit %s" % _cpu_limit())
+        if printed:
+            words += self._said(printed, shell)
+        if failed or printed:
+            words += ["no space left in %s" % folder for folder in self._folders if _is_full(folder)]
+        return words
+
+    def _said(self, printed: bytes, shell: int) -> list[str]:
+        """Return the limits that the system's messages in the output name."""
+        words = []
         if _says(printed, errno.EMFILE):
             words.append("too many open files: limit %s" % _own_limit(shell, resource.RLIMIT_NOFILE))
-        address_space = _own_limit(shell, resource.RLIMIT_AS)
-        if address_space != "unlimited" and (_says(printed, errno.ENOMEM) or b"MemoryError" in printed):
-            words.append("out of memory: limit %s per process" % _size(address_space))
+        if _says(printed, errno.ENOMEM) or b"MemoryError" in printed:
+            address_space = _own_limit(shell, resource.RLIMIT_AS)
+            if address_space != "unlimited":
+                words.append("out of memory: limit %s per process" % _size(address_space))
         if _says(printed, errno.EFBIG) or b"File size limit exceeded" in printed:
             size = _own_limit(shell, resource.RLIMIT_FSIZE)
             words.append("file too large" + ("" if size == "unlimited" else ": limit %s" % _size(size)))
         if self.disk is not None and (_says(printed, errno.ENOSPC) or _says(printed, errno.EDQUOT)):
             words.append("no disk space left: limit %s" % _size(str(self.disk)))
-        full = [folder for folder in self._folders if _is_full(folder)] if failed or printed else []
-        words.extend("no space left in %s" % folder for folder in full)
         return words
 
 
@@ -80,7 +88,7 @@ class _Counter:
     def __init__(self, paths: tuple[str, ...], name: bytes) -> None:
         self._name = name + b" "
         self._fd = _open_first(paths)
-        self._last = self._value()
+        self._page = self._read()
 
     @property
     def exists(self) -> bool:
@@ -89,17 +97,17 @@ class _Counter:
 
     def more(self) -> int:
         """Return by how much it has grown since the last call."""
-        last, self._last = self._last, self._value()
-        return self._last - last
+        before, self._page = self._page, self._read()
+        return self._value(self._page) - self._value(before) if self._page != before else 0
 
-    def _value(self) -> int:
-        if self._fd is None:
-            return 0
+    def _read(self) -> bytes:
         try:
-            lines = os.pread(self._fd, PAGE, 0).split(b"\n")
+            return os.pread(self._fd, PAGE, 0) if self._fd is not None else b""
         except OSError:
-            return 0
-        for line in lines:
+            return b""
+
+    def _value(self, page: bytes) -> int:
+        for line in page.split(b"\n"):
             if line.startswith(self._name) and line[len(self._name) :].isdigit():
                 return int(line[len(self._name) :])
         return 0
