@@ -38,6 +38,28 @@ async def test_forged_reports_change_no_exit_code(run: Sandbox, forged: str) -> 
         assert (await run(f"sleep 0.05; (exit {code})")).outcome == Exited(code)
 
 
+CUT = """python3 - <<'END' >/dev/null 2>&1 & sleep 0.2
+import os, time
+lines = b"".join(b"%d\\n" % number for number in range(9000))[:16384]
+while True:
+    pipe = os.open("/run/boxd/status", os.O_WRONLY)
+    for place in range(0, len(lines), 4096): os.write(pipe, lines[place : place + 4096])
+    os.write(pipe, b"1")
+    os.close(pipe)
+    time.sleep(0.0005)
+END"""
+STOLEN = "for n in 1 2 3; do head -c 1 /run/boxd/status; done >/dev/null 2>&1 & sleep 0.1"
+
+
+@pytest.mark.parametrize("writes", [CUT, STOLEN], ids=["cut", "stolen"])
+async def test_disturbed_reports_change_no_exit_code(run: Sandbox, writes: str) -> None:
+    """A report follows half a line of another process, or another process reads it."""
+    await run(writes)
+    for code in (255, 7, 0, 1, 254, 6):
+        assert (await run(f"X=$((X + 1)); (exit {code})")).outcome == Exited(code)
+    assert (await run("echo $X $?")).stdout == b"6 0\n"
+
+
 @pytest.mark.parametrize("code", [256, -1, 10**30, True, "0", None, 1.0])
 def test_exit_codes_out_of_range_are_refused(code: object) -> None:
     with pytest.raises(SandboxError):

@@ -51,6 +51,7 @@ __boxd_save() {
   then \builtin echo "$2 saved"
   else \builtin echo "$2 spoilt"
   fi >%(run)s/status
+  \builtin return "$__boxd_code"
 }
 __boxd_editor() {
   \builtin local __boxd_name=$1

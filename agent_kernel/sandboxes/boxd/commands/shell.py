@@ -181,10 +181,14 @@ class Shell:
         self._script.say(script.command_line(job.number, self._state.turn, self._nonce))
 
     def _reported(self, report: bytes) -> None:
-        """Take a report of the present line. Anything else that was written there is dropped."""
-        nonce, _, text = report.partition(b" ")
+        """Take a report of the present line. Anything else that was written there is dropped.
+
+        A report is one write, but it can follow half a line of another process.
+        """
+        nonce = self._nonce.encode()
+        _, _, text = report.rpartition(nonce + b" ")
         job = self._current
-        if nonce != self._nonce.encode() or (job is not None and job.reason is not None):
+        if not nonce or nonce not in report or (job is not None and job.reason is not None):
             return
         if text == b"saved" and job is not None:
             self._end_script()
@@ -217,7 +221,10 @@ class Shell:
             self._end_script()
 
     def _end_script(self) -> None:
-        """Let the shell leave at the end of its script, or kill it if it does not."""
+        """Let the shell leave at the end of its script, or kill it if it does not.
+
+        It leaves with the command's exit code.
+        """
         pid, job = self._pid, self._current
         self._script.close()
         timer = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
