@@ -81,7 +81,7 @@ def families(seen: dict[str, Any]) -> str:
 
 
 def described(seen: dict[str, Any]) -> dict[str, str]:
-    """What was seen, in the words of the page."""
+    """Return what was seen under the page's row names."""
     on_gvisor = gvisor.VERSION in seen["kernel"]
     settings = seen["settings"]
     return {
@@ -91,21 +91,21 @@ def described(seen: dict[str, Any]) -> dict[str, str]:
         "system call filter": "set" if seen["seccomp"] == "2" else "none",
         "socket families": families(seen),
         "kernel": "gVisor's" if on_gvisor else "the host's",
-        "namespaces of its own": "gVisor's" if on_gvisor else words(own_namespaces(seen["namespaces"])),
+        "own namespaces": "gVisor's" if on_gvisor else words(own_namespaces(seen["namespaces"])),
         "network devices": words(seen["interfaces"]),
         "routes": str(seen["routes"] or "none"),
         "writable mounts": words(mounts(seen, "ro")),
-        "sizes of those in memory, at 1 GiB": ", ".join(
+        "sizes of in-memory mounts, at 1 GiB": ", ".join(
             f"{where} {size:.0f} MiB" if size < 1 << 20 else f"{where} no size"
             for where, size in sorted(seen["sizes"].items())
         ),
-        "mounts where set-id programs count": "not told" if on_gvisor else words(mounts(seen, "nosuid")),
+        "mounts without nosuid": "unknown" if on_gvisor else words(mounts(seen, "nosuid")),
         "devices": words(seen["devices"]),
         "kernel tables in /proc and /sys": words(seen["kernel tables"]),
         "kernel settings it can write": "its own" if on_gvisor and settings else words(settings),
-        "sockets in files": words(seen["sockets"]),
+        "socket files": words(seen["sockets"]),
         "processes": "its own" if "boxd" in seen["first process"] and seen["processes"] < 6 else "others",
-        "allowed of the actions below": ", ".join(sorted(seen["can"])) or "none",
+        "allowed actions (listed below)": ", ".join(sorted(seen["can"])) or "none",
         "open files": str(seen["open files"][1]),
         "core dumps": str(seen["core"][1] or "none"),
     }
@@ -128,11 +128,11 @@ def new_id() -> str:
 async def test_docker_with_runc(docker_backend: Backend) -> None:
     podman = "Podman" in (await docker_backend.probe()).detail  # as .ci/podman starts it
     seen = described(await look(docker_backend, new_id()))
-    sizes = "sizes of those in memory, at 1 GiB"
+    sizes = "sizes of in-memory mounts, at 1 GiB"
     seen[sizes] = re.sub(r"(/sys/fs/cgroup) \d+ MiB", r"\1 no size", seen[sizes])  # half of the machine's
     expected = column("Podman, runc" if podman else "Docker, runc")
     if podman and VERSION_2:
-        expected["namespaces of its own"] = f"cgroup {expected['namespaces of its own']}"
+        expected["own namespaces"] = f"cgroup {expected['own namespaces']}"
         expected["writable mounts"] = expected["writable mounts"].replace(" /sys/fs/cgroup", "")
         expected[sizes] = expected[sizes].replace(", /sys/fs/cgroup no size", "")
     assert seen == expected
