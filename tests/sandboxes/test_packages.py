@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -59,5 +60,5 @@ async def test_sandbox_is_removed(
 
 
 def test_model_is_told_of_every_package() -> None:
-    words = DEFAULT_INSTRUCTIONS.replace("\n", " ").replace(",", " ").replace(";", " ").split()
+    words = re.findall(r"[\w-]+", DEFAULT_INSTRUCTIONS)
     assert set(DATA_PACKAGES) <= set(words)

@@ -148,7 +148,7 @@ def test_what_is_known_is_passed_over_and_a_gap_is_told(view: Page) -> None:
     print_out(view, "bc", 4)
     assert lines(view) == ["a\N{GRINNING FACE}bc"]
     print_out(view, "later", 100)
-    expect(view.locator(".agent-live-terminal")).to_contain_text("what came before is not shown")
+    expect(view.locator(".agent-live-terminal")).to_contain_text("earlier output is not shown")
     assert lines(view) == ["later"]
 
 
@@ -275,7 +275,7 @@ def test_a_question_is_asked_and_answered(view: Page) -> None:
     ask(view)
     box = view.get_by_role("group", name="Approval")
     expect(box).to_contain_text("It deletes files.")
-    expect(view.get_by_label("Say something to the running turn")).to_be_hidden()
+    expect(view.get_by_label("Send a message to the running turn")).to_be_hidden()
     box.get_by_role("button", name="Allow once").click()
     expect(box.get_by_role("button", name="Allow once")).to_be_disabled()
     message = answer(view, None)
@@ -312,7 +312,7 @@ def test_a_command_is_edited_and_a_denial_has_its_reason_by_the_keys(view: Page)
     view.keyboard.press("ControlOrMeta+A")
     view.keyboard.type("rm one.csv")
     ask(view)  # a state that says the same changes nothing under the person's hands
-    box.get_by_role("button", name="Run it like this").press("Space")
+    box.get_by_role("button", name="Run edited version").press("Space")
     assert answer(view, None)["commands"] == ["rm one.csv"]
     box.get_by_role("button", name="Deny …").press("Enter")
     expect(box.get_by_label("Reason")).to_be_focused()
@@ -329,7 +329,7 @@ def test_a_command_is_edited_and_a_denial_has_its_reason_by_the_keys(view: Page)
 
 
 def test_what_was_said_and_not_taken_stays_in_its_line(view: Page) -> None:
-    line = view.get_by_label("Say something to the running turn")
+    line = view.get_by_label("Send a message to the running turn")
     line.fill("faster")
     line.press("Enter")
     expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text("Sending …")

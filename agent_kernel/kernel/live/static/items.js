@@ -1,4 +1,4 @@
-// What the items of a turn look like. Each class draws one item again and again while it grows.
+// Draws the items of a turn. Each class redraws one item as it grows.
 
 function partsOf(item, prefix) {
   return [...item.parts].filter(([name]) => name.startsWith(prefix + ".")).map(([, part]) => part.text);
@@ -21,7 +21,7 @@ class Reasoning {
     const text = partsOf(item, "summary").join("\n\n");
     this.node.hidden = !text.trim();
     this.texts.draw(text);
-    if (item.done && !this.chosen) this.node.open = false; // unless the person had a hand in it
+    if (item.done && !this.chosen) this.node.open = false; // unless the person opened or closed it
   }
 }
 
@@ -58,7 +58,7 @@ class Decided {
   }
 }
 
-// An item of any other kind: what it is, and its texts by name.
+// An item of any other kind: its kind, and its texts by name.
 class Generic {
   constructor(parent) {
     this.title = element("div", "agent-live-quiet", parent);
@@ -79,7 +79,7 @@ class Generic {
   }
 }
 
-// One stream of one command's output, made when there is something to show.
+// One stream of one command's output, created with its first text.
 class Stream {
   constructor(parent, name, number) {
     this.place = element("div", "", parent);
@@ -130,7 +130,7 @@ class Command {
   }
 
   runs(output) {
-    return this.number === partsOf(output, "outcome").length; // they run one after the other
+    return this.number === partsOf(output, "outcome").length; // commands run one at a time
   }
 }
 
@@ -160,10 +160,10 @@ const KINDS = {
   decided: Decided,
   shell_call: ShellCall,
   shell_call_output: ShellCall,
-  mcp_approval_request: Nothing, // the question stands below, as long as it is open
+  mcp_approval_request: Nothing, // the open question is shown below the items
 };
 
-// The list of a turn's items. An output is drawn with its call, where both are there.
+// The list of a turn's items. An output is drawn with its call if both exist.
 class Items {
   constructor(parent) {
     this.node = element("div", "agent-live-items", parent);

@@ -1,7 +1,7 @@
-// The live view of a running turn: what the kernel told (store), what is drawn of it, and what a person can do.
+// The live view of a running turn: the state from the kernel (store), its drawing, and the person's actions.
 
 const WINDOW = 20000; // characters kept of one text, as on the kernel's side
-const PATIENCE = 8000; // milliseconds for the kernel to answer what a person did
+const PATIENCE = 8000; // milliseconds to wait for the kernel's answer to an action
 
 function newStore() {
   return {
@@ -27,8 +27,8 @@ function takeItem(store, { index, kind, name, call, done, at }) {
   return item;
 }
 
-// Takes the characters of a part that end at position `end`. Positions count code points, as Python does. What is
-// known already is passed over; after a gap the part begins anew, with what is there.
+// Takes the characters of a part that end at position `end`. Positions count code points, as Python does. Known
+// characters are skipped; after a gap the part starts again with the given text.
 function takeText(item, name, end, text) {
   const part = item.parts.get(name) ?? { end: 0, text: "", total: 0, made: 0 };
   item.parts.set(name, part);
@@ -42,7 +42,7 @@ function takeText(item, name, end, text) {
   part.end = end;
 }
 
-// A state is the whole truth, but for what has been dropped from it to keep it small.
+// A state is complete, except for what was dropped to keep it small.
 function takeState(store, state) {
   if (!state || !state.items) return;
   store.startedAt = Date.now() - 1000 * state.elapsed;
@@ -71,7 +71,7 @@ function takeMessage(store, message) {
   for (const outline of message.items) takeItem(store, outline);
   for (const [index, name, end, text] of message.deltas) {
     const item = store.items.get(index);
-    if (item) takeText(item, name, end, text); // else the next state brings it
+    if (item) takeText(item, name, end, text); // otherwise the next state has it
   }
   dropBefore(store, message.first);
   notify(store);
@@ -81,18 +81,18 @@ function notify(store) {
   for (const listener of store.listeners) listener();
 }
 
-// Tells the kernel what a person did. Comes to null when it is done, else to the reason why not.
+// Sends a person's action to the kernel. Resolves to null when it is done, or to the reason why it failed.
 function act(store, model, what) {
   store.asked += 1;
-  const id = `${Date.now()}.${store.asked}`; // other pages ask as well
+  const id = `${Date.now()}.${store.asked}`; // other pages send requests too
   return new Promise((resolve) => {
-    const late = "The kernel has not answered. If the page is connected to it, try again.";
+    const late = "The kernel has not answered. Check that this page is connected to it, and try again.";
     const clock = setTimeout(() => resolve(late), PATIENCE);
     store.waiting.set(id, resolve);
     try {
       model.send({ ...what, id });
     } catch (error) {
-      resolve(`This could not be sent: ${error}`);
+      resolve(`The request could not be sent: ${error}`);
     }
   }).finally(() => store.waiting.delete(id));
 }
@@ -104,14 +104,14 @@ function button(label, parent, onClick, className = "") {
   return made;
 }
 
-// Not a form: a page that hosts this may have ideas of its own about submitting one.
+// Not a form, because the host page may handle form submission itself.
 function onEnter(input, act) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.isComposing) act();
   });
 }
 
-// Carries out `what` once, with the controls off meanwhile; what went wrong is said in `said`.
+// Performs `what` once, with the controls disabled until it ends; an error is shown in `said`.
 async function commit(store, model, what, controls, said) {
   for (const control of controls) control.disabled = true;
   setText(said, "Sending …");
@@ -122,14 +122,14 @@ async function commit(store, model, what, controls, said) {
   return why === null;
 }
 
-// The question whether commands may run.
+// Asks whether commands may run.
 class Question {
   constructor(store, model, parent, question) {
     const node = (this.node = element("div", "agent-live-question", parent));
     node.setAttribute("role", "group");
     node.setAttribute("aria-label", "Approval");
     const several = question.commands.length > 1;
-    element("div", "agent-live-question-title", node, several ? "May these commands run?" : "May this command run?");
+    element("div", "agent-live-question-title", node, several ? "Run these commands?" : "Run this command?");
     for (const command of question.commands) {
       const shown = element("pre", "agent-live-command", node);
       if (question.editable !== false) drawCommand(shown, command);
@@ -142,13 +142,13 @@ class Question {
     said.setAttribute("role", "alert");
     const decide = (answer) =>
       commit(store, model, { type: "decide", question: question.id, ...answer }, node.querySelectorAll("button"), said);
-    const kind = readable(question.kind) || (several ? "these very commands" : "this very command");
+    const kind = readable(question.kind) || (several ? "exactly these commands" : "exactly this command");
     button("Allow once", choices, () => decide({ approve: true }), "agent-live-main");
     const always = button("Allow this kind", choices, () => decide({ approve: true, remember: true }));
-    always.title = `From now on, as long as this kernel lives: ${kind}`;
+    always.title = `Until this kernel ends, allow: ${kind}`;
     if (question.editable !== false) button("Edit …", choices, () => this.edit(fields, question, decide));
     button("Deny …", choices, () => this.deny(fields, decide), "agent-live-danger");
-    element("div", "agent-live-quiet", node, `“Allow this kind” means from now on: ${kind}`);
+    element("div", "agent-live-quiet", node, `“Allow this kind” allows, until this kernel ends: ${kind}`);
   }
 
   edit(fields, question, decide) {
@@ -162,14 +162,14 @@ class Question {
       return input;
     });
     const send = () => decide({ approve: true, commands: inputs.map((input) => input.value) });
-    button("Run it like this", fields, send, "agent-live-main");
+    button("Run edited version", fields, send, "agent-live-main");
     inputs[0].focus();
   }
 
   deny(fields, decide) {
     fields.replaceChildren();
     const input = element("input", "agent-live-input", fields);
-    input.placeholder = "Why, or what to do instead (the model is told)";
+    input.placeholder = "Why, or what to do instead (sent to the model)";
     input.setAttribute("aria-label", "Reason");
     const send = () => decide({ approve: false, reason: input.value });
     onEnter(input, send);
@@ -178,11 +178,11 @@ class Question {
   }
 }
 
-// A line to say something to the turn while it runs.
+// A line for sending a message to the running turn.
 function steering(store, model, parent) {
   const row = element("div", "agent-live-row", parent);
   const input = element("input", "agent-live-input", row);
-  input.placeholder = "Say something to the running turn";
+  input.placeholder = "Send a message to the running turn";
   input.setAttribute("aria-label", input.placeholder);
   const say = async () => {
     const text = input.value.trim();
@@ -210,17 +210,17 @@ function doing(store) {
 }
 
 const HINT =
-  "This page came while the turn was running, so the notebook does not have the turn’s outputs; this is the " +
-  "kernel’s view of it. To put them into the notebook, run %replay in a new cell.";
+  "This page was opened while the turn was running, so the notebook does not have its outputs. This view comes from " +
+  "the kernel. To add the outputs to the notebook, run %replay in a new cell.";
 
 function drawView(store, model, el) {
   const root = element("section", "agent-live", el);
   root.setAttribute("aria-label", "Running turn");
-  root.dataset.lmSuppressShortcuts = "true"; // Enter on a button is for the button
+  root.dataset.lmSuppressShortcuts = "true"; // Enter on a focused button presses the button
   const head = element("div", "agent-live-head", root);
   element("span", "agent-live-dot", head).setAttribute("aria-hidden", "true");
   const status = element("span", "agent-live-status", head);
-  const told = element("span", "agent-live-unseen", head); // for screen readers: what goes on, not each second
+  const told = element("span", "agent-live-unseen", head); // for screen readers: the activity, without the seconds
   told.setAttribute("role", "status");
   const stopping = element("span", "agent-live-reply");
   const end = async () => {
@@ -230,7 +230,7 @@ function drawView(store, model, el) {
     }
   };
   const stop = button("Stop", head, end, "agent-live-stop agent-live-danger");
-  stop.title = "Stop this turn; what was done is kept";
+  stop.title = "Stop this turn and keep its work";
   head.append(stopping);
   const hint = element("div", "agent-live-hint agent-live-quiet", root, HINT);
   const items = new Items(root);
@@ -245,7 +245,7 @@ function drawView(store, model, el) {
     setText(status, `${doing(store)} · ${duration(store)}${tokens}`);
     setText(told, doing(store));
     stop.hidden = store.ended;
-    controls.hidden = store.ended || store.question !== null; // a question is answered first
+    controls.hidden = store.ended || store.question !== null; // the question comes first
     hint.hidden = !store.ended;
     root.classList.toggle("agent-live-ended", store.ended);
   };
@@ -261,12 +261,12 @@ function drawView(store, model, el) {
   return draw;
 }
 
-// A function, so that each widget has a store of its own for all its views.
+// A function, so that each widget has one store for all its views.
 export default () => {
   const store = newStore();
   return {
     initialize({ model }) {
-      // Here, not in render: deltas may come before the first view does.
+      // Here, not in render: deltas may arrive before the first view.
       const onState = () => takeState(store, model.get("state"));
       const onMessage = (message) => takeMessage(store, message);
       model.on("change:state", onState);

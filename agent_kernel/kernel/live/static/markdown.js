@@ -1,6 +1,6 @@
-// An answer's Markdown as nodes, while it is being written: the usual blocks and spans, built one by one. There
-// is no raw HTML, no picture is fetched, and links lead to http, https and mailto only. When the turn has ended
-// the kernel's own renderer takes over.
+// Draws an answer's Markdown while it is being written: the usual blocks and spans, one node at a time. Raw HTML
+// is not supported, no picture is fetched, and links must use http, https or mailto. When the turn has ended, the
+// kernel's own renderer takes over.
 
 const DEEPEST = 8; // quotes in lists in quotes
 const REACH = 2000; // characters in which an emphasis or a link must end
@@ -12,7 +12,7 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])(\s+|$)/;
 const DELIMITERS = /^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$/;
 
-// Where the block that begins at line `at` ends, and what it is.
+// Returns the kind and the end of the block that begins at line `at`.
 function blockAt(lines, at) {
   const first = lines[at];
   const until = (ends) => {
@@ -123,7 +123,7 @@ function link(parent, text, address, depth) {
   try {
     url = new URL(address);
   } catch {
-    // no address: its text is all there is
+    // no address: show only the text
   }
   const allowed = url && ["http:", "https:", "mailto:"].includes(url.protocol);
   const node = element(allowed ? "a" : "span", "", parent);
@@ -138,7 +138,7 @@ function link(parent, text, address, depth) {
 
 const EMPHASIS = [["**", "strong"], ["__", "strong"], ["~~", "s"], ["*", "em"], ["_", "em"]];
 
-// What stands at `at`: how long it is, having been appended to `parent`; 0 for nothing special.
+// Appends the markup at `at` to `parent` and returns its length, or 0 if there is none.
 function spanAt(parent, text, at, depth) {
   const rest = text.slice(at, at + REACH);
   const escaped = /^\\([!-/:-@[-`{-~])/.exec(rest);
@@ -201,7 +201,7 @@ function spans(parent, text, depth) {
   parent.append(text.slice(done));
 }
 
-// Draws a text that grows: only the blocks that changed are built anew.
+// Draws a growing text: only the blocks that changed are rebuilt.
 class Markdown {
   constructor(parent) {
     this.node = element("div", "agent-live-message", parent);

@@ -1,4 +1,4 @@
-// A command's words in colours. Good enough to read by; it need not understand all of the shell.
+// Colours a command for reading. It does not need to parse the whole shell language.
 
 const KEYWORDS = new Set(
   "if then elif else fi for while until do done case esac in select function time { } [[ ]] !".split(" "),
@@ -25,7 +25,7 @@ function wordKind(word, state) {
     state.command = OPENS_COMMAND.has(word);
     return "keyword";
   }
-  if (opens && /^\w+\+?=/.test(word)) return "variable"; // what follows is still the command
+  if (opens && /^\w+\+?=/.test(word)) return "variable"; // the command comes after it
   state.command = false;
   if (opens) return "command";
   if (/^--?[A-Za-z]/.test(word)) return "option";
@@ -73,7 +73,7 @@ function shellTokens(text) {
   return tokens;
 }
 
-const COLOURED = 4000; // characters of a command; the rest of a longer one is plain
+const COLOURED = 4000; // characters of a command; the rest is plain
 
 function drawCommand(node, text) {
   node.replaceChildren();

@@ -1,10 +1,10 @@
-// The files of this folder are joined in the order terminal, shell, markdown, items, live (see live.py). Every
-// text in them comes from a model or a command: it only ever becomes the textContent of a node.
+// The files of this folder are joined in the order terminal, shell, markdown, items, live (see live.py). Text
+// from models and commands is only ever set as the textContent of a node.
 
-const LINES = 1000; // that a terminal keeps
-const LINE_LENGTH = 2000; // characters; a longer line goes on in the next
-const LINE_SPANS = 100; // changes of look in one line; then it keeps the last
-const UNFINISHED = 200; // characters of an escape sequence that may still be on their way
+const LINES = 1000; // kept by a terminal
+const LINE_LENGTH = 2000; // characters; a longer line continues on the next
+const LINE_SPANS = 100; // changes of style in one line; after that the last style stays
+const UNFINISHED = 200; // characters of an escape sequence that may not have arrived yet
 
 const TOKEN =
   /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-OQ-WYZ\\`-~]|\r*\n|\r|[^\x1b\r\n]+|\x1b/g;
@@ -19,7 +19,7 @@ function element(tag, className, parent, text) {
   return made;
 }
 
-// What cannot be seen, or turns the order of letters around, is spelled out, as in the final outputs.
+// Spells out characters that are invisible or reverse the text direction, as the final outputs do.
 function spelled(text) {
   return text.replace(UNSEEN, (one) => {
     const code = one.charCodeAt(0);
@@ -27,7 +27,7 @@ function spelled(text) {
   });
 }
 
-// A text without escape sequences, where colours mean nothing.
+// Removes escape sequences from a text that is shown without colours.
 function readable(text) {
   return spelled(text.replace(/\r+\n/g, "\n").replace(TOKEN, (token) => (/^[\x1b\r]/.test(token) ? "" : token)));
 }
@@ -41,7 +41,7 @@ function paletteColour(number) {
   return [CUBE[Math.floor(place / 36)], CUBE[Math.floor(place / 6) % 6], CUBE[place % 6]];
 }
 
-// 38;5;n and 38;2;r;g;b at `at`: the colour, and how many numbers that took.
+// Parses 38;5;n or 38;2;r;g;b at `at`: the colour, and how many numbers it used.
 function extendedColour(codes, at) {
   const ok = (value) => Number.isInteger(value) && value >= 0 && value < 256;
   if (codes[at + 1] === 5 && ok(codes[at + 2])) return [paletteColour(codes[at + 2]), 2];
@@ -53,7 +53,7 @@ function extendedColour(codes, at) {
 const SWITCHES = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike" };
 const SWITCHED_OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 27: ["inverse"], 29: ["strike"] };
 
-// SGR: the look after `codes`.
+// SGR: returns the style after `codes`.
 function nextLook(look, codes) {
   let next = { ...look };
   for (let at = 0; at < codes.length; at++) {
@@ -87,13 +87,13 @@ function dress(span, look) {
   span.className = names.map((name) => `agent-ansi-${name}`).join(" ");
 }
 
-// A scrolling pane that text is written to. It stays at its end unless somebody scrolled away from there.
+// A scrolling text pane. It stays at its end unless the user has scrolled away.
 class Terminal {
   constructor(className, label, parent) {
     this.node = element("div", `agent-live-terminal ${className}`, parent);
-    this.node.tabIndex = 0; // scrolls by the keys
+    this.node.tabIndex = 0; // can be scrolled with the keyboard
     this.node.setAttribute("role", "log");
-    this.node.setAttribute("aria-live", "off"); // a thousand lines a second are not for reading out
+    this.node.setAttribute("aria-live", "off"); // screen readers cannot follow fast output
     this.node.setAttribute("aria-label", label);
     this.sticks = true;
     this.node.addEventListener("scroll", () => {
@@ -105,7 +105,7 @@ class Terminal {
 
   reset(cut) {
     this.node.replaceChildren();
-    this.note = element("div", "agent-live-quiet", this.node, cut ? "… what came before is not shown while it runs" : "");
+    this.note = element("div", "agent-live-quiet", this.node, cut ? "… earlier output is not shown while it runs" : "");
     this.note.hidden = !cut;
     this.dropped = 0;
     this.rest = "";
