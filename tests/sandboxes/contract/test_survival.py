@@ -90,10 +90,13 @@ async def test_limits_reached_and_survived_are_said(backend: Backend, missing: M
         assert (await run("true")).outcome == Exited(0)
 
 
+OWN = "import resource as r; r.setrlimit(r.RLIMIT_"
 LOWERED = [
     ("ulimit -n 20", 'x = [open("/dev/null") for _ in range(99)]', "too many open files: limit 20"),
     ("ulimit -v 1000000", "bytearray(1 << 30)", "out of memory: limit 1000000 KiB per process"),
     ("ulimit -v 1000000", "raise MemoryError", "out of memory: limit 1000000 KiB per process"),
+    ("true", f"{OWN}NOFILE, (20, 20))\nx = [open('/dev/null') for _ in range(99)]", "too many open files"),
+    ("true", f"{OWN}AS, (1 << 28, 1 << 28))\nbytearray(1 << 30)", "out of memory"),
     ("false", 'raise OSError(27, __import__("os").strerror(27))', "file too large"),
 ]
 
@@ -101,7 +104,7 @@ LOWERED = [
 @pytest.mark.parametrize(("limit", "code", "words"), LOWERED)
 async def test_limits_that_a_command_sets_are_said(run: Sandbox, limit: str, code: str, words: str) -> None:
     await run(limit)
-    assert (await run(f"python3 -c 'x = 1\n{code}' || true")).outcome == Exited(0, (words,))
+    assert (await run(f"python3 - <<'END' || true\n{code}\nEND")).outcome == Exited(0, (words,))
 
 
 LIMITS = [

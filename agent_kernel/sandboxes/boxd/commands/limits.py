@@ -31,6 +31,9 @@ SEEN = 16 << 10
 PAGE = 4096
 """Bytes that are read of a file with counters."""
 
+SETTERS = (b"ulimit", b"prlimit", b"setrlimit")
+"""What a command can set a limit of one of its processes with."""
+
 MANY_PERIODS = 5
 """Waiting for the processors is reported after this many periods (0.1 s each)."""
 
@@ -46,34 +49,43 @@ class Limits:
         self._processes = _Counter(PROCESS_EVENTS, b"max")
         self._cpu = _Counter(CPU_EVENTS, b"nr_throttled")
 
-    def reached(self, log: Log, failed: bool, shell: int) -> list[str]:
+    def reached(self, log: Log, failed: bool, shell: int, command: bytes) -> list[str]:
         """Return the limits reached since the last call, as sentences without a full stop.
 
         `log` is the command's output, `shell` the process that ran it.
         """
         words = []
         printed = log.tail(SEEN) if failed else log.tail(SEEN, wire.STDERR)
-        if self._memory.more() > 0:
+        killed = self._memory.more() > 0
+        if killed:
             words.append("out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT)))
         if self._processes.more() > 0 or (not self._processes.exists and _says(printed, errno.EAGAIN)):
             words.append("too many processes: limit %s" % _process_limit())
         if self._cpu.more() >= MANY_PERIODS and failed:
             words.append("held back: limit %s" % _cpu_limit())
         if printed:
-            words += self._said(printed, shell)
+            words += self._said(printed, shell, killed, any(name in command for name in SETTERS))
         if failed or printed:
             words += ["no space left in %s" % folder for folder in self._folders if _is_full(folder)]
         return words
 
-    def _said(self, printed: bytes, shell: int) -> list[str]:
-        """Return the limits that the system's messages in the output name."""
+    def _said(self, printed: bytes, shell: int, killed: bool, sets: bool) -> list[str]:
+        """Return the limits that the system's messages in the output name.
+
+        Without a number if the limit is one of a process (`sets`: the command may have set it) and not of
+        the shell.
+        """
         words = []
         if _says(printed, errno.EMFILE):
-            words.append("too many open files: limit %s" % _own_limit(shell, resource.RLIMIT_NOFILE))
+            files = _own_limit(shell, resource.RLIMIT_NOFILE)
+            of_process = sets and files == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            words.append("too many open files" + ("" if of_process else ": limit %s" % files))
         if _says(printed, errno.ENOMEM) or b"MemoryError" in printed:
             address_space = _own_limit(shell, resource.RLIMIT_AS)
             if address_space != "unlimited":
                 words.append("out of memory: limit %s per process" % _size(address_space))
+            elif sets and not killed:
+                words.append("out of memory")
         if _says(printed, errno.EFBIG) or b"File size limit exceeded" in printed:
             size = _own_limit(shell, resource.RLIMIT_FSIZE)
             words.append("file too large" + ("" if size == "unlimited" else ": limit %s" % _size(size)))

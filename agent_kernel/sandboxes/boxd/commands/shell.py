@@ -273,7 +273,7 @@ class Shell:
         self._current = None
         job.end(outcome)
         failed = outcome.get("exit_code") != 0
-        outcome["reached"] = self.limits.reached(job.log, failed, self._pid)
+        outcome["reached"] = self.limits.reached(job.log, failed, self._pid, job.command)
         self.on_end()
         job.on_change()
         job.release_outputs()
