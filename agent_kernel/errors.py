@@ -115,7 +115,7 @@ class LimitReached(AgentKernelError):
 
 
 class ConfigurationError(AgentKernelError, ValueError):
-    """A setting is invalid or not available here. No weaker choice ever replaces it."""
+    """A setting is invalid or not available here. A weaker setting never replaces it."""
 
 
 class ModelError(AgentKernelError):
@@ -127,7 +127,7 @@ class ModelError(AgentKernelError):
 class UpstreamUnavailable(ModelError, ConnectionError):
     """The upstream does not answer, or answers with 429 or 5xx.
 
-    `retry_after` is the wait that it asks for, in seconds; None if it asks for none.
+    `retry_after` is the wait that the upstream asks for, in seconds, or None.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
@@ -150,7 +150,7 @@ class UpstreamRefused(ModelError, PermissionError):
 class ContextLengthExceeded(UpstreamRefused):
     """The request does not fit the model's context window.
 
-    `tokens` are those of the request, `window` those that fit; None where the upstream does not say.
+    `tokens` is the size of the request, `window` the size that fits. None if the upstream does not say.
     """
 
     fault: ClassVar[Fault] = "caller"
@@ -173,7 +173,7 @@ class MalformedModelOutput(ModelError, ValueError):
 
 
 class MalformedCall(MalformedModelOutput):
-    """The arguments of a tool call cannot be used. `why` says so in half a sentence, for the model."""
+    """The arguments of a tool call are invalid. `why` gives the model the reason, as a phrase."""
 
     code: ClassVar[str | None] = "malformed_model_output"
 

@@ -206,7 +206,7 @@ async def _model(settings: Settings) -> list[Finding]:
 
 
 def _server(report: ServerReport) -> Iterator[Finding]:
-    """List what the model's server tells. Without an answer there is only that."""
+    """List what the model's server reports, or only that it did not answer."""
     yield Finding("model server", report.problem is None, report.server_line, report.hint)
     if report.problem is None:
         yield Finding("model tools", report.tools is not False, report.tools_line, report.tools_hint)

@@ -222,10 +222,10 @@ class AgentKernel(Kernel):
     # -- messages while a cell runs -----------------------------------------------------------------------
 
     async def shell_main(self, subshell_id: str | None, msg: Any) -> None:
-        """Answer all messages but execute requests immediately, even while a cell runs.
+        """Answer all messages except execute requests immediately, even while a cell runs.
 
-        The base queues them all: the live view's button would work only after the turn, and a reloaded page
-        would wait for its widgets. This uses private names of ipykernel 7.
+        The base class queues all messages: the live view's buttons would work only after the turn, and a
+        reloaded page would wait for its widgets. This uses private names of ipykernel 7.
         """
         if not self._main_asyncio_lock.locked() or self._waits_its_turn(msg):
             await super().shell_main(subshell_id, msg)

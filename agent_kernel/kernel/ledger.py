@@ -101,8 +101,8 @@ class Ledger:
         if number not in cells:
             known = ", ".join(map(str, cells[-10:]))
             raise InvalidRequest(
-                f"There is no turn of a cell [{wanted}] to replay.",
-                hint=f"%replay takes `last` or the number beside a cell; there are {known}.",
+                f"Cell [{wanted}] has no turn to replay.",
+                hint=f"%replay takes `last` or a cell's number. Available: {known}.",
             )
         return [record for record in self.records if record.cell == number and record.response_ids]
 

@@ -118,8 +118,8 @@ class Models:
         asked, name = name or None, name or self.default
         if name is None:
             raise InvalidRequest(
-                "No model is named, and there is no default: an upstream is set, but not its model.",
-                hint="Set AGENT_KERNEL_MODEL, for example to openai/NAME, or name one: %model openai/NAME",
+                "No model was given, and there is no default: an upstream is set, but no model.",
+                hint="Set AGENT_KERNEL_MODEL, for example to openai/NAME, or choose one: %model openai/NAME",
                 param="model",
                 code="missing_required_parameter",
             )

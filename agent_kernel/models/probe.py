@@ -1,6 +1,6 @@
 """Questions to a model's server that cost no tokens: its models, their tools and the size of the context.
 
-Servers differ in what they tell. A question without an answer stays unknown; nothing is guessed.
+Servers report different things. A question without an answer stays unknown; nothing is guessed.
 
 | server | names | tools | context |
 |---|---|---|---|
@@ -49,7 +49,7 @@ _CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_le
 async def probe(upstream: Upstream, name: str) -> ServerReport:
     """Ask the server about the model `name`; takes at most three times `SECONDS`.
 
-    Never raises for what the server does: that is a `problem`. Cancelling ends the request.
+    A failure of the server becomes a `problem` and is never raised. Cancelling ends the request.
     """
     report = ServerReport(inert(upstream.address), inert(name), assumed=upstream.window(name))
     async with openai.DefaultAsyncHttpxClient(timeout=SECONDS, follow_redirects=True) as client:
@@ -76,11 +76,11 @@ class _Questions:
         self._root = self._base.removesuffix("/v1")
 
     def shown(self, text: str) -> str:
-        """Return a text of the server, inert and without the key."""
+        """Return text from the server, inert and without the key."""
         return inert(self._upstream.scrub(text))
 
     async def models(self) -> list[Mapping[str, Any]] | None:
-        """Return the listed models, each with an `id`, or None if the server has no list or not a whole one.
+        """Return the listed models, each with an `id`, or None if the server has no complete list.
 
         Raises `UpstreamUnavailable` and `UpstreamRefused`.
         """
@@ -101,7 +101,7 @@ class _Questions:
         return None if body.get("has_more") else [each for each in listed if _has_name(each)]
 
     async def detail(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Return a JSON object outside the API's own paths, {} if the server has none or does not tell."""
+        """Return a JSON object from a path outside the API, or {} if the server does not provide one."""
         try:
             response, answer = await self._asked(method, self._root + path, body)
         except UpstreamUnavailable:
@@ -109,9 +109,9 @@ class _Questions:
         return answer if response.status_code == 200 and isinstance(answer, dict) else {}
 
     async def _asked(self, method: str, url: str, body: Any = None) -> tuple[httpx2.Response, Any]:
-        """Return the response and its JSON, None for anything else.
+        """Return the response and its JSON, or None if the body is not JSON.
 
-        Raises `UpstreamUnavailable` if there is no whole answer of bounded size in `SECONDS`.
+        Raises `UpstreamUnavailable` if no complete answer of bounded size arrives in `SECONDS`.
         """
         headers = {"Accept-Encoding": "identity", **self._upstream.client.auth_headers}
         request = self._client.build_request(method, url, headers=headers, json=body)
@@ -139,13 +139,13 @@ class _Questions:
 
 
 class _Unbounded(Exception):
-    """An answer that is not read."""
+    """An answer that is not read, because it may be too long."""
 
 
 async def _bounded(response: httpx2.Response) -> bytes:
-    """Return the body. Raises `_Unbounded` for one that is too long, or compressed and may be too long."""
+    """Return the body. Raises `_Unbounded` if it is too long, or compressed and possibly too long."""
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise _Unbounded("sends a compressed answer, although none was asked for")
+        raise _Unbounded("sends a compressed answer, although the request did not ask for compression")
     body = bytearray()
     async for piece in response.aiter_raw():
         body += piece
@@ -162,7 +162,7 @@ def _json(body: bytes) -> Any:
 
 
 def _from_list(report: ServerReport, models: Sequence[Mapping[str, Any]] | None, name: str) -> ServerReport:
-    """Add what the list of models tells. None: there is no list."""
+    """Add what the list of models says. `models` None: there is no list."""
     if models is None:
         return report
     entry = next((each for each in models if _is_called(each["id"], name)), None)
@@ -177,12 +177,12 @@ def _has_name(entry: object) -> bool:
 
 
 def _is_called(listed: str, name: str) -> bool:
-    """Whether a listed name is that of the model: exactly, with Ollama's default tag, or as a wildcard."""
+    """Return whether a listed name means the model: exactly, with Ollama's default tag, or as a wildcard."""
     return listed in (name, f"{name}:latest") or (listed.endswith("*") and name.startswith(listed[:-1]))
 
 
 def _lists_tools(entry: Mapping[str, Any]) -> bool | None:
-    """Whether the list says that the model accepts tools, as OpenRouter and Mistral do."""
+    """Return whether the list says that the model accepts tools, as OpenRouter and Mistral do."""
     parameters, able = entry.get("supported_parameters"), entry.get("capabilities")
     if isinstance(parameters, list):
         return "tools" in parameters
@@ -193,7 +193,7 @@ def _lists_tools(entry: Mapping[str, Any]) -> bool | None:
 async def _from_details(
     report: ServerReport, asked: _Questions, models: Sequence[Mapping[str, Any]], name: str
 ) -> ServerReport:
-    """Add what llama.cpp and Ollama tell at addresses of their own."""
+    """Add what llama.cpp and Ollama report on their own paths."""
     props = await asked.detail("GET", "/props")
     defaults = props.get("default_generation_settings")
     if isinstance(defaults, dict):
@@ -222,7 +222,7 @@ async def _from_details(
 
 
 def _tokens(value: object) -> int | None:
-    """Return a number of tokens, None for anything that cannot be one."""
+    """Return `value` if it can be a number of tokens, else None."""
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 0 < value <= _LARGEST_CONTEXT else None

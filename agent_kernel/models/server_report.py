@@ -1,4 +1,4 @@
-"""The report on what a model's server tells, as untrusted text made safe to show."""
+"""The report on a model's server: untrusted text, made safe to show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class ServerReport:
-    """What a server tells about one of its models. All texts are inert.
+    """What a server says about one of its models. All texts are inert.
 
     `problem` says why turns fail, None if nothing is known against them; `hint` is the next step. `served`,
     `tools` and `context` (tokens) are None where the server does not tell. `alias`: the name of the only

@@ -47,7 +47,7 @@ TOO_LONG_HINT = (
     "Start a new conversation, send less, choose a model with a larger window, or start the model's server"
     " with a larger one."
 )
-"""The ways on after a request that does not fit."""
+"""The hint for a request that does not fit."""
 
 SILENCE = 600.0
 DEFAULT_RETRY = RetryPolicy()
@@ -270,12 +270,12 @@ class Events:
 
     @property
     def done(self) -> bool:
-        """Whether the server has said that its answer is whole."""
+        """Whether the server has marked its answer as complete."""
         return self._ending.done
 
 
 class _Ending:
-    """Looks for `[DONE]` in what is read of a response: the package stops there without saying so."""
+    """Looks for `[DONE]` in a response as it is read, because the package stops there silently."""
 
     def __init__(self, response: Any) -> None:
         self.done = False

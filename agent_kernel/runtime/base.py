@@ -143,7 +143,7 @@ class Containers(Protocol):
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
     ) -> Page[ContainerCreateResponse]:
-        """Return a page of the containers by time of creation."""
+        """Return a page of the containers, sorted by creation time."""
         ...
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:

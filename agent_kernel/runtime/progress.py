@@ -1,4 +1,4 @@
-"""Progress of long work that a call waits for, for whoever shows it.
+"""Progress of long work that a call waits for, for display.
 
 `listening` sets the listener of the calls that are made inside it, in this task and those that it starts. A
 listener gets one sentence at a time, on the event loop's thread.

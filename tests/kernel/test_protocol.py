@@ -269,7 +269,7 @@ def test_a_container_killed_from_outside(notebook: Notebook) -> None:
     kill_sandbox(container_id)
     result = notebook.run("!cat /mnt/data/file; echo [$COLOUR]")
     assert result.reply["status"] == "ok"
-    assert result.plain[0].startswith("The container was ended from outside and was brought back")
+    assert result.plain[0].startswith("The container was ended from outside and was restored")
     assert result.plain[-1] == "kept\n[]"
     assert notebook.run("say hello").plain == ["Hello, **world**."]  # it is said once
     assert container_of(notebook) == container_id
@@ -286,7 +286,7 @@ def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> No
     assert container_id in result.reply["evalue"]
     assert any("begun" in text for text in result.plain)
     following = notebook.run("say hello")
-    assert sum("ended from outside and was brought back" in text for text in following.plain) == 1
+    assert sum("ended from outside and was restored" in text for text in following.plain) == 1
     assert "Hello, **world**." in following.plain
     assert container_of(notebook) == container_id
 

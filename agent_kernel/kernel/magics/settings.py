@@ -57,7 +57,7 @@ async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
 
 
 async def _server_of(runtime: Runtime, name: str | None) -> ServerReport | None:
-    """Ask the model's server what it serves. None if there is no server, or only the runtime reaches it."""
+    """Return the server's report on the model. None if there is no server, or only the runtime reaches it."""
     from agent_kernel.runtime.base import AsksModelServers
 
     if not isinstance(runtime, AsksModelServers):

@@ -1,4 +1,4 @@
-"""The rows of a delimited table, made as wide as it is; counts those that do not fit. Pure."""
+"""The rows of a delimited table, cut to its width, and counts of those that do not fit. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from agent_kernel.kernel.tables.layout import Layout, is_rule
 from agent_kernel.kernel.tables.values import type_of
 
 MAX_BELOW = 30
-"""The largest number of lines below a table that are recognised as no rows."""
+"""The largest number of lines below a table that are recognised as remarks."""
 
 MAX_DISAGREEING = 0.1
-"""The share of rows of another width in a table whose name does not say that it is one."""
+"""The largest share of rows of another width in a file whose name does not say that it is a table."""
 
 _RULES = "-=+:_"
 _PROSE = 40  # characters; a single cell so long below a table is a remark
@@ -39,7 +39,7 @@ class TableRows:
         self.below = len(held)
 
     def _may_be_below(self, record: Sequence[str], numeric: bool) -> bool:
-        """Return whether a record at the end would be no row; `numeric` says that the row above starts so."""
+        """Return whether a record at the end is a remark. `numeric`: the row above starts with a number."""
         width = self._layout.width
         if width < 3:
             return False
@@ -73,9 +73,9 @@ class TableRows:
 
     @property
     def disagree(self) -> bool:
-        """Whether so many lines do not fit that only a file's name can say that it is a table.
+        """Return whether so many rows do not fit that only a file's name can show that it is a table.
 
-        Rows with more cells are worse than short ones: one row may lack cells in a table of any size.
+        Rows with extra cells count more than short rows: one row may lack cells in a table of any size.
         """
         some = MAX_DISAGREEING * self.count
         too_wide = self.wider > 0 and self.wider >= some
@@ -83,7 +83,7 @@ class TableRows:
 
     @property
     def notes(self) -> list[str]:
-        """What does not fit, for the caption."""
+        """Return the caption's notes on rows that do not fit."""
         notes = []
         if self.wider:
             rows = "1 row has" if self.wider == 1 else f"{self.wider:,} rows have"

@@ -18,7 +18,7 @@ Return = Literal["expired", "dead", "dead_said"]
 that call got `BACK_FROM_DEATH`)."""
 
 BACK_FROM_DEATH = (
-    "The container was ended from outside and was brought back with its files and installed packages; its"
+    "The container was ended from outside and was restored with its files and installed packages; its"
     " processes, shell variables and working directory are gone."
 )
 
@@ -46,7 +46,7 @@ class Attachment:
         return self.channel
 
     def note_return(self, *, died: bool) -> None:
-        """Note that the sandbox was brought back. The current call's listener is told of a death."""
+        """Record that the sandbox was restored. After a death, notify the current call's listener."""
         self.brought_back = "dead" if died else "expired"
         if died and (tell := listener()) is not None:
             tell(BACK_FROM_DEATH)

@@ -120,7 +120,10 @@ class Checkpoints:
             async with asyncio.timeout(SHELL_SECONDS):
                 await channel.save_shell()
         except TimeoutError:
-            log.warning("A command is running in container %s: its checkpoint has no shell.", row.id)
+            log.warning(
+                "A command is running in container %s, so its checkpoint does not have the shell's state.",
+                row.id,
+            )
 
     async def all(self) -> list[Snapshot]:
         """Return every checkpoint of this store's containers, oldest first; none if the backend has none."""
@@ -196,7 +199,7 @@ class Checkpoints:
 def _beyond(
     snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
 ) -> list[Snapshot]:
-    """Return those of `snapshots` (oldest first) that a policy does not keep."""
+    """Return the `snapshots` that a policy does not keep. `snapshots` is sorted, oldest first."""
     beyond: list[Snapshot] = []
     kept: list[Snapshot] = []
     for snapshot in reversed(snapshots):
@@ -212,11 +215,11 @@ def _why_beyond(snapshot: Snapshot, known: Collection[str], policy: CheckpointPo
         return "its container was deleted"
     if snapshot.created_at < now - policy.max_age:
         return f"it is older than {policy.max_age:.0f} s"
-    return f"with its {snapshot.size} bytes, the checkpoints take more than may be stored"
+    return f"its {snapshot.size} bytes put the checkpoints over the storage limit"
 
 
 def lost_shell(snapshot: Snapshot) -> bool:
-    """Return whether a checkpoint has the files of a dead sandbox, and no state of its shell."""
+    """Return whether a checkpoint has a dead sandbox's files, but not its shell's state."""
     return snapshot.labels.get(SHELL_LABEL) == LOST
 
 

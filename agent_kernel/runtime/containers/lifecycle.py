@@ -47,7 +47,7 @@ BackendSource = Backend | Callable[[], Awaitable[Backend]]
 """A backend, or a function that finds one on first use, because looking for an engine slows start-up."""
 
 _BUSY = {"restoring": "expired", "saving": "running"}
-"""The statuses of a container that one process is busy with, and the one before each."""
+"""The statuses of a container that a process is working on, each with the status before it."""
 
 
 class Lifecycle:
@@ -255,7 +255,7 @@ class Lifecycle:
             await self._store.change_container(row.id, row.status, status, row.last_active_at)
             row = await self._store.container(row.id) or replace(row, status="dead")
         if row.status in _BUSY:
-            doing = "being brought back" if row.status == "restoring" else "being saved"
+            doing = "being restored" if row.status == "restoring" else "being saved"
             raise SandboxUnreachable(f"Container {row.id} is {doing}.", hint="Try again.")
         if row.status == "dead":
             raise gone(row.id)
@@ -326,7 +326,7 @@ class Lifecycle:
             now = await self._store.container(row.id)
             if now is not None and now.status == "expired":
                 raise allowance.too_many_containers()
-            raise SandboxUnreachable(f"Container {row.id} is being brought back.", hint="Try again.")
+            raise SandboxUnreachable(f"Container {row.id} is being restored.", hint="Try again.")
         try:
             await self._start(row, snapshot)
             if lost_shell(snapshot):
@@ -337,7 +337,7 @@ class Lifecycle:
             raise
         await self._store.change_container(row.id, "restoring", "running", time.time())
         self.attachment(row.id).note_return(died=lost_shell(snapshot))
-        log.info("Container %s had ended and was brought back from checkpoint %s.", row.id, snapshot.id)
+        log.info("Container %s had ended and was restored from checkpoint %s.", row.id, snapshot.id)
         seconds = time.monotonic() - began
         self.audit.of(row.tenant).write("restore", container=row.id, snapshot=snapshot.id, seconds=seconds)
 

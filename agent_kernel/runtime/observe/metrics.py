@@ -1,7 +1,7 @@
 """Count what this process has done, for Prometheus. docs/api.md lists the metrics.
 
 Counting is a few dictionary look-ups. `prometheus_client` is imported with the first scrape: it collects,
-formats and adds the process's own metrics. A notebook's kernel, which nobody scrapes, never loads it.
+formats and adds the process's own metrics. A notebook's kernel, which is never scraped, never loads it.
 """
 
 from __future__ import annotations

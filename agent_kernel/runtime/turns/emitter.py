@@ -16,7 +16,7 @@ class Emitter:
 
     Call it with the assembler's events as they are made, with no `await` between: then events go out in the
     order of their numbers. Cancelling it loses nothing: what was not handed over yet goes out with the next
-    events, or with the last ones. `channel` None: the turn has no reader, its events are only written down.
+    events, or with the last ones. `channel` None: the turn has no reader, so its events are only stored.
     """
 
     def __init__(self, turn: Turn, channel: EventChannel[ResponseStreamEvent] | None) -> None:
@@ -54,6 +54,6 @@ class Emitter:
             self._channel.put(events)
 
     def end(self, last: Sequence[ResponseStreamEvent]) -> None:
-        """Hand over the last events, which are written down already."""
+        """Hand over the last events, which are already stored."""
         events, self._waiting = self._waiting, []
         self._put([*events, *last])

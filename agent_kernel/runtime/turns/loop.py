@@ -1,8 +1,7 @@
 """The turn loop: model, tool calls, model, ... until the model is done.
 
-A turn runs in a task of its own. Its steps are coroutines that emit events into the turn's channel, and the
-reader takes them out: a reader that stops reading pauses the model and the commands, and one that leaves
-cancels them.
+Each turn runs in its own task. Its steps are coroutines that emit events into the turn's channel. A reader
+that stops reading pauses the model and the commands; a reader that leaves cancels them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ MAX_STEPS = "agent_kernel.max_steps"
 
 
 REJECTED_CALLS = "agent_kernel.rejected_calls"
-"""`incomplete_details.reason` of a turn whose model made nothing but calls that cannot be carried out."""
+"""`incomplete_details.reason` of a turn whose model made only calls that cannot be carried out."""
 
 
 class TurnLoop:
@@ -62,11 +61,11 @@ class TurnLoop:
         self._calls = ToolCalls(containers, settings, metrics)
 
     def events(self, run: Turn, room: int = ROOM) -> Events:
-        """Run the turn and yield its events; a failure ends them by `error` and `response.failed`.
+        """Run the turn and yield its events. A failure ends them with `error` and `response.failed`.
 
         The turn may be about `room` events ahead of its reader; see `EventChannel`.
-        Closing or cancelling the generator ends the turn as incomplete. Raises what refuses the turn: the
-        container is gone, an approval was answered before.
+        Closing or cancelling the generator ends the turn as incomplete. Raises an error if the turn is
+        refused: the container is gone, or an approval was already answered.
         """
 
         async def work(channel: EventChannel[ResponseStreamEvent]) -> None:
@@ -75,7 +74,7 @@ class TurnLoop:
         return streamed(work, room)
 
     async def run(self, run: Turn, channel: EventChannel[ResponseStreamEvent] | None = None) -> None:
-        """Run the turn to its end; without a `channel` its events are only written down. See `events`."""
+        """Run the turn to its end; without a `channel` its events are only stored. See `events`."""
         async with AsyncExitStack() as stack:
             if run.container_id is not None:  # it must not expire while the model thinks
                 await stack.enter_async_context(self._containers.use(run.container_id))
@@ -93,7 +92,7 @@ class TurnLoop:
                 raise
 
     async def _guarded(self, run: Turn) -> Sequence[ResponseStreamEvent]:
-        """Run the steps of a turn and return its last events, whatever went wrong."""
+        """Run the steps of a turn and return its last events, even after a failure."""
         try:
             if run.record.journal is None:  # else the row was written when the turn was queued
                 await run.record.begin(run)
@@ -133,7 +132,7 @@ class TurnLoop:
         return run.output_left != 0 and not run.asked_again
 
     def failure(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
-        """Return the last events of a turn that failed: a client needs an end that says why."""
+        """Return the last events of a failed turn, which tell the client why it failed."""
         if isinstance(error, AgentKernelError):
             log.info("The turn %s failed.", run.id, exc_info=error, extra=run.about())
             return run.assembler.fail(code=error.code or "server_error", message=str(error))
@@ -155,7 +154,7 @@ class TurnLoop:
         return run.assembler.incomplete(reason) if reason else run.assembler.complete()
 
     def _over(self, run: Turn) -> str | None:
-        """Return the limit that keeps a turn from its next step, None if the turn has ended by itself."""
+        """Return the limit that stops a turn before its next step, or None if the turn ended normally."""
         if run.meter.reached is not None:
             return run.meter.reached
         calls = run.assembler.last_calls() or run.assembler.rejected()
@@ -172,9 +171,9 @@ class TurnLoop:
     async def _settled(
         self, run: Turn, final: Sequence[ResponseStreamEvent]
     ) -> Sequence[ResponseStreamEvent]:
-        """Write the end down and return its events, or those of a failure if it cannot be written.
+        """Store the end and return its events, or the events of a failure if it cannot be stored.
 
-        It is written before the events go out, so that a client that has seen the end can continue.
+        The end is stored before its events are sent, so that a client that has seen them can continue.
         """
         try:
             await self._ended(run, final)

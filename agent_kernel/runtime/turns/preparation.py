@@ -52,7 +52,7 @@ CONTAINER_LOST = (
 )
 
 CONTAINER_BACK = (
-    "The container had expired and was brought back from its checkpoint: files, installed packages, shell"
+    "The container had expired and was restored from its checkpoint: files, installed packages, shell"
     " variables and the working directory are as they were; background processes of earlier turns are gone."
 )
 

@@ -31,7 +31,7 @@ Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
 
 async def not_running(events: Sequence[ResponseStreamEvent]) -> None:
     """Raise an error: the turn does not run, so its events have no reader."""
-    raise RuntimeError("The turn does not run, so its events go nowhere.")
+    raise RuntimeError("The turn is not running, so its events have no reader.")
 
 
 INTERRUPTED = "agent_kernel.interrupted"

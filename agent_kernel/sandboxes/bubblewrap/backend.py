@@ -97,7 +97,7 @@ class BubblewrapBackend:
             folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            raise SandboxStartFailed(f"There is a sandbox {spec.id} already.") from None
+            raise SandboxStartFailed(f"The sandbox {spec.id} already exists.") from None
         except OSError as error:
             raise unwritable(error) from error
         starting = asyncio.ensure_future(asyncio.to_thread(self._start.run, bwrap, spec, folder))
@@ -120,7 +120,7 @@ class BubblewrapBackend:
         """See `Backend.get`."""
         ref = await asyncio.to_thread(find_sandbox, self._folder(id))
         if ref is None:
-            raise SandboxGone(f"The sandbox {id} does not exist any more.")
+            raise SandboxGone(f"The sandbox {id} no longer exists.")
         return ref
 
     async def list(self, labels: Mapping[str, str] | None = None) -> list[SandboxRef]:
@@ -154,7 +154,9 @@ class BubblewrapBackend:
         """A stream ends with its sandbox, or because too many newer ones came."""
         process = find_process(self._folder(ref.id))
         if process is not None and not await asyncio.to_thread(process.ends, DYING):
-            raise SandboxUnreachable(f"The stream into the sandbox {ref.id} ended, but the sandbox lives on.")
+            raise SandboxUnreachable(
+                f"The connection to the sandbox {ref.id} ended, but the sandbox is still running."
+            )
 
     async def delete(self, ref: SandboxRef) -> None:
         """Kill process 1 of the sandbox, wait for its end, remove the folder; see `Backend.delete`."""
@@ -181,7 +183,7 @@ class BubblewrapBackend:
         """Copy the folders that the sandbox writes to; see `Backend.checkpoint`."""
         folder, _ = self._folder(ref.id), self._folder(id)
         if not (folder / "spec.json").exists():
-            raise SandboxGone(f"The sandbox {ref.id} does not exist any more.")
+            raise SandboxGone(f"The sandbox {ref.id} no longer exists.")
         taking = asyncio.ensure_future(asyncio.to_thread(self._snapshots.take, folder, id, labels, most))
         try:
             return await asyncio.shield(taking)
@@ -233,6 +235,6 @@ def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:
     for name, value in (("cpus", spec.cpus), ("disk", spec.disk)):
         if value is not None and not able[name]:
             raise LimitUnavailable(
-                f"bubblewrap sandboxes cannot keep a limit on {name} here.",
+                f"bubblewrap cannot enforce a limit on {name} here.",
                 hint=f"Leave {name} out, or use Docker: AGENT_KERNEL_SANDBOX=docker",
             )

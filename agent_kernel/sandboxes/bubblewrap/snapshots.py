@@ -75,7 +75,7 @@ class SnapshotFolders:
             yield part
 
     def _clear(self) -> None:
-        """Remove incomplete checkpoints of processes that were killed."""
+        """Remove the incomplete checkpoints of killed processes."""
         for part in self._root.glob(PART + "*"):
             with (
                 skipped(f"The incomplete checkpoint {part.name}"),

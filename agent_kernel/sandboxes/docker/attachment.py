@@ -37,7 +37,9 @@ async def explain_end(engine: Engine, id: str, end: ContainerEnd) -> None:  # no
     The engine closes the streams of a dying container a moment before it knows the container as dead.
     """
     if not await engine.ends(container_name(id), within=_DYING_SECONDS):
-        raise SandboxUnreachable(f"The stream into the sandbox {id} ended, but the sandbox lives on.")
+        raise SandboxUnreachable(
+            f"The connection to the sandbox {id} ended, but the sandbox is still running."
+        )
     why = await end.reason(within=_DYING_SECONDS)
     if why == "out of memory":
         raise SandboxGone(

@@ -73,7 +73,7 @@ class DockerBackend:
         self._removes_itself = True
 
     async def probe(self) -> Probe:
-        """Look whether the engine answers, has the runtime and holds the image."""
+        """Check whether the engine answers, has the runtime and holds the image."""
         try:
             info = await self._look()
             if not await self._engine.ask(has_image, await self._engine.api(), self.image):
@@ -96,7 +96,7 @@ class DockerBackend:
         Also raises `InvalidRequest` for an id that cannot name a container.
         """
         if not _ID.fullmatch(spec.id):
-            raise InvalidRequest(f"{spec.id!r} cannot be a sandbox id.")
+            raise InvalidRequest(f"{spec.id!r} is not a valid sandbox id.")
         spec.check()
         info = await self._look()
         if spec.disk is not None and not self._limits_disk:
@@ -174,7 +174,7 @@ class DockerBackend:
     ) -> Snapshot:
         """Commit the container to an image; see `Backend.checkpoint`."""
         if not _ID.fullmatch(id):
-            raise InvalidRequest(f"{id!r} cannot be a checkpoint's id.")
+            raise InvalidRequest(f"{id!r} is not a valid checkpoint id.")
         api = await self._engine.api()
         try:
             return await to_the_end(asyncio.to_thread(docker_snapshots.commit, api, ref.id, id, labels, most))

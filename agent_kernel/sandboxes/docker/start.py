@@ -1,4 +1,4 @@
-"""The start of a sandbox's container: made, checked against what was asked for, ready when boxd listens."""
+"""Starts a sandbox's container: creates it, compares it with the request, and waits until boxd listens."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ContainerStart:
             raise
 
     def _make(self, api: APIClient, spec: SandboxSpec, attempt: str) -> Mapping[str, Any]:
-        """Create the container (blocking), and return the HostConfig that was asked for."""
+        """Create the container (blocking), and return the requested HostConfig."""
         from docker.errors import APIError, ImageNotFound
 
         listen = f"path:{launch.SOCKET}"
@@ -95,7 +95,7 @@ class ContainerStart:
         except APIError as error:
             if spec.disk is not None and "storage-opt" in reason(error):
                 raise disk_unlimited(reason(error)) from error
-            raise SandboxStartFailed(f"The engine did not make the container: {reason(error)}.") from error
+            raise SandboxStartFailed(f"The engine did not create the container: {reason(error)}.") from error
         except engine_errors() as error:
             raise unavailable(error) from error
         asked: Mapping[str, Any] = arguments["host_config"]
@@ -174,4 +174,4 @@ def _remove_attempt(api: APIClient, name: str, attempt: str) -> None:
             docker_engine.remove(api, found["Id"])
     except engine_errors() as error:
         # The reason of the failure is on its way to the caller; boxd's lease ends what runs.
-        log.warning("Could not look whether the container %s is gone: %s", name, reason(error))
+        log.warning("Could not check whether the container %s is gone: %s", name, reason(error))

@@ -63,7 +63,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%container --new memory=3g", "memory_limit must be one of", "4g"),
     ],
     "usage": [("%usage all", "%usage takes no arguments.", "all cells")],
-    "replay": [("%replay 999", "There is no turn of a cell [999]", "the number beside a cell")],
+    "replay": [("%replay 999", "Cell [999] has no turn to replay", "a cell's number")],
     "approve": [("%approve perhaps", "does not know 'perhaps'", "For example:")],
     "%bash": [
         ("%%bash --quiet\nls", "does not know '--quiet'", "Use --private."),

@@ -151,7 +151,7 @@ async def test_two_that_bring_back_one_container(make: Make, store: Rows) -> Non
     )
     assert done[:2].count("content\n") == 2 or done[2] == "content\n"
     for each in done:
-        assert each == "content\n" or "is being brought back" in str(each)
+        assert each == "content\n" or "is being restored" in str(each)
     assert await run(second, container, "cat file") == "content\n"
 
 

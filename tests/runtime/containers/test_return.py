@@ -102,7 +102,7 @@ async def test_it_goes_on_and_the_model_is_told_once(conversation: Conversation,
     output = next(item for item in to_json(second)["output"] if item["type"] == "shell_call_output")
     assert output["output"][0]["stdout"] == "1\n/mnt/data/sub\n"
     (note,) = conversation.notes()
-    assert "brought back from its checkpoint" in note
+    assert "restored from its checkpoint" in note
     await conversation.turn("remember", previous_response_id=second.id)
     assert conversation.notes() == []
 
@@ -127,4 +127,4 @@ async def test_a_container_that_is_named_comes_back_too(conversation: Conversati
     second = await conversation.turn("remember", tools=[named])
     assert container_of(second) == container
     (note,) = conversation.notes()
-    assert "brought back" in note
+    assert "restored" in note

@@ -1,4 +1,4 @@
-"""Describes the sandbox after a command that failed: where the shell is, what changed, what still runs."""
+"""Describes the sandbox after a failed command: the shell's directory, changed files, running processes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LONGEST = 200
 
 
 WAIT = 2.0
-"""Seconds to wait for a new shell to be where the last one was."""
+"""Seconds to wait for a new shell to reach the last one's directory."""
 
 
 class AftermathCall(BoxHandler):
-    """Answers with `describe` once, when it is asked to or after `WAIT`."""
+    """Answers once with `describe`, on request or after `WAIT`."""
 
     def __init__(self, loop: Loop, channel: BoxChannel, describe: Callable[[], dict[str, Any]]) -> None:
         self.done = False
@@ -40,13 +40,13 @@ class AftermathCall(BoxHandler):
         self._timer = loop.after(WAIT, self.answer)
 
     def answer(self) -> None:
-        """Answer the call, unless that is done or the host is gone."""
+        """Answer the call, unless it was answered or the host is gone."""
         if not self.done:
             self.on_lost()
             self._channel.result(self._describe())
 
     def on_lost(self) -> None:
-        """Do not answer any more."""
+        """Stop waiting; the call gets no answer from now on."""
         self.done = True
         self._timer.cancel()
 
@@ -54,14 +54,14 @@ class AftermathCall(BoxHandler):
 def start(seconds: float, last: float) -> float:
     """Return when a command began, in seconds of `time.time`.
 
-    A host counted `seconds` until it asked, some time before now. `last` is when the last command began: the
-    same one, or a later one of another host.
+    `seconds` is how long ago it began when the host asked, some time before now. `last` is when the last
+    command began: this one, or a later one from another host.
     """
     return min(time.time() - seconds, last)
 
 
 def describe(directory: str, shell_pid: int, path: str, since: float | None) -> dict[str, Any]:
-    """Return `directory`, the files below `path` that changed after the moment `since`, and what runs.
+    """Return `directory`, the files below `path` that changed after `since`, and the running processes.
 
     `since` None: no files are named.
     """
