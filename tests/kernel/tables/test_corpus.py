@@ -152,12 +152,10 @@ def test_corpus_is_large_and_awkward() -> None:
 
 def test_guide_lists_at_most_5_percent() -> None:
     listed = differences()
-    counts = (
-        f"{len(FILES)} data files of {len(PACKAGES)} packages ({len({file.format for file in FILES})} formats"
-    )
-    assert counts in packages.GUIDE.read_text("utf-8")
-    awkward = f"{sum(file.awkward for file in FILES)} of them are text files that need options"
-    assert awkward in packages.GUIDE.read_text("utf-8")
+    guide = " ".join(packages.GUIDE.read_text("utf-8").split())
+    formats = {file.format for file in FILES}
+    assert f"{len(FILES)} data files from {len(PACKAGES)} packages, in {len(formats)} formats" in guide
+    assert f"{sum(file.awkward for file in FILES)} of them are text files that need options" in guide
     assert listed.keys() <= {file.path for file in FILES}
     assert all(listed.values())
     assert len(listed) <= 0.05 * len(FILES)
