@@ -128,7 +128,8 @@ async def test_sandbox_works_or_is_gone_after_limits_on_boxd(run: Sandbox, limit
 
 
 @pytest.mark.parametrize(
-    "command", ["vi /tmp/file", "vim a b", "nano", "view x; (exit 1)", 'sh -c "$EDITOR"']
+    "command",
+    ["vi /tmp/file", "vim a b", "nano", "view x; (exit 1)", 'sh -c "$EDITOR"', "vi +3 a", "vim -R a", "vi -"],
 )
 async def test_editor_says_at_once_that_there_is_no_terminal(run: Sandbox, command: str) -> None:
     done = await run(command, timeout=10)
