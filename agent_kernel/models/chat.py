@@ -51,7 +51,7 @@ class ChatModel:
         call = self._upstream.client.chat.completions.create(**self._body(request))
         async with self._upstream.events(call) as chunks:
             async for chunk in chunks:
-                for delta in reader.read(chunk):
+                for delta in self._upstream.reading(reader.read(chunk)):
                     yield delta
             whole = chunks.done
         if not reader.finished:

@@ -120,7 +120,7 @@ class ResponsesModel:
         async with self._upstream.events(call) as events:
             self._learned[request.model] = replace(dialect, send_reasoning_back=True)  # it was accepted
             async for event in events:
-                for delta in reader.read(event):
+                for delta in self._upstream.reading(reader.read(event)):
                     compacted = compacted or isinstance(delta, Compaction)
                     if isinstance(delta, Usage) and not compacted:
                         self._check_compaction(request, delta)

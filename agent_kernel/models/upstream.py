@@ -193,6 +193,14 @@ class Upstream:
             hint="Everything up to that point is kept. Send the request again.",
         )
 
+    def reading(self, deltas: Iterator[T]) -> Iterator[T]:
+        """Pass on what a reader makes of an event. Raises `UpstreamInterrupted` if it cannot be read."""
+        try:
+            yield from deltas
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.warning("An event of the model at %s cannot be read.", self.address, exc_info=error)
+            raise self.interrupted(f"it sent an event of unknown form ({type(error).__name__})") from None
+
     def failure(self, code: object, why: str) -> ModelError:
         """Return the error for a failure that the upstream reports in its stream."""
         if (overflow := overflow_in(why, code)) is not None:

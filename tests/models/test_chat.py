@@ -285,3 +285,21 @@ async def test_a_refused_request_says_why(model: ChatModel, upstream: Any) -> No
     with pytest.raises(UpstreamRefused, match="context length exceeded"):
         await said(model)
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("content", [["Hel", {"type": "text", "text": "lo."}], [None, "Hello."]])
+async def test_content_in_parts_is_read(model: ChatModel, upstream: Any, content: Any) -> None:
+    upstream.chats({"content": content})
+    deltas = await said(model)
+    assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == "Hello."
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"), [(["a\ud83d", "\ude00b"], "a\U0001f600b"), (["a\ud83d"], "a\ufffd")]
+)
+async def test_halves_of_a_character_in_chat(
+    model: ChatModel, upstream: Any, pieces: list[str], whole: str
+) -> None:
+    upstream.chats(*({"content": piece} for piece in pieces))
+    deltas = await said(model)
+    assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == whole

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from agent_kernel.errors import UpstreamInterrupted
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.upstream import Upstream
@@ -165,6 +167,69 @@ async def test_reasoning_only_in_the_closing_event(model: ResponsesModel, upstre
     assert await said(model) == [ReasoningDelta("Hm", part=0)]
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [bare("content_part.done", output_index=0, content_index=0, part=parts("Hello.")[0])],
+        [bare("output_text.delta", output_index=0, delta="Hel")],
+        [bare("output_text.delta", output_index=0, content_index=0, delta=None)],
+    ],
+    ids=["part done", "half in deltas", "empty delta"],
+)
+async def test_rest_of_a_text_is_read(model: ResponsesModel, upstream: Any, events: list[Any]) -> None:
+    item = {**MESSAGE, "content": [*parts("Hel"), *parts("lo.")]}
+    upstream.says(*events, bare("output_item.done", output_index=0, item=item), end())
+    assert text(await said(model)) == "Hello."
+
+
+@pytest.mark.parametrize("content", ["Hello.", ["Hello."], [None, *parts("Hello.")], [{"text": "Hello."}]])
+@pytest.mark.parametrize("closing", [True, False])
+async def test_content_of_another_form_is_read(
+    model: ResponsesModel, upstream: Any, content: Any, closing: bool
+) -> None:
+    item = {**MESSAGE, "content": content}
+    events = [] if closing else [bare("output_item.done", output_index=0, item=item)]
+    upstream.says(*events, end(output=[None, {"id": "x"}, item] if closing else None))
+    assert text(await said(model)) == "Hello."
+
+
+async def test_reasoning_in_the_content_of_its_item(model: ResponsesModel, upstream: Any) -> None:
+    thought = [{"type": "reasoning_text", "text": "Hm"}]
+    upstream.says(end(output=[{"type": "reasoning", "id": "rs_1", "summary": [], "content": thought}]))
+    assert await said(model) == [ReasoningDelta("Hm", part=0)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"output_index": 0}, {"output_index": 0}),
+        ({"item": {"id": "same"}}, {"item": {"id": "same"}}),
+        ({"item": {"id": None}}, {"item": {"id": None}}),
+    ],
+    ids=["same index", "same id", "no id"],
+)
+async def test_calls_that_are_numbered_alike(
+    model: ResponsesModel, upstream: Any, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    events = []
+    for number, fields in enumerate((first, second)):
+        place = {name: value for name, value in fields.items() if name != "item"}
+        whole = {**call(number, "shell", SHELL), **fields.get("item", {})}
+        events.append(bare("output_item.added", **place, item={**whole, "arguments": ""}))
+        events.append(bare("output_item.done", **place, item=whole))
+    upstream.says(*events, end())
+    deltas = await said(model)
+    assert [deltas.count(done(f"call_{number}", "shell")) for number in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "usage", [{"input_tokens": "5", "output_tokens": 7.0}, {"input_tokens": 5, "output_tokens": "7"}]
+)
+async def test_usage_of_another_form_is_read(model: ResponsesModel, upstream: Any, usage: Any) -> None:
+    upstream.says(end(usage=usage))
+    assert await said(model) == [Usage(5, 7)]
+
+
 # -- answers that were cut off ---------------------------------------------------------------------------
 
 
@@ -177,6 +242,33 @@ async def test_an_answer_that_used_up_its_limit_is_cut(
     deltas = await said(model, settings={"max_output_tokens": 7})
     assert (Truncated("max_output_tokens") in deltas) is cut
     assert [each for each in deltas if isinstance(each, Usage)] == ([Usage(1, used)] if used else [])
+
+
+async def test_status_in_the_closing_event_counts(model: ResponsesModel, upstream: Any) -> None:
+    upstream.says(
+        bare("output_text.delta", item_id="m", delta="Once upon"),
+        end(status="incomplete", incomplete_details={"reason": "content_filter"}),
+    )
+    assert Truncated("content_filter") in await said(model)
+
+
+@pytest.mark.parametrize("error", [{"code": "server_error", "message": "On fire."}, "On fire."])
+@pytest.mark.parametrize("kind", ["completed", "failed"])
+async def test_words_of_a_failure_are_passed_on(
+    model: ResponsesModel, upstream: Any, kind: str, error: Any
+) -> None:
+    upstream.says(bare(kind, response={"id": "r", "status": "failed", "output": [], "error": error}))
+    with pytest.raises(UpstreamInterrupted, match="On fire"):
+        await said(model)
+
+
+@pytest.mark.parametrize("event", [bare("completed", response=3), bare("failed", response=[1])])
+async def test_unknown_form_is_the_upstreams_failure_or_nothing(
+    model: ResponsesModel, upstream: Any, event: Any
+) -> None:
+    upstream.says(event)
+    with contextlib.suppress(UpstreamInterrupted):
+        await said(model)
 
 
 # -- characters in two halves ----------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from typing import Any
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
+from agent_kernel.models.reading.lenient import parts_of, tokens
 from agent_kernel.models.reading.surrogates import Halves
+from agent_kernel.models.reading.whole_body import wrapped
 from agent_kernel.protocol.calls import CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
@@ -95,10 +97,12 @@ class ChatReader:
         thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
-        if delta.content and (text := self._halves.joined("text", delta.content)):
+        words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(delta.content)))
+        if words and (text := self._halves.joined("text", words)):
             yield TextDelta(text)
-        if getattr(delta, "refusal", None):
-            yield RefusalDelta(delta.refusal)
+        refusal = getattr(delta, "refusal", None)
+        if refusal and (text := self._halves.joined("refusal", refusal)):
+            yield RefusalDelta(text)
 
     def _piece(self, piece: Any) -> Deltas:
         index = getattr(piece, "index", None) or 0
@@ -124,6 +128,8 @@ class ChatReader:
 
     def _finish(self, reason: str) -> Deltas:
         cut_off = _TRUNCATED.get(reason)
+        if rest := self._halves.rest("text"):
+            self._held.append(TextDelta(rest))
         calls = list(self._open.values())
         for call in calls[:-1] if cut_off else calls:
             yield from self._whole(call)
@@ -194,9 +200,12 @@ def _is_another(piece: Any, call: _Call) -> bool:
 
 def _usage(usage: Any) -> Usage:
     return Usage(
-        usage.prompt_tokens or 0,
-        usage.completion_tokens or 0,
-        cached_tokens=getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0,
-        reasoning_tokens=getattr(getattr(usage, "completion_tokens_details", None), "reasoning_tokens", None)
-        or 0,
+        tokens(getattr(usage, "prompt_tokens", None)),
+        tokens(getattr(usage, "completion_tokens", None)),
+        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     )
+
+
+def _detail(usage: Any, group: str, name: str) -> int:
+    return tokens(getattr(getattr(usage, group, None), name, None))

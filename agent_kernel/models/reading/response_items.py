@@ -21,6 +21,7 @@ class Items:
 
     def __init__(self) -> None:
         self._aliases: dict[str, Key] = {}
+        self._again: dict[Key, Key] = {}  # where a finished item's key stands for a later item now
         self._order: dict[str, list[Key]] = defaultdict(list)
         self._finished: set[Key] = set()
         self._parts: set[tuple[Key, int]] = set()
@@ -36,6 +37,13 @@ class Items:
         else:
             known = [self._aliases[name] for name in names if name in self._aliases]
             found = known[0] if known else names[0] if names else None
+        found = self._again.get(found, found)
+        if getattr(event, "type", None) == "response.output_item.added" and found in self._finished:
+            again = f"{found} again"  # some servers count no further: the next item has the same index or id
+            self._again |= {first: again for first, now in self._again.items() if now == found}
+            self._again[found] = again
+            found = again
+            self._aliases.update(dict.fromkeys(names, found))
         for name in names:
             self._aliases.setdefault(name, found)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
+from agent_kernel.models.reading.lenient import detail, native_text, parts_of, response_of, said_in, typed
 from agent_kernel.models.reading.response_items import Items, Key, labels_of
 from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
@@ -79,6 +79,7 @@ class ResponsesReader:
         self._calls: dict[Key, _Call] = {}
         self._sent: dict[str, set[tuple[str | None, str]]] = {}  # names and arguments of finished calls
         self._streamed: set[Key] = set()  # items that have had a delta
+        self._written: dict[Key, list[str]] = {}  # the text of messages so far
         self._phases: dict[Key, str | None] = {}  # of messages; None: it was passed on
         self._whole: dict[Key, str] = {}  # arguments that came whole, before their item was done
         self._open: Key | None = None  # the call being written
@@ -117,7 +118,7 @@ class ResponsesReader:
         return None
 
     def _added(self, event: Any, key: Key) -> Deltas:
-        if event.item is not None:
+        if typed([event.item]):
             self._items.saw(event.item.type, key)
             self._saw_phase(event.item, key)
             if catalogue().of_call(event.item.type) is not None:
@@ -161,22 +162,37 @@ class ResponsesReader:
 
     def _text(self, event: Any, key: Key) -> Deltas:
         self._items.saw("message", key)
+        if not event.delta:
+            return
         self._streamed.add(key)
         self._items.add_part(key, event)
-        if text := self._halves.joined(key, event.delta or ""):
-            yield from self._said(TextDelta(text), key)
+        if text := self._halves.joined(key, event.delta):
+            yield from self._wrote(text, key)
+
+    def _wrote(self, text: str, key: Key) -> Deltas:
+        self._written.setdefault(key, []).append(text)
+        yield from self._said(TextDelta(text), key)
 
     def _text_done(self, event: Any, key: Key) -> Deltas:
         """Read a part's text from the event that ends it, if it had no deltas."""
-        if self._items.add_part(key, event) and getattr(event, "text", None):
+        part = getattr(event, "part", None) or event
+        text, refusal = getattr(part, "text", None), getattr(part, "refusal", None)
+        if (text or refusal) and self._items.add_part(key, event):
             self._items.saw("message", key)
             self._streamed.add(key)
-            yield from self._said(TextDelta(event.text), key)
+            yield from self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key)
+
+    def _part_done(self, event: Any, key: Key) -> Deltas:
+        """Read a part from the event that ends it, unless it is one of reasoning."""
+        if getattr(event.part, "type", None) in ("output_text", "refusal"):
+            yield from self._text_done(event, key)
 
     def _refusal(self, event: Any, key: Key) -> Deltas:
         self._items.saw("message", key)
         self._streamed.add(key)
-        yield from self._said(RefusalDelta(event.delta), key)
+        self._items.add_part(key, event)
+        if text := self._halves.joined((key, "refusal"), event.delta or ""):
+            yield from self._said(RefusalDelta(text), key)
 
     def _arguments(self, event: Any, key: Key) -> Deltas:
         call = self._calls.get(key)
@@ -202,6 +218,8 @@ class ResponsesReader:
 
     def _done(self, event: Any, key: Key) -> Deltas:
         item = event.item
+        if not typed([item]):
+            return
         self._items.saw(item.type, key)
         self._items.finish(key)
         match item.type:
@@ -216,7 +234,7 @@ class ResponsesReader:
                 yield from self._function_done(item, key)
             case kind if catalogue().of_call(kind) is not None:
                 call = self._call(item, key)
-                if item.status != "incomplete" and not self._is_repeated(call, _native_text(item)):
+                if item.status != "incomplete" and not self._is_repeated(call, native_text(item)):
                     yield read_native(call.tool, call.call_id, item)
             case kind if kind.endswith("_call") and getattr(item, "call_id", None):
                 yield self._unknown(item)  # an upstream's own calls have no call id
@@ -224,18 +242,24 @@ class ResponsesReader:
     def _message_done(self, item: Any, key: Key) -> Deltas:
         self._saw_phase(item, key)
         if rest := self._halves.rest(key):
-            yield from self._said(TextDelta(rest), key)
+            yield from self._wrote(rest, key)
+        parts = [said_in(each) for each in parts_of(getattr(item, "content", None))]
         if key not in self._streamed:
-            for part in map(_part, item.content or ()):
+            for part in parts:
                 if part.text:
                     yield from self._said(part, key)
         else:
+            whole = "".join(part.text for part in parts if isinstance(part, TextDelta))
+            written = "".join(self._written.get(key, ()))
+            if len(whole) > len(written) and whole.startswith(written):  # not all of it had deltas
+                yield from self._wrote(whole[len(written) :], key)
             yield from self._phase(key)  # some servers give it at the end only
 
     def _reasoning_done(self, item: Any, key: Key) -> Deltas:
         if key not in self._streamed:
-            for number, part in enumerate(getattr(item, "summary", None) or ()):
-                yield ReasoningDelta(part.text or "", part=number)
+            thought = getattr(item, "summary", None) or getattr(item, "content", None)
+            for number, part in enumerate(parts_of(thought)):
+                yield ReasoningDelta(getattr(part, "text", None) or "", part=number)
         if blob := getattr(item, "encrypted_content", None):
             yield ReasoningOpaque(self._wrap(item.id, blob))
         yield ItemBreak()
@@ -280,9 +304,13 @@ class ResponsesReader:
         yield ItemBreak()
 
     def _completed(self, event: Any, key: Key) -> Deltas:
-        yield from self._late(event.response, cut_off=False)
-        yield from self._ended(event.response)
-        used = getattr(event.response.usage, "output_tokens", None) or 0
+        response = response_of(event)
+        if (status := getattr(response, "status", None)) in ("incomplete", "failed"):
+            yield from self._incomplete(event, key) if status == "incomplete" else self._failed(event, key)
+            return
+        yield from self._late(response, cut_off=False)
+        yield from self._ended(response)
+        used = detail(getattr(response, "usage", None), "output_tokens")
         if self._limit is not None and used >= self._limit and not self._calls:
             yield Truncated("max_output_tokens")
 
@@ -290,13 +318,13 @@ class ResponsesReader:
         while self._held:  # no event has ended the open call
             yield from self._release()
         self.finished = True
-        usage = response.usage
+        usage = getattr(response, "usage", None)
         if usage is not None:
             yield Usage(
-                usage.input_tokens or 0,
-                usage.output_tokens or 0,
-                cached_tokens=_detail(getattr(usage, "input_tokens_details", None), "cached_tokens"),
-                reasoning_tokens=_detail(getattr(usage, "output_tokens_details", None), "reasoning_tokens"),
+                detail(usage, "input_tokens"),
+                detail(usage, "output_tokens"),
+                cached_tokens=detail(getattr(usage, "input_tokens_details", None), "cached_tokens"),
+                reasoning_tokens=detail(getattr(usage, "output_tokens_details", None), "reasoning_tokens"),
             )
 
     def _late(self, response: Any, *, cut_off: bool) -> Deltas:
@@ -308,7 +336,7 @@ class ResponsesReader:
             yield from self._release()
         open_key, self._open = self._open, None
         yield from self._end_written(open_key, cut_off=cut_off)  # before the next item begins
-        for item, key in self._items.unfinished(getattr(response, "output", None) or ()):
+        for item, key in self._items.unfinished(typed(getattr(response, "output", None))):
             if cut_off and key in self._streamed:
                 continue  # it stays open, and so becomes incomplete
             yield from self._done(SimpleNamespace(item=item), key)
@@ -329,34 +357,19 @@ class ResponsesReader:
             yield from self._done(SimpleNamespace(item=item), key)
 
     def _incomplete(self, event: Any, key: Key) -> Deltas:
-        yield from self._late(event.response, cut_off=True)
-        yield from self._ended(event.response)
-        details = event.response.incomplete_details
-        yield Truncated((details.reason if details else None) or "max_output_tokens")
+        response = response_of(event)
+        yield from self._late(response, cut_off=True)
+        yield from self._ended(response)
+        details = getattr(response, "incomplete_details", None)
+        yield Truncated(getattr(details, "reason", None) or "max_output_tokens")
 
     def _failed(self, event: Any, key: Key) -> Deltas:
-        error = event.response.error
-        raise self._failure(error.code, error.message) if error else self._failure(None, "it gives no reason")
+        error = getattr(response_of(event), "error", None)
+        said = error if isinstance(error, str) else getattr(error, "message", None)
+        raise self._failure(getattr(error, "code", None), str(said or "it gives no reason"))
 
     def _error(self, event: Any, key: Key) -> Deltas:
         raise self._failure(event.code, event.message or "it gives no reason")
-
-
-def _native_text(item: Any) -> str:
-    """Return what a native call does, without its ids."""
-    fields = item.to_dict(mode="json", warnings=False)
-    return json.dumps({name: fields[name] for name in sorted(fields) if name not in _OF_THIS_COPY})
-
-
-_OF_THIS_COPY = ("id", "call_id", "status")
-
-
-def _part(part: Any) -> TextDelta | RefusalDelta:
-    return RefusalDelta(part.refusal or "") if part.type == "refusal" else TextDelta(part.text or "")
-
-
-def _detail(details: Any, name: str) -> int:
-    return getattr(details, name, None) or 0
 
 
 Handler = Callable[[ResponsesReader, Any, Key], Deltas]
@@ -368,7 +381,9 @@ _HANDLERS: dict[str, Handler] = {
     "response.reasoning_text.delta": ResponsesReader._reasoning,
     "response.output_text.delta": ResponsesReader._text,
     "response.output_text.done": ResponsesReader._text_done,
+    "response.content_part.done": ResponsesReader._part_done,
     "response.refusal.delta": ResponsesReader._refusal,
+    "response.refusal.done": ResponsesReader._text_done,
     "response.function_call_arguments.delta": ResponsesReader._arguments,
     "response.function_call_arguments.done": ResponsesReader._arguments_done,
     "response.completed": ResponsesReader._completed,

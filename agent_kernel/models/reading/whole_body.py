@@ -15,17 +15,18 @@ class Lenient:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _wrapped(self._data.get(name))
+        return wrapped(self._data.get(name))
 
     def to_dict(self, **_: Any) -> dict[str, Any]:
         """Return the JSON."""
         return dict(self._data)
 
 
-def _wrapped(value: Any) -> Any:
+def wrapped(value: Any) -> Any:
+    """Return JSON with its objects as `Lenient`."""
     if isinstance(value, Mapping):
         return Lenient(value)
-    return [_wrapped(each) for each in value] if isinstance(value, list) else value
+    return [wrapped(each) for each in value] if isinstance(value, list) else value
 
 
 def events_of(body: Any) -> Iterator[Any]:

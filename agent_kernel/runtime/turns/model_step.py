@@ -49,6 +49,7 @@ TOO_LONG = (
     "The model's answer was stopped after about {} tokens. Continue the turn, or raise `max_step_tokens`."
 )
 ONLY_REASONED = "The model reasoned and gave no answer. It was asked once more if limits allowed it."
+NO_ANSWER = "The model's answer is empty."
 NOT_CALLED = (
     "A tool call was required, but the model made none. Its server may not support tools; try `auto`, or "
     "another model."
@@ -111,7 +112,7 @@ class ModelStep:
         self._measure(run, fitting, request, usage)
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
         if run.assembler.truncated is None:
-            _notice_missing(run, request, said)
+            _notice_missing(run, request, said, step)
         return before
 
     async def _stream(
@@ -179,14 +180,22 @@ class ModelStep:
 
 
 def only_reasoned(said: Sequence[Json]) -> bool:
-    """Return whether a step of the model was reasoning, and nothing else."""
-    return bool(said) and all(item["type"] == "reasoning" for item in said)
+    """Return whether a step of the model was reasoning, and nothing else but white space."""
+    reasoned = any(item["type"] == "reasoning" for item in said)
+    return reasoned and all(item["type"] == "reasoning" or _is_blank(item) for item in said)
 
 
-def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json]) -> None:
+def _is_blank(item: Json) -> bool:
+    parts = item.get("content") or () if item["type"] == "message" else ({"text": item["type"]},)
+    return not any((part.get("text") or part.get("refusal") or "").strip() for part in parts)
+
+
+def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step: int) -> None:
     """Tell the user what a finished step lacks."""
     if only_reasoned(said):
         run.assembler.notice(ONLY_REASONED)
+    elif step == 0 and all(map(_is_blank, said)):
+        run.assembler.notice(NO_ANSWER)
     choice = request.settings.get("tool_choice")
     kind = choice.get("mode", "required") if isinstance(choice, Mapping) else choice
     called = run.assembler.calls() or run.assembler.client_calls() or run.assembler.rejected()

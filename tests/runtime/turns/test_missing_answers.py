@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.turns.model_step import MAX_STEP_TOKENS, NOT_CALLED, ONLY_REASONED, TOO_LONG
+from agent_kernel.runtime.turns.model_step import (
+    MAX_STEP_TOKENS,
+    NO_ANSWER,
+    NOT_CALLED,
+    ONLY_REASONED,
+    TOO_LONG,
+)
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import SHELL, Turn, Upstream, items, runtime_on, turns_of
@@ -66,6 +72,28 @@ async def test_reasoning_alone_ends_after_the_second_time(player: Player, turn: 
     printed = [item for item in items(later) if item["type"] == "shell_call_output"]
     assert printed[0]["output"][0]["stdout"] == "ran\n"
     assert notices(later) == []
+
+
+async def test_reasoning_and_white_space_is_asked_once_more(upstream: Upstream, turn: Turn) -> None:
+    upstream.says({"reasoning_content": "Hm."}, {"content": "\n\n"})
+    upstream.says({"content": "Right."})
+    response = await turn("Go.")
+    assert response.output_text.strip() == "Right."
+    assert notices(response) == [ONLY_REASONED]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+async def test_empty_answer_is_named(player: Player, turn: Turn, text: str) -> None:
+    player.speaks(text)
+    response = await turn("Go.", model=player.model)
+    assert response.status == "completed"
+    assert notices(response) == [NO_ANSWER]
+
+
+async def test_silence_after_a_command_is_an_answer(player: Player, turn: Turn) -> None:
+    player.calls(Called("shell", '{"commands": ["true"]}'))
+    player.speaks("")
+    assert notices(await turn("Go.", model=player.model, tools=[SHELL])) == []
 
 
 def _asked(player: Player, number: int) -> Any:

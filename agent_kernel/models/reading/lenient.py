@@ -1,0 +1,65 @@
+"""Reads the values in an upstream's answer that servers send in another form than the API has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from agent_kernel.models.reading.whole_body import Lenient
+from agent_kernel.protocol.deltas import RefusalDelta, TextDelta
+
+_MOST = 10**15
+
+
+def tokens(value: object) -> int:
+    """Return a number of tokens; 0 for what is no such number."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < len(str(_MOST)):
+        return int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
+        return int(value)
+    return 0
+
+
+def parts_of(content: object) -> Iterator[Any]:
+    """Yield the parts of a message's content, which may also be text, and have gaps."""
+    if isinstance(content, str):
+        content = [content]
+    for part in content if isinstance(content, list | tuple) else ():
+        if isinstance(part, str):
+            yield SimpleNamespace(type="output_text", text=part)
+        elif part is not None:
+            yield part
+
+
+def typed(items: object) -> list[Any]:
+    """Return the items that have a type: nothing else can be read."""
+    given = items if isinstance(items, list | tuple) else ()
+    return [item for item in given if isinstance(getattr(item, "type", None), str)]
+
+
+def native_text(item: Any) -> str:
+    """Return what a native call does, without its ids."""
+    fields = item.to_dict(mode="json", warnings=False)
+    return json.dumps({name: fields[name] for name in sorted(fields) if name not in _OF_THIS_COPY})
+
+
+_OF_THIS_COPY = ("id", "call_id", "status")
+
+
+def said_in(part: Any) -> TextDelta | RefusalDelta:
+    """Return what a part of a message says."""
+    if getattr(part, "type", None) == "refusal":
+        return RefusalDelta(getattr(part, "refusal", None) or "")
+    return TextDelta(getattr(part, "text", None) or "")
+
+
+def response_of(event: Any) -> Any:
+    """Return the response in a closing event; an empty one if there is none."""
+    return getattr(event, "response", None) or Lenient({})
+
+
+def detail(details: Any, name: str) -> int:
+    """Return a number in the details of a usage."""
+    return tokens(getattr(details, name, None))
