@@ -45,9 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(_table(findings))
         print(
-            "\nEverything needed is installed."
-            if healthy
-            else "\nSomething needed is missing; see the arrows."
+            "\nAll requirements are installed." if healthy else "\nA requirement is missing; see the arrows."
         )
     return 0 if healthy else 1
 

@@ -36,7 +36,7 @@ from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxRef, SandboxS
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 
 LEASE = 600.0
-"""Seconds that a sandbox lives on after Inspect was killed."""
+"""Seconds that a sandbox outlives Inspect, if Inspect was killed."""
 
 CANNOT_EXECUTE = 126
 CHUNK = 1 << 20

@@ -79,7 +79,7 @@ class SandboxSpec:
                     f"A sandbox cannot have {name} = {value}; the least is {least}.", param=name
                 )
         if self.volume is not None and not VOLUME_NAME.fullmatch(self.volume):
-            raise InvalidRequest(f"{self.volume!r} cannot be a volume's name.", param="volume")
+            raise InvalidRequest(f"{self.volume!r} is not a valid volume name.", param="volume")
 
 
 @dataclass(frozen=True)

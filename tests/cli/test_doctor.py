@@ -60,7 +60,7 @@ def test_address_without_a_server_fails(environment: dict[str, str]) -> None:
     assert code == 1
     assert f"missing model server No server answers at {url}" in text
     assert "→ Start the model server" in text
-    assert "Something needed is missing" in text
+    assert "A requirement is missing" in text
 
 
 @pytest.mark.bubblewrap

@@ -1,4 +1,4 @@
-"""Find mathematics in a model's Markdown and tell it from money and shell variables. Pure.
+"""Find mathematics in a model's Markdown, as distinct from money and shell variables. Pure.
 
 Front ends typeset every pair of dollars that they find in HTML. So the kernel marks its HTML as free of
 mathematics (`IGNORED`), and marks within it the formulas that a model meant (`FORMULA`). MathJax 2, 3 and 4

@@ -35,7 +35,7 @@ def read_json(text: str, *, lines: bool, whole: bool) -> Preview:
     except NoTable:
         raise
     except ValueError as error:
-        raise NoTable("it is no JSON that can be read") from error
+        raise NoTable("it is not readable as JSON") from error
 
 
 def _values_of(text: str) -> list[Any]:

@@ -249,7 +249,7 @@ async def approvals_of(
 
 
 def note_of(answer: Answer | None) -> str | None:
-    """Return the line that tells the model what ran in place of its call; None if that is what ran."""
+    """Return the line for the model about what ran in place of its call; None if the call itself ran."""
     if answer is None or not answer.edited:
         return None
     ran = json.dumps(list(_judged(answer.tool, answer.call)), ensure_ascii=False)

@@ -28,7 +28,7 @@ class ContainerOptions:
     pause_after: float = 60.0
     """Seconds without any operation until a container is paused. Its next use wakes it. 0: never."""
     lease: float = 60.0
-    """Seconds that a sandbox lives on after this process was killed."""
+    """Seconds that a sandbox outlives this process, if the process was killed."""
     memory_limit: str = "1g"
     """The memory limit, as the API writes it, if the request sets none."""
     upload_limit: int = 512 << 20

@@ -191,7 +191,7 @@ def _is_blank(item: Json) -> bool:
 
 
 def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step: int) -> None:
-    """Tell the user what a finished step lacks."""
+    """Notify the user of what a finished step lacks."""
     if only_reasoned(said):
         run.assembler.notice(ONLY_REASONED)
     elif step == 0 and all(map(_is_blank, said)):
@@ -232,7 +232,7 @@ def _without_end(run: Turn, check: OfferedCalls) -> Events:
 
 
 def _annotated(run: Turn) -> Sequence[Json]:
-    """Return the conversation as the model receives it, with the lines that tools told it in this turn."""
+    """Return the conversation as the model receives it, with the lines that tools sent to it in this turn."""
     items = for_model(run.conversation)
     if not run.told:
         return items

@@ -152,7 +152,7 @@ class Preparation:
         if back == "dead":
             assembler.notice(BACK_FROM_DEATH)
         if left_out:
-            assembler.notice(f"Not offered to the model, because not available here: {', '.join(left_out)}.")
+            assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")
         record = Record(self._store, self._histories, self._owner)
         return Turn(
             turn,

@@ -58,7 +58,7 @@ class Attachments:
                 total += file.bytes
                 if total > self._limit:
                     raise InvalidRequest(
-                        f"The attached files have more than {self._limit} bytes together.",
+                        f"The attached files together are larger than {self._limit} bytes.",
                         hint="Put large files into the container, where commands can read them.",
                         param=where,
                         code="file_too_large",

@@ -221,7 +221,9 @@ async def _command(
             if live.stdout or live.stderr:
                 yield live
     if end is None:
-        raise ChannelBroken("The sandbox's stream ended before the command did, without saying why.")
+        raise ChannelBroken(
+            "The connection to the sandbox ended before the command did, for an unknown reason."
+        )
     if text := out.take(b"", final=True):
         yield CommandOutput(index, stdout=text)
     if text := err.take(b"", final=True):

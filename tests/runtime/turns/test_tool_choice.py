@@ -86,5 +86,5 @@ async def test_tools_left_out_are_named_in_a_notice(player: Player, turn: Turn) 
     player.speaks("Hello.")
     response = await turn("Go.", model=player.model, tools=[{"type": "web_search"}])
     assert to_json(response)["agent_kernel"]["notices"] == [
-        "Not offered to the model, because not available here: web_search."
+        "Not available here, so not offered to the model: web_search."
     ]

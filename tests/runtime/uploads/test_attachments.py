@@ -153,7 +153,7 @@ async def test_too_large_files_are_refused_or_left_out(runtime: LocalRuntime) ->
     small = Attachments(runtime.files, limit=10)
     six = {"type": "input_file", "file_id": await upload(runtime, "six.txt", b"666666")}
     await small.check(asked(six))
-    with pytest.raises(InvalidRequest, match="more than 10 bytes together") as caught:
+    with pytest.raises(InvalidRequest, match="together are larger than 10 bytes") as caught:
         await small.check(asked(six, six))
     assert caught.value.param == "input[0].content[2].file_id"
     old, new = (item["content"][1] for item in await small.filled([*asked(six), *asked(six)]))

@@ -23,7 +23,7 @@ MESSAGES = "the oldest messages were shortened or left out"
 
 
 class FitNotice:
-    """The line that tells the user what was done in a turn to make its requests fit.
+    """The line for the user about what was done in a turn to make its requests fit.
 
     `show` shows a line, instead of the one given second.
     """

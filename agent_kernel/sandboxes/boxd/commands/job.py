@@ -94,7 +94,7 @@ class Job:
         self.throttle(False)
 
     def release_outputs(self) -> None:
-        """Give back the pipes that no process writes to any more."""
+        """Release the pipes that no process writes to any more."""
         for stream, pipe in list(self._pipes.items()):
             if self._outputs.give_back(stream, pipe):
                 del self._pipes[stream]

@@ -61,7 +61,7 @@ class ShellState:
         return r"\. %s 2>/dev/null;" % self._path("prelude")
 
     def _restore(self, in_command: bool) -> str:
-        """Return the script line that brings the last state back; empty for a first shell.
+        """Return the script line that restores the last state; empty for a first shell.
 
         While a command runs, the file of its turn still holds the state of two commands ago.
         """
