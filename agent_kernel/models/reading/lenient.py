@@ -1,4 +1,4 @@
-"""Reads the values in an upstream's answer that servers send in another form than the API has."""
+"""Reads values that servers send in a form other than the API's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST = 10**15
 
 
 def tokens(value: object) -> int:
-    """Return a number of tokens; 0 for what is no such number."""
+    """Return a number of tokens, or 0 if the value is not one."""
     if isinstance(value, str) and value.isdecimal() and len(value) < len(str(_MOST)):
         return int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
@@ -23,7 +23,7 @@ def tokens(value: object) -> int:
 
 
 def parts_of(content: object) -> Iterator[Any]:
-    """Yield the parts of a message's content, which may also be text, and have gaps."""
+    """Yield the parts of a message's content, which may also be a text, and may have gaps."""
     if isinstance(content, str):
         content = [content]
     for part in content if isinstance(content, list | tuple) else ():
@@ -34,7 +34,7 @@ def parts_of(content: object) -> Iterator[Any]:
 
 
 def typed(items: object) -> list[Any]:
-    """Return the items that have a type: nothing else can be read."""
+    """Return the items that have a type; others cannot be read."""
     given = items if isinstance(items, list | tuple) else ()
     return [item for item in given if isinstance(getattr(item, "type", None), str)]
 
@@ -49,7 +49,7 @@ _OF_THIS_COPY = ("id", "call_id", "status")
 
 
 def said_in(part: Any) -> TextDelta | RefusalDelta:
-    """Return what a part of a message says."""
+    """Return the delta for a part of a message."""
     if getattr(part, "type", None) == "refusal":
         return RefusalDelta(getattr(part, "refusal", None) or "")
     return TextDelta(getattr(part, "text", None) or "")
