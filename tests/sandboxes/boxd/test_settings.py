@@ -105,6 +105,9 @@ async def check(run: Sandbox, lines: list[str]) -> None:
 @example(["declare -r _=''"])
 @example(["declare -ia _=1", "declare -n __boxd_text=_"])
 @example(["for name in $(compgen -v); do readonly $name; done"])
+@example(["enable -n eval"])
+@example(["enable -n builtin"])
+@example([f"enable -n {name}" for name in BUILTINS])
 async def test_no_setting_changes_how_a_command_ends(run: Sandbox, lines: list[str]) -> None:
     await check(run, lines)
 

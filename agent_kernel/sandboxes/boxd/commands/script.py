@@ -30,6 +30,7 @@ __boxd_end() {
   elif [[ -v FUNCNEST ]]; then __boxd_text=$FUNCNEST; FUNCNEST=1; \builtin :; FUNCNEST=$__boxd_text
   else FUNCNEST=1; \builtin unset -v FUNCNEST
   fi
+  \builtin enable %(builtins)s
   \builtin set +efuvxnt +o pipefail
   \builtin local -
   \builtin set +TEC
@@ -46,7 +47,8 @@ __boxd_end() {
 __boxd_save() {
   \builtin echo "$2 end $__boxd_code" >%(run)s/status
   __boxd_dump %(run)s/state.$1
-  if [[ ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
+  if \builtin enable enable && [[
+    ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
     && ${FUNCNEST@a} != *r* && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
   then \builtin echo "$2 saved"
   else \builtin echo "$2 spoilt"
@@ -82,6 +84,12 @@ done
 \builtin shopt -s expand_aliases
 """
 
+_BUILTINS = (
+    ". : alias builtin cd command declare echo enable eval exit export local printf read readonly return "
+    "set shift shopt trap umask unset"
+)
+"""What this code calls. A command may have disabled it with `enable -n`."""
+
 _ENDING = "HUP INT TERM USR1 USR2 ALRM"
 """The signals that bash catches once it has an EXIT trap. A child of bash 5.2 that has not yet started its
 program loses one of them: `server & kill $!` has no effect. Setting and removing a trap before and after the
@@ -91,7 +99,8 @@ _TRAPS = "ERR RETURN DEBUG"
 _KEEP_TRAPS = rf"\builtin trap -p {_TRAPS} >%s%s/traps;\builtin trap - {_TRAPS}"
 _RECOVER = (
     r"__boxd_code=${__boxd_code:-$?};"
-    r"POSIXLY_CORRECT=y;\unset -f builtin;\unset POSIXLY_CORRECT;\unset -v FUNCNEST;"
+    r"POSIXLY_CORRECT=y;\unset -f builtin enable;\unset POSIXLY_CORRECT;"
+    r"\enable builtin;\unset -v FUNCNEST;"
     r"\builtin shopt -u inherit_errexit shift_verbose;\builtin shopt -s expand_aliases;"
 )
 """Only in POSIX mode, bash looks for the builtin `unset` before a function of that name."""
@@ -100,7 +109,13 @@ _RECOVER = (
 def prelude(run: str, abort: int) -> str:
     """Return what every bash runs first. `abort` is the signal that asks it to leave."""
     command = rf"__boxd_code=;\builtin . {run}/command >{run}/out 2>{run}/err </dev/null;" + _after("$?", run)
-    words = {"abort": abort, "job": processes.JOB_VARIABLE, "ending": _ENDING, "command": command}
+    words = {
+        "abort": abort,
+        "job": processes.JOB_VARIABLE,
+        "ending": _ENDING,
+        "command": command,
+        "builtins": _BUILTINS,
+    }
     return PRELUDE % {"run": run, **words}
 
 
