@@ -2,11 +2,10 @@
 
     python -m benchmarks.soak [--backend docker|docker-runsc|bubblewrap] [--commands N] [--cycles N] [--json]
 
-Counted before and after, on the machine: processes and containers of these sandboxes, volumes, images,
-mounts, user namespaces; of this process: descriptors, children, files below its data folder and its temporary
-folder. What was there before does not count. The exit status is 1 with the difference where something was
-left. Others who use the engine at the same time can add volumes and images; so the count is repeated for up
-to 20 s.
+Counted before and after, on the machine: processes, containers and volumes of these sandboxes, mounts, user
+namespaces; of this process: descriptors, children, files below its data folder and its temporary folder. What
+was there before does not count. If something is left, the exit status is 1 and the difference is printed. The
+count is repeated for up to 20 s, because an engine removes some things late.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ class Counted:
     """Those of this machine with our lease, our sleep or our data folder in their command line."""
     containers: frozenset[str]
     volumes: frozenset[str]
-    images: frozenset[str]
     mounts: frozenset[str]
     user_namespaces: frozenset[str]
     descriptors: frozenset[str]
@@ -91,8 +89,9 @@ async def count(folder: Path, engine: bool) -> Counted:
         containers=await _docker(
             engine, "ps", "--all", "--filter", f"name=soak-{MARK}-", "--format", "{{.Names}}"
         ),
-        volumes=await _docker(engine, "volume", "ls", "--quiet"),
-        images=await _docker(engine, "images", "--all", "--quiet"),
+        volumes=await _docker(
+            engine, "volume", "ls", "--filter", f"name=agent-kernel-soak-{MARK}-", "--quiet"
+        ),
         mounts=frozenset(_mounts()),
         user_namespaces=frozenset(_namespaces("user", str(folder))),
         descriptors=frozenset(_descriptors()),
