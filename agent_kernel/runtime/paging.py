@@ -16,7 +16,8 @@ REMEMBERED = 10_000
 class Identified(Protocol):
     """Anything with an id."""
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
 
 R = TypeVar("R", bound=Identified)

@@ -24,6 +24,9 @@ _TOLERATED = (TYPE, "web_search")
 """Types that Codex CLI sends with every request, used or not; see `unserved`."""
 
 
+SECRETS = ("authorization", "headers")
+
+
 def read_tools(given: object) -> list[ToolEntry]:
     """Check `tools` and return its entries, without those of tolerated types. Raises `InvalidRequest`.
 
@@ -38,6 +41,7 @@ def read_tools(given: object) -> list[ToolEntry]:
         where = f"tools[{index}]"
         if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
             raise InvalidRequest(f"{where} must be an object with a type.", param=where)
+        spec = _without_secrets(spec)
         tool = catalogue().get(spec["type"])
         if tool is None:
             _check_tolerated(spec, where)
@@ -51,6 +55,16 @@ def read_tools(given: object) -> list[ToolEntry]:
         names = ", ".join(map(repr, left_out))
         log.info("Tools of these types are not available here and not offered to the model: %s.", names)
     return entries
+
+
+def _without_secrets(spec: Json) -> Json:
+    """Return an entry without the fields for which only `mcp` has a use. They would be shown and stored."""
+    kept = {key: value for key, value in spec.items() if key not in SECRETS}
+    if isinstance(kept.get("tools"), list | tuple):
+        kept["tools"] = [
+            _without_secrets(each) if isinstance(each, Mapping) else each for each in kept["tools"]
+        ]
+    return kept
 
 
 def unserved(given: object) -> list[str]:

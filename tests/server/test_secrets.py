@@ -23,6 +23,14 @@ OURS: dict[str, Any] = {
 }
 FOREIGN = {**OURS, "server_label": "theirs"}
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+SECRETIVE = {**FUNCTION, "headers": {"X-K": HEADER}, "authorization": TOKEN}
+NAMESPACE = {
+    "type": "namespace",
+    "name": "n",
+    "description": "d",
+    "authorization": TOKEN,
+    "tools": [SECRETIVE],
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +50,10 @@ def kept(server: Keyed) -> str:
 
 
 @pytest.mark.parametrize(
-    "tools", [[OURS], [OURS, SHELL], [FUNCTION, OURS], [FOREIGN], [FOREIGN, SHELL]],
-    ids=["alone", "beside a shell", "beside a function", "refused", "refused beside a shell"],
-)  # fmt: skip
+    "tools",
+    [[OURS], [OURS, SHELL], [FUNCTION, OURS], [SECRETIVE], [NAMESPACE], [FOREIGN], [FOREIGN, SHELL]],
+    ids=["alone", "shell too", "function too", "function", "namespace", "refused", "refused, shell too"],
+)
 @pytest.mark.parametrize(
     "more", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "later"]
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
+from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.shell.run import (
     LOST,
@@ -21,18 +21,21 @@ from agent_kernel.tools.shell.run import (
     command_name,
     run_shell_call,
 )
-from tests.sandboxes.inside import chunks
+from tests.sandboxes.inside import chunks, new_id
 
 
 @pytest.fixture
-async def channel(backend: Backend) -> AsyncIterator[Channel]:
-    ref = await backend.create(SandboxSpec("cntr_tools"))
-    try:
-        channel = await Channel.open(await backend.stream(ref))
-        yield channel
-        await channel.aclose()
-    finally:
-        await backend.delete(ref)
+async def ref(backend: Backend) -> AsyncIterator[SandboxRef]:
+    ref = await backend.create(SandboxSpec(new_id()))
+    yield ref
+    await backend.delete(ref)
+
+
+@pytest.fixture
+async def channel(backend: Backend, ref: SandboxRef) -> AsyncIterator[Channel]:
+    channel = await Channel.open(await backend.stream(ref))
+    yield channel
+    await channel.aclose()
 
 
 async def pieces_of(
@@ -126,7 +129,7 @@ async def test_a_limit_that_was_reached_is_told_in_words(channel: Channel) -> No
 
 @pytest.mark.docker
 async def test_out_of_memory_is_told_in_words(docker_backend: Backend) -> None:
-    ref = await docker_backend.create(SandboxSpec("cntr_memory", memory=256 << 20))
+    ref = await docker_backend.create(SandboxSpec(new_id(), memory=256 << 20))
     try:
         channel = await Channel.open(await docker_backend.stream(ref))
         (result,) = await results_of(channel, "python3 -c 'x = bytearray(1 << 30)'")
@@ -155,7 +158,9 @@ async def test_closing_kills_the_command_and_begins_no_other(channel: Channel) -
     assert result.stdout == "0\n"
 
 
-async def test_rejoined_call_streams_the_rest_and_keeps_all(channel: Channel, backend: Backend) -> None:
+async def test_rejoined_call_streams_the_rest_and_keeps_all(
+    channel: Channel, backend: Backend, ref: SandboxRef
+) -> None:
     """A host dies in the second command; another one finishes the call. Nothing runs twice."""
     commands = ["echo a", "echo 1; echo 2 >&2; until [ -e go ]; do sleep 0.01; done; echo 3", "echo b >>log"]
     call = run_shell_call(channel, commands, name="call")
@@ -165,7 +170,7 @@ async def test_rejoined_call_streams_the_rest_and_keeps_all(channel: Channel, ba
             seen.append(piece.stdout + piece.stderr)
             if len(seen) == 2:
                 break
-    host = await Channel.open(await backend.stream(await backend.get("cntr_tools")))
+    host = await Channel.open(await backend.stream(ref))
     await channel.aclose()
     assert await host.commands() == {command_name("call", 0), command_name("call", 1)}
     await host.put(f"{WORKSPACE}/go", chunks(b""))

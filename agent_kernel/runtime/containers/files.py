@@ -12,6 +12,7 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from openai.types.containers import FileCreateResponse
@@ -30,6 +31,14 @@ MOST_CHANGES = 1000
 
 REMEMBERED = 20_000
 """Files whose paths are remembered by id, so that one that was named is found without a listing."""
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A file of a listing. Resources are made for the shown page only: they cost more than the listing."""
+
+    id: str
+    stat: FileStat
 
 
 class Opener(Protocol):
@@ -110,11 +119,10 @@ class LocalContainerFiles:
             stats = await channel.list(WORKSPACE)
         uploads = await self._store.uploads(container_id)
         stats.sort(key=lambda stat: (stat.modified_ns, stat.path))
-        resources = [_resource(container_id, stat, uploads) for stat in stats]
-        found = page(resources, after=after, limit=limit, order=order)
-        paths = {resource.id: stat.path for resource, stat in zip(resources, stats, strict=True)}
-        self._remember({resource.id: paths[resource.id] for resource in found.data})
-        return found
+        listed = [_Listed(file_id(container_id, stat.path), stat) for stat in stats]
+        found = page(listed, after=after, limit=limit, order=order)
+        self._remember({each.id: each.stat.path for each in found.data})
+        return Page([_resource(container_id, each.stat, uploads) for each in found.data], found.has_more)
 
     async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges:
         """Return what changed since a mark; see `TracksChanges.changes`."""
