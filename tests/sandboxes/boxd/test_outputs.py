@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from agent_kernel.sandboxes.boxd.commands.outputs import Outputs
+from agent_kernel.sandboxes.boxd.loop import Loop
 from tests.sandboxes.inside import Sandbox
 
 INODES = "stat -L -c %i /run/boxd/out /run/boxd/err"
@@ -55,3 +60,14 @@ async def test_output_after_a_command_is_not_the_next_ones(run: Sandbox) -> None
         await run("echo >go; cat said 2>/dev/null; until [ -e said ]; do sleep 0.01; done")
     ).stdout.strip() == b""
     assert (await run("echo mine")).stdout == b"mine\n"
+
+
+def test_failed_starts_leave_no_descriptors_open(tmp_path: Path) -> None:
+    outputs = Outputs(Loop(), str(tmp_path))
+    outputs._paths = {1: str(tmp_path / "out"), 2: str(tmp_path / "missing" / "err")}
+    counts = set()
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError):
+            outputs.take()
+        counts.add(len(os.listdir("/proc/self/fd")))
+    assert len(counts) == 1

@@ -69,7 +69,14 @@ class Outputs:
 
     def take(self) -> dict[int, OutputPipe]:
         """Return a pipe for each stream. Raises `OSError`, also if the folder is missing."""
-        return {stream: self._take(stream, path) for stream, path in self._paths.items()}
+        pipes: dict[int, OutputPipe] = {}
+        try:
+            for stream, path in self._paths.items():
+                pipes[stream] = self._take(stream, path)
+        except OSError:
+            self._free.update(pipes)  # or each failed start would leave two descriptors open
+            raise
+        return pipes
 
     def _take(self, stream: int, path: str) -> OutputPipe:
         pipe = self._free.pop(stream, None)
