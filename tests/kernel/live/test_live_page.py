@@ -161,6 +161,25 @@ def test_a_state_mends_what_was_lost(view: Page) -> None:
 
 
 @pytest.mark.parametrize(
+    ("end", "text"),
+    [(14, "one two three "), (19, "one two three four "), (10, "one two th"), (19, "wo three four ")],
+)
+def test_a_state_fills_a_gap_before_newer_text(view: Page, end: int, text: str) -> None:
+    """After a reconnection a delta may arrive before the state that has what was missed."""
+    print_out(view, "one ")
+    print_out(view, "three ", 14)
+    expect(view.locator(".agent-live-terminal")).to_contain_text("earlier output is not shown")
+    state = {**item(0, "shell_call_output"), "parts": [["stdout.0", end, text]]}
+    view.evaluate("(items) => window.sync({items})", [state])
+    whole = "one two three four "[: max(end, 14)]
+    whole = whole if text.startswith("one") else whole.removeprefix("one t")
+    expect(view.locator(".agent-live-line")).to_have_text(whole)
+    expect(view.locator(".agent-live-quiet:visible", has_text="not shown")).to_have_count(
+        0 if text.startswith("one") else 1
+    )
+
+
+@pytest.mark.parametrize(
     "command",
     [
         "for f in *.csv; do wc -l \"$f\" | head -n 1; done 2>/dev/null || echo 'none' # why",

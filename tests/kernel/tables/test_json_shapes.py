@@ -88,11 +88,11 @@ def test_beginning_of_a_list_is_read(size: int) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "no JSON"),
+        ("{", "not readable as JSON"),
         ("[]", "no records"),
         ("1", "single value"),
         ("[" * 100_000, "nested"),
-        ("[1,", "no JSON"),
+        ("[1,", "not readable as JSON"),
     ],
 )
 def test_reason_when_it_is_no_table(text: str, reason: str) -> None:

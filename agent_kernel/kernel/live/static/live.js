@@ -28,18 +28,26 @@ function takeItem(store, { index, kind, name, call, done, at }) {
 }
 
 // Takes the characters of a part that end at position `end`. Positions count code points, as Python does. Known
-// characters are skipped; after a gap the part starts again with the given text.
+// characters are skipped; after a gap the part starts again with the given text, until a state fills the gap.
 function takeText(item, name, end, text) {
-  const part = item.parts.get(name) ?? { end: 0, text: "", total: 0, made: 0 };
+  const part = item.parts.get(name) ?? { start: 0, end: 0, text: "", total: 0, made: 0 };
   item.parts.set(name, part);
-  if (end <= part.end) return;
   const characters = Array.from(text);
-  const known = part.end - (end - characters.length);
-  const added = known > 0 ? characters.slice(known).join("") : text;
-  if (known < 0) Object.assign(part, { text: "", total: 0, made: part.made + 1 });
+  const start = end - characters.length;
+  if (start < part.start && part.start <= end && part.total < WINDOW) {
+    restart(part, start, characters.slice(0, part.start - start).join("") + part.text);
+  }
+  if (end <= part.end) return;
+  if (start > part.end) restart(part, start, "");
+  const added = start < part.end ? characters.slice(part.end - start).join("") : text;
   part.text = (part.text + added).slice(-WINDOW);
   part.total += added.length;
   part.end = end;
+}
+
+// `start` is the position of the first character since the last gap.
+function restart(part, start, text) {
+  Object.assign(part, { start, text, total: text.length, made: part.made + 1 });
 }
 
 // A state is complete, except for what was dropped to keep it small.
