@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
-from agent_kernel.tools.base import Environment, Tool, ToolEntry
+from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.shell import items as t
 from agent_kernel.tools.shell.call import run_in
 from agent_kernel.tools.shell.drafts import INTERRUPTED, ShellCallDraft, ShellOutputDraft
+from agent_kernel.tools.shell.environment import read_environment, with_environment
 from agent_kernel.tools.shell.rejoin import rejoined
 from agent_kernel.tools.shell.run import CommandResult, on_own_line
 from agent_kernel.tools.shell.spec import DESCRIPTION, LIMITS, PARAMETERS, LiveShellCall, parse_call
@@ -39,7 +39,8 @@ class ShellTool(Tool):
     # -- the request
 
     def read(self, spec: Json, index: int) -> ToolEntry:
-        return ToolEntry(self, index, spec, _environment(spec.get("environment"), index))
+        spec = with_environment(spec, f"tools[{index}]")
+        return ToolEntry(self, index, spec, read_environment(spec.get("environment"), index))
 
     def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
         if container_id is None or entry.by_client:
@@ -173,27 +174,6 @@ class ShellTool(Tool):
 
 
 SHELL = ShellTool()
-
-
-def _environment(given: object, index: int) -> Environment:
-    where = f"tools[{index}].environment"
-    if given is None:  # absent: this server has sandboxes, so the commands run in one
-        given = {"type": "container_auto"}
-    if not isinstance(given, Mapping):
-        raise InvalidRequest(f"{where} must be an object.", param=where)
-    match given.get("type"):
-        case "container_auto":
-            return Environment("auto", index, params=given)
-        case "container_reference":
-            container_id = given.get("container_id")
-            if not isinstance(container_id, str) or not container_id:
-                raise InvalidRequest(f"{where}.container_id is missing.", param=where + ".container_id")
-            return Environment("reference", index, container_id=container_id)
-        case "local":
-            return Environment("local", index, params=given)
-    raise InvalidRequest(
-        f"{where}.type must be container_auto, container_reference or local.", param=where + ".type"
-    )
 
 
 def _interrupted(index: int, events: Sequence[Json]) -> Json:

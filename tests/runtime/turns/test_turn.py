@@ -76,6 +76,9 @@ def shell(environment: Any) -> dict[str, Any]:
             "tools[0].environment.network_policy",
         ),
         ({"tool_choice": {"type": "shell"}}, "tool_choice"),
+        ({"tools": [{"type": "shell", "container": "cntr_1"}]}, "tools[0].container"),
+        ({"tools": [{"type": "shell", "container": {"type": "container_auto"}}]}, "tools[0].container"),
+        ({"tools": [{**shell({"type": "local"}), "container": {"type": "auto"}}]}, "tools[0].container"),
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, Any], param: str) -> None:
@@ -100,13 +103,25 @@ def test_nulls_and_empty_lists_mean_the_default() -> None:
     assert turn.settings == {}
 
 
-def test_a_shell_without_environment_runs_in_a_container() -> None:
-    turn = read_request({"input": "x", "tools": [{"type": "shell"}]})
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"environment": None},
+        {"container": None},
+        {"container": {"type": "auto"}},
+        {"container": {"type": "auto", "memory_limit": "1g"}, "environment": None},
+    ],
+)
+def test_older_shell_shapes_run_in_a_container(more: dict[str, Any]) -> None:
+    turn = read_request({"input": "x", "tools": [{"type": "shell", **more}]})
     assert turn.environment is not None
     assert turn.environment.kind == "auto"
     assert turn.tools_shown("cntr_1") == [
         {"type": "shell", "environment": {"type": "container_reference", "container_id": "cntr_1"}}
     ]
+    given = (turn.environment.params or {}).get("memory_limit")
+    assert given == (more.get("container") or {}).get("memory_limit")
 
 
 def test_unknown_tools_are_tolerated_and_logged(caplog: pytest.LogCaptureFixture) -> None:
