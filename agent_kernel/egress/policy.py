@@ -1,0 +1,213 @@
+"""The network policy: which hosts and ports the programs in a sandbox may reach.
+
+An empty policy refuses everything. A policy is only ever narrowed: a request names hosts within the
+operator's policy.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.egress.names import UnusableName, canonical, literal, shown
+from agent_kernel.errors import InvalidRequest
+
+PARAM = "network_policy.allowed_domains"
+MAX_ENTRIES = 1000
+TRANSPARENT_PORTS = (22, 80, 443)
+"""Ports that a sandbox with any policy serves without proxy settings."""
+
+_PRIVATE = "tcp://"
+_FORMS = (
+    "Write a host name, `*.` and a domain, either with `:port`, or `tcp://host:port` for a private service."
+)
+
+
+@dataclass(frozen=True)
+class NetworkRule:
+    """One allowed destination.
+
+    `name` is canonical; with `wildcard` it means all names below it, not the name itself. `port` None means
+    every port. A `private` rule may also reach private addresses; only there may `name` be an address.
+    """
+
+    name: str
+    wildcard: bool = False
+    port: int | None = None
+    private: bool = False
+
+    def __str__(self) -> str:
+        """Return the rule as an entry that `NetworkPolicy.parse` reads."""
+        host = f"[{self.name}]" if ":" in self.name else self.name
+        prefix = _PRIVATE if self.private else "*." if self.wildcard else ""
+        return f"{prefix}{host}" + (f":{self.port}" if self.port else "")
+
+    def covers(self, name: str, port: int) -> bool:
+        """Whether the rule allows a canonical name and a port."""
+        return self.port in (None, port) and self._names(name)
+
+    def includes(self, other: NetworkRule) -> bool:
+        """Whether the rule allows everything that `other` does."""
+        if other.private and not self.private:
+            return False
+        if other.wildcard and not self.wildcard:
+            return False
+        same = self.wildcard and other.wildcard and self.name == other.name
+        return self.port in (None, other.port) and (same or self._names(other.name))
+
+    def _names(self, name: str) -> bool:
+        return name.endswith(f".{self.name}") if self.wildcard else name == self.name
+
+
+@dataclass(frozen=True)
+class NetworkDecision:
+    """The decision about one destination. `rule` is None if it is refused; `reason` is a phrase.
+
+    `name` is canonical, or safe to show if the destination has no valid name.
+    """
+
+    name: str
+    port: int
+    rule: NetworkRule | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class NetworkPolicy:
+    """An allowlist of destinations. Without rules everything is refused."""
+
+    rules: tuple[NetworkRule, ...] = ()
+
+    @classmethod
+    def parse(cls, allowed_domains: Sequence[str], *, param: str = PARAM) -> NetworkPolicy:
+        """Read the entries of an allowlist.
+
+        Entries: `name` and `*.name` (every port), `name:port`, `*.name:port`, `tcp://host:port` (a private
+        service: a request may name one only if the operator does). Raises `InvalidRequest`, with the place of
+        the first wrong entry as `param`: no list, an empty one, more than 1000 entries, a malformed entry.
+        """
+        if isinstance(allowed_domains, (str, bytes)) or not isinstance(allowed_domains, Sequence):
+            raise InvalidRequest("The allowed domains are not a list of strings.", param=param)
+        if not allowed_domains:
+            raise InvalidRequest(
+                "The list of allowed domains is empty.",
+                hint='To have no network, use {"type": "disabled"}.',
+                param=param,
+            )
+        if len(allowed_domains) > MAX_ENTRIES:
+            raise InvalidRequest(f"A policy has at most {MAX_ENTRIES} allowed domains.", param=param)
+        rules = [_rule(entry, f"{param}[{index}]") for index, entry in enumerate(allowed_domains)]
+        return cls(tuple(dict.fromkeys(rules)))
+
+    def narrowed(self, outer: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
+        """Return this policy as it applies within the operator's.
+
+        `name:port` becomes the private service if the operator's policy has `tcp://name:port`. Raises
+        `InvalidRequest` that names the first rule which allows more than `outer` does.
+        """
+        return NetworkPolicy(tuple(dict.fromkeys(_within(rule, outer, param) for rule in self.rules)))
+
+    def decide(self, name: str, port: int) -> NetworkDecision:
+        """Decide about a destination that a sandbox asks for. It raises nothing, and resolves nothing."""
+        try:
+            host = canonical(name)
+        except UnusableName as error:
+            address = literal(name.strip("[]"))
+            if address is None:
+                return NetworkDecision(shown(name), port, None, str(error))
+            host = str(address)
+        covering = [rule for rule in self.rules if rule.covers(host, port)]
+        if covering:
+            # A private rule names the destination exactly, so it comes before a public wildcard.
+            rule = max(covering, key=lambda each: (each.private, not each.wildcard, each.port is not None))
+            return NetworkDecision(host, port, rule, f"allowed by {rule}")
+        if any(rule.covers(host, rule.port or port) for rule in self.rules):
+            return NetworkDecision(host, port, None, f"port {port} of this host is not in the allowlist")
+        return NetworkDecision(host, port, None, "not in the allowlist")
+
+    @functools.cached_property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that the sandbox serves without proxy settings, in ascending order."""
+        return tuple(sorted({*TRANSPARENT_PORTS, *(rule.port for rule in self.rules if rule.port)}))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API's `network_policy`, in the form that `from_json` reads."""
+        if not self.rules:
+            return {"type": "disabled"}
+        return {"type": "allowlist", "allowed_domains": [str(rule) for rule in self.rules]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> NetworkPolicy:
+        """Read what `to_json` returned. Raises `InvalidRequest` for anything else."""
+        if dict(value) == {"type": "disabled"}:
+            return cls()
+        if value.keys() != {"type", "allowed_domains"} or value["type"] != "allowlist":
+            raise InvalidRequest("The network policy is malformed.", param="network_policy")
+        return cls.parse(value["allowed_domains"])
+
+
+def _within(rule: NetworkRule, outer: NetworkPolicy, param: str) -> NetworkRule:
+    for other in outer.rules:
+        if other.private and (other.name, other.port) == (rule.name, rule.port) and not rule.wildcard:
+            return other
+    if not any(other.includes(rule) for other in outer.rules):
+        raise InvalidRequest(
+            f"The operator's network policy does not allow {rule}.",
+            hint=f"It allows: {_listed(outer)}.",
+            param=param,
+            code="network_policy_not_allowed",
+        )
+    return rule
+
+
+def _listed(policy: NetworkPolicy) -> str:
+    names = [str(rule) for rule in policy.rules]
+    if not names:
+        return "no network"
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _rule(entry: object, param: str) -> NetworkRule:
+    if not isinstance(entry, str):
+        raise InvalidRequest("An allowed domain is not a string.", param=param)
+    private = entry.lower().startswith(_PRIVATE)
+    host, port = _split(entry[len(_PRIVATE) :] if private else entry, entry, param)
+    wildcard = host.startswith("*.") and not private
+    try:
+        name = _name(host.removeprefix("*.") if wildcard else host, private)
+    except UnusableName as error:
+        raise _malformed(entry, str(error), param) from None
+    if wildcard and "." not in name:
+        raise _malformed(entry, "a wildcard needs at least two labels after `*.`", param)
+    if private and port is None:
+        raise _malformed(entry, "a private service needs its port", param)
+    return NetworkRule(name, wildcard, port, private)
+
+
+def _name(host: str, private: bool) -> str:
+    address = literal(host) if private else None
+    return canonical(host) if address is None else str(address)
+
+
+def _split(text: str, entry: str, param: str) -> tuple[str, int | None]:
+    """Return the host and the port of an entry. The host of `[fd00::1]:5432` is `fd00::1`."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or ":" not in host or (rest and not rest.startswith(":")):
+            raise _malformed(entry, "it is not a valid host name", param)
+        separator, digits = rest[:1], rest[1:]
+    else:
+        host, separator, digits = text.partition(":")
+    if not separator:
+        return host, None
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) < 1 << 16):
+        raise _malformed(entry, "a port is a number from 1 to 65535", param)
+    return host, int(digits)
+
+
+def _malformed(entry: str, why: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The allowed domain `{shown(entry)}` is malformed: {why}.", hint=_FORMS, param=param
+    )

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_kernel.egress.names import UnusableName, canonical, literal, shown
+from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
+from agent_kernel.errors import InvalidRequest
+
+OPERATOR = ["api.example.org", "*.example.com:443", "tcp://db.internal:5432", "tcp://[fd00::1]:22"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Example.ORG", "example.org"),
+        ("example.org.", "example.org"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example。", "xn--bcher-kva.example"),
+        ("_srv.my_host.example", "_srv.my_host.example"),
+        ("db", "db"),
+        ("1.2.3.4.example", "1.2.3.4.example"),
+        ("0x7f.example", "0x7f.example"),
+    ],
+)
+def test_canonical_name(text: str, name: str) -> None:
+    assert canonical(text) == name
+    assert canonical(name) == name
+
+
+NOT_NAMES = [
+    *("127.0.0.1", "127.1", "127.0.0.1.", "0177.0.0.1", "0x7f.0.0.1", "0x7f000001", "2852039166", "0"),
+    *("017700000001", "1.2.3.0x", "example.0x7f", "１２７.0.0.1", "127。0。0。1", "①.1", "::1", "[::1]"),
+    *("::ffff:127.0.0.1", "fe80::1%eth0", "127.0.0.1%0", "fe80::1%25lo", "64:ff9b::7f00:1", "example.org:80"),
+    *(
+        "example.org\0.evil.example",
+        "example.org\r\nHost: evil",
+        "example .org",
+        "example.org\t",
+        "\u202eorg",
+    ),
+    *("", ".", "..", "a..b", ".example.org", "example.org..", "-a.example", "a-.example", "a" * 64, "a/b"),
+    *(
+        ".".join(["a" * 60] * 5),
+        "a" * 300,
+        "user@example.org",
+        "*.example.org",
+        "a*b.example",
+        "exa\udcffmple",
+    ),
+    *(
+        "example.org#",
+        "example\\.org",
+        "ex%61mple.org",
+        "\u200b.example",
+        "a\u00ad",
+        "xn--\u00fc.example",
+        "ℂ:1",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", NOT_NAMES)
+def test_not_a_host_name(text: str) -> None:
+    with pytest.raises(UnusableName) as caught:
+        canonical(text)
+    assert str(caught.value).isprintable()
+    decision = NetworkPolicy.parse(["example.org", "*.example.org", "evil.example"]).decide(text, 443)
+    assert decision.rule is None
+    assert decision.name.isprintable()
+    assert decision.reason.isprintable()
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_refused_or_stable(text: str) -> None:
+    assert shown(text).isprintable()
+    try:
+        name = canonical(text)
+    except UnusableName:
+        return
+    assert canonical(name) == name
+    assert literal(name) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "rule"),
+    [
+        ("Example.org", NetworkRule("example.org")),
+        ("example.org:8443", NetworkRule("example.org", port=8443)),
+        ("*.Example.org", NetworkRule("example.org", wildcard=True)),
+        ("*.example.org:443", NetworkRule("example.org", wildcard=True, port=443)),
+        ("tcp://db:5432", NetworkRule("db", port=5432, private=True)),
+        ("TCP://10.0.0.5:5432", NetworkRule("10.0.0.5", port=5432, private=True)),
+        ("tcp://[fd00::1]:5432", NetworkRule("fd00::1", port=5432, private=True)),
+        ("bücher.example", NetworkRule("xn--bcher-kva.example")),
+    ],
+)
+def test_entry_is_read(entry: str, rule: NetworkRule) -> None:
+    policy = NetworkPolicy.parse([entry])
+    assert policy.rules == (rule,)
+    assert NetworkPolicy.parse([str(rule)]) == policy
+    assert NetworkPolicy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("", "*", "*.", "*.com", "*example.org", "a.*.example", "https://example.org", "example.org/path"),
+        *("example.org:", "example.org:0", "example.org:65536", "example.org:+1", "example.org:１", "a:1:2"),
+        *(
+            "tcp://db",
+            "tcp://*.corp.example:5432",
+            "tcp://127.1:80",
+            "tcp://[127.0.0.1]:80",
+            "tcp://[::1",
+            "tcp://",
+        ),
+        *("10.0.0.5", "10.0.0.5:80", "[fd00::1]:80", "tcp://[fe80::1%eth0]:80", "tcp://[::ffff:a00:5]x:80"),
+        *(
+            "exa\nmple.org",
+            "example.org ",
+            "udp://example.org:53",
+            "tcp://0x7f000001:80",
+            "tcp://[FD00::1]:80",
+        ),
+        *(7, None, ["example.org"], "x" * 5000),
+    ],
+)
+def test_malformed_entry_is_refused(entry: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        NetworkPolicy.parse(["example.org", entry])  # type: ignore[list-item]
+    assert caught.value.param == "network_policy.allowed_domains[1]"
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("entries", [[], "example.org", None, {"example.org": 1}, ["a.example"] * 1001])
+def test_malformed_list_is_refused(entries: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        NetworkPolicy.parse(entries)  # type: ignore[arg-type]
+    assert caught.value.param == "network_policy.allowed_domains"
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "entry"),
+    [
+        ("api.example.org", 443, "api.example.org"),
+        ("API.example.org.", 5000, "api.example.org"),
+        ("a.b.example.com", 443, "*.example.com:443"),
+        ("db.internal", 5432, "tcp://db.internal:5432"),
+        ("fd00::1", 22, "tcp://[fd00::1]:22"),
+        ("[fd00::1]", 22, "tcp://[fd00::1]:22"),
+    ],
+)
+def test_allowed_destination(name: str, port: int, entry: str) -> None:
+    decision = NetworkPolicy.parse(OPERATOR).decide(name, port)
+    assert str(decision.rule) == entry
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "reason"),
+    [
+        ("example.org", 443, "not in the allowlist"),
+        ("evilapi.example.org", 443, "not in the allowlist"),
+        ("api.example.org.evil.example", 443, "not in the allowlist"),
+        ("evilexample.com", 443, "not in the allowlist"),
+        ("example.com", 443, "not in the allowlist"),
+        ("a.example.com", 80, "port 80 of this host is not in the allowlist"),
+        ("db.internal", 5433, "port 5433 of this host is not in the allowlist"),
+        ("fd00:0::1", 22, "an address is not a host name"),
+        ("fd00::2", 22, "not in the allowlist"),
+        ("169.254.169.254", 80, "not in the allowlist"),
+        ("0xa9fea9fe", 80, "an address is not a host name"),
+    ],
+)
+def test_refused_destination(name: str, port: int, reason: str) -> None:
+    decision = NetworkPolicy.parse(OPERATOR).decide(name, port)
+    assert (decision.rule, decision.reason) == (None, reason)
+
+
+def test_empty_policy_refuses_everything() -> None:
+    assert NetworkPolicy().decide("example.org", 443).rule is None
+    assert NetworkPolicy.from_json(NetworkPolicy().to_json()) == NetworkPolicy()
+
+
+def test_private_rule_wins_over_a_wildcard() -> None:
+    policy = NetworkPolicy.parse(["*.example.org", "tcp://db.example.org:5432"])
+    decision = policy.decide("db.example.org", 5432)
+    assert decision.rule is not None
+    assert decision.rule.private
+
+
+def test_transparent_ports() -> None:
+    assert NetworkPolicy.parse(OPERATOR).ports == (22, 80, 443, 5432)
+
+
+@pytest.mark.parametrize(
+    ("inner", "result"),
+    [
+        ("api.example.org", "api.example.org"),
+        ("api.example.org:8080", "api.example.org:8080"),
+        ("*.example.com:443", "*.example.com:443"),
+        ("*.deep.example.com:443", "*.deep.example.com:443"),
+        ("a.example.com:443", "a.example.com:443"),
+        ("tcp://db.internal:5432", "tcp://db.internal:5432"),
+        ("db.internal:5432", "tcp://db.internal:5432"),
+    ],
+)
+def test_narrower_policy(inner: str, result: str) -> None:
+    narrowed = NetworkPolicy.parse([inner]).narrowed(NetworkPolicy.parse(OPERATOR))
+    assert [str(rule) for rule in narrowed.rules] == [result]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        *("example.org", "*.api.example.org", "*.example.org", "*.example.com", "example.com:443"),
+        *(
+            "a.example.com",
+            "a.example.com:80",
+            "db.internal",
+            "db.internal:5433",
+            "tcp://api.example.org:443",
+        ),
+        *("tcp://a.example.com:443", "tcp://10.0.0.5:5432", "evilexample.com:443"),
+    ],
+)
+def test_wider_policy_is_refused(inner: str) -> None:
+    with pytest.raises(InvalidRequest, match="does not allow") as caught:
+        NetworkPolicy.parse(["api.example.org", inner]).narrowed(NetworkPolicy.parse(OPERATOR))
+    assert caught.value.param == "network_policy.allowed_domains"
+    with pytest.raises(InvalidRequest, match="no network"):
+        NetworkPolicy.parse([inner]).narrowed(NetworkPolicy())
+
+
+NAMES = st.sampled_from(["example.org", "a.example.org", "b.a.example.org", "evil.example", "db"])
+ENTRIES = st.lists(
+    st.builds(
+        lambda prefix, name, port: f"{prefix}{name}{port}",
+        st.sampled_from(["", "*."]),
+        NAMES.filter(lambda name: "." in name),
+        st.sampled_from(["", ":443", ":80"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(ENTRIES, ENTRIES, NAMES, st.sampled_from([80, 443, 22]))
+def test_narrowing_never_widens(inner: list[str], outer: list[str], name: str, port: int) -> None:
+    bound = NetworkPolicy.parse(outer)
+    try:
+        narrowed = NetworkPolicy.parse(inner).narrowed(bound)
+    except InvalidRequest:
+        return
+    if narrowed.decide(name, port).rule:
+        assert bound.decide(name, port).rule
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"type": "allowlist"},
+        {"type": "allowlist", "allowed_domains": []},
+        {"type": "open"},
+        {"type": "disabled", "x": 1},
+    ],
+)
+def test_malformed_stored_policy_is_refused(value: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
+        NetworkPolicy.from_json(value)
