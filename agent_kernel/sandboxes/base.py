@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.sandboxes.mounts import HostMount
+from agent_kernel.sandboxes.network import Network
 
 WORKSPACE = "/mnt/data"
 """The workspace of every sandbox: commands start here and uploads are here."""
@@ -63,6 +64,8 @@ class SandboxSpec:
     """Whether its files stay until it is deleted, if it ends by itself or from outside."""
     mounts: tuple[HostMount, ...] = ()
     """Folders of the host to read, checked by the caller. Needs `Capabilities.mounts`."""
+    network: Network | None = None
+    """Its network; None: nothing listens inside and no name resolves. Needs `Capabilities.network`."""
 
     def check(self) -> None:
         """Raise `InvalidRequest` for limits and names that no backend can honour."""
@@ -80,6 +83,8 @@ class SandboxSpec:
                 )
         if self.volume is not None and not VOLUME_NAME.fullmatch(self.volume):
             raise InvalidRequest(f"{self.volume!r} is not a valid volume name.", param="volume")
+        if self.network is not None:
+            self.network.check()
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,10 @@ class Capabilities:
     """Whether it can mount folders of the host read-only."""
     survives_out_of_memory: bool = True
     """Whether only the command is killed at the memory limit; otherwise the sandbox ends with it."""
+    network: bool = False
+    """Whether its sandboxes can have a `Network`: at least the proxy inside."""
+    transparent_egress: bool = False
+    """Whether programs that ignore the proxy variables reach names too, on the ports of the `Network`."""
     image: str = ""
     """The image of new sandboxes; empty if there are no images."""
 

@@ -26,7 +26,7 @@ from agent_kernel.sandboxes.calls import (
     read_outcome,
 )
 from agent_kernel.sandboxes.connection import SandboxConnection
-from agent_kernel.sandboxes.egress import DenyAll, Egress, serve_connect
+from agent_kernel.sandboxes.egress import CurrentEgress, DenyAll, Egress, serve_connect
 from agent_kernel.sandboxes.launch import SAVED_SHELL
 from agent_kernel.sandboxes.terminal import Dialed, Terminal
 
@@ -51,8 +51,9 @@ class Channel:
     boxd breaks the protocol. From then on `closed` is set.
     """
 
-    def __init__(self, connection: SandboxConnection) -> None:
+    def __init__(self, connection: SandboxConnection, decision: CurrentEgress) -> None:
         self._connection = connection
+        self._decision = decision
 
     @classmethod
     async def open(cls, stream: ByteStream, egress: Egress | None = DenyAll()) -> Channel:  # noqa: B008
@@ -62,10 +63,18 @@ class Channel:
         `egress` decides. Raises `SandboxGone`, `ChannelBroken` (another version, or no greeting within 30 s).
         The stream is closed on failure and on cancellation.
         """
-        methods = {} if egress is None else {wire.CONNECT: partial(serve_connect, egress)}
+        decision = CurrentEgress(DenyAll() if egress is None else egress)
+        methods = {} if egress is None else {wire.CONNECT: partial(serve_connect, decision)}
         connection = SandboxConnection(stream, methods)
         await connection.greet()
-        return cls(connection)
+        return cls(connection, decision)
+
+    def decide_by(self, egress: Egress) -> None:
+        """Let `egress` decide about connections from now on. Open connections stay.
+
+        It has no effect on a channel that was opened without an egress.
+        """
+        self._decision.egress = egress
 
     @property
     def closed(self) -> asyncio.Event:

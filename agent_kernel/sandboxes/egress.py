@@ -1,16 +1,18 @@
 """Connections out of a sandbox: boxd asks for one by name and port, and an `Egress` decides.
 
-There is no egress yet: `DenyAll` is the default.
+The default is `DenyAll`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent_kernel.errors import ConnectDenied
 from agent_kernel.sandboxes.boxd import wire
+from agent_kernel.sandboxes.network import Network
 
 NAME_LIMIT = 255
 PIECE = 128 << 10
@@ -40,6 +42,27 @@ class DenyAll:
     async def connect(self, name: str, port: int, stream: EgressStream) -> None:
         """Refuse. Raises `ConnectDenied`."""
         raise ConnectDenied(f"Connections out of the sandbox are not allowed: {name}:{port} was refused.")
+
+
+class CurrentEgress:
+    """An `Egress` that passes each connection to the present `egress`, which can be replaced."""
+
+    def __init__(self, egress: Egress) -> None:
+        self.egress = egress
+
+    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+        """See `Egress.connect`."""
+        await self.egress.connect(name, port, stream)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one sandbox may reach: the listeners inside it, and the host's decision. By default nothing."""
+
+    network: Network | None = None
+    """Goes into `SandboxSpec.network`, whenever the sandbox is made."""
+    egress: Egress = field(default_factory=DenyAll)
+    """Goes to `Channel.open`, whenever a host attaches."""
 
 
 class EgressStream:

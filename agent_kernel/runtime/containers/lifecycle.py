@@ -22,6 +22,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.containers.access import AccessSource, attached, no_access, with_network
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints, lost_shell
 from agent_kernel.runtime.containers.deaths import Deaths
@@ -60,6 +61,7 @@ class Lifecycle:
         settings: ContainerOptions,
         audit: AuditLog,
         prepare: Prepare | None = None,
+        access: AccessSource = no_access,
     ) -> None:
         self.settings = settings
         self.audit = audit
@@ -69,6 +71,7 @@ class Lifecycle:
         self.timer = ExpiryTimer(self._expiration.expire)
         self._readiness = Readiness(prepare)
         self._source = backend
+        self._access = access
         self._backend: Backend | None = None
         self._store = store
         self._pool: WarmPool | None = None
@@ -134,7 +137,8 @@ class Lifecycle:
             raise SandboxStartFailed(
                 f"The store's record of container {row.id} is damaged.", hint="Create a new container."
             ) from None
-        return await self._spec(row.id, row.memory_limit, resources, row.tenant)
+        spec = await self._spec(row.id, row.memory_limit, resources, row.tenant)
+        return with_network(spec, self._access(row), await self.engine())
 
     def held(self, container_id: str) -> Attachment | None:
         """Return what this process holds of a container already."""
@@ -173,6 +177,7 @@ class Lifecycle:
             if warm is not None:
                 asked, row, started = row, replace(row, id=warm.ref.id), True
                 self.attachment(row.id).channel = warm.channel
+                warm.channel.decide_by(self._access(row).egress)
                 await self._store.rename_container(asked.id, row.id)
             else:
                 await self._start(row, snapshot)
@@ -208,7 +213,7 @@ class Lifecycle:
         ref = await self._make(backend, replace(spec, snapshot=snapshot.id if snapshot else None))
         attachment = self.attachment(row.id)
         try:
-            attachment.channel = await Channel.open(await backend.stream(ref))
+            attachment.channel = await attached(backend, ref, self._access(row))
             attachment.paused = False
         except BaseException:
             await asyncio.shield(self.remove(row))
@@ -275,7 +280,7 @@ class Lifecycle:
             ref = await backend.get(row.id)
             if ref.status == "dead":
                 raise gone(row.id)
-            channel = await Channel.open(await backend.stream(ref))
+            channel = await attached(backend, ref, self._access(row))
         except SandboxGone as error:
             await self._deaths.end(row)
             ended = await self._store.container(row.id)

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from agent_kernel.errors import ConnectDenied, SandboxFileError, SandboxGone
+from agent_kernel.errors import ConnectDenied, InvalidRequest, SandboxFileError, SandboxGone
+from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.egress import EgressStream
+from agent_kernel.sandboxes.egress import DenyAll, EgressStream
+from agent_kernel.sandboxes.network import PROXY_PORT, Network
 from agent_kernel.sandboxes.terminal import Dialed
-from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.inside import Sandbox, new_id
 
 Connect = Callable[[EgressStream], Awaitable[None]]
 BLOCK = bytes(range(256)) * 256
@@ -216,3 +218,19 @@ async def test_a_host_that_leaves_closes_its_connections(run: Sandbox) -> None:
         with pytest.raises(ConnectDenied, match="not allowed"):  # the older host decides again
             async with run.channel.dial("echo.test", 1):
                 raise AssertionError("connected")
+
+
+async def test_channel_replaces_its_egress(run: Sandbox) -> None:
+    handler = Handler(echo)
+    for egress, denied in ((handler, False), (DenyAll(), True), (handler, False)):
+        run.channel.decide_by(egress)
+        with pytest.raises(ConnectDenied) if denied else contextlib.nullcontext():
+            async with run.channel.dial("echo.test", 1):
+                pass
+    assert handler.asked == [("echo.test", 1)] * 2
+
+
+async def test_ports_that_cannot_be_served_are_refused(backend: Backend) -> None:
+    for ports in ((0,), (1 << 16,), (80, 80), (PROXY_PORT,), (53,), tuple(range(1000, 1065)), ("80",)):
+        with pytest.raises(InvalidRequest, match="network"):
+            await backend.create(SandboxSpec(new_id(), network=Network(ports)))  # type: ignore[arg-type]
