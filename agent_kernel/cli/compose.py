@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_kernel.config import Settings
-from agent_kernel.errors import ConfigurationError, EngineUnavailable
+from agent_kernel.errors import ConfigurationError, EngineUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.models.catalogue import Models
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
@@ -217,6 +218,7 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
         upload_limit=settings.container.upload_limit,
         warm=warm,
         allowed=allowed(settings),
+        network=network(settings),
         checkpoints=CheckpointPolicy(
             keep_expired=settings.container.keep_expired,
             total_size=settings.container.checkpoint_size,
@@ -248,6 +250,19 @@ def allowed(settings: Settings) -> Allowed:
     for mount in found.mounts.values():
         mount.check(found.private)
     return found
+
+
+def network(settings: Settings) -> NetworkPolicy:
+    """Return the most that containers may connect to. Raises `ConfigurationError` for a wrong entry."""
+    from agent_kernel.egress.policy import NetworkPolicy
+
+    entries = settings.container.network.replace(",", " ").split()
+    try:
+        return NetworkPolicy.parse(entries) if entries else NetworkPolicy()
+    except InvalidRequest as error:
+        raise ConfigurationError(
+            f"AGENT_KERNEL_NETWORK cannot be used: {error.message}", hint=error.hint
+        ) from None
 
 
 def local_runtime(

@@ -50,6 +50,7 @@ NAMES = (
     "disk",
     "volumes",
     "mounts",
+    "network",
     "upload_limit",
     "audit",
     "approval",

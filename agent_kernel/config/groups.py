@@ -162,6 +162,12 @@ class ContainerSettings(Configurable):
         help="""Folders of this machine that containers may read below /mnt, as `NAME=/folder`, separated by
         colons. Requests and `%mount` choose from them by name. Empty: none.""",
     ).tag(config=True, variable="AGENT_KERNEL_MOUNTS")
+    network = Unicode(
+        "",
+        help="""Hosts that containers may connect to, separated by commas: `NAME`, `*.NAME`, each also with
+        `:PORT`, and `tcp://HOST:PORT` for a private service. Requests and `%network` choose from them. Empty:
+        no container has a network.""",
+    ).tag(config=True, variable="AGENT_KERNEL_NETWORK")
     upload_limit = Int(
         512 << 20,
         min=0,

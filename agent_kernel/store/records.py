@@ -95,6 +95,8 @@ class ContainerRow:
     """The tenant that it belongs to; see `Rows`."""
     resources: str = "{}"
     """Its limits beyond memory, its volume and its mounts, as JSON."""
+    network: str = "{}"
+    """Its network policy and the ports of its network, as JSON; `{}`: it has no network."""
 
     @property
     def expires_at(self) -> float:

@@ -183,6 +183,10 @@ class ContainerRows(Protocol):
         """Change a container's id."""
         ...
 
+    async def put_network(self, id: str, network: str) -> bool:  # noqa: A002
+        """Replace a container's `network`. Return whether the container was there."""
+        ...
+
     async def delete_container(self, id: str) -> bool:  # noqa: A002
         """Delete a container. Return whether it was there."""
         ...

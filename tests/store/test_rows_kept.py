@@ -31,6 +31,14 @@ async def test_container_comes_back_as_put(rows: Rows) -> None:
     assert await rows.container("b") is None
 
 
+async def test_network_of_a_container_is_replaced(rows: Rows) -> None:
+    await rows.put_container(container("a", network='{"ports": null}'))
+    await rows.put_container(container("b"))
+    assert await rows.put_network("a", '{"ports": [80]}')
+    assert not await rows.put_network("none", "{}")
+    assert await rows.containers() == [container("a", network='{"ports": [80]}'), container("b")]
+
+
 async def test_container_ends_once_and_only_when_idle(rows: Rows) -> None:
     await rows.put_container(container("a"))
     assert not await rows.end_container("a", "expired", if_idle_at=159.9)
@@ -189,6 +197,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "touch_container": ("cntr_a", 990.0),
     "end_container": ("cntr_a", "dead"),
     "change_container": ("cntr_a", "running", "expired", 2.0),
+    "put_network": ("cntr_a", "[1]"),
     "rename_container": ("cntr_a", "cntr_b"),
     "delete_container": ("cntr_a",),
     "add_upload": ("cntr_a", "/mnt/data/b"),

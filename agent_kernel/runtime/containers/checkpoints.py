@@ -35,6 +35,7 @@ KIND_LABEL = "agent_kernel.checkpoint"
 NAME_LABEL = "agent_kernel.name"
 MEMORY_LABEL = "agent_kernel.memory_limit"
 RESOURCES_LABEL = "agent_kernel.resources"
+NETWORK_LABEL = "agent_kernel.network"
 KEY_LABEL = "agent_kernel.key"
 """The label with the owning tenant: the name of a key. Absent for the tenant without a named key."""
 
@@ -96,6 +97,7 @@ class Checkpoints:
             NAME_LABEL: row.name,
             MEMORY_LABEL: row.memory_limit or "",
             RESOURCES_LABEL: row.resources,
+            NETWORK_LABEL: row.network,
             **({KEY_LABEL: row.tenant} if row.tenant else {}),
             **more,
         }

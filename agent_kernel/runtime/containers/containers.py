@@ -16,6 +16,7 @@ from typing import Any
 
 from openai.types import ContainerCreateResponse
 
+from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.runtime.access.quota import Quota
@@ -25,6 +26,7 @@ from agent_kernel.runtime.containers.checkpoints import (
     CONTAINER_LABEL,
     MEMORY_LABEL,
     NAME_LABEL,
+    NETWORK_LABEL,
     RESOURCES_LABEL,
     Checkpoints,
     tenant_of,
@@ -34,6 +36,9 @@ from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
 from agent_kernel.runtime.containers.params import check_params, new_id
 from agent_kernel.runtime.containers.resources import Resources, shown
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+from agent_kernel.runtime.network import policy as network_policy
+from agent_kernel.runtime.network.base import NetworkReport
+from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import page
 from agent_kernel.sandboxes.base import Backend
@@ -125,7 +130,18 @@ class LocalContainers:
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
             resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
+            network=self._new_network(asked.network or NetworkPolicy(), backend).as_json(),
         )
+
+    def _new_network(self, asked: NetworkPolicy, backend: Backend) -> ContainerNetwork:
+        network = ContainerNetwork.new(asked.narrowed(self.settings.network))
+        if network.ports is not None and not backend.capabilities().network:
+            raise InvalidRequest(
+                f"The {backend.name} sandbox cannot have a network.",
+                hint="Leave network_policy out.",
+                param=network_policy.FIELD,
+            )
+        return network
 
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
@@ -162,6 +178,32 @@ class LocalContainers:
         """Return the names of the folders that are mounted in a container; none if it does not exist."""
         row = await self._store.container(container_id)
         return shown(row.resources).get("mounts", ()) if row is not None else ()
+
+    async def network_bound(self) -> Mapping[str, Any]:
+        """Return the operator's policy; see `NetworkedContainers`."""
+        return self.settings.network.to_json()
+
+    async def network(self, container_id: str) -> NetworkReport:
+        """Return a container's policy and what it used; see `NetworkedContainers`."""
+        row = await self._row(container_id)
+        bound = self.settings.network
+        return NetworkReport(network_policy.restored(row.network, bound), bound.to_json())
+
+    async def network_policy(self, container_id: str) -> Mapping[str, Any]:
+        """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
+        row = await self._store.container(container_id)
+        return network_policy.restored(row.network if row else "", self.settings.network)
+
+    async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Replace a container's policy; see `NetworkedContainers`."""
+        row = await self._row(container_id)
+        asked = network_policy.read_policy(policy).narrowed(self.settings.network)
+        network = network_policy.kept(row.network).changed(asked)
+        if network.as_json() == row.network:
+            return self._resource(row)
+        await self._store.put_network(container_id, network.as_json())
+        self.audit.write("network", container=container_id, allowed=[str(rule) for rule in asked.rules])
+        return self._resource(await self._row(container_id))
 
     async def is_alive(self, container_id: str) -> bool:
         """Return whether it can be used now, perhaps after a restore. Raises `EngineUnavailable`."""
@@ -240,6 +282,8 @@ class LocalContainers:
         params: dict[str, Any] = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
         earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
         params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
+        earlier_network = snapshot.labels.get(NETWORK_LABEL, "")
+        params[network_policy.FIELD] = network_policy.restored(earlier_network, self.settings.network)
         row = await self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
         restored = await self._create(row, snapshot)
         for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
@@ -272,7 +316,7 @@ class LocalContainers:
                 "status": "running" if row.status in ("restoring", "saving") else row.status,
                 "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
                 "memory_limit": row.memory_limit,
-                "network_policy": {"type": "disabled"},
+                "network_policy": network_policy.restored(row.network, self.settings.network),
                 "agent_kernel": ours,
             }
         )

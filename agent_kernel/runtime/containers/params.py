@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.protocol.validation import check
 from agent_kernel.runtime.containers.resources import Resources
+from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
+from agent_kernel.runtime.network.policy import read_policy
 
-_FIELDS = ("name", "expires_after", "memory_limit", "network_policy", CONTAINER_FIELD)
+_FIELDS = ("name", "expires_after", "memory_limit", CONTAINER_FIELD)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class ContainerParams:
     minutes: int | None
     memory_limit: str | None
     resources: Resources
+    network: NetworkPolicy | None = None
+    """As the request has it, not yet within the operator's bound. None: the request does not say."""
 
 
 def new_id() -> str:
@@ -44,14 +49,10 @@ def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerPara
             )
     given = {name: params.get(name) or None for name in _FIELDS}
     check("ContainerCreateParams", given, where.removesuffix("."))
-    policy = given["network_policy"]
-    if policy and policy.get("type") != "disabled":
-        raise InvalidRequest(
-            "Containers have no network here: network_policy must be {'type': 'disabled'}.",
-            param=where + "network_policy",
-        )
+    policy = params.get(NETWORK_FIELD)
+    network = None if policy is None else read_policy(policy, where + NETWORK_FIELD)
     expires_after = given["expires_after"] or {}
     resources = Resources.read(given[CONTAINER_FIELD])
     return ContainerParams(
-        given["name"] or "", expires_after.get("minutes"), given["memory_limit"], resources
+        given["name"] or "", expires_after.get("minutes"), given["memory_limit"], resources, network
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.runtime.containers.resources import Allowed
 
 
@@ -37,4 +38,6 @@ class ContainerOptions:
     """Containers of the default kind that are kept ready before they are asked for."""
     allowed: Allowed = field(default_factory=Allowed)
     """Limits, volumes and mounts: the defaults, and the most that requests may ask for."""
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    """The most that a container's network policy may allow. Without rules no container has a network."""
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)

@@ -30,6 +30,8 @@ from agent_kernel.runtime.containers.skills import (
     local_notes,
     with_mounts,
 )
+from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
+from agent_kernel.runtime.network.policy import with_network
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, join
 from agent_kernel.runtime.turns.input_items import message
@@ -246,6 +248,7 @@ class Preparation:
         else:
             notes = await self._store.skills(container_id)
             instructions = with_mounts(instructions, await self._containers.mounted(container_id))
+            instructions = with_network(instructions, await self._containers.network_policy(container_id))
         return replace(turn, request=request, instructions=instructions_with(instructions, notes))
 
     async def _container(
@@ -257,10 +260,17 @@ class Preparation:
         if turn.environment.container_id is not None:
             return turn.environment.container_id, False
         if earlier is not None and await self._containers.is_alive(earlier):
+            await self._apply_network(earlier, turn.environment.params or {})
             await self._equip(earlier, skills)
             return earlier, False
         params = {**(turn.environment.params or {}), "name": "auto", "skills": None}
         return await self.container(params, skills), True
+
+    async def _apply_network(self, container_id: str, params: Mapping[str, Any]) -> None:
+        """Give a container the policy of the request, if the request has one."""
+        asked = params.get(NETWORK_FIELD)
+        if asked is not None and asked != await self._containers.network_policy(container_id):
+            await self._containers.set_network(container_id, asked)
 
     async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
         """Put into a container what is not in it yet."""

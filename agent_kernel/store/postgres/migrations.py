@@ -69,6 +69,9 @@ MIGRATIONS = (
     """
     ALTER TABLE containers ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE containers ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -6,11 +6,12 @@ from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.sql.database import MINE, SqlPart, Transaction, Values
 
 _COLUMNS = (
-    "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant, resources"
+    "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant, resources,"
+    " network"
 )
 
 _PUT = f"""
-INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, backend = excluded.backend, last_active_at = excluded.last_active_at,
     expires_after = excluded.expires_after, status = excluded.status, memory_limit = excluded.memory_limit
 """
@@ -89,6 +90,11 @@ class SqlContainers(SqlPart):
 
         return await self._do(work, alone=most is not None)
 
+    async def put_network(self, id: str, network: str) -> bool:  # noqa: A002
+        """See `ContainerRows`."""
+        query = f"UPDATE containers SET network = ? WHERE id = ? AND {MINE}"
+        return await self._change(query, (network, id, self.tenant))
+
     async def delete_container(self, id: str) -> bool:  # noqa: A002
         """See `ContainerRows`."""
         query = f"DELETE FROM containers WHERE id = ? AND {MINE}"
@@ -123,5 +129,5 @@ def _live(db: Transaction, tenant: str) -> int:
 def _values(row: ContainerRow) -> Values:
     return (
         row.id, row.name, row.backend, row.created_at, row.last_active_at, row.expires_after, row.status,
-        row.memory_limit, row.tenant, row.resources,
+        row.memory_limit, row.tenant, row.resources, row.network,
     )  # fmt: skip

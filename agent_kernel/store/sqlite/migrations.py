@@ -100,6 +100,9 @@ MIGRATIONS = (
     """
     ALTER TABLE containers ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE containers ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

@@ -68,12 +68,12 @@ def shell(environment: Any) -> dict[str, Any]:
                     shell(
                         {
                             "type": "container_auto",
-                            "network_policy": {"type": "allowlist", "allowed_domains": ["a.example"]},
+                            "network_policy": {"type": "allowlist", "allowed_domains": ["a.example/"]},
                         }
                     )
                 ]
             },
-            "tools[0].environment.network_policy",
+            "tools[0].environment.network_policy.allowed_domains[0]",
         ),
         ({"tool_choice": {"type": "shell"}}, "tool_choice"),
         ({"tools": [{"type": "shell", "container": "cntr_1"}]}, "tools[0].container"),

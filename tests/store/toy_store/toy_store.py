@@ -301,6 +301,11 @@ class ToyRows:
             self._memory.skills[new] = self._memory.skills.pop(id, {})
             self._memory.uploads[new] = self._memory.uploads.pop(id, set())
 
+    async def put_network(self, id: str, network: str) -> bool:  # noqa: A002
+        if row := self._container(id):
+            self._memory.containers[id] = replace(row, network=network)
+        return row is not None
+
     async def delete_container(self, id: str) -> bool:  # noqa: A002
         if self._container(id) is None:
             return False

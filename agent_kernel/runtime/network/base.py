@@ -1,0 +1,72 @@
+"""The contract for the network of containers: part of the contract of a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from openai.types import ContainerCreateResponse
+
+DISABLED: Mapping[str, Any] = {"type": "disabled"}
+"""The API's `network_policy` of a container without a network."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What a container's programs did with one destination. Sizes in bytes.
+
+    `connections` counts those that were made, `refused` those that were not; `reason` says why the newest of
+    these was refused. `sent` went out of the container, `received` came in.
+    """
+
+    name: str
+    port: int
+    connections: int = 0
+    refused: int = 0
+    sent: int = 0
+    received: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkReport:
+    """The network of one container. `policy` and `operator` are written as the API's `network_policy`.
+
+    `operator` is the most that `policy` may allow. `destinations` are those since the runtime started: the
+    newest at the end, and no more than it remembers. `forgotten` counts the others.
+    """
+
+    policy: Mapping[str, Any]
+    operator: Mapping[str, Any]
+    destinations: Sequence[Destination] = ()
+    forgotten: int = 0
+
+
+@runtime_checkable
+class NetworkedContainers(Protocol):
+    """Optional for `Containers`: shows and changes the network policy of containers.
+
+    Methods raise `NotFound` for an unknown container.
+    """
+
+    async def network_bound(self) -> Mapping[str, Any]:
+        """Return the operator's policy, the most that a container may have, as a `network_policy`.
+
+        From a server without this extension: `disabled`.
+        """
+        ...
+
+    async def network(self, container_id: str) -> NetworkReport:
+        """Return a container's policy, and what its programs used and were refused."""
+        ...
+
+    async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Replace a container's `network_policy` and return the container.
+
+        Connections that the new policy does not allow are closed. Raises `InvalidRequest` for a malformed
+        policy, one that allows more than the operator's, and one that needs a port for which the container
+        was not created.
+        """
+        ...

@@ -1,0 +1,150 @@
+"""The network policy of one container: read from a request, kept in its row, bounded by the operator's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.validation import shortened
+
+FIELD = "network_policy"
+_LISTED = 50
+"""Allowed hosts that a model reads."""
+
+_ALLOWED = "Programs in the container may connect to these hosts. All other connections are refused:"
+_FIELDS = ("type", "allowed_domains", "domain_secrets")
+
+
+def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
+    """Read the API's `network_policy`; `where` is its place in the request. Raises `InvalidRequest`.
+
+    `disabled` is the policy without rules. The operator's bound is not applied.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidRequest(f"{where} must be an object, not {shortened(given)}.", param=where)
+    kind, domains = given.get("type"), given.get("allowed_domains")
+    if kind not in ("disabled", "allowlist"):
+        raise InvalidRequest(
+            f"{where}.type must be disabled or allowlist, not {shortened(kind)}.", param=f"{where}.type"
+        )
+    if unknown := sorted(str(name)[:64] for name in given if name not in _FIELDS):
+        # A field that narrows the policy would be ignored: more would be open than was asked for.
+        raise InvalidRequest(
+            f"No such field: {where}.{unknown[0]}.",
+            param=f"{where}.{unknown[0]}",
+            code="unknown_parameter",
+        )
+    if given.get("domain_secrets"):
+        raise InvalidRequest(
+            "domain_secrets are not supported by this server.",
+            hint="Leave them out, and give the container its credentials in another way.",
+            param=f"{where}.domain_secrets",
+        )
+    if kind == "allowlist":
+        if not isinstance(domains, list | tuple):
+            raise InvalidRequest(
+                f"{where}.allowed_domains must be a list, not {shortened(domains)}.",
+                param=f"{where}.allowed_domains",
+            )
+        return NetworkPolicy.parse(domains, param=f"{where}.allowed_domains")
+    if domains:
+        raise InvalidRequest(
+            f"{where}.allowed_domains needs the type allowlist.", param=f"{where}.allowed_domains"
+        )
+    return NetworkPolicy()
+
+
+@dataclass(frozen=True)
+class ContainerNetwork:
+    """A container's policy, and the transparent ports of its sandbox. `ports` None: it has no network."""
+
+    policy: NetworkPolicy = NetworkPolicy()  # noqa: RUF009 (frozen)
+    ports: tuple[int, ...] | None = None
+
+    @classmethod
+    def new(cls, policy: NetworkPolicy) -> ContainerNetwork:
+        """Return the network of a new container with this policy."""
+        return cls(policy, policy.ports if policy.rules else None)
+
+    @classmethod
+    def of_json(cls, text: str) -> ContainerNetwork:
+        """Return the network that a row or a label holds. Raises `ValueError` if it was damaged."""
+        try:
+            given = json.loads(text or "{}")
+            if given == {}:
+                return cls()
+            ports = given["ports"]
+            if not (ports is None or all(type(port) is int for port in ports)):
+                raise ValueError("the ports are no numbers")
+            return cls(NetworkPolicy.from_json(given["policy"]), None if ports is None else tuple(ports))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not the network of a container: {error}") from None
+
+    def as_json(self) -> str:
+        """Return the form for a row or a label."""
+        if self == ContainerNetwork():
+            return "{}"
+        return json.dumps({"policy": self.policy.to_json(), "ports": self.ports})
+
+    def within(self, bound: NetworkPolicy) -> ContainerNetwork:
+        """Return this network without the rules that the operator's policy no longer allows."""
+        return ContainerNetwork(within(self.policy, bound), self.ports)
+
+    def changed(self, policy: NetworkPolicy) -> ContainerNetwork:
+        """Return this network with another policy. Raises `InvalidRequest` for ports it does not have."""
+        missing = sorted(set(policy.ports if policy.rules else ()) - set(self.ports or ()))
+        if self.ports is None and policy.rules:
+            raise InvalidRequest(
+                "This container was created without a network.",
+                hint="Create a new container with the network policy.",
+                param=FIELD,
+            )
+        if missing:
+            raise InvalidRequest(
+                f"This container was created without port {missing[0]}.",
+                hint="Create a new container with the network policy.",
+                param=FIELD,
+            )
+        return ContainerNetwork(policy, self.ports)
+
+
+def within(policy: NetworkPolicy, bound: NetworkPolicy) -> NetworkPolicy:
+    """Return a policy without the rules that `bound` does not allow."""
+    allowed: list[NetworkRule] = []
+    for rule in policy.rules:
+        try:
+            allowed += NetworkPolicy((rule,)).narrowed(bound).rules
+        except InvalidRequest:
+            continue
+    return NetworkPolicy(tuple(allowed))
+
+
+def restored(text: str, bound: NetworkPolicy) -> dict[str, Any]:
+    """Return the `network_policy` for a container that begins with a checkpoint, from the label's `text`.
+
+    It has the rules that the operator's policy still allows; none if the label was damaged.
+    """
+    return within(kept(text).policy, bound).to_json()
+
+
+def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | None:
+    """Return the request's instructions followed by the hosts of a `network_policy`."""
+    if policy["type"] == "disabled":
+        return instructions
+    lines = [f"- {entry}" for entry in policy["allowed_domains"][:_LISTED]]
+    if more := len(policy["allowed_domains"]) - _LISTED:
+        lines += [f"- and {more} more"] if more > 0 else []
+    listed = "\n".join(["# Network", _ALLOWED, *lines])
+    return f"{instructions}\n\n{listed}" if instructions else listed
+
+
+def kept(text: str) -> ContainerNetwork:
+    """Return the network in a row or a label; none if it was damaged."""
+    try:
+        return ContainerNetwork.of_json(text)
+    except ValueError:
+        return ContainerNetwork()

@@ -1,0 +1,64 @@
+"""Containers and their network policy: refused, bounded, shown, and kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.store.rows import Rows
+
+pytestmark = pytest.mark.bubblewrap
+
+Make = Callable[..., LocalContainers]
+BOUND = NetworkPolicy.parse(["packages.test", "*.example.org:443"])
+
+
+def allowlist(*entries: str) -> dict[str, Any]:
+    return {"network_policy": {"type": "allowlist", "allowed_domains": list(entries)}}
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [
+        (NetworkPolicy(), "packages.test"),
+        (BOUND, "packages.example"),
+        (BOUND, "*.packages.test"),
+        (BOUND, "a.example.org"),
+        (BOUND, "example.org:443"),
+        (BOUND, "tcp://packages.test:443"),
+    ],
+)
+async def test_more_than_the_operator_allows_is_refused(
+    make: Make, store: Rows, bound: NetworkPolicy, asked: str
+) -> None:
+    containers = make(network=bound)
+    with pytest.raises(InvalidRequest, match=r"operator's network policy does not allow") as refused:
+        await containers.create(allowlist("packages.test", asked) if bound.rules else allowlist(asked))
+    assert (refused.value.param or "").startswith("network_policy")
+    assert await store.containers() == []
+
+
+async def test_container_has_no_network_by_default(make: Make, store: Rows) -> None:
+    containers = make(network=BOUND)
+    made = await containers.create({})
+    off = await containers.create({"network_policy": {"type": "disabled"}})
+    for found in (made, off, await containers.retrieve(made.id)):
+        assert found.network_policy is not None
+        assert found.network_policy.type == "disabled"
+        assert found.network_policy.allowed_domains is None
+    rows = await store.containers()
+    assert [row.network for row in rows] == ["{}", "{}"]
+    with pytest.raises(InvalidRequest, match="created without a network"):
+        await containers.set_network(made.id, allowlist("packages.test")["network_policy"])
+    with pytest.raises(NotFound):
+        await containers.set_network("cntr_none", {"type": "disabled"})
+    await containers.set_network(made.id, {"type": "disabled"})
+    report = await containers.network(made.id)
+    assert report.policy == {"type": "disabled"}
+    assert report.operator == await containers.network_bound() == BOUND.to_json()
+    assert report.destinations == ()

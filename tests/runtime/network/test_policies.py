@@ -1,0 +1,125 @@
+"""The network policy of a container: read from a request, kept as text, bounded, and changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.containers.params import check_params
+from agent_kernel.runtime.network.policy import ContainerNetwork, kept, read_policy, restored, with_network
+
+
+def allowing(*entries: str) -> NetworkPolicy:
+    return NetworkPolicy.parse(entries)
+
+
+ALLOWLIST: dict[str, Any] = {"type": "allowlist"}
+DOMAIN: dict[str, Any] = {**ALLOWLIST, "allowed_domains": ["a.example"]}
+SECRET = {"domain": "a.example", "name": "KEY", "value": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ([], ""),
+        ("disabled", ""),
+        ({}, ".type"),
+        ({"type": None}, ".type"),
+        ({"type": "open"}, ".type"),
+        ({"allowed_domains": ["a.example"]}, ".type"),
+        ({"type": "disabled", "allowed_domains": ["a.example"]}, ".allowed_domains"),
+        (ALLOWLIST, ".allowed_domains"),
+        ({**ALLOWLIST, "allowed_domains": None}, ".allowed_domains"),
+        ({**ALLOWLIST, "allowed_domains": []}, ".allowed_domains"),
+        ({**ALLOWLIST, "allowed_domains": "a.example"}, ".allowed_domains"),
+        ({**ALLOWLIST, "allowed_domains": {"a.example": 1}}, ".allowed_domains"),
+        ({**ALLOWLIST, "allowed_domains": ["a.example", "*"]}, ".allowed_domains[1]"),
+        ({**ALLOWLIST, "allowed_domains": ["https://a.example"]}, ".allowed_domains[0]"),
+        ({**ALLOWLIST, "allowed_domains": ["127.0.0.1"]}, ".allowed_domains[0]"),
+        ({**ALLOWLIST, "allowed_domains": [7]}, ".allowed_domains[0]"),
+        ({**DOMAIN, "domain_secrets": [SECRET]}, ".domain_secrets"),
+        ({**DOMAIN, "methods": ["GET"]}, ".methods"),
+    ],
+)
+def test_wrong_policy_is_refused_at_its_place(given: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_params({"network_policy": given}, where="tools[0].environment.")
+    assert refused.value.param == f"tools[0].environment.network_policy{param}"
+    assert "hunter2" not in str(refused.value)
+
+
+def test_absent_and_disabled_are_different() -> None:
+    assert check_params({}).network is None
+    assert check_params({"network_policy": None}).network is None
+    assert check_params({"network_policy": {"type": "disabled"}}).network == NetworkPolicy()
+    empty = {"type": "disabled", "allowed_domains": [], "domain_secrets": []}
+    assert check_params({"network_policy": empty}).network == NetworkPolicy()
+    given = {"type": "allowlist", "allowed_domains": ["A.example.", "*.b.example:8443"]}
+    assert read_policy(given) == allowing("a.example", "*.b.example:8443")
+
+
+@pytest.mark.parametrize("policy", [NetworkPolicy(), allowing("a.example"), allowing("tcp://10.0.0.1:5432")])
+def test_network_comes_back_from_its_text(policy: NetworkPolicy) -> None:
+    network = ContainerNetwork.new(policy)
+    assert ContainerNetwork.of_json(network.as_json()) == network
+    assert (network.ports is None) == (not policy.rules)
+    off = ContainerNetwork(NetworkPolicy(), (80, 443))
+    assert ContainerNetwork.of_json(off.as_json()) == off
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "[]",
+        "7",
+        '{"ports": [80]}',
+        '{"policy": {"type": "disabled"}}',
+        '{"policy": {"type": "disabled"}, "ports": ["80"]}',
+        '{"policy": {"type": "disabled"}, "ports": 80}',
+        '{"policy": {"type": "open"}, "ports": [80]}',
+        '{"policy": {"type": "allowlist", "allowed_domains": ["*"]}, "ports": [80]}',
+        '{"policy": [], "ports": [80]}',
+        "[" * 100_000,
+    ],
+)
+def test_damaged_text_means_no_network(text: str) -> None:
+    with pytest.raises(ValueError, match="not the network of a container"):
+        ContainerNetwork.of_json(text)
+    assert kept(text) == ContainerNetwork()
+    assert restored(text, allowing("a.example")) == {"type": "disabled"}
+
+
+def test_earlier_policy_is_kept_within_todays_bound() -> None:
+    text = ContainerNetwork.new(allowing("a.example", "b.example:22", "tcp://db.internal:5432")).as_json()
+    wide = allowing("a.example", "b.example", "tcp://db.internal:5432")
+    assert restored(text, wide)["allowed_domains"] == [
+        "a.example",
+        "b.example:22",
+        "tcp://db.internal:5432",
+    ]
+    assert restored(text, allowing("b.example"))["allowed_domains"] == ["b.example:22"]
+    assert restored(text, allowing("a.example:443")) == {"type": "disabled"}
+    assert restored(text, NetworkPolicy()) == {"type": "disabled"}
+
+
+def test_changed_policy_needs_the_containers_ports() -> None:
+    network = ContainerNetwork.new(allowing("a.example"))
+    for policy in (allowing("b.example:443"), NetworkPolicy(), allowing("*.c.example", "d.example:80")):
+        assert network.changed(policy) == ContainerNetwork(policy, network.ports)
+    with pytest.raises(InvalidRequest, match="without port 8443"):
+        network.changed(allowing("a.example:8443"))
+    with pytest.raises(InvalidRequest, match="without a network"):
+        ContainerNetwork().changed(allowing("a.example"))
+    assert ContainerNetwork().changed(NetworkPolicy()) == ContainerNetwork()
+
+
+def test_instructions_list_the_allowed_hosts() -> None:
+    assert with_network("Be brief.", {"type": "disabled"}) == "Be brief."
+    many = {"type": "allowlist", "allowed_domains": [f"h{n}.example" for n in range(52)]}
+    lines = (with_network("Be brief.", many) or "").splitlines()
+    assert lines[:3] == ["Be brief.", "", "# Network"]
+    assert lines[-2:] == ["- h49.example", "- and 2 more"]
