@@ -36,7 +36,9 @@ class ModelRequest:
     (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`, `parallel_tool_calls`)
     and those in `PASSED_ON`, only the ones that the client set. `encrypted_reasoning`: the client wants
     encrypted reasoning, to send it back later. `compact_threshold`: tokens of input above which a model that
-    `Compacts` should compact.
+    `Compacts` should compact. `max_characters`: the answer's limit, None for no limit. A model
+    behind an upstream stops reading when the upstream has written more, and yields
+    `Truncated(MAX_STEP_TOKENS)`. Text that it holds back or drops counts too.
     """
 
     model: str
@@ -46,6 +48,11 @@ class ModelRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     encrypted_reasoning: bool = False
     compact_threshold: int | None = None
+    max_characters: int | None = None
+
+
+MAX_STEP_TOKENS = "agent_kernel.max_step_tokens"
+"""The reason of `Truncated` for an answer that was stopped at `max_characters`."""
 
 
 class Model(Protocol):

@@ -15,6 +15,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.chat_stream import ChatReader
+from agent_kernel.models.reading.room import Room
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, Notice
@@ -48,11 +49,14 @@ class ChatModel:
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         reader = ChatReader(CallIds(request.input), Offered(request.tools, native=False))
+        room = Room(request.max_characters)
         call = self._upstream.client.chat.completions.create(**self._body(request))
         async with self._upstream.events(call) as chunks:
             async for chunk in chunks:
-                for delta in self._upstream.reading(reader.read(chunk)):
+                for delta in self._upstream.reading(room.read(reader, chunk)):
                     yield delta
+                if room.is_full:
+                    break
             whole = chunks.done
         if not reader.finished:
             if not whole:

@@ -16,6 +16,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.responses_stream import ResponsesReader
+from agent_kernel.models.reading.room import Room
 from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
@@ -115,12 +116,12 @@ class ResponsesModel:
             self._upstream.failure,
             request.settings.get("max_output_tokens"),
         )
-        compacted = False
+        compacted, room = False, Room(request.max_characters)
         call = self._upstream.client.responses.create(**self._body(request, dialect))
         async with self._upstream.events(call) as events:
             self._learned[request.model] = replace(dialect, send_reasoning_back=True)  # it was accepted
             async for event in events:
-                for delta in self._upstream.reading(reader.read(event)):
+                for delta in self._upstream.reading(room.read(reader, event)):
                     compacted = compacted or isinstance(delta, Compaction)
                     if isinstance(delta, Usage) and not compacted:
                         self._check_compaction(request, delta)

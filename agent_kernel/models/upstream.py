@@ -50,6 +50,8 @@ TOO_LONG_HINT = (
 """The hint for a request that does not fit."""
 
 SILENCE = 600.0
+MOST_BYTES = 1 << 27
+"""Bytes of one answer, with all that surrounds its text: about 300 for each token."""
 DEFAULT_RETRY = RetryPolicy()
 
 T = TypeVar("T")
@@ -61,8 +63,9 @@ class Upstream:
     `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
     longest pause in seconds, before the answer and within it. `settings` names the settings for address and
     key, for error messages. `window` is the size of its models' context windows in tokens, None if it is not
-    known. The key never appears in a message or a log. White space around it is dropped. Raises
-    `ConfigurationError` for a key with characters that no HTTP header can have.
+    known. `most_bytes` limits one answer, so that no answer fills the memory. The key never appears in a
+    message or a log. White space around it is dropped. Raises `ConfigurationError` for a key with characters
+    that no HTTP header can have.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class Upstream:
         silence: float = SILENCE,
         settings: tuple[str, str] = (_URL_SETTING, _KEY_SETTING),
         window: int | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.url = url
+        self._most_bytes = most_bytes
         self._key = key = (key or "").strip() or None
         self._mask = masking(key)
         self._retry = retry
@@ -159,7 +164,7 @@ class Upstream:
                 raise self.refusal(error) from None
             except openai.OpenAIError as error:
                 raise self.refusal(error) from None
-            ending = _Ending(stream.response)
+            ending = _Ending(stream.response, self._check_size)
             yield Events(self._watched(stream), ending)
 
     async def _watched(self, stream: Any) -> AsyncIterator[Any]:
@@ -180,6 +185,10 @@ class Upstream:
             raise self.failure(getattr(error, "code", None), str(error)) from None
         except ValueError:  # JSON and UTF-8 errors, whose text may hold anything
             raise self.interrupted("it sent something that is not an event") from None
+
+    def _check_size(self, read: int) -> None:
+        if read > self._most_bytes:
+            raise self.interrupted(f"it sent more than {self._most_bytes:,} bytes in one answer")
 
     def _whole(self, body: Any) -> Iterator[Any]:
         if (error := error_in(body)) is not None:
@@ -283,9 +292,14 @@ class Events:
 
 
 class _Ending:
-    """Looks for `[DONE]` in a response as it is read, because the package stops there silently."""
+    """Looks for `[DONE]` in a response as it is read, because the package stops there silently.
 
-    def __init__(self, response: Any) -> None:
+    `check_size` is called with the bytes read so far. Its errors end the answer.
+    """
+
+    def __init__(self, response: Any, check_size: Callable[[int], None]) -> None:
+        self._check_size = check_size
+        self._bytes = 0
         self.done = False
         self._tail = b""
         self._read = response.aiter_bytes
@@ -293,6 +307,8 @@ class _Ending:
 
     async def _watched(self, *arguments: Any, **options: Any) -> AsyncIterator[bytes]:
         async for piece in self._read(*arguments, **options):
+            self._bytes += len(piece)
+            self._check_size(self._bytes)
             self._tail = (self._tail + piece)[-_LOOKED_AT - len(piece) :]
             self.done = self.done or b"[DONE]" in self._tail
             self._tail = self._tail[-_LOOKED_AT:]

@@ -30,6 +30,8 @@ Deltas = Iterator[ModelDelta]
 _Words = TextDelta | ReasoningDelta | RefusalDelta
 
 CUT_OFF = "it was cut off in the middle of its arguments, at the limit of output tokens"
+_THOUGHTS = ("reasoning_content", "reasoning")
+"""Names that servers use for reasoning text; the package's type has neither."""
 _TRUNCATED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -71,13 +73,21 @@ class ChatReader:
             if choice.delta is not None:
                 yield from self._said(choice.delta)
             if choice.finish_reason and not self.finished:
-                self.finished = True
-                yield from self._finish(choice.finish_reason)
+                yield from self._finish(_TRUNCATED.get(choice.finish_reason))
+
+    def characters(self, chunk: Any) -> int:
+        """Return how much text a chunk adds."""
+        deltas = [choice.delta for choice in chunk.choices or ()]
+        return sum(_characters(delta) for delta in deltas if delta is not None)
 
     def close(self) -> Deltas:
         """Yield what is still open, for an answer that ended without a finish reason."""
-        self.finished = True
-        yield from self._finish("stop")
+        yield from self._finish(None)
+
+    def stop(self, reason: str) -> Deltas:
+        """Yield what is still open, for an answer that is not read to its end."""
+        if not self.finished:
+            yield from self._finish(reason)
 
     def end(self) -> Deltas:
         """Yield what is known only at the end of the stream: the usage."""
@@ -93,8 +103,7 @@ class ChatReader:
             yield from self._piece(piece)
 
     def _words(self, delta: Any) -> Iterator[_Words]:
-        # Two names that servers use for reasoning text; the package's type has neither.
-        thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+        thought = next(filter(None, (getattr(delta, name, None) for name in _THOUGHTS)), None)
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
         words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(delta.content)))
@@ -126,8 +135,9 @@ class ChatReader:
         elif call.live is not None:
             yield from call.live.write(call.arguments[-1])
 
-    def _finish(self, reason: str) -> Deltas:
-        cut_off = _TRUNCATED.get(reason)
+    def _finish(self, cut_off: str | None) -> Deltas:
+        """Yield what is still open. `cut_off` is why the answer is incomplete, None if it is complete."""
+        self.finished = True
         if rest := self._halves.rest("text"):
             self._held.append(TextDelta(rest))
         calls = list(self._open.values())
@@ -185,6 +195,13 @@ class ChatReader:
         repeated = (call.name, arguments) in sent
         sent.add((call.name, arguments))
         return repeated
+
+
+def _characters(delta: Any) -> int:
+    functions = [piece.function for piece in delta.tool_calls or ()]
+    written = [each.arguments for each in functions if each is not None]
+    texts = [getattr(delta, name, None) for name in ("content", *_THOUGHTS, "refusal")]
+    return sum(len(str(each)) for each in (*written, *texts) if each)
 
 
 def _is_another(piece: Any, call: _Call) -> bool:

@@ -24,6 +24,7 @@ class Items:
         self._again: dict[Key, Key] = {}  # where a finished item's key stands for a later item now
         self._order: dict[str, list[Key]] = defaultdict(list)
         self._finished: set[Key] = set()
+        self._streamed: set[Key] = set()
         self._parts: set[tuple[Key, int]] = set()
 
     def key(self, event: Any) -> Key:
@@ -59,6 +60,14 @@ class Items:
         is_new = part not in self._parts
         self._parts.add(part)
         return is_new
+
+    def stream(self, key: Key) -> None:
+        """Note that an item has had a delta."""
+        self._streamed.add(key)
+
+    def has_streamed(self, key: Key) -> bool:
+        """Return whether an item has had a delta."""
+        return key in self._streamed
 
     def finish(self, key: Key) -> None:
         """Note that an item is done."""

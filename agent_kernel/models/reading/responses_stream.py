@@ -11,19 +11,16 @@ from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
-from agent_kernel.models.reading.lenient import detail, native_text, parts_of, response_of, said_in, typed
+from agent_kernel.models.reading.lenient import detail, native_text, response_of, typed
 from agent_kernel.models.reading.response_items import Items, Key, labels_of
+from agent_kernel.models.reading.spoken import Spoken
 from agent_kernel.models.reading.surrogates import Halves
+from agent_kernel.models.reading.whole_body import Lenient
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     Compaction,
     ItemBreak,
-    MessagePhase,
     ModelDelta,
-    ReasoningDelta,
-    ReasoningOpaque,
-    RefusalDelta,
-    TextDelta,
     Truncated,
     Usage,
 )
@@ -72,15 +69,13 @@ class ResponsesReader:
         self._limit = limit
         self._items = Items()
         self._halves = Halves()
+        self._spoken = Spoken(self._items, self._halves, wrap)
         self._call_ids = call_ids
         self._offered = offered
         self._wrap = wrap
         self._failure = failure
         self._calls: dict[Key, _Call] = {}
         self._sent: dict[str, set[tuple[str | None, str]]] = {}  # names and arguments of finished calls
-        self._streamed: set[Key] = set()  # items that have had a delta
-        self._written: dict[Key, list[str]] = {}  # the text of messages so far
-        self._phases: dict[Key, str | None] = {}  # of messages; None: it was passed on
         self._whole: dict[Key, str] = {}  # arguments that came whole, before their item was done
         self._open: Key | None = None  # the call being written
         self._held: list[Any] = []  # events of other items that wait for it
@@ -102,6 +97,17 @@ class ResponsesReader:
         if event.type == "response.output_item.done":
             yield from self._release()
 
+    def characters(self, event: Any) -> int:
+        """Return how much text an event adds. Events that end something repeat its text."""
+        delta = getattr(event, "delta", None)
+        return len(str(delta)) if delta else 0
+
+    def stop(self, reason: str) -> Deltas:
+        """Yield what is still open, for an answer that is not read to its end."""
+        yield from self._late(Lenient({}), cut_off=True)
+        self.finished = True
+        yield Truncated(reason)
+
     def _release(self) -> Deltas:
         """Read the events that waited for the open call. It has ended, since another item follows."""
         open_key, self._open = self._open, None
@@ -120,24 +126,10 @@ class ResponsesReader:
     def _added(self, event: Any, key: Key) -> Deltas:
         if typed([event.item]):
             self._items.saw(event.item.type, key)
-            self._saw_phase(event.item, key)
+            self._spoken.saw_phase(event.item, key)
             if catalogue().of_call(event.item.type) is not None:
                 self._call(event.item, key)
         yield from ()
-
-    def _saw_phase(self, item: Any, key: Key) -> None:
-        if isinstance(phase := getattr(item, "phase", None), str) and phase:
-            self._phases.setdefault(key, phase)
-
-    def _said(self, delta: ModelDelta, key: Key) -> Deltas:
-        """Yield a piece of a message, and before the first one the message's phase."""
-        yield from self._phase(key)
-        yield delta
-
-    def _phase(self, key: Key) -> Deltas:
-        if (phase := self._phases.get(key)) is not None:
-            self._phases[key] = None
-            yield MessagePhase(phase)
 
     def _call(self, item: Any, key: Key) -> _Call:
         """Return the call of an item, creating it if it is new."""
@@ -152,48 +144,6 @@ class ResponsesReader:
             self._calls[key] = _Call(call_id, kind, name, live, given_id, silent, labels_of(item))
         return self._calls[key]
 
-    def _reasoning(self, event: Any, key: Key) -> Deltas:
-        self._items.saw("reasoning", key)
-        self._streamed.add(key)
-        part = getattr(event, "summary_index", None)
-        part = getattr(event, "content_index", None) if part is None else part
-        if text := self._halves.joined((key, "reasoning"), event.delta or ""):
-            yield ReasoningDelta(text, part=part or 0)
-
-    def _text(self, event: Any, key: Key) -> Deltas:
-        self._items.saw("message", key)
-        if not event.delta:
-            return
-        self._streamed.add(key)
-        self._items.add_part(key, event)
-        if text := self._halves.joined(key, event.delta):
-            yield from self._wrote(text, key)
-
-    def _wrote(self, text: str, key: Key) -> Deltas:
-        self._written.setdefault(key, []).append(text)
-        yield from self._said(TextDelta(text), key)
-
-    def _text_done(self, event: Any, key: Key) -> Deltas:
-        """Read a part's text from the event that ends it, if it had no deltas."""
-        part = getattr(event, "part", None) or event
-        text, refusal = getattr(part, "text", None), getattr(part, "refusal", None)
-        if (text or refusal) and self._items.add_part(key, event):
-            self._items.saw("message", key)
-            self._streamed.add(key)
-            yield from self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key)
-
-    def _part_done(self, event: Any, key: Key) -> Deltas:
-        """Read a part from the event that ends it, unless it is one of reasoning."""
-        if getattr(event.part, "type", None) in ("output_text", "refusal"):
-            yield from self._text_done(event, key)
-
-    def _refusal(self, event: Any, key: Key) -> Deltas:
-        self._items.saw("message", key)
-        self._streamed.add(key)
-        self._items.add_part(key, event)
-        if text := self._halves.joined((key, "refusal"), event.delta or ""):
-            yield from self._said(RefusalDelta(text), key)
-
     def _arguments(self, event: Any, key: Key) -> Deltas:
         call = self._calls.get(key)
         if call is None or call.silent:
@@ -203,7 +153,7 @@ class ResponsesReader:
         if call.live is not None:
             yield from call.live.write(text)
         else:
-            self._streamed.add(key)
+            self._items.stream(key)
             yield CallDelta(CLIENT_FUNCTION, call.call_id, text, name=call.name, labels=call.labels)
 
     def _arguments_done(self, event: Any, key: Key) -> Deltas:
@@ -224,10 +174,9 @@ class ResponsesReader:
         self._items.finish(key)
         match item.type:
             case "message":
-                yield from self._message_done(item, key)
-                yield ItemBreak()
+                yield from self._spoken.message_done(item, key)
             case "reasoning":
-                yield from self._reasoning_done(item, key)
+                yield from self._spoken.reasoning_done(item, key)
             case "compaction":
                 yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
@@ -239,31 +188,6 @@ class ResponsesReader:
             case kind if kind.endswith("_call") and getattr(item, "call_id", None):
                 yield self._unknown(item)  # an upstream's own calls have no call id
 
-    def _message_done(self, item: Any, key: Key) -> Deltas:
-        self._saw_phase(item, key)
-        if rest := self._halves.rest(key):
-            yield from self._wrote(rest, key)
-        parts = [said_in(each) for each in parts_of(getattr(item, "content", None))]
-        if key not in self._streamed:
-            for part in parts:
-                if part.text:
-                    yield from self._said(part, key)
-        else:
-            whole = "".join(part.text for part in parts if isinstance(part, TextDelta))
-            written = "".join(self._written.get(key, ()))
-            if len(whole) > len(written) and whole.startswith(written):  # not all of it had deltas
-                yield from self._wrote(whole[len(written) :], key)
-            yield from self._phase(key)  # some servers give it at the end only
-
-    def _reasoning_done(self, item: Any, key: Key) -> Deltas:
-        if key not in self._streamed:
-            thought = getattr(item, "summary", None) or getattr(item, "content", None)
-            for number, part in enumerate(parts_of(thought)):
-                yield ReasoningDelta(getattr(part, "text", None) or "", part=number)
-        if blob := getattr(item, "encrypted_content", None):
-            yield ReasoningOpaque(self._wrap(item.id, blob))
-        yield ItemBreak()
-
     def _function_done(self, item: Any, key: Key) -> Deltas:
         call = self._call(item, key)
         arguments = as_text(item.arguments) or self._whole.get(key, "")
@@ -273,7 +197,9 @@ class ResponsesReader:
         whole = (call.call_id, call.name or "", arguments)
         cut_off = getattr(item, "status", None) == "incomplete"
         if call.live is None:
-            yield from self._client_done(whole, labels, cut_off=cut_off, streamed=key in self._streamed)
+            yield from self._client_done(
+                whole, labels, cut_off=cut_off, streamed=self._items.has_streamed(key)
+            )
         elif not cut_off:  # a later event explains one that was cut off
             yield from read_calls(call.tool, whole, self._call_ids.another)
 
@@ -337,7 +263,7 @@ class ResponsesReader:
         open_key, self._open = self._open, None
         yield from self._end_written(open_key, cut_off=cut_off)  # before the next item begins
         for item, key in self._items.unfinished(typed(getattr(response, "output", None))):
-            if cut_off and key in self._streamed:
+            if cut_off and self._items.has_streamed(key):
                 continue  # it stays open, and so becomes incomplete
             yield from self._done(SimpleNamespace(item=item), key)
         for key in list(self._calls):
@@ -372,18 +298,22 @@ class ResponsesReader:
         raise self._failure(event.code, event.message or "it gives no reason")
 
 
+def _spoken(method: Callable[[Spoken, Any, Key], Deltas]) -> Handler:
+    return lambda reader, event, key: method(reader._spoken, event, key)
+
+
 Handler = Callable[[ResponsesReader, Any, Key], Deltas]
 
 _HANDLERS: dict[str, Handler] = {
     "response.output_item.added": ResponsesReader._added,
     "response.output_item.done": ResponsesReader._done,
-    "response.reasoning_summary_text.delta": ResponsesReader._reasoning,
-    "response.reasoning_text.delta": ResponsesReader._reasoning,
-    "response.output_text.delta": ResponsesReader._text,
-    "response.output_text.done": ResponsesReader._text_done,
-    "response.content_part.done": ResponsesReader._part_done,
-    "response.refusal.delta": ResponsesReader._refusal,
-    "response.refusal.done": ResponsesReader._text_done,
+    "response.reasoning_summary_text.delta": _spoken(Spoken.reasoning),
+    "response.reasoning_text.delta": _spoken(Spoken.reasoning),
+    "response.output_text.delta": _spoken(Spoken.text),
+    "response.output_text.done": _spoken(Spoken.text_done),
+    "response.content_part.done": _spoken(Spoken.part_done),
+    "response.refusal.delta": _spoken(Spoken.refusal),
+    "response.refusal.done": _spoken(Spoken.text_done),
     "response.function_call_arguments.delta": ResponsesReader._arguments,
     "response.function_call_arguments.done": ResponsesReader._arguments_done,
     "response.completed": ResponsesReader._completed,

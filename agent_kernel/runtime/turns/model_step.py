@@ -9,13 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from agent_kernel.errors import ContextLengthExceeded, MalformedCall, SandboxError
-from agent_kernel.models.base import HasWindow, ModelRequest
+from agent_kernel.models.base import MAX_STEP_TOKENS, HasWindow, ModelRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.protocol.deltas import (
     Compaction,
     ModelDelta,
-    ReasoningDelta,
-    RefusalDelta,
     TextDelta,
     Truncated,
     Usage,
@@ -23,6 +21,7 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.turns.answer_length import AnswerLength
 from agent_kernel.runtime.turns.context.compaction import (
     compacted,
     compaction_item,
@@ -41,9 +40,6 @@ from agent_kernel.tools.namespaces import flat_calls
 log = logging.getLogger(__name__)
 
 Json = Mapping[str, Any]
-
-MAX_STEP_TOKENS = "agent_kernel.max_step_tokens"
-"""`incomplete_details.reason` of a turn whose model wrote too much in one answer."""
 
 TOO_LONG = (
     "The model's answer was stopped after about {} tokens. Continue the turn, or raise `max_step_tokens`."
@@ -120,20 +116,22 @@ class ModelStep:
     ) -> tuple[Usage, ContextLengthExceeded | None]:
         """Emit the answer. Return its tokens, and the error if the request did not fit."""
         cap = self._settings.max_step_tokens if run.turn.max_output_tokens is None else 0
-        room, usage, begun = cap * CHARACTERS, Usage(0, 0), False
+        limit = cap * CHARACTERS or None
+        request = replace(request, max_characters=limit)
+        length, usage, begun = AnswerLength(), Usage(0, 0), False
         try:
             with run.interrupt.stoppable():
                 async with aclosing(run.trace.chat(request, run.model.stream(request))) as deltas:
-                    async for delta in deltas:
+                    async for given in deltas:
                         begun = True
-                        usage = delta if isinstance(delta, Usage) else usage
+                        usage = given if isinstance(given, Usage) else usage
+                        is_full = limit is not None and length.characters > limit
+                        delta = Truncated(MAX_STEP_TOKENS) if length.add(given) and is_full else given
                         for each in check.read(delta):
                             await self._take(run, each, check)
-                        room -= _length(delta)
-                        if cap and room < 0:  # leaving the generator ends the upstream's request
-                            await self._take(run, Truncated(MAX_STEP_TOKENS), check)
+                        if limit is not None and delta == Truncated(MAX_STEP_TOKENS):
                             run.assembler.notice(TOO_LONG.format(cap))
-                            break
+                            break  # leaving the generator ends the upstream's request
         except ContextLengthExceeded as error:
             if begun:
                 raise
@@ -201,10 +199,6 @@ def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step
     called = run.assembler.calls() or run.assembler.client_calls() or run.assembler.rejected()
     if kind == "required" and not called and not only_reasoned(said):
         run.assembler.notice(NOT_CALLED)
-
-
-def _length(delta: ModelDelta) -> int:
-    return len(delta.text) if isinstance(delta, TextDelta | ReasoningDelta | RefusalDelta | CallDelta) else 0
 
 
 def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.models.base import MAX_STEP_TOKENS
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.turns.model_step import (
-    MAX_STEP_TOKENS,
     NO_ANSWER,
     NOT_CALLED,
     ONLY_REASONED,
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.bubblewrap
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
 NAMED = {"type": "function", "name": "weather"}
 CAP = 100
+WRITTEN = {"weather": "incomplete", "invented": "failed"}
+"""The status of a call that was stopped: the client's function is kept, an invented one is rejected."""
 
 
 @pytest.fixture
@@ -149,6 +151,20 @@ async def test_endless_call_is_stopped_and_never_runs(upstream: Upstream, turn: 
     player.speaks("Empty.")
     later = await turn("Look.", tools=[SHELL], previous_response_id=response.id)
     assert [item["output"][0]["stdout"] for item in items(later) if "output" in item] == [""]
+
+
+@pytest.mark.parametrize("shape", ["chat in pieces", "responses in pieces"])
+@pytest.mark.parametrize("name", ["weather", "invented"])
+async def test_endless_second_call_is_stopped(upstream: Upstream, turn: Turn, shape: str, name: str) -> None:
+    player = Player(upstream, shape)
+    endless = Called(name, '{"city": "' + "x" * 6000 + '"}', "second")
+    player.calls(Called("weather", "{}", "first"), endless)
+    response = await turn("Go.", model=player.model, tools=[WEATHER])
+    assert to_json(response)["incomplete_details"] == {"reason": MAX_STEP_TOKENS}
+    assert notices(response) == [TOO_LONG.format(CAP)]
+    first, second = items(response)
+    assert (first["status"], second["status"]) == ("completed", WRITTEN[name])
+    assert len(second["arguments"]) < 5 * CAP
 
 
 async def test_own_limit_of_the_request_replaces_the_cap(upstream: Upstream, turn: Turn) -> None:

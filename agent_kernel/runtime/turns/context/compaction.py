@@ -33,6 +33,8 @@ _DIGEST = 8000
 """Characters of a transcript that is used instead of a summary."""
 _LONGEST = 65_536
 """Characters of a summary. The model is stopped when it writes more."""
+_LONGEST_ANSWER = 4 * _LONGEST
+"""Characters of a summary with the reasoning before it."""
 _REQUESTS = 4
 """Requests for one summary, each smaller than the one before, which did not fit."""
 _FOR_ASKING = 100
@@ -118,7 +120,8 @@ async def _compacted(model: Model, request: ModelRequest, room: int | None) -> t
         compaction, usage = own
         return compaction_item(compaction.encrypted_content), usage
     texts, length, usage = [], 0, Usage(0, 0)
-    asking = replace(request, input=[*request.input, message("user", _ASK)])
+    asked = [*request.input, message("user", _ASK)]
+    asking = replace(request, input=asked, max_characters=_LONGEST_ANSWER)
     async with aclosing(model.stream(asking)) as deltas:
         async for delta in deltas:
             if isinstance(delta, TextDelta):

@@ -1,0 +1,124 @@
+"""Messages and reasoning in another server's Responses stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agent_kernel.models.reading.lenient import parts_of, said_in
+from agent_kernel.models.reading.response_items import Items, Key
+from agent_kernel.models.reading.surrogates import Halves
+from agent_kernel.protocol.deltas import (
+    ItemBreak,
+    MessagePhase,
+    ModelDelta,
+    ReasoningDelta,
+    ReasoningOpaque,
+    RefusalDelta,
+    TextDelta,
+)
+
+Deltas = Iterator[ModelDelta]
+
+
+class Spoken:
+    """Reads messages and reasoning, each text once: from deltas, or else from the event that ends it.
+
+    `items` are those of the answer, `halves` joins characters that come in two deltas, and `wrap(id, blob)`
+    puts encrypted reasoning into its envelope.
+    """
+
+    def __init__(self, items: Items, halves: Halves, wrap: Callable[[str, str], str]) -> None:
+        self._items = items
+        self._halves = halves
+        self._wrap = wrap
+        self._written: dict[Key, list[str]] = {}  # the text of messages so far
+        self._phases: dict[Key, str | None] = {}  # of messages; None: it was passed on
+
+    def saw_phase(self, item: Any, key: Key) -> None:
+        """Note the phase of a message."""
+        if isinstance(phase := getattr(item, "phase", None), str) and phase:
+            self._phases.setdefault(key, phase)
+
+    def reasoning(self, event: Any, key: Key) -> Deltas:
+        """Yield a piece of reasoning."""
+        self._items.saw("reasoning", key)
+        self._items.stream(key)
+        part = getattr(event, "summary_index", None)
+        part = getattr(event, "content_index", None) if part is None else part
+        if text := self._halves.joined((key, "reasoning"), event.delta or ""):
+            yield ReasoningDelta(text, part=part or 0)
+
+    def text(self, event: Any, key: Key) -> Deltas:
+        """Yield a piece of a message."""
+        self._items.saw("message", key)
+        if not event.delta:
+            return
+        self._items.stream(key)
+        self._items.add_part(key, event)
+        if text := self._halves.joined(key, event.delta):
+            yield from self._wrote(text, key)
+
+    def refusal(self, event: Any, key: Key) -> Deltas:
+        """Yield a piece of a refusal."""
+        self._items.saw("message", key)
+        self._items.stream(key)
+        self._items.add_part(key, event)
+        if text := self._halves.joined((key, "refusal"), event.delta or ""):
+            yield from self._said(RefusalDelta(text), key)
+
+    def text_done(self, event: Any, key: Key) -> Deltas:
+        """Read a part's text from the event that ends it, if it had no deltas."""
+        part = getattr(event, "part", None) or event
+        text, refusal = getattr(part, "text", None), getattr(part, "refusal", None)
+        if (text or refusal) and self._items.add_part(key, event):
+            self._items.saw("message", key)
+            self._items.stream(key)
+            yield from self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key)
+
+    def part_done(self, event: Any, key: Key) -> Deltas:
+        """Read a part from the event that ends it, unless it is one of reasoning."""
+        if getattr(event.part, "type", None) in ("output_text", "refusal"):
+            yield from self.text_done(event, key)
+
+    def message_done(self, item: Any, key: Key) -> Deltas:
+        """Read what a finished message has beyond its deltas."""
+        self.saw_phase(item, key)
+        if rest := self._halves.rest(key):
+            yield from self._wrote(rest, key)
+        parts = [said_in(each) for each in parts_of(getattr(item, "content", None))]
+        if not self._items.has_streamed(key):
+            for part in parts:
+                if part.text:
+                    yield from self._said(part, key)
+        else:
+            whole = "".join(part.text for part in parts if isinstance(part, TextDelta))
+            written = "".join(self._written.get(key, ()))
+            if len(whole) > len(written) and whole.startswith(written):  # not all of it had deltas
+                yield from self._wrote(whole[len(written) :], key)
+            yield from self._phase(key)  # some servers give it at the end only
+        yield ItemBreak()
+
+    def reasoning_done(self, item: Any, key: Key) -> Deltas:
+        """Read finished reasoning, if it had no deltas, and its encrypted form."""
+        if not self._items.has_streamed(key):
+            thought = getattr(item, "summary", None) or getattr(item, "content", None)
+            for number, part in enumerate(parts_of(thought)):
+                yield ReasoningDelta(getattr(part, "text", None) or "", part=number)
+        if blob := getattr(item, "encrypted_content", None):
+            yield ReasoningOpaque(self._wrap(item.id, blob))
+        yield ItemBreak()
+
+    def _wrote(self, text: str, key: Key) -> Deltas:
+        self._written.setdefault(key, []).append(text)
+        yield from self._said(TextDelta(text), key)
+
+    def _said(self, delta: ModelDelta, key: Key) -> Deltas:
+        """Yield a piece of a message, and before the first one the message's phase."""
+        yield from self._phase(key)
+        yield delta
+
+    def _phase(self, key: Key) -> Deltas:
+        if (phase := self._phases.get(key)) is not None:
+            self._phases[key] = None
+            yield MessagePhase(phase)
