@@ -60,7 +60,7 @@ class ChatModel:
             whole = chunks.done
         if not reader.finished:
             if not whole:
-                raise self._upstream.interrupted("the stream ended without a finish reason")
+                raise self._upstream.unended("a finish reason", chunks)
             for delta in reader.close():
                 yield delta
             yield Notice("The model's server gave no reason for the end of the answer.")

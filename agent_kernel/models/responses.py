@@ -128,7 +128,7 @@ class ResponsesModel:
                     yield delta
                 if reader.finished:
                     return
-        raise self._upstream.interrupted("the stream ended without a closing event")
+        raise self._upstream.unended("a closing event", events)
 
     def _check_compaction(self, request: ModelRequest, usage: Usage) -> None:
         """Stop asking for compaction if the upstream did none for an input far above the threshold."""

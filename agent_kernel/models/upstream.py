@@ -22,8 +22,10 @@ from agent_kernel.errors import (
     UpstreamUnavailable,
 )
 from agent_kernel.models.masking import masking
+from agent_kernel.models.reading.incoming import Events, Incoming
 from agent_kernel.models.reading.overflow import Overflow, overflow_in
-from agent_kernel.models.reading.whole_body import error_in, events_of
+from agent_kernel.models.reading.reported import Reported, is_hopeless, reported, reported_in
+from agent_kernel.models.reading.whole_body import events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
 from agent_kernel.models.windows import known_window
 
@@ -33,15 +35,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 _KEY_SETTING = "AGENT_KERNEL_UPSTREAM_KEY"
 _URL_SETTING = "AGENT_KERNEL_UPSTREAM_URL"
-_LOOKED_AT = 16  # bytes: more than `data: [DONE]` has
 _EXCERPT = 400  # characters of an upstream's own message
 _CONNECT = 10.0  # seconds
-
-_HOPELESS = (
-    "invalid_", "image_", "unsupported_", "insufficient_", "not_supported",
-    "not_found", "authentication_", "permission_",
-)  # fmt: skip
-"""Beginnings of error codes and types for which a retry cannot help."""
 
 TOO_LONG_HINT = (
     "Start a new conversation, send less, choose a model with a larger window, or start the model's server"
@@ -164,36 +159,45 @@ class Upstream:
                 raise self.refusal(error) from None
             except openai.OpenAIError as error:
                 raise self.refusal(error) from None
-            ending = _Ending(stream.response, self._check_size)
-            yield Events(self._watched(stream), ending)
+            incoming = Incoming(stream.response, self._check_size)
+            yield Events(self._watched(stream, incoming), incoming)
 
-    async def _watched(self, stream: Any) -> AsyncIterator[Any]:
+    async def _watched(self, stream: Any, incoming: Incoming) -> AsyncIterator[Any]:
         try:
-            if stream.response.headers.get("content-type", "").startswith("application/json"):
-                for event in self._whole(json.loads(await stream.response.aread())):
-                    yield event
-                return
             async for event in stream:
-                if (error := _reported(event)) is not None:
-                    raise self.failure(*error)
+                if (error := _reported_by(event)) is not None:
+                    raise self.failure(error)
                 yield event
+            if incoming.body:
+                for event in self._whole(json.loads(incoming.body)):
+                    yield event
         except openai.APITimeoutError:
             raise self.interrupted(f"it sent nothing for {self._silence:g} seconds") from None
         except openai.APIConnectionError as error:
             raise self.interrupted(f"the connection was lost ({self.scrub(_cause(error))})") from None
         except openai.OpenAIError as error:
-            raise self.failure(getattr(error, "code", None), str(error)) from None
+            body = getattr(error, "body", None)
+            raise self.failure(reported(body) if body else Reported(str(error))) from None
         except ValueError:  # JSON and UTF-8 errors, whose text may hold anything
-            raise self.interrupted("it sent something that is not an event") from None
+            said = self.scrub(incoming.error_text())
+            why = "it sent something that is not an event"
+            raise self.interrupted(f"{why}: {said}" if said else why) from None
 
     def _check_size(self, read: int) -> None:
         if read > self._most_bytes:
             raise self.interrupted(f"it sent more than {self._most_bytes:,} bytes in one answer")
 
     def _whole(self, body: Any) -> Iterator[Any]:
-        if (error := error_in(body)) is not None:
-            raise self.failure(*error)
-        yield from events_of(body)
+        error = reported_in(body)
+        if error is None:
+            yield from events_of(body)
+        elif error.may_pass and not error.is_hopeless:
+            raise UpstreamUnavailable(
+                f"The model at {self.address} cannot answer now: {self.scrub(error.message)}",
+                hint="Try again later.",
+            )
+        else:
+            raise self.failure(error, final=True)
 
     def interrupted(self, why: str) -> UpstreamInterrupted:
         """Return the error for an answer that broke off."""
@@ -201,6 +205,11 @@ class Upstream:
             f"The model at {self.address} broke off in the middle of its answer: {why.rstrip('.')}.",
             hint="Everything up to that point is kept. Send the request again.",
         )
+
+    def unended(self, lacking: str, events: Events) -> UpstreamInterrupted:
+        """Return the error for an answer that ended early. `lacking` is what shows the end of an answer."""
+        why, text = f"the stream ended without {lacking}", self.scrub(events.text())
+        return self.interrupted(f"{why}. It sent: {text}" if text else why)
 
     def reading(self, deltas: Iterator[T]) -> Iterator[T]:
         """Pass on what a reader makes of an event. Raises `UpstreamInterrupted` if it cannot be read."""
@@ -210,13 +219,18 @@ class Upstream:
             log.warning("An event of the model at %s cannot be read.", self.address, exc_info=error)
             raise self.interrupted(f"it sent an event of unknown form ({type(error).__name__})") from None
 
-    def failure(self, code: object, why: str) -> ModelError:
-        """Return the error for a failure that the upstream reports in its stream."""
-        if (overflow := overflow_in(why, code)) is not None:
-            return self._too_long(overflow, self.scrub(why))
-        if isinstance(code, str) and code.startswith(_HOPELESS):
-            return UpstreamRefused(f"The model at {self.address} refused the request: {self.scrub(why)}")
-        return self.interrupted(self.scrub(why))
+    def failure(self, error: Reported, *, final: bool = False) -> ModelError:
+        """Return the error for a failure that the upstream reports in its answer.
+
+        `final`: it is not asked again.
+        """
+        said = self.scrub(error.message)
+        for code in error.codes or (None,):
+            if (overflow := overflow_in(error.message, code)) is not None:
+                return self._too_long(overflow, said)
+        if final or error.is_hopeless:
+            return UpstreamRefused(f"The model at {self.address} refused the request: {said}")
+        return self.interrupted(said)
 
     def refusal(self, error: openai.OpenAIError) -> ModelError:
         """Translate an error that the package raised before the first event."""
@@ -246,8 +260,7 @@ class Upstream:
             return self._too_long(overflow, said)
         # Servers give other statuses any type, but a 500 of the type of a wrong request stays one.
         kinds = (error.code, error.type) if status == 500 else (error.code,)
-        hopeless = any(isinstance(each, str) and each.startswith(_HOPELESS) for each in kinds)
-        if (status in (408, 409, 429) or status >= 500) and not hopeless:
+        if (status in (408, 409, 429) or status >= 500) and not is_hopeless(*kinds):
             asked = retry_after(error.response.headers)
             kind = RateLimited if status == 429 else UpstreamUnavailable
             return kind(
@@ -275,46 +288,6 @@ class Upstream:
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
 
 
-class Events:
-    """The events of one answer. `done` is true once the server has sent `[DONE]`."""
-
-    def __init__(self, events: AsyncIterator[Any], ending: _Ending) -> None:
-        self._events = events
-        self._ending = ending
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._events
-
-    @property
-    def done(self) -> bool:
-        """Whether the server has marked its answer as complete."""
-        return self._ending.done
-
-
-class _Ending:
-    """Looks for `[DONE]` in a response as it is read, because the package stops there silently.
-
-    `check_size` is called with the bytes read so far. Its errors end the answer.
-    """
-
-    def __init__(self, response: Any, check_size: Callable[[int], None]) -> None:
-        self._check_size = check_size
-        self._bytes = 0
-        self.done = False
-        self._tail = b""
-        self._read = response.aiter_bytes
-        response.aiter_bytes = self._watched
-
-    async def _watched(self, *arguments: Any, **options: Any) -> AsyncIterator[bytes]:
-        async for piece in self._read(*arguments, **options):
-            self._bytes += len(piece)
-            self._check_size(self._bytes)
-            self._tail = (self._tail + piece)[-_LOOKED_AT - len(piece) :]
-            self.done = self.done or b"[DONE]" in self._tail
-            self._tail = self._tail[-_LOOKED_AT:]
-            yield piece
-
-
 def _overflow(error: openai.APIStatusError) -> Overflow | None:
     """Return the overflow that a status reports. A body over the server's limit is one too."""
     if error.status_code == 413:
@@ -324,18 +297,18 @@ def _overflow(error: openai.APIStatusError) -> Overflow | None:
     return overflow_in(error.body)
 
 
-def _reported(event: Any) -> tuple[object, str] | None:
-    """Return the code and message of an error that comes as an event without a type or choices."""
-    if getattr(event, "type", None) not in (None, "error") or getattr(event, "choices", None):
-        return None
-    return error_in(getattr(event, "model_extra", None))
+def _reported_by(event: Any) -> Reported | None:
+    """Return the error that an event is: one without choices whose type, if it has one, names an error."""
+    if isinstance(event, str):
+        return Reported(event)
+    kind = getattr(event, "type", None)
+    if (kind is None or "error" in str(kind)) and not getattr(event, "choices", None):
+        return reported_in(event.to_dict(mode="json", warnings=False))
+    return None
 
 
 def _said(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])
-    return str(body) if body else "no reason given"
+    return reported(error.body).message if error.body else "no reason given"
 
 
 def _cause(error: BaseException) -> str:

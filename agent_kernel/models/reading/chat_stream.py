@@ -11,7 +11,7 @@ from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
 from agent_kernel.models.reading.lenient import parts_of, tokens
 from agent_kernel.models.reading.surrogates import Halves
-from agent_kernel.models.reading.whole_body import wrapped
+from agent_kernel.models.reading.whole_body import Lenient, message_of, wrapped
 from agent_kernel.protocol.calls import CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
@@ -62,6 +62,7 @@ class ChatReader:
         self._live: LiveCall | None = None
         self._held: list[_Words] = []
         self._halves = Halves()
+        self._text: list[str] = []
         self._usage: Usage | None = None
         self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
 
@@ -70,15 +71,18 @@ class ChatReader:
         if getattr(chunk, "usage", None) is not None:
             self._usage = _usage(chunk.usage)
         for choice in chunk.choices or ():
-            if choice.delta is not None:
-                yield from self._said(choice.delta)
+            if (delta := getattr(choice, "delta", None)) is not None:
+                yield from self._said(delta)
+            if getattr(choice, "message", None) is not None:
+                yield from self._message(choice)
             if choice.finish_reason and not self.finished:
                 yield from self._finish(_TRUNCATED.get(choice.finish_reason))
 
     def characters(self, chunk: Any) -> int:
         """Return how much text a chunk adds."""
-        deltas = [choice.delta for choice in chunk.choices or ()]
-        return sum(_characters(delta) for delta in deltas if delta is not None)
+        deltas = [getattr(choice, "delta", None) for choice in chunk.choices or ()]
+        whole = [message_of(choice) for choice in chunk.choices or ()]
+        return sum(_characters(delta) for delta in (*deltas, *whole) if delta is not None)
 
     def close(self) -> Deltas:
         """Yield what is still open, for an answer that ended without a finish reason."""
@@ -102,12 +106,26 @@ class ChatReader:
         for piece in delta.tool_calls or ():
             yield from self._piece(piece)
 
+    def _message(self, choice: Any) -> Deltas:
+        """Read a message in the place of a delta. The last one may repeat what came before it."""
+        message = message_of(choice)
+        fields, before = message.to_dict(), "".join(self._text)
+        text = fields.get("content")
+        if choice.finish_reason and before:
+            repeated = isinstance(text, str) and text.startswith(before)
+            fields["content"] = text[len(before) :] if isinstance(text, str) and repeated else None
+            fields = {name: value for name, value in fields.items() if name not in (*_THOUGHTS, "refusal")}
+        if choice.finish_reason and (self._open or self._sent):
+            fields["tool_calls"] = None
+        yield from self._said(Lenient(fields))
+
     def _words(self, delta: Any) -> Iterator[_Words]:
         thought = next(filter(None, (getattr(delta, name, None) for name in _THOUGHTS)), None)
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
         words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(delta.content)))
         if words and (text := self._halves.joined("text", words)):
+            self._text.append(text)
             yield TextDelta(text)
         refusal = getattr(delta, "refusal", None)
         if refusal and (text := self._halves.joined("refusal", refusal)):

@@ -12,6 +12,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
 from agent_kernel.models.reading.lenient import detail, native_text, response_of, typed
+from agent_kernel.models.reading.reported import Reported, reported
 from agent_kernel.models.reading.response_items import Items, Key, labels_of
 from agent_kernel.models.reading.spoken import Spoken
 from agent_kernel.models.reading.surrogates import Halves
@@ -51,7 +52,7 @@ class ResponsesReader:
     """The reader of one answer. `finished` is true once its closing event has arrived.
 
     `offered` maps functions to tools of this server. `wrap(id, blob)` puts encrypted content into its
-    envelope. `failure(code, message)` makes the error for a failure that the upstream reports. `limit` is the
+    envelope. `failure` makes the error for a failure that the upstream reports. `limit` is the
     most output tokens that were asked for: some servers call an answer complete that was cut off there.
     Servers may send an item only when it is done, or only in the closing event. They may also write several
     calls at once: events of other items are held until the open call is done.
@@ -62,7 +63,7 @@ class ResponsesReader:
         call_ids: CallIds,
         offered: Offered,
         wrap: Callable[[str, str], str],
-        failure: Callable[[object, str], ModelError],
+        failure: Callable[[Reported], ModelError],
         limit: int | None = None,
     ) -> None:
         self.finished = False
@@ -290,12 +291,13 @@ class ResponsesReader:
         yield Truncated(getattr(details, "reason", None) or "max_output_tokens")
 
     def _failed(self, event: Any, key: Key) -> Deltas:
-        error = getattr(response_of(event), "error", None)
-        said = error if isinstance(error, str) else getattr(error, "message", None)
-        raise self._failure(getattr(error, "code", None), str(said or "it gives no reason"))
+        error: Any = getattr(response_of(event), "error", None)
+        fields: Any = error.to_dict(warnings=False) if hasattr(error, "to_dict") else error
+        raise self._failure(reported(fields))
 
     def _error(self, event: Any, key: Key) -> Deltas:
-        raise self._failure(event.code, event.message or "it gives no reason")
+        fields: dict[str, Any] = event.to_dict(warnings=False)
+        raise self._failure(reported(fields if fields.get("message") else None, outer=fields))
 
 
 def _spoken(method: Callable[[Spoken, Any, Key], Deltas]) -> Handler:

@@ -35,34 +35,22 @@ def events_of(body: Any) -> Iterator[Any]:
         return
     if body.get("object") == "response" or isinstance(body.get("output"), list):
         status = body.get("status")
-        kind = status if status in ("completed", "incomplete", "failed") else "completed"
+        known = status in ("completed", "incomplete", "failed")
+        kind = status if known else "failed" if body.get("error") else "completed"
         yield Lenient({"type": f"response.{kind}", "response": body})
     elif isinstance(body.get("choices"), list):
-        yield Lenient({**body, "choices": [_choice(each) for each in body["choices"]]})
+        choices = [each if isinstance(each, Mapping) else {} for each in body["choices"]]
+        yield Lenient({**body, "choices": choices})
 
 
-def _choice(choice: Any) -> Any:
-    if not isinstance(choice, Mapping):
-        return {}
-    message = choice.get("message")
+def message_of(choice: Any) -> Lenient:
+    """Return the message of a choice, with its calls numbered as they are in a delta."""
+    given = getattr(choice, "message", None)
+    message = given.to_dict() if isinstance(given, Lenient) else given
     message = dict(message) if isinstance(message, Mapping) else {}
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         message["tool_calls"] = [
             {**each, "index": n} for n, each in enumerate(calls) if isinstance(each, Mapping)
         ]
-    return {**choice, "delta": message}
-
-
-def error_in(body: Any) -> tuple[object, str] | None:
-    """Return the code and the message of an error object, at the top or under `error`."""
-    if not isinstance(body, Mapping):
-        return None
-    error = body.get("error")
-    if isinstance(error, str):
-        return None, error
-    found = error if isinstance(error, Mapping) else body
-    if isinstance(found.get("message"), str) and "choices" not in body and "output" not in body:
-        kind = found.get("type") if found.get("type") != "error" else None
-        return kind or found.get("code"), found["message"]
-    return None
+    return Lenient(message)
