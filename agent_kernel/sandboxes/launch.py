@@ -12,6 +12,9 @@ SOURCE = Path(__file__).parent / "boxd"
 HOME = "/opt/agent-kernel"
 """The folder with the `boxd` package, in a sandbox that has it as files."""
 
+PROGRAMS = f"{HOME}/boxd/bin"
+"""The folder of the programs that come first in the PATH of commands."""
+
 PROGRAM_SECONDS = 60
 """Seconds that a sandbox waits for its program to arrive on the stream."""
 
@@ -73,6 +76,8 @@ def serve_argv(
     """
     options = {
         "listen": listen,
+        "programs": PROGRAMS,
+        "streamed": streamed,
         "lease": lease,
         "disk": disk,
         "run": RUN,

@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import families, guard, gvisor, namespaces
+from . import families, guard, gvisor, interactive, namespaces
 from .box import Box
 from .commands.shell import Shell
 from .loop import Loop
@@ -87,6 +87,7 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
     programs = environment.get("PATH", os.defpath)
     if not any(os.access(os.path.join(folder, "bash"), os.X_OK) for folder in programs.split(os.pathsep)):
         sys.exit("it has no bash")
+    environment["PATH"] = _with_stand_ins(programs, options)
     os.makedirs(options["run"], exist_ok=True)
     os.makedirs(options["workspace"], exist_ok=True)
     if os.path.isdir(options["kept"]):
@@ -110,6 +111,15 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
         sys.stdout.flush()
         _take_own_streams(box)
     loop.run()
+
+
+def _with_stand_ins(programs: str, options: dict[str, Any]) -> str:
+    """Return the PATH `programs` with the stand-ins for interactive programs in front."""
+    folder = options["programs"]
+    if options["streamed"]:
+        with contextlib.suppress(OSError):  # an image that cannot be written to does without
+            interactive.install(folder)
+    return os.pathsep.join([folder, programs])
 
 
 def _take_own_streams(box: Box) -> None:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from agent_kernel.sandboxes.boxd import interactive
 from agent_kernel.sandboxes.launch import SOURCE
 
 
@@ -35,6 +36,7 @@ def compiled(root: Path) -> Path:
             # Unchecked: the folder's name says which sources they are of.
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
             py_compile.compile(str(path), dfile=f"boxd/{name}", doraise=True, invalidation_mode=mode)
+        interactive.install(str(building / "bin"))
         building.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster

@@ -55,24 +55,7 @@ __boxd_save() {
   fi >%(run)s/status
   \builtin return "$__boxd_code"
 }
-__boxd_editor() {
-  \builtin local __boxd_name=$1 __boxd_word
-  \builtin shift
-  for __boxd_word; do
-    case $__boxd_word in
-      - | -R | + | +[0-9]*) ;;
-      [-+]*) \builtin command $__boxd_name "$@"; \builtin return ;;
-    esac
-  done
-  \builtin printf '%%s\n' "$__boxd_name needs a terminal, and there is none here." \
-    "Write files with a here-document, sed or python3." >&2
-  \builtin return 1
-}
-for __boxd_text in vi vim view nvim nano emacs; do
-  \builtin declare -F $__boxd_text >/dev/null ||
-    \builtin eval "$__boxd_text() { __boxd_editor $__boxd_text \"\$@\"; }"
-done
-\builtin readonly -f __boxd_dump __boxd_leave __boxd_end __boxd_save __boxd_editor
+\builtin readonly -f __boxd_dump __boxd_leave __boxd_end __boxd_save
 \builtin readonly __boxd_do='%(command)s'
 \builtin trap : %(ending)s
 \builtin trap - %(ending)s
