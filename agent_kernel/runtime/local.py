@@ -27,7 +27,7 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.tenants import Tenant, Tenants
 from agent_kernel.runtime.turns.context.compaction import compacted, for_model
@@ -174,7 +174,7 @@ class TenantRuntime:
     ) -> Page[Shown]:
         """See `ServedRuntime`."""
         row = await self._row(response_id)
-        return page([shown(item) for item in row.input], after=after, limit=limit, order=order)
+        return await page([shown(item) for item in row.input], Asked(after, limit, order))
 
     async def count_tokens(self, request: ResponseRequest) -> int:
         """See `ServedRuntime`; docs/api.md says how it is estimated."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.base import Order, Page
-
-REMEMBERED = 10_000
-"""Entries that were last on a page: how many of them are remembered, over all lists of this process."""
 
 
 class Identified(Protocol):
@@ -22,63 +19,75 @@ class Identified(Protocol):
 
 R = TypeVar("R", bound=Identified)
 
+Before = Callable[[str], Awaitable[str | None]]
+"""Returns the id of the entry before the place of a deleted one: "" at the start, None if it is not known."""
 
-class _Served:
-    """The pages that were served, by their last entry, so that a client can delete what it lists.
 
-    A cursor whose entry was deleted is replaced with the nearest entry before it that still exists: whatever
-    lay between was served already.
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks of a list: `limit` (1 to `most`) entries after the one with id `after`.
+
+    Raises `InvalidRequest` for another limit or order.
     """
 
-    def __init__(self) -> None:
-        self._before: OrderedDict[tuple[str, Order], tuple[tuple[str, ...], str | None]] = OrderedDict()
+    after: str | None
+    limit: int
+    order: Order
+    most: int = 100
 
-    def keep(self, data: Sequence[Identified], after: str | None, order: Order) -> None:
-        if data:
-            ids = tuple(each.id for each in data)
-            self._before[ids[-1], order] = (ids, after)
-            self._before.move_to_end((ids[-1], order))
-            if len(self._before) > REMEMBERED:
-                self._before.popitem(last=False)
-
-    def start(self, after: str, order: Order, positions: dict[str, int]) -> int | None:
-        """Return where the page after this deleted entry starts; None if the entry is not remembered."""
-        cursor: str | None = after
-        seen: set[str] = set()
-        while cursor is not None and cursor not in seen:
-            seen.add(cursor)
-            if cursor in positions:
-                return positions[cursor] + 1
-            if (cursor, order) not in self._before:
-                return None
-            ids, earlier = self._before[cursor, order]
-            alive = [positions[each] for each in ids if each in positions]
-            if alive:
-                return alive[-1] + 1
-            cursor = earlier
-        return 0
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= self.most:
+            raise InvalidRequest(f"limit must be from 1 to {self.most}.", param="limit")
+        if self.order not in ("asc", "desc"):
+            raise InvalidRequest("order must be asc or desc.", param="order")
 
 
-_SERVED = _Served()
+async def _never_deleted(_: str) -> None:
+    return None
 
 
-def page(ascending: Sequence[R], *, after: str | None, limit: int, order: Order, most: int = 100) -> Page[R]:
-    """Return the page of `limit` (1 to `most`) resources after the one with id `after`, in `order`.
+async def page(
+    ascending: Sequence[R],
+    asked: Asked,
+    *,
+    before: Before = _never_deleted,
+    shown: Callable[[R], bool] = lambda _: True,
+) -> Page[R]:
+    """Return a page of the `shown` entries of a whole list.
 
-    `after` may have been deleted since this process served it. Raises `InvalidRequest` for a limit, an order
-    or an id that does not exist.
+    The entry `after` may be deleted or not shown: the page goes on from its place. Raises `InvalidRequest`
+    if there never was one of this id.
     """
-    if not 1 <= limit <= most:
-        raise InvalidRequest(f"limit must be from 1 to {most}.", param="limit")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("order must be asc or desc.", param="order")
-    data = list(ascending) if order == "asc" else list(reversed(ascending))
-    if after is not None:
-        start = _SERVED.start(after, order, {each.id: index for index, each in enumerate(data)})
-        if start is None:
-            raise InvalidRequest(f"No entry with the id {after!r} in this list.", param="after")
-        data = data[start:]
-    found = data[:limit]
-    if len(data) > limit:
-        _SERVED.keep(found, after, order)
-    return Page(data=found, has_more=len(data) > limit)
+    data = after(ascending, asked.order, await _split(ascending, asked.after, asked.order, before))
+    found = [each for each in data if shown(each)]
+    return Page(data=found[: asked.limit], has_more=len(found) > asked.limit)
+
+
+def after(ascending: Sequence[R], order: Order, split: int | None) -> Sequence[R]:
+    """Return the entries that follow in this order if the ascending list is split at an index (None: all)."""
+    if order == "asc":
+        return ascending[split or 0 :]
+    return ascending[:split][::-1]
+
+
+async def _split(ascending: Sequence[R], cursor: str | None, order: Order, before: Before) -> int | None:
+    if cursor is None:
+        return None
+    positions = {each.id: index for index, each in enumerate(ascending)}
+    if cursor in positions:
+        return positions[cursor] + (order == "asc")
+    earlier: str | None = cursor
+    tried: set[str] = set()
+    while earlier is not None and earlier not in tried:
+        tried.add(earlier)
+        earlier = await before(earlier)
+        if earlier == "":
+            return 0
+        if earlier in positions:
+            return positions[earlier] + 1
+    raise unknown(cursor)
+
+
+def unknown(cursor: str) -> InvalidRequest:
+    """Return the error for a cursor that never was in the list."""
+    return InvalidRequest(f"No entry with the id {cursor!r} in this list.", param="after")

@@ -240,6 +240,26 @@ class FileRows(Protocol):
         ...
 
 
+class PlaceRows(Protocol):
+    """The places of deleted entries in the API's lists. They are kept for some days."""
+
+    async def before(self, listed: str, id: str) -> str | None:  # noqa: A002
+        """Return the id of the entry that comes before the place of a deleted one.
+
+        `listed` is "files", "containers", or the id of the conversation that the entry was an item of.
+        Returns "" if nothing comes before, None if no deleted entry of this id is known.
+        """
+        ...
+
+    async def put_place(self, container_id: str, file_id: str, place: str) -> None:
+        """Keep the place of a file in a container's list. Does nothing for an unknown container."""
+        ...
+
+    async def place(self, container_id: str, file_id: str) -> str | None:
+        """Return the place of a file that was last put, or None."""
+        ...
+
+
 class KeyRows(Protocol):
     """API keys. They belong to the store, not to a tenant."""
 
@@ -261,7 +281,15 @@ class KeyRows(Protocol):
 
 
 class Rows(
-    ResponseRows, ConversationRows, ContainerRows, SkillRows, FileRows, ApprovalRows, KeyRows, Protocol
+    ResponseRows,
+    ConversationRows,
+    ContainerRows,
+    SkillRows,
+    FileRows,
+    PlaceRows,
+    ApprovalRows,
+    KeyRows,
+    Protocol,
 ):
     """All rows of a store. Methods may be called concurrently, and each is atomic.
 

@@ -13,7 +13,15 @@ import pytest
 from agent_kernel.errors import NotFound
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.store.records import ContainerRow, FileRow, Finish, ResponseRow, SkillNote
-from agent_kernel.store.rows import ApprovalRows, ContainerRows, FileRows, ResponseRows, Rows, SkillRows
+from agent_kernel.store.rows import (
+    ApprovalRows,
+    ContainerRows,
+    FileRows,
+    PlaceRows,
+    ResponseRows,
+    Rows,
+    SkillRows,
+)
 from agent_kernel.store.sqlite.store import sqlite_rows
 
 RESPONSE = ResponseRow(
@@ -54,6 +62,9 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "files": (),
     "stored_bytes": (),
     "delete_file": ("file-a",),
+    "before": ("files", "file-gone"),
+    "put_place": ("cntr_a", "cfile_b", "other"),
+    "place": ("cntr_a", "cfile_a"),
 }
 """Calls that ask for, or would change, what is Alice's."""
 
@@ -80,6 +91,9 @@ async def filled(tmp_path: Path) -> AsyncIterator[Rows]:
     await alice.add_upload("cntr_a", "/mnt/data/a")
     await alice.put_skill("cntr_a", SkillNote("s", "", "/mnt/skills/s", "digest"))
     await alice.put_file(FileRow("file-a", 1, "a", "user_data", 7))
+    await alice.put_file(FileRow("file-gone", 2, "a", "user_data", 7))
+    await alice.delete_file("file-gone")
+    await alice.put_place("cntr_a", "cfile_a", "here")
     yield whole
     await whole.aclose()
 
@@ -94,7 +108,7 @@ def dumped(path: Path) -> list[str]:
 def test_every_method_is_tried() -> None:
     methods = {
         name
-        for protocol in (ResponseRows, ContainerRows, SkillRows, FileRows, ApprovalRows)
+        for protocol in (ResponseRows, ContainerRows, SkillRows, FileRows, PlaceRows, ApprovalRows)
         for name, value in vars(protocol).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }

@@ -210,6 +210,9 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "files": (),
     "stored_bytes": (),
     "delete_file": ("file-a",),
+    "before": ("files", "file-gone"),
+    "put_place": ("cntr_a", "cfile_b", "other"),
+    "place": ("cntr_a", "cfile_a"),
 }
 
 
@@ -219,6 +222,7 @@ async def seen(rows: Rows) -> list[Any]:
         await rows.conversation("conv_a"), await rows.conversation_items("conv_a"), await rows.containers(),
         await rows.uploads("cntr_a"), await rows.skills("cntr_a"), await rows.files(),
         await rows.answered_approvals(["mcpr_a"]), await rows.stored_bytes(),
+        await rows.place("cntr_a", "cfile_a"), await rows.place("cntr_a", "cfile_b") or "none",
     ]  # fmt: skip
 
 
@@ -234,6 +238,9 @@ async def test_another_tenants_rows_do_not_exist(rows: Rows, method: str) -> Non
     await alice.add_upload("cntr_a", "/mnt/data/a")
     await alice.put_skill("cntr_a", SkillNote("s", "", "/mnt/skills/s", "digest"))
     await alice.put_file(FileRow("file-a", 1, "a", "user_data", 7))
+    await alice.put_file(FileRow("file-gone", 2, "a", "user_data", 7))
+    await alice.delete_file("file-gone")
+    await alice.put_place("cntr_a", "cfile_a", "here")
     before = await seen(alice)
     assert all(before)
     for other in ("bob", ""):

@@ -40,7 +40,7 @@ from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import NetworkReport
 from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
-from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.optional import Snapshot
@@ -147,8 +147,14 @@ class LocalContainers:
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
     ) -> Page[ContainerCreateResponse]:
         """Return a page of the containers, by time of creation, expired ones included."""
-        rows = [row for row in await self._store.containers() if name is None or row.name == name]
-        return page([self._resource(row) for row in rows], after=after, limit=limit, order=order)
+        asked = Asked(after, limit, order)
+        found = await page(
+            await self._store.containers(),
+            asked,
+            before=lambda gone: self._store.before("containers", gone),
+            shown=lambda row: name is None or row.name == name,
+        )
+        return Page([self._resource(row) for row in found.data], found.has_more)
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
         """Return one container, after asking the engine whether it is still alive."""

@@ -12,15 +12,15 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from openai.types.containers import FileCreateResponse
 
 from agent_kernel.errors import InvalidRequest, NotFound, SandboxError, SandboxFileError, TooLarge
 from agent_kernel.runtime.base import FileChanges, Order, Page
+from agent_kernel.runtime.containers.listings import Listings, file_id, place
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
-from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.paging import Asked
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.boxd.files import LEADS_OUT
 from agent_kernel.sandboxes.channel import Channel, FileStat
@@ -31,14 +31,6 @@ MOST_CHANGES = 1000
 
 REMEMBERED = 20_000
 """Files whose paths are remembered by id, so that one that was named is found without a listing."""
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """A file of a listing. Resources are made for the shown page only: they cost more than the listing."""
-
-    id: str
-    stat: FileStat
 
 
 class Opener(Protocol):
@@ -60,6 +52,7 @@ class LocalContainerFiles:
         self._store = store
         self._audit = audit
         self.upload_limit = upload_limit
+        self._listings = Listings(store)
         self._paths: OrderedDict[str, str] = OrderedDict()  # by id, of files that were named
 
     async def create(
@@ -115,12 +108,10 @@ class LocalContainerFiles:
         self, container_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
     ) -> Page[FileCreateResponse]:
         """Return a page of the files below `/mnt/data`, by time of change."""
+        asked = Asked(after, limit, order)
         async with self._containers.use(container_id) as channel:
-            stats = await channel.list(WORKSPACE)
+            found = await self._listings.page(channel, container_id, asked)
         uploads = await self._store.uploads(container_id)
-        stats.sort(key=lambda stat: (stat.modified_ns, stat.path))
-        listed = [_Listed(file_id(container_id, stat.path), stat) for stat in stats]
-        found = page(listed, after=after, limit=limit, order=order)
         self._remember({each.id: each.stat.path for each in found.data})
         return Page([_resource(container_id, each.stat, uploads) for each in found.data], found.has_more)
 
@@ -160,6 +151,7 @@ class LocalContainerFiles:
         """Remove the file."""
         async with self._containers.use(container_id) as channel:
             stat = await self._find(channel, container_id, file_id)
+            await self._listings.remember(container_id, file_id, place(stat))
             with _refused_outside():
                 await channel.remove(stat.path, within=WORKSPACE)
         await self._store.remove_upload(container_id, stat.path)
@@ -220,14 +212,6 @@ def workspace_path(path: str) -> str:
             param="file",
         )
     return target
-
-
-def file_id(container_id: str, path: str) -> str:
-    """Return the id of the file at `path`, whether it exists or not."""
-    return (
-        "cfile_"
-        + hashlib.sha256(f"{container_id}\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    )
 
 
 def _resource(container_id: str, stat: FileStat, uploads: set[str]) -> FileCreateResponse:

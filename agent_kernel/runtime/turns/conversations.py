@@ -13,7 +13,7 @@ from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import Order, Page
-from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.turns.history import History, Json
 from agent_kernel.runtime.turns.input_items import Shown, output_of, read_items, shown
 from agent_kernel.runtime.turns.request import check_metadata
@@ -76,7 +76,11 @@ class LocalConversations:
         """Return a page of its items. Raises `NotFound`, `InvalidRequest`."""
         await self._row(conversation_id)
         found = [shown(item) for item, _ in await self._store.conversation_items(conversation_id)]
-        return page(found, after=after, limit=limit, order=order)
+        return await page(
+            found,
+            Asked(after, limit, order),
+            before=lambda gone: self._store.before(conversation_id, gone),
+        )
 
     async def item(self, conversation_id: str, item_id: str) -> Shown:
         """Return one item. Raises `NotFound`."""

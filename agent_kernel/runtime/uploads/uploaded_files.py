@@ -15,7 +15,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import ContainerFiles, Order, Page
-from agent_kernel.runtime.paging import page
+from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.records import FileRow
 from agent_kernel.store.rows import Rows
@@ -93,9 +93,13 @@ class LocalFiles:
         self, *, after: str | None = None, limit: int = 100, order: Order = "desc", purpose: str | None = None
     ) -> Page[FileObject]:
         """Return a page of the files, by time of upload; `limit` is 1 to 10000."""
-        rows = [row for row in await self._rows.files() if purpose is None or row.purpose == purpose]
-        found = [_resource(row) for row in rows if not _is_expired(row)]
-        return page(found, after=after, limit=limit, order=order, most=10_000)
+        found = await page(
+            await self._rows.files(),
+            Asked(after, limit, order, most=10_000),
+            before=lambda gone: self._rows.before("files", gone),
+            shown=lambda row: (purpose is None or row.purpose == purpose) and not _is_expired(row),
+        )
+        return Page([_resource(row) for row in found.data], found.has_more)
 
     async def retrieve(self, file_id: str) -> FileObject:
         """Return one file's metadata. Raises `NotFound`."""

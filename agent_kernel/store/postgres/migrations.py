@@ -72,6 +72,18 @@ MIGRATIONS = (
     """
     ALTER TABLE containers ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    CREATE TABLE places (
+        list TEXT NOT NULL, id TEXT NOT NULL, tenant TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL,
+        number BIGINT NOT NULL, deleted_at DOUBLE PRECISION NOT NULL, PRIMARY KEY (list, id, tenant)
+    );
+    CREATE INDEX places_by_age ON places(deleted_at);
+    CREATE TABLE listed_files (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        id TEXT NOT NULL, place TEXT NOT NULL, listed_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (container_id, id)
+    );
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent_kernel.store.records import ContainerRow
-from agent_kernel.store.sql.database import MINE, SqlPart, Transaction, Values
+from agent_kernel.store.sql.database import MINE, Transaction, Values
+from agent_kernel.store.sql.places import SqlListed
 
 _COLUMNS = (
     "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant, resources,"
@@ -19,7 +20,7 @@ INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (
 _LIVE = "SELECT count(*) FROM containers WHERE tenant = ? AND status IN ('creating', 'running', 'restoring')"
 
 
-class SqlContainers(SqlPart):
+class SqlContainers(SqlListed):
     """The containers. A row brings its tenant with it; all else is filtered by tenant."""
 
     async def put_container(self, row: ContainerRow) -> None:
@@ -98,7 +99,7 @@ class SqlContainers(SqlPart):
     async def delete_container(self, id: str) -> bool:  # noqa: A002
         """See `ContainerRows`."""
         query = f"DELETE FROM containers WHERE id = ? AND {MINE}"
-        return await self._change(query, (id, self.tenant))
+        return await self._delete_entry("containers", id, query, (id, self.tenant))
 
     async def add_upload(self, container_id: str, path: str) -> None:
         """See `ContainerRows`."""

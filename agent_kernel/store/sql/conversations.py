@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 
 from agent_kernel.store.records import Json
-from agent_kernel.store.sql.database import MINE, SqlPart, Transaction
+from agent_kernel.store.sql.database import MINE, Transaction
+from agent_kernel.store.sql.places import SqlListed
 
 _CONVERSATION = f"(SELECT id FROM conversations WHERE id = ? AND {MINE})"
 
@@ -18,7 +19,7 @@ SELECT id, ?, ?, ? FROM conversations WHERE id = ? AND {MINE}
 """
 
 
-class SqlConversations(SqlPart):
+class SqlConversations(SqlListed):
     """Conversations and their items."""
 
     async def put_conversation(self, id: str, created_at: float, metadata: Json) -> None:  # noqa: A002
@@ -55,7 +56,7 @@ class SqlConversations(SqlPart):
 
     async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
         """See `ConversationRows`."""
-        return await self._delete(_REMOVE, (id, self.tenant, item_id))
+        return await self._delete_entry(id, item_id, _REMOVE, (id, self.tenant, item_id))
 
 
 def add_items(

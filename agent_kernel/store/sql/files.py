@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from agent_kernel.store.records import FileRow
-from agent_kernel.store.sql.database import MINE, SqlPart, Transaction
+from agent_kernel.store.sql.database import MINE, Transaction
+from agent_kernel.store.sql.places import SqlListed
 
 _COLUMNS = "id, created_at, filename, purpose, bytes, expires_at"
 
 
-class SqlFiles(SqlPart):
+class SqlFiles(SqlListed):
     """The uploaded files."""
 
     async def put_file(self, row: FileRow, most: int | None = None) -> bool:
@@ -45,4 +46,5 @@ class SqlFiles(SqlPart):
 
     async def delete_file(self, id: str) -> bool:  # noqa: A002
         """See `FileRows`."""
-        return await self._delete(f"DELETE FROM files WHERE id = ? AND {MINE}", (id, self.tenant))
+        query = f"DELETE FROM files WHERE id = ? AND {MINE}"
+        return await self._delete_entry("files", id, query, (id, self.tenant))

@@ -10,11 +10,14 @@ from agent_kernel.store.sql.conversations import SqlConversations
 from agent_kernel.store.sql.database import Transaction
 from agent_kernel.store.sql.files import SqlFiles
 from agent_kernel.store.sql.keys import SqlKeys
+from agent_kernel.store.sql.places import SqlPlaces
 from agent_kernel.store.sql.responses import SqlResponses
 from agent_kernel.store.sql.skills import SqlSkills
 
 
-class SqlRows(SqlResponses, SqlConversations, SqlContainers, SqlSkills, SqlFiles, SqlApprovals, SqlKeys):
+class SqlRows(
+    SqlResponses, SqlConversations, SqlContainers, SqlSkills, SqlFiles, SqlPlaces, SqlApprovals, SqlKeys
+):
     """See `Rows`."""
 
     async def identity(self) -> str:

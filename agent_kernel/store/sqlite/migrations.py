@@ -103,6 +103,17 @@ MIGRATIONS = (
     """
     ALTER TABLE containers ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    CREATE TABLE places (
+        list TEXT NOT NULL, id TEXT NOT NULL, tenant TEXT NOT NULL, created_at REAL NOT NULL,
+        number INTEGER NOT NULL, deleted_at REAL NOT NULL, PRIMARY KEY (list, id, tenant)
+    ) WITHOUT ROWID;
+    CREATE INDEX places_by_age ON places(deleted_at);
+    CREATE TABLE listed_files (
+        container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE ON UPDATE CASCADE,
+        id TEXT NOT NULL, place TEXT NOT NULL, listed_at REAL NOT NULL, PRIMARY KEY (container_id, id)
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

@@ -50,6 +50,8 @@ class Memory:
     files: dict[str, tuple[str, FileRow]] = field(default_factory=dict)
     keys: dict[str, KeyRow] = field(default_factory=dict)
     approvals: set[tuple[str, str]] = field(default_factory=set)
+    before: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    places: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def copied(value: Any) -> Any:
@@ -203,11 +205,8 @@ class ToyRows:
             talk.items[item["id"]] = (copied(item), stopped)
 
     async def put_conversation(self, id: str, created_at: float, metadata: Json) -> None:  # noqa: A002
-        known = self._memory.talks.get(id)
-        if known is None:
-            self._memory.talks[id] = Talk(self.tenant or "", created_at, metadata)
-        else:
-            known.metadata = metadata
+        known = self._memory.talks.setdefault(id, Talk(self.tenant or "", created_at, metadata))
+        known.metadata = metadata
 
     async def conversation(self, id: str) -> tuple[float, Json, str | None] | None:  # noqa: A002
         talk = self._talk(id)
@@ -227,13 +226,13 @@ class ToyRows:
 
     async def delete_conversation_item(self, id: str, item_id: str) -> bool:  # noqa: A002
         talk = self._talk(id)
+        self._bury(id, item_id, list(talk.items) if talk else [], self.tenant)
         return talk is not None and talk.items.pop(item_id, None) is not None
 
     # -- approvals
 
     async def claim_approvals(self, ids: Sequence[str], response_id: str) -> str | None:
-        answered = await self.answered_approvals(ids)
-        if answered:
+        if answered := await self.answered_approvals(ids):
             return next(id_ for id_ in ids if id_ in answered)
         self._memory.approvals |= {(self.tenant or "", id_) for id_ in ids}
         return None
@@ -307,11 +306,12 @@ class ToyRows:
         return row is not None
 
     async def delete_container(self, id: str) -> bool:  # noqa: A002
-        if self._container(id) is None:
+        if (row := self._container(id)) is None:
             return False
+        self._bury("containers", id, [each.id for each in await self.containers()], row.tenant)
         del self._memory.containers[id]
-        self._memory.uploads.pop(id, None)
-        self._memory.skills.pop(id, None)
+        for kept in (self._memory.uploads, self._memory.skills, self._memory.places):
+            kept.pop(id, None)
         return True
 
     async def add_upload(self, container_id: str, path: str) -> None:
@@ -355,11 +355,30 @@ class ToyRows:
         return sum(row.bytes for row in await self.files())
 
     async def delete_file(self, id: str) -> bool:  # noqa: A002
+        self._bury("files", id, [each.id for each in await self.files()], self.tenant)
         return await self.file(id) is not None and self._memory.files.pop(id) is not None
 
+    def _bury(self, listed: str, id_: str, ids: list[str], tenant: str | None) -> None:
+        if id_ in ids:
+            self._memory.before[listed, id_] = (tenant or "", ["", *ids][ids.index(id_)])
+
+    async def before(self, listed: str, id: str) -> str | None:  # noqa: A002
+        tenant, earlier = self._memory.before.get((listed, id), ("", None))
+        while earlier and (listed, earlier) in self._memory.before:
+            earlier = self._memory.before[listed, earlier][1]
+        return earlier if self._sees(tenant) else None
+
+    async def put_place(self, container_id: str, file_id: str, place: str) -> None:
+        if self._container(container_id):
+            self._memory.places.setdefault(container_id, {})[file_id] = place
+
+    async def place(self, container_id: str, file_id: str) -> str | None:
+        return (
+            self._memory.places.get(container_id, {}).get(file_id) if self._container(container_id) else None
+        )
+
     async def add_key(self, row: KeyRow) -> bool:
-        known = self._memory.keys.get(row.name)
-        if known is not None and known.revoked_at is None:
+        if (known := self._memory.keys.get(row.name)) and known.revoked_at is None:
             return False
         self._memory.keys[row.name] = row
         return True
@@ -371,8 +390,7 @@ class ToyRows:
         return [self._memory.keys[name] for name in sorted(self._memory.keys)]
 
     async def revoke_key(self, name: str, when: float) -> bool:
-        row = self._memory.keys.get(name)
-        if row is None or row.revoked_at is not None:
+        if not (row := self._memory.keys.get(name)) or row.revoked_at is not None:
             return False
         self._memory.keys[name] = replace(row, revoked_at=when)
         return True
