@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from .plain import create_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -48,7 +50,7 @@ class LogFile:
             kept = sorted(os.scandir(self._folder), key=lambda entry: entry.stat().st_mtime_ns)
             for entry in kept[: max(0, len(kept) - KEPT + 1)]:
                 os.unlink(entry.path)
-            self._file = open(self.path, "wb")  # noqa: SIM115 (closed by `end`)
+            self._file = os.fdopen(create_file(self.path), "wb")
         except OSError:
             self._broken = True
         return not self._broken

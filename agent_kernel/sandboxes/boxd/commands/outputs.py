@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .. import wire
-from .state import make_way
+from .plain import make_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

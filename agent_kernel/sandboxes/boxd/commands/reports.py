@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 
-from .state import make_way
+from .plain import make_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

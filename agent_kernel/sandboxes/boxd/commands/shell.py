@@ -18,8 +18,9 @@ from .. import guard, gvisor
 from . import limits, processes, script
 from .outputs import Outputs
 from .pipe import ScriptPipe
+from .plain import read_file, write_file
 from .reports import Reports
-from .state import ShellState, write_file
+from .state import ShellState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Shell:
     def _spawn(self) -> None:
         """Begin a bash with the last state. It is ready when it has saved that again."""
         self._reports.open()
+        self._state.make_way()
         self._ready = False
         self._script = pipe = ScriptPipe(self._loop, self._unreported)
         prelude = self._state.begin(ABORT, self._current is not None)
@@ -287,10 +289,9 @@ def _is_code(text: bytes) -> bool:
 def _take(path: str) -> bytes:
     """Return what a file holds and remove it. Most often it is empty, and costs one system call."""
     try:
-        if os.stat(path).st_size == 0:
+        if os.lstat(path).st_size == 0:
             return b""
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_file(path)
         os.unlink(path)
     except OSError:
         return b""

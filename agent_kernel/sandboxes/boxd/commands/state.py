@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 
-from . import script
+from . import plain, script
 
 # Variables that belong to one bash process, or that block boxd's code: not carried into the next shell.
 _OWN = re.compile(
@@ -37,6 +37,12 @@ class ShellState:
         """The number, 0 or 1, of the file that the present command writes."""
         return self._turn % 2
 
+    def make_way(self) -> None:
+        """Remove pipes and the like in place of the files that bash writes: it would wait for them."""
+        for name in ("state.exit", "state.0", "state.1", "trap", "traps"):
+            with contextlib.suppress(OSError):  # the folder may be missing
+                plain.keep_regular(self._path(name))
+
     def next_turn(self) -> None:
         """Begin with another command."""
         self._turn += 1
@@ -55,7 +61,7 @@ class ShellState:
         """
         text = self._restore(in_command) + script.prelude(self._run, abort)
         try:
-            write_file(self._path("prelude"), text.encode())
+            plain.write_file(self._path("prelude"), text.encode())
         except OSError:  # the file system is full, so bash reads it from its script, which takes longer
             return text
         return r"\. %s 2>/dev/null;" % self._path("prelude")
@@ -79,8 +85,7 @@ class ShellState:
 
     def _restore_from(self, path: str) -> str:
         try:
-            with open(path, "rb") as file:
-                state = file.read()
+            state = plain.read_file(path)
         except OSError:
             return ""
         if not state.endswith(b"# end\n"):
@@ -90,7 +95,7 @@ class ShellState:
             b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
         )
         try:
-            write_file(self._path("restore"), switched + _OWN.sub(b"", state))
+            plain.write_file(self._path("restore"), switched + _OWN.sub(b"", state))
         except OSError:
             return ""
         return ". %s\n" % self._path("restore")
@@ -101,23 +106,3 @@ class ShellState:
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(name))
-
-
-def make_way(path: str) -> None:
-    """Remove a file, or rename a folder that a command has put in its place. Raises `OSError`."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except IsADirectoryError:
-        os.rename(path, path + "." + os.urandom(4).hex())
-
-
-def write_file(path: str, content: bytes) -> None:
-    """Write a whole file, without a buffer. Raises `OSError`."""
-    if os.path.isdir(path):
-        make_way(path)
-    with open(path, "wb", buffering=0) as file:
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
