@@ -1,0 +1,214 @@
+"""Decide about the connections of one container, make those that are allowed, and record each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from agent_kernel.egress.gate import NotForwarded, gate_for
+from agent_kernel.egress.limits import LimitExceeded, NetworkLimits, NetworkMeter
+from agent_kernel.egress.names import Address
+from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
+from agent_kernel.egress.records import ConnectionRecord, NetworkUse
+from agent_kernel.egress.relay import PIECE, Relay, say_goodbye
+from agent_kernel.egress.resolve import (
+    Dialler,
+    Resolver,
+    checked_addresses,
+    connect_first,
+    dial,
+    system_resolver,
+)
+from agent_kernel.errors import ConnectDenied
+from agent_kernel.sandboxes.egress import EgressStream
+
+__all__ = ["Broker", "ConnectionRecord", "Record"]
+
+Record = Callable[[ConnectionRecord], None]
+"""Called once for each connection, when it has ended and before the sandbox gets the refusal."""
+
+_NO_LIMITS = NetworkLimits()
+_LOOKUPS_AT_ONCE = 8
+
+
+@dataclass
+class _Attempt:
+    """A connection while it is open."""
+
+    decision: NetworkDecision
+    started: float
+    began: float
+    address: Address | None = None
+    refusal: str | None = None
+    failure: str | None = None
+    sent: int = 0
+    received: int = 0
+
+    def ended(self) -> ConnectionRecord:
+        rule, reason = self.decision.rule, self.refusal or self.decision.reason
+        return ConnectionRecord(
+            name=self.decision.name,
+            port=self.decision.port,
+            address=None if self.address is None else str(self.address),
+            decision="refused" if self.refusal else "allowed",
+            rule=None if rule is None else str(rule),
+            reason=reason,
+            failure=self.failure,
+            sent=self.sent,
+            received=self.received,
+            started=self.started,
+            seconds=time.monotonic() - self.began,
+        )
+
+
+class Broker:
+    """The `Egress` of one container: `policy` decides, `limits` bound, `record` gets every connection.
+
+    A container keeps one broker, so that its limits go on counting when a host attaches again. `resolver` and
+    `dialler` find and reach servers; they get only names and addresses that the policy allows.
+    """
+
+    def __init__(
+        self,
+        policy: NetworkPolicy,
+        limits: NetworkLimits = _NO_LIMITS,
+        record: Record | None = None,
+        *,
+        resolver: Resolver = system_resolver,
+        dialler: Dialler = dial,
+    ) -> None:
+        self._policy = policy
+        self._meter = NetworkMeter(limits)
+        self._record = record
+        self._resolver = resolver
+        self._dialler = dialler
+        self._use = NetworkUse()
+        self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+        self._throttled = False
+        self._open: dict[asyncio.Timeout, NetworkDecision] = {}
+
+    @property
+    def policy(self) -> NetworkPolicy:
+        """The policy that the next connection is decided by.
+
+        Setting it ends the open connections that the new policy does not allow. Set it in the event loop.
+        """
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: NetworkPolicy) -> None:
+        self._policy = policy
+        for guard, decision in self._open.items():
+            if policy.decide(decision.name, decision.port).rule is None and not guard.expired():
+                guard.reschedule(0)
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return self._meter.open
+
+    def used(self) -> NetworkUse:
+        """Return the destinations of all connections that have ended."""
+        return self._use
+
+    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+        """Make one connection, as `Egress.connect` describes.
+
+        A program that is refused after it was connected gets an HTTP 403 or a TLS alert. Raises
+        `ConnectDenied` with the destination and the reason, `OSError` for a failed connection.
+        """
+        attempt = _Attempt(self._policy.decide(name, port), time.time(), time.monotonic())
+        try:
+            self._meter.attempt()
+        except LimitExceeded as error:
+            attempt.refusal = str(error)
+            self._throttle(attempt)
+            raise self._denied(attempt) from None
+        self._throttled = False
+        try:
+            await self._serve(attempt, stream)
+        except (LimitExceeded, ConnectDenied, NotForwarded) as error:
+            attempt.refusal = error.message if isinstance(error, ConnectDenied) else str(error)
+            self._finish(attempt)
+            if isinstance(error, NotForwarded) and error.answer:
+                await say_goodbye(stream, error.answer)
+                return
+            raise self._denied(attempt) from None
+        except OSError as error:
+            attempt.failure = error.strerror or str(error) or "the connection failed"
+            self._finish(attempt)
+            raise
+        except BaseException:
+            self._finish(attempt)
+            raise
+        self._finish(attempt)
+
+    async def _serve(self, attempt: _Attempt, stream: EgressStream) -> None:
+        rule = attempt.decision.rule
+        if rule is None:
+            raise ConnectDenied(attempt.decision.reason)
+        self._meter.begin()
+        try:
+            async with self._within_policy(attempt.decision):
+                await self._carry(attempt, rule, stream)
+        finally:
+            self._meter.end()
+
+    @contextlib.asynccontextmanager
+    async def _within_policy(self, decision: NetworkDecision) -> AsyncIterator[None]:
+        """Raise `ConnectDenied` in the body when a new policy does not allow its connection."""
+        guard = asyncio.timeout(None)
+        self._open[guard] = decision
+        try:
+            async with guard:
+                yield
+        except TimeoutError:
+            if not guard.expired():
+                raise
+            raise ConnectDenied("it is no longer in the allowlist") from None
+        finally:
+            del self._open[guard]
+
+    async def _carry(self, attempt: _Attempt, rule: NetworkRule, stream: EgressStream) -> None:
+        name, port = attempt.decision.name, attempt.decision.port
+        async with self._lookups:
+            addresses = await checked_addresses(name, rule, self._resolver)
+        attempt.address, connected = await connect_first(addresses, port, self._dialler)
+        try:
+            reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
+        except BaseException:
+            connected.close()
+            raise
+
+        def count(sent: int, received: int) -> None:
+            self._meter.count(sent, received)
+            attempt.sent += sent
+            attempt.received += received
+
+        try:
+            await stream.accept()
+            await Relay(stream, reader, writer).run(gate_for(rule, name, port), count)
+        finally:
+            writer.close()
+
+    def _throttle(self, attempt: _Attempt) -> None:
+        """Record the first of several refusals: a program in a loop must not fill the audit log."""
+        if self._throttled:
+            self._use.add(attempt.ended())
+        else:
+            self._throttled = True
+            self._finish(attempt)
+
+    def _finish(self, attempt: _Attempt) -> None:
+        record = attempt.ended()
+        self._use.add(record)
+        if self._record is not None:
+            self._record(record)
+
+    @staticmethod
+    def _denied(attempt: _Attempt) -> ConnectDenied:
+        decision = attempt.decision
+        return ConnectDenied(f"{decision.name}:{decision.port} was refused: {attempt.refusal}.")
