@@ -8,7 +8,7 @@ from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.calls import read_outcome
 from agent_kernel.sandboxes.channel import Channel, Exited
-from tests.conftest import Missing
+from tests.conftest import Missing, without_gvisor
 from tests.sandboxes.inside import Sandbox, started
 
 
@@ -97,6 +97,12 @@ LOWERED = [
     ("ulimit -v 1000000", "raise MemoryError", "out of memory: limit 1000000 KiB per process"),
     ("true", f"{OWN}NOFILE, (20, 20))\nx = [open('/dev/null') for _ in range(99)]", "too many open files"),
     ("true", f"{OWN}AS, (1 << 28, 1 << 28))\nbytearray(1 << 30)", "out of memory"),
+    ("true", f"{OWN}NPROC, (1, 1))\nraise OSError(11, __import__('os').strerror(11))", "too many processes"),
+    (
+        "ulimit -u 77",
+        "raise BlockingIOError(11, __import__('os').strerror(11))",
+        "too many processes: limit 77",
+    ),
     ("false", 'raise OSError(27, __import__("os").strerror(27))', "file too large"),
 ]
 
@@ -125,6 +131,26 @@ async def test_sandbox_works_or_is_gone_after_limits_on_boxd(run: Sandbox, limit
     except SandboxError:
         with pytest.raises(SandboxError):
             await Channel.open(await run.backend.stream(run.ref))
+
+
+@without_gvisor
+@pytest.mark.parametrize("name", ["NOFILE", "FSIZE", "AS", "DATA", "STACK", "NPROC", "CPU"])
+async def test_limits_set_on_boxd_are_undone_and_said(run: Sandbox, name: str) -> None:
+    low = {"NOFILE": 3, "AS": 1 << 20, "CPU": 3600}.get(name, 1)
+    code = f"import resource as r; n = r.RLIMIT_{name}; r.prlimit(1, n, ({low}, r.prlimit(1, n)[1]))"
+    words = f"a limit that was set on the sandbox's process 1 was undone: RLIMIT_{name}"
+    assert (await run(f"python3 -c '{code}'")).outcome == Exited(0, (words,))
+    assert (await run("exit 3")).outcome == Exited(3)  # the next shell is a new process
+    assert (await run("ulimit -Sn; echo x >/tmp/file")).outcome == Exited(0)
+
+
+@without_gvisor
+async def test_hard_limit_set_on_boxd_is_said(run: Sandbox) -> None:
+    code = "import resource as r; r.prlimit(1, r.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    outcome = (await run(f"python3 -c '{code}'")).outcome
+    assert isinstance(outcome, Exited)
+    assert "cannot be undone: RLIMIT_FSIZE = 1048576; if commands fail" in outcome.reached[0]
+    assert (await run("true")).outcome == Exited(0)  # said once
 
 
 @pytest.mark.parametrize(

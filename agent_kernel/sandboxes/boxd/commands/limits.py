@@ -12,6 +12,7 @@ import os
 import resource
 
 from .. import wire
+from .own_limits import OwnLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,26 +49,41 @@ class Limits:
         self._memory = _Counter(MEMORY_EVENTS, b"oom_kill")
         self._processes = _Counter(PROCESS_EVENTS, b"max")
         self._cpu = _Counter(CPU_EVENTS, b"nr_throttled")
+        self._own = OwnLimits()
+        self._most_processes = resource.getrlimit(resource.RLIMIT_NPROC)[0]
 
     def reached(self, log: Log, failed: bool, shell: int, command: bytes) -> list[str]:
         """Return the limits reached since the last call, as sentences without a full stop.
 
         `log` is the command's output, `shell` the process that ran it.
         """
-        words = []
+        words = self._own.restore()
         printed = log.tail(SEEN) if failed else log.tail(SEEN, wire.STDERR)
+        sets = any(name in command for name in SETTERS)
         killed = self._memory.more() > 0
         if killed:
             words.append("out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT)))
-        if self._processes.more() > 0 or (not self._processes.exists and _says(printed, errno.EAGAIN)):
-            words.append("too many processes: limit %s" % _process_limit())
+        words += self._processes_reached(printed, shell, sets)
         if self._cpu.more() >= MANY_PERIODS and failed:
             words.append("held back: limit %s" % _cpu_limit())
         if printed:
-            words += self._said(printed, shell, killed, any(name in command for name in SETTERS))
+            words += self._said(printed, shell, killed, sets)
         if failed or printed:
             words += ["no space left in %s" % folder for folder in self._folders if _is_full(folder)]
         return words
+
+    def _processes_reached(self, printed: bytes, shell: int, sets: bool) -> list[str]:
+        """Return the limit of processes, by the counter or by the system's message in the output."""
+        if self._processes.more() > 0:
+            return ["too many processes: limit %s" % _process_limit()]
+        if not _says(printed, errno.EAGAIN):
+            return []
+        processes = _own_limit(shell, resource.RLIMIT_NPROC)
+        if processes not in ("unlimited", str(self._most_processes)):
+            return ["too many processes: limit %s" % processes]
+        if sets:
+            return ["too many processes"]
+        return [] if self._processes.exists else ["too many processes: limit %s" % _process_limit()]
 
     def _said(self, printed: bytes, shell: int, killed: bool, sets: bool) -> list[str]:
         """Return the limits that the system's messages in the output name.
