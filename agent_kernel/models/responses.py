@@ -27,6 +27,8 @@ AS_FUNCTION = (
     " tool. To choose the function without this notice, use responses/NAME."
 )
 
+NO_END = "The model's server sent no closing event. What it sent before is the answer."
+
 _LABEL = re.compile(rf"\b({'|'.join((*LABELS, *PASSED_ON))})\b")
 
 
@@ -128,6 +130,12 @@ class ResponsesModel:
                     yield delta
                 if reader.finished:
                     return
+            whole = events.done
+        if whole:
+            for delta in self._upstream.reading(reader.close()):
+                yield delta
+            yield Notice(NO_END)
+            return
         raise self._upstream.unended("a closing event", events)
 
     def _check_compaction(self, request: ModelRequest, usage: Usage) -> None:

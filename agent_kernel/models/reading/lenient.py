@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from agent_kernel.models.reading.whole_body import Lenient
+from agent_kernel.models.reading.whole_body import Lenient, wrapped
 from agent_kernel.protocol.deltas import RefusalDelta, TextDelta
 
 _MOST = 10**15
@@ -57,7 +57,8 @@ def said_in(part: Any) -> TextDelta | RefusalDelta:
 
 def response_of(event: Any) -> Any:
     """Return the response in a closing event; an empty one if there is none."""
-    return getattr(event, "response", None) or Lenient({})
+    # The package leaves the fields of events that it does not know as they are.
+    return wrapped(getattr(event, "response", None)) or Lenient({})
 
 
 def detail(details: Any, name: str) -> int:

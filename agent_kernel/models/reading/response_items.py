@@ -56,7 +56,8 @@ class Items:
 
     def add_part(self, key: Key, event: Any) -> bool:
         """Note that a part of an item had text; return whether it is new."""
-        part = (key, getattr(event, "content_index", None) or 0)
+        summary = getattr(event, "summary_index", None)
+        part = (key, getattr(event, "content_index", None) or summary or 0)
         is_new = part not in self._parts
         self._parts.add(part)
         return is_new

@@ -98,6 +98,11 @@ class ResponsesReader:
         if event.type == "response.output_item.done":
             yield from self._release()
 
+    def close(self) -> Deltas:
+        """Yield what is still open, for an answer that ended without a closing event."""
+        yield from self._late(Lenient({}), cut_off=False)
+        self.finished = True
+
     def characters(self, event: Any) -> int:
         """Return how much text an event adds. Events that end something repeat its text."""
         delta = getattr(event, "delta", None)
@@ -311,6 +316,9 @@ _HANDLERS: dict[str, Handler] = {
     "response.output_item.done": ResponsesReader._done,
     "response.reasoning_summary_text.delta": _spoken(Spoken.reasoning),
     "response.reasoning_text.delta": _spoken(Spoken.reasoning),
+    "response.reasoning_summary_text.done": _spoken(Spoken.thought_done),
+    "response.reasoning_text.done": _spoken(Spoken.thought_done),
+    "response.reasoning_summary_part.done": _spoken(Spoken.thought_done),
     "response.output_text.delta": _spoken(Spoken.text),
     "response.output_text.done": _spoken(Spoken.text_done),
     "response.content_part.done": _spoken(Spoken.part_done),
@@ -319,6 +327,7 @@ _HANDLERS: dict[str, Handler] = {
     "response.function_call_arguments.delta": ResponsesReader._arguments,
     "response.function_call_arguments.done": ResponsesReader._arguments_done,
     "response.completed": ResponsesReader._completed,
+    "response.done": ResponsesReader._completed,
     "response.incomplete": ResponsesReader._incomplete,
     "response.failed": ResponsesReader._failed,
     "error": ResponsesReader._error,

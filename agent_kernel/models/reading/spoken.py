@@ -44,10 +44,17 @@ class Spoken:
         """Yield a piece of reasoning."""
         self._items.saw("reasoning", key)
         self._items.stream(key)
-        part = getattr(event, "summary_index", None)
-        part = getattr(event, "content_index", None) if part is None else part
+        self._items.add_part(key, event)
         if text := self._halves.joined((key, "reasoning"), event.delta or ""):
-            yield ReasoningDelta(text, part=part or 0)
+            yield ReasoningDelta(text, part=_number(event))
+
+    def thought_done(self, event: Any, key: Key) -> Deltas:
+        """Read a part of reasoning from the event that ends it, if it had no deltas."""
+        text = getattr(getattr(event, "part", None) or event, "text", None)
+        if text and self._items.add_part(key, event):
+            self._items.saw("reasoning", key)
+            self._items.stream(key)
+            yield ReasoningDelta(text, part=_number(event))
 
     def text(self, event: Any, key: Key) -> Deltas:
         """Yield a piece of a message."""
@@ -77,9 +84,12 @@ class Spoken:
             yield from self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key)
 
     def part_done(self, event: Any, key: Key) -> Deltas:
-        """Read a part from the event that ends it, unless it is one of reasoning."""
-        if getattr(event.part, "type", None) in ("output_text", "refusal"):
+        """Read a part from the event that ends it."""
+        kind = getattr(event.part, "type", None)
+        if kind in ("output_text", "refusal"):
             yield from self.text_done(event, key)
+        elif kind == "reasoning_text":
+            yield from self.thought_done(event, key)
 
     def message_done(self, item: Any, key: Key) -> Deltas:
         """Read what a finished message has beyond its deltas."""
@@ -122,3 +132,9 @@ class Spoken:
         if (phase := self._phases.get(key)) is not None:
             self._phases[key] = None
             yield MessagePhase(phase)
+
+
+def _number(event: Any) -> int:
+    """Return the number of the part of reasoning that an event is about."""
+    part = getattr(event, "summary_index", None)
+    return (getattr(event, "content_index", None) if part is None else part) or 0

@@ -24,9 +24,12 @@ class ResponsesPlayer:
         if not self.has_done and (not self.has_added or not self.has_deltas):
             self.output = "whole"
         self.status = random.random() < 0.7
+        self.closing = random.choice(["event", "event", "response.done", "[DONE]"])
+        if self.output == "whole" and not self.has_done:
+            self.closing = "event"
 
     def events(self, answer: Answer) -> list[Any]:
-        """Return the events."""
+        """Return the events; the last may be the text `[DONE]`."""
         streams = [self._item(number, part) for number, part in enumerate(answer.parts)]
         if answer.is_cut and answer.ends_in_call():
             streams[-1] = [each for each in streams[-1] if not each["type"].endswith(".done")]
@@ -52,14 +55,15 @@ class ResponsesPlayer:
     def _item(self, number: int, part: Said | Called) -> list[Json]:
         whole = self._whole(number, part)
         begun = {**whole, "status": "in_progress"}
-        kinds: dict[str, Any]
+        kinds: dict[str, str]
         if isinstance(part, Called):
             begun, text = {**begun, "arguments": ""}, part.arguments
             kinds = {"delta": "function_call_arguments.delta", "done": "function_call_arguments.done"}
             ended = {"arguments": text}
         elif part.is_reasoning:
             begun, text = {**begun, "summary": []}, part.text
-            kinds, ended = {"delta": "reasoning_summary_text.delta", "done": None}, {}
+            kinds = {"delta": "reasoning_summary_text.delta", "done": "reasoning_summary_text.done"}
+            ended = {"text": text}
         else:
             begun, text = {**begun, "content": []}, part.text
             kinds = {"delta": "output_text.delta", "done": "output_text.done"}
@@ -71,7 +75,7 @@ class ResponsesPlayer:
         if self.has_deltas:
             deltas = pieces(self.random, text)
             events += [{"type": f"response.{kinds['delta']}", **about, "delta": each} for each in deltas]
-        if kinds["done"] and self.has_text_done and events:
+        if self.has_text_done and events:
             events.append({"type": f"response.{kinds['done']}", **about, **ended})
         if self.has_done:
             item = {**whole, "id": f"other_{number}"} if self.named == "other ids" else whole
@@ -95,7 +99,9 @@ class ResponsesPlayer:
     def _about(self, number: int, item_id: str) -> Json:
         return self._index(number) if self.named == "index" else {**self._index(number), "item_id": item_id}
 
-    def _ended(self, answer: Answer) -> Json:
+    def _ended(self, answer: Answer) -> Json | str:
+        if self.closing == "[DONE]" and not answer.is_cut:
+            return "[DONE]"
         parts = answer.parts[:-1] if answer.is_cut and answer.ends_in_call() else answer.parts
         output = [] if self.output == "empty" else [self._whole(*each) for each in enumerate(parts)]
         if self.output == "other ids":
@@ -103,4 +109,5 @@ class ResponsesPlayer:
         status = "incomplete" if answer.is_cut else "completed"
         details = {"incomplete_details": {"reason": "max_output_tokens"}} if answer.is_cut else {}
         response = {"id": "r", "object": "response", "status": status, "output": output, **details}
-        return {"type": f"response.{status}", "response": response}
+        kind = "response.done" if self.closing == "response.done" else f"response.{status}"
+        return {"type": kind, "response": response}
