@@ -51,6 +51,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "touch_container": ("cntr_a", 99.0),
     "end_container": ("cntr_a", "dead"),
     "change_container": ("cntr_a", "running", "expired", 2.0),
+    "put_network": ("cntr_a", "[1]"),
     "delete_container": ("cntr_a",),
     "add_upload": ("cntr_a", "/mnt/data/b"),
     "remove_upload": ("cntr_a", "/mnt/data/a"),
