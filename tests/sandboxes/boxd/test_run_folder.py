@@ -6,7 +6,7 @@ import pytest
 
 from tests.sandboxes.inside import Sandbox
 
-FILES = "command prelude restore shell trap traps state.0 state.1 state.exit out err status"
+FILES = "command prelude restore shell traps state.0 state.1 state.exit out err status"
 
 
 @pytest.mark.parametrize(

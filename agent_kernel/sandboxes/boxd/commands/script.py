@@ -21,7 +21,8 @@ PRELUDE = r"""
 __boxd_dump() {
   { \builtin declare -p; \builtin alias -p; \builtin trap -p; \builtin umask -p
     \builtin printf '\\builtin cd -- %%q\n\\builtin shopt -u expand_aliases\n' "$PWD"
-    \builtin declare -f; \builtin printf '# end\n'; } >|"$1"
+    [[ ${2-} ]] || \builtin declare -f
+    \builtin printf '# end\n'; } >|"$1"
 } 2>/dev/null
 __boxd_leave() { __boxd_dump %(run)s/state.exit; }
 __boxd_end() {
@@ -34,19 +35,21 @@ __boxd_end() {
   \builtin set +efuvxnt +o pipefail
   \builtin local -
   \builtin set +TEC
-  \builtin trap -p EXIT >%(run)s/trap
-  \builtin read -r -d '' __boxd_text <%(run)s/trap
-  if [[ $__boxd_text != *__boxd_leave* ]]; then
-    if [[ $__boxd_text == "trap -- "* ]]; then
-      \builtin eval "\builtin set ${__boxd_text#trap }"
+  { \builtin declare -F; \builtin trap -p EXIT; } >%(run)s/shell
+  \builtin read -r -d '' __boxd_text <%(run)s/shell
+  if [[ $__boxd_text == %(plain)s?($'\n') ]]; then \builtin return; fi
+  if [[ $__boxd_text != *"-- '__boxd_leave'"* ]]; then
+    if [[ $__boxd_text == *$'\n'"trap -- "* ]]; then
+      \builtin eval "\builtin set -- ${__boxd_text#*$'\n'trap -- }"
       \builtin eval "$1" >>%(run)s/out 2>>%(run)s/err </dev/null
     fi
     \builtin trap __boxd_leave EXIT
   fi
+  __boxd_text=
 }
 __boxd_save() {
   \builtin echo "$2 end $__boxd_code" >%(run)s/status
-  __boxd_dump %(run)s/state.$1
+  __boxd_dump %(run)s/state.$1 "$__boxd_text"
   if \builtin enable enable && [[
     ${%(job)s@a} == x && ${__boxd_code@a}${__boxd_text@a} == ?(xx) && ${_@a} == ?(x)
     && ${FUNCNEST@a} != *r* && ! -R %(job)s && ! -R __boxd_code && ! -R __boxd_text && ! -R FUNCNEST ]]
@@ -55,7 +58,7 @@ __boxd_save() {
   fi >%(run)s/status
   \builtin return "$__boxd_code"
 }
-\builtin readonly -f __boxd_dump __boxd_leave __boxd_end __boxd_save
+\builtin readonly -f %(functions)s
 \builtin readonly __boxd_do='%(command)s'
 \builtin trap : %(ending)s
 \builtin trap - %(ending)s
@@ -65,6 +68,13 @@ __boxd_save() {
 \builtin trap '\builtin exit 143' %(abort)d
 \builtin export %(job)s=0
 \builtin shopt -s expand_aliases
+"""
+
+_FUNCTIONS = ("__boxd_dump", "__boxd_end", "__boxd_leave", "__boxd_save")
+_PLAIN = r"\n".join([*("declare -fr " + name for name in _FUNCTIONS), r"trap -- \'__boxd_leave\' EXIT"])
+"""What `declare -F` and `trap -p EXIT` print in a session with no function and no EXIT trap.
+
+Functions are not saved then: printing boxd's own takes about as long as printing all variables.
 """
 
 _BUILTINS = (
@@ -98,6 +108,8 @@ def prelude(run: str, abort: int) -> str:
         "ending": _ENDING,
         "command": command,
         "builtins": _BUILTINS,
+        "functions": " ".join(_FUNCTIONS),
+        "plain": "$'%s'" % _PLAIN,
     }
     return PRELUDE % {"run": run, **words}
 

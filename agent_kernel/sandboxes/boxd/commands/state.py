@@ -39,7 +39,7 @@ class ShellState:
 
     def make_way(self) -> None:
         """Remove pipes and the like in place of the files that bash writes: it would wait for them."""
-        for name in ("state.exit", "state.0", "state.1", "trap", "traps"):
+        for name in ("state.exit", "state.0", "state.1", "shell", "traps"):
             with contextlib.suppress(OSError):  # the folder may be missing
                 plain.keep_regular(self._path(name))
 
