@@ -29,6 +29,24 @@ async def test_a_function_with_an_extended_pattern_comes_back(run: Sandbox) -> N
     assert (await run("f bcd; pwd")).stdout == b"yes\n/tmp\n"
 
 
+async def test_functions_of_earlier_versions_do_not_come_back(run: Sandbox) -> None:
+    """An earlier boxd defined editors as functions, and its checkpoints still have them."""
+    await run('vi() { __boxd_editor vi "$@"; }; kept() { echo kept; }')
+    await run("kill -9 $$")
+    assert (await run("type -t vi kept; kept")).stdout in (b"function\nkept\n", b"file\nfunction\nkept\n")
+
+
+async def test_functions_and_traps_come_back_once_there_are_some(run: Sandbox) -> None:
+    for command in ("true", "f() { echo f; }", "unset -f f; g() { echo g; }", "unset -f g"):
+        await run(command)
+        await run("kill -9 $$")
+        found = (await run("type -t f g")).stdout.split()
+        assert len(found) == command.count("()")
+    await run("trap 'echo bye' EXIT; f() { echo f; }")
+    await run("kill -9 $$")
+    assert (await run("f")).stdout == b"f\n"
+
+
 async def test_what_runs_commands_cannot_be_overwritten_and_comes_back(run: Sandbox) -> None:
     assert b"readonly" in (await run("__boxd_end() { :; }")).stderr
     assert b"readonly" in (await run("unset -f __boxd_save")).stderr

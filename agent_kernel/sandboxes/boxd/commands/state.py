@@ -12,7 +12,8 @@ from . import plain, script
 _OWN = re.compile(
     rb"^declare -\S+ (BASH\w*|LINENO|SECONDS|S?RANDOM|EPOCH\w+|FUNCNAME|PIPESTATUS|GROUPS|DIRSTACK|SHELLOPTS|"
     rb"PPID|E?UID|SHLVL|HISTCMD|COMP_WORDBREAKS|_|AGENT_KERNEL_JOB|__boxd_\w+)(=.*)?$|"
-    rb"^declare -\S*[rn]\S* FUNCNEST(=.*)?$",
+    rb"^declare -\S*[rn]\S* FUNCNEST(=.*)?$|"
+    rb"^\w+ \(\) \n\{ \n    __boxd_editor \w+ .*\n\}$",  # checkpoints of earlier versions have these
     re.MULTILINE,
 )
 # The `shopt` options as `declare -p` prints them: `shopt -p` would take one write for each of fifty lines.
