@@ -68,3 +68,40 @@ def test_what_is_wrong_is_said_in_the_end(broken: str) -> None:
     list(live.write(broken))
     with pytest.raises(MalformedModelOutput):
         live.done()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"command": ["bash", "-lc", "echo hi"]},
+        {"command": '["bash", "-lc", "echo hi"]'},
+        {"command": ["ls"]},
+        {"timeout_ms": 1, "command": ["ls"]},
+    ],
+)
+def test_list_of_arguments_is_never_shown_as_commands(refused: dict[str, object]) -> None:
+    live = LiveShellCall(SHELL, "c1")
+    assert [delta for piece in json.dumps(refused) for delta in live.write(piece)] == []
+    with pytest.raises(MalformedModelOutput, match="list of strings called commands"):
+        live.done()
+
+
+@pytest.mark.parametrize(
+    ("written", "commands"),
+    [
+        ('["echo hi"]', ("echo hi",)),
+        (' [\n"ls",\n"pwd"]\n', ("ls", "pwd")),
+        ("[ -f x ] && ls", ("[ -f x ] && ls",)),
+        ("[]", ("[]",)),
+        ('["ls", 3]', ('["ls", 3]',)),
+        ('["ls"', ('["ls"',)),
+        ('{"a": 1}', ('{"a": 1}',)),
+        ('"ls"', ('"ls"',)),
+    ],
+)
+def test_quoted_list_of_commands_is_the_list(written: str, commands: tuple[str, ...]) -> None:
+    live = LiveShellCall(SHELL, "c1")
+    shown = [delta for piece in json.dumps({"commands": written}) for delta in live.write(piece)]
+    assert live.done().parts == commands
+    if written.lstrip().startswith("["):
+        assert shown == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jiter
 
@@ -69,7 +70,7 @@ class LiveShellCall(LiveCall):
             value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
         except ValueError:  # not JSON: `done` reports it
             return
-        commands = _commands(value)
+        commands = _commands(value) if not _may_be_list(value) else None
         for index, command in enumerate(commands or ()):
             if index == len(self._shown):
                 self._shown.append("")
@@ -82,17 +83,42 @@ class LiveShellCall(LiveCall):
 def _commands(value: Any) -> list[str] | None:
     if not isinstance(value, dict):
         return None
-    commands = value.get("commands", value.get("command"))
-    commands = [commands] if isinstance(commands, str) else commands
-    if isinstance(commands, list) and all(isinstance(command, str) for command in commands):
-        return commands
-    return None
+    if "commands" not in value:
+        command = value.get("command")
+        # A list here holds the arguments of one program, as other shell tools take them.
+        return [command] if isinstance(command, str) and _listed(command) is None else None
+    commands = value["commands"]
+    if isinstance(commands, str):
+        return _listed(commands) or [commands]
+    return commands if _is_list(commands) else None
+
+
+def _is_list(commands: Any) -> TypeGuard[list[str]]:
+    return isinstance(commands, list) and all(isinstance(command, str) for command in commands)
+
+
+def _listed(text: str) -> list[str] | None:
+    """Return the list of strings that a text is in JSON; None if it is none, as most commands are."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if _is_list(value) and value else None
+
+
+def _may_be_list(value: Any) -> bool:
+    """Return whether the text of the only command, while it is written, may become a list in JSON."""
+    written = value.get("commands", value.get("command")) if isinstance(value, dict) else None
+    return isinstance(written, str) and written.lstrip()[:1] in ("", "[")
 
 
 def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     """Read the function's arguments as the model wrote them.
 
-    Accepts a string instead of the list of commands, and `command` with a string. Raises `MalformedCall` for
+    Accepts a string instead of the list of commands, also one that is the list in JSON, and `command` with a
+    string. Raises `MalformedCall` for
     any other deviation from the schema.
     """
     try:
@@ -100,9 +126,7 @@ def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
     except UnreadableArguments as error:
         raise malformed_call("shell", str(error), arguments) from None
     commands = _commands(value)
-    if not commands or (
-        "command" in value and ("commands" in value or not isinstance(value["command"], str))
-    ):
+    if not commands or ("command" in value and "commands" in value):
         raise malformed_call("shell", "it needs a list of strings called commands", arguments)
     if elsewhere := sorted(_ELSEWHERE & set(value)):
         why = f"it has no argument {elsewhere[0]}; put that into the command, as in `cd FOLDER && ...`"

@@ -98,6 +98,7 @@ RUN = [
     ('"{\\"commands\\": [\\"echo hi >> FILE\\"]}"', 1),
     ('{"commands": ["echo hi >> FILE"]}{"commands": ["echo  hi >> FILE"]}', 2),
     ('{"commands": ["echo hi >> FILE"]}{"commands": ["echo hi >> FILE"]}', 1),
+    ('{"commands": "[\\"echo hi >> FILE\\"]"}', 1),
     ('{"commands": ["true\n" , ">> FILE echo hi"]}', 1),
 ]
 
@@ -123,6 +124,7 @@ DOUBTFUL = [
     ('{"commands": ["touch file"]}{"commands": ["ls"', "not JSON"),
     ('{"commands": ["touch file"], "commands": ["ls"]}', "'commands' twice"),
     ('{"command": ["touch", "file"]}', "list of strings called commands"),
+    ('{"command": ["bash", "-lc", "touch file"]}', "list of strings called commands"),
     ('{"commands": ["touch file"], "cwd": "/tmp"}', "no argument cwd"),
     ("touch file", "not JSON"),
     ('["touch file"]', "not an object"),
@@ -137,6 +139,8 @@ async def test_doubtful_arguments_never_run(player: Player, turn: Turn) -> None:
     assert response.status == "completed"
     printed = [item for item in items(response) if item["type"] == "shell_call_output"][-1]["output"]
     assert printed[0]["stdout"] == ""
+    stored = [item["action"]["commands"] for item in items(response) if item["type"] == "shell_call"]
+    assert not [commands for commands in stored if "bash" in commands or commands == ["touch", "file"]]
     results = player.results()
     for _, words in DOUBTFUL:
         assert [each for each in results if words in each and "commands (array, required)" in each], words
