@@ -25,7 +25,10 @@ _OLD_HELLO = re.compile(rb"[\x80-\xff].\x01", re.DOTALL)
 _POSTGRES_TLS = (bytes.fromhex("0000000804d2162f"), bytes.fromhex("0000000804d21630"))
 """PostgreSQL's requests for TLS and GSS encryption: a ClientHello can follow."""
 _METHOD = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{0,64}(?:[ \t][\t\x20-\xff]*)?\r?")
-_REQUEST_LINE = re.compile(rb"[\r\n]*[^\r\n]*[ \t]HTTP/[0-9][^\r\n]*\r?\n", re.IGNORECASE)
+_REQUEST_LINE = re.compile(
+    rb"[\r\n]*(?:[^\r\n]*[ \t]HTTP/[0-9]|[ \t]*[A-Za-z-]+[ \t]+(?:/|\*[ \t\r\n]|https?://))", re.IGNORECASE
+)
+"""A version, or a target as in HTTP/0.9: some servers read headers after that as well."""
 
 
 class NotForwarded(ValueError):

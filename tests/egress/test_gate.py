@@ -69,6 +69,8 @@ WRONG = [
     (get() + get(host=b"Host: evil.example\r\n"), "different host"),
     (BODY + get(host=b"Host: evil.example\r\n"), "different host"),
     (CHUNKED + get(host=b"Host: evil.example\r\n"), "different host"),
+    (b"GET /\r\nHost: evil.example\r\n\r\n", "malformed|no Host"),
+    (b"get http://evil.example/x\r\n\r\n", "malformed|no Host"),
     (b"\r\n\r\n" + get(host=b"Host: evil.example\r\n"), "malformed"),
     (get(b"X: " + b"a" * 70_000), "malformed"),
 ]

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.egress.broker import Broker
+from tests.conftest import Missing
 from tests.egress.inside import program
 from tests.egress.test_broker import Outside, echo
 
 NAME = "web.internal"
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")
-
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def certificate(tmp_path_factory: pytest.TempPathFactory, missing: Missing) -> tuple[Path, Path]:
     """A certificate for the name, which is its own authority, and its key."""
+    if not shutil.which("openssl"):
+        missing("openssl is missing: apt-get install openssl")
     folder = tmp_path_factory.mktemp("certificate")
     made, key = folder / "certificate.pem", folder / "key.pem"
     command = [
