@@ -324,7 +324,11 @@ class Lifecycle:
         await self.check_backend(row)
         began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
         if snapshot is None:
-            raise InvalidRequest("Container is expired.", hint="Create a new one; its files are gone.")
+            raise InvalidRequest(
+                "Container is expired.",
+                hint="Create a new one; its files are gone. The audit log says so if they were too large to "
+                "keep, or in folders nested too deeply for Docker.",
+            )
         await self._expiration.settle(row)
         most = allowance.limits.containers
         if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):

@@ -13,8 +13,9 @@ from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.docker.container import LABELS_LABEL, container_name
 from agent_kernel.sandboxes.docker.engine import has_image, reason
+from agent_kernel.sandboxes.docker.layer_size import check_size
 from agent_kernel.sandboxes.launch import KEPT_WORKSPACE
-from agent_kernel.sandboxes.optional import Snapshot, too_large
+from agent_kernel.sandboxes.optional import Snapshot
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -42,7 +43,8 @@ def commit(
 ) -> Snapshot:
     """Commit a container; the engine pauses it meanwhile. Raises `SandboxGone`, `SandboxError`.
 
-    Images do not include volumes, so the files of a workspace on a volume are first copied out of it.
+    `most` is the most bytes that the new layer may take; None: what the engine's disk has room for. Images
+    do not include volumes, so the files of a workspace on a volume are first copied out of it.
     """
     from docker.errors import APIError, NotFound
 
@@ -53,12 +55,12 @@ def commit(
         marks = {SNAPSHOT_LABEL: id, LABELS_LABEL: _packed(labels)}
         # Without a running sandbox, nothing can copy the volume's files; they stay on the volume.
         if not on_volume or not container["State"]["Running"]:
-            _check_size(api, container, most)
+            check_size(api, container, most)
             _commit(api, container, id, marks)
             return _describe(api, image_of(id), id, labels)
         try:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE} && cp -a {WORKSPACE} {KEPT_WORKSPACE}")
-            _check_size(api, container, most)
+            check_size(api, container, most)
             _commit(api, container, id, marks)
         finally:
             _run(api, name, f"rm -rf {KEPT_WORKSPACE}")
@@ -67,25 +69,6 @@ def commit(
         raise SandboxGone(f"The sandbox {sandbox_id} is gone.") from error
     except APIError as error:
         raise SandboxError(f"The engine did not make the checkpoint: {reason(error)}.") from error
-
-
-def _check_size(api: APIClient, container: dict[str, Any], most: int | None) -> None:
-    """Refuse a layer that is too large before the engine writes it. Raises `SandboxError`.
-
-    The engine reads a layer as an archive without holes: a sparse file takes its whole length on disk. It
-    gives the size as -1 if it cannot look at all files, for example below a path of more than 4,096 bytes.
-    """
-    if most is None:
-        return
-    for found in api.containers(all=True, size=True, filters={"id": container["Id"]}):
-        size = found.get("SizeRw") or 0
-        if size < 0:
-            raise SandboxError(
-                "The engine cannot tell how much space the checkpoint would take.",
-                hint="Remove folders that are nested too deeply.",
-            )
-        if size > most:
-            raise too_large(size, most)
 
 
 def _commit(api: APIClient, container: dict[str, Any], id: str, marks: dict[str, str]) -> None:  # noqa: A002

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 import docker
 import pytest
 
+from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
-from agent_kernel.sandboxes.optional import Snapshot, total_size
+from agent_kernel.sandboxes.optional import Snapshot, snapshots_of, total_size
 from tests.sandboxes.inside import Sandbox, checkpoint, started
 
 pytestmark = pytest.mark.docker
@@ -118,3 +119,32 @@ async def test_size_covers_the_chain_and_counts_shared_layers_once(
 async def grown(run: Sandbox) -> Snapshot:
     await run("head -c 1000000 /dev/urandom >c")
     return await checkpoint(run)
+
+
+@pytest.fixture
+async def run(docker_backend: DockerBackend) -> AsyncIterator[Sandbox]:
+    async with started(docker_backend) as sandbox:
+        yield sandbox
+
+
+async def test_checkpoint_beyond_free_space_is_refused(run: Sandbox) -> None:
+    """docker commit writes the holes of sparse files, so an explicit checkpoint could fill the disk."""
+    kept = len(await snapshots_of(run.backend).snapshots({"of": run.ref.id}))
+    await run("truncate -s 12T sparse; truncate -s 70M small; truncate -s 11T '/root/with space'")
+    with pytest.raises(SandboxError, match=r"would take \d{14} bytes, and the engine's disk has \d+") as e:
+        await checkpoint(run, of=run.ref.id)
+    places = [str(e.value.hint).index(f"/{name} (") for name in ("data/sparse", "with space", "small")]
+    assert places == sorted(places)
+    assert len(await snapshots_of(run.backend).snapshots({"of": run.ref.id})) == kept
+    await run("rm sparse '/root/with space'")
+    await snapshots_of(run.backend).remove_snapshot((await checkpoint(run)).id)
+
+
+async def test_checkpoint_of_too_deep_tree_is_refused(run: Sandbox) -> None:
+    """docker commit leaves out what is below a path of more than 4,096 bytes, without an error."""
+    deep = "import os\nfor n in range(600): os.mkdir('folder'); os.chdir('folder')"
+    assert (await run(f'python3 -c "{deep}"')).code == 0
+    with pytest.raises(SandboxError, match="nested too deeply"):
+        await checkpoint(run)
+    assert (await run("rm -r folder")).code == 0
+    await snapshots_of(run.backend).remove_snapshot((await checkpoint(run)).id)
