@@ -63,7 +63,7 @@ def _free(api: APIClient) -> int | None:
     """Return the free bytes of the engine's disk, or None if it is not on this machine."""
     if Address.of(api).path is None:
         return None
-    root: str = api.info()["DockerRootDir"]  # type: ignore[no-untyped-call]  # the stubs leave it bare
+    root: str = api.info()["DockerRootDir"]
     try:
         status = os.statvfs(root)
     except OSError:  # an engine in a virtual machine
