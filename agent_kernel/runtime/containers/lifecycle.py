@@ -15,7 +15,6 @@ from dataclasses import replace
 
 from agent_kernel.errors import (
     ImageMissing,
-    InvalidRequest,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
@@ -30,7 +29,7 @@ from agent_kernel.runtime.containers.expiration import Expiration
 from agent_kernel.runtime.containers.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
 from agent_kernel.runtime.containers.readiness import Prepare, Readiness
-from agent_kernel.runtime.containers.removal import gone, remove_verified
+from agent_kernel.runtime.containers.removal import expired_for_good, gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, is_busy, sweep
@@ -324,11 +323,7 @@ class Lifecycle:
         await self.check_backend(row)
         began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
         if snapshot is None:
-            raise InvalidRequest(
-                "Container is expired.",
-                hint="Create a new one; its files are gone. The audit log says so if they were too large to "
-                "keep, or in folders nested too deeply for Docker.",
-            )
+            raise expired_for_good()
         await self._expiration.settle(row)
         most = allowance.limits.containers
         if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.errors import InvalidRequest, SandboxError, SandboxGone
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 
@@ -19,6 +19,15 @@ async def remove_verified(backend: Backend, ref: SandboxRef, audit: AuditLog) ->
     raise SandboxError(
         f"The sandbox {ref.id} is still there after it was removed.",
         hint="See what holds it: agent-kernel containers list",
+    )
+
+
+def expired_for_good() -> InvalidRequest:
+    """Return the error for an expired container that left no checkpoint."""
+    return InvalidRequest(
+        "Container is expired.",
+        hint="Create a new one; its files are gone. The audit log says so if they were too large to keep, or "
+        "in folders nested too deeply for Docker.",
     )
 
 
