@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.transfer.host_files import expanded, look
+from agent_kernel.kernel.transfer.spaced import check_near, missing_name, not_uploaded
 from agent_kernel.kernel.transfer.uploaded import PendingUpload
 from agent_kernel.kernel.transfer.uploads import Plan, folder, joined, send
 
@@ -67,7 +68,7 @@ def resolve(mention: Mention) -> Path | None:
     """Return the mentioned file or folder, or None if the mention is only text.
 
     Punctuation at its end belongs to the sentence unless the file's name has it. Raises `InvalidRequest` for
-    a mention that looks like a path and does not exist.
+    a mention that looks like a path and does not exist, or like a name with spaces that is near a file's.
     """
     if (spaced := _with_spaces(mention)) is not None:
         return spaced
@@ -79,6 +80,8 @@ def resolve(mention: Mention) -> Path | None:
         if mention.quoted or word[-1] not in _ENDS:
             break
         word = word[:-1]
+    if (name := missing_name(mention.line, _FILE_TYPES)) is not None:
+        check_near(name)
     if not word or not (mention.quoted or _looks_like_a_path(word)):
         return None
     try:
@@ -116,6 +119,15 @@ def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:
     return joined([_planned(path, settings) for path in found]).check(settings)
 
 
+def unfound(prompt: str) -> list[str]:
+    """Return the names with spaces in the prompt that look like files and are none."""
+    return [
+        name
+        for each in mentions(prompt)
+        if resolve(each) is None and (name := missing_name(each.line, _FILE_TYPES)) is not None
+    ]
+
+
 def _planned(path: Path, settings: KernelSettings) -> Plan:
     """Plan an upload: a path below the notebook's folder keeps its path, others go by their name."""
     normal = Path(os.path.normpath(path))
@@ -132,9 +144,12 @@ async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str
     """
     if "@" not in prompt:
         return prompt
+    from agent_kernel.kernel.render.bundles import notice
     from agent_kernel.kernel.render.files.artifacts import snapshot
 
     plan = await asyncio.to_thread(find_mentioned, prompt, notebook.settings)
+    for name in await asyncio.to_thread(unfound, prompt):
+        outputs.emit(notice(not_uploaded(name)))
     if plan.uploads:
         container = await notebook.container.open(outputs)
         there = await snapshot((await notebook.runtime()).containers.files, container.id)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.transfer.mentions import mentions, resolve
+from agent_kernel.kernel.transfer.mentions import mentions, resolve, unfound
 
 
 @pytest.fixture
@@ -82,3 +82,36 @@ def test_missing_file_is_an_error_with_a_way_out(folder: Path, prompt: str, word
         found(prompt)
     assert word in refused.value.message
     assert "backticks" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "meant"),
+    [
+        ("sum @Sale Report 2025.csv, please", "@'Sales Report 2024.csv'"),
+        ("@sales report 2024.csv", "@'Sales Report 2024.csv'"),
+        ("@data/q 1/x z.csv.", "@'data/q 1/x y.csv'"),
+        ("@My Files.csv and more", "@'my file.csv'"),
+        ("@it s.csv", '@"it\'s.csv"'),
+    ],
+)
+def test_missing_name_with_spaces_names_near_files(folder: Path, prompt: str, meant: str) -> None:
+    with pytest.raises(InvalidRequest, match="There is no file") as refused:
+        found(prompt)
+    assert meant in (refused.value.hint or "")
+    assert "write \\@" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("sum @Annual Accounts 1999.xlsx, please", ["Annual Accounts 1999.xlsx"]),
+        ("@ann look at a.csv and b.csv", []),
+        ("@ann look at my file.csv", []),
+        ("@ann said that one should not look there: a.csv", []),
+        ("@app.route returns JSON, see x.json", []),
+        ("@Sales is a file too, unlike z.csv", []),
+        ("`@Annual Accounts 1999.xlsx`", []),
+    ],
+)
+def test_missing_name_with_spaces_near_no_file(folder: Path, prompt: str, names: list[str]) -> None:
+    assert unfound(prompt) == names
