@@ -81,7 +81,11 @@ def test_imports_run_downward_only() -> None:
     assert not wrong
 
 
-CONTRACT = ("agent_kernel.runtime.base", "agent_kernel.runtime.progress")
+CONTRACT = (
+    "agent_kernel.runtime.base",
+    "agent_kernel.runtime.network.base",
+    "agent_kernel.runtime.progress",
+)
 
 
 def test_kernel_and_server_import_only_the_runtime_contract() -> None:

@@ -40,7 +40,7 @@ class _Chosen:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their arguments."""
-    from agent_kernel.cli import checkpoints
+    from agent_kernel.cli import checkpoints, network
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list all containers, running ones first")
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("ids", nargs="*", default=[], metavar="ID", help="containers to remove")
     attaching = actions.add_parser("attach", help="open a terminal in a container; Ctrl-] leaves it")
     attaching.add_argument("id", metavar="ID")
-    for sub in (listing, removing, attaching, *checkpoints.add_actions(actions)):
+    for sub in (listing, removing, attaching, network.add_action(actions), *checkpoints.add_actions(actions)):
         flags.add_settings(sub, (*flags.WHERE, "audit"))
 
 
@@ -76,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
         from agent_kernel.cli.attach import attach
 
         return attach(settings, arguments.id)
+    elif arguments.action == "network":
+        from agent_kernel.cli import network
+
+        network.run(settings, arguments.id, as_json=arguments.json)
     else:
         from agent_kernel.cli import checkpoints
 

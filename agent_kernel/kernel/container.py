@@ -49,7 +49,7 @@ class NotebookContainer:
     ) -> None:
         self.id: str | None = None
         self.name = "notebook"
-        self._params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
+        self.params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
         self._runtime = runtime
         self._tell_model = tell_model
         self._log = log
@@ -81,10 +81,10 @@ class NotebookContainer:
                 self.id = None
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self._tell_model(CONTAINER_REPLACED)
-        params = self._params if params is None else params
+        params = self.params if params is None else params
         with listening(lambda text: outputs.progress(note(clean(text)))):
             created = await containers.create({"name": self.name, **params})
-        self.id, self._params = created.id, params
+        self.id, self.params = created.id, params
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))

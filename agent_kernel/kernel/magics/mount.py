@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
 
@@ -67,7 +67,9 @@ async def _missing(notebook: Notebook, names: Sequence[str]) -> list[str]:
 
 
 async def _begin(notebook: Notebook, outputs: CellOutputs, names: Sequence[str], *, fresh: bool) -> None:
-    params = {"agent_kernel": {"mounts": list(names)}}
+    params: dict[str, Any] = {"agent_kernel": {"mounts": list(names)}}
+    if (policy := notebook.container.params.get("network_policy")) is not None:
+        params["network_policy"] = policy
     if notebook.container.id is None or fresh:
         await notebook.container.renew(params, outputs)
         return

@@ -11,6 +11,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics import approve as magics_approve
 from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
+from agent_kernel.kernel.magics import network as magics_network
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import turns as magics_turns
 
@@ -112,6 +113,15 @@ MAGICS: dict[str, Magic] = {
         "For data sets that are too big to upload. A container gets its folders when it is created, so put "
         "%mount into the first cell. With --new the container is replaced with an empty one.",
         words=("--new",),
+    ),
+    "network": Magic(
+        "%network [allow HOST ... [--new] | off]",
+        "Show the hosts that the container may connect to and what it used, allow more, or allow none.",
+        magics_network.network,
+        "HOST is a name, or *. and a domain, each also with :PORT. The operator sets the limit. A change "
+        "applies at once; off also closes connections. With --new the container is replaced with an empty "
+        "one.",
+        words=("allow", "off", "--new"),
     ),
     "model": Magic(
         "%model [NAME | --default]",

@@ -130,18 +130,20 @@ class LocalContainers:
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
             resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
-            network=self._new_network(asked.network or NetworkPolicy(), backend).as_json(),
+            network=self._new_network(asked.network, backend).as_json(),
         )
 
-    def _new_network(self, asked: NetworkPolicy, backend: Backend) -> ContainerNetwork:
-        network = ContainerNetwork.new(asked.narrowed(self.settings.network))
-        if network.ports is not None and not backend.capabilities().network:
-            raise InvalidRequest(
-                f"The {backend.name} sandbox cannot have a network.",
-                hint="Leave network_policy out.",
-                param=network_policy.FIELD,
-            )
-        return network
+    def _new_network(self, asked: NetworkPolicy | None, backend: Backend) -> ContainerNetwork:
+        network = ContainerNetwork.new(asked, self.settings.network)
+        if network.ports is None or backend.capabilities().network:
+            return network
+        if not network.policy.rules:
+            return ContainerNetwork()
+        raise InvalidRequest(
+            f"The {backend.name} sandbox cannot have a network.",
+            hint="Leave network_policy out.",
+            param=network_policy.FIELD,
+        )
 
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
@@ -193,12 +195,12 @@ class LocalContainers:
         """Return a container's policy and what it used; see `NetworkedContainers`."""
         row = await self._row(container_id)
         bound = self.settings.network
-        return NetworkReport(network_policy.restored(row.network, bound), bound.to_json())
+        return NetworkReport(network_policy.in_effect(row.network, bound), bound.to_json())
 
     async def network_policy(self, container_id: str) -> Mapping[str, Any]:
         """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
         row = await self._store.container(container_id)
-        return network_policy.restored(row.network if row else "", self.settings.network)
+        return network_policy.in_effect(row.network if row else "", self.settings.network)
 
     async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
         """Replace a container's policy; see `NetworkedContainers`."""
@@ -322,7 +324,7 @@ class LocalContainers:
                 "status": "running" if row.status in ("restoring", "saving") else row.status,
                 "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
                 "memory_limit": row.memory_limit,
-                "network_policy": network_policy.restored(row.network, self.settings.network),
+                "network_policy": network_policy.in_effect(row.network, self.settings.network),
                 "agent_kernel": ours,
             }
         )

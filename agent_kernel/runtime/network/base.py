@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -42,6 +42,18 @@ class NetworkReport:
     operator: Mapping[str, Any]
     destinations: Sequence[Destination] = ()
     forgotten: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the server answers it."""
+        return {**asdict(self), "destinations": [asdict(each) for each in self.destinations]}
+
+    @classmethod
+    def of_json(cls, given: Mapping[str, Any]) -> NetworkReport:
+        """Return the report in a server's answer. Fields that it does not know are left out."""
+        names = [each.name for each in fields(Destination)]
+        found = [{name: each[name] for name in names if name in each} for each in given["destinations"]]
+        made = tuple(Destination(**each) for each in found)
+        return cls(given["policy"], given["operator"], made, int(given.get("forgotten") or 0))
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from typing import Any
 from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
+from agent_kernel.sandboxes.network import MOST_PORTS, RESERVED, Network
 
 FIELD = "network_policy"
 _LISTED = 50
@@ -66,9 +67,19 @@ class ContainerNetwork:
     ports: tuple[int, ...] | None = None
 
     @classmethod
-    def new(cls, policy: NetworkPolicy) -> ContainerNetwork:
-        """Return the network of a new container with this policy."""
-        return cls(policy, policy.ports if policy.rules else None)
+    def new(cls, asked: NetworkPolicy | None, bound: NetworkPolicy) -> ContainerNetwork:
+        """Return the network of a new container within the operator's `bound`. Raises `InvalidRequest`.
+
+        If the request does not say (None), the policy allows nothing, but the sandbox gets the operator's
+        ports, so that hosts can be allowed later. `disabled` makes a sandbox without a network.
+        """
+        if not bound.rules if asked is None else not asked.rules:
+            return cls()
+        policy = NetworkPolicy() if asked is None else asked.narrowed(bound)
+        both = tuple(sorted({*policy.ports, *(port for port in bound.ports if port not in RESERVED)}))
+        network = cls(policy, both if len(both) <= MOST_PORTS else policy.ports)
+        Network(network.ports or ()).check()
+        return network
 
     @classmethod
     def of_json(cls, text: str) -> ContainerNetwork:
@@ -123,12 +134,21 @@ def within(policy: NetworkPolicy, bound: NetworkPolicy) -> NetworkPolicy:
     return NetworkPolicy(tuple(allowed))
 
 
-def restored(text: str, bound: NetworkPolicy) -> dict[str, Any]:
-    """Return the `network_policy` for a container that begins with a checkpoint, from the label's `text`.
+def in_effect(text: str, bound: NetworkPolicy) -> dict[str, Any]:
+    """Return the policy in a row, as the API's `network_policy`.
 
-    It has the rules that the operator's policy still allows; none if the label was damaged.
+    It has the rules that the operator's policy still allows; none if the row was damaged.
     """
     return within(kept(text).policy, bound).to_json()
+
+
+def restored(text: str, bound: NetworkPolicy) -> dict[str, Any] | None:
+    """Return the `network_policy` for a container that begins with a checkpoint, from the label's `text`.
+
+    None if hosts can be allowed later; see `ContainerNetwork.new`.
+    """
+    earlier = kept(text).within(bound)
+    return None if earlier.ports and not earlier.policy.rules else earlier.policy.to_json()
 
 
 def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.base import FileChanges, Order, Page
 from agent_kernel.runtime.containers.files import workspace_path
+from agent_kernel.runtime.network.base import DISABLED, NetworkReport
 from agent_kernel.runtime.remote.errors import translated
 from agent_kernel.sandboxes.base import WORKSPACE
 
@@ -73,6 +74,26 @@ class RemoteContainers:
         except NotFound:
             return {}
         return {str(each["name"]): str(each["path"]) for each in found["data"]}
+
+    async def network_bound(self) -> Mapping[str, Any]:
+        """Return the operator's policy; see `NetworkedContainers`."""
+        try:
+            async with translated(self._client):
+                return await self._client.get("/containers/agent_kernel/network", cast_to=dict[str, Any])
+        except NotFound:
+            return DISABLED
+
+    async def network(self, container_id: str) -> NetworkReport:
+        """Return a container's policy and what it used; see `NetworkedContainers`."""
+        where = f"/containers/{container_id}/agent_kernel/network"
+        async with translated(self._client):
+            return NetworkReport.of_json(await self._client.get(where, cast_to=dict[str, Any]))
+
+    async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
+        """Replace a container's policy; see `NetworkedContainers`."""
+        where = f"/containers/{container_id}/agent_kernel/network"
+        async with translated(self._client):
+            return await self._client.post(where, body=dict(policy), cast_to=ContainerCreateResponse)
 
     async def delete(self, container_id: str) -> None:
         """Delete a container."""

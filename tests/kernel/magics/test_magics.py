@@ -37,6 +37,12 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%mount --new", "%mount --new needs the name of a folder.", "For example:"),
         ("%mount --old x", "%mount does not know '--old x'", "For example:"),
     ],
+    "network": [
+        ("%network on", "%network does not know 'on'", "Use %network allow HOST"),
+        ("%network allow", "%network does not know 'allow'", "Use %network allow HOST"),
+        ("%network off --new", "%network does not know 'off --new'", "Use %network allow HOST"),
+        ("%network allow a.example", "network policy does not allow a.example", "It allows: no network."),
+    ],
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
     "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
     "%instructions": [("%%instructions --now\nText", "does not know --now", "Use --clear.")],

@@ -9,7 +9,14 @@ import pytest
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.containers.params import check_params
-from agent_kernel.runtime.network.policy import ContainerNetwork, kept, read_policy, restored, with_network
+from agent_kernel.runtime.network.policy import (
+    ContainerNetwork,
+    in_effect,
+    kept,
+    read_policy,
+    restored,
+    with_network,
+)
 
 
 def allowing(*entries: str) -> NetworkPolicy:
@@ -63,7 +70,7 @@ def test_absent_and_disabled_are_different() -> None:
 
 @pytest.mark.parametrize("policy", [NetworkPolicy(), allowing("a.example"), allowing("tcp://10.0.0.1:5432")])
 def test_network_comes_back_from_its_text(policy: NetworkPolicy) -> None:
-    network = ContainerNetwork.new(policy)
+    network = ContainerNetwork.new(policy, policy)
     assert ContainerNetwork.of_json(network.as_json()) == network
     assert (network.ports is None) == (not policy.rules)
     off = ContainerNetwork(NetworkPolicy(), (80, 443))
@@ -90,24 +97,38 @@ def test_damaged_text_means_no_network(text: str) -> None:
     with pytest.raises(ValueError, match="not the network of a container"):
         ContainerNetwork.of_json(text)
     assert kept(text) == ContainerNetwork()
-    assert restored(text, allowing("a.example")) == {"type": "disabled"}
+    assert (
+        in_effect(text, allowing("a.example"))
+        == restored(text, allowing("a.example"))
+        == {"type": "disabled"}
+    )
 
 
 def test_earlier_policy_is_kept_within_todays_bound() -> None:
-    text = ContainerNetwork.new(allowing("a.example", "b.example:22", "tcp://db.internal:5432")).as_json()
     wide = allowing("a.example", "b.example", "tcp://db.internal:5432")
-    assert restored(text, wide)["allowed_domains"] == [
-        "a.example",
-        "b.example:22",
-        "tcp://db.internal:5432",
-    ]
-    assert restored(text, allowing("b.example"))["allowed_domains"] == ["b.example:22"]
-    assert restored(text, allowing("a.example:443")) == {"type": "disabled"}
-    assert restored(text, NetworkPolicy()) == {"type": "disabled"}
+    entries = ["a.example", "b.example:22", "tcp://db.internal:5432"]
+    text = ContainerNetwork.new(allowing(*entries), wide).as_json()
+    assert in_effect(text, wide)["allowed_domains"] == entries
+    assert restored(text, wide) == in_effect(text, wide)
+    assert in_effect(text, allowing("b.example"))["allowed_domains"] == ["b.example:22"]
+    for narrow in (allowing("a.example:443"), NetworkPolicy()):
+        assert in_effect(text, narrow) == {"type": "disabled"}
+        assert restored(text, narrow) is None
+
+
+def test_new_network_has_the_operators_ports() -> None:
+    bound = allowing("a.example", "tcp://db.internal:5432", "tcp://dns.internal:53")
+    assert ContainerNetwork.new(None, NetworkPolicy()) == ContainerNetwork()
+    assert ContainerNetwork.new(NetworkPolicy(), bound) == ContainerNetwork()
+    assert ContainerNetwork.new(None, bound) == ContainerNetwork(NetworkPolicy(), (22, 80, 443, 5432))
+    asked = allowing("a.example:8443")
+    assert ContainerNetwork.new(asked, bound) == ContainerNetwork(asked, (22, 80, 443, 5432, 8443))
+    with pytest.raises(InvalidRequest, match="cannot be a port"):
+        ContainerNetwork.new(allowing("tcp://dns.internal:53"), bound)
 
 
 def test_changed_policy_needs_the_containers_ports() -> None:
-    network = ContainerNetwork.new(allowing("a.example"))
+    network = ContainerNetwork.new(allowing("a.example"), allowing("a.example"))
     for policy in (allowing("b.example:443"), NetworkPolicy(), allowing("*.c.example", "d.example:80")):
         assert network.changed(policy) == ContainerNetwork(policy, network.ports)
     with pytest.raises(InvalidRequest, match="without port 8443"):

@@ -1,0 +1,101 @@
+"""The magic for the hosts that programs in the container may connect to: `%network`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.network.base import DISABLED, NetworkedContainers, NetworkReport
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.outputs import CellOutputs
+
+_USAGE = "Use %network allow HOST ..., %network off, or %network alone."
+
+
+async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Show the hosts that the container may connect to, allow more, or allow none."""
+    words = arguments.split()
+    fresh = "--new" in words
+    match [word for word in words if word != "--new"]:
+        case [] if not fresh:
+            await _show(notebook, outputs)
+        case ["off"] if not fresh:
+            await _change(notebook, outputs, DISABLED)
+        case ["allow", *hosts] if hosts and not any(host.startswith("-") for host in hosts):
+            await _allow(notebook, outputs, hosts, fresh=fresh)
+        case _:
+            raise InvalidRequest(f"%network does not know {arguments!r}.", hint=_USAGE)
+
+
+async def _containers(notebook: Notebook) -> NetworkedContainers:
+    containers = (await notebook.runtime()).containers
+    if not isinstance(containers, NetworkedContainers):
+        raise InvalidRequest("This runtime does not offer %network.")
+    return containers
+
+
+async def _report(notebook: Notebook) -> NetworkReport:
+    containers = await _containers(notebook)
+    if notebook.container.id is not None:
+        return await containers.network(notebook.container.id)
+    policy = notebook.container.params.get("network_policy") or DISABLED
+    return NetworkReport(policy, await containers.network_bound())
+
+
+async def _allow(notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str], *, fresh: bool) -> None:
+    allowed = (await _report(notebook)).policy.get("allowed_domains") or []
+    policy = {"type": "allowlist", "allowed_domains": list(dict.fromkeys([*allowed, *hosts]))}
+    if notebook.container.id is None or fresh:
+        await notebook.container.renew({**notebook.container.params, "network_policy": policy}, outputs)
+        await _confirm(notebook, outputs)
+        return
+    try:
+        await _change(notebook, outputs, policy)
+    except InvalidRequest as error:
+        if "was created without" not in error.message:
+            raise
+        raise InvalidRequest(
+            error.message, hint=f"Replace it with an empty one: %network allow {' '.join(hosts)} --new"
+        ) from None
+
+
+async def _change(notebook: Notebook, outputs: CellOutputs, policy: Mapping[str, Any]) -> None:
+    if notebook.container.id is not None:
+        await (await _containers(notebook)).set_network(notebook.container.id, policy)
+    notebook.container.params = {**notebook.container.params, "network_policy": policy}
+    await _confirm(notebook, outputs)
+
+
+async def _confirm(notebook: Notebook, outputs: CellOutputs) -> None:
+    from agent_kernel.kernel.render.bundles import note
+
+    outputs.emit(note(f"Allowed: {_listed((await _report(notebook)).policy)}."))
+
+
+async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
+    from agent_kernel.kernel.render.bundles import note, table
+
+    found = await _report(notebook)
+    outputs.emit(note(f"Allowed: {_listed(found.policy)}. The operator offers: {_listed(found.operator)}."))
+    if not found.destinations:
+        return
+    rows = [
+        [
+            f"{each.name}:{each.port}",
+            str(each.connections),
+            f"{each.sent:,}",
+            f"{each.received:,}",
+            f"{each.refused}: {each.reason}" if each.refused else "",
+        ]
+        for each in found.destinations
+    ]
+    header = ["destination", "connections", "bytes sent", "bytes received", "refused"]
+    outputs.result(table(header, rows).bundle())
+
+
+def _listed(policy: Mapping[str, Any]) -> str:
+    hosts = [f"`{host}`" for host in policy.get("allowed_domains") or []]
+    return ", ".join(hosts) or "no network"
