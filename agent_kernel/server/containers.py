@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.base import TracksChanges
+from agent_kernel.runtime.network.base import NetworkedContainers
 from agent_kernel.server.pages import answer, changed, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.streams import FileStream
 from agent_kernel.server.uploads import is_json, read_json, read_upload
@@ -94,3 +95,27 @@ async def delete_container_file(request: Request) -> Response:
     file_id = path(request, "file_id")
     await runtime_of(request).containers.files.delete(path(request, "container_id"), file_id)
     return deleted(file_id, "container.file.deleted")
+
+
+async def retrieve_network_bound(request: Request) -> Response:
+    """Return the operator's policy, the most that a container's policy may allow."""
+    return JSONResponse(dict(await _networked(request).network_bound()))
+
+
+async def retrieve_network(request: Request) -> Response:
+    """Return a container's policy, and what its programs used and were refused."""
+    report = await _networked(request).network(path(request, "container_id"))
+    return JSONResponse({"object": "agent_kernel.network", **report.to_json()})
+
+
+async def update_network(request: Request) -> Response:
+    """Replace a container's policy. The body is a `network_policy`."""
+    policy = await read_json(request)
+    return answer(await _networked(request).set_network(path(request, "container_id"), policy))
+
+
+def _networked(request: Request) -> NetworkedContainers:
+    containers = runtime_of(request).containers
+    if not isinstance(containers, NetworkedContainers):
+        raise NotFound("This server does not show the network of containers.")
+    return containers

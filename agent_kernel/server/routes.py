@@ -10,7 +10,6 @@ from agent_kernel.errors import NotFound
 from agent_kernel.server import containers as c
 from agent_kernel.server import conversations as v
 from agent_kernel.server import files as f
-from agent_kernel.server import networks as n
 from agent_kernel.server import responses as r
 from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
@@ -85,12 +84,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/v1/containers", c.create_container, body="ContainerCreateParams"),
     Endpoint("GET", "/v1/containers", c.list_containers, "List", query=(*PAGE, "name")),
     Endpoint("GET", "/v1/containers/agent_kernel/mounts", c.list_mounts, "List"),
-    Endpoint("GET", "/v1/containers/agent_kernel/network", n.retrieve_bound),
+    Endpoint("GET", "/v1/containers/agent_kernel/network", c.retrieve_network_bound),
     Endpoint("GET", _CONTAINER, c.retrieve_container),
     Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
     Endpoint("POST", _CONTAINER + "/agent_kernel/reset", c.reset_container),
-    Endpoint("GET", _CONTAINER + "/agent_kernel/network", n.retrieve_network),
-    Endpoint("POST", _CONTAINER + "/agent_kernel/network", n.update_network),
+    Endpoint("GET", _CONTAINER + "/agent_kernel/network", c.retrieve_network),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/network", c.update_network),
     Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),
     Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=(*PAGE, c.SINCE)),
     Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,6 +59,8 @@ class ToolContext:
     """Open the turn's container. Raises `SandboxGone`, `SandboxUnreachable`; `RuntimeError` without one."""
     audit: WriteAudit
     count: Count
+    refusals: Callable[[], Sequence[str]] = tuple
+    """Return a line for each destination that the sandbox was refused since the last call."""
     tell: Callable[[int, str], None] = _ignore
     """Tell the model, and only the model, a line about part number n of the output; for this turn only."""
     spec: Mapping[str, Any] = field(default_factory=dict)

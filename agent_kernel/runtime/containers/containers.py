@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 from openai.types import ContainerCreateResponse
@@ -37,7 +37,8 @@ from agent_kernel.runtime.containers.params import check_params, new_id
 from agent_kernel.runtime.containers.resources import Resources, shown
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.network import policy as network_policy
-from agent_kernel.runtime.network.base import NetworkReport
+from agent_kernel.runtime.network.base import Destination, NetworkReport
+from agent_kernel.runtime.network.egress import RunningCall
 from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import Asked, page
@@ -169,6 +170,7 @@ class LocalContainers:
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it and its row. Explicit checkpoints stay."""
         await self._lifecycle.forget(await self._row(container_id))
+        self._lifecycle.networks.forget(container_id)
         await self._store.delete_container(container_id)
 
     async def reset(self, container_id: str) -> ContainerCreateResponse:
@@ -194,8 +196,17 @@ class LocalContainers:
     async def network(self, container_id: str) -> NetworkReport:
         """Return a container's policy and what it used; see `NetworkedContainers`."""
         row = await self._row(container_id)
-        bound = self.settings.network
-        return NetworkReport(network_policy.in_effect(row.network, bound), bound.to_json())
+        bound, used = self.settings.network, self._lifecycle.networks.used(container_id)
+        return NetworkReport(
+            network_policy.in_effect(row.network, bound),
+            bound.to_json(),
+            tuple(
+                Destination(each.name, each.port, each.allowed, each.refused, each.sent, each.received,
+                            each.reason or "")
+                for each in used.destinations
+            ),
+            used.omitted,
+        )  # fmt: skip
 
     async def network_policy(self, container_id: str) -> Mapping[str, Any]:
         """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
@@ -210,8 +221,17 @@ class LocalContainers:
         if network.as_json() == row.network:
             return self._resource(row)
         await self._store.put_network(container_id, network.as_json())
+        self._lifecycle.networks.change(container_id, asked)
         self.audit.write("network", container=container_id, allowed=[str(rule) for rule in asked.rules])
         return self._resource(await self._row(container_id))
+
+    def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
+        """Attribute a container's connections that begin meanwhile to a call, if it is the only one."""
+        return self._lifecycle.networks.calling(container_id, caller)
+
+    def take_refusals(self, container_id: str | None) -> Sequence[str]:
+        """Return a line for each destination that a container was refused since the last call."""
+        return self._lifecycle.networks.take_refusals(container_id) if container_id is not None else ()
 
     async def is_alive(self, container_id: str) -> bool:
         """Return whether it can be used now, perhaps after a restore. Raises `EngineUnavailable`."""

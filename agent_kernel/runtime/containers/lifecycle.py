@@ -21,7 +21,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.runtime.containers.access import AccessSource, attached, no_access, with_network
+from agent_kernel.runtime.containers.access import attached, with_network
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints, lost_shell
 from agent_kernel.runtime.containers.deaths import Deaths
@@ -33,6 +33,7 @@ from agent_kernel.runtime.containers.removal import expired_for_good, gone, remo
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, is_busy, sweep
+from agent_kernel.runtime.network.networks import Networks
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
@@ -60,17 +61,16 @@ class Lifecycle:
         settings: ContainerOptions,
         audit: AuditLog,
         prepare: Prepare | None = None,
-        access: AccessSource = no_access,
     ) -> None:
         self.settings = settings
         self.audit = audit
+        self.networks = Networks(store, settings.network, settings.network_options, audit)
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
         self._expiration = Expiration(self, store)
         self._deaths = Deaths(self, self._expiration, store)
         self.timer = ExpiryTimer(self._expiration.expire)
         self._readiness = Readiness(prepare)
         self._source = backend
-        self._access = access
         self._backend: Backend | None = None
         self._store = store
         self._pool: WarmPool | None = None
@@ -106,6 +106,7 @@ class Lifecycle:
         if self.settings.warm:
             resources = await self.settings.allowed.resolve(Resources(), backend)
             template = await self._spec(new_id(), self.memory_limit(backend, None), resources)
+            template = replace(template, network=self.networks.default(backend))
             self._pool = WarmPool(backend, self.settings.warm, template, new_id)
             self._pool.fill()
 
@@ -137,7 +138,7 @@ class Lifecycle:
                 f"The store's record of container {row.id} is damaged.", hint="Create a new container."
             ) from None
         spec = await self._spec(row.id, row.memory_limit, resources, row.tenant)
-        return with_network(spec, self._access(row), await self.engine())
+        return with_network(spec, self.networks.network(row), await self.engine())
 
     def held(self, container_id: str) -> Attachment | None:
         """Return what this process holds of a container already."""
@@ -176,7 +177,7 @@ class Lifecycle:
             if warm is not None:
                 asked, row, started = row, replace(row, id=warm.ref.id), True
                 self.attachment(row.id).channel = warm.channel
-                warm.channel.decide_by(self._access(row).egress)
+                warm.channel.decide_by(self.networks.access(row).egress)
                 await self._store.rename_container(asked.id, row.id)
             else:
                 await self._start(row, snapshot)
@@ -212,7 +213,7 @@ class Lifecycle:
         ref = await self._make(backend, replace(spec, snapshot=snapshot.id if snapshot else None))
         attachment = self.attachment(row.id)
         try:
-            attachment.channel = await attached(backend, ref, self._access(row))
+            attachment.channel = await attached(backend, ref, self.networks.access(row))
             attachment.paused = False
         except BaseException:
             await asyncio.shield(self.remove(row))
@@ -279,7 +280,7 @@ class Lifecycle:
             ref = await backend.get(row.id)
             if ref.status == "dead":
                 raise gone(row.id)
-            channel = await attached(backend, ref, self._access(row))
+            channel = await attached(backend, ref, self.networks.access(row))
         except SandboxGone as error:
             await self._deaths.end(row)
             ended = await self._store.container(row.id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.runtime.containers.resources import Allowed
+from agent_kernel.runtime.network.egress import NetworkOptions
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,6 @@ class ContainerOptions:
     """Limits, volumes and mounts: the defaults, and the most that requests may ask for."""
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     """The most that a container's network policy may allow. Without rules no container has a network."""
+    network_options: NetworkOptions = field(default_factory=NetworkOptions)
+    """The limits of each container's connections."""
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)

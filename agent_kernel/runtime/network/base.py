@@ -34,14 +34,14 @@ class Destination:
 class NetworkReport:
     """The network of one container. `policy` and `operator` are written as the API's `network_policy`.
 
-    `operator` is the most that `policy` may allow. `destinations` are those since the runtime started: the
-    newest at the end, and no more than it remembers. `forgotten` counts the others.
+    `operator` is the most that `policy` may allow. `destinations` are those of connections that ended since
+    the runtime started. `omitted` counts connections to destinations beyond those that it remembers.
     """
 
     policy: Mapping[str, Any]
     operator: Mapping[str, Any]
     destinations: Sequence[Destination] = ()
-    forgotten: int = 0
+    omitted: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the server answers it."""
@@ -53,7 +53,7 @@ class NetworkReport:
         names = [each.name for each in fields(Destination)]
         found = [{name: each[name] for name in names if name in each} for each in given["destinations"]]
         made = tuple(Destination(**each) for each in found)
-        return cls(given["policy"], given["operator"], made, int(given.get("forgotten") or 0))
+        return cls(given["policy"], given["operator"], made, int(given.get("omitted") or 0))
 
 
 @runtime_checkable

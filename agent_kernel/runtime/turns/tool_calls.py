@@ -15,6 +15,7 @@ from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import note_of
 from agent_kernel.runtime.approvals.items import Answer
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network.egress import RunningCall
 from agent_kernel.runtime.observe.audit import audited_call
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.turns.channel import together
@@ -177,7 +178,8 @@ class ToolCalls:
         return ToolContext(
             emit=emit,
             tell=tell,
-            sandbox=partial(self._sandbox, run),
+            sandbox=partial(self._sandbox, run, call_id),
+            refusals=partial(self._containers.take_refusals, run.container_id),
             audit=audit,
             count=count,
             spec=call.entry.spec if call.entry is not None else {},
@@ -188,11 +190,12 @@ class ToolCalls:
         )
 
     @asynccontextmanager
-    async def _sandbox(self, run: Turn) -> AsyncGenerator[Channel, None]:
+    async def _sandbox(self, run: Turn, call_id: str) -> AsyncGenerator[Channel, None]:
         if run.container_id is None:
             raise RuntimeError("The turn has no container: a tool that needs one has in_sandbox.")
         async with self._containers.use(run.container_id, to_run=True) as channel:
-            yield channel
+            with self._containers.calling(run.container_id, RunningCall(run.id, call_id)):
+                yield channel
 
 
 def _tool_of(call_type: str) -> Tool:

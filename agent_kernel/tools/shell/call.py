@@ -41,6 +41,7 @@ async def run_in(action: Mapping[str, Any], context: ToolContext) -> None:
             limits=limits,
             name=context.name,
             rejoin=context.rejoin,
+            refusals=context.refusals,
         )
         began = time.monotonic()
         async with aclosing(audited(context.audit, pieces, commands, context.rejoin)) as source:

@@ -11,6 +11,7 @@ Choices that the standard leaves open:
   keeps the whole output in a file, the path of that file.
 - If a command reached a limit of the sandbox, a line like `[out of memory: limit 1 GiB]` ends its stderr,
   regardless of `max_output_length`: a bare exit code 137 explains nothing.
+- If connections were refused meanwhile, a line for each destination ends its stderr in the same way.
 - Live pieces are sent as they arrive, up to the same limit per stream; then one piece says that the rest
   follows at the end. Below the limit the joined pieces equal the final text; above it the final text is the
   record. The host never keeps more than the limit, however much a command prints.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -164,11 +165,13 @@ async def run_shell_call(
     limits: ShellLimits = DEFAULT_LIMITS,
     name: str = "",
     rejoin: Mapping[int, Rejoined] | None = None,
+    refusals: Callable[[], Sequence[str]] = tuple,
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
     """Run the commands in order and yield their output; each ends with its `CommandResult`.
 
     `name` is unique in the sandbox, so that another process can resume the call. To resume, `rejoin` has the
-    commands that had not ended, by index. Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
+    commands that had not ended, by index. `refusals` is asked after each command: see `ToolContext`.
+    Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
     Closing or cancelling it kills the running command's whole process tree; later commands do not begin.
     """
     timeout = limits.timeout_seconds(timeout_ms)
@@ -188,7 +191,7 @@ async def run_shell_call(
             events: Events = channel.watch(called)
         else:
             events = channel.run(command, timeout=timeout, name=called)
-        async with aclosing(_command(events, index, characters, how)) as pieces:
+        async with aclosing(_command(events, index, characters, how, refusals)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -199,7 +202,7 @@ def command_name(name: str, index: int) -> str:
 
 
 async def _command(
-    source: Events, index: int, characters: int, before: Rejoined
+    source: Events, index: int, characters: int, before: Rejoined, refusals: Callable[[], Sequence[str]]
 ) -> AsyncGenerator[CommandOutput | CommandResult, None]:
     out, err = _Printed(characters, before.stdout), _Printed(characters, before.stderr)
     end: Exited | TimedOut | None = None
@@ -231,7 +234,7 @@ async def _command(
     stdout, stderr = out.kept.text(end.log), err.kept.text(end.log)
     is_named = out.kept.is_clipped or err.kept.is_clipped
     log = _printable(end.log) if end.log and not is_named else None
-    words = _limits_reached(end, stderr)
+    words = _lines_after(stderr, [*(f"[{words}]" for words in end.reached), *refusals()])
     if text := err.fresh(words):
         yield CommandOutput(index, stderr=text)
     exit_code = end.code if isinstance(end, Exited) else None
@@ -270,9 +273,9 @@ def on_own_line(text: str, words: str) -> str:
     return f"{text}\n{words}\n" if text and not text.endswith("\n") else f"{text}{words}\n"
 
 
-def _limits_reached(end: Exited | TimedOut, stderr: str) -> str:
-    """Return the limits that a command reached, as lines for the end of its stderr."""
-    lines = "".join(f"[{_printable(words)}]\n" for words in end.reached)
+def _lines_after(stderr: str, words: Sequence[str]) -> str:
+    """Return lines for the end of a command's stderr."""
+    lines = "".join(f"{_printable(line)}\n" for line in words)
     return "\n" + lines if lines and stderr and not stderr.endswith("\n") else lines
 
 

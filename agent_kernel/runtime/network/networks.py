@@ -1,0 +1,86 @@
+"""The networks of a runtime's containers: what each sandbox gets at its start and at every attachment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.records import NetworkUse
+from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions, RunningCall
+from agent_kernel.runtime.network.policy import ContainerNetwork, kept
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.egress import Access
+from agent_kernel.sandboxes.network import Network
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.rows import Rows
+
+
+class Networks:
+    """The networks of the containers in `rows`. `bound` is the operator's policy."""
+
+    def __init__(self, rows: Rows, bound: NetworkPolicy, options: NetworkOptions, audit: AuditLog) -> None:
+        self._rows = rows
+        self._bound = bound
+        self._options = options
+        self._audit = audit
+        self._known: dict[str, ContainerEgress] = {}
+
+    def access(self, row: ContainerRow) -> Access:
+        """Return what a container may reach. One whose row is damaged reaches nothing."""
+        network = self.network(row)
+        return Access() if network is None else Access(network, self._egress(row))
+
+    def network(self, row: ContainerRow) -> Network | None:
+        """Return the network of a container's sandbox; None if it has none, or if its row is damaged."""
+        ports = kept(row.network).ports
+        return None if ports is None else Network(ports)
+
+    def default(self, backend: Backend) -> Network | None:
+        """Return the network of a sandbox whose request does not mention it."""
+        ports = ContainerNetwork.new(None, self._bound).ports
+        return None if ports is None or not backend.capabilities().network else Network(ports)
+
+    def _egress(self, row: ContainerRow) -> ContainerEgress:
+        found = self._known.get(row.id)
+        if found is None:
+
+            async def policy() -> NetworkPolicy:
+                now = await self._rows.container(row.id)
+                if now is None:
+                    return NetworkPolicy()
+                return ContainerNetwork.of_json(now.network).within(self._bound).policy
+
+            audit = self._audit.of(row.tenant)
+            found = self._known[row.id] = ContainerEgress(row.id, policy, self._options, audit)
+        return found
+
+    def used(self, container_id: str) -> NetworkUse:
+        """Return what a container used and was refused in this process."""
+        found = self._known.get(container_id)
+        return found.broker.used() if found is not None else NetworkUse()
+
+    def take_refusals(self, container_id: str) -> Sequence[str]:
+        """Return a line for each destination that a container was refused since the last call."""
+        found = self._known.get(container_id)
+        return found.take_refusals() if found is not None else ()
+
+    def change(self, container_id: str, policy: NetworkPolicy) -> None:
+        """Apply a container's new policy: open connections that it does not allow are closed."""
+        if (found := self._known.get(container_id)) is not None:
+            found.change(policy)
+
+    @contextmanager
+    def calling(self, container_id: str, caller: RunningCall) -> Iterator[None]:
+        """Attribute a container's connections that begin meanwhile to a call, if it is the only one."""
+        found = self._known.get(container_id)
+        if found is None:
+            yield
+            return
+        with found.calling(caller):
+            yield
+
+    def forget(self, container_id: str) -> None:
+        """Forget a container that is gone."""
+        self._known.pop(container_id, None)
