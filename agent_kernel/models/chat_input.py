@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
 from agent_kernel.models.chat_parts import Part, content_of, split_output
-from agent_kernel.models.conversation import answered, kind, text_of
+from agent_kernel.models.conversation import (
+    CUSTOM_CALL,
+    CUSTOM_OUTPUT,
+    adjoining,
+    answered,
+    function_name,
+    kind,
+    text_of,
+)
 from agent_kernel.models.offered import Offered
+from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.client import CLIENT_FUNCTION
 
 Message = dict[str, Any]
 
@@ -23,8 +34,8 @@ def translate(items: Sequence[Item], *, instructions: str | None, offered: Offer
     """
     messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
     returned: list[Part] = []
-    for item in answered(items):
-        if kind(item) == "message" or catalogue().of_call(kind(item)) is not None:
+    for item in adjoining(answered(items)):
+        if kind(item) in ("message", CUSTOM_CALL) or catalogue().of_call(kind(item)) is not None:
             _flush(messages, returned)
         match kind(item):
             case "message" if item.get("role") == "assistant":
@@ -48,18 +59,28 @@ def _flush(messages: list[Message], returned: list[Part]) -> None:
 def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> Sequence[Part]:
     """Add a tool's call or output, and return the parts of the output that are no text.
 
-    Items of other types are left out.
+    A custom call becomes a function call with its input as the only argument. Items of other types are left
+    out.
     """
-    if (tool := catalogue().of_call(item_type)) is not None:
+    if item_type == CUSTOM_CALL:
+        arguments = json.dumps({"input": item.get("input")}, ensure_ascii=False)
+        _call(messages, item["call_id"], function_name(item.get("name")), arguments)
+    elif item_type == CUSTOM_OUTPUT:
+        return _returned(messages, item, CLIENT_FUNCTION)
+    elif (tool := catalogue().of_call(item_type)) is not None:
         name = item["name"] if tool.by_client else offered.name(tool)
         _call(messages, item["call_id"], name, tool.arguments_text(item))
     elif (tool := catalogue().of_output(item_type)) is not None:
-        call_id = item["call_id"]
-        split = split_output(call_id, item.get("output")) if tool.by_client else None
-        text, others = split or (tool.result(item), ())
-        messages.append(_tool(call_id, text))
-        return others
+        return _returned(messages, item, tool)
     return ()
+
+
+def _returned(messages: list[Message], item: Item, tool: Tool) -> Sequence[Part]:
+    call_id = item["call_id"]
+    split = split_output(call_id, item.get("output")) if tool.by_client else None
+    text, others = split or (tool.result(item), ())
+    messages.append(_tool(call_id, text))
+    return others
 
 
 def _assistant(messages: list[Message]) -> Message:

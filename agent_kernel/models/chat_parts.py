@@ -111,7 +111,7 @@ def _parts(item: Item) -> Iterator[tuple[str, int, Any]]:
     kind = item.get("type") or "message"
     if kind == "message" and item.get("role") != "assistant":
         field = "content"
-    elif kind == "function_call_output":
+    elif kind in ("function_call_output", "custom_tool_call_output"):
         field = "output"
     else:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
@@ -11,6 +11,9 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
 from agent_kernel.tools.arguments import is_object, valid_json
 from agent_kernel.tools.catalogue import catalogue
+
+CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
+"""The items of tools that this server does not offer, but accepts from clients."""
 
 
 def kind(item: Item) -> str:
@@ -39,13 +42,18 @@ def last_user_message(items: Sequence[Item]) -> tuple[str, Sequence[Item]]:
     return "", items
 
 
+def outputs_by_call() -> Mapping[str, str]:
+    """Return the type of the item that answers each type of call."""
+    return {**catalogue().outputs, CUSTOM_CALL: CUSTOM_OUTPUT}
+
+
 def answered(items: Sequence[Item]) -> Iterator[Item]:
     """Yield the items in a form that upstreams accept: every call has an output, and its arguments are JSON.
 
     Calls without output are left out; there is one when a turn ends in the middle of a call to the client's
     tools. A rejected call becomes a function call and its output.
     """
-    output_of = catalogue().outputs
+    output_of = outputs_by_call()
     outputs = {(kind(item), item.get("call_id")) for item in items}
     open_calls: set[Any] = set()  # of one step: its outputs come after all its calls
     rejections: list[Item] = []  # outputs that wait for those of the other calls
@@ -70,13 +78,42 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
     yield from rejections
 
 
+def adjoining(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items with the outputs of calls directly after them, as Chat Completions demands.
+
+    A message that comes between a call and its output is moved behind the output.
+    """
+    output_of, seen = outputs_by_call(), set[Any]()
+    waiting: set[Any] = set()  # ids of calls whose outputs have not come yet
+    moved: list[Item] = []
+    for item in items:
+        if kind(item) == "message" and item.get("role") != "assistant" and waiting:
+            moved.append(item)
+            continue
+        yield item
+        if kind(item) in output_of and item.get("call_id") not in seen:
+            waiting.add(item.get("call_id"))
+        elif kind(item) in output_of.values():
+            seen.add(item.get("call_id"))
+            waiting.discard(item.get("call_id"))
+            if not waiting:
+                yield from moved
+                moved = []
+    yield from moved
+
+
 def _rejected(item: Item) -> tuple[Item, Item]:
     """Return a rejected call as a call to a function, and its output."""
     call_id = item.get("id")
-    name = _NOT_IN_NAMES.sub("_", str(item.get("name") or ""))[:_LONGEST_NAME] or "unnamed"
+    name = function_name(item.get("name"))
     arguments = valid_json(str(item.get("arguments") or ""))
     call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
     return call, {"type": "function_call_output", "call_id": call_id, "output": rejection_of(item)}
+
+
+def function_name(name: object) -> str:
+    """Return a name as one that OpenAI's API accepts for functions."""
+    return _NOT_IN_NAMES.sub("_", str(name or ""))[:_LONGEST_NAME] or "unnamed"
 
 
 def _with_json(item: Item) -> Item:

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item
-from agent_kernel.models.conversation import answered, kind, text_of
+from agent_kernel.models.conversation import (
+    CUSTOM_CALL,
+    CUSTOM_OUTPUT,
+    answered,
+    kind,
+    outputs_by_call,
+    text_of,
+)
 from agent_kernel.models.offered import Offered
 from agent_kernel.tools.catalogue import catalogue
 
@@ -17,8 +24,6 @@ log = logging.getLogger(__name__)
 _ENVELOPE = "ak1"
 LABELS = ("phase", "namespace", "caller")
 """Fields of items that newer upstreams give and want back: of messages, and of calls with their outputs."""
-
-_PASSED_ON = {"custom_tool_call", "custom_tool_call_output"}
 
 
 def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
@@ -64,7 +69,7 @@ def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
     """Return the items from the last readable compaction on, and earlier calls that are answered later."""
     found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
     last = found[-1] if found else 0
-    outputs = catalogue().outputs
+    outputs = outputs_by_call()
     later = {item.get("call_id") for item in items[last:]}
     calls = [item for item in items[:last] if kind(item) in outputs and item.get("call_id") in later]
     return [*calls, *items[last:]]
@@ -76,7 +81,7 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
             yield _message(item)
         case "reasoning" | "compaction":
             yield from _encrypted(item, origin)
-        case other if other in _PASSED_ON:
+        case other if other in (CUSTOM_CALL, CUSTOM_OUTPUT):
             yield {name: value for name, value in item.items() if name != "id"}
         case other if catalogue().of_item(other) is not None:
             yield _of_tool(item, offered)

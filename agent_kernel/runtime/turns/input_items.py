@@ -8,6 +8,7 @@ from typing import Any
 from openai import BaseModel
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.models.conversation import CUSTOM_CALL, CUSTOM_OUTPUT, outputs_by_call
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
@@ -16,13 +17,10 @@ from agent_kernel.tools.catalogue import catalogue
 
 Json = Mapping[str, Any]
 
-_CUSTOM = {"custom_tool_call": "custom_tool_call_output"}
-"""Output type by call type, for tools that this server does not offer but accepts from clients."""
-
 
 def output_of() -> Json:
     """Return the type of the item that answers each type of call; both have the same `call_id`."""
-    return {**catalogue().outputs, **_CUSTOM}
+    return outputs_by_call()
 
 
 def read_items(given: object, where: str) -> list[Json]:
@@ -49,7 +47,7 @@ def _item(item: object, where: str) -> Json:
         check(kind, item, where)
     if (tool := catalogue().of_item(kind)) is not None:
         tool.check_item(item, where)
-    if (tool is not None or kind in _CUSTOM or kind in _CUSTOM.values()) and not item["call_id"]:
+    if (tool is not None or kind in (CUSTOM_CALL, CUSTOM_OUTPUT)) and not item["call_id"]:
         raise InvalidRequest(f"{where}.call_id must not be empty.", param=f"{where}.call_id")
     if kind == RESPONSE:
         check_answer(item, where)

@@ -34,7 +34,7 @@ from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
 from agent_kernel.runtime.network.policy import with_network
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, join
-from agent_kernel.runtime.turns.input_items import message
+from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
@@ -130,12 +130,12 @@ class Preparation:
         container_id, is_new = await self._container(turn, earlier, skills)
         back: Return | None = None
         if is_new and earlier is not None:
-            conversation.insert(len(conversation) - len(turn.input), message("developer", CONTAINER_LOST))
+            conversation.insert(_place(conversation, turn), message("developer", CONTAINER_LOST))
         elif container_id is not None:
             back = await self._containers.was_brought_back(container_id)
             if back is not None:
                 told = message("developer", CONTAINER_BACK if back == "expired" else BACK_FROM_DEATH)
-                conversation.insert(len(conversation) - len(turn.input), told)
+                conversation.insert(_place(conversation, turn), told)
         left_out = unserved(turn.request.get("tools"))
         turn = await self._told(turn, container_id)
         response = new_response(
@@ -310,6 +310,14 @@ def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}
     return {"given": shell.params.get("skills"), "where": f"tools[{shell.tool_index}].environment.skills"}
+
+
+def _place(conversation: Sequence[Json], turn: TurnRequest) -> int:
+    """Return where a message for the model belongs: before the new input, but behind outputs of calls."""
+    place, outputs = len(conversation) - len(turn.input), frozenset(output_of().values())
+    while place < len(conversation) and conversation[place]["type"] in outputs:
+        place += 1
+    return place
 
 
 def _container_in(items: Sequence[Json]) -> str | None:
