@@ -35,15 +35,14 @@ REQUIREMENTS = Path(__file__).with_name("toolbox.txt")
 
 _LAYOUT = "2"  # a new number whenever what is prepared changes while the requirements do not
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-_FOREIGN = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "PIP_USER",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_REQUIRE_VIRTUALENV",
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|NETRC|(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|"
+    r"CURL_CA_BUNDLE|(https?|ftp|all|no)_proxy|(HTTPS?|FTP|ALL|NO)_PROXY|LD_LIBRARY_PATH"
 )
+"""The variables that the steps get: how pip or uv is configured, and how they reach an index. No others, so
+that no key in this process's environment reaches them."""
+_FOREIGN = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV")
+"""Settings that would install elsewhere."""
 _DONE = "complete.json"
 
 Progress = Callable[[str], None]
@@ -197,7 +196,8 @@ def _run(
     environment: dict[str, str] | None = None,
 ) -> None:
     """Run a step and pass its output to `progress`, line by line. Raises `PreparationFailed`."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    inherited = {name: value for name, value in passed.items() if name not in _FOREIGN}
     last: deque[str] = deque(maxlen=12)
     with subprocess.Popen(
         command,

@@ -53,6 +53,25 @@ def test_no_index_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in (tmp_path / "toolbox").iterdir()] == ["lock"]
 
 
+def test_steps_get_index_settings_and_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = ["PATH", "HOME", "PIP_INDEX_URL", "UV_INDEX_URL", "https_proxy", "NO_PROXY", "SSL_CERT_FILE"]
+    kept_back = [
+        "OPENAI_API_KEY",
+        "AGENT_KERNEL_DATABASE",
+        "MY_PATH",
+        "PIP_TARGET",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+    ]
+    for name in passed[1:] + kept_back:
+        monkeypatch.setenv(name, "x")
+    lines: list[str] = []
+    module._run([sys.executable, "-c", "import os; print(*os.environ)"], lines.append, environment={"A": "1"})
+    names = set(lines[0].split())
+    assert {*passed, "A"} <= names
+    assert not names & set(kept_back)
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PreparationFailed, match="cannot be written"):

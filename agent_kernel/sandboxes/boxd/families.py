@@ -67,13 +67,18 @@ def packed(words: Iterable[Word]) -> bytes:
     return b"".join(struct.pack("=HBBI", *word) for word in words)
 
 
-def program() -> bytes:
-    """Return the filter that boxd loads, for every architecture in `SOCKET_CALLS`."""
+def by_architecture(tests: dict[int, list[Word]]) -> bytes:
+    """Return a filter of the words for each AUDIT_ARCH. Calls of other architectures are refused."""
     words: list[Word] = [(LOAD, 0, 0, ARCHITECTURE)]
-    for architecture in SOCKET_CALLS:
-        body = tests(architecture, (*IO_URING, *UNFILTERED.get(architecture, ())))
+    for architecture, body in tests.items():
         words += [(EQUAL, 0, len(body), architecture), *body]
     return packed([*words, (RETURN, 0, 0, EPERM)])
+
+
+def program() -> bytes:
+    """Return the filter that boxd loads, for every architecture in `SOCKET_CALLS`."""
+    refused = {each: (*IO_URING, *UNFILTERED.get(each, ())) for each in SOCKET_CALLS}
+    return by_architecture({each: tests(each, calls) for each, calls in refused.items()})
 
 
 def load(code: bytes) -> None:

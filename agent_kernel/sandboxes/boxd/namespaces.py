@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from .families import (
     ALLOW,
-    ARCHITECTURE,
     EPERM,
     EQUAL,
     FIRST_ARGUMENT,
     LOAD,
     NUMBER,
     RETURN,
-    packed,
+    by_architecture,
 )
 
 TYPE_CHECKING = False
@@ -57,8 +56,4 @@ def tests(clone: int, refused: tuple[int, ...]) -> list[Word]:
 
 def program() -> bytes:
     """Return the filter for every architecture in `CALLS`; calls of others are refused."""
-    words: list[Word] = [(LOAD, 0, 0, ARCHITECTURE)]
-    for architecture, (clone, refused) in CALLS.items():
-        body = tests(clone, refused)
-        words += [(EQUAL, 0, len(body), architecture), *body]
-    return packed([*words, (RETURN, 0, 0, EPERM)])
+    return by_architecture({each: tests(*calls) for each, calls in CALLS.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .. import wire
-from .plain import make_way
+from .plain import identity, is_in_place, make_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +23,11 @@ class OutputPipe:
         self._path = path
         self.reader = os.open(path, os.O_RDONLY | FLAGS)
         self._writer = os.open(path, os.O_WRONLY | FLAGS)
-        self._identity = _identity(os.fstat(self.reader))
+        self._made = identity(self.reader)
 
     def in_place(self) -> bool:
-        """Return whether the path still names this pipe. A command may have removed it."""
-        try:
-            return _identity(os.lstat(self._path)) == self._identity
-        except OSError:
-            return False
+        """Return whether the path still names this pipe."""
+        return is_in_place(self._path, self._made)
 
     def release(self) -> bool:
         """Give up the writer after a command. Take it back and return True if no process has another.
@@ -45,7 +42,7 @@ class OutputPipe:
             self._writer = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | FLAGS)
         except OSError:  # BlockingIOError: a background process holds it; else the path has gone
             return False
-        return _identity(os.fstat(self._writer)) == self._identity
+        return identity(self._writer) == self._made
 
     def close(self, loop: Loop) -> None:
         """Stop watching, and close both ends."""
@@ -53,10 +50,6 @@ class OutputPipe:
         os.close(self.reader)
         if self._writer >= 0:
             os.close(self._writer)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 class Outputs:

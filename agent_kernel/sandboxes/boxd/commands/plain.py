@@ -69,6 +69,21 @@ def make_way(path: str) -> None:
         os.rename(path, path + "." + os.urandom(4).hex())
 
 
+def identity(fd: int) -> tuple[int, int]:
+    """Return what tells an open file from every other: its device and inode."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def is_in_place(path: str, made: tuple[int, int]) -> bool:
+    """Return whether `path` still names the file with the identity `made`. A command may have removed it."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == made
+
+
 def keep_regular(path: str) -> None:
     """Make way unless the path is free or a regular file: bash would wait for a pipe. Raises `OSError`."""
     try:

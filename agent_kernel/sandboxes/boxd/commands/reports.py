@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 
-from .plain import make_way
+from .plain import identity, is_in_place, make_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,22 +28,15 @@ class Reports:
 
     def open(self) -> None:
         """Make the pipe, and its folder, if it is not there. Raises `OSError`."""
-        if self._fd >= 0 and self._in_place():
+        if self._fd >= 0 and is_in_place(self._path, self._made):
             return
         self._close()
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         make_way(self._path)
         os.mkfifo(self._path, 0o600)
         self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._made = os.fstat(self._fd)
+        self._made = identity(self._fd)
         self._loop.watch(self._fd, selectors.EVENT_READ, lambda mask: self.read())
-
-    def _in_place(self) -> bool:
-        try:
-            found = os.lstat(self._path)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == (self._made.st_dev, self._made.st_ino)
 
     def _close(self) -> None:
         if self._fd >= 0:
