@@ -25,6 +25,7 @@ class Reports:
         self._on_report = on_report
         self._fd = -1
         self._rest = b""
+        self._made = (0, 0)
 
     def open(self) -> None:
         """Make the pipe, and its folder, if it is not there. Raises `OSError`."""
