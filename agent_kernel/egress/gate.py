@@ -24,9 +24,10 @@ _OLD_HELLO = re.compile(rb"[\x80-\xff].\x01", re.DOTALL)
 """A ClientHello in the form of SSL 2, which has no server name."""
 _POSTGRES_TLS = (bytes.fromhex("0000000804d2162f"), bytes.fromhex("0000000804d21630"))
 """PostgreSQL's requests for TLS and GSS encryption: a ClientHello can follow."""
-_METHOD = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{0,64}(?:[ \t][\t\x20-\xff]*)?\r?")
+_TEXT = re.compile(rb"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]{0,64}(?:[ \t].*)?", re.DOTALL)
+"""The beginning of a line that may become a request line."""
 _REQUEST_LINE = re.compile(
-    rb"[\r\n]*(?:[^\r\n]*[ \t]HTTP/[0-9]|[ \t]*[A-Za-z-]+[ \t]+(?:/|\*[ \t\r\n]|https?://))", re.IGNORECASE
+    rb".*[ \t]HTTP/[0-9]|[ \t]*[A-Za-z-]+[ \t]+(?:/|\*(?:[ \t]|$)|https?://)", re.IGNORECASE | re.DOTALL
 )
 """A version, or a target as in HTTP/0.9: some servers read headers after that as well."""
 
@@ -165,16 +166,17 @@ class FirstBytesGate:
 
     def _text(self) -> bytes:
         """Hold text that may become an HTTP request line, until that is known."""
-        line = self._held.lstrip(b"\r\n").partition(b"\n")
-        if line[1]:
-            if _REQUEST_LINE.match(self._held):
-                return self._hand_over(HttpGate(self._name, self._port))
+        line, newline, _ = self._held.lstrip(b"\r\n").partition(b"\n")
+        line = line.removesuffix(b"\r")
+        if not _TEXT.fullmatch(line):
             return self._let_pass()
-        if not _METHOD.fullmatch(self._held):
-            return self._let_pass()
-        if len(self._held) > _MAX_LINE:
+        if len(line) > _MAX_LINE:
             raise NotForwarded("its first line is too long")
-        return b""
+        if not newline:
+            return b""
+        if _REQUEST_LINE.match(line):
+            return self._hand_over(HttpGate(self._name, self._port))
+        return self._let_pass()
 
     def _hand_over(self, gate: Gate) -> bytes:
         held, self._held, self._gate = self._held, b"", gate

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent_kernel.egress.gate import FirstBytesGate, Gate, HttpGate, NotForwarded, TlsGate, gate_for
 from agent_kernel.egress.policy import NetworkRule
@@ -71,17 +76,18 @@ WRONG = [
     (CHUNKED + get(host=b"Host: evil.example\r\n"), "different host"),
     (b"GET /\r\nHost: evil.example\r\n\r\n", "malformed|no Host"),
     (b"get http://evil.example/x\r\n\r\n", "malformed|no Host"),
+    (b"GET /\x01 HTTP/1.1\r\nHost: evil.example\r\n\r\n", "malformed|different host"),
     (b"\r\n\r\n" + get(host=b"Host: evil.example\r\n"), "malformed"),
     (get(b"X: " + b"a" * 70_000), "malformed"),
 ]
 
 
 @pytest.mark.parametrize(("sent", "reason"), WRONG)
-@pytest.mark.parametrize("port", [80, 8080])
-def test_wrong_request_is_refused(sent: bytes, reason: str, port: int) -> None:
+@pytest.mark.parametrize(("port", "size"), [(80, 1000), (8080, 1000), (8080, 3)])
+def test_wrong_request_is_refused(sent: bytes, reason: str, port: int, size: int) -> None:
     gate = gate_for(RULE, NAME, port)
     with pytest.raises(NotForwarded, match=reason) as caught:
-        through(gate, sent.replace(b":80\r\n", b":%d\r\n" % port), 1000)
+        through(gate, sent.replace(b":80\r\n", b":%d\r\n" % port), size)
     assert caught.value.reason.isprintable()
     if caught.value.answer:
         head, _, text = caught.value.answer.partition(b"\r\n\r\n")
@@ -156,6 +162,39 @@ def test_refusals_by_first_bytes() -> None:
         through(FirstBytesGate(RULE, NAME, 8443), b"\x80\x2e\x01\x03\x01\x00\x15", 1)
     with pytest.raises(NotForwarded, match="too long"):
         through(FirstBytesGate(RULE, NAME, 8080), b"GET /" + b"a" * 20_000, 1000)
+
+
+PIECES = [b"GET", b" ", b"/", b"\t", b"\r\n", b"\n", b"\r", b" HTTP/1.1\r\n", HOST, b"Host: evil.example\r\n"]
+PIECES += [
+    b"\x00",
+    b"\x00\x00\x00\x08\x04\xd2",
+    b"\x16\x2f",
+    b"\x16\x03\x01",
+    b"\x80",
+    b"\x01\x03",
+    b"x" * 70,
+]
+PIECES += [b"\r\n\r\n", openssl_hello(), openssl_hello("evil.example"), b"HTTP/1.1", b"*", b"http://"]
+PIECES += [b"Content-Length: 5\r\n", b"\x01"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.data(), st.sampled_from([80, 443, 5432]))
+def test_decision_does_not_depend_on_segments(pieces: list[bytes], data: st.DataObject, port: int) -> None:
+    def outcome(sizes: Iterator[int]) -> bytes | None:
+        gate, at, passed = gate_for(RULE, NAME, port), 0, b""
+        try:
+            while at < len(sent):
+                size = next(sizes)
+                passed += gate.feed(sent[at : at + size])
+                at += size
+        except NotForwarded:
+            return None
+        return passed + gate.end()
+
+    sent = b"".join(pieces)
+    sizes = data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
+    assert outcome(itertools.cycle(sizes)) == outcome(itertools.repeat(len(sent)))
 
 
 def test_gate_of_each_port() -> None:
