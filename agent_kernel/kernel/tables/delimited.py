@@ -144,7 +144,8 @@ def _preview(rows: TableRows, layout: Layout, notes: list[str], *, comma: bool, 
         for n, reader in enumerate(readers):
             reader.add(values[n] if n < len(values) else ("",) * len(batch))
     marks = {mark for reader in readers for mark in reader.marks}
-    preview.columns = [reader.column(marks) for reader in readers]
+    decimal_commas = any(reader.commas == "decimal" for reader in readers)
+    preview.columns = [reader.column(marks, decimal_commas=decimal_commas) for reader in readers]
     preview.notes = notes + rows.notes + _value_notes(readers)
     return preview
 
@@ -162,6 +163,9 @@ def _value_notes(readers: Sequence[ColumnReader]) -> list[str]:
         notes.append(f"decimal commas{doubt}")
     if "thousands" in commas:
         notes.append("commas separate thousands")
+    points = {reader.points("decimal" in commas) for reader in readers} - {""}
+    if points:
+        notes.append(f"points separate thousands{' (or not in every column)' if 'either' in points else ''}")
     if any(reader.is_doubtful_date for reader in readers):
         notes.append("dates whose day and month may be in either order")
     if marks := sorted({mark for reader in readers for mark in reader.marks}):

@@ -31,6 +31,10 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _DECIMAL, _THOUSAND, _THOUSANDS, _POINT = "decimal", "thousand", "thousands", "thousands and point"
 _COMMAS = {_DECIMAL, _THOUSAND, _THOUSANDS, _POINT}
 
+_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+# Kinds of numbers whose points may separate thousands: `1.073` may be a decimal too, `1.073.096` a text.
+_ONE_POINT, _MORE_POINTS = "point", "points"
+
 
 def type_of(value: str) -> str:
     """Return `int`, `float`, `bool`, `date` or `text` for a value that is not missing."""
@@ -78,6 +82,8 @@ class ColumnReader:
                 return _POINT if grouped[2] else _THOUSANDS if value.count(",") > 1 else _THOUSAND
             if self._comma and has_decimal_comma(value):
                 return _DECIMAL
+        elif self._comma and _POINTS.fullmatch(value):
+            return _ONE_POINT if value.count(".") == 1 else _MORE_POINTS
         found = type_of(value)
         if found == "date":
             self._forms.add(form_of(value))
@@ -87,18 +93,32 @@ class ColumnReader:
     def commas(self) -> str:
         """What commas in the numbers are: `decimal`, `thousands`, `either`; empty without commas."""
         found = self._types & _COMMAS
-        if not found or not self._types <= {*_COMMAS, "int", "float"}:
+        if not found or not self._types <= {*_COMMAS, "int", "float", _ONE_POINT, _MORE_POINTS}:
             return ""
         if _DECIMAL in found:
             return "decimal" if found <= {_DECIMAL, _THOUSAND} and "float" not in self._types else ""
-        if found == {_THOUSAND} and self._comma and "float" not in self._types:
+        if _MORE_POINTS in self._types:
+            return "decimal" if found == {_THOUSAND} and "float" not in self._types else ""
+        if found == {_THOUSAND} and self._comma and not self._types & {"float", _ONE_POINT}:
             return "either"
         return "thousands"
+
+    def points(self, decimal_commas: bool) -> str:
+        """What points in the numbers are: `thousands`, `either` (thousands or something else), or empty.
+
+        `decimal_commas`: some column of the table has them.
+        """
+        found = self._types & {_ONE_POINT, _MORE_POINTS}
+        if not found or not decimal_commas or not self._types <= {*_COMMAS, *found, "int"}:
+            return ""
+        if self._types <= {*found, "int"}:
+            return "either"
+        return "thousands" if self.commas == "decimal" else ""
 
     @property
     def is_doubtful_date(self) -> bool:
         """Whether day and month cannot be told apart in these dates."""
-        return self._type == "date" and all(form.endswith("?") for form in self._forms)
+        return self._type() == "date" and all(form.endswith("?") for form in self._forms)
 
     @property
     def marks(self) -> Sequence[str]:
@@ -106,26 +126,30 @@ class ColumnReader:
 
         A column of nothing but marks has missing values only, unless they are stars, which may be footnotes.
         """
-        return sorted(self._marks) if self._type != "text" and (self._types or "*" not in self._marks) else []
+        numeric = self._type(True) != "text"
+        return sorted(self._marks) if numeric and (self._types or "*" not in self._marks) else []
 
-    @property
-    def _type(self) -> str:
-        """The type of the values that are no marks."""
+    def _type(self, decimal_commas: bool = False) -> str:
+        """Return the type of the values that are no marks."""
         if "text" in self._types:
             return "text"
         if self.commas:
-            whole = self.commas == "thousands" and not self._types & {_POINT, "float"}
+            whole = self.commas == "thousands" and not self._types & {_POINT, "float", _ONE_POINT}
             return "int" if whole else "float"
-        types = {"text" if name in _COMMAS else name for name in self._types}
+        if _MORE_POINTS in self._types and self.points(decimal_commas):
+            return "int"
+        types = {"text" if name in {*_COMMAS, _MORE_POINTS} else name for name in self._types}
+        types = {"float" if name == _ONE_POINT else name for name in types}
         if types == {"date"} and not agree(self._forms):
             return "text"
         return joined(types, "text")
 
-    def column(self, marks: Iterable[str]) -> Column:
+    def column(self, marks: Iterable[str], *, decimal_commas: bool = False) -> Column:
         """Return the column as far as its values were added.
 
         `marks` are those of all columns: what marks a missing number marks a missing text too.
+        `decimal_commas`: some column of the table has them, so points may separate thousands.
         """
         missing = self._missing + sum(self._marks[mark] for mark in marks)
         has_other_marks = bool(self._marks.keys() - set(marks))
-        return Column(self.name, "text" if has_other_marks else self._type, missing)
+        return Column(self.name, "text" if has_other_marks else self._type(decimal_commas), missing)

@@ -115,3 +115,30 @@ def test_commas_in_numbers(suffix: str, values: tuple[str, ...], expected: str, 
 def test_marks_and_codes(values: tuple[str, ...], expected: str, missing: int) -> None:
     found = column(*values).columns[1]
     assert (found.type, found.missing) == (expected, missing)
+
+
+DOUBT = "points separate thousands (or not in every column)"
+SURE = "points separate thousands"
+
+
+@pytest.mark.parametrize(
+    ("rows", "types", "note"),
+    [
+        (["1.073.096;1,5", "2.000.000;2,25"], ["int", "float"], DOUBT),
+        (["1.073.096,50;a", "12,5;b"], ["float", "text"], ""),  # the decimal comma says it
+        (["1.073.096;a", "12,5;b"], ["float", "text"], SURE),
+        (["1.073;a", "12,55;b"], ["float", "text"], SURE),
+        (["1.073.096;1,5", "999;n.a."], ["int", "float"], DOUBT),
+        (["-1.073.096;1,5", "-;2,5"], ["int", "float"], DOUBT),
+        (["1.073.096;a", "2.000.000;b"], ["text", "text"], ""),  # no decimal commas
+        (["1.073.096;1.5", "2.000.000;2.5"], ["text", "float"], ""),
+        (["1.073.096;1,5", "12.5;2,5"], ["text", "float"], ""),
+        (["1.073.09;1,5", "1.073.091;2,5"], ["text", "float"], ""),  # no thousands
+        (["01.073.096;1,5", "1.073.091;2,5"], ["text", "float"], ""),
+        (["1.5;1,5", "2.5;2,5"], ["float", "float"], ""),
+    ],
+)
+def test_points_that_separate_thousands(rows: list[str], types: list[str], note: str) -> None:
+    found = read_text("\n".join(["a;b", *rows, ""]), ".csv", whole=True)
+    assert [column.type for column in found.columns] == types
+    assert [each for each in found.notes if "points" in each] == ([note] if note else [])
