@@ -15,6 +15,7 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import sqlite_store
+from agent_kernel.tools import catalogue as tools_catalogue
 from agent_kernel.tools.catalogue import BUILT_IN, catalogue
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
@@ -46,6 +47,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = [f"{name} = {value}" for name, value in points["agent_kernel.tools"].items()]
     (metadata / "entry_points.txt").write_text("\n".join(["[agent_kernel.tools]", *lines]))
     monkeypatch.syspath_prepend(tmp_path)
+    # A checkout in which the guide was followed has a built-in tool of the same type.
+    others = tuple(line for line in BUILT_IN if not line.endswith(":Clock"))
+    monkeypatch.setattr(tools_catalogue, "BUILT_IN", others)
     catalogue.cache_clear()
     return tmp_path
 
