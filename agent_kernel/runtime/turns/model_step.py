@@ -150,6 +150,7 @@ class ModelStep:
             lambda items: _model_request(run, step, items),
             lambda room: self._compact(run, room),
             run.fit_notice,
+            truncates=run.turn.truncates,
         )
 
     def _measure(self, run: Turn, fitting: Fitting, request: ModelRequest, usage: Usage) -> None:

@@ -58,6 +58,8 @@ class TurnRequest:
     """False: store the input without asking the model."""
     compact_threshold: int | None = None
     """Tokens of input above which the conversation is compacted first."""
+    truncates: bool = True
+    """Whether the conversation may be shortened or compacted to fit the model's context window."""
     budget: Budget = Budget()  # noqa: RUF009 (frozen)
     """The budget in the request; the operator's own applies as well."""
     approval: Policy | None = None
@@ -109,6 +111,7 @@ def read_request(request: Json) -> TurnRequest:
         generate=request.get("generate") is not False,
         encrypted_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
         compact_threshold=_compact_threshold(request.get("context_management")),
+        truncates=request.get("truncation") != "disabled",
         budget=read_budget(request.get("agent_kernel") or {}),
         approval=read_approval(request),
         file_ids=read_file_ids((environment.params if environment else None) or {}, "tools.environment."),

@@ -21,6 +21,9 @@ SHORTENED = "long tool output was shortened"
 COMPACTED = "a summary replaced earlier items"
 MESSAGES = "the oldest messages were shortened or left out"
 
+TOO_LARGE = "The request has about {:,} tokens, but the model's context window has {:,}."
+SEND_LESS = 'Send less, or allow shortening with `truncation: "auto"`.'
+
 
 class FitNotice:
     """The line for the user about what was done in a turn to make its requests fit.
@@ -53,7 +56,8 @@ class Fitting:
     """Fits one step's request into the context window that `gauge` measures.
 
     `items` returns the conversation as the model would receive it, `build` makes the request, `compact` adds
-    a compaction made by a request with at most that many estimated tokens.
+    a compaction made by a request with at most that many estimated tokens. With `truncates` False the
+    conversation is sent as it is.
     """
 
     def __init__(
@@ -63,7 +67,10 @@ class Fitting:
         build: Build,
         compact: Callable[[int], Awaitable[None]],
         notice: FitNotice,
+        *,
+        truncates: bool = True,
     ) -> None:
+        self._truncates = truncates
         self._gauge = gauge
         self._items = items
         self._build = build
@@ -74,10 +81,17 @@ class Fitting:
         self._compacted = False
 
     async def request(self) -> ModelRequest:
-        """Return the next request to send. Raises what `compact` raises."""
+        """Return the next request to send.
+
+        Raises what `compact` raises, and `ContextLengthExceeded` for a conversation that must not be
+        shortened and is larger than the configured window: some servers would cut it without an error.
+        """
         items = self._items()
         request = self._build(items)
         answer = request.settings.get("max_output_tokens")
+        if not self._truncates:
+            self._check(request)
+            return self._with_answer(request, answer)
         whole = self._gauge.room(answer)
         if whole is None:
             return request
@@ -92,11 +106,19 @@ class Fitting:
         if found is None:
             found = _shorten(items, room, messages=True)
             self._say(MESSAGES)
-        request = self._build(found)
+        return self._with_answer(self._build(found), answer)
+
+    def _with_answer(self, request: ModelRequest, answer: int | None) -> ModelRequest:
+        """Return the request with the limit of its answer lowered to what its input leaves."""
         limit = self._gauge.answer(answer, _size(request))
         if limit == answer:
             return request
         return replace(request, settings={**request.settings, "max_output_tokens": limit})
+
+    def _check(self, request: ModelRequest) -> None:
+        window, tokens = self._gauge.configured, int(_size(request) * self._gauge.ratio)
+        if window is not None and tokens > window:
+            raise ContextLengthExceeded(TOO_LARGE.format(tokens, window), hint=SEND_LESS, window=window)
 
     def answered(self, request: ModelRequest, tokens: int) -> int:
         """Learn from an answer: the request had `tokens` tokens, 0 if the upstream does not say.
