@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from functools import partial
 from typing import Any
 
@@ -249,6 +249,14 @@ class Channel:
     async def remove(self, path: str, *, within: str | None = None) -> None:
         """Remove a file or a link. Raises `SandboxFileError`."""
         await self._ask("remove", path=path, within=within)
+
+    async def listen(self, ports: Iterable[int]) -> None:
+        """Make more ports transparent in a sandbox that has a `Network`, all or none.
+
+        Raises `SandboxFileError` if a port cannot be taken: a program inside may have it. Raises
+        `ChannelBroken` for a sandbox without a network.
+        """
+        await self._ask("listen", ports=list(ports))
 
     @contextlib.asynccontextmanager
     async def dial(self, name: str, port: int) -> AsyncIterator[Dialed]:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from agent_kernel.sandboxes.base import WORKSPACE
+from agent_kernel.sandboxes.network import DNS_PORT, PROXY_PORT, Network, variables
 
 SOURCE = Path(__file__).parent / "boxd"
 HOME = "/opt/agent-kernel"
@@ -68,7 +69,13 @@ exec(program)
 
 
 def serve_argv(
-    *, python: str, listen: str, lease: float, disk: int | None = None, streamed: bool = False
+    *,
+    python: str,
+    listen: str,
+    lease: float,
+    disk: int | None = None,
+    network: Network | None = None,
+    streamed: bool = False,
 ) -> list[str]:
     """Return the command of process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
 
@@ -84,7 +91,8 @@ def serve_argv(
         "workspace": WORKSPACE,
         "saved": SAVED_SHELL,
         "kept": KEPT_WORKSPACE,
-        "environment": ENVIRONMENT,
+        "environment": ENVIRONMENT if network is None else {**ENVIRONMENT, **variables()},
+        "network": network and {"proxy": PROXY_PORT, "resolver": DNS_PORT, "ports": network.ports},
     }
     start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
     return [*_python(python), start, json.dumps(options)]

@@ -23,14 +23,17 @@ def main(arguments: list[str]) -> None:
 
 
 def _keep_only(fd: int) -> None:
-    """Close everything else that the host handed down, which commands could reach through /proc/1/fd."""
+    """Close everything else that the host handed down, which commands could reach through /proc/1/fd.
+
+    Standard error stays until the sandbox has started.
+    """
     os.set_inheritable(fd, False)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != fd:
             with contextlib.suppress(OSError):  # the descriptor of the listing
                 os.close(int(name))
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
+    for standard in (0, 1):
         os.dup2(null, standard)
     os.close(null)
 

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .egress.network import SandboxNetwork
     from .handler import BoxChannel, BoxHandler
     from .loop import Loop
 
@@ -43,6 +44,7 @@ class Box:
         self._hosts: list[HostConnection] = []
         self._paused = False
         self._holder: object = None
+        self._network: SandboxNetwork | None = None
         self._expiry = loop.after(lease, loop.stop)
         self._methods: dict[str, Callable[[BoxChannel, dict[str, Any]], BoxHandler | None]] = {
             "ping": self.call_ping,
@@ -62,6 +64,11 @@ class Box:
             "remove": self.call_remove,
             "dial": self.call_dial,
         }
+
+    def add_network(self, network: SandboxNetwork) -> None:
+        """Serve `listen`, for a sandbox that has a network."""
+        self._network = network
+        self._methods["listen"] = self.call_listen
 
     def accept(self, read_fd: int, write_fd: int, on_close: Callable[[], None]) -> None:
         """Serve another host on these descriptors. The lease runs only while none has greeted."""
@@ -223,18 +230,23 @@ class Box:
         channel.result({})
 
     def call_dial(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
-        """Connect to a target as a program in the sandbox would, and carry the bytes to the caller.
-
-        Nothing listens in the sandbox yet: this is the way to try what a host allows.
-        """
+        """Connect to a target as a program in the sandbox would, and carry the bytes to the caller."""
         target = (_text(request, "name"), int(request["port"]))
         near, far = socket.socketpair()
         tunnel = Tunnel(self._loop, channel, near)
         accepted = {"accepted": True}
-        connect(self._loop, self._egress(), target, far, lambda: channel.tell(accepted), tunnel.fail)
+        connect(self._loop, self.egress(), target, far, lambda: channel.tell(accepted), tunnel.fail)
         return tunnel
 
-    def _egress(self) -> HostConnection | None:
+    def call_listen(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Make more ports transparent, all or none."""
+        ports = request["ports"]
+        if self._network is None or not isinstance(ports, list):
+            raise ValueError("ports")
+        self._network.listen([int(port) for port in ports])
+        channel.result({})
+
+    def egress(self) -> HostConnection | None:
         """Return the newest host that makes connections for the sandbox."""
         return next((host for host in reversed(self._hosts) if wire.CONNECT in host.methods), None)
 

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .egress.network import Sockets
+
 READY = "boxd listens\n"
 
 
@@ -95,6 +97,9 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
 
         begin_with(options["kept"], options["workspace"])
     os.makedirs(os.path.dirname(options["saved"]), exist_ok=True)
+    sockets = _take_ports(options["network"])
+    if path is None:
+        _silence()
     guard.close()
     if path is not None and not gvisor.is_kernel():
         # gVisor has no other families, and namespaces of its own; bubblewrap's filter refuses them.
@@ -105,6 +110,8 @@ def serve(listening: socket.socket, path: str | None, options: dict[str, Any]) -
     shell = Shell(loop, options["run"], options["workspace"], environment, options["saved"])
     shell.limits.disk = options["disk"]
     box = Box(loop, shell, options["lease"])
+    if sockets is not None:
+        _add_network(loop, box, shell, sockets)
     shell.on_end = Listener(loop, box, listening, path).check
     if path is not None:
         sys.stdout.write(READY)
@@ -120,6 +127,33 @@ def _with_stand_ins(programs: str, options: dict[str, Any]) -> str:
         with contextlib.suppress(OSError):  # an image that cannot be written to does without
             interactive.install(folder)
     return os.pathsep.join([folder, programs])
+
+
+def _take_ports(asked: dict[str, Any] | None) -> Sockets | None:
+    """Take the ports of the sandbox's network before any command can. Without a network nothing listens."""
+    if asked is None:
+        return None
+    from .egress import network
+
+    try:
+        return network.Sockets(asked["proxy"], asked["resolver"], asked["ports"])
+    except network.PortTaken as error:
+        sys.exit("its network is not possible: %s" % error.strerror)
+
+
+def _add_network(loop: Loop, box: Box, shell: Shell, sockets: Sockets) -> None:
+    from .egress.network import SandboxNetwork
+
+    network = SandboxNetwork(loop, sockets, box.egress)
+    box.add_network(network)
+    shell.on_kill = network.killed
+
+
+def _silence() -> None:
+    """Point standard error to /dev/null. Until now it reported why the sandbox cannot start."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _take_own_streams(box: Box) -> None:

@@ -113,8 +113,8 @@ class Tunnel(BoxHandler):
     def on_result(self, value: dict[str, Any]) -> None:
         """Close the socket after what is queued: the host has finished the connection."""
         if self._open and self._pending:
+            self._let_go()
             _Rest(self._loop, self._socket, bytes(self._pending))
-            self._open = False
         self.close()
 
     def on_error(self, value: dict[str, Any]) -> None:
@@ -130,11 +130,17 @@ class Tunnel(BoxHandler):
     def close(self) -> None:
         """Close the socket. Idempotent."""
         if self._open:
-            self._open = False
-            self._loop.watch(self._socket.fileno(), 0, None)
+            self._let_go()
             self._socket.close()
 
-    on_lost = close
+    def _let_go(self) -> None:
+        """Leave the open socket to its next owner."""
+        self._open = False
+        self._loop.watch(self._socket.fileno(), 0, None)
+
+    def on_lost(self) -> None:
+        """Close the socket: the host is gone."""
+        self.close()
 
 
 class _Rest:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from agent_kernel.each import skipped
 from agent_kernel.errors import (
-    CapabilityMissing,
     EngineUnavailable,
     ImageMissing,
     LimitUnavailable,
@@ -89,8 +88,6 @@ class BubblewrapBackend:
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Start bwrap and wait until boxd greets; see `Backend.create`."""
         spec.check()
-        if spec.network is not None:
-            raise CapabilityMissing(f"{self.name} sandboxes cannot have a network yet.")
         _refuse_what_is_not_kept(spec)
         bwrap = await asyncio.to_thread(program.find, self._bwrap)
         if not self._toolbox.ready():
@@ -218,6 +215,8 @@ class BubblewrapBackend:
             snapshots=True,
             volumes=True,
             mounts=True,
+            network=True,
+            transparent_egress=True,
         )
 
     async def volumes(self) -> builtins.list[Volume]:

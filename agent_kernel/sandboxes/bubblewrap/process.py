@@ -10,8 +10,9 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -203,6 +204,8 @@ class Start:
     folders: list[str]
     place: Callable[[Started], None]
     ready: Callable[[], bool]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Files to add read-only, with their content."""
 
 
 def start(wanted: Start) -> Started:
@@ -247,13 +250,13 @@ def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, .
     our ends of its pipes. bwrap holds them too: otherwise it would die of a broken pipe if we are killed at
     this moment, and its child would wait for ever.
     """
-    with _file(ACCOUNTS) as passwd, _file(GROUP) as group, _file(bubblewrap_seccomp.program()) as seccomp:
-        options = [
-            *("--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp.fileno())),
-            *("--perms", "0644", "--ro-bind-data", str(passwd.fileno()), "/etc/passwd"),
-            *("--perms", "0644", "--ro-bind-data", str(group.fileno()), "/etc/group"),
-        ]
-        files = [file.fileno() for file in (passwd, group, seccomp)]
+    with ExitStack() as stack:
+        seccomp = stack.enter_context(_file(bubblewrap_seccomp.program())).fileno()
+        options = ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp)]
+        files = [seccomp]
+        for path, content in {"/etc/passwd": ACCOUNTS, "/etc/group": GROUP, **wanted.files}.items():
+            files.append(stack.enter_context(_file(content)).fileno())
+            options += ["--perms", "0644", "--ro-bind-data", str(files[-1]), path]
         clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
         limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
         subprocess.run(

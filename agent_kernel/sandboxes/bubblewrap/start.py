@@ -12,6 +12,7 @@ from agent_kernel.sandboxes.base import WORKSPACE, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import cgroups
 from agent_kernel.sandboxes.bubblewrap.compiled import compiled
 from agent_kernel.sandboxes.bubblewrap.folder import labels_of, note
+from agent_kernel.sandboxes.bubblewrap.low_ports import open_low_ports
 from agent_kernel.sandboxes.bubblewrap.process import (
     Start,
     Started,
@@ -25,10 +26,14 @@ from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.socket import listen, speaks
 from agent_kernel.sandboxes.bubblewrap.verification import verify
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
+from agent_kernel.sandboxes.network import HOSTS, RESOLV_CONF
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 
 PYTHON = f"{MOUNT}/bin/python3"
 PACKAGES = f"{HOME}/packages"
+NAME_FILES = {"/etc/resolv.conf": RESOLV_CONF, "/etc/hosts": HOSTS}
+"""The files by which programs resolve names, in a sandbox with a network."""
+
 ENVIRONMENT = {
     "PATH": f"{PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
     "HOME": HOME,
@@ -68,9 +73,12 @@ class SandboxStart:
         def place(started: Started) -> None:
             note(folder / "process.json", asdict(started))
             group.add(started.pid)
+            if spec.network is not None and spec.network.ports:
+                open_low_ports(started.pid)
 
         with listen(folder) as listening:
-            argv = launch.serve_argv(python=PYTHON, listen=f"fd:{listening.fileno()}", lease=spec.lease)
+            where = f"fd:{listening.fileno()}"
+            argv = launch.serve_argv(python=PYTHON, listen=where, lease=spec.lease, network=spec.network)
             mounts = [*self._mounts(folder, group, spec.memory), *_host_mounts(spec)]
             started = start(
                 Start(
@@ -81,6 +89,7 @@ class SandboxStart:
                     folders=sorted(set(group.folders.values())),
                     place=place,
                     ready=lambda: speaks(folder, listening),
+                    files={} if spec.network is None else NAME_FILES,
                 )
             )
         verify(started.pid, spec, group)

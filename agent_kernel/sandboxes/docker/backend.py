@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from agent_kernel.errors import (
-    CapabilityMissing,
     InvalidRequest,
     SandboxError,
     SandboxGone,
@@ -99,8 +98,6 @@ class DockerBackend:
         if not _ID.fullmatch(spec.id):
             raise InvalidRequest(f"{spec.id!r} is not a valid sandbox id.")
         spec.check()
-        if spec.network is not None:
-            raise CapabilityMissing(f"{self.name} sandboxes cannot have a network yet.")
         info = await self._look()
         if spec.disk is not None and not self._limits_disk:
             raise disk_unlimited(info.get("Driver", "?"))
@@ -215,6 +212,8 @@ class DockerBackend:
             snapshots=True,
             volumes=True,
             mounts=True,
+            network=True,
+            transparent_egress=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
             image=self.image,
         )

@@ -124,6 +124,8 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
         shm_size=sizes[memory_files.SHARED],
         tmpfs={path: f"{options},size={sizes[path]}" for path, options in _TMPFS_OPTIONS.items()},
         init=False,  # boxd is process 1 and reaps, whatever the engine's default is
+        # Older engines set it by themselves; a lower port would otherwise need a capability.
+        sysctls=None if spec.network is None else {"net.ipv4.ip_unprivileged_port_start": "0"},
         # Whatever runs inside can write to process 1's output: nothing of it may reach the host's disk.
         log_config=LogConfig(type="none"),
     )

@@ -75,7 +75,12 @@ class ContainerStart:
 
         listen = f"path:{launch.SOCKET}"
         command = launch.serve_argv(
-            python=PYTHON, listen=listen, lease=spec.lease, disk=spec.disk, streamed=True
+            python=PYTHON,
+            listen=listen,
+            lease=spec.lease,
+            disk=spec.disk,
+            network=spec.network,
+            streamed=True,
         )
         image = self.image if spec.snapshot is None else docker_snapshots.image_of(spec.snapshot)
         arguments = create_arguments(

@@ -61,6 +61,7 @@ class Shell:
         self._queue: list[Job] = []
         self._current: Job | None = None
         self.on_end: Callable[[], None] = lambda: None
+        self.on_kill: Callable[[], None] = lambda: None
         self._ready = False
         self._waiting: list[Callable[[], None]] = []
         self._failures = 0
@@ -241,6 +242,7 @@ class Shell:
             self._loop.after(pause, lambda: self._kill(job, min(2 * pause, MAX_PAUSE)))
             return
         job.seal()
+        self.on_kill()
         processes.send(self._pid, ABORT)
         processes.send(self._pid, signal.SIGCONT)
         pid = self._pid
