@@ -12,7 +12,7 @@ from .names import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .names import Names
+    from .names import NameTable
 
 TTL = 60
 """Seconds for which programs may keep an answer."""
@@ -27,7 +27,7 @@ _A, _PTR, _ANY, _INTERNET = 1, 12, 255, 1
 _TO_THE_QUESTION = b"\xc0\x0c"
 
 
-def answer(query: bytes, names: Names) -> bytes | None:
+def answer(query: bytes, names: NameTable) -> bytes | None:
     """Return the answer to a query, or None for a message that must not be answered."""
     if len(query) < _HEADER.size:
         return None

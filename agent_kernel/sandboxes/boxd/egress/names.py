@@ -26,7 +26,7 @@ def canonical(name: str) -> str | None:
     return lowered if len(lowered) <= NAME_LIMIT and _NAME.fullmatch(lowered) else None
 
 
-class Names:
+class NameTable:
     """Gives addresses to names. An address is not given again until all others have been."""
 
     def __init__(self, most: int = MOST) -> None:

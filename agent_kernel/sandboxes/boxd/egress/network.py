@@ -8,7 +8,7 @@ from . import proxy
 from .carried import Reply
 from .connections import BACKLOG, Connections
 from .ends import reset
-from .names import Names
+from .names import NameTable
 from .resolver import Resolver
 
 TYPE_CHECKING = False
@@ -34,10 +34,24 @@ class Sockets:
     """
 
     def __init__(self, proxy_port: int, resolver: int, ports: list[int]) -> None:
-        self.proxy = bind(LOOPBACK, proxy_port)
-        self.packets = bind(LOOPBACK, resolver, socket.SOCK_DGRAM) if ports else None
-        self.queries = bind(LOOPBACK, resolver) if ports else None
-        self.transparent = {port: bind(ANY, port) for port in ports}
+        bound: list[socket.socket] = []
+        self.packets: socket.socket | None = None
+        self.queries: socket.socket | None = None
+        self.transparent: dict[int, socket.socket] = {}
+        try:
+            bound.append(bind(LOOPBACK, proxy_port))
+            self.proxy = bound[0]
+            if ports:
+                bound.append(bind(LOOPBACK, resolver, socket.SOCK_DGRAM))
+                bound.append(bind(LOOPBACK, resolver))
+                self.packets, self.queries = bound[1:]
+            for port in ports:
+                bound.append(bind(ANY, port))
+                self.transparent[port] = bound[-1]
+        except PortTaken:
+            for each in bound:
+                each.close()
+            raise
 
 
 def bind(address: str, port: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
@@ -57,7 +71,7 @@ class SandboxNetwork:
     """Serves the sockets: programs' connections go to `host()`, by the name that they are meant for."""
 
     def __init__(self, loop: Loop, sockets: Sockets, host: Callable[[], HostConnection | None]) -> None:
-        self._names = Names()
+        self._names = NameTable()
         self._connections = Connections(loop, host)
         self._listening = dict(sockets.transparent)
         if sockets.packets is not None and sockets.queries is not None:

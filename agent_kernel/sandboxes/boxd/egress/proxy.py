@@ -7,13 +7,13 @@ import socket
 
 from . import requests
 from .carried import Reply
-from .requests import BadRequest, page
+from .requests import BadProxyRequest, page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..loop import Loop
     from .connections import Connections
-    from .names import Names
+    from .names import NameTable
 
 __all__ = ["Proxy", "page"]
 
@@ -24,14 +24,18 @@ REQUEST_SECONDS = 30.0
 class Proxy:
     """Serves the proxy's listening socket."""
 
-    def __init__(self, loop: Loop, connections: Connections, names: Names, listening: socket.socket) -> None:
+    def __init__(
+        self, loop: Loop, connections: Connections, names: NameTable, listening: socket.socket
+    ) -> None:
         connections.serve(listening, lambda connected: _Client(loop, connections, names, connected).begin())
 
 
 class _Client:
     """A program that has connected to the proxy, until it has said where to."""
 
-    def __init__(self, loop: Loop, connections: Connections, names: Names, connected: socket.socket) -> None:
+    def __init__(
+        self, loop: Loop, connections: Connections, names: NameTable, connected: socket.socket
+    ) -> None:
         self._loop = loop
         self._connections = connections
         self._names = names
@@ -67,7 +71,7 @@ class _Client:
         elif found:
             try:
                 request = requests.parse_head(head)
-            except BadRequest as error:
+            except BadProxyRequest as error:
                 self._refuse(page("bad", "The proxy refused the request: %s." % error))
                 return
             established = b"" if request.head else requests.ESTABLISHED
@@ -87,12 +91,12 @@ class _Client:
                 self._greeted = True
                 self._received = self._received[length:]
                 self._socket.send(requests.SOCKS_GREETED)
-        except BadRequest:
+        except BadProxyRequest:
             self._refuse(requests.SOCKS_NO_METHOD)
             return
         try:
             request = requests.parse_socks(self._received)
-        except BadRequest:
+        except BadProxyRequest:
             self._refuse(requests.socks_refusal("bad", ""))
             return
         if request is not None:

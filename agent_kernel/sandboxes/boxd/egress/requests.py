@@ -22,7 +22,7 @@ _DROPPED = (b"connection", b"keep-alive", b"host", b"te")
 """Headers that concern this connection only, and `Host`, which follows from the target."""
 
 
-class BadRequest(Exception):
+class BadProxyRequest(Exception):
     """A request that the proxy does not serve; the text says why."""
 
 
@@ -39,17 +39,17 @@ class Request:
 
 
 def parse_head(head: bytes) -> Request:
-    """Read the head of a request, without its empty line. Raises `BadRequest`."""
+    """Read the head of a request, without its empty line. Raises `BadProxyRequest`."""
     first, *lines = head.split(b"\r\n")
     request = _REQUEST.fullmatch(first)
     if request is None:
-        raise BadRequest("this is no HTTP/1.1 request")
+        raise BadProxyRequest("this is no HTTP/1.1 request")
     method, wanted = request.groups()
     if method == b"CONNECT":
         return Request(_authority(wanted, None), None, None)
     scheme, separator, rest = wanted.partition(b"://")
     if not separator or scheme.lower() != b"http":
-        raise BadRequest("this is a proxy: it serves CONNECT, and http:// addresses")
+        raise BadProxyRequest("this is a proxy: it serves CONNECT, and http:// addresses")
     end = re.search(rb"[/?#]", rest)
     authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, b"")
     authority = authority.rpartition(b"@")[2]
@@ -73,7 +73,7 @@ def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     for line in lines:
         header = _HEADER.fullmatch(line)
         if header is None:
-            raise BadRequest("a header is malformed")
+            raise BadProxyRequest("a header is malformed")
         headers.append((header[1], header[2]))
     return headers
 
@@ -86,13 +86,13 @@ def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
     lengths = {value.strip() for name, value in headers if name.lower() == b"content-length"}
     if any(name.lower() == b"transfer-encoding" for name, _ in headers):
         if lengths:
-            raise BadRequest("it has both a length and a transfer encoding")
+            raise BadProxyRequest("it has both a length and a transfer encoding")
         return None
     if not lengths:
         return 0
     length = lengths.pop()
     if lengths or not re.fullmatch(rb"[0-9]{1,15}", length):
-        raise BadRequest("its Content-Length is malformed")
+        raise BadProxyRequest("its Content-Length is malformed")
     return int(length)
 
 
@@ -105,7 +105,7 @@ def _authority(text: bytes, default: int | None) -> Target:
         name = name[1:-1]
     number = int(port) if re.fullmatch(rb"[0-9]{1,5}", port) else default if not port else None
     if not 0 < len(name) <= NAME_LIMIT or number is None or not 0 < number < 1 << 16:
-        raise BadRequest("it names no host and port")
+        raise BadProxyRequest("it names no host and port")
     return name.decode("latin-1"), number
 
 
@@ -133,27 +133,27 @@ _SOCKS_UNSUPPORTED = b"\x05\x07"
 
 
 def parse_greeting(received: bytes) -> int:
-    """Return the length of a SOCKS5 greeting, or 0 if it is not complete. Raises `BadRequest`."""
+    """Return the length of a SOCKS5 greeting, or 0 if it is not complete. Raises `BadProxyRequest`."""
     if len(received) < 2 or len(received) < 2 + received[1]:
         return 0
     if 0 not in received[2 : 2 + received[1]]:
-        raise BadRequest("the proxy takes no password")
+        raise BadProxyRequest("the proxy takes no password")
     return 2 + received[1]
 
 
 def parse_socks(received: bytes) -> tuple[Target, int] | None:
     """Return the target of a SOCKS5 request and its length, or None if it is not complete.
 
-    Raises `BadRequest`.
+    Raises `BadProxyRequest`.
     """
     if len(received) < 5:
         return None
     version, command, _, kind, first = received[:5]
     if version != SOCKS or command != 1:
-        raise BadRequest("the proxy makes TCP connections only")
+        raise BadProxyRequest("the proxy makes TCP connections only")
     size = {1: 4, 3: 1 + first, 4: 16}.get(kind)
     if size is None:
-        raise BadRequest("the proxy does not know this kind of address")
+        raise BadProxyRequest("the proxy does not know this kind of address")
     if len(received) < 4 + size + 2:
         return None
     raw, (port,) = received[4 : 4 + size], struct.unpack_from("!H", received, 4 + size)
@@ -162,7 +162,7 @@ def parse_socks(received: bytes) -> tuple[Target, int] | None:
     else:
         name = socket.inet_ntop(socket.AF_INET if kind == 1 else socket.AF_INET6, raw)
     if not name or not port:
-        raise BadRequest("it names no host and port")
+        raise BadProxyRequest("it names no host and port")
     return (name, port), 4 + size + 2
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from ..loop import Loop
-    from .names import Names
+    from .names import NameTable
 
 PORT = 53
 ROUND = 32
@@ -28,7 +28,9 @@ IDLE = 10.0
 class Resolver:
     """Answers queries on a UDP socket and on a listening TCP socket."""
 
-    def __init__(self, loop: Loop, names: Names, packets: socket.socket, listening: socket.socket) -> None:
+    def __init__(
+        self, loop: Loop, names: NameTable, packets: socket.socket, listening: socket.socket
+    ) -> None:
         self._loop = loop
         self._names = names
         self._packets = packets
@@ -64,7 +66,7 @@ class _Client:
     """A program that asks by TCP: each message after its length, as many as it likes."""
 
     def __init__(
-        self, loop: Loop, names: Names, connected: socket.socket, closed: Callable[[_Client], None]
+        self, loop: Loop, names: NameTable, connected: socket.socket, closed: Callable[[_Client], None]
     ) -> None:
         self._loop = loop
         self._names = names
