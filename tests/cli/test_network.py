@@ -1,0 +1,67 @@
+"""`agent-kernel containers network`: the policy in the store, and the connections in the audit log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.cli import network
+from agent_kernel.config import Settings, load
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.errors import ConfigurationError, NotFound
+from agent_kernel.runtime.network.policy import ContainerNetwork
+from agent_kernel.runtime.observe.audit import AuditLog
+from agent_kernel.store.records import ContainerRow
+from agent_kernel.store.sqlite.store import sqlite_store
+
+BOUND = "a.example, *.b.example:443"
+
+
+def settings_in(folder: Path, bound: str = BOUND) -> Settings:
+    environ = {"AGENT_KERNEL_DATA_DIR": str(folder), "AGENT_KERNEL_NETWORK": bound}
+    return load(environ={**environ, "AGENT_KERNEL_SANDBOX": "bubblewrap"}, folders=[])
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    """A data folder with one container, one of its connections, and one of another container."""
+    policy = NetworkPolicy.parse(["a.example", "x.b.example:443"])
+    row = ContainerRow("cntr_a", "n", "bubblewrap", 1, 1, 20, "running", None)
+    store = sqlite_store(tmp_path)
+    kept = ContainerNetwork.new(policy, policy).as_json()
+    await store.rows.put_container(ContainerRow(**{**vars(row), "network": kept}))
+    await store.aclose()
+    older = AuditLog(tmp_path / "audit.jsonl.1")
+    older.write("connection", container="cntr_a", name="a.example", port=443, address="192.0.2.1",
+                decision="allowed", sent=1, received=2, response="resp_1")  # fmt: skip
+    log = AuditLog(tmp_path / "audit.jsonl")
+    log.write("command", container="cntr_a", command='echo "connection"')
+    log.write("connection", container="cntr_b", name="c.example", port=443, decision="allowed")
+    log.write("connection", container="cntr_a", name="d.example", port=80, decision="refused", reason="why")
+    return tmp_path
+
+
+def test_policy_and_connections_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network.run(settings_in(folder), "cntr_a", as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "allowed: a.example, x.b.example:443",
+        "the operator allows: a.example, *.b.example:443",
+    ]
+    assert [line.split()[1:] for line in lines[3:]] == [
+        ["a.example:443", "192.0.2.1", "allowed", "1", "2", "resp_1"],
+        ["d.example:80", "-", "refused:", "why", "0", "0", "-"],
+    ]
+    network.run(settings_in(folder, "a.example"), "cntr_a", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["policy"] == found["operator"] == {"type": "allowlist", "allowed_domains": ["a.example"]}
+    assert [each["name"] for each in found["connections"]] == ["a.example", "d.example"]
+
+
+def test_unknown_container_and_wrong_setting_are_explained(folder: Path) -> None:
+    with pytest.raises(NotFound, match="There is no container cntr_x"):
+        network.run(settings_in(folder), "cntr_x", as_json=False)
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_NETWORK cannot be used"):
+        network.run(settings_in(folder, "a.example, *"), "cntr_a", as_json=False)
