@@ -15,6 +15,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError
 
 if TYPE_CHECKING:
+    from agent_kernel.models.catalogue import Models
     from agent_kernel.models.server_report import ServerReport
     from agent_kernel.sandboxes.base import Backend, Capabilities
 
@@ -181,7 +182,7 @@ def _abilities(able: Capabilities) -> str:
 
 
 async def _model(settings: Settings) -> list[Finding]:
-    """Check the default model, and ask its server if it has one."""
+    """Check the default model, and ask its server and those of the other named upstreams."""
     from agent_kernel.cli.compose import models
     from agent_kernel.models.base import HasServer
 
@@ -196,11 +197,27 @@ async def _model(settings: Settings) -> list[Finding]:
         found = [Finding("model", True, f"{name}{played}")]
         if isinstance(model, HasServer):
             found += _server(await model.server(upstream_name))
-        return found
+        return found + await _other_servers(catalogue, settings, name)
     except AgentKernelError as error:
         return [Finding("model", False, error.message, error.hint)]
     finally:
         await catalogue.aclose()
+
+
+async def _other_servers(catalogue: Models, settings: Settings, default: str) -> list[Finding]:
+    """Ask each server of a named upstream once whether it answers, all at the same time."""
+    from agent_kernel.models.base import HasServer
+
+    prefixes = [each for each in settings.model.upstreams if each != default.partition("/")[0]]
+    bodies = [catalogue.resolve(f"{prefix}/any")[0] for prefix in prefixes]
+    asked = [
+        (prefix, body) for prefix, body in zip(prefixes, bodies, strict=True) if isinstance(body, HasServer)
+    ]
+    reports = await asyncio.gather(*(body.server("") for _, body in asked))
+    return [
+        Finding(f"{prefix}/", report.problem is None, report.server_line, report.hint, needed=False)
+        for (prefix, _), report in zip(asked, reports, strict=True)
+    ]
 
 
 def _server(report: ServerReport) -> Iterator[Finding]:

@@ -47,7 +47,9 @@ _CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_le
 
 
 async def probe(upstream: Upstream, name: str) -> ServerReport:
-    """Ask the server about the model `name`; takes at most three times `SECONDS`.
+    """Ask the server about the model `name`, or only whether it answers if `name` is empty.
+
+    Takes at most three times `SECONDS`.
 
     A failure of the server becomes a `problem` and is never raised. Cancelling ends the request.
     """
@@ -58,6 +60,8 @@ async def probe(upstream: Upstream, name: str) -> ServerReport:
             models = await asked.models()
         except AgentKernelError as error:
             return replace(report, problem=inert(error.message, 300), hint=error.hint)
+        if not name:
+            return report
         report = _from_list(report, models, name)
         if not upstream.is_openai:
             report = await _from_details(report, asked, models or (), name)

@@ -12,9 +12,9 @@ _SHOWN = 60
 class ServerReport:
     """What a server says about one of its models. All texts are inert.
 
-    `problem` says why turns fail, None if nothing is known against them; `hint` is the next step. `served`,
-    `tools` and `context` (tokens) are None where the server does not tell. `alias`: the name of the only
-    model of a server that answers to any name.
+    `name` is empty if no model was asked about. `problem` says why turns fail, None if nothing is known
+    against them; `hint` is the next step. `served`, `tools` and `context` (tokens) are None where the
+    server does not tell. `alias`: the name of the only model of a server that answers to any name.
     """
 
     address: str
@@ -37,6 +37,8 @@ class ServerReport:
             return f"{self.address} answers to any name, with {self.alias}"
         if self.served:
             return f"{self.address} serves {self.name}"
+        if not self.name:
+            return f"{self.address} answers"
         return f"{self.address} answers; it does not say whether it serves {self.name}"
 
     @property

@@ -90,6 +90,29 @@ def test_failing_model_has_a_next_step(environment: dict[str, str], answers: Any
 
 
 @pytest.mark.bubblewrap
+def test_every_named_upstream_is_asked(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with serving(llama_cpp(True, 4096, "small")) as first, serving({"/v1/models": 401}) as second:
+        urls = {"mine": first.url, "same": first.url, "locked": second.url, "closed": closed}
+        upstreams = {name: {"url": url, "key": KEY, "dialect": "chat"} for name, url in urls.items()}
+        code, found = findings(
+            {
+                **environment,
+                "AGENT_KERNEL_UPSTREAMS": json.dumps(upstreams),
+                "AGENT_KERNEL_MODEL": "mine/small",
+            }
+        )
+    assert code == 0, found
+    assert found["model server"]["detail"] == f"{first.url} serves small"
+    assert "mine/" not in found
+    assert (found["same/"]["ok"], found["same/"]["detail"]) == (True, f"{first.url} answers")
+    for name in ("locked/", "closed/"):
+        assert (found[name]["ok"], found[name]["needed"]) == (False, False)
+        assert found[name]["hint"]
+
+
+@pytest.mark.bubblewrap
 async def test_sandbox_that_does_not_start_fails(tmp_path: Path) -> None:
     finding = await _packages(BubblewrapBackend(tmp_path, Toolbox(tmp_path)))
     assert (finding.name, finding.ok, finding.needed) == ("first sandbox", False, True)
