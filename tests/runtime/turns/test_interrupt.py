@@ -55,7 +55,7 @@ async def test_a_stop_before_the_source_has_begun() -> None:
     reading = asyncio.ensure_future(read(interrupt, numbers([], pause=60), []))
     asyncio.get_running_loop().call_soon(interrupt.stop, "cancelled")
     with pytest.raises(Stopped):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 60)
 
 
 async def test_stop_before_scope_is_entered() -> None:

@@ -34,7 +34,6 @@ class Job:
         self.outcome: dict[str, Any] | None = None
         self.reason: str | None = None
         self.timer: Timer | None = None
-        self.grace: Timer | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.on_taken: Callable[[], None] = lambda: None
         self.since: processes.Moment  # its start

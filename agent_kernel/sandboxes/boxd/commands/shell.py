@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ..loop import Loop
+    from ..loop import Loop, Timer
     from .job import Job
 
 ABORT = signal.SIGRTMIN + 10
@@ -64,6 +64,7 @@ class Shell:
         self.on_kill: Callable[[], None] = lambda: None
         self._ready = False
         self._waiting: list[Callable[[], None]] = []
+        self._grace: Timer | None = None
         self._failures = 0
         self._tries = 0
         self._nonce = ""
@@ -228,11 +229,15 @@ class Shell:
 
         It leaves with the command's exit code.
         """
-        pid, job = self._pid, self._current
         self._script.close()
-        timer = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
-        if job is not None:
-            job.grace = timer
+        self._give_grace()
+
+    def _give_grace(self) -> None:
+        """Kill the shell after `GRACE`, unless it ends before: then its pid may be another process's."""
+        pid = self._pid
+        if self._grace is not None:
+            self._grace.cancel()
+        self._grace = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
 
     def _kill(self, job: Job, pause: float = KILL_ROUND) -> None:
         """Kill in rounds. When only the shell is left, let it write its state down and leave."""
@@ -245,16 +250,15 @@ class Shell:
         self.on_kill()
         processes.send(self._pid, ABORT)
         processes.send(self._pid, signal.SIGCONT)
-        pid = self._pid
-        job.grace = self._loop.after(GRACE, lambda: processes.send(pid, signal.SIGKILL))
+        self._give_grace()
 
     def _ended(self, status: int) -> None:
         """The shell has ended, by a command or by `abort`. Begin a new one where it stopped."""
         self._script.close()
-        job = self._current
-        if job is not None and job.grace is not None:
-            job.grace.cancel()
-        self._begin_again(job, status)
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._begin_again(self._current, status)
 
     def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:
