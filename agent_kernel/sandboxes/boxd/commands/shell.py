@@ -100,8 +100,13 @@ class Shell:
             job.outcome = {reason: True}
             job.on_change()
         elif job is self._current and job.reason is None:
+            pid = self._pid
+            processes.send(pid, signal.SIGSTOP)
+            self._reports.read()  # its end may have been reported since boxd last looked
+            if job is not self._current:
+                processes.send(pid, signal.SIGCONT)
+                return
             job.reason = reason
-            processes.send(self._pid, signal.SIGSTOP)
             self._kill(job)
 
     def reset(self) -> None:
