@@ -253,7 +253,7 @@ def allowed(settings: Settings) -> Allowed:
 
 
 def network(settings: Settings) -> NetworkPolicy:
-    """Return the most that containers may connect to. Raises `ConfigurationError` for a wrong entry."""
+    """Return the upper bound of all network policies. Raises `ConfigurationError` for an invalid entry."""
     from agent_kernel.egress.policy import NetworkPolicy
 
     entries = settings.container.network.replace(",", " ").split()
@@ -275,8 +275,8 @@ def local_runtime(
 ) -> LocalRuntime:
     """Return a runtime in this process.
 
-    `lease`: seconds that its containers outlive it. `warm`: number of containers that it keeps ready.
-    `restart`: what to do with background turns that a dead server left.
+    `lease`: seconds for which its containers outlive it. `warm`: number of containers that it keeps ready.
+    `restart`: what to do with background turns left by a dead server.
     """
     from agent_kernel.cli.telemetry import tracing
     from agent_kernel.runtime.local import LocalRuntime

@@ -31,7 +31,7 @@ class ShellLine:
 
 @dataclass(frozen=True)
 class Cell:
-    """A parsed cell. `prompt` is empty if the cell asks nothing."""
+    """A parsed cell. `prompt` is empty if the cell has none."""
 
     lines: tuple[MagicLine | ShellLine, ...]
     prompt: str

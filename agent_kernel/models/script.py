@@ -145,15 +145,15 @@ def packaged_names() -> list[str]:
 
 def _turn(turn: Any) -> ScriptedTurn:
     if not isinstance(turn, dict) or set(turn) != {"when", "do"}:
-        raise ValueError("a turn has exactly the fields when and do")
+        raise ValueError("a turn must have exactly the fields when and do")
     when, pattern = turn["when"], None
     if isinstance(when, dict) and set(when) == {"regex"}:
         when = str(when["regex"])
         pattern = re.compile(when, re.IGNORECASE)
     if not isinstance(when, str) or not when.strip():
-        raise ValueError("when is a text, or a mapping with regex")
+        raise ValueError("when must be a text, or a mapping with regex")
     if not isinstance(turn["do"], list) or not turn["do"]:
-        raise ValueError("do is a list of think, shell and say")
+        raise ValueError("do must be a list of entries such as think, shell and say")
     steps: list[list[Move]] = [[]]
     for entry in turn["do"]:
         if steps[-1] and isinstance(steps[-1][-1], ScriptedCall):
@@ -172,7 +172,7 @@ def _moves(entry: Any) -> list[Move]:
             shell: list[Move] = [_shell(entry["shell"])] if "shell" in entry else []
             tools = [_tool(each) for each in _listed(entry.get("tool", []))]
             return [*shell, *tools, *(_call(call) for call in _listed(entry.get("call", [])))]
-    raise ValueError("an entry of do is think, say (with quote), or shell, tool and call, alone or together")
+    raise ValueError("an entry of do must be think, or say (with quote), or any of shell, tool and call")
 
 
 def _listed(value: Any) -> list[Any]:
@@ -185,7 +185,7 @@ def _tool(call: Any) -> ScriptedCall:
             arguments = rest.get("arguments", {})
             if isinstance(arguments, dict):
                 return ScriptedCall(kind, json.dumps(arguments, ensure_ascii=False))
-    raise ValueError("a tool has a type and, as a mapping, its arguments")
+    raise ValueError("a tool must have a type; its arguments must be a mapping")
 
 
 def _call(call: Any) -> ScriptedCall:
@@ -194,7 +194,7 @@ def _call(call: Any) -> ScriptedCall:
             arguments = rest.get("arguments", {})
             if isinstance(arguments, dict):
                 return ScriptedCall("function", json.dumps(arguments, ensure_ascii=False), name)
-    raise ValueError("a call has a name and, as a mapping, its arguments")
+    raise ValueError("a call must have a name; its arguments must be a mapping")
 
 
 def _shell(shell: Any) -> ScriptedCall:
@@ -202,21 +202,21 @@ def _shell(shell: Any) -> ScriptedCall:
     if isinstance(shell, dict):
         limits = {name: value for name, value in shell.items() if name != "commands"}
         if not set(limits) <= {"timeout_ms", "max_output_length"}:
-            raise ValueError("a shell's mapping has commands, timeout_ms and max_output_length")
+            raise ValueError("the fields of shell are commands, timeout_ms and max_output_length")
         if not all(isinstance(value, int) and value > 0 for value in limits.values()):
-            raise ValueError("timeout_ms and max_output_length are whole numbers above 0")
+            raise ValueError("timeout_ms and max_output_length must be whole numbers above 0")
         shell = shell.get("commands")
     commands = [shell] if isinstance(shell, str) else shell
     if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
-        raise ValueError("shell is a command or a list of commands")
+        raise ValueError("shell must be a command or a list of commands")
     return ScriptedCall("shell", json.dumps({"commands": commands, **limits}, ensure_ascii=False))
 
 
 def _say(text: str, quote: Any) -> Say:
     if not isinstance(quote, dict):
-        raise ValueError("quote maps names to regular expressions")
+        raise ValueError("quote must map names to regular expressions")
     patterns = {str(name): re.compile(str(pattern), re.MULTILINE) for name, pattern in quote.items()}
     for match in PLACEHOLDER.finditer(text):
         if match[1] is not None and match[1] not in patterns:
-            raise ValueError(f"say has {{{match[1]}}} without a quote of that name")
+            raise ValueError(f"say contains {{{match[1]}}}, but quote has no entry for it")
     return Say(text.strip(), patterns)

@@ -215,10 +215,10 @@ class AsksModelServers(Protocol):
     """Optional for a `Runtime`: it reaches the servers of its models."""
 
     async def model_server(self, name: str | None) -> ServerReport | None:
-        """Ask the server of a model what it serves. None: the model has no server. No tokens are spent.
+        """Ask the server of a model what it offers. Return None if the model has no server. Uses no tokens.
 
-        `name` None means the default model. Raises `InvalidRequest` and `ConfigurationError` for a name that
-        no model has; what the server does is part of the report.
+        `name` None means the default model. Raises `InvalidRequest` and `ConfigurationError` for an unknown
+        name. Failures of the server are part of the report.
         """
         ...
 

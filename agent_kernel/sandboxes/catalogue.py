@@ -123,13 +123,13 @@ def make(name: str, options: BackendOptions) -> Backend:
     row = kind(name)
     if options.runtime and not row.runtimes:
         raise ConfigurationError(
-            f"{name} has no OCI runtimes, but {options.runtime!r} was asked for.",
+            f"{name} has no OCI runtimes, but {options.runtime!r} was requested.",
             hint="Unset AGENT_KERNEL_DOCKER_RUNTIME, or set AGENT_KERNEL_SANDBOX=docker.",
         )
     backend = row.make(options)
     if backend.name != name:  # containers are recorded under this name and found again by it
         raise ConfigurationError(
-            f"The sandbox backend {name!r} calls itself {backend.name!r}.", hint="Both names must be equal."
+            f"The sandbox backend {name!r} has the name {backend.name!r}.", hint="Both names must be equal."
         )
     return backend
 

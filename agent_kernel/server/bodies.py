@@ -47,7 +47,7 @@ class Body:
             async with asyncio.timeout(self._left):
                 message = await self._receive()
         except TimeoutError:
-            raise TooSlow("Timed out waiting for the request body.", hint="Send it again.") from None
+            raise TooSlow("Timed out waiting for the request body.", hint="Send the request again.") from None
         self._left -= time.monotonic() - began - len(message.get("body", b"")) / SLOWEST
         self.whole = not message.get("more_body", False)
         return message

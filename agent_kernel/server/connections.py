@@ -56,7 +56,7 @@ class BoundedConnection(H11Protocol):
         self._waits_for: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Accept it. Over the limit it gets an error; over twice the limit it is closed without one."""
+        """Accept the connection. Above the limit, answer with an error; above twice the limit, close it."""
         super().connection_made(transport)
         if self._most is not None and len(self.connections) > self._most:
             self.app = _full

@@ -38,7 +38,7 @@ class KeyFilter(logging.Filter):
 class JsonFormatter(_JsonFormatter):
     """Format an entry as one line of JSON: time, level, logger, message, ids, and the traceback as `error`.
 
-    Only these fields are written. What libraries attach to their records may hold secrets.
+    Other fields are dropped, because libraries may attach secrets to their records.
     """
 
     def __init__(self) -> None:

@@ -293,9 +293,9 @@ class Rows(
 ):
     """All rows of a store. Methods may be called concurrently, and each is atomic.
 
-    Every row belongs to a tenant: the name of a key, or "" for requests without a named key. Rows of one
-    tenant (`of`) neither see nor change another tenant's: these do not exist for it. `tenant` None sees all
-    rows; it is for recovery, expiry and the operator's commands.
+    Every row belongs to a tenant: the name of a key, or "" for requests without a named key. `of(tenant)`
+    reads and changes only that tenant's rows; to it, no other rows exist. `tenant` None means all rows; it is
+    for recovery, expiry and the operator's commands.
 
     All methods raise `ConfigurationError` if the store cannot be used. Cancelling a call does not undo it.
     """

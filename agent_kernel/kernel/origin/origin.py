@@ -44,7 +44,7 @@ class NotebookOrigin:
         return await asyncio.to_thread(self._read)
 
     def forget(self) -> None:
-        """Remove what is kept for a restart of the kernel. Errors go to the log."""
+        """Delete the approval policy saved for a restart of the kernel. Errors are logged, not raised."""
         if self._start.session_path is not None:
             self._keep(None)
 

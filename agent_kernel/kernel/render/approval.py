@@ -24,7 +24,7 @@ def arguments_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def approval_request(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
-    """Show why a call needs approval, below the call."""
+    """Render an approval request: the reason why the call above it needs approval."""
     reason = clip(str(arguments_of(item).get("reason") or ""), LONGEST)
     text = f"**May this run?** {one_line(reason)}".rstrip()
     quiet = f'<span style="opacity: 0.8; font-size: 13px">{to_inline_html(text)}</span>'

@@ -77,6 +77,6 @@ def remove_folder(folder: Path) -> None:
         remove_tree(folder)
     except OSError as error:
         raise SandboxError(
-            f"The files of the sandbox {folder.name} could not all be removed: {error}.",
+            f"Some files of the sandbox {folder.name} could not be removed: {error}.",
             hint=f"Remove {folder} by hand.",
         ) from error

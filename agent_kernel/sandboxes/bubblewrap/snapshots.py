@@ -113,9 +113,7 @@ class SnapshotFolders:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SandboxError(
-                f"The files of the checkpoint {id} could not all be removed: {error}."
-            ) from error
+            raise SandboxError(f"Some files of the checkpoint {id} could not be removed: {error}.") from error
 
 
 @contextlib.contextmanager

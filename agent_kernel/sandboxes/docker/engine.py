@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return the errors of docker-py for an engine that is away or refuses, and `others`, to catch."""
+    """Return the exceptions to catch: docker-py's, for an unreachable or failing engine, and `others`."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
@@ -28,14 +28,14 @@ def engine_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """Return the engine's own sentence, without docker-py's wrapping where there is one."""
+    """Return the engine's error message, without docker-py's wrapping."""
     return str(getattr(error, "explanation", None) or error).strip().rstrip(".")
 
 
 def unavailable(error: Exception) -> SandboxError:
     """Make the error for an engine that does not answer, fails, or refuses a request.
 
-    A request that is refused (HTTP 4xx) is no `EngineUnavailable`: the engine works.
+    A request that is refused (HTTP 4xx) is not an `EngineUnavailable`: the engine works.
     """
     status = getattr(error, "status_code", None)  # of docker-py's APIError: the engine has answered
     if status is not None:

@@ -149,8 +149,8 @@ def _sources(progress: Progress) -> list[str]:
         found = _targets()
     if not any(" bookworm main" in line for line in found):
         raise PreparationFailed(
-            "The apt of this machine knows no Debian 12 (bookworm) packages.",
-            hint="Run apt-get update on a Debian 12, or: agent-kernel image build --dockerfile",
+            "This machine's apt has no package lists of Debian 12 (bookworm).",
+            hint="Run apt-get update on a Debian 12 machine, or: agent-kernel image build --dockerfile",
         )
     return found
 

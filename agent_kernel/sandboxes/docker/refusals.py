@@ -31,15 +31,15 @@ def check_isolation(info: Mapping[str, Any], runtime: str | None) -> None:
     if runtime is None and (not seccomp or "unconfined" in seccomp[0]):
         raise IsolationUnavailable(
             "The engine runs its containers without a seccomp filter.",
-            hint="Start it with its default seccomp profile, or choose a runtime with a kernel interface "
-            "of its own (AGENT_KERNEL_DOCKER_RUNTIME=runsc).",
+            hint="Start it with its default seccomp profile, or choose a runtime with its own kernel "
+            "interface (AGENT_KERNEL_DOCKER_RUNTIME=runsc).",
         )
 
 
 def image_missing(image: str) -> ImageMissing:
     """Make the error for an image that the engine does not have."""
     pull = f"Pull it (docker pull {image}) or set AGENT_KERNEL_IMAGE to one that it has."
-    hint = "Make it: agent-kernel image build" if image == DEFAULT_IMAGE else pull
+    hint = "Build it: agent-kernel image build" if image == DEFAULT_IMAGE else pull
     return ImageMissing(f"The engine has no image {image}.", hint=hint)
 
 
@@ -56,7 +56,7 @@ def disk_unlimited(why: str) -> LimitUnavailable:
     return LimitUnavailable(
         f"This engine cannot limit a sandbox's disk space ({why}).",
         hint="Put its data root on XFS mounted with the option pquota (driver overlay2), or on btrfs or ZFS "
-        "with their drivers; or ask for no disk limit.",
+        "with their drivers; or request no disk limit.",
     )
 
 

@@ -139,7 +139,7 @@ async def test_not_deleted_while_a_file_is_left(
     await run(containers, container, "mkdir a; echo >a/stays; echo >a/goes")
     refused.add("stays")
     for _ in range(2):
-        with pytest.raises(SandboxError, match=r"could not all be removed.*stays"):
+        with pytest.raises(SandboxError, match=r"Some files of .* could not be removed.*stays"):
             await containers.delete(container)
         assert (await store.container(container)) is not None
         assert (await backend.get(container)).status == "dead"
@@ -160,7 +160,7 @@ async def test_failed_removal_at_expiry_is_tried_again(
         await expire(store, containers, one)
     assert await gone(backend, ids[1])
     assert not await gone(backend, ids[0])
-    with pytest.raises(SandboxError, match="could not all be removed"):
+    with pytest.raises(SandboxError, match=r"Some files of .* could not be removed"):
         await containers.delete(ids[0])  # never called deleted meanwhile
     assert await store.container(ids[0]) is not None
     refused.clear()
