@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,35 @@ def test_mount_never_replaces_a_container_unasked(offered: Notebook) -> None:
     assert offered.run("!!cat kept.txt").final[0]["text"] == "kept\n"
     assert offered.run("%mount sales --new").plain == ["Mounted, read-only: `/mnt/sales`."]
     assert offered.run("!!ls /mnt/data; cat /mnt/sales/a.csv").final[0]["text"] == "x\n1\n"
+
+
+def test_network_is_allowed_used_and_switched_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hello(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nhello\n")
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AGENT_KERNEL_NETWORK", f"tcp://{place}")
+        notebook = start()
+        fetch = f"!!curl -sS -m 20 --noproxy '' -p -x http://127.0.0.1:3128 http://{place}/"
+        offered = f"Allowed: no network. The operator offers: `tcp://{place}`."
+        assert notebook.run("%network").plain == [offered]
+        refused = notebook.run(fetch).final[0]["text"]
+        assert refused.endswith(f"Network: {place} was refused: not in the allowlist.\n")
+        assert "does not allow wider.example" in notebook.run("%network allow wider.example").error
+        assert notebook.run(f"%network allow tcp://{place}").plain == [f"Allowed: `tcp://{place}`."]
+        assert notebook.run(fetch).final[0]["text"] == "hello\n"
+        shown = notebook.run("%network").plain
+        assert shown[0].startswith(f"Allowed: `tcp://{place}`.")
+        assert f"{place} 1 79 25 1: not in the allowlist" in " ".join(shown[1].split())
+        assert notebook.run("%network off").plain == ["Allowed: no network."]
+        assert "was refused" in notebook.run(fetch).final[0]["text"]
+        server.shutdown()
 
 
 def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:

@@ -10,6 +10,7 @@ import pytest
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network.policy import kept
 from agent_kernel.store.rows import Rows
 
 pytestmark = pytest.mark.bubblewrap
@@ -52,9 +53,10 @@ async def test_container_has_no_network_by_default(make: Make, store: Rows) -> N
         assert found.network_policy.type == "disabled"
         assert found.network_policy.allowed_domains is None
     rows = await store.containers()
-    assert [row.network for row in rows] == ["{}", "{}"]
+    assert [kept(row.network).ports is None for row in rows] == [False, True]
+    assert not any(kept(row.network).policy.rules for row in rows)
     with pytest.raises(InvalidRequest, match="created without a network"):
-        await containers.set_network(made.id, allowlist("packages.test")["network_policy"])
+        await containers.set_network(off.id, allowlist("packages.test")["network_policy"])
     with pytest.raises(NotFound):
         await containers.set_network("cntr_none", {"type": "disabled"})
     await containers.set_network(made.id, {"type": "disabled"})

@@ -1,0 +1,80 @@
+"""A container's network on each backend: it works, and is the same after a fork, an expiry and a new host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from agent_kernel.egress.names import Address
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network.egress import NetworkOptions
+from agent_kernel.store.rows import Rows
+from tests.runtime.containers.lifecycle import expire, run
+
+Make = Callable[..., LocalContainers]
+
+
+async def loopback(name: str) -> list[Address]:
+    return [ip_address("127.0.0.1")]
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """The port of a server on loopback that says hello."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def dial(name: str, port: int) -> str:
+    """A command that connects like a program without proxy settings, and prints what comes."""
+    code = (
+        f"import socket; s = socket.create_connection(('{name}', {port}), 20); "
+        "print(s.makefile().read() or 'closed')"
+    )
+    return f'python3 -c "{code}" 2>&1 | tail -1'
+
+
+async def test_network_is_kept_by_fork_and_expiry(make: Make, store: Rows, port: int) -> None:
+    bound = NetworkPolicy.parse([f"tcp://a.internal:{port}", f"tcp://b.internal:{port}"])
+    settings: dict[str, Any] = {"network": bound, "network_options": NetworkOptions(resolver=loopback)}
+    containers = make(**settings)
+    asked = {"type": "allowlist", "allowed_domains": [f"a.internal:{port}"]}
+    made = await containers.create({"network_policy": asked})
+    assert await run(containers, made.id, dial("a.internal", port)) == "hello\n"
+    assert "hello" not in await run(containers, made.id, dial("b.internal", port))
+    refused = containers.take_refusals(made.id)
+    assert refused == [f"Network: b.internal:{port} was refused: not in the allowlist."]
+    copy = await containers.fork(made.id)
+    assert copy.network_policy == made.network_policy
+    assert await run(containers, copy.id, dial("a.internal", port)) == "hello\n"
+    await expire(store, containers, made.id)
+    assert await run(containers, made.id, dial("a.internal", port)) == "hello\n"
+    assert "hello" not in await run(containers, made.id, dial("b.internal", port))
+    narrower = make(**{**settings, "network": NetworkPolicy.parse([f"tcp://b.internal:{port}"])})
+    assert "hello" not in await run(narrower, made.id, dial("a.internal", port))  # the newest host decides
+
+
+async def test_warm_container_takes_the_default_network(make: Make, store: Rows, port: int) -> None:
+    bound = NetworkPolicy.parse([f"tcp://a.internal:{port}"])
+    containers = make(network=bound, network_options=NetworkOptions(resolver=loopback), warm=1)
+    await containers.warm_up()
+    pool = containers._lifecycle._pool
+    assert pool is not None
+    await pool.filled()
+    assert pool.ready == 1
+    made = await containers.create({})
+    assert pool.ready == 0
+    assert "hello" not in await run(containers, made.id, dial("a.internal", port))
+    await containers.set_network(made.id, bound.to_json())
+    assert await run(containers, made.id, dial("a.internal", port)) == "hello\n"
