@@ -160,6 +160,15 @@ def test_a_state_mends_what_was_lost(view: Page) -> None:
     assert lines(view) == ["one two three "]
 
 
+@pytest.mark.parametrize("text", ["", "ree"])
+def test_a_state_without_room_drops_nothing(view: Page, text: str) -> None:
+    print_out(view, "one two ")
+    state = {**item(0, "shell_call_output"), "parts": [["stdout.0", 13, text]]}
+    view.evaluate("(items) => window.sync({items})", [state])
+    print_out(view, "three", 13)
+    expect(view.locator(".agent-live-line")).to_have_text("one two three")
+
+
 @pytest.mark.parametrize(
     ("end", "text"),
     [(14, "one two three "), (19, "one two three four "), (10, "one two th"), (19, "wo three four ")],

@@ -60,7 +60,12 @@ function takeState(store, state) {
   store.question = state.question;
   for (const outline of state.items) {
     const item = takeItem(store, outline);
-    for (const [name, end, text] of outline.parts) takeText(item, name, end, text);
+    for (const [name, end, text] of outline.parts) {
+      const known = item.parts.get(name);
+      // The room for all texts was used up: the messages that follow have what is missing here.
+      const dropped = known && end - text.length > known.end && text.length < known.text.length;
+      if (!dropped) takeText(item, name, end, text);
+    }
   }
   if (state.items.length) dropBefore(store, state.items[0].index);
   notify(store);
