@@ -26,8 +26,10 @@ lab: $(VENV)/.lab $(VENV)/.bwrap
 	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) notebooks $(LAB)
 
-# Each worker takes tests from the other when it has none left, so both end together.
-PARALLEL := -n logical --dist worksteal
+# Two workers per processor, because a test waits for other processes about half of its time. Workers take tests
+# from each other, so that all end together.
+WORKERS := $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+PARALLEL := -n $(WORKERS) --dist worksteal
 
 test: SELECT := $(PARALLEL) -m "not slow"
 test-slow: SELECT := -m slow
