@@ -6,7 +6,7 @@
 | `input_image` with `image_url` | `image_url` |
 | `input_file` with `file_data`, or with a `data:` URL | `file` |
 | `input_audio` | `input_audio` |
-| anything else, such as a file by the URL of another server | nothing: the API has no form for it |
+| anything else, such as a file by the URL of another server | nothing: the API cannot represent it |
 
 Tool messages have text only, so what else a function returned goes into a user message after them.
 """
@@ -23,8 +23,8 @@ from agent_kernel.protocol.validation import shortened
 
 Part = dict[str, Any]
 
-LEFT_OUT = "[{} is left out: the API of this model has no form for it.]"
-"""Stands for a part of an earlier turn, which another model may have taken."""
+LEFT_OUT = "[{} is left out: the API of this model cannot represent it.]"
+"""The text that replaces a part of an earlier turn. Another model may have accepted it."""
 FOLLOWS = "[{} of this output follows in the next message.]"
 RETURNED = "Returned by the call {}:"
 
@@ -65,7 +65,7 @@ def content_of(content: Any) -> Any:
 
 
 def split_output(call_id: str, output: Any) -> tuple[str, list[Part]] | None:
-    """Return the text of a function's output and the parts for the message after it; None: it is text.
+    """Return the text of a function's output and the parts for the message after it, None if it is text.
 
     The text says what follows. The parts begin with a line that names the call.
     """
@@ -99,7 +99,7 @@ def check_parts(items: Sequence[Item]) -> None:
             by_url = isinstance(part, Mapping) and part.get("type") == "input_file" and part.get("file_url")
             raise InvalidRequest(
                 f"{_name(part)}{' given by its URL' if by_url else ''} cannot be sent to this model: its API"
-                " (Chat Completions) has no form for it.",
+                " (Chat Completions) cannot represent it.",
                 hint=_BY_URL if by_url else _OTHERWISE,
                 param=f"input[{number}].{field}[{index}]",
                 code="unsupported_content",

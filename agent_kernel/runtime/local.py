@@ -181,10 +181,10 @@ class TenantRuntime:
         turn = read_request({"input": [], **_without_nulls(request)})
         history = await self._preparation.history(turn)
         items = join(history, await self._preparation.resolved(turn.input, history))
-        beside: list[Mapping[str, Any]] = [{"tools": list(turn.tools)}] if turn.tools else []
+        extra: list[Mapping[str, Any]] = [{"tools": list(turn.tools)}] if turn.tools else []
         if turn.instructions:
-            beside.append({"text": turn.instructions})
-        return estimate([*for_model(items), *beside])
+            extra.append({"text": turn.instructions})
+        return estimate([*for_model(items), *extra])
 
     async def compact(self, request: ResponseRequest) -> CompactedResponse:
         """See `ServedRuntime`."""

@@ -130,7 +130,7 @@ async def test_earlier_part_without_a_form_is_named(
     assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
     for message in (messages[0], messages[2]):
         assert part["type"] in message["content"]
-        assert message["content"].endswith("is left out: the API of this model has no form for it.]")
+        assert message["content"].endswith("is left out: the API of this model cannot represent it.]")
 
 
 async def test_input_without_parts_passes(model: ChatModel) -> None:

@@ -234,7 +234,7 @@ def _is_header(first: Record, body: Sequence[Record]) -> bool:
 
 
 def _is_rising(first: Record, body: Sequence[Record]) -> bool:
-    """Return whether words and at least three rising whole numbers are above other numbers than such."""
+    """Return whether words and at least three rising whole numbers are above numbers that do not rise."""
 
     def rises(record: Record) -> bool:
         numbers = [float(cell) for cell in record if type_of(cell.strip()) in ("int", "float")]

@@ -33,7 +33,7 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
             f"{where}.type must be disabled or allowlist, not {shortened(kind)}.", param=f"{where}.type"
         )
     if unknown := sorted(str(name)[:64] for name in given if name not in _FIELDS):
-        # A field that narrows the policy would be ignored: more would be open than was asked for.
+        # A field that narrows the policy would be ignored: more would be open than requested.
         raise InvalidRequest(
             f"No such field: {where}.{unknown[0]}.",
             param=f"{where}.{unknown[0]}",

@@ -1,8 +1,8 @@
 """The embedded backend: Linux namespaces through bubblewrap. No daemon, no image, no root.
 
 The host opens a listening socket and gives it to boxd; the socket's path lies outside the sandbox, so nothing
-inside can replace it. Whoever may connect to it (the user that started it) can come back to the sandbox after
-a crash.
+inside can replace it. Any process of the user that started it can come back to the sandbox
+after a crash.
 
 What is seen inside: `/usr` read-only, a few files of `/etc`, the toolbox, `/mnt/data`, a home folder; `/tmp`
 is in memory. No network device but loopback.

@@ -33,7 +33,7 @@ def unwritable(error: OSError) -> SandboxStartFailed:
 
 
 def labels_of(spec: SandboxSpec) -> dict[str, str]:
-    """Return the labels of a sandbox: those asked for, and the mark of ours."""
+    """Return the labels of a sandbox: the requested ones and our mark."""
     return {**spec.labels, MANAGED_LABEL: "1"}
 
 

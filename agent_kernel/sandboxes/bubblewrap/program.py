@@ -21,9 +21,9 @@ def find(given: str | None = None) -> str:
     Raises `EngineUnavailable` if it is not installed.
     """
     found = given or next(filter(os.path.exists, ("/usr/bin/bwrap",)), None) or shutil.which("bwrap")
-    beside = Path(sys.executable).with_name("bwrap")
-    if found is None and beside.exists():
-        found = str(beside)
+    sibling = Path(sys.executable).with_name("bwrap")
+    if found is None and sibling.exists():
+        found = str(sibling)
     if found is None:
         raise EngineUnavailable("bubblewrap (bwrap) is not installed.", hint=INSTALL)
     return found

@@ -59,7 +59,7 @@ class SandboxStart:
         """Fill the sandbox's empty folder and start bwrap on it; return when boxd answers (blocking).
 
         Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `IsolationUnavailable` (it differs
-        from what was asked for), `OSError`; the caller removes the sandbox.
+        from what was requested), `OSError`; the caller removes the sandbox.
         """
         for part in PARTS:
             (folder / part).mkdir()

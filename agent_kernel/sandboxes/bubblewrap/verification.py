@@ -1,4 +1,4 @@
-"""Compare a new sandbox with what was asked for: read /proc about its first process once.
+"""Compare a new sandbox with what was requested: read /proc about its first process once.
 
 A bwrap that leaves an option out, or a kernel that does not honour it, must not pass unnoticed.
 """
@@ -35,7 +35,7 @@ def verify(pid: int, spec: SandboxSpec, group: Group) -> None:
         wrong = [f"it cannot be inspected ({error.strerror or error})"]
     if wrong:
         raise IsolationUnavailable(
-            f"bubblewrap made a sandbox that differs from what was asked for: {'; '.join(wrong)}.",
+            f"bubblewrap made a sandbox that differs from what was requested: {'; '.join(wrong)}.",
             hint="Use another bwrap, or Docker: AGENT_KERNEL_SANDBOX=docker",
         )
 

@@ -155,6 +155,6 @@ def status_of(state: Mapping[str, Any] | str) -> Status:
 
 
 def reference(id: str, labels: Mapping[str, str], state: Mapping[str, Any] | str) -> SandboxRef:  # noqa: A002
-    """Return a reference to a container of ours, with the labels it was asked for."""
+    """Return a reference to a container of ours, with the requested labels."""
     asked = json.loads(labels.get(LABELS_LABEL, "{}"))
     return SandboxRef(id, "docker", status_of(state), {**asked, MANAGED_LABEL: "1"})

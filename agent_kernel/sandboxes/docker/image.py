@@ -46,7 +46,7 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def context_directory() -> Path:
-    """Return the folder with the Dockerfile: inside the installed package, or in the checkout beside it."""
+    """Return the folder with the Dockerfile: inside the installed package, or in the checkout."""
     here = Path(__file__).resolve()
     installed, checkout = here.parents[1] / "images", here.parents[3] / "images"
     return (installed if installed.is_dir() else checkout) / "toolbox"

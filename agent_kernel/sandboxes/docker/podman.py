@@ -1,7 +1,7 @@
 """Podman behind Docker's API: how it differs, and its inspections in Docker's terms.
 
 Podman 4 ignores some fields of a create request without an error. What it makes is read from its native API,
-so that it can be compared with what was asked for.
+so that it can be compared with what was requested.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def in_dockers_terms(api: APIClient, found: Mapping[str, Any]) -> Mapping[str, A
         "UTSMode": _OWN.get(made["UTSMode"], made["UTSMode"]),
         "IpcMode": "private" if made["IpcMode"] in _OWN else made["IpcMode"],
         "CgroupnsMode": _group_namespace(api, native["HostConfig"].get("CgroupMode") or "private"),
-        # The whole bounding set: more than was asked for is a difference, however it was asked for.
+        # The whole bounding set: more than requested is a difference, in whatever form it was requested.
         "CapAdd": native["BoundingCaps"],
         "CapDrop": ["ALL"],
         "Ulimits": [

@@ -109,7 +109,7 @@ class ContainerStart:
     async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> DockerStream:
         """Start the container, send its program, and return the stream that follows boxd's first line.
 
-        While boxd starts, the container is compared with what was asked for.
+        While boxd starts, the container is compared with what was requested.
         """
         path = f"/v{api.api_version}/containers/{name}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:

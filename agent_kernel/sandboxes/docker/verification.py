@@ -1,4 +1,4 @@
-"""Compare a container with what was asked for: some engines ignore what they do not know, without an error.
+"""Compare a container with what was requested: some engines ignore what they do not know, without an error.
 
 Podman 4, for example, accepts any runtime and runs its default one (see `podman.py`).
 """
@@ -31,7 +31,7 @@ NOT_SENT = {"Runtime"}
 def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> None:
     """Inspect a container that was made with the HostConfig `asked`. Blocks for one round trip.
 
-    Raises `IsolationUnavailable` if it is weaker than, or otherwise different from, what was asked for;
+    Raises `IsolationUnavailable` if it is weaker than, or otherwise different from, what was requested;
     the caller removes it.
     """
     found = engine.inspect(api, name)
@@ -40,7 +40,7 @@ def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> None:
     wrong = differences(asked, in_dockers_terms(api, found))
     if wrong:
         raise IsolationUnavailable(
-            f"The engine made a container that differs from what was asked for: {'; '.join(wrong)}.",
+            f"The engine made a container that differs from what was requested: {'; '.join(wrong)}.",
             hint="Use an engine that honours these options, such as Docker Engine, or set "
             "AGENT_KERNEL_SANDBOX=bubblewrap.",
         )
