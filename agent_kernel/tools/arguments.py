@@ -92,6 +92,25 @@ def is_whole(arguments: str) -> bool:
         return False
 
 
+def leading_objects(arguments: str) -> str:
+    """Return the complete JSON objects that other text follows; empty if there are none."""
+    end = 0
+    while True:
+        try:
+            found, after = _DECODER.raw_decode(arguments, _after_blanks(arguments, end))
+        except (ValueError, RecursionError, _RepeatedKey):
+            return arguments[:end] if arguments[end:].strip() else ""
+        if not isinstance(found, dict):
+            return arguments[:end]
+        end = after
+
+
+def _after_blanks(text: str, start: int) -> int:
+    while start < len(text) and text[start] in " \t\r\n":
+        start += 1
+    return start
+
+
 def is_object(arguments: str) -> bool:
     """Return whether the arguments are a JSON object without any repair."""
     try:

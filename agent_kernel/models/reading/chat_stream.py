@@ -22,7 +22,7 @@ from agent_kernel.protocol.deltas import (
     Truncated,
     Usage,
 )
-from agent_kernel.tools.arguments import as_text, is_whole
+from agent_kernel.tools.arguments import as_text, is_whole, leading_objects
 from agent_kernel.tools.client import CLIENT_FUNCTION
 from agent_kernel.tools.live import LiveCall
 
@@ -180,6 +180,11 @@ class ChatReader:
         then the cut was in that text.
         """
         arguments = "".join(call.arguments)
+        if begun := leading_objects(arguments):  # another call ran into this one, and only that was cut off
+            call.arguments = [begun]
+            yield from self._whole(call)
+            arguments = arguments[len(begun) :]
+            call = _Call(None, call.key, call.name, [arguments])
         if call.live is not None and self._holds_words():
             if is_whole(arguments):
                 yield from self._whole(call)

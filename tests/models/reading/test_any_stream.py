@@ -166,6 +166,7 @@ def test_stream_is_read_once(line: Line, dialect: str, check: Any, random: Rando
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @CHECKS
 @DIALECTS
 @given(random=st.randoms(use_true_random=True))
@@ -213,3 +214,25 @@ def test_text_after_a_call_keeps_its_place(line: Line) -> None:
         body = [call(0), chunk(content="one "), call(1), chunk(content="two"), chunk(finish)]
         deltas, _ = line.read("chat", "".join(body).encode())
         assert text(deltas, TextDelta) == "one two"
+
+
+@pytest.mark.parametrize("cut", ['{"commands": ["echo 1', "{", ' {"commands": ["echo 1"]}{"comm'])
+@pytest.mark.parametrize("name", ["shell", "plot"])
+def test_whole_calls_before_a_cut_one_are_read(line: Line, name: str, cut: str) -> None:
+    """A server without ids repeats the name for its next call, under the same index."""
+    begun = {"name": name, "arguments": ""}
+    pieces = [begun, {"arguments": SHELL % 0}, begun, {"arguments": cut}]
+    deltas = [{"tool_calls": [{"index": 0, "function": piece}]} for piece in pieces]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "length"})
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    body = "".join(f"data: {json.dumps({**chunk, 'choices': [each]})}\n\n" for each in choices)
+    read, error = line.read("chat", (body + "data: [DONE]\n\n").encode())
+    assert error is None
+    assert Truncated("max_output_tokens") in read
+    whole = [("echo 0",), ("echo 1",)] if cut.endswith("comm") else [("echo 0",)]
+    if name == "shell":
+        assert [each.parts for each in read if isinstance(each, CallDone)] == whole
+    else:
+        written = [text for _, text in called(read)]
+        assert [text for text in written if text.endswith("]}")] == [SHELL % n for n in range(len(whole))]
