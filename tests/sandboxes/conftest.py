@@ -11,6 +11,9 @@ from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.docker.sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
+from tests.sandboxes.shared import module_backend, module_sandbox
+
+__all__ = ["module_backend", "module_sandbox"]
 
 
 @pytest.fixture

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
+
 
 LAUNCHED = ["command vi", "env vim x", "sh -c 'vi x'", "echo x | xargs vim -R", "exec view", "vimdiff a b"]
 SCREENS = ["watch date", "watch -d -n 1 'date -u'", "sh -c 'watch -t -- date -e'", "htop", "command mc"]

@@ -6,10 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.sandboxes.boxd.commands.outputs import Outputs
 from agent_kernel.sandboxes.boxd.loop import Loop
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
+
 
 INODES = "stat -L -c %i /run/boxd/out /run/boxd/err"
 
@@ -62,7 +72,7 @@ async def test_output_after_a_command_is_not_the_next_ones(run: Sandbox) -> None
     assert (await run("echo mine")).stdout == b"mine\n"
 
 
-def test_failed_starts_leave_no_descriptors_open(tmp_path: Path) -> None:
+async def test_failed_starts_leave_no_descriptors_open(tmp_path: Path) -> None:
     outputs = Outputs(Loop(), str(tmp_path))
     outputs._paths = {1: str(tmp_path / "out"), 2: str(tmp_path / "missing" / "err")}
     counts = set()

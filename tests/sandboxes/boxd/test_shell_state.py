@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import pytest_asyncio
 
-import pytest
+from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
 
-from agent_kernel.sandboxes.base import Backend
-from tests.sandboxes.inside import Sandbox, started
+pytestmark = SHARED
 
 
-@pytest.fixture
-async def run(backend: Backend) -> AsyncIterator[Sandbox]:
-    async with started(backend) as sandbox:
-        yield sandbox
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_options_come_back_on_and_off(run: Sandbox) -> None:

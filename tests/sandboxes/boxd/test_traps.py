@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
+
 
 SHADOWS = "; ".join(
     f"function {name} {{ /bin/false; }}"
@@ -79,3 +89,11 @@ async def test_shell_that_runs_nothing_more_is_replaced(run: Sandbox, command: s
     assert (await run(command)).code == 0
     done = await run("echo $X; exit 5")
     assert (done.code, done.stdout, done.stderr) == (5, b"1\n", b"")
+
+
+@pytest.mark.parametrize("signal", ["DEBUG", "ERR", "RETURN", "EXIT"])
+async def test_reset_forgets_the_traps(run: Sandbox, signal: str) -> None:
+    for _ in range(5):
+        await run(f"set -TE; trap 'echo trapped' {signal}; f() {{ false; }}")
+        await run.channel.reset()
+        assert (await run("f() { false; }; f; false; true")).stdout == b""

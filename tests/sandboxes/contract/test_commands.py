@@ -6,12 +6,21 @@ import asyncio
 import signal
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
 )
 from agent_kernel.sandboxes.base import WORKSPACE
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_outputs_are_apart_and_exact(run: Sandbox) -> None:

@@ -7,12 +7,21 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
 )
 from agent_kernel.sandboxes.base import WORKSPACE
 from tests.sandboxes.inside import Sandbox, chunks
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 @pytest.mark.parametrize("name", ["plain.csv", "with space", "new\nline", "ünï", "-dash", "a/b/c.txt"])

@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Output, TimedOut
 from tests.sandboxes.inside import Sandbox, sleepers
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_a_timeout_kills_the_tree_and_keeps_the_output(run: Sandbox) -> None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import pytest_asyncio
+
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_a_short_output_has_no_log(run: Sandbox) -> None:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest_asyncio
+
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox, sleepers
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:

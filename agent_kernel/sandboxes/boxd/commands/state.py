@@ -50,7 +50,7 @@ class ShellState:
 
     def forget(self) -> None:
         """Let the next shell begin with nothing."""
-        for name in ("state.exit", "state.0", "state.1"):
+        for name in ("state.exit", "state.0", "state.1", "traps"):
             self._remove(name)
         self._saved = os.devnull
         self._fresh = True
