@@ -17,6 +17,15 @@ from tests.sandboxes.contract.test_interruption import *  # noqa: F403
 from tests.sandboxes.contract.test_life import *  # noqa: F403
 from tests.sandboxes.contract.test_logs import *  # noqa: F403
 from tests.sandboxes.contract.test_shells import *  # noqa: F403
+from tests.sandboxes.inside import Sandbox, started
+
+pytestmark: list[pytest.MarkDecorator] = []  # type: ignore[no-redef]  # those modules share one sandbox of each built-in backend
+
+
+@pytest.fixture  # type: ignore[no-redef]
+async def run(backend: Backend) -> AsyncIterator[Sandbox]:
+    async with started(backend) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
