@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from jupyter_client.manager import KernelManager
 
 TIMEOUT = 60.0
 """Seconds for anything that a kernel is waited for."""
+
+RENEW = "%model --default\n%budget --clear\n%instructions --clear\n%approve --clear\n%container --new"
+"""A cell that undoes what earlier cells have set."""
 
 
 @dataclass
@@ -65,6 +69,15 @@ class Notebook:
         self.client.stop_channels()
         self.manager.restart_kernel(now=True)
         self._connect()
+
+    def renew(self) -> None:
+        """Empty the folder, and replace the container by a new one without the limits of the old one."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        assert self.run(RENEW).reply["status"] == "ok"
 
     def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
         content = {

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from jupyter_client.manager import KernelManager
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.kernel import lab
 from tests.kernel.client import Notebook
+from tests.kernel.upstream import Played, played
 
 HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "agent_kernel" / "kernel" / "spec"
@@ -81,26 +83,87 @@ def _use(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:
         patch.delenv(name, raising=False)
 
 
+@contextmanager
+def _running(jupyter_path: Path, folder: Path, name: str = "agent", **settings: str) -> Iterator[Notebook]:
+    """Run one kernel in `folder` with these settings in its environment, also after a restart."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use(jupyter_path, patch)
+        for variable, value in settings.items():
+            patch.setenv(variable, value)
+        manager = KernelManager(kernel_name=name)
+        manager.start_kernel(cwd=str(folder), env=dict(os.environ))
+    notebook = Notebook(manager, folder)
+    try:
+        yield notebook
+    finally:
+        notebook.close()
+
+
 @pytest.fixture(scope="session")
 def shared(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """One kernel for the tests that leave it as it was; `shared.folder` is its working directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        _use(jupyter_path, patch)
-        manager = KernelManager(kernel_name="agent")
-        folder = tmp_path_factory.mktemp("shared")
-        manager.start_kernel(cwd=str(folder))
-        notebook = Notebook(manager, folder)
+    with _running(jupyter_path, tmp_path_factory.mktemp("shared")) as notebook:
         yield notebook
-        notebook.close()
+
+
+@pytest.fixture(scope="session")
+def _reused(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    with _running(jupyter_path, tmp_path_factory.mktemp("reused")) as notebook:
+        yield notebook
+
+
+@pytest.fixture
+def fresh(_reused: Notebook) -> Notebook:
+    """A reused kernel in a new container and in an empty folder, `fresh.folder`.
+
+    Use `notebook` where a test needs a new process: for the first cell, the numbers of cells, or an end.
+    """
+    _reused.renew()
+    return _reused
+
+
+@pytest.fixture(scope="session")
+def _reused_upstream() -> Iterator[Played]:
+    with played() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _reused_talking(
+    jupyter_path: Path, _reused_upstream: Played, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Notebook]:
+    settings = {
+        "AGENT_KERNEL_UPSTREAM_URL": _reused_upstream.url,
+        "AGENT_KERNEL_UPSTREAM_KEY": "sk-secret-of-the-tests",
+        "AGENT_KERNEL_MODEL": "chat/played",
+    }
+    with _running(jupyter_path, tmp_path_factory.mktemp("talking"), "agent-demo", **settings) as notebook:
+        yield notebook
+
+
+@pytest.fixture
+def upstream(_reused_upstream: Played) -> Iterator[Played]:
+    """The Chat Completions endpoint of `talking`; it plays well and has received no request."""
+    _reused_upstream.renew()
+    yield _reused_upstream
+    _reused_upstream.release.set()
+
+
+@pytest.fixture
+def talking(_reused_talking: Notebook, upstream: Played) -> Notebook:
+    """A reused kernel that talks to `upstream`, in a new container and in an empty folder."""
+    _reused_talking.renew()
+    return _reused_talking
 
 
 @pytest.fixture(autouse=True)
 def replaced_after_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Replace the shared kernel after a failed test: its cell may still run, and later tests would wait."""
+    """Replace a reused kernel after a failed test: its cell may still run, and later tests would wait."""
     failed = request.session.testsfailed
     yield
-    if request.session.testsfailed > failed and "shared" in request.fixturenames:
-        request.getfixturevalue("shared").restart()
+    if request.session.testsfailed > failed:
+        for name in {"shared", "_reused", "_reused_talking"} & set(request.fixturenames):
+            request.getfixturevalue(name).restart()
 
 
 @pytest.fixture

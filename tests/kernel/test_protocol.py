@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -29,17 +28,17 @@ def interrupt_when(notebook: Notebook, code: str, seen: str, *, times: int = 1, 
     return Result(rest.reply, first.messages + rest.messages)
 
 
-def test_state_stays_from_cell_to_cell(notebook: Notebook) -> None:
-    assert notebook.run("remember").reply["status"] == "ok"
-    result = notebook.run("what was it")
+def test_state_stays_from_cell_to_cell(fresh: Notebook) -> None:
+    assert fresh.run("remember").reply["status"] == "ok"
+    result = fresh.run("what was it")
     assert result.plain[-1] == "It was blue."
     assert "blue in /tmp\nkept" in result.plain[-2]
 
 
-def test_a_shell_line_joins_the_chain_and_the_same_shell(notebook: Notebook) -> None:
-    notebook.run("!export COLOUR=green; cd /tmp; echo kept > /mnt/data/kept.txt")
-    assert notebook.run("what was it").plain[-1] == "It was green."
-    result = notebook.run("!echo $COLOUR\n!false\nsay hello")
+def test_a_shell_line_joins_the_chain_and_the_same_shell(fresh: Notebook) -> None:
+    fresh.run("!export COLOUR=green; cd /tmp; echo kept > /mnt/data/kept.txt")
+    assert fresh.run("what was it").plain[-1] == "It was green."
+    result = fresh.run("!echo $COLOUR\n!false\nsay hello")
     assert result.plain == ["$ echo $COLOUR", "green", "$ false", "[exit 1]", "Hello, **world**."]
 
 
@@ -74,8 +73,8 @@ def test_a_turn_that_fails_midway_keeps_its_outputs(shared: Notebook) -> None:
     assert shared.run("say hello").reply["status"] == "ok"
 
 
-def test_live_and_batch_end_with_the_same_outputs(notebook: Notebook, tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_text("name\nAda\n")
+def test_live_and_batch_end_with_the_same_outputs(fresh: Notebook) -> None:
+    (fresh.folder / "people.csv").write_text("name\nAda\n")
     cells = [
         "%upload people.csv\nwhat is in people.csv",
         "draw and save",
@@ -84,10 +83,9 @@ def test_live_and_batch_end_with_the_same_outputs(notebook: Notebook, tmp_path: 
         "be hostile",
         "sing",
     ]
-    live = [without_metadata(notebook.run(cell, cell_id="c").final) for cell in cells]
-    notebook.manager.restart_kernel(now=False)
-    notebook.client.wait_for_ready(timeout=TIMEOUT)
-    batch = [without_metadata(notebook.run(cell).final) for cell in cells]
+    live = [without_metadata(fresh.run(cell, cell_id="c").final) for cell in cells]
+    assert fresh.run("%container --new").reply["status"] == "ok"
+    batch = [without_metadata(fresh.run(cell).final) for cell in cells]
     assert live == batch
 
 
@@ -111,8 +109,8 @@ def test_a_live_cell_streams_and_leaves_no_widget(shared: Notebook) -> None:
     assert "application/vnd.jupyter.widget-view+json" not in json.dumps(result.final)
 
 
-def test_files_of_a_turn_are_shown_in_order(notebook: Notebook) -> None:
-    result = notebook.run("draw and save")
+def test_files_of_a_turn_are_shown_in_order(fresh: Notebook) -> None:
+    result = fresh.run("draw and save")
     assert [sorted(output["data"]) for output in result.final[-3:]] == [
         ["image/png", "text/plain"],
         ["text/html", "text/markdown", "text/plain"],
@@ -121,7 +119,7 @@ def test_files_of_a_turn_are_shown_in_order(notebook: Notebook) -> None:
     assert result.plain[-3] == "[picture: square.png]"
     assert result.plain[-2].startswith("`table.csv`: 10 rows × 2 columns")
     assert result.plain[-1] == "Wrote `note.txt` (1.5 kB); `%download NAME` fetches a file."
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+    assert fresh.run("say hello").plain == ["Hello, **world**."]
 
 
 # -- interrupts ---------------------------------------------------------------------------------------------
@@ -135,10 +133,10 @@ def test_an_interrupt_in_a_command_keeps_what_was_printed(shared: Notebook) -> N
     assert shared.run("!pgrep -c sleep").plain[-1].startswith("0")
 
 
-def test_the_chain_goes_on_after_an_interrupt(notebook: Notebook) -> None:
-    notebook.run("remember")
-    interrupt_when(notebook, "wait for ever", "begun\\n")
-    assert notebook.run("what was it").plain[-1] == "It was blue."
+def test_the_chain_goes_on_after_an_interrupt(fresh: Notebook) -> None:
+    fresh.run("remember")
+    interrupt_when(fresh, "wait for ever", "begun\\n")
+    assert fresh.run("what was it").plain[-1] == "It was blue."
 
 
 def test_five_interrupts_in_a_row(shared: Notebook) -> None:
@@ -262,53 +260,53 @@ def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], lis
     assert len(set(sandboxes()) - before) == 1
 
 
-def test_a_container_killed_from_outside(notebook: Notebook) -> None:
-    notebook.run("remember")
-    notebook.run("!echo kept >/mnt/data/file")
-    container_id = container_of(notebook)
+def test_a_container_killed_from_outside(fresh: Notebook) -> None:
+    fresh.run("remember")
+    fresh.run("!echo kept >/mnt/data/file")
+    container_id = container_of(fresh)
     kill_sandbox(container_id)
-    result = notebook.run("!cat /mnt/data/file; echo [$COLOUR]")
+    result = fresh.run("!cat /mnt/data/file; echo [$COLOUR]")
     assert result.reply["status"] == "ok"
     assert result.plain[0].startswith("The container was ended from outside and was restored")
     assert result.plain[-1] == "kept\n[]"
-    assert notebook.run("say hello").plain == ["Hello, **world**."]  # it is said once
-    assert container_of(notebook) == container_id
+    assert fresh.run("say hello").plain == ["Hello, **world**."]  # it is said once
+    assert container_of(fresh) == container_id
 
 
-def test_a_container_killed_in_the_middle_of_a_command(notebook: Notebook) -> None:
-    notebook.run("remember")
-    container_id = container_of(notebook)
-    sent = notebook.send("wait for ever", cell_id="c")
-    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+def test_a_container_killed_in_the_middle_of_a_command(fresh: Notebook) -> None:
+    fresh.run("remember")
+    container_id = container_of(fresh)
+    sent = fresh.send("wait for ever", cell_id="c")
+    fresh.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
     kill_sandbox(container_id)
-    result = notebook.collect(sent)
+    result = fresh.collect(sent)
     assert result.reply["status"] == "error"
     assert container_id in result.reply["evalue"]
     assert any("begun" in text for text in result.plain)
-    following = notebook.run("say hello")
+    following = fresh.run("say hello")
     assert sum("ended from outside and was restored" in text for text in following.plain) == 1
     assert "Hello, **world**." in following.plain
-    assert container_of(notebook) == container_id
+    assert container_of(fresh) == container_id
 
 
 # -- magics -----------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_magic_is_told_before_anything_runs(notebook: Notebook) -> None:
-    result = notebook.run("!touch made\n%uplod x\nsay hello")
+def test_an_unknown_magic_is_told_before_anything_runs(fresh: Notebook) -> None:
+    result = fresh.run("!touch made\n%uplod x\nsay hello")
     assert result.kinds == ["error"]
     assert "Did you mean %upload?" in result.error
-    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+    assert fresh.run("%files").plain == ["There are no files in `/mnt/data`."]
 
 
-def test_uploads(notebook: Notebook, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a b.csv").write_bytes(b"x\n1\n")
-    (tmp_path / "data" / "c.csv").write_bytes(os.urandom(3_000_000))
-    result = notebook.run("%upload data/*.csv")
+def test_uploads(fresh: Notebook) -> None:
+    (fresh.folder / "data").mkdir()
+    (fresh.folder / "data" / "a b.csv").write_bytes(b"x\n1\n")
+    (fresh.folder / "data" / "c.csv").write_bytes(os.urandom(3_000_000))
+    result = fresh.run("%upload data/*.csv")
     places = [text.split(" to ")[1].split(";")[0] for text in result.plain]
     assert [place.split("`")[1] for place in places] == ["/mnt/data/a b.csv", "/mnt/data/c.csv"]
-    assert notebook.run("!stat -c %s *.csv").plain[-1] == "4\n3000000"
+    assert fresh.run("!stat -c %s *.csv").plain[-1] == "4\n3000000"
 
 
 @pytest.mark.parametrize(
@@ -335,18 +333,18 @@ def test_uploads_that_cannot_be(shared: Notebook, arguments: str, words: str) ->
     assert "present.csv" not in shared.run("%files").plain[0]
 
 
-def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(notebook: Notebook, tmp_path: Path) -> None:
-    notebook.run("remember")
-    with (tmp_path / "huge.csv").open("wb") as file:
+def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(fresh: Notebook) -> None:
+    fresh.run("remember")
+    with (fresh.folder / "huge.csv").open("wb") as file:
         file.truncate(2 << 30)
-    provisioner: Any = notebook.manager.provisioner
+    provisioner: Any = fresh.manager.provisioner
     kernel = psutil.Process(provisioner.pid)
     before = kernel.io_counters().read_chars
-    result = notebook.run("%upload huge.csv")
+    result = fresh.run("%upload huge.csv")
     assert kernel.io_counters().read_chars - before < 100 << 20  # it looked at the size only
     assert result.kinds == ["error"]
     assert "huge.csv has 2.1 GB; the limit for one file is 536.9 MB." in result.error
-    assert notebook.run("what was it").plain[-1] == "It was blue."
+    assert fresh.run("what was it").plain[-1] == "It was blue."
 
 
 def test_model_and_container_and_help(notebook: Notebook) -> None:

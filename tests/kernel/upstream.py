@@ -89,6 +89,13 @@ class Played(ThreadingHTTPServer):
         self.asked = threading.Event()
         self.release = threading.Event()
 
+    def renew(self) -> None:
+        """Play well from now on, and forget the requests."""
+        self.plays, self.window = Played.plays, Played.window
+        self.requests.clear()
+        self.asked.clear()
+        self.release.clear()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"

@@ -14,7 +14,7 @@ from agent_kernel.kernel.magics.table import MAGICS
 from tests.kernel.client import Notebook, Result
 from tests.kernel.magics.asked import asked
 from tests.kernel.notebooks import write_notebook
-from tests.kernel.upstream import played
+from tests.kernel.upstream import Played
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -116,23 +116,26 @@ def test_every_magic_has_help_in_three_ways(shared: Notebook) -> None:
 # -- shells ------------------------------------------------------------------------------------------------
 
 
-def test_bash_runs_a_whole_cell_in_the_agents_shell(notebook: Notebook) -> None:
+def test_bash_runs_a_whole_cell_in_the_agents_shell(fresh: Notebook) -> None:
     script = (
         "%%bash\nexport COLOUR=green\n\ncd /tmp\nfor n in 1 2; do\n  echo $n\ndone > /mnt/data/kept.txt\n"
     )
-    assert notebook.run(script).reply["status"] == "ok"
-    assert "green in /tmp\n1\n2" in notebook.run("what was it").plain[-2]
+    assert fresh.run(script).reply["status"] == "ok"
+    assert "green in /tmp\n1\n2" in fresh.run("what was it").plain[-2]
 
 
-def test_private_commands_are_streams_unknown_to_the_model(notebook: Notebook) -> None:
-    result = notebook.run("!!echo out; echo err >&2; printf '\\033]0;x\\007'; export COLOUR=red; (exit 3)")
+def test_private_commands_are_streams_unknown_to_the_model(fresh: Notebook) -> None:
+    result = fresh.run("!!echo out; echo err >&2; printf '\\033]0;x\\007'; export COLOUR=red; (exit 3)")
     streams = [(out["name"], out["text"]) for out in result.final if "name" in out]
     assert streams == [("stdout", "out\n"), ("stderr", "err\n")]
     assert result.plain == ["[exit 3]"]
-    private = notebook.run("%%bash --private\ncd /tmp\necho kept > /mnt/data/kept.txt\n")
+    private = fresh.run("%%bash --private\ncd /tmp\necho kept > /mnt/data/kept.txt\n")
     assert private.reply["status"] == "ok"
-    assert notebook.run("what was it").plain[-1] == "It was red."
-    assert "[1]" not in notebook.run("%replay 999").error
+    assert fresh.run("what was it").plain[-1] == "It was red."
+    number = result.reply["execution_count"]
+    assert number > 0
+    assert f"[{number}]" not in fresh.run("%replay 999").error
+    assert f"Cell [{number}] has no turn to replay" in fresh.run(f"%replay {number}").error
 
 
 def test_an_interrupt_ends_a_private_command(shared: Notebook) -> None:
@@ -150,42 +153,34 @@ def uploads_of(result: Result) -> list[str]:
     return [text for text in result.plain if text.startswith("Uploaded")]
 
 
-def test_a_mentioned_file_is_uploaded_once_and_again_when_changed(notebook: Notebook, tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
+def test_a_mentioned_file_is_uploaded_once_and_again_when_changed(fresh: Notebook) -> None:
+    (fresh.folder / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
     ask = "Tell me what is in people.csv, that is @people.csv."
-    first = notebook.run(ask)
+    first = fresh.run(ask)
     assert uploads_of(first) == [
         "Uploaded `people.csv` (23 bytes) to `/mnt/data/people.csv`: 2 rows × 2 columns"
     ]
     assert first.plain[-1] == "It has **3 lines**."
-    os.utime(tmp_path / "people.csv")  # touched, not changed
-    assert uploads_of(notebook.run(ask)) == []
-    (tmp_path / "people.csv").write_text("name,age\n")
-    again = notebook.run(ask)
+    os.utime(fresh.folder / "people.csv")  # touched, not changed
+    assert uploads_of(fresh.run(ask)) == []
+    (fresh.folder / "people.csv").write_text("name,age\n")
+    again = fresh.run(ask)
     assert uploads_of(again) == [
         "Uploaded `people.csv` (9 bytes) to `/mnt/data/people.csv`: 0 rows × 2 columns"
     ]
     assert again.plain[-1] == "It has **1 lines**."
-    notebook.run("!rm people.csv")
-    assert len(uploads_of(notebook.run(ask))) == 1
+    fresh.run("!rm people.csv")
+    assert len(uploads_of(fresh.run(ask))) == 1
 
 
-def test_the_model_is_told_of_uploads_and_parameters(
-    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with played() as upstream:
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
-        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
-        notebook = start("agent-demo")
-        (tmp_path / "data").mkdir()
-        (tmp_path / "data" / "my file.csv").write_text("x")
-        (tmp_path / "data" / "städte.csv").write_bytes("Stadt;Höhe\nKöln;1,5\n".encode("latin-1"))
-        (tmp_path / "data" / "broken.xlsx").write_bytes(b"x")
-        shown = notebook.run(
-            "%upload data/städte.csv data/broken.xlsx\n!printf 'a;b\\n1;2\\n' > made.csv"
-        ).plain
-        told = asked(notebook, upstream, '%set region=north\nLook at @"data/my file.csv".')
+def test_the_model_is_told_of_uploads_and_parameters(talking: Notebook, upstream: Played) -> None:
+    data = talking.folder / "data"
+    data.mkdir()
+    (data / "my file.csv").write_text("x")
+    (data / "städte.csv").write_bytes("Stadt;Höhe\nKöln;1,5\n".encode("latin-1"))
+    (data / "broken.xlsx").write_bytes(b"x")
+    shown = talking.run("%upload data/städte.csv data/broken.xlsx\n!printf 'a;b\\n1;2\\n' > made.csv").plain
+    told = asked(talking, upstream, '%set region=north\nLook at @"data/my file.csv".')
     assert "The user uploaded a file: /mnt/data/data/my file.csv (1 bytes)." in told
     caption = "1 row × 2 columns; read as Windows-1252 (Latin-1) (a guess); separated by `;`; decimal commas"
     assert shown[0].endswith(caption)
@@ -197,21 +192,21 @@ def test_the_model_is_told_of_uploads_and_parameters(
     assert "The user set a parameter: region = 'north'. It is in the shell as $region." in told
 
 
-def test_files_of_one_name_from_two_folders_stay_apart(notebook: Notebook, tmp_path: Path) -> None:
+def test_files_of_one_name_from_two_folders_stay_apart(fresh: Notebook) -> None:
     for year in ("y23", "y24", "y25"):
-        (tmp_path / year).mkdir()
-        (tmp_path / year / "data.csv").write_text(f"year\n{year}\n")
-    (tmp_path / "y25" / "data.csv").write_text("year\ny23\n")  # the same content as the first
+        (fresh.folder / year).mkdir()
+        (fresh.folder / year / "data.csv").write_text(f"year\n{year}\n")
+    (fresh.folder / "y25" / "data.csv").write_text("year\ny23\n")  # the same content as the first
     there = "!cat data.csv data-2.csv; ls"
-    notebook.run(f"say hello @{tmp_path}/y23/data.csv")
-    second = notebook.run(f"say hello @{tmp_path}/y24/data.csv")
+    fresh.run(f"say hello @{fresh.folder}/y23/data.csv")
+    second = fresh.run(f"say hello @{fresh.folder}/y24/data.csv")
     assert "/mnt/data/data-2.csv" in "".join(second.plain)
-    notebook.run(f"say hello @{tmp_path}/y25/data.csv")
-    notebook.run(f"say hello @{tmp_path}/y24/data.csv and @{tmp_path}/y23/data.csv")
-    assert notebook.run(there).plain[-1].split() == ["year", "y23", "year", "y24", "data-2.csv", "data.csv"]
-    (tmp_path / "y24" / "data.csv").write_text("year\nchanged\n")
-    notebook.run(f"say hello @{tmp_path}/y24/data.csv")
-    assert notebook.run(there).plain[-1].split() == [
+    fresh.run(f"say hello @{fresh.folder}/y25/data.csv")
+    fresh.run(f"say hello @{fresh.folder}/y24/data.csv and @{fresh.folder}/y23/data.csv")
+    assert fresh.run(there).plain[-1].split() == ["year", "y23", "year", "y24", "data-2.csv", "data.csv"]
+    (fresh.folder / "y24" / "data.csv").write_text("year\nchanged\n")
+    fresh.run(f"say hello @{fresh.folder}/y24/data.csv")
+    assert fresh.run(there).plain[-1].split() == [
         "year",
         "y23",
         "year",
@@ -221,33 +216,35 @@ def test_files_of_one_name_from_two_folders_stay_apart(notebook: Notebook, tmp_p
     ]
 
 
-def test_a_tree_up_and_down(notebook: Notebook, tmp_path: Path) -> None:
+def test_a_tree_up_and_down(fresh: Notebook) -> None:
     for number in range(12):
-        path = tmp_path / "data" / f"part{number % 3}" / f"{number}.csv"
+        path = fresh.folder / "data" / f"part{number % 3}" / f"{number}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(10_000))
-    (tmp_path / "data" / ".env").write_text("SECRET=1")
-    result = notebook.run("%upload data")
+    (fresh.folder / "data" / ".env").write_text("SECRET=1")
+    result = fresh.run("%upload data")
     assert result.plain == [
         "Uploaded 12 files (120.0 kB) to `/mnt/data/data`",
         "Some files were skipped (left out: 1 hidden); name a file to upload it.",
     ]
-    shown = notebook.run("%files").plain[0]
+    shown = fresh.run("%files").plain[0]
     assert "part2/" in shown
     assert ".env" not in shown
-    down = notebook.run("%download data/**/*.csv back")
+    down = fresh.run("%download data/**/*.csv back")
     assert down.plain == ["Downloaded 12 files (120.0 kB) to `back`"]
-    for path in (tmp_path / "data").glob("*/*.csv"):
-        assert (tmp_path / "back" / path.relative_to(tmp_path / "data")).read_bytes() == path.read_bytes()
-    again = notebook.run("%download data/part0/0.csv back/part0/")
+    for path in (fresh.folder / "data").glob("*/*.csv"):
+        assert (
+            fresh.folder / "back" / path.relative_to(fresh.folder / "data")
+        ).read_bytes() == path.read_bytes()
+    again = fresh.run("%download data/part0/0.csv back/part0/")
     assert "back/part0/0.csv already exists. Nothing was downloaded." in again.error
-    assert notebook.run("%download data/part0/0.csv back/part0/ --force").reply["status"] == "ok"
-    assert list(tmp_path.rglob("*.part")) == []
+    assert fresh.run("%download data/part0/0.csv back/part0/ --force").reply["status"] == "ok"
+    assert list(fresh.folder.rglob("*.part")) == []
 
 
-def test_large_upload_shows_its_progress_where_it_can_be_cleared(notebook: Notebook, tmp_path: Path) -> None:
-    (tmp_path / "large.bin").write_bytes(bytes(30_000_000))
-    live = notebook.run("%upload large.bin", cell_id="c")
+def test_large_upload_shows_its_progress_where_it_can_be_cleared(fresh: Notebook) -> None:
+    (fresh.folder / "large.bin").write_bytes(bytes(30_000_000))
+    live = fresh.run("%upload large.bin", cell_id="c")
     shown = [
         message["content"]["data"]["text/plain"]
         for message in live.messages
@@ -255,31 +252,29 @@ def test_large_upload_shows_its_progress_where_it_can_be_cleared(notebook: Noteb
     ]
     assert re.fullmatch(r"Uploading `large.bin`: [\d.]+ MB of 30.0 MB \(\d+ %\)", shown[0])
     assert live.kinds[-2:] == ["clear_output", "display_data"]
-    batch = notebook.run("%download large.bin copy.bin")
+    batch = fresh.run("%download large.bin copy.bin")
     assert batch.plain == ["Downloaded `copy.bin` (30.0 MB)"]
-    assert (tmp_path / "copy.bin").stat().st_size == 30_000_000
+    assert (fresh.folder / "copy.bin").stat().st_size == 30_000_000
 
 
 @pytest.mark.parametrize("line", ["%upload {}", "%download {} back.bin"])
-def test_an_interrupt_in_a_transfer_leaves_nothing_partial(
-    notebook: Notebook, tmp_path: Path, line: str
-) -> None:
+def test_an_interrupt_in_a_transfer_leaves_nothing_partial(fresh: Notebook, line: str) -> None:
     name = "endless.bin"
     if line.startswith("%upload"):
-        with (tmp_path / name).open("wb") as file:
+        with (fresh.folder / name).open("wb") as file:
             file.truncate(500 << 20)
     else:
-        notebook.run(f"!!truncate -s 500M {name}")
-    sent = notebook.send(line.format(name), cell_id="c")
-    notebook.collect(sent, until=lambda message: "MB (" in json.dumps(message["content"]))
-    notebook.interrupt()
-    result = notebook.collect(sent)
+        fresh.run(f"!!truncate -s 500M {name}")
+    sent = fresh.send(line.format(name), cell_id="c")
+    fresh.collect(sent, until=lambda message: "MB (" in json.dumps(message["content"]))
+    fresh.interrupt()
+    result = fresh.collect(sent)
     assert result.reply["ename"] == "KeyboardInterrupt"
     if line.startswith("%upload"):
-        assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
+        assert fresh.run("%files").plain == ["There are no files in `/mnt/data`."]
     else:
-        assert sorted(path.name for path in tmp_path.iterdir()) == []
-    assert notebook.run("say hello").plain == ["Hello, **world**."]
+        assert sorted(path.name for path in fresh.folder.iterdir()) == []
+    assert fresh.run("say hello").plain == ["Hello, **world**."]
 
 
 # -- settings ----------------------------------------------------------------------------------------------
@@ -312,20 +307,15 @@ def test_a_budget_ends_a_turn(shared: Notebook) -> None:
     assert shared.run("say hello").plain == ["Hello, **world**."]
 
 
-def test_instructions_are_told_beside_the_kernels_own(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    with played() as upstream:
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "none")
-        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
-        notebook = start("agent-demo")
-        assert notebook.run("%instructions").plain == ["This notebook has no instructions."]
-        notebook.run("%%instructions\nAnswer in German.\nBriefly.")
-        assert notebook.run("%instructions").plain == ["Answer in German.\nBriefly."]
-        told = asked(notebook, upstream, "look")
-        assert "Answer in German." in told
-        assert "You are working in a Jupyter notebook" in told
-        notebook.run("%instructions --clear")
-        assert "Answer in German." not in asked(notebook, upstream, "look")
+def test_instructions_are_told_beside_the_kernels_own(talking: Notebook, upstream: Played) -> None:
+    assert talking.run("%instructions").plain == ["This notebook has no instructions."]
+    talking.run("%%instructions\nAnswer in German.\nBriefly.")
+    assert talking.run("%instructions").plain == ["Answer in German.\nBriefly."]
+    told = asked(talking, upstream, "look")
+    assert "Answer in German." in told
+    assert "You are working in a Jupyter notebook" in told
+    talking.run("%instructions --clear")
+    assert "Answer in German." not in asked(talking, upstream, "look")
 
 
 def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,28 +353,27 @@ def test_a_parameter_is_a_shell_variable(shared: Notebook) -> None:
 # -- turns -------------------------------------------------------------------------------------------------
 
 
-def test_replay_shows_a_cells_outputs_again(notebook: Notebook) -> None:
-    original = [
-        {key: value for key, value in output.items() if key != "metadata"}
-        for output in notebook.run("draw and save").final
-    ]
-    notebook.run("say hello")
-    for line in ("%replay 1", "%replay [1]"):
+def test_replay_shows_a_cells_outputs_again(fresh: Notebook) -> None:
+    drawn = fresh.run("draw and save")
+    original = [{key: value for key, value in output.items() if key != "metadata"} for output in drawn.final]
+    number = drawn.reply["execution_count"]
+    fresh.run("say hello")
+    for line in (f"%replay {number}", f"%replay [{number}]"):
         again = [
             {key: value for key, value in output.items() if key != "metadata"}
-            for output in notebook.run(line).final
+            for output in fresh.run(line).final
         ]
         assert again == original
-    assert notebook.run("%replay").plain == ["Hello, **world**."]
-    assert notebook.run("%replay last").plain == ["Hello, **world**."]
+    assert fresh.run("%replay").plain == ["Hello, **world**."]
+    assert fresh.run("%replay last").plain == ["Hello, **world**."]
 
 
-def test_replay_of_an_interrupted_turn(notebook: Notebook) -> None:
-    sent = notebook.send("wait for ever", cell_id="c")
-    notebook.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
-    notebook.interrupt()
-    notebook.collect(sent)
-    again = notebook.run("%replay").plain
+def test_replay_of_an_interrupted_turn(fresh: Notebook) -> None:
+    sent = fresh.send("wait for ever", cell_id="c")
+    fresh.collect(sent, until=lambda message: "begun\\n" in json.dumps(message["content"]))
+    fresh.interrupt()
+    fresh.collect(sent)
+    again = fresh.run("%replay").plain
     assert any("begun" in text for text in again)
     assert again[-1] == "The answer was cut off here (`agent_kernel.cancelled`)."
 
