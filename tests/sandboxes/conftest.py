@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 
 import docker
 import pytest
+import pytest_asyncio
 
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.docker.sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
-from tests.sandboxes.shared import module_backend, module_sandbox
+from tests.sandboxes.shared import ModuleSandbox, module_backend, module_sandbox
 
 __all__ = ["module_backend", "module_sandbox"]
 
@@ -20,6 +21,12 @@ __all__ = ["module_backend", "module_sandbox"]
 async def run(backend: Backend) -> AsyncIterator[Sandbox]:
     async with started(backend) as sandbox:
         yield sandbox
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared_run(module_sandbox: ModuleSandbox) -> Sandbox:
+    """Return the sandbox of the module, cleaned: for tests that are marked `SHARED` one by one."""
+    return await module_sandbox.ready()
 
 
 @pytest.fixture

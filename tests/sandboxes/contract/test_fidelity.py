@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox, chunks
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
+
 
 many_in_one = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -6,7 +6,17 @@ import asyncio
 import stat
 from pathlib import Path
 
+import pytest_asyncio
+
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, ModuleSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def run(module_sandbox: ModuleSandbox) -> Sandbox:
+    return await module_sandbox.ready()
 
 
 async def test_the_toolbox_is_there(run: Sandbox) -> None:

@@ -10,6 +10,7 @@ from agent_kernel.sandboxes.calls import read_outcome
 from agent_kernel.sandboxes.channel import Channel, Exited
 from tests.conftest import Missing, without_gvisor
 from tests.sandboxes.inside import Sandbox, started
+from tests.sandboxes.shared import SHARED
 
 
 @pytest.mark.parametrize(
@@ -27,15 +28,16 @@ async def test_sandbox_survives_removal_of_its_files(run: Sandbox, command: str)
         await other.aclose()
 
 
+@SHARED
 @pytest.mark.parametrize(
     "forged",
     ["0", "12345678901234567890", "-1", "end 0", "0123456789abcdef end 0", "$(seq 3000)"],
     ids=["code", "long", "negative", "end", "nonce", "many"],
 )
-async def test_forged_reports_change_no_exit_code(run: Sandbox, forged: str) -> None:
-    await run(f'(while :; do echo "{forged}" >/run/boxd/status; sleep 0.01; done) & sleep 0.1')
+async def test_forged_reports_change_no_exit_code(shared_run: Sandbox, forged: str) -> None:
+    await shared_run(f'(while :; do echo "{forged}" >/run/boxd/status; sleep 0.01; done) & sleep 0.1')
     for code in (0, 7, 255):
-        assert (await run(f"sleep 0.05; (exit {code})")).outcome == Exited(code)
+        assert (await shared_run(f"sleep 0.05; (exit {code})")).outcome == Exited(code)
 
 
 CUT = """python3 - <<'END' >/dev/null 2>&1 & sleep 0.2
@@ -51,13 +53,14 @@ END"""
 STOLEN = "for n in 1 2 3; do head -c 1 /run/boxd/status; done >/dev/null 2>&1 & sleep 0.1"
 
 
+@SHARED
 @pytest.mark.parametrize("writes", [CUT, STOLEN], ids=["cut", "stolen"])
-async def test_disturbed_reports_change_no_exit_code(run: Sandbox, writes: str) -> None:
+async def test_disturbed_reports_change_no_exit_code(shared_run: Sandbox, writes: str) -> None:
     """A report follows half a line of another process, or another process reads it."""
-    await run(writes)
+    await shared_run(writes)
     for code in (255, 7, 0, 1, 254, 6):
-        assert (await run(f"X=$((X + 1)); (exit {code})")).outcome == Exited(code)
-    assert (await run("echo $X $?")).stdout == b"6 0\n"
+        assert (await shared_run(f"X=$((X + 1)); (exit {code})")).outcome == Exited(code)
+    assert (await shared_run("echo $X $?")).stdout == b"6 0\n"
 
 
 @pytest.mark.parametrize("code", [256, -1, 10**30, True, "0", None, 1.0])
@@ -107,10 +110,13 @@ LOWERED = [
 ]
 
 
+@SHARED
 @pytest.mark.parametrize(("limit", "code", "words"), LOWERED)
-async def test_limits_that_a_command_sets_are_said(run: Sandbox, limit: str, code: str, words: str) -> None:
-    await run(limit)
-    assert (await run(f"python3 - <<'END' || true\n{code}\nEND")).outcome == Exited(0, (words,))
+async def test_limits_that_a_command_sets_are_said(
+    shared_run: Sandbox, limit: str, code: str, words: str
+) -> None:
+    await shared_run(limit)
+    assert (await shared_run(f"python3 - <<'END' || true\n{code}\nEND")).outcome == Exited(0, (words,))
 
 
 LIMITS = [
@@ -153,13 +159,14 @@ async def test_hard_limit_set_on_boxd_is_said(run: Sandbox) -> None:
     assert (await run("true")).outcome == Exited(0)  # said once
 
 
+@SHARED
 @pytest.mark.parametrize(
     "command",
     ["vi /tmp/file", "vim a b", "nano", "view x; (exit 1)", 'sh -c "$EDITOR"', "vi +3 a", "vim -R a", "vi -"],
 )
-async def test_editor_says_at_once_that_there_is_no_terminal(run: Sandbox, command: str) -> None:
-    done = await run(command, timeout=10)
+async def test_editor_says_at_once_that_there_is_no_terminal(shared_run: Sandbox, command: str) -> None:
+    done = await shared_run(command, timeout=10)
     assert done.code == 1
     assert b"terminal" in done.stderr
     assert b"python3" in done.stderr
-    assert (await run("nano() { echo mine; }; nano")).stdout == b"mine\n"
+    assert (await shared_run("nano() { echo mine; }; nano")).stdout == b"mine\n"
