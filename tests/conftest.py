@@ -72,26 +72,31 @@ def toolbox(data_dir: Path) -> Toolbox:
     return toolbox
 
 
-@pytest.fixture
-def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
-    """Return an environment for child processes without this machine's settings and keys.
+def environment_in(folder: Path, toolbox: Toolbox) -> dict[str, str]:
+    """Return an environment for commands without this machine's settings and keys.
 
-    Its data folder and Jupyter's folders lie below `tmp_path`; no kernel is installed there yet. The toolbox
+    Its data folder and Jupyter's folders lie below `folder`; no kernel is installed there yet. The toolbox
     is the shared one.
     """
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_", "JUPYTER_"))}
-    data = tmp_path / "agent-kernel"
+    data = folder / "agent-kernel"
     data.mkdir()
     (data / "toolbox").symlink_to(toolbox.path.parent)
     return {
         **kept,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")])),
         "AGENT_KERNEL_DATA_DIR": str(data),
-        "JUPYTER_PATH": str(tmp_path / "share" / "jupyter"),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_PATH": str(folder / "share" / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
     }
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path, toolbox: Toolbox) -> dict[str, str]:
+    """Return an environment for commands, with folders that only this test has."""
+    return environment_in(tmp_path, toolbox)
 
 
 def configured_docker(runtime: str | None = None) -> DockerBackend:

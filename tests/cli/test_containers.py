@@ -9,12 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.cli.command import call, start
+from tests.conftest import environment_in
+
 Environment = dict[str, str]
-Done = subprocess.CompletedProcess[str]
 
 OWNER = """
 import asyncio, os, sys
@@ -43,32 +47,50 @@ asyncio.run(main())
 """
 
 
-def agent_kernel(*words: str, environment: Environment) -> Done:
-    command = [sys.executable, "-W", "error", "-m", "agent_kernel", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
-
 def done(*words: str, environment: Environment) -> str:
-    result = agent_kernel("containers", *words, environment=environment)
+    result = call("containers", *words, environment=environment)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ]
-)
-def environment(request: pytest.FixtureRequest, own_environment: Environment) -> Iterator[Environment]:
-    """A data folder of the test's own, on each backend; nothing is left in it."""
-    if request.param == "docker":
-        request.getfixturevalue("docker_engine")
-    environment = {**own_environment, "AGENT_KERNEL_SANDBOX": request.param}
+@contextmanager
+def clean(environment: Environment) -> Iterator[Environment]:
+    """Remove at the end what is in the data folder; nothing may be left there."""
     yield environment
     done("rm", "--all", environment=environment)
     done("prune", "--all", environment=environment)
     assert done("snapshots", environment=environment) == "No checkpoints.\n"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ],
+)
+def environment(
+    request: pytest.FixtureRequest, toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    """A data folder on each backend. A test deletes what it makes in it."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    own = environment_in(tmp_path_factory.mktemp(request.param), toolbox)
+    with clean({**own, "AGENT_KERNEL_SANDBOX": request.param}) as environment:
+        yield environment
+
+
+@pytest.fixture
+def fresh_environment(environment: Environment, own_environment: Environment) -> Iterator[Environment]:
+    """A data folder of one test, on the same backend."""
+    with clean({**own_environment, "AGENT_KERNEL_SANDBOX": environment["AGENT_KERNEL_SANDBOX"]}) as fresh:
+        yield fresh
+
+
+def audit_of(environment: Environment) -> list[str]:
+    """The lines of the audit log; without a log there are none."""
+    path = Path(environment["AGENT_KERNEL_DATA_DIR"]) / "audit.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
 
 
 class Owner:
@@ -91,7 +113,7 @@ class Owner:
         return self.stdout.readline()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def owner(environment: Environment) -> Iterator[Owner]:
     owner = Owner(environment)
     with owner.process:
@@ -101,8 +123,10 @@ def owner(environment: Environment) -> Iterator[Owner]:
 
 
 def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) -> None:
-    snapshot = done("checkpoint", owner.container, environment=environment).split()[0]
-    assert owner.run("echo changed >file; echo $X on") == "kept on\n"
+    taken = start("containers", "checkpoint", owner.container, environment=environment)
+    assert taken.returncode == 0, taken.stderr
+    snapshot = taken.stdout.split()[0]
+    assert owner.run("echo changed >other; echo $X on") == "kept on\n"
     restored = done("restore", snapshot, environment=environment).strip()
     fork = done("fork", owner.container, environment=environment).strip()
     assert len({owner.container, restored, fork}) == 3
@@ -120,15 +144,15 @@ def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) ->
     assert done("prune", environment=environment) == "0 checkpoints removed.\n"
     done("rm", restored, fork, environment=environment)
     assert done("prune", snapshot, environment=environment) == "1 checkpoint removed.\n"
-    lines = (Path(environment["AGENT_KERNEL_DATA_DIR"]) / "audit.jsonl").read_text().splitlines()
-    events = [json.loads(line)["event"] for line in lines]
+    done("prune", listed[1]["id"], environment=environment)
+    events = [json.loads(line)["event"] for line in audit_of(environment)]
     assert events.count("checkpoint") == 2
     assert events.count("delete") == 2
 
 
 def test_what_is_unknown_is_explained(environment: Environment) -> None:
     for words in (["checkpoint", "cntr_x"], ["fork", "cntr_x"], ["restore", "snap_x"], ["prune", "snap_x"]):
-        result = agent_kernel("containers", *words, environment=environment)
+        result = call("containers", *words, environment=environment)
         assert result.returncode == 2
         assert words[1] in result.stderr
         assert len(result.stderr.strip().splitlines()) == 2
@@ -137,29 +161,33 @@ def test_what_is_unknown_is_explained(environment: Environment) -> None:
 @pytest.mark.bubblewrap
 def test_attach_needs_a_terminal(own_environment: Environment) -> None:
     environment = {**own_environment, "AGENT_KERNEL_SANDBOX": "bubblewrap"}
-    result = agent_kernel("containers", "attach", "cntr_x", environment=environment)
+    result = start("containers", "attach", "cntr_x", environment=environment)
     assert result.returncode == 2
     assert "needs a terminal" in result.stderr
 
 
-def test_a_server_keeps_containers_ready_from_its_start_to_its_end(environment: Environment) -> None:
+def test_a_server_keeps_containers_ready_from_its_start_to_its_end(
+    fresh_environment: Environment,
+) -> None:
     command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--warm", "2"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, env=fresh_environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdout.readline().startswith("Serving http")
         deadline = time.monotonic() + 60
-        while len(json.loads(done("list", "--json", environment=environment))) < 2:
+        while len(json.loads(done("list", "--json", environment=fresh_environment))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) in (0, -signal.SIGTERM)  # uvicorn ends by the signal, in order
-    assert json.loads(done("list", "--json", environment=environment)) == []
+    assert json.loads(done("list", "--json", environment=fresh_environment)) == []
 
 
 def test_what_is_off_is_not_written(owner: Owner, environment: Environment) -> None:
+    before = audit_of(environment)
     quiet = {**environment, "AGENT_KERNEL_AUDIT": "off"}
     done("rm", done("fork", owner.container, environment=quiet).strip(), environment=quiet)
-    assert not (Path(environment["AGENT_KERNEL_DATA_DIR"]) / "audit.jsonl").exists()
+    done("prune", "--all", environment=quiet)
+    assert audit_of(environment) == before
 
 
 class Tmux:

@@ -1,0 +1,48 @@
+"""Call `agent-kernel` in the process of the test: starting Python for each command takes a second."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from agent_kernel.cli import main
+
+Environment = Mapping[str, str]
+Done = subprocess.CompletedProcess[str]
+
+
+@contextmanager
+def _environment(wanted: Environment) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def call(*words: str, environment: Environment) -> Done:
+    """Run the command with exactly this environment and return its exit code and its output.
+
+    Not for `async` tests: the command runs an event loop, and a thread runs one loop at a time.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with _environment(environment), redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as end:  # the parser ends the process after help and after wrong words
+            code = end.code if isinstance(end.code, int) else 1
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def start(*words: str, environment: Environment | None = None, cwd: Path | None = None) -> Done:
+    """Run the command in a process; its warnings are errors."""
+    command = [sys.executable, "-W", "error", "-m", "agent_kernel", *words]
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300)
