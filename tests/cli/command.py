@@ -17,10 +17,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 @contextmanager
-def _environment(wanted: Environment) -> Iterator[None]:
+def _environment(wanted: Environment | None) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(wanted)
+    if wanted is not None:
+        os.environ.clear()
+        os.environ.update(wanted)
     try:
         yield
     finally:
@@ -28,9 +29,10 @@ def _environment(wanted: Environment) -> Iterator[None]:
         os.environ.update(before)
 
 
-def call(*words: str, environment: Environment) -> Done:
+def call(*words: str, environment: Environment | None = None) -> Done:
     """Run the command with exactly this environment and return its exit code and its output.
 
+    Without `environment` it has that of the tests.
     Not for `async` tests: the command runs an event loop, and a thread runs one loop at a time.
     """
     out, err = io.StringIO(), io.StringIO()

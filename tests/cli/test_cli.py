@@ -1,4 +1,4 @@
-"""The command line, called as people and machines call it: real processes, real folders."""
+"""The command line: each command is run once as a process, otherwise in the test's process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ import pytest
 
 from agent_kernel import __version__
 from agent_kernel.cli import COMMANDS
-
-Environment = dict[str, str]
-Done = subprocess.CompletedProcess[str]
-
-
-def agent_kernel(*words: str, environment: Environment | None = None, cwd: Path | None = None) -> Done:
-    command = [sys.executable, "-W", "error", "-m", "agent_kernel", *words]
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120)
+from tests.cli.command import Done, Environment, call, start
 
 
 def check_explained(done: Done, *words: str) -> None:
@@ -34,28 +27,28 @@ def check_explained(done: Done, *words: str) -> None:
 
 
 def test_help_names_every_command() -> None:
-    done = agent_kernel("--help")
+    done = start("--help")
     assert done.returncode == 0
     assert all(command in done.stdout for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    done = agent_kernel(command, "--help")
+    done = call(command, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: agent-kernel ")
 
 
 def test_version() -> None:
-    assert agent_kernel("--version").stdout.strip() == __version__
+    assert start("--version").stdout.strip() == __version__
 
 
 def test_an_unknown_command_is_explained() -> None:
-    check_explained(agent_kernel("sreve"), "sreve", "--help")
+    check_explained(start("sreve"), "sreve", "--help")
 
 
 def test_flags_are_named_as_the_variables() -> None:
-    shown = agent_kernel("serve", "--help").stdout
+    shown = call("serve", "--help").stdout
     for name in ("MODEL", "SANDBOX", "IMAGE", "DOCKER_RUNTIME", "API_KEY", "DATA_DIR", "UPSTREAM_URL"):
         assert f"AGENT_KERNEL_{name}" in shown
         assert "--" + name.lower().replace("_", "-") in shown
@@ -67,7 +60,7 @@ def test_flags_are_named_as_the_variables() -> None:
 
 
 def doctor(environment: Environment) -> tuple[int, dict[str, dict[str, object]]]:
-    done = agent_kernel("doctor", "--json", environment=environment)
+    done = call("doctor", "--json", environment=environment)
     report = json.loads(done.stdout)
     assert report["ok"] == (done.returncode == 0)
     return done.returncode, {finding["name"]: finding for finding in report["findings"]}
@@ -98,7 +91,7 @@ def test_doctor_says_what_is_missing_and_what_mends_it(own_environment: Environm
 
 def test_doctor_as_a_table(own_environment: Environment, tmp_path: Path) -> None:
     silent = {"DOCKER_HOST": f"unix://{tmp_path}/nobody.sock", "AGENT_KERNEL_SANDBOX": "docker"}
-    done = agent_kernel("doctor", environment={**own_environment, **silent})
+    done = start("doctor", environment={**own_environment, **silent})
     assert done.returncode == 1
     assert "missing docker" in done.stdout
     assert "→ " in done.stdout
@@ -136,9 +129,7 @@ def test_an_asked_for_isolation_is_never_dropped(own_environment: Environment, t
     code, findings = doctor({**own_environment, **silent})
     assert code == 1
     assert not findings["sandbox"]["ok"]
-    done = agent_kernel(
-        "doctor", environment={**own_environment, **silent, "AGENT_KERNEL_SANDBOX": "bubblewrap"}
-    )
+    done = call("doctor", environment={**own_environment, **silent, "AGENT_KERNEL_SANDBOX": "bubblewrap"})
     assert done.returncode == 1
     assert "runsc" in done.stdout
 
@@ -155,7 +146,7 @@ def test_doctor_with_a_key_and_no_model(own_environment: Environment) -> None:
 
 def test_install_into_a_prefix(own_environment: Environment, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
-    done = agent_kernel("install", "--prefix", str(prefix), "--no-toolbox", environment=own_environment)
+    done = start("install", "--prefix", str(prefix), "--no-toolbox", environment=own_environment)
     assert done.returncode == 0, done.stderr
     folder = prefix / "share" / "jupyter" / "kernels" / "agent"
     spec = json.loads((folder / "kernel.json").read_text())
@@ -167,7 +158,7 @@ def test_install_into_a_prefix(own_environment: Environment, tmp_path: Path) -> 
 
 
 def test_install_for_the_user_is_found_by_doctor(own_environment: Environment) -> None:
-    done = agent_kernel("install", "--user", "--no-toolbox", environment=own_environment)
+    done = call("install", "--user", "--no-toolbox", environment=own_environment)
     assert done.returncode == 0, done.stderr
     assert own_environment["JUPYTER_DATA_DIR"] in done.stdout
     _, findings = doctor(own_environment)
@@ -176,9 +167,7 @@ def test_install_for_the_user_is_found_by_doctor(own_environment: Environment) -
 
 def test_install_where_nobody_may_write(own_environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = agent_kernel(
-        "install", "--prefix", str(tmp_path / "file"), "--no-toolbox", environment=own_environment
-    )
+    done = call("install", "--prefix", str(tmp_path / "file"), "--no-toolbox", environment=own_environment)
     check_explained(done, str(tmp_path / "file"), "--prefix")
 
 
@@ -187,12 +176,12 @@ def test_install_where_nobody_may_write(own_environment: Environment, tmp_path: 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_serve_refuses_the_world_without_a_key(host: str, own_environment: Environment) -> None:
-    done = agent_kernel("serve", "--host", host, "--port", "0", environment=own_environment)
+    done = call("serve", "--host", host, "--port", "0", environment=own_environment)
     check_explained(done, "AGENT_KERNEL_API_KEY", host)
 
 
 def test_serve_refuses_an_unknown_setting(own_environment: Environment) -> None:
-    done = agent_kernel("serve", environment={**own_environment, "AGENT_KERNEL_SANDBOX": "vm"})
+    done = start("serve", environment={**own_environment, "AGENT_KERNEL_SANDBOX": "vm"})
     check_explained(done, "auto, docker, bubblewrap")
 
 
@@ -213,12 +202,12 @@ def test_serve_ends_when_told_to(number: signal.Signals, own_environment: Enviro
 
 
 def test_no_containers(own_environment: Environment) -> None:
-    done = agent_kernel("containers", "list", "--sandbox", "bubblewrap", environment=own_environment)
+    done = start("containers", "list", "--sandbox", "bubblewrap", environment=own_environment)
     assert (done.returncode, done.stdout) == (0, "No containers.\n"), done.stderr
 
 
 def test_an_unknown_container_is_explained(own_environment: Environment) -> None:
-    done = agent_kernel("containers", "rm", "cntr_x", "--sandbox", "bubblewrap", environment=own_environment)
+    done = call("containers", "rm", "cntr_x", "--sandbox", "bubblewrap", environment=own_environment)
     check_explained(done, "cntr_x", "containers list")
 
 
@@ -241,13 +230,13 @@ asyncio.run(main())
     container = made.stdout.strip()
     assert container.startswith("cntr_"), made.stderr
 
-    listed = json.loads(agent_kernel("containers", "list", "--json", environment=environment).stdout)
+    listed = json.loads(call("containers", "list", "--json", environment=environment).stdout)
     assert [(entry["id"], entry["name"], entry["status"]) for entry in listed] == [
         (container, "left behind", "running")
     ]
-    done = agent_kernel("containers", "rm", container, environment=environment)
+    done = call("containers", "rm", container, environment=environment)
     assert done.stdout == "1 container removed.\n", done.stderr
-    assert json.loads(agent_kernel("containers", "list", "--json", environment=environment).stdout) == []
+    assert json.loads(call("containers", "list", "--json", environment=environment).stdout) == []
     assert not any((Path(environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes").iterdir())
 
 
@@ -262,7 +251,7 @@ def test_the_demo(own_environment: Environment, tmp_path: Path) -> None:
         "AGENT_KERNEL_MODEL": "openai/none",
         "AGENT_KERNEL_SANDBOX": "docker",
     }
-    done = agent_kernel(
+    done = start(
         "demo", "--output", str(tmp_path / "out"), environment={**own_environment, **elsewhere}, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
