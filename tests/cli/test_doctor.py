@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,14 @@ import pytest
 from agent_kernel.cli.doctor import _packages
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.cli.command import call
 from tests.models.model_server import llama_cpp, models, serving
 
 KEY = "sk-very-secret-1234"
 
 
 def doctor(environment: dict[str, str], *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-W", "error", "-m", "agent_kernel", "doctor", *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = call("doctor", *words, environment=environment)
     assert KEY not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout

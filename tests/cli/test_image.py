@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -16,18 +14,13 @@ from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+from tests.cli.command import call, start
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 
 LABEL = "agent_kernel.test=image-build"
 
 Environment = dict[str, str]
-Done = subprocess.CompletedProcess[str]
-
-
-def build(*words: str, environment: Environment) -> Done:
-    command = [sys.executable, "-W", "error", "-m", "agent_kernel", "image", "build", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def images() -> set[str]:
@@ -79,7 +72,7 @@ async def test_a_dockerfile_of_ones_own_with_the_toolbox_on_top(
     (tmp_path / "data.txt").write_text("from the context\n")
     entry = 'ENTRYPOINT ["false"]'
     path = written(tmp_path, "COPY data.txt /srv/", "ENV MINE=1", "USER nobody", entry)
-    done = build("--from", path, "--name", name, environment=own_environment)
+    done = start("image", "build", "--from", path, "--name", name, environment=own_environment)
     assert done.returncode == 0, done.stderr
     assert f"Use it: AGENT_KERNEL_IMAGE={name}" in done.stdout
     assert "The toolbox is there already." in done.stderr
@@ -106,7 +99,7 @@ def test_what_cannot_be_built_is_said_and_leaves_no_name(
     lines: list[str], flags: list[str], words: str, name: str, own_environment: Environment, tmp_path: Path
 ) -> None:
     path = written(tmp_path, *lines)
-    done = build("--from", path, "--name", name, *flags, environment=own_environment)
+    done = call("image", "build", "--from", path, "--name", name, *flags, environment=own_environment)
     assert done.returncode == 2, done.stdout
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,7 +117,7 @@ def test_what_cannot_be_built_is_said_and_leaves_no_name(
     ],
 )
 def test_what_cannot_be_asked_for(words: list[str], why: str, own_environment: Environment) -> None:
-    done = build(*words, environment=own_environment)
+    done = call("image", "build", *words, environment=own_environment)
     assert done.returncode == 2
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2

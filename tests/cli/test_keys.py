@@ -12,23 +12,21 @@ import pytest
 
 from agent_kernel.cli import containers
 from agent_kernel.cli.containers import Entry
-
-Environment = dict[str, str]
-
-
-def keys(environment: Environment, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "agent_kernel", "keys", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+from tests.cli.command import Done, call, start
 
 
-def done(environment: Environment, *words: str) -> str:
+def keys(environment: dict[str, str], *words: str) -> Done:
+    return call("keys", *words, environment=environment)
+
+
+def done(environment: dict[str, str], *words: str) -> str:
     result = keys(environment, *words)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
 @pytest.fixture
-def url(own_environment: Environment) -> Iterator[str]:
+def url(own_environment: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--requests-per-minute", "50"]
     with subprocess.Popen(command, env=own_environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -44,10 +42,13 @@ def models(url: str, key: str | None) -> httpx2.Response:
 
 
 @pytest.mark.bubblewrap
-def test_made_used_listed_and_revoked(own_environment: Environment, url: str) -> None:
+def test_made_used_listed_and_revoked(own_environment: dict[str, str], url: str) -> None:
     assert models(url, None).status_code == 200
     assert done(own_environment, "list") == "No keys."
-    key = done(own_environment, "create", "alice", "--turns", "2", "--requests-per-minute", "7")
+    limits = ("--turns", "2", "--requests-per-minute", "7")
+    created = start("keys", "create", "alice", *limits, environment=own_environment)
+    assert created.returncode == 0, created.stderr
+    key = created.stdout.strip()
     assert models(url, None).status_code == 401, "from the first key on there is no way in without one"
     assert models(url, key).headers["x-ratelimit-limit-requests"] == "7"
     other = done(own_environment, "create", "bob")
@@ -68,7 +69,7 @@ def test_made_used_listed_and_revoked(own_environment: Environment, url: str) ->
     assert models(url, other).status_code == 200
 
 
-def test_what_cannot_be_is_explained(own_environment: Environment) -> None:
+def test_what_cannot_be_is_explained(own_environment: dict[str, str]) -> None:
     done(own_environment, "create", "alice")
     for words, said in (
         (("create", "alice"), "keys revoke alice"),
