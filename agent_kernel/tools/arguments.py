@@ -93,16 +93,20 @@ def is_whole(arguments: str) -> bool:
 
 
 def leading_objects(arguments: str) -> str:
-    """Return the complete JSON objects that other text follows; empty if there are none."""
-    end = 0
-    while True:
+    """Return all complete JSON objects but the last thing in the arguments, whether that is complete or not.
+
+    The result is empty if there is nothing before it.
+    """
+    before = end = 0
+    while (start := _after_blanks(arguments, end)) < len(arguments):
         try:
-            found, after = _DECODER.raw_decode(arguments, _after_blanks(arguments, end))
+            found, after = _DECODER.raw_decode(arguments, start)
         except (ValueError, RecursionError, _RepeatedKey):
-            return arguments[:end] if arguments[end:].strip() else ""
+            return arguments[:end]
         if not isinstance(found, dict):
             return arguments[:end]
-        end = after
+        before, end = end, after
+    return arguments[:before]
 
 
 def _after_blanks(text: str, start: int) -> int:
