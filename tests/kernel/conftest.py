@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +15,7 @@ from jupyter_client.manager import KernelManager
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.kernel import lab
 from tests.kernel.client import Notebook
+from tests.kernel.running import running, use_kernels
 from tests.kernel.upstream import Played, played
 
 HERE = Path(__file__).parent
@@ -71,44 +71,20 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
 @pytest.fixture
 def jupyter(jupyter_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make Jupyter find those kernelspecs, and no setting of the person who runs the tests."""
-    _use(jupyter_path, monkeypatch)
+    use_kernels(jupyter_path, monkeypatch)
     return jupyter_path
-
-
-def _use(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("JUPYTER_PATH", str(jupyter_path))
-    for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "CONTEXT_WINDOW", "RUNTIME_URL", "API_KEY"):
-        patch.delenv(f"AGENT_KERNEL_{name}", raising=False)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        patch.delenv(name, raising=False)
-
-
-@contextmanager
-def _running(jupyter_path: Path, folder: Path, name: str = "agent", **settings: str) -> Iterator[Notebook]:
-    """Run one kernel in `folder` with these settings in its environment, also after a restart."""
-    with pytest.MonkeyPatch.context() as patch:
-        _use(jupyter_path, patch)
-        for variable, value in settings.items():
-            patch.setenv(variable, value)
-        manager = KernelManager(kernel_name=name)
-        manager.start_kernel(cwd=str(folder), env=dict(os.environ))
-    notebook = Notebook(manager, folder)
-    try:
-        yield notebook
-    finally:
-        notebook.close()
 
 
 @pytest.fixture(scope="session")
 def shared(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """One kernel for the tests that leave it as it was; `shared.folder` is its working directory."""
-    with _running(jupyter_path, tmp_path_factory.mktemp("shared")) as notebook:
+    with running(jupyter_path, tmp_path_factory.mktemp("shared")) as notebook:
         yield notebook
 
 
 @pytest.fixture(scope="session")
 def _reused(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with _running(jupyter_path, tmp_path_factory.mktemp("reused")) as notebook:
+    with running(jupyter_path, tmp_path_factory.mktemp("reused")) as notebook:
         yield notebook
 
 
@@ -137,7 +113,7 @@ def _reused_talking(
         "AGENT_KERNEL_UPSTREAM_KEY": "sk-secret-of-the-tests",
         "AGENT_KERNEL_MODEL": "chat/played",
     }
-    with _running(jupyter_path, tmp_path_factory.mktemp("talking"), "agent-demo", **settings) as notebook:
+    with running(jupyter_path, tmp_path_factory.mktemp("talking"), "agent-demo", **settings) as notebook:
         yield notebook
 
 
@@ -198,7 +174,7 @@ def lab_address(
 ) -> Iterator[str]:
     """One JupyterLab for all tests in a browser."""
     with pytest.MonkeyPatch.context() as patch:
-        _use(jupyter_path, patch)
+        use_kernels(jupyter_path, patch)
         with lab.lab_server(lab_folder, tmp_path_factory.mktemp("jupyterlab")) as address:
             yield address
 

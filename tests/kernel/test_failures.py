@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.bubblewrap
 Start = Callable[..., Notebook]
 
 
-@pytest.fixture
-def upstream() -> Iterator[Played]:
-    with played() as server:
-        yield server
-
-
 def assert_short(result: Result, *words: str) -> None:
     """One short error in words, no traceback, and the reply says the same."""
     assert result.reply["status"] == "error"
@@ -35,58 +29,48 @@ def assert_short(result: Result, *words: str) -> None:
     assert "Traceback" not in result.reply["traceback"][0]
 
 
-@pytest.fixture
-def notebook_with(start: Start, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Notebook]:
-    """A kernel that talks to a Chat Completions endpoint at this address."""
-
-    def begin(url: str) -> Notebook:
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", url)
-        monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "sk-secret-of-the-tests")
-        monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
-        return start("agent-demo")
-
-    return begin
+def test_an_upstream_that_works_is_not_announced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    with played() as upstream:
+        talk_to(upstream.url, monkeypatch)
+        assert start("agent-demo").run("look").plain == ["Let me look."]
 
 
-def test_an_upstream_that_works_is_not_announced(
-    notebook_with: Callable[[str], Notebook], upstream: Played
-) -> None:
-    assert notebook_with(upstream.url).run("look").plain == ["Let me look."]
+def talk_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", url)
+    monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_KEY", "sk-secret-of-the-tests")
+    monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
 
 
-def test_a_malformed_call_is_no_failure(notebook_with: Callable[[str], Notebook], upstream: Played) -> None:
-    notebook = notebook_with(upstream.url)
+def test_a_malformed_call_is_no_failure(talking: Notebook, upstream: Played) -> None:
     upstream.plays = "malformed"
-    result = notebook.run("look")
+    result = talking.run("look")
     assert result.reply["status"] == "ok"
     assert "Let me look." in result.plain
     assert "agent_kernel.rejected_calls" in result.plain[-1]
     upstream.plays = "well"
-    assert notebook.run("look").plain == ["Let me look."]
+    assert talking.run("look").plain == ["Let me look."]
 
 
 @pytest.mark.parametrize(("plays", "words"), [("wrong key", "key"), ("dies", "ended")])
-def test_an_upstream_that_fails(
-    notebook_with: Callable[[str], Notebook], upstream: Played, plays: str, words: str
-) -> None:
-    notebook = notebook_with(upstream.url)
-    notebook.run("!echo kept > kept.txt")
+def test_an_upstream_that_fails(talking: Notebook, upstream: Played, plays: str, words: str) -> None:
+    talking.run("!echo kept > kept.txt")
     upstream.plays = plays
-    result = notebook.run("look")
+    result = talking.run("look")
     assert_short(result, words)
     assert "sk-secret" not in str(result.messages)
     if plays != "wrong key":
         assert "Let me look." in result.plain
     upstream.plays = "well"
-    assert notebook.run("look").plain == ["Let me look."]
-    assert notebook.run("!cat kept.txt").plain[-1] == "kept"
+    assert talking.run("look").plain == ["Let me look."]
+    assert talking.run("!cat kept.txt").plain[-1] == "kept"
 
 
-def test_an_upstream_that_is_down(notebook_with: Callable[[str], Notebook]) -> None:
+def test_an_upstream_that_is_down(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        notebook = notebook_with(address)
+        talk_to(address, monkeypatch)
+        notebook = start("agent-demo")
         assert_short(notebook.run("look"), address)
         assert notebook.run("!echo still here").plain[-1] == "still here"
 

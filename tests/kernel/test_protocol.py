@@ -351,6 +351,8 @@ def test_model_and_container_and_help(notebook: Notebook) -> None:
     assert notebook.run("%container").plain == [
         "There is no container yet; the first prompt, upload or command creates one."
     ]
+    reset = "The shell was reset. Files and background processes are kept."
+    assert notebook.run("%container --reset-shell").plain == [reset]
     assert "%upload PATH ..." in notebook.run("%help").plain[0]
     assert "Relative paths" in notebook.run("%help upload").plain[0]
     assert "agent_kernel/shell" in notebook.run("%model").plain[0]

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from tests.kernel.client import Notebook, Result
+from tests.kernel.running import running
 from tests.kernel.transfer.test_sizes import SIZES, round_trip
 
 pytestmark = pytest.mark.bubblewrap
 
 SCRIPT = Path(__file__).parent / "script.yaml"
 KEY = "key-of-the-tests"
+FOREIGN = ("AGENT_KERNEL_", "OPENAI_", "JUPYTER_")
 CELLS = [
     "%upload people.csv\nwhat is in people.csv",
     "remember",
@@ -34,14 +36,16 @@ CELLS = [
 Start = Callable[..., Notebook]
 
 
-@pytest.fixture
-def server(jupyter: Path, kernel_data: Path, tmp_path: Path) -> Iterator[str]:
-    environment = os.environ | {
+@pytest.fixture(scope="module")
+def server(kernel_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one server for all tests of this module."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    environment = kept | {
         "AGENT_KERNEL_DATA_DIR": str(kernel_data),
         "AGENT_KERNEL_SANDBOX": "bubblewrap",
         "AGENT_KERNEL_MODEL": f"scripted/{SCRIPT}",
         "AGENT_KERNEL_API_KEY": KEY,
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "no-config"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path_factory.mktemp("no-config")),
         "PYTHONPATH": str(SCRIPT.parents[2]),
     }
     command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0"]
@@ -57,25 +61,38 @@ def server(jupyter: Path, kernel_data: Path, tmp_path: Path) -> Iterator[str]:
         process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def reused(server: str, jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """One kernel on the server for the tests that do not end it."""
+    settings = {"AGENT_KERNEL_RUNTIME_URL": server, "AGENT_KERNEL_API_KEY": KEY}
+    with running(jupyter_path, tmp_path_factory.mktemp("remote"), **settings) as notebook:
+        yield notebook
+
+
 @pytest.fixture
-def remote(server: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
-    monkeypatch.setenv("AGENT_KERNEL_API_KEY", KEY)
-    notebook = start()
-    monkeypatch.delenv("AGENT_KERNEL_RUNTIME_URL")
-    return notebook
+def remote(reused: Notebook, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """That kernel in a new container and an empty folder; it is replaced after a failed test."""
+    reused.renew()
+    failed = request.session.testsfailed
+    yield reused
+    if request.session.testsfailed > failed:
+        reused.restart()
 
 
 def kept(result: Result) -> list[dict[str, Any]]:
-    return [{key: value for key, value in output.items() if key != "metadata"} for output in result.final]
+    """The outputs without metadata and without the cell's number, which must be that of the cell."""
+    number = result.reply.get("execution_count")
+    assert all(output.get("execution_count", number) == number for output in result.final)
+    particular = ("metadata", "execution_count")
+    return [{key: value for key, value in output.items() if key not in particular} for output in result.final]
 
 
-def test_the_same_outputs_as_on_a_local_runtime(remote: Notebook, start: Start, tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
-    local = start()
+def test_the_same_outputs_as_on_a_local_runtime(remote: Notebook, fresh: Notebook) -> None:
+    for notebook in (remote, fresh):
+        (notebook.folder / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
     for number, cell in enumerate(CELLS):
         cell_id = f"cell-{number}" if number % 2 else None  # live and in batch
-        assert kept(remote.run(cell, cell_id=cell_id)) == kept(local.run(cell, cell_id=cell_id))
+        assert kept(remote.run(cell, cell_id=cell_id)) == kept(fresh.run(cell, cell_id=cell_id))
 
 
 def test_an_interrupt_stops_the_command_on_the_server(remote: Notebook) -> None:
@@ -90,8 +107,11 @@ def test_an_interrupt_stops_the_command_on_the_server(remote: Notebook) -> None:
 
 
 def test_shutdown_removes_the_container_on_the_server(
-    remote: Notebook, sandboxes: Callable[[], list[str]]
+    server: str, start: Start, sandboxes: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
+    monkeypatch.setenv("AGENT_KERNEL_API_KEY", KEY)
+    remote = start()
     before = set(sandboxes())
     remote.run("remember")
     assert len(set(sandboxes()) - before) == 1

@@ -19,9 +19,11 @@ from nbconvert import HTMLExporter
 
 from tests.kernel.client import Notebook
 from tests.kernel.notebooks import write_notebook
+from tests.kernel.running import use_kernels
 
 pytestmark = pytest.mark.bubblewrap
 
+PEOPLE = "name,age\nAda,36\nBob,41\n"
 CELLS = [
     "%upload people.csv\nwhat is in people.csv",
     "draw and save",
@@ -32,11 +34,24 @@ CELLS = [
 ]
 
 
+def written(folder: Path) -> Path:
+    """Write the notebook and the file that it uploads."""
+    (folder / "people.csv").write_text(PEOPLE)
+    write_notebook(folder / "asked.ipynb", CELLS)
+    return folder / "asked.ipynb"
+
+
 @pytest.fixture
 def path(tmp_path: Path, jupyter: Path) -> Path:
-    (tmp_path / "people.csv").write_text("name,age\nAda,36\nBob,41\n")
-    write_notebook(tmp_path / "asked.ipynb", CELLS)
-    return tmp_path / "asked.ipynb"
+    return written(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def executed(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The notebook as nbclient executed it, once for the tests that only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_kernels(jupyter_path, patch)
+        return run_with_nbclient(written(tmp_path_factory.mktemp("executed")))
 
 
 def outputs_of(path: Path) -> list[list[dict[str, Any]]]:
@@ -58,18 +73,18 @@ def run_with_nbclient(path: Path) -> Path:
 
 
 def test_nbclient_and_jupyter_execute_and_a_live_front_end_agree(
-    path: Path, start: Callable[..., Notebook], tmp_path: Path
+    executed: Path, path: Path, fresh: Notebook
 ) -> None:
-    first = outputs_of(run_with_nbclient(path))
+    first = outputs_of(executed)
     done = path.with_name("executed.ipynb")
     jupyter_execute = Path(sys.executable).with_name("jupyter-execute")
     command = [str(jupyter_execute), str(path), f"--output={done.stem}"]
     subprocess.run(command, cwd=path.parent, check=True, timeout=100)
     assert outputs_of(done) == first
 
-    live = start()
+    (fresh.folder / "people.csv").write_text(PEOPLE)
     for number, cell in enumerate(CELLS):
-        kept = live.run(cell, cell_id=f"cell-{number}").final
+        kept = fresh.run(cell, cell_id=f"cell-{number}").final
         stored = [joined(output["data"]) for output in first[number]]
         assert stored == [output["data"] for output in kept]
 
@@ -79,18 +94,17 @@ def joined(data: dict[str, Any]) -> dict[str, Any]:
     return {mime: "".join(value) if isinstance(value, list) else value for mime, value in data.items()}
 
 
-def test_stored_notebook_is_readable_without_kernel_or_widgets(path: Path) -> None:
-    done = run_with_nbclient(path)
-    notebook = nbformat.read(done, as_version=4)  # type: ignore[no-untyped-call]
+def test_stored_notebook_is_readable_without_kernel_or_widgets(executed: Path) -> None:
+    notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
     nbformat.validate(notebook)
-    assert "widget" not in done.read_text()
+    assert "widget" not in executed.read_text()
     for cell in notebook.cells:
         assert cell.outputs
         assert all("text/plain" in output.data for output in cell.outputs)
 
 
-def test_an_exported_page_has_the_outputs_and_none_of_their_markup(path: Path) -> None:
-    notebook = nbformat.read(run_with_nbclient(path), as_version=4)  # type: ignore[no-untyped-call]
+def test_an_exported_page_has_the_outputs_and_none_of_their_markup(executed: Path) -> None:
+    notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
     page, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)  # type: ignore[no-untyped-call]
     assert "head -n 2 people.csv" in page
     assert "<strong>3 lines</strong>" in page

@@ -19,24 +19,24 @@ pytestmark = pytest.mark.bubblewrap
 Start = Callable[..., Notebook]
 
 
-def test_a_new_container(notebook: Notebook) -> None:
-    notebook.run("remember")
-    before = notebook.run("%container").plain[0]
+def test_a_new_container(fresh: Notebook) -> None:
+    fresh.run("remember")
+    before = fresh.run("%container").plain[0]
     assert "status     running" in before
     assert "time left" in before
     assert "sandbox    bubblewrap" in before
     assert "isolation  namespaces" in before
-    after = notebook.run("%container --new").plain[0]
+    after = fresh.run("%container --new").plain[0]
     assert after.split("name")[0] != before.split("name")[0]
-    assert notebook.run("%files").plain == ["There are no files in `/mnt/data`."]
-    assert notebook.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
+    assert fresh.run("%files").plain == ["There are no files in `/mnt/data`."]
+    assert fresh.run("!!echo [$COLOUR]").final[0]["text"] == "[]\n"
 
 
-def test_a_new_container_with_limits(notebook: Notebook) -> None:
-    shown = notebook.run("%container --new open_files=100").plain[0]
+def test_a_new_container_with_limits(fresh: Notebook) -> None:
+    shown = fresh.run("%container --new open_files=100").plain[0]
     assert "open_files  100" in shown
-    assert notebook.run("!!ulimit -n").final[0]["text"] == "100\n"
-    assert "open_files  100" in notebook.run("%container").plain[0]
+    assert fresh.run("!!ulimit -n").final[0]["text"] == "100\n"
+    assert "open_files  100" in fresh.run("%container").plain[0]
 
 
 @pytest.fixture
@@ -115,11 +115,11 @@ def test_network_is_allowed_used_and_switched_off(start: Start, monkeypatch: pyt
         server.shutdown()
 
 
-def test_reset_shell_keeps_files_and_tells_the_model(notebook: Notebook) -> None:
-    assert notebook.run("%container --reset-shell").plain == [RESET]  # there is no container yet
-    notebook.run("!!COLOUR=blue; cd /tmp; echo kept > /mnt/data/kept.txt")
-    assert notebook.run("%container --reset-shell").plain == [RESET]
-    assert notebook.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
+def test_reset_shell_keeps_files_and_tells_the_model(fresh: Notebook) -> None:
+    assert fresh.run("%container --reset-shell").plain == [RESET]  # nothing has run yet
+    fresh.run("!!COLOUR=blue; cd /tmp; echo kept > /mnt/data/kept.txt")
+    assert fresh.run("%container --reset-shell").plain == [RESET]
+    assert fresh.run("!!echo [$COLOUR] $PWD; cat kept.txt").final[0]["text"] == "[] /mnt/data\nkept\n"
 
 
 RESET = "The shell was reset. Files and background processes are kept."

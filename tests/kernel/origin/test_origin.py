@@ -17,9 +17,9 @@ from agent_kernel.kernel.origin.origin import NotebookOrigin
 from agent_kernel.kernel.origin.start import JupyterStart
 from agent_kernel.kernel.preferences import Preferences
 from agent_kernel.policy.rules import read_policy
-from tests.kernel.conftest import _use
 from tests.kernel.notebooks import write_notebook
 from tests.kernel.origin.served import JupyterServer, ServedNotebook, jupyter_server
+from tests.kernel.running import use_kernels
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(120)]
 
@@ -34,7 +34,7 @@ Make = Callable[[str], ServedNotebook]
 @pytest.fixture(scope="module")
 def server(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     with pytest.MonkeyPatch.context() as patch:
-        _use(jupyter_path, patch)
+        use_kernels(jupyter_path, patch)
         root = tmp_path_factory.mktemp("served")
         with jupyter_server(root, tmp_path_factory.mktemp("jupyter-server")) as server:
             yield server
@@ -236,7 +236,7 @@ def test_start_is_read_from_the_environment(
 async def test_server_on_a_socket_file_is_asked(
     jupyter_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _use(jupyter_path, monkeypatch)
+    use_kernels(jupyter_path, monkeypatch)
     with jupyter_server(tmp_path, tmp_path, f"--ServerApp.sock={tmp_path / 'socket'}") as server:
         start = JupyterStart(tmp_path / "kernel-x.json", tmp_path / "x.ipynb", server.file)
         assert "has no notebook for this kernel" in (await read(start))[1]

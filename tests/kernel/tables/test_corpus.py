@@ -30,12 +30,20 @@ from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.store.sqlite.store import sqlite_store
 from tests.conftest import Missing
 from tests.kernel.tables.corpus import packages
-from tests.kernel.tables.corpus.packages import DataFile, answers, data_files, differences, references
+from tests.kernel.tables.corpus.packages import (
+    DataFile,
+    answers,
+    data_files,
+    differences,
+    quick_choice,
+    references,
+)
 from tests.kernel.tables.corpus.selection import candidates
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(900)]  # the first run installs the packages
 
 FILES = data_files()
+QUICK_FILES = quick_choice(FILES)
 PACKAGES = {file.package for file in FILES}
 Previewed = Callable[[Sequence[DataFile]], Awaitable[list[str]]]
 
@@ -162,21 +170,29 @@ def test_guide_lists_at_most_5_percent() -> None:
     assert {file.path for file in FILES if file.options is None} <= listed.keys()
 
 
+def test_quick_choice_is_varied_and_has_all_that_is_awkward() -> None:
+    assert len(QUICK_FILES) == len({file.path for file in QUICK_FILES}) == packages.QUICK
+    assert {file.format for file in QUICK_FILES} == {file.format for file in FILES}
+    assert max(Counter(file.package for file in QUICK_FILES).values()) <= 40
+    listed = differences()
+    special = {f.path for f in FILES if text_file(f.path) and (f.awkward or f.path in listed)}
+    assert special <= {file.path for file in QUICK_FILES}
+    guide = " ".join(packages.GUIDE.read_text("utf-8").split())
+    assert f"Every run of the tests reads {packages.QUICK} of them, a slow test reads all" in guide
+
+
 async def test_previews_of_text_equal_pandas(previewed: Previewed) -> None:
-    assert await previewed([file for file in FILES if text_file(file.path)]) == []
+    assert await previewed([file for file in QUICK_FILES if text_file(file.path)]) == []
 
 
 async def test_previews_of_each_format_equal_pandas(previewed: Previewed) -> None:
     """Each starts a program in the sandbox, so the slow test reads the others."""
-    assert (
-        await previewed(list({file.format: file for file in FILES if not text_file(file.path)}.values()))
-        == []
-    )
+    assert await previewed([file for file in QUICK_FILES if not text_file(file.path)]) == []
 
 
 @pytest.mark.slow
 async def test_previews_of_the_corpus_equal_pandas(previewed: Previewed) -> None:
-    assert await previewed([file for file in FILES if not text_file(file.path)]) == []
+    assert await previewed(FILES) == []
 
 
 @pytest.mark.slow

@@ -33,14 +33,14 @@ def round_trip(notebook: Notebook, sizes: list[int]) -> None:
         ).read_bytes()
 
 
-def test_every_boundary_size_survives_a_round_trip(notebook: Notebook) -> None:
-    round_trip(notebook, SIZES)
+def test_every_boundary_size_survives_a_round_trip(fresh: Notebook) -> None:
+    round_trip(fresh, SIZES)
 
 
-def test_download_of_a_small_written_file(notebook: Notebook) -> None:
-    notebook.run("!printf 'a,b\\n1,2\\n' > small.csv")
-    assert notebook.run("%download small.csv").reply["status"] == "ok"
-    assert (notebook.folder / "small.csv").read_bytes() == b"a,b\n1,2\n"
+def test_download_of_a_small_written_file(fresh: Notebook) -> None:
+    fresh.run("!printf 'a,b\\n1,2\\n' > small.csv")
+    assert fresh.run("%download small.csv").reply["status"] == "ok"
+    assert (fresh.folder / "small.csv").read_bytes() == b"a,b\n1,2\n"
 
 
 @pytest.mark.docker

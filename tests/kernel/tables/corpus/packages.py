@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.cache import folder_for, installed
-from tests.kernel.tables.corpus.selection import TEXT, format_of, package_of
+from tests.kernel.tables.corpus.selection import TEXT, TREES, format_of, package_of
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
@@ -31,6 +32,11 @@ SITE = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.
 
 _PIP = (str(PYTHON), "-m", "pip", "--quiet")
 _PYTHON_36 = ("--python-version", "36", "--implementation", "cp", "--platform", "manylinux1_x86_64")
+
+QUICK = 330
+"""How many files the tests read in every run."""
+
+TEXT_FORMATS = (*TEXT, *TREES)
 
 
 class CorpusMissing(Exception):
@@ -71,6 +77,20 @@ def data_files() -> list[DataFile]:
     """Return the files of the corpus."""
     lines = FILES.read_text("utf-8").splitlines()
     return [DataFile(path, json.loads(options)) for path, options in (line.split("\t") for line in lines)]
+
+
+def quick_choice(files: Sequence[DataFile]) -> list[DataFile]:
+    """Return the `QUICK` files that the tests read in every run; the slow tests read all.
+
+    They are one of each format that the sandbox reads, every awkward text file, every difference that the
+    guide lists, and other text files in the order of a hash of their paths.
+    """
+    listed = differences()
+    binary = {file.format: file for file in files if file.format not in TEXT_FORMATS}.values()
+    text = [file for file in files if file.format in TEXT_FORMATS]
+    order = {file.path: hashlib.sha256(f"quick {file.path}".encode()).digest() for file in text}
+    text.sort(key=lambda file: (not (file.awkward or file.path in listed), order[file.path]))
+    return [*binary, *text[: QUICK - len(binary)]]
 
 
 def answers() -> dict[str, Any]:
