@@ -130,5 +130,5 @@ async def test_custom_call_without_output_is_left_out(upstream: Any) -> None:
 def test_part_of_a_custom_output_without_form_is_refused() -> None:
     model = ChatModel(Upstream("http://127.0.0.1:1/v1", None))
     file = {"type": "input_file", "file_url": "https://example.com/a.pdf"}
-    with pytest.raises(InvalidRequest, match="no form for it"):
+    with pytest.raises(InvalidRequest, match="cannot represent it"):
         model.check_input([custom("a"), custom_output("a", [file])])

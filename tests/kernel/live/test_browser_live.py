@@ -112,12 +112,12 @@ def test_a_connection_that_was_lost_comes_back_with_what_was_missed(opened: Open
         cell = run(page)
         printed = cell.locator(".agent-live-stdout")
         expect(printed).to_contain_text("waiting", timeout=WAIT)
-        page.context.set_offline(True)
-        page.evaluate(
-            f"() => {{ const kernel = {lab.KERNEL}; window.statuses = [];"
-            " kernel.connectionStatusChanged.connect((_, status) => window.statuses.push(status));"
-            " kernel._ws?.close(); }"
+        page.evaluate(  # before the page is offline: that alone may close the socket
+            f"() => {{ window.statuses = [];"
+            f" {lab.KERNEL}.connectionStatusChanged.connect((_, status) => window.statuses.push(status)); }}"
         )
+        page.context.set_offline(True)
+        page.evaluate(f"() => {lab.KERNEL}._ws?.close()")
         page.wait_for_function("() => window.statuses.some(status => status !== 'connected')", timeout=WAIT)
         page.context.set_offline(False)
         page.wait_for_function(f"() => {lab.KERNEL}.connectionStatus === 'connected'", timeout=WAIT)
