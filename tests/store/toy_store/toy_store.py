@@ -69,8 +69,7 @@ class ToyRows:
     async def identity(self) -> str:
         return self._memory.identity
 
-    async def aclose(self) -> None:
-        pass
+    async def aclose(self) -> None: ...
 
     def _sees(self, tenant: str) -> bool:
         return self.tenant in (None, tenant)
@@ -90,8 +89,7 @@ class ToyRows:
         return self._response(id)
 
     async def chain(self, id: str) -> list[ResponseRow]:  # noqa: A002
-        found: list[ResponseRow] = []
-        row = self._response(id)
+        found, row = list[ResponseRow](), self._response(id)
         while row is not None:
             found.insert(0, row)
             row = self._response(row.previous_id)
@@ -105,8 +103,7 @@ class ToyRows:
         self._memory.deletions += bool(ids)
 
     async def delete_response(self, id: str) -> bool:  # noqa: A002
-        found = self._response(id)
-        if found is not None:
+        if found := self._response(id):
             self._drop([id])
         return found is not None
 
@@ -373,9 +370,8 @@ class ToyRows:
             self._memory.places.setdefault(container_id, {})[file_id] = place
 
     async def place(self, container_id: str, file_id: str) -> str | None:
-        return (
-            self._memory.places.get(container_id, {}).get(file_id) if self._container(container_id) else None
-        )
+        places = self._memory.places.get(container_id, {}) if self._container(container_id) else {}
+        return places.get(file_id)
 
     async def add_key(self, row: KeyRow) -> bool:
         if (known := self._memory.keys.get(row.name)) and known.revoked_at is None:
