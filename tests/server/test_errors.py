@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ WRONG: list[tuple[dict[str, Any], int, str | None, str | None]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx2.Client]:
+    """Yield one client for all requests: a new client costs more than a request."""
+    with httpx2.Client() as client:
+        yield client
+
+
 def count(folder: Path) -> list[int]:
     """Rows of every table."""
     tables = ("responses", "events", "items", "conversations", "conversation_items", "containers", "files")
@@ -65,13 +73,13 @@ def count(folder: Path) -> list[int]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("background", [False, True])
 def test_requests_that_are_wrong(
-    client: OpenAI, server: Any, tmp_path: Path, stream: bool, background: bool
+    client: OpenAI, http: httpx2.Client, server: Any, tmp_path: Path, stream: bool, background: bool
 ) -> None:
     client.responses.create(input="chat")
     before = count(tmp_path)
     for body, status, param, code in WRONG:
         request = {"stream": stream, "background": background, **body}
-        response = httpx2.post(f"{server.url}/responses", json=request, headers=AUTH)
+        response = http.post(f"{server.url}/responses", json=request, headers=AUTH)
         error = response.json()["error"]
         assert (body, response.status_code, error["param"], error["code"]) == (body, status, param, code)
         assert error["type"] == "invalid_request_error"
@@ -79,7 +87,7 @@ def test_requests_that_are_wrong(
     assert count(tmp_path) == before
 
 
-def test_numbers_and_depths_that_json_does_not_have(server: Any) -> None:
+def test_numbers_and_depths_that_json_does_not_have(http: httpx2.Client, server: Any) -> None:
     headers = {**AUTH, "Content-Type": "application/json"}
     for body in (
         '{"input": "chat", "temperature": NaN}',
@@ -88,24 +96,24 @@ def test_numbers_and_depths_that_json_does_not_have(server: Any) -> None:
         '{"input": "chat", "x": ' + "[" * 200 + "]" * 200 + "}",
         '{"input": "chat", "x": ' + "1" * 5000 + "}",
     ):
-        response = httpx2.post(f"{server.url}/responses", content=body, headers=headers)
+        response = http.post(f"{server.url}/responses", content=body, headers=headers)
         assert (body[:60], response.status_code) == (body[:60], 400)
 
 
-def test_half_a_character_is_no_error(server: Any) -> None:
+def test_half_a_character_is_no_error(http: httpx2.Client, server: Any) -> None:
     headers = {**AUTH, "Content-Type": "application/json"}
     body = '{"input": "chat \\ud800", "metadata": {"\\udfff": "\\ud800"}}'
-    response = httpx2.post(f"{server.url}/responses", content=body, headers=headers)
+    response = http.post(f"{server.url}/responses", content=body, headers=headers)
     assert response.json()["metadata"] == {"\ufffd": "\ufffd"}
 
 
-def test_a_body_that_is_too_large(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_large(http: httpx2.Client, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_kernel.server.uploads.JSON_LIMIT", 1000)
-    response = httpx2.post(f"{server.url}/responses", json={"input": "x" * 2000}, headers=AUTH)
+    response = http.post(f"{server.url}/responses", json={"input": "x" * 2000}, headers=AUTH)
     assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_every_place_asks_for_the_key(server: Any) -> None:
+def test_every_place_asks_for_the_key(http: httpx2.Client, server: Any) -> None:
     from agent_kernel.server.routes import ENDPOINTS
 
     root = server.url.removesuffix("/v1")
@@ -114,6 +122,6 @@ def test_every_place_asks_for_the_key(server: Any) -> None:
             continue
         path = endpoint.path.replace(":path}", "}").replace("{", "").replace("}", "")
         for headers in ({}, {"Authorization": "Bearer sk-wrong"}, {"Authorization": "Basic sk-test"}):
-            response = httpx2.request(endpoint.method, root + path, headers=headers)
+            response = http.request(endpoint.method, root + path, headers=headers)
             assert (path, response.status_code) == (path, 401)
             assert response.json()["error"]["code"] == "invalid_api_key"
