@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab test test-slow suite lint format lock notebooks clean
+.PHONY: demo lab test test-slow suite image lint format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -39,10 +39,13 @@ test test-slow: $(VENV)/.dev
 	@.ci/debian-packages
 	@.ci/engine $(MAKE) --no-print-directory suite SELECT='$(SELECT)'
 
-suite: lint
-	agent-kernel image build --if-missing
+suite:
+	@$(MAKE) --no-print-directory --jobs=2 lint image
 	agent-kernel install --sys-prefix
 	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
+
+image:
+	agent-kernel image build --if-missing
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
