@@ -67,7 +67,7 @@ $(BIN)/python:
 # installation is taken up where it ended.
 $(VENV)/.demo $(VENV)/.lab $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt into $(VENV)"
-	@$(INSTALL) --require-hashes -r requirements/$*.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements/$*.txt
 	@$(SELF)
 	@touch $@
 
@@ -83,8 +83,11 @@ UNUSED := azure-core azure-identity azure-storage-blob boto3 botocore croniter g
   litellm-enterprise litellm-proxy-extras msal msal-extensions polars polars-runtime-32 psycopg psycopg-binary \
   pyroscope-io rq s3transfer
 
+# With it, every process that imports nbformat starts a second later; see findings/jsonschema_grammars.sh.
+SLOW := rfc3987-syntax
+
 lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
-	$(LOCK) pyproject.toml requirements/build.in --extra dev --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra dev $(SLOW:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
