@@ -17,6 +17,7 @@ import pytest
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.cli.command import call, start
 from tests.conftest import environment_in
+from tests.forked import Forked, serve
 
 Environment = dict[str, str]
 
@@ -97,12 +98,7 @@ class Owner:
     """Another process, which has made a container and uses it."""
 
     def __init__(self, environment: Environment) -> None:
-        command = [sys.executable, "-c", OWNER]
-        self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        self.process = Forked("-c", OWNER, environment=environment, stderr=2)
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.container = self.stdout.readline().strip()
         assert self.container.startswith("cntr_")
@@ -116,10 +112,9 @@ class Owner:
 @pytest.fixture(scope="module")
 def owner(environment: Environment) -> Iterator[Owner]:
     owner = Owner(environment)
-    with owner.process:
-        yield owner
-        owner.stdin.close()
-        assert owner.process.wait(30) == 0
+    yield owner
+    owner.stdin.close()
+    assert owner.process.wait(30) == 0
 
 
 def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) -> None:
@@ -169,16 +164,13 @@ def test_attach_needs_a_terminal(own_environment: Environment) -> None:
 def test_a_server_keeps_containers_ready_from_its_start_to_its_end(
     fresh_environment: Environment,
 ) -> None:
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--warm", "2"]
-    with subprocess.Popen(command, env=fresh_environment, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline().startswith("Serving http")
-        deadline = time.monotonic() + 60
-        while len(json.loads(done("list", "--json", environment=fresh_environment))) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) in (0, -signal.SIGTERM)  # uvicorn ends by the signal, in order
+    server, _ = serve("--warm", "2", environment=fresh_environment, stderr=2)
+    deadline = time.monotonic() + 60
+    while len(json.loads(done("list", "--json", environment=fresh_environment))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    server.terminate()
+    assert server.wait(30) in (0, -signal.SIGTERM)  # uvicorn ends by the signal, in order
     assert json.loads(done("list", "--json", environment=fresh_environment)) == []
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx2
@@ -12,6 +10,7 @@ import pytest
 
 from agent_kernel.cli import containers
 from agent_kernel.cli.containers import Entry
+from tests import forked
 from tests.cli.command import Done, call, start
 
 
@@ -27,13 +26,10 @@ def done(environment: dict[str, str], *words: str) -> str:
 
 @pytest.fixture
 def url(own_environment: dict[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--requests-per-minute", "50"]
-    with subprocess.Popen(command, env=own_environment, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().split()[-1]
-        finally:
-            server.terminate()
+    server, url = forked.serve("--requests-per-minute", "50", environment=own_environment, stderr=2)
+    yield url
+    server.terminate()
+    server.wait()
 
 
 def models(url: str, key: str | None) -> httpx2.Response:

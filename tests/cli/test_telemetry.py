@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ from agent_kernel import config
 from agent_kernel.cli.telemetry import tracing
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.runtime.observe.tracing import UNWATCHED
+from tests import forked
 
 
 class Collector(HTTPServer):
@@ -75,17 +73,11 @@ def test_a_server_sends_its_traces(collector: Collector, own_environment: dict[s
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "AGENT_KERNEL_SANDBOX": "bubblewrap",
     }
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0"]
-    server = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert server.stdout is not None
-    with server.stdout as said:
-        url = said.readline().removeprefix("Serving ").strip()
-        with OpenAI(base_url=url, api_key="x", max_retries=0) as client:
-            response = client.responses.create(model="agent_kernel/shell", input="")
-        os.kill(server.pid, signal.SIGTERM)
-        assert server.wait(60) is not None
+    server, url = forked.serve(environment=environment)
+    with OpenAI(base_url=url, api_key="x", max_retries=0) as client:
+        response = client.responses.create(model="agent_kernel/shell", input="")
+    server.terminate()
+    assert server.wait(60) is not None
     assert {path for path, _ in collector.received} == {"/v1/traces"}
     sent = b"".join(body for _, body in collector.received)
     for word in ("invoke_agent agent-kernel", "chat agent_kernel/shell", response.id, "agent-kernel"):

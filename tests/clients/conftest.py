@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests import forked
 from tests.clients.node import NodeMissing, install
 from tests.clients.tap import Tap
 from tests.conftest import CHECKOUT, Missing
@@ -28,23 +27,15 @@ def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
     (data / "toolbox").symlink_to(toolbox.path.parent)
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_"))}
     image = {n: v for n, v in os.environ.items() if n == "AGENT_KERNEL_IMAGE"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--server-lease", "60", *flags],
-        env={
-            **kept,
-            **image,
-            "PYTHONPATH": str(CHECKOUT),
-            "AGENT_KERNEL_API_KEY": KEY,
-            "AGENT_KERNEL_DATA_DIR": str(data),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    environment = {
+        **kept,
+        **image,
+        "PYTHONPATH": str(CHECKOUT),
+        "AGENT_KERNEL_API_KEY": KEY,
+        "AGENT_KERNEL_DATA_DIR": str(data),
+    }
+    process, url = forked.serve("--server-lease", "60", *flags, environment=environment, stderr=2)
     try:
-        line = process.stdout.readline()
-        assert line.startswith("Serving "), line
-        url = line.split()[1]
         yield url
         with OpenAI(base_url=url, api_key=KEY) as client:
             for container in client.containers.list(limit=100):
@@ -52,7 +43,6 @@ def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-        process.stdout.close()
 
 
 @pytest.fixture(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +13,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+from tests import forked
+
 SCRIPT = Path(__file__).parent / "acceptance.yaml"
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
 RECOVERY = ("--server-lease", "2", "--background-restart", "end")
@@ -23,26 +22,16 @@ FLAGS = ("--model", f"scripted/{SCRIPT}", "--sandbox", "bubblewrap", *RECOVERY)
 
 
 class Process:
-    """`agent-kernel serve` as users start it."""
+    """`agent-kernel serve`, to be killed."""
 
     def __init__(self, environment: dict[str, str], *flags: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", *flags],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        self.client = OpenAI(base_url=line.removeprefix("Serving ").strip(), api_key="x", max_retries=0)
+        self._process, url = forked.serve(*flags, environment=environment)
+        self.client = OpenAI(base_url=url, api_key="x", max_retries=0)
 
     def end(self, signal_: int) -> None:
-        os.kill(self._process.pid, signal_)
+        self._process.send_signal(signal_)
         self._process.wait()
         self.client.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
 
 
 @pytest.fixture

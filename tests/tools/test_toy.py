@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -30,6 +28,7 @@ from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools.request import read_tools
+from tests import forked
 from tests.runtime.played import Upstream, call, runtime_on
 
 Json = dict[str, Any]
@@ -38,6 +37,7 @@ Make = Callable[..., Any]
 SCRIPT = f"scripted/{Path(__file__).parent / 'toy.yaml'}"
 STAMP = {"type": "stamp", "ink": "blue"}
 SHELL = {"type": "shell"}
+FLAGS = ("--sandbox", "bubblewrap", "--server-lease", "60")
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.usefixtures("toy")]
 
@@ -227,27 +227,17 @@ async def test_a_responses_upstream_reads_it_as_a_function(
 def test_a_killed_server_keeps_what_it_did(own_environment: dict[str, str], toy: Path) -> None:
     """A call whose end is not known is never run twice: it is given an output, and can be continued."""
     path = os.pathsep.join(filter(None, (str(toy), own_environment.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
+    environment = {**own_environment, "PYTHONPATH": path}
     tools: Any = [STAMP]
 
-    def serve() -> tuple[subprocess.Popen[str], OpenAI]:
-        process = subprocess.Popen(
-            [*command, "--model", SCRIPT, "--server-lease", "60"],
-            env={**own_environment, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        url = process.stdout.readline().removeprefix("Serving ").strip()
+    def serve() -> tuple[forked.Forked, OpenAI]:
+        process, url = forked.serve(*FLAGS, "--model", SCRIPT, environment=environment)
         return process, OpenAI(base_url=url, api_key="x", max_retries=0)
 
-    def end(process: subprocess.Popen[str], client: OpenAI, with_: int) -> None:
+    def end(process: forked.Forked, client: OpenAI, with_: int) -> None:
         process.send_signal(with_)
         process.wait()
         client.close()
-        assert process.stdout is not None
-        process.stdout.close()
 
     process, client = serve()
     response_id = ""
@@ -280,18 +270,12 @@ async def test_a_killed_turn_is_resumed(
     upstream.says({"content": "Done."})
     path = os.pathsep.join(filter(None, (str(toy), own_environment.get("PYTHONPATH"))))
     environment = {**own_environment, "PYTHONPATH": path, "AGENT_KERNEL_UPSTREAM_URL": upstream.url}
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
 
-    async def serve() -> tuple[asyncio.subprocess.Process, AsyncOpenAI]:
-        model = ["--model", "chat/m", "--server-lease", "60"]
-        process = await asyncio.create_subprocess_exec(
-            *command, *model, env=environment, stdout=asyncio.subprocess.PIPE
-        )
-        assert process.stdout is not None
-        url = (await process.stdout.readline()).decode().removeprefix("Serving ").strip()
+    def serve() -> tuple[forked.Forked, AsyncOpenAI]:
+        process, url = forked.serve(*FLAGS, "--model", "chat/m", environment=environment)
         return process, AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
 
-    process, client = await serve()
+    process, client = await asyncio.to_thread(serve)
     tools: Any = [STAMP]
     events: Any = await client.responses.create(input="go", tools=tools, stream=True, background=True)
     response_id = ""
@@ -302,9 +286,9 @@ async def test_a_killed_turn_is_resumed(
     for _ in range(2):  # until the second step has begun
         await upstream.asked.get()
     process.kill()
-    await process.wait()
+    await asyncio.to_thread(process.wait)
     await client.close()
-    process, client = await serve()
+    process, client = await asyncio.to_thread(serve)
     try:
         resumed: Any = await client.responses.retrieve(response_id, stream=True)
         async for event in resumed:
@@ -317,5 +301,5 @@ async def test_a_killed_turn_is_resumed(
             await client.containers.delete(container.id)
     finally:
         process.terminate()
-        await process.wait()
+        await asyncio.to_thread(process.wait)
         await client.close()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -24,6 +21,7 @@ from agent_kernel.sandboxes.channel import Exited, Output
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.store.rows import Rows
 from agent_kernel.store.sqlite.store import sqlite_rows
+from tests.forked import Forked
 
 HOST = """
 import asyncio, sys
@@ -98,11 +96,10 @@ class Host:
     """A process that holds containers, to be killed."""
 
     def __init__(self, environment: Environment, act: str, lease: float = 600, warm: int = 0) -> None:
-        words = [sys.executable, "-c", HOST, act, str(lease), str(warm)]
-        self.process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        words = ("-c", HOST, act, str(lease), str(warm))
+        self.process = Forked(*words, environment=environment, stderr=2)
 
     def line(self) -> str:
-        assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert line, "the host process has ended"
         return line
@@ -112,7 +109,7 @@ class Host:
             pass
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait(20)
 
 
@@ -127,8 +124,6 @@ def host(environment: Environment) -> Iterator[Callable[..., Host]]:
     yield start
     for each in hosts:
         each.kill()
-        assert each.process.stdout is not None
-        each.process.stdout.close()
 
 
 async def test_next_server_attaches_to_running_command_and_loses_nothing(

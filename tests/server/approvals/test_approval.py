@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +15,7 @@ from openai.types.responses import ResponseStreamEvent
 from openai.types.responses.response_output_item import McpApprovalRequest
 from pydantic import TypeAdapter
 
+from tests import forked
 from tests.conftest import CHECKOUT
 from tests.server.test_socket import connected, heard, say
 
@@ -34,25 +32,14 @@ class Process:
     """`agent-kernel serve`, asking before every command."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
-        self.process = subprocess.Popen(
-            [*command, "--model", f"scripted/{SCRIPT}", "--approval", "ask"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().removeprefix("Serving ").strip()
+        flags = ("--sandbox", "bubblewrap", "--model", f"scripted/{SCRIPT}", "--approval", "ask")
+        self.process, self.url = forked.serve(*flags, environment=environment)
         self.client: Any = OpenAI(base_url=self.url, api_key="x", max_retries=0)
 
     def end(self, signal_: int = signal.SIGTERM) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal_)
-            self.process.wait()
+        self.process.send_signal(signal_)
+        self.process.wait()
         self.client.close()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 @pytest.fixture
