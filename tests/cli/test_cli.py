@@ -14,6 +14,7 @@ import pytest
 from agent_kernel import __version__
 from agent_kernel.cli import COMMANDS
 from tests.cli.command import Done, Environment, call, start
+from tests.forked import Forked
 
 
 def check_explained(done: Done, *words: str) -> None:
@@ -226,9 +227,10 @@ async def main():
 asyncio.run(main())
 """
     environment = {**own_environment, "AGENT_KERNEL_SANDBOX": "bubblewrap"}
-    made = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    container = made.stdout.strip()
-    assert container.startswith("cntr_"), made.stderr
+    made = Forked("-c", code, environment=environment, stderr=2)
+    container = made.stdout.read().strip()
+    assert made.wait() == 0
+    assert container.startswith("cntr_")
 
     listed = json.loads(call("containers", "list", "--json", environment=environment).stdout)
     assert [(entry["id"], entry["name"], entry["status"]) for entry in listed] == [

@@ -59,8 +59,8 @@ def test_metrics_count_what_was_done(client: OpenAI, server: Any) -> None:
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("backend", ["bubblewrap"], indirect=True)
 def test_fuzzer_tries_each_operation_a_few_times(server: Any) -> None:
-    """Most of the time goes into making the requests, so few are made here, and on one backend."""
-    _fuzz_all(server, examples=3, quick=True)
+    """Send the simplest request and one made from a fixed seed: making requests takes most of the time."""
+    _fuzz_all(server, examples=2, quick=True)
 
 
 @pytest.mark.slow
