@@ -27,6 +27,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 Missing = Callable[[str], NoReturn]
 CHECKOUT = Path(__file__).parents[1]
 SANDBOXES = CHECKOUT / "tests" / "sandboxes"
+SERVER = CHECKOUT / "tests" / "server"
 
 
 def _missing(why: str) -> NoReturn:
@@ -36,10 +37,20 @@ def _missing(why: str) -> NoReturn:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark gVisor cases as slow outside the sandbox contract: the layers above see only a byte stream."""
+    """Mark cases as slow that repeat others on one more backend, above the sandbox.
+
+    The layers above see only a byte stream. So gVisor's cases are slow outside the sandbox contract. Docker's
+    are slow where a remote runtime or the server's protocol is tested, if the same case runs in bubblewrap:
+    the contract of the local runtime and the official client's tests run on Docker in any case.
+    """
+    ids = {item.nodeid for item in items}
     for item in items:
         call = getattr(item, "callspec", None)
-        if call and call.params.get("backend") == "docker-runsc" and SANDBOXES not in item.path.parents:
+        backend = call.params.get("backend") if call and SANDBOXES not in item.path.parents else None
+        elsewhere = item.path.parent == SERVER or (call and call.params.get("runtime") == "remote")
+        if backend == "docker-runsc" or (
+            backend == "docker" and elsewhere and item.nodeid.replace("docker", "bubblewrap") in ids
+        ):
             item.add_marker(pytest.mark.slow)
 
 
