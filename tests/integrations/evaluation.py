@@ -34,12 +34,14 @@ def file_is_right():  # type: ignore[no-untyped-def]
     return score
 
 
-task = Task(
-    dataset=[Sample("Which is the largest number?", target="77", files={"numbers.txt": "5\n77\n12\n"})],
-    solver=runs_a_command(),
-    scorer=file_is_right(),
-    sandbox="agent_kernel",
-)
-(log,) = eval(task, model="mockllm/model", display="none")
-found = log.results.scores[0].metrics["accuracy"].value if log.results else None
-print(f"status={log.status} accuracy={found}", log.error.message if log.error else "")
+def evaluate() -> str:
+    """Run the evaluation on the sandbox that the environment names, and say how it ended."""
+    task = Task(
+        dataset=[Sample("Which is the largest number?", target="77", files={"numbers.txt": "5\n77\n12\n"})],
+        solver=runs_a_command(),
+        scorer=file_is_right(),
+        sandbox="agent_kernel",
+    )
+    (log,) = eval(task, model="mockllm/model", display="none")
+    found = log.results.scores[0].metrics["accuracy"].value if log.results else None
+    return f"status={log.status} accuracy={found} {log.error.message if log.error else ''}"

@@ -5,13 +5,14 @@ Inspect brings many packages, so it has a separate environment in the cache, ins
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,7 @@ HERE = Path(__file__).parent
 LOCK = HERE / "requirements.txt"
 PAGE = CHECKOUT / "docs" / "inspect.md"
 CHECKS = 44
-PYTEST = (
-    "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
-    "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=module",
-    "-o", "asyncio_default_test_loop_scope=module", str(HERE / "self_check.py"),
-)  # fmt: skip
+SANDBOXES = ("bubblewrap", "docker")
 
 pytestmark = [
     pytest.mark.bubblewrap,
@@ -55,40 +52,37 @@ def python(missing: Missing) -> Path:
     return found
 
 
-async def ended(python: Path, toolbox: Toolbox, folder: Path, sandbox: str, *arguments: str) -> str:
-    """Run Inspect's Python on a sandbox and return what it printed."""
-    data = folder / sandbox
-    data.mkdir()
-    (data / "toolbox").symlink_to(toolbox.path.parent)
-    environment = {
-        **os.environ, "AGENT_KERNEL_SANDBOX": sandbox, "AGENT_KERNEL_DATA_DIR": str(data),
-        "PYTHONPATH": str(CHECKOUT), "INSPECT_LOG_DIR": str(data / "logs"),
-    }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        python, *arguments, cwd=data, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+@pytest.fixture(scope="module")
+def found(
+    python: Path, toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    """What `all_checks.py` found out about each sandbox, in a process with Inspect's Python."""
+    folder = tmp_path_factory.mktemp("inspect")
+    for sandbox in SANDBOXES:
+        (folder / sandbox).mkdir()
+        (folder / sandbox / "toolbox").symlink_to(toolbox.path.parent)
+    command = [python, HERE / "all_checks.py", folder, *SANDBOXES]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, printed.decode()
-    return printed.decode()
+    assert done.returncode == 0, done.stdout
+    results = [json.loads(line) for line in re.findall(r"^RESULT (.+)$", done.stdout, re.MULTILINE)]
+    return {result["sandbox"]: result for result in results}
 
 
-async def test_passes_inspects_own_checks(python: Path, toolbox: Toolbox, tmp_path: Path) -> None:
-    async with asyncio.TaskGroup() as group:
-        runs = {
-            name: group.create_task(ended(python, toolbox, tmp_path, name, *PYTEST))
-            for name in ("bubblewrap", "docker")
-        }
+def test_passes_inspects_own_checks(found: dict[str, dict[str, Any]]) -> None:
     for name, listed in (("bubblewrap", 1), ("docker", 0)):
-        last = runs[name].result().strip().splitlines()[-1]
-        counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last.partition(" in ")[0])}
-        assert counts.get("passed", 0) + counts.get("xfailed", 0) == CHECKS, last
-        assert counts.get("xfailed", 0) == listed, last
+        result = found[name]
+        counts = result["counts"]
+        assert result["status"] == 0, result
+        assert counts.get("passed", 0) + counts.get("xfailed", 0) == CHECKS, result
+        assert counts.get("xfailed", 0) == listed, result
 
 
-async def test_runs_an_evaluation(python: Path, toolbox: Toolbox, tmp_path: Path) -> None:
-    for name in ("bubblewrap", "docker"):
-        printed = await ended(python, toolbox, tmp_path, name, str(HERE / "evaluation.py"))
-        assert "status=success accuracy=1.0" in printed
+def test_runs_an_evaluation(found: dict[str, dict[str, Any]]) -> None:
+    for name in SANDBOXES:
+        assert "status=success accuracy=1.0" in found[name]["evaluation"]
 
 
 def test_page_lists_the_checks_that_cannot_pass() -> None:
