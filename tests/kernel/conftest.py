@@ -23,6 +23,14 @@ SPEC = HERE.parents[1] / "agent_kernel" / "kernel" / "spec"
 SCRIPT = HERE / "script.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in a browser first: workers take tests over from the end, so one worker keeps them all.
+
+    Each worker that has one of them starts a JupyterLab and loads its page.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(scope="session")
 def kernel_data(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> Path:
     """A data folder of these tests' own, with the shared toolbox."""

@@ -26,7 +26,10 @@ FLAGS = [
     "--disable-sync",
 ]
 START_MILLISECONDS = 60_000
-KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+EMPTY = "about:blank"
+WIDGET = "window.jupyterapp?.shell.currentWidget"
+KERNEL = f"{WIDGET}?.sessionContext?.session?.kernel"
+SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 _SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -90,10 +93,10 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """A browser. Use it for a module at most: while it is open, no event loop can run in this thread."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS, *flags])
         try:
             yield browser
         finally:
@@ -101,30 +104,43 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def lab_page(address: str, notebook: str, *, width: int = 1100, height: int = 1200) -> Iterator[Page]:
-    """A page with the notebook open in simple mode and its kernel idle, in a browser of its own."""
-    with chromium() as browser, notebook_page(browser, address, notebook, width, height) as page:
-        yield page
-
-
-@contextmanager
-def notebook_page(
-    browser: Browser, address: str, notebook: str, width: int = 1100, height: int = 1200
+def notebook_in(
+    page: Page, address: str, notebook: str, width: int = 1100, height: int = 1200
 ) -> Iterator[Page]:
-    """The same in a browser that is there. At the end the notebook's kernel is shut down."""
-    with browser.new_context(viewport={"width": width, "height": height}) as context:
-        page = open_tab(context, address, notebook)
-        page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_MILLISECONDS)
+    """Open a notebook in a page that may have JupyterLab loaded, and wait until its kernel is idle.
+
+    At the end the notebook is closed and all kernels are shut down. After a failure the page is empty.
+    """
+    page.set_viewport_size({"width": width, "height": height})
+    try:
+        if page.url == EMPTY:
+            load(page, address, notebook)
+        else:
+            command(page, "docmanager:open", {"path": notebook})
+        page.wait_for_function(
+            f"(path) => {WIDGET}?.context?.path === path && {KERNEL}?.status === 'idle'",
+            arg=notebook,
+            timeout=START_MILLISECONDS,
+        )
         yield page
-        page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.evaluate(SHUT_DOWN)
+        page.evaluate(f"() => {WIDGET}.dispose()")
+    except BaseException:
+        page.goto(EMPTY)
+        raise
+
+
+def load(page: Page, address: str, notebook: str) -> None:
+    """Load JupyterLab in a page, with a notebook in simple mode, whatever its kernel does."""
+    path, _, token = address.partition("?")
+    page.goto(f"{path.removesuffix('/lab')}/doc/tree/{notebook}?{token}", timeout=START_MILLISECONDS)
+    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START_MILLISECONDS)
 
 
 def open_tab(context: BrowserContext, address: str, notebook: str) -> Page:
     """One more page with the notebook, whatever its kernel does."""
     page = context.new_page()
-    path, _, token = address.partition("?")
-    page.goto(f"{path.removesuffix('/lab')}/doc/tree/{notebook}?{token}", timeout=START_MILLISECONDS)
-    expect(page.locator(".jp-Notebook")).to_be_visible(timeout=START_MILLISECONDS)
+    load(page, address, notebook)
     return page
 
 

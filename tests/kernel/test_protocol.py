@@ -250,12 +250,12 @@ def test_a_killed_kernel_leaves_no_process_after_the_lease(start: Start) -> None
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_a_restart_starts_afresh(notebook: Notebook, sandboxes: Callable[[], list[str]]) -> None:
-    notebook.run("remember")
+def test_a_restart_starts_afresh(fresh: Notebook, sandboxes: Callable[[], list[str]]) -> None:
+    fresh.run("remember")
     before = set(sandboxes())
-    notebook.manager.restart_kernel(now=False)
-    notebook.client.wait_for_ready(timeout=TIMEOUT)
-    result = notebook.run("!echo [$COLOUR]; ls")
+    fresh.manager.restart_kernel(now=False)
+    fresh.client.wait_for_ready(timeout=TIMEOUT)
+    result = fresh.run("!echo [$COLOUR]; ls")
     assert result.plain[-1] == "[]"
     assert len(set(sandboxes()) - before) == 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from nbconvert import HTMLExporter
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.kernel import lab
 from tests.kernel.client import Notebook
@@ -30,15 +30,16 @@ WAIT = 60_000.0
 
 
 @pytest.fixture(scope="module")
-def browser(lab_folder: Path) -> Iterator[Browser]:
-    with lab.chromium() as browser:
-        yield browser
+def lab_tab(lab_address: str) -> Iterator[Page]:
+    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
+    with lab.chromium() as browser, browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.fixture
-def opened(browser: Browser, lab_address: str) -> Opened:
-    """Opens a notebook; see `lab.notebook_page`."""
-    return partial(lab.notebook_page, browser, lab_address)
+def opened(lab_tab: Page, lab_address: str) -> Opened:
+    """Opens a notebook; see `lab.notebook_in`."""
+    return partial(lab.notebook_in, lab_tab, lab_address)
 
 
 def saved(page: Page, path: Path) -> list[list[dict[str, Any]]]:
@@ -155,6 +156,7 @@ def test_money_stays_money_and_formulas_are_typeset(opened: Opened, lab_folder: 
         assert alone.evaluate(BARE_DOLLARS) == []
         formulas = alone.locator(".tex2jax_process")
         expect(formulas).to_have_text(["$x^2$", "\\(y^2\\)", "$$ z = x^2 - y^2 $$"])
+        alone.close()
 
 
 BARE_DOLLARS = """() => [...document.querySelectorAll('.jp-OutputArea-output')]

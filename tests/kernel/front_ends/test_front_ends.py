@@ -13,9 +13,11 @@ from typing import Any
 import nbformat
 import pexpect
 import pytest
+from click.testing import CliRunner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from papermill.cli import papermill
 
 from tests.kernel.client import Notebook
 from tests.kernel.notebooks import write_notebook
@@ -120,26 +122,21 @@ def test_a_failing_cell_fails_the_batch(path: Path) -> None:
         run_with_nbclient(path)
 
 
-def papermill(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = path.with_name("done.ipynb")
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", *arguments, str(path)]
-    command += [str(done)] if "--help-notebook" not in arguments else []
-    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=100)
-
-
-def test_papermill_sets_parameters(path: Path) -> None:
+def test_papermill_sets_parameters(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As shell variables, beside what a cell tagged `parameters` says; the model is told of both."""
     write_notebook(path, ["%set region=south\n%set years=[2024]", "!echo $region, $years, $note"])
     notebook = json.loads(path.read_text())
     notebook["cells"][0]["metadata"] = {"tags": ["parameters"]}
     path.write_text(json.dumps(notebook))
-    done = papermill(path, "-p", "region", "north", "-y", 'note: "two\\n\\"lines\\" of $HOME"')
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(path.parent)
+    parameters = ["-p", "region", "north", "-y", 'note: "two\\n\\"lines\\" of $HOME"']
+    run = CliRunner().invoke(papermill, ["--no-progress-bar", *parameters, path.name, "done.ipynb"])
+    assert run.exit_code == 0, run.output
     first, injected, asked = outputs_of(path.with_name("done.ipynb"))
     assert [plain(output) for output in first] == ['`region` = `"south"`', "`years` = `[2024]`"]
     assert '`region` = `"north"`' in [plain(output) for output in injected]
     assert plain(asked[-1]) == 'north, [2024], two "lines" of $HOME'
-    assert "region: " in papermill(path, "--help-notebook").stdout
+    assert "region: " in CliRunner().invoke(papermill, ["--help-notebook", path.name]).stdout
 
 
 def plain(output: dict[str, Any]) -> str:

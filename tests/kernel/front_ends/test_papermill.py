@@ -10,16 +10,20 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
+from papermill.cli import papermill
 
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = pytest.mark.bubblewrap
 
+ENGINE = ["--engine", "agent", "--no-progress-bar", "--log-output"]
 
-def begin(path: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "papermill", "--engine", "agent", "--no-progress-bar", "--log-output"]
+
+def begin(path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "papermill", *ENGINE]
     return subprocess.Popen(
-        [*command, *options, str(path), str(path.with_name("done.ipynb"))],
+        [*command, str(path), str(path.with_name("done.ipynb"))],
         cwd=path.parent,
         stderr=subprocess.PIPE,
         text=True,
@@ -87,9 +91,9 @@ def test_run_that_ends_early(
         monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     path = tmp_path / "asked.ipynb"
     write_notebook(path, cells, kernel=kernel)
-    with begin(path, *options) as run:
-        run.communicate(timeout=100)
-    assert (run.returncode == 0) == (error is None)
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(papermill, [*ENGINE, *options, str(path), str(path.with_name("done.ipynb"))])
+    assert (run.exit_code == 0) == (error is None)
     found, errors, exception = saved(path)
     assert (found, errors[-1:]) == (statuses, [error] if error else [])
     assert exception == (True if error else None)

@@ -10,7 +10,6 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +18,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbformat.sign import NotebookNotary
-from playwright.sync_api import Browser, Dialog, Frame, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Frame, Page
 
 from agent_kernel.kernel.render.bundles import Bundle, note, table
 from agent_kernel.kernel.render.files import pages, pictures
@@ -163,18 +162,18 @@ def touch(page: Page) -> int:
     return touched
 
 
-@contextmanager
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def browser(trap: Canary) -> Iterator[Browser]:
     """A Chromium that finds nobody but this machine: exported pages ask for MathJax and its like."""
-    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=lab.CHROMIUM, headless=True, args=[*lab.FLAGS, alone]
-        )
-        try:
-            yield chromium
-        finally:
-            chromium.close()
+    with lab.chromium("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def lab_tab(browser: Browser) -> Iterator[Page]:
+    """One page for both notebooks: to load JupyterLab takes long."""
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 def _dismiss(seen: list[str], dialog: Dialog) -> None:
@@ -212,13 +211,18 @@ def address(tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebo
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
-def test_in_jupyterlab(address: str, trap: Canary, trusted: bool) -> None:
+def test_in_jupyterlab(address: str, lab_tab: Page, trap: Canary, trusted: bool) -> None:
     dialogs: list[str] = []
     name = "trusted.ipynb" if trusted else "untrusted.ipynb"
-    with lab.lab_page(address, name) as page:
-        page.on("dialog", partial(_dismiss, dialogs))
-        opened: list[Page] = []
-        page.context.on("page", lambda new: opened.append(new))
+    opened: list[Page] = []
+    dismiss = partial(_dismiss, dialogs)
+
+    def opens(new: Page) -> None:
+        opened.append(new)
+
+    with lab.notebook_in(lab_tab, address, name) as page:
+        page.on("dialog", dismiss)
+        page.context.on("page", opens)
         model = "window.jupyterapp.shell.currentWidget.context.model.cells.get(0)"
         assert page.evaluate(f"() => {model}.trusted") is trusted
         page.wait_for_function("() => document.querySelectorAll('mjx-container').length > 3", timeout=WAIT)
@@ -236,15 +240,16 @@ def test_in_jupyterlab(address: str, trap: Canary, trusted: bool) -> None:
         assert page.locator(".jp-Dialog").count() == 0
         assert page.locator("#jupyterapp, [name=jupyterapp]").count() == 0
         assert opened == []
+        page.context.remove_listener("page", opens)
+        page.remove_listener("dialog", dismiss)
     assert trap.visits == []
 
 
-def test_as_the_page_that_nbconvert_makes(notebook: Any, trap: Canary) -> None:
+def test_as_the_page_that_nbconvert_makes(notebook: Any, browser: Browser, trap: Canary) -> None:
     exported, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)  # type: ignore[no-untyped-call]
     dialogs: list[str] = []
-    with canary() as host, browser() as chromium:
+    with canary() as host, browser.new_page() as page:
         host.pages["/"] = exported.encode("utf-8", "replace")
-        page = chromium.new_page()
         page.on("dialog", partial(_dismiss, dialogs))
         page.goto(host.address, wait_until="domcontentloaded", timeout=WAIT)
         wait_for_frames(page)
@@ -254,12 +259,11 @@ def test_as_the_page_that_nbconvert_makes(notebook: Any, trap: Canary) -> None:
     assert trap.visits == []
 
 
-def test_the_trap_does_catch(trap: Canary) -> None:
+def test_the_trap_does_catch(browser: Browser, trap: Canary) -> None:
     """Were a text of the corpus shown as it is, the tests above would say so."""
     fetched, ran = MARKUP[2], MARKUP[1]
-    with canary() as host, browser() as chromium:
+    with canary() as host, browser.new_page() as page:
         host.pages["/"] = f"<!doctype html>{fetched}{ran}".replace("CANARY", trap.address).encode()
-        page = chromium.new_page()
         page.goto(host.address, timeout=WAIT)
         page.wait_for_function("window.__canary === 1", timeout=WAIT)
         assert trap.visited.wait(WAIT / 1000)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.kernel import lab
+from tests.kernel.live.relay import Relay
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(240)]
@@ -19,18 +21,34 @@ Opened = Callable[..., AbstractContextManager[Page]]
 
 
 @pytest.fixture(scope="module")
-def browser(lab_folder: Path) -> Iterator[Browser]:
-    with lab.chromium() as browser:
-        yield browser
+def relay(lab_address: str) -> Iterator[Relay]:
+    """Stands between the browser and JupyterLab."""
+    relay = Relay(urlsplit(lab_address).port or 0)
+    yield relay
+    relay.close()
+
+
+@pytest.fixture(scope="module")
+def address(lab_address: str, relay: Relay) -> str:
+    """The address of JupyterLab through the relay."""
+    parts = urlsplit(lab_address)
+    return parts._replace(netloc=f"{parts.hostname}:{relay.port}").geturl()
+
+
+@pytest.fixture(scope="module")
+def lab_tab(address: str) -> Iterator[Page]:
+    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
+    with lab.chromium() as browser, browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.fixture
-def opened(browser: Browser, lab_address: str, lab_folder: Path) -> Opened:
+def opened(lab_tab: Page, address: str, lab_folder: Path) -> Opened:
     """Writes a notebook with these cells and opens it."""
 
     def opener(name: str, cells: list[str], height: int = 1000) -> AbstractContextManager[Page]:
         write_notebook(lab_folder / name, cells, kernel="agent-live")
-        return lab.notebook_page(browser, lab_address, name, height=height)
+        return lab.notebook_in(lab_tab, address, name, height=height)
 
     return opener
 
@@ -94,32 +112,34 @@ BRIGHTNESS = """(selector) => {
 }"""
 
 
-def test_a_second_tab_shows_the_turn_and_can_stop_it(opened: Opened, lab_address: str) -> None:
+def test_a_second_tab_shows_the_turn_and_can_stop_it(opened: Opened, address: str) -> None:
     with opened("tabs.ipynb", ["wait for ever"]) as page:
         cell = run(page)
         expect(cell.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         lab.command(page, "docmanager:save")
-        other = lab.open_tab(page.context, lab_address, "tabs.ipynb")
+        other = lab.open_tab(page.context, address, "tabs.ipynb")
         view = other.locator(".agent-live")
         expect(view.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         view.get_by_role("button", name="Stop").click()
         expect(view.locator(".agent-live-status")).to_contain_text("Ended", timeout=WAIT)
         expect(outputs(cell)).to_contain_text("KeyboardInterrupt", timeout=WAIT)
+        other.close()
 
 
-def test_a_connection_that_was_lost_comes_back_with_what_was_missed(opened: Opened, lab_folder: Path) -> None:
+def test_a_connection_that_was_lost_comes_back_with_what_was_missed(opened: Opened, relay: Relay) -> None:
     with opened("lost.ipynb", ["print when told"]) as page:
         cell = run(page)
         printed = cell.locator(".agent-live-stdout")
         expect(printed).to_contain_text("waiting", timeout=WAIT)
-        page.evaluate(  # before the page is offline: that alone may close the socket
+        page.evaluate(
             f"() => {{ window.statuses = [];"
             f" {lab.KERNEL}.connectionStatusChanged.connect((_, status) => window.statuses.push(status)); }}"
         )
-        page.context.set_offline(True)
-        page.evaluate(f"() => {lab.KERNEL}._ws?.close()")
-        page.wait_for_function("() => window.statuses.some(status => status !== 'connected')", timeout=WAIT)
-        page.context.set_offline(False)
+        with relay.cut() as refused:
+            page.wait_for_function(
+                "() => window.statuses.some(status => status !== 'connected')", timeout=WAIT
+            )
+            assert refused.wait(WAIT / 1000)
         page.wait_for_function(f"() => {lab.KERNEL}.connectionStatus === 'connected'", timeout=WAIT)
         expect(printed).to_contain_text("tick 60", timeout=WAIT)
         assert printed.inner_text().split() == [
@@ -212,8 +232,12 @@ def test_thousands_of_lines_leave_the_page_usable(opened: Opened) -> None:
 
 def test_nothing_that_a_turn_says_runs_in_the_page(opened: Opened) -> None:
     asked: list[str] = []
+
+    def watch(request: Request) -> None:
+        asked.append(request.url)
+
     with opened("hostile.ipynb", ["be hostile"]) as page:
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", watch)
         view = run(page).locator(".agent-live")
         expect(view.locator(".agent-live-command-block")).to_have_count(2, timeout=WAIT)
         expect(view.locator(".agent-live-stdout")).to_contain_text(
@@ -226,4 +250,5 @@ def test_nothing_that_a_turn_says_runs_in_the_page(opened: Opened) -> None:
         view.get_by_role("button", name="Stop").click()
         expect(view).to_have_count(0, timeout=WAIT)
         assert page.evaluate("window.hostile") is None
+        page.remove_listener("request", watch)
     assert not [url for url in asked if ":9/" in url]
