@@ -144,7 +144,9 @@ def test_nbval_run_on_server_equals_saved(
     monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
     monkeypatch.setenv("AGENT_KERNEL_API_KEY", "a key")
     path = CHECKOUT / "notebooks" / "03_own_data.ipynb"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", str(path)]
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # to import the others takes seconds
+    options = ["-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={path.parent}"]
+    command = [sys.executable, "-m", "pytest", "-q", *options, "--nbval", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     turns = [cell for cell in read(path).cells if cell.cell_type == "code"]
     assert done.returncode == 0, done.stdout
