@@ -61,7 +61,7 @@ def found(
     for sandbox in SANDBOXES:
         (folder / sandbox).mkdir()
         (folder / sandbox / "toolbox").symlink_to(toolbox.path.parent)
-    command = [python, HERE / "all_checks.py", folder, *SANDBOXES]
+    command = [str(python), str(HERE / "all_checks.py"), str(folder), *SANDBOXES]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
