@@ -104,6 +104,17 @@ def chromium(*flags: str) -> Iterator[Browser]:
 
 
 @contextmanager
+def lab_page(address: str, notebook: str, *, width: int = 1100, height: int = 1200) -> Iterator[Page]:
+    """A page with the notebook open in simple mode and its kernel idle, in a new browser."""
+    with (
+        chromium() as browser,
+        browser.new_page() as page,
+        notebook_in(page, address, notebook, width, height),
+    ):
+        yield page
+
+
+@contextmanager
 def notebook_in(
     page: Page, address: str, notebook: str, width: int = 1100, height: int = 1200
 ) -> Iterator[Page]:
