@@ -24,9 +24,14 @@ LOADED = (
     "agent_kernel.cli.serve",
     "agent_kernel.runtime.local",
     "agent_kernel.sandboxes.bubblewrap.backend",
+    "agent_kernel.sandboxes.catalogue",
     "agent_kernel.sandboxes.docker.backend",
     "agent_kernel.server",
+    "agent_kernel.store.catalogue",
     "agent_kernel.store.sqlite.store",
+    "docker",
+    "jupyter_core.paths",
+    "uvicorn.lifespan.on",
 )
 """What is imported once. A module that is missing here is imported by each command that needs it."""
 

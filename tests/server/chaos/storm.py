@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
 import openai
 from openai import AsyncOpenAI
+
+from tests.forked import Forked, serve
 
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
 TOKENS = "/mnt/data/tokens"
@@ -155,84 +156,46 @@ def _call(index: int, arguments: str, name: str | None = None, **fields: Any) ->
     return _chunk({"tool_calls": [{"index": index, "function": function, **fields}]})
 
 
-SPAWNER = """
-import os, sys
-import agent_kernel.runtime.local, agent_kernel.server, openai.types.responses
-from agent_kernel.cli import main
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os.close(0)
-        os._exit(main(sys.argv[1:]))
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print("ended", flush=True)
-"""
-"""Starts one server after the other. Each is a process like any `agent-kernel serve`, but for its imports,
-which are done once: they would be most of the test."""
-
-
 class Process:
     """`agent-kernel serve`, to be killed."""
 
-    def __init__(self, spawner: Spawner, pid: int, url: str) -> None:
-        self._spawner = spawner
-        self._pid: int | None = pid
+    def __init__(self, process: Forked, url: str) -> None:
+        self._process = process
         self.client = AsyncOpenAI(base_url=url, api_key="x", max_retries=0, timeout=60)
 
     async def end(self, signal_: int = signal.SIGKILL) -> None:
         """Send it a signal, and wait for its end. Idempotent."""
-        if self._pid is not None:
-            os.kill(self._pid, signal_)
-            assert await self._spawner.line() == "ended"
-            self._pid = None
+        self._process.send_signal(signal_)
+        await asyncio.to_thread(self._process.wait)
         await self.client.close()
 
 
 class Spawner:
     """Starts servers that share a store; what they log goes to one file."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self._process = process
+    def __init__(self, environment: dict[str, str], log: Path, flags: tuple[str, ...]) -> None:
+        self._environment = environment
         self._log = log
+        self._flags = flags
         self._last: Process | None = None
 
     @classmethod
     @asynccontextmanager
     async def ready(cls, environment: dict[str, str], log: Path, *flags: str) -> AsyncIterator[Spawner]:
-        """The process that the servers come from; at the end it and the last server are ended."""
-        with log.open("ab") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", SPAWNER, "serve", "--port", "0", *flags),
-                env=environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-            )
-        spawner = cls(process, log)
+        """Yield what starts the servers; at the end the last server is ended."""
+        spawner = cls(environment, log, flags)
         try:
             yield spawner
         finally:
             if spawner._last is not None:
                 await spawner._last.end()
-            assert process.stdin is not None
-            process.stdin.close()
-            await process.wait()
 
     async def start(self) -> Process:
         """Start a server and wait until it serves. The one before must have ended."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-        pid = int(await self.line())
-        line = await self.line()
-        assert line.startswith("Serving "), f"{line!r}: {self._log.read_text()}"
-        self._last = Process(self, pid, line.split()[1])
+        with self._log.open("ab") as stderr:
+            begin = partial(serve, *self._flags, environment=self._environment, stderr=stderr.fileno())
+            self._last = Process(*await asyncio.to_thread(begin))
         return self._last
-
-    async def line(self) -> str:
-        """What is said next on the standard output of spawner and server."""
-        assert self._process.stdout is not None
-        return (await self._process.stdout.readline()).decode().strip()
 
 
 @dataclass
