@@ -45,6 +45,9 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(900)]  # the first run
 FILES = data_files()
 QUICK_FILES = quick_choice(FILES)
 PACKAGES = {file.package for file in FILES}
+AT_ONCE = 8
+"""How many text files are uploaded and read at one time; the others start programs, one after the other."""
+
 Previewed = Callable[[Sequence[DataFile]], Awaitable[list[str]]]
 
 
@@ -84,22 +87,28 @@ async def previewed(runtime: Runtime, folder: Path) -> Previewed:
     right, listed = answers(), differences()
     container = await runtime.containers.create({"name": "corpus"})
 
-    async def wrong(files: Sequence[DataFile]) -> list[str]:
-        found = []
-        for number, file in enumerate(files):
+    turns = {True: asyncio.Semaphore(AT_ONCE), False: asyncio.Semaphore(1)}
+
+    async def difference(number: int, file: DataFile) -> str | None:
+        async with turns[text_file(file.path) is not None]:
             data = await asyncio.to_thread((folder / file.path).read_bytes)
             uploaded = await runtime.containers.files.create(
                 container.id, path=f"{number}-{Path(file.path).name}", content=_chunks(data), size=len(data)
             )
             seen = await _found(runtime, uploaded)
-            if file.path in listed:
-                if listed[file.path] not in seen["caption"]:
-                    found.append(f"{file.path}: the caption {seen['caption']} lacks {listed[file.path]}")
-                elif _same(right.get(file.path, {}), seen):
-                    found.append(f"{file.path}: is read rightly, so the guide need not list it")
-            elif not _same(right[file.path], seen):
-                found.append(f"{file.path}: {seen} is not {right[file.path]}")
-        return found
+        if file.path in listed:
+            if listed[file.path] not in seen["caption"]:
+                return f"{file.path}: the caption {seen['caption']} lacks {listed[file.path]}"
+            if _same(right.get(file.path, {}), seen):
+                return f"{file.path}: is read rightly, so the guide need not list it"
+        elif not _same(right[file.path], seen):
+            return f"{file.path}: {seen} is not {right[file.path]}"
+        return None
+
+    async def wrong(files: Sequence[DataFile]) -> list[str]:
+        async with asyncio.TaskGroup() as group:
+            checks = [group.create_task(difference(number, file)) for number, file in enumerate(files)]
+        return [found for check in checks if (found := check.result())]
 
     return wrong
 
