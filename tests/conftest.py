@@ -37,19 +37,23 @@ def _missing(why: str) -> NoReturn:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark cases as slow that repeat others on one more backend, above the sandbox.
+    """Mark cases as slow that repeat others on one more backend.
 
-    The layers above see only a byte stream. So gVisor's cases are slow outside the sandbox contract. Docker's
-    are slow where a remote runtime or the server's protocol is tested, if the same case runs in bubblewrap:
-    the contract of the local runtime and the official client's tests run on Docker in any case.
+    The layers above the sandbox see only a byte stream. So gVisor's cases are slow outside the sandbox
+    contract. Docker's are slow where a remote runtime or the server's protocol is tested, if the same case
+    runs in bubblewrap: the contract of the local runtime and the official client's tests run on Docker in any
+    case. Inside the sandbox contract gVisor's cases are slow that are marked `slow_on_gvisor`.
     """
     ids = {item.nodeid for item in items}
     for item in items:
         call = getattr(item, "callspec", None)
-        backend = call.params.get("backend") if call and SANDBOXES not in item.path.parents else None
+        chosen = {call.params.get(name) for name in ("backend", "shared_sandbox")} if call else set()
+        above = SANDBOXES not in item.path.parents
         elsewhere = item.path.parent == SERVER or (call and call.params.get("runtime") == "remote")
-        if backend == "docker-runsc" or (
-            backend == "docker" and elsewhere and item.nodeid.replace("docker", "bubblewrap") in ids
+        if "docker-runsc" in chosen and (above or item.get_closest_marker("slow_on_gvisor")):
+            item.add_marker(pytest.mark.slow)
+        elif (
+            above and "docker" in chosen and elsewhere and item.nodeid.replace("docker", "bubblewrap") in ids
         ):
             item.add_marker(pytest.mark.slow)
 

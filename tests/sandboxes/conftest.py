@@ -12,9 +12,9 @@ from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.docker.sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
-from tests.sandboxes.shared import ModuleSandbox, module_backend, module_sandbox
+from tests.sandboxes.shared import SharedSandbox, shared_sandbox, shared_sandboxes
 
-__all__ = ["module_backend", "module_sandbox"]
+__all__ = ["shared_sandbox", "shared_sandboxes"]
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ async def run(backend: Backend) -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def shared_run(module_sandbox: ModuleSandbox) -> Sandbox:
-    """Return the sandbox of the module, cleaned: for tests that are marked `SHARED` one by one."""
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def shared_run(shared_sandbox: SharedSandbox) -> Sandbox:
+    """Return the sandbox of the session, cleaned: for tests that are marked `SHARED` one by one."""
+    return await shared_sandbox.ready()
 
 
 @pytest.fixture

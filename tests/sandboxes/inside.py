@@ -73,6 +73,11 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
+async def next_job(run: Sandbox) -> int:
+    """Return the number that boxd will give to the next command."""
+    return int((await run("echo $AGENT_KERNEL_JOB")).stdout) + 1
+
+
 async def sleepers(run: Sandbox, seconds: str) -> int:
     """How many processes inside sleep for a number of seconds that begins like this."""
     return int((await run(f"grep -alE '[s]leep.{seconds}' /proc/[0-9]*/cmdline 2>/dev/null | wc -l")).stdout)

@@ -1,7 +1,7 @@
-"""One sandbox for the tests of a module: cleaned before each test, and replaced if a test has broken it.
+"""One sandbox of each backend for a whole test session: cleaned before each test, replaced once it is broken.
 
-A module uses it with a fixture `run` that returns `await module_sandbox.ready()`, and the mark `SHARED`. Its
-tests leave nothing outside the folders in `CLEAN`.
+A module uses it with a fixture `run` that returns `await shared_sandbox.ready()`, and the mark `SHARED`. Its
+tests leave nothing outside the folders in `CLEAN`. In a parallel run each worker has its own session.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.conftest import BUBBLEWRAP, GVISOR, RUNC, configured_docker
 from tests.sandboxes.inside import Sandbox, started
 
-SHARED = pytest.mark.asyncio(loop_scope="module")
+SHARED = pytest.mark.asyncio(loop_scope="session")
 
 CLEAN = r"""
 for folder in /proc/[0-9]*; do
@@ -32,19 +32,23 @@ rm -rf /mnt/data/* /tmp/*
 """
 
 
-class ModuleSandbox:
-    """The sandbox of a module, which is made when a test asks for it and kept while it works."""
+class SharedSandbox:
+    """The sandbox of a backend, which is made when a test asks for it and kept while it works.
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    `fields` are further fields of its `SandboxSpec`.
+    """
+
+    def __init__(self, backend: Backend, **fields: object) -> None:
+        self.backend = backend
+        self._fields = fields
         self._stack = contextlib.AsyncExitStack()
         self._sandbox: Sandbox | None = None
 
     async def ready(self) -> Sandbox:
         """Return a sandbox without processes, files or shell state of earlier tests."""
         if self._sandbox is None or self._sandbox.channel.closed.is_set():
-            await self.aclose()
-            self._sandbox = await self._stack.enter_async_context(started(self._backend))
+            await self._stack.aclose()
+            self._sandbox = await self._stack.enter_async_context(started(self.backend, **self._fields))
             return self._sandbox
         await self._sandbox.channel.reset()
         cleaned = await self._sandbox(CLEAN, timeout=30)
@@ -56,20 +60,31 @@ class ModuleSandbox:
         await self._stack.aclose()
 
 
-@pytest.fixture(scope="module", params=[RUNC, GVISOR, BUBBLEWRAP])
-def module_backend(request: pytest.FixtureRequest) -> Backend:
-    """Return each backend in turn, for the event loop of a module."""
-    if request.param == "bubblewrap":
+def _made(kind: str, request: pytest.FixtureRequest) -> Backend:
+    if kind == "bubblewrap":
         toolbox: Toolbox = request.getfixturevalue("toolbox")
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
         return BubblewrapBackend(factory.mktemp("sandboxes"), toolbox)
-    request.getfixturevalue("docker_engine" if request.param == "docker" else "runsc")
-    return configured_docker(None if request.param == "docker" else "runsc")
+    request.getfixturevalue("docker_engine" if kind == "docker" else "runsc")
+    return configured_docker(None if kind == "docker" else "runsc")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_sandbox(module_backend: Backend) -> AsyncIterator[ModuleSandbox]:
-    sandbox = ModuleSandbox(module_backend)
-    yield sandbox
-    await sandbox.aclose()
-    await module_backend.aclose()
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_sandboxes() -> AsyncIterator[dict[str, SharedSandbox]]:
+    """Yield the sandboxes that tests have asked for, by the kind of their backend."""
+    sandboxes: dict[str, SharedSandbox] = {}
+    yield sandboxes
+    for sandbox in sandboxes.values():
+        await sandbox.aclose()
+        await sandbox.backend.aclose()
+
+
+@pytest.fixture(scope="module", params=[RUNC, GVISOR, BUBBLEWRAP])
+def shared_sandbox(
+    request: pytest.FixtureRequest, shared_sandboxes: dict[str, SharedSandbox]
+) -> SharedSandbox:
+    """Return the sandbox of each backend in turn, for the event loop of the session."""
+    kind: str = request.param
+    if kind not in shared_sandboxes:
+        shared_sandboxes[kind] = SharedSandbox(_made(kind, request))
+    return shared_sandboxes[kind]

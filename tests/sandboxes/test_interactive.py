@@ -6,14 +6,14 @@ import pytest
 import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 LAUNCHED = ["command vi", "env vim x", "sh -c 'vi x'", "echo x | xargs vim -R", "exec view", "vimdiff a b"]

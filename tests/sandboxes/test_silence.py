@@ -36,8 +36,8 @@ async def test_command_that_stops_boxd_fails_and_is_removed(
     docker_runsc_backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE", 0.5)
-    monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 5.0)
     async with started(docker_runsc_backend) as run:
+        monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 1.0)
         async with asyncio.timeout(60):
             with pytest.raises(SandboxUnreachable, match="stopped answering") as caught:
                 await run("kill -STOP 1; sleep 1000", timeout=1)
@@ -56,16 +56,17 @@ async def test_paused_container_is_unreachable_until_resumed(
 ) -> None:
     api = await docker_backend._engine.api()
     monkeypatch.setattr(silence, "SILENCE", 0.5)
-    monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 5.0)
     async with started(docker_backend) as run:
         name = f"agent-kernel-{run.ref.id}"
         await run("KEPT=1")
         await asyncio.to_thread(api.pause, name)
+        monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 1.0)
         try:
             async with asyncio.timeout(60):
                 with pytest.raises(SandboxUnreachable, match="stopped answering"):
                     await run("true")
         finally:
+            monkeypatch.undo()
             await asyncio.to_thread(api.unpause, name)
         run.channel = await Channel.open(await docker_backend.stream(run.ref))
         assert (await run("echo $KEPT")).stdout == b"1\n"

@@ -54,6 +54,7 @@ def garbage(chance: random.Random) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     "rounds", [25, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )

@@ -11,14 +11,14 @@ import pytest_asyncio
 from agent_kernel.sandboxes.boxd.commands.outputs import Outputs
 from agent_kernel.sandboxes.boxd.loop import Loop
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 INODES = "stat -L -c %i /run/boxd/out /run/boxd/err"

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
+
 
 FILES = "command prelude restore shell traps state.0 state.1 state.exit out err status"
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     ("put", "end"),
     [

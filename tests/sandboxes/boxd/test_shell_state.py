@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
-pytestmark = SHARED
+pytestmark = [SHARED, pytest.mark.slow_on_gvisor]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 async def test_options_come_back_on_and_off(run: Sandbox) -> None:

@@ -7,14 +7,14 @@ import pytest_asyncio
 
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
-pytestmark = SHARED
+pytestmark = [SHARED, pytest.mark.slow_on_gvisor]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 SHADOWS = "; ".join(

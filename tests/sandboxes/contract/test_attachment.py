@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
@@ -13,7 +14,20 @@ from agent_kernel.errors import (
 )
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, ByteStream
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, Skipped, TimedOut
-from tests.sandboxes.inside import Sandbox, chunks, short_lease, started
+from tests.sandboxes.inside import Sandbox, chunks, new_id, next_job, short_lease, started
+from tests.sandboxes.shared import SHARED, SharedSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
+
+
+@pytest.fixture
+def backend(shared_sandbox: SharedSandbox) -> Backend:
+    return shared_sandbox.backend
 
 
 async def test_a_slow_reader_slows_the_command(run: Sandbox) -> None:
@@ -32,6 +46,7 @@ async def test_endless_output_can_be_stopped(run: Sandbox) -> None:
     assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_new_host_finds_the_shell_as_it_was(run: Sandbox) -> None:
     await run("KEPT=1")
     await run.channel.aclose()
@@ -39,15 +54,15 @@ async def test_a_new_host_finds_the_shell_as_it_was(run: Sandbox) -> None:
     assert (await run("echo $KEPT")).stdout == b"1\n"
 
 
-async def test_closing_a_stream_asks_no_verdict(backend: Backend) -> None:
+@pytest.mark.slow_on_gvisor
+async def test_closing_a_stream_asks_no_verdict(run: Sandbox) -> None:
     """A read that waits returns the end: it does not look whether the sandbox has ended too."""
-    async with started(backend) as run:
-        stream = await backend.stream(run.ref)
-        reading = asyncio.create_task(_to_the_end(stream))
-        await asyncio.sleep(0)  # it waits
-        await stream.aclose()
-        assert await reading == b""
-        assert (await run("echo on")).stdout == b"on\n"
+    stream = await run.backend.stream(run.ref)
+    reading = asyncio.create_task(_to_the_end(stream))
+    await asyncio.sleep(0)  # it waits
+    await stream.aclose()
+    assert await reading == b""
+    assert (await run("echo on")).stdout == b"on\n"
 
 
 async def _to_the_end(stream: ByteStream) -> bytes:
@@ -57,39 +72,43 @@ async def _to_the_end(stream: ByteStream) -> bytes:
 
 
 async def test_command_survives_its_host_and_is_read_from_an_offset(run: Sandbox) -> None:
+    number = await next_job(run)
     events = run.channel.run("echo one; sleep 1; echo two; exit 3")
     assert await anext(events) == Output("stdout", b"one\n")
     newer = await Channel.open(await run.backend.stream(run.ref))
     await run.channel.aclose()
-    seen = [event async for event in newer.watch(1, offset=len(b"one\n"))]
+    run.channel = newer
+    seen = [event async for event in newer.watch(number, offset=len(b"one\n"))]
     assert seen == [Output("stdout", b"two\n"), Exited(3)]
-    assert [event async for event in newer.watch(1)] == [
+    assert [event async for event in newer.watch(number)] == [
         Output("stdout", b"one\n"),
         Output("stdout", b"two\n"),
         Exited(3),
     ]
-    await newer.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_command_is_found_by_its_name(run: Sandbox) -> None:
-    events = run.channel.run("echo one; sleep 0.5; exit 3", name="resp/call/0")
+    name, known = f"resp/{new_id()}/0", await run.channel.commands()
+    events = run.channel.run("echo one; sleep 0.5; exit 3", name=name)
     assert await anext(events) == Output("stdout", b"one\n")
     newer = await Channel.open(await run.backend.stream(run.ref))
     await run.channel.aclose()
-    assert await newer.commands() == {"resp/call/0"}
-    assert [event async for event in newer.watch("resp/call/0")] == [Output("stdout", b"one\n"), Exited(3)]
+    run.channel = newer
+    assert await newer.commands() - known == {name}
+    assert [event async for event in newer.watch(name)] == [Output("stdout", b"one\n"), Exited(3)]
     with pytest.raises(SandboxFileError, match="begun before"):
-        await anext(newer.run("exit 3", name="resp/call/0"))
+        await anext(newer.run("exit 3", name=name))
     with pytest.raises(SandboxFileError, match="no such command"):
-        await anext(newer.watch("resp/call/1"))
-    await newer.aclose()
+        await anext(newer.watch(f"{name}1"))
 
 
+@pytest.mark.slow_on_gvisor
 async def test_output_that_is_no_longer_kept_is_reported(run: Sandbox) -> None:
-    printed = 3 << 20
-    async for _ in run.channel.run(f"yes | head -c {printed}", name="long"):
+    name, printed = new_id(), 3 << 20
+    async for _ in run.channel.run(f"yes | head -c {printed}", name=name):
         pass
-    first, *rest = [event async for event in run.channel.watch("long")]
+    first, *rest = [event async for event in run.channel.watch(name)]
     assert isinstance(first, Skipped)
     kept = sum(len(event.data) for event in rest if isinstance(event, Output))
     assert first.size + kept == printed
@@ -109,11 +128,13 @@ async def test_several_hosts_work_side_by_side(run: Sandbox) -> None:
     assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_of_two_who_watch_a_command_the_newer_goes_on(run: Sandbox) -> None:
+    number = await next_job(run)
     events = run.channel.run("echo one; sleep 0.5; echo two")
     assert await anext(events) == Output("stdout", b"one\n")
     other = await Channel.open(await run.backend.stream(run.ref))
-    watching = other.watch(1)
+    watching = other.watch(number)
     assert await anext(watching) == Output("stdout", b"one\n")
     with pytest.raises(SandboxFileError, match="another host watches"):
         await anext(events)
@@ -121,6 +142,7 @@ async def test_of_two_who_watch_a_command_the_newer_goes_on(run: Sandbox) -> Non
     await other.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_hosts_that_died_unseen_do_not_pile_up(run: Sandbox) -> None:
     channels = [await Channel.open(await run.backend.stream(run.ref)) for _ in range(8)]
     async with asyncio.timeout(20):
@@ -132,6 +154,7 @@ async def test_hosts_that_died_unseen_do_not_pile_up(run: Sandbox) -> None:
         await channel.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_the_lease_waits_for_the_last_host(backend: Backend) -> None:
     lease = await short_lease(backend)
     async with started(backend, lease=lease) as run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxError,
@@ -15,6 +16,19 @@ from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.optional import snapshots_of
 from tests.sandboxes.inside import Sandbox, checkpoint, chunks, new_id, started
+from tests.sandboxes.shared import SHARED, SharedSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
+
+
+@pytest.fixture
+def backend(shared_sandbox: SharedSandbox) -> Backend:
+    return shared_sandbox.backend
 
 
 async def test_a_paused_sandbox_stands_still_and_goes_on(run: Sandbox) -> None:
@@ -32,6 +46,7 @@ async def test_a_paused_sandbox_stands_still_and_goes_on(run: Sandbox) -> None:
     assert (await run(more, timeout=20)).outcome == Exited(0)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_idle_a_sandbox_is_paused_until_the_next_command(run: Sandbox) -> None:
     await run("(while :; do echo >>/tmp/ticks; sleep 0.01; done) & until [ -e /tmp/ticks ]; do :; done")
     assert await run.channel.pause(idle=True)
@@ -42,6 +57,7 @@ async def test_idle_a_sandbox_is_paused_until_the_next_command(run: Sandbox) -> 
     assert (await run(more, timeout=20)).outcome == Exited(0)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
     other = await Channel.open(await run.backend.stream(run.ref))
     events = run.channel.run("echo one; read -t 0.5 <> <(:); echo two")
@@ -54,6 +70,7 @@ async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
     await other.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_held_paused_it_waits_for_the_host_that_holds_it(run: Sandbox) -> None:
     other = await Channel.open(await run.backend.stream(run.ref))
     assert await other.pause()
@@ -90,10 +107,11 @@ async def test_a_checkpoint_keeps_files_packages_and_the_shell(run: Sandbox) -> 
     await snapshots_of(run.backend).remove_snapshot(snapshot.id)
 
 
-async def test_a_fork_of_a_fork_outlives_its_parents(backend: Backend) -> None:
-    async with started(backend) as run:
-        await run("echo 1 >>log")
-        first = await checkpoint(run)
+@pytest.mark.slow_on_gvisor
+async def test_a_fork_of_a_fork_outlives_its_parents(run: Sandbox) -> None:
+    backend = run.backend
+    await run("echo 1 >>log")
+    first = await checkpoint(run)
     async with started(backend, snapshot=first.id) as run:
         await run("echo 2 >>log")
         second = await checkpoint(run)
@@ -103,6 +121,7 @@ async def test_a_fork_of_a_fork_outlives_its_parents(backend: Backend) -> None:
     await snapshots_of(backend).remove_snapshot(second.id)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_an_unknown_checkpoint_is_said_and_leaves_nothing(backend: Backend) -> None:
     spec = SandboxSpec(new_id(), snapshot="nothing")
     with pytest.raises(SandboxGone, match="checkpoint nothing"):
@@ -110,6 +129,7 @@ async def test_an_unknown_checkpoint_is_said_and_leaves_nothing(backend: Backend
     assert spec.id not in [ref.id for ref in await backend.list()]
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_checkpoint_of_what_is_gone_is_said_and_leaves_nothing(backend: Backend) -> None:
     async with started(backend) as run:
         await backend.delete(run.ref)
@@ -119,6 +139,7 @@ async def test_a_checkpoint_of_what_is_gone_is_said_and_leaves_nothing(backend: 
     assert name not in [snapshot.id for snapshot in await snapshots_of(backend).snapshots()]
 
 
+@pytest.mark.slow_on_gvisor
 async def test_checkpoint_that_is_too_large_is_not_made(run: Sandbox) -> None:
     snapshots, name = snapshots_of(run.backend), new_id()
     await run("head -c 3M /dev/urandom >file")
@@ -135,6 +156,7 @@ async def test_checkpoint_that_is_too_large_is_not_made(run: Sandbox) -> None:
     assert 3 << 20 <= kept.size < 1 << 30
 
 
+@pytest.mark.slow_on_gvisor
 async def test_what_a_command_has_closed_is_removed_all_the_same(backend: Backend) -> None:
     async with started(backend) as run:
         await run("mkdir -p shut/in; touch shut/in/file; chmod 500 shut/in; chmod 0 shut")

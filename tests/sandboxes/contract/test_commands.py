@@ -13,14 +13,14 @@ from agent_kernel.errors import (
 )
 from agent_kernel.sandboxes.base import WORKSPACE
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 async def test_outputs_are_apart_and_exact(run: Sandbox) -> None:
@@ -32,6 +32,7 @@ async def test_starts_in_the_workspace(run: Sandbox) -> None:
     assert (await run("pwd")).stdout.decode().strip() == WORKSPACE
 
 
+@pytest.mark.slow_on_gvisor
 async def test_no_newline_is_added_or_lost(run: Sandbox) -> None:
     assert (await run("printf 'a\\n\\n'")).stdout == b"a\n\n"
     assert (await run("printf a")).stdout == b"a"
@@ -44,6 +45,7 @@ async def test_state_stays(run: Sandbox) -> None:
     assert done.stdout == b"1 two words 2 3 /tmp 0027\nf 4\nhi\nY=two words\n"
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     ("command", "code"),
     [("exit 7", 7), ("exec sh -c 'exit 5'", 5), ("set -e; false; echo no", 1), ("set -u; echo $nope_", 1)],
@@ -55,6 +57,7 @@ async def test_what_ends_a_shell_ends_only_the_command(run: Sandbox, command: st
     assert (await run("echo $KEPT $PWD; g; false; echo on")).stdout == b"yes /tmp\ng\non\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_exit_keeps_what_the_command_had_set(run: Sandbox) -> None:
     await run("cd /tmp; export NEW=1; exit 4")
     assert (await run("echo $NEW $PWD")).stdout == b"1 /tmp\n"
@@ -66,6 +69,7 @@ async def test_a_killed_shell_begins_again_where_the_last_command_ended(run: San
     assert (await run("echo $KEPT$LOST")).stdout == b"1\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_twice_in_a_row(run: Sandbox) -> None:
     await run("export KEPT=1")
     await run("kill -9 $$")
@@ -73,16 +77,19 @@ async def test_twice_in_a_row(run: Sandbox) -> None:
     assert (await run("echo $KEPT")).stdout == b"1\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_options_last_for_one_command(run: Sandbox) -> None:
     await run("set -euo pipefail; true")
     assert (await run("false; echo $nope_ on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_an_exit_trap_runs_when_its_command_ends(run: Sandbox) -> None:
     assert (await run("trap 'echo \"it is\" over' EXIT; echo body")).stdout == b"body\nit is over\n"
     assert (await run("echo next")).stdout == b"next\n"
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     "command", ["echo 'open", 'echo "open', "cat <<E\nopen", "if true; then", "f() {", "echo $((1"]
 )
@@ -101,6 +108,7 @@ async def test_stdin_is_empty(run: Sandbox) -> None:
     assert (await run("cat; read x; echo $?", timeout=20)).stdout == b"1\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_loops_and_returns_of_a_command_are_its_own(run: Sandbox) -> None:
     await run("break; continue; return 3")
     assert (await run("echo on")).stdout == b"on\n"
@@ -157,11 +165,13 @@ async def test_the_working_directory_may_vanish(run: Sandbox) -> None:
     assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_commands_given_together_run_one_after_the_other(run: Sandbox) -> None:
     first, second = await asyncio.gather(run("echo a >x; sleep 0.2; cat x"), run("echo b >x; cat x"))
     assert (first.stdout, second.stdout) == (b"a\n", b"b\n")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_nul_is_refused_in_words(run: Sandbox) -> None:
     with pytest.raises(SandboxFileError, match="NUL"):
         await run("echo \0")

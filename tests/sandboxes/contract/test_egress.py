@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import ConnectDenied, InvalidRequest, SandboxFileError, SandboxGone
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
@@ -16,6 +17,20 @@ from agent_kernel.sandboxes.egress import DenyAll, EgressStream
 from agent_kernel.sandboxes.network import PROXY_PORT, Network
 from agent_kernel.sandboxes.terminal import Dialed
 from tests.sandboxes.inside import Sandbox, new_id
+from tests.sandboxes.shared import SHARED, SharedSandbox
+
+pytestmark = SHARED
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
+
+
+@pytest.fixture
+def backend(shared_sandbox: SharedSandbox) -> Backend:
+    return shared_sandbox.backend
+
 
 Connect = Callable[[EgressStream], Awaitable[None]]
 BLOCK = bytes(range(256)) * 256
@@ -67,6 +82,7 @@ async def read_all(dialed: Dialed) -> bytes:
     return bytes(received)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_connect_is_denied_by_default(run: Sandbox) -> None:
     assert "dial" in run.channel.methods
     with pytest.raises(ConnectDenied, match=r"not allowed: example\.com:443 was refused"):
@@ -79,6 +95,7 @@ async def test_connect_is_denied_by_default(run: Sandbox) -> None:
     assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_connect_without_an_egress_is_denied(run: Sandbox) -> None:
     await run.channel.aclose()
     run.channel = await Channel.open(await run.backend.stream(run.ref), None)
@@ -128,6 +145,7 @@ async def test_many_connections_at_once(run: Sandbox) -> None:
         assert await once(1) == b"1"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_slow_reader_pauses_the_writer(run: Sandbox) -> None:
     read, written = asyncio.Event(), 0
 
@@ -156,6 +174,7 @@ async def test_a_slow_reader_pauses_the_writer(run: Sandbox) -> None:
         await sending
 
 
+@pytest.mark.slow_on_gvisor
 async def test_leaving_a_connection_cancels_the_host(run: Sandbox) -> None:
     async def endless(stream: EgressStream) -> None:
         await stream.accept()
@@ -170,6 +189,7 @@ async def test_leaving_a_connection_cancels_the_host(run: Sandbox) -> None:
         assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_host_that_ends_closes_the_connection(run: Sandbox) -> None:
     async def once(stream: EgressStream) -> None:
         await stream.accept()
@@ -192,6 +212,7 @@ async def test_a_host_that_ends_closes_the_connection(run: Sandbox) -> None:
                 raise AssertionError("connected")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_the_end_of_the_sandbox_cancels_its_connections(run: Sandbox) -> None:
     async def waits(stream: EgressStream) -> None:
         await stream.accept()
@@ -207,6 +228,7 @@ async def test_the_end_of_the_sandbox_cancels_its_connections(run: Sandbox) -> N
         assert handler.cancelled
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_host_that_leaves_closes_its_connections(run: Sandbox) -> None:
     async with attached(run, echo) as (channel, handler):
         async with run.channel.dial("echo.test", 1) as dialed:
@@ -220,6 +242,7 @@ async def test_a_host_that_leaves_closes_its_connections(run: Sandbox) -> None:
                 raise AssertionError("connected")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_channel_replaces_its_egress(run: Sandbox) -> None:
     handler = Handler(echo)
     for egress, denied in ((handler, False), (DenyAll(), True), (handler, False)):
@@ -230,6 +253,7 @@ async def test_channel_replaces_its_egress(run: Sandbox) -> None:
     assert handler.asked == [("echo.test", 1)] * 2
 
 
+@pytest.mark.slow_on_gvisor
 async def test_ports_that_cannot_be_served_are_refused(backend: Backend) -> None:
     for ports in ((0,), (1 << 16,), (80, 80), (PROXY_PORT,), (53,), tuple(range(1000, 1065)), ("80",)):
         with pytest.raises(InvalidRequest, match="network"):

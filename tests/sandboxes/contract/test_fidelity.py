@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox, chunks
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 many_in_one = settings(
@@ -57,6 +58,7 @@ async def test_files_keep_their_names(run: Sandbox, name: bytes) -> None:
     assert await run.channel.list(WORKSPACE) == []
 
 
+@pytest.mark.slow_on_gvisor
 @many_in_one
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400))
 @example("'")
@@ -77,6 +79,7 @@ async def test_a_burst_larger_than_a_frame(run: Sandbox) -> None:
     assert done.stdout.count(b"\0") >= 65536
 
 
+@pytest.mark.slow_on_gvisor
 async def test_output_that_looks_like_ours_prompts_and_pagers(run: Sandbox) -> None:
     await run("PS1='prompt> '; PROMPT_COMMAND='echo prompted'; PS2='more> '")
     done = await run(

@@ -10,14 +10,14 @@ import pytest_asyncio
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Output, TimedOut
 from tests.sandboxes.inside import Sandbox, sleepers
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 async def test_a_timeout_kills_the_tree_and_keeps_the_output(run: Sandbox) -> None:
@@ -57,6 +57,7 @@ async def test_closing_the_generator_kills_the_command(run: Sandbox) -> None:
     assert await sleepers(run, "5432") == 0
 
 
+@pytest.mark.slow_on_gvisor
 async def test_cancelling_the_task_kills_the_command(run: Sandbox) -> None:
     begun = asyncio.Event()
 
@@ -72,6 +73,7 @@ async def test_cancelling_the_task_kills_the_command(run: Sandbox) -> None:
     assert (await run("echo on", timeout=20)).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_queued_command_can_be_given_up(run: Sandbox) -> None:
     first = asyncio.create_task(run("sleep 0.3; echo first"))
     await asyncio.sleep(0)

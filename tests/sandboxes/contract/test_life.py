@@ -13,6 +13,7 @@ from agent_kernel.sandboxes.base import MANAGED_LABEL, Backend
 from tests.sandboxes.inside import short_lease, started
 
 
+@pytest.mark.slow_on_gvisor
 async def test_it_is_found_again_by_id_and_label(backend: Backend) -> None:
     async with started(backend, labels={"owner": "contract"}) as run:
         ref = await backend.get(run.ref.id)

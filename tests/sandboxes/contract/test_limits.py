@@ -61,7 +61,7 @@ async def test_too_many_open_files_is_said_in_words(backend: Backend) -> None:
 async def test_a_share_of_the_processors_is_not_exceeded(backend: Backend, missing: Missing) -> None:
     if not backend.capabilities().cpu_limit:
         missing(NO_GROUPS.format("cpu"))
-    async with started(backend) as free, started(backend, cpus=0.1) as limited:
+    async with started(backend) as free, started(backend, cpus=0.2) as limited:
         for sandbox in (free, limited):
             assert (await sandbox("python3 -c 'print(sum(range(1_000_000)))'")).stdout == b"499999500000\n"
         assert _throttled(free.ref) == 0
@@ -84,6 +84,7 @@ def _group(ref: SandboxRef) -> str:
         return str(engine.containers.get(f"agent-kernel-{ref.id}").id)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend, missing: Missing) -> None:
     await backend.probe()
     if backend.capabilities().disk_limit:
@@ -95,6 +96,7 @@ async def test_a_disk_limit_that_cannot_be_kept_is_refused(backend: Backend, mis
     assert spec.id not in [ref.id for ref in await backend.list()]
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     "bad",
     [

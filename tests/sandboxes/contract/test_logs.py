@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 import pytest_asyncio
 
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, ModuleSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
 pytestmark = SHARED
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def run(module_sandbox: ModuleSandbox) -> Sandbox:
-    return await module_sandbox.ready()
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
 
 
 async def test_a_short_output_has_no_log(run: Sandbox) -> None:
@@ -28,6 +29,7 @@ async def test_a_long_output_lies_in_a_file_inside(run: Sandbox) -> None:
     assert sorted(logged.stdout.splitlines()) == sorted([*done.stdout.splitlines(), b"wrong"])
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_very_long_output_keeps_head_and_tail(run: Sandbox) -> None:
     done = await run("seq 5000000")
     assert isinstance(done.outcome, Exited)
@@ -38,6 +40,7 @@ async def test_a_very_long_output_keeps_head_and_tail(run: Sandbox) -> None:
     assert len(logged) < 4 << 20
 
 
+@pytest.mark.slow_on_gvisor
 async def test_logs_are_bounded_together(run: Sandbox) -> None:
     for _ in range(12):
         await run("seq 1000000")

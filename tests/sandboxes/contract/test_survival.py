@@ -13,6 +13,7 @@ from tests.sandboxes.inside import Sandbox, started
 from tests.sandboxes.shared import SHARED
 
 
+@pytest.mark.slow_on_gvisor
 @pytest.mark.parametrize(
     "command", ["rm -rf /run/* 2>/dev/null", "rm -rf /run/boxd", "mv /run/boxd /run/away"]
 )
@@ -28,6 +29,7 @@ async def test_sandbox_survives_removal_of_its_files(run: Sandbox, command: str)
         await other.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 @SHARED
 @pytest.mark.parametrize(
     "forged",
@@ -159,6 +161,7 @@ async def test_hard_limit_set_on_boxd_is_said(run: Sandbox) -> None:
     assert (await run("true")).outcome == Exited(0)  # said once
 
 
+@pytest.mark.slow_on_gvisor
 @SHARED
 @pytest.mark.parametrize(
     "command",

@@ -40,6 +40,7 @@ async def test_a_named_volume_outlives_its_sandboxes(backend: Backend, volume: s
         assert (await run("ls -A")).stdout == b""
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_checkpoint_keeps_the_files_of_a_volume(backend: Backend, volume: str) -> None:
     async with started(backend, volume=volume) as run:
         await run("mkdir -p 'a b'; echo one >'a b/file'; ln -s nowhere link; cd 'a b'")

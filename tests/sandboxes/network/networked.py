@@ -119,11 +119,17 @@ class Networked:
 
 
 @contextlib.asynccontextmanager
-async def networked(backend: Backend, network: Network = NETWORK) -> AsyncIterator[Networked]:
+async def served(run: Sandbox) -> AsyncIterator[Networked]:
+    """Let a new server of this machine answer a sandbox that has a network."""
     server = Server()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     dialer = Dialer(listening.sockets[0].getsockname()[1])
-    async with listening, started(backend, network=network) as run:
+    async with listening, asyncio.timeout(60):
         run.channel.decide_by(dialer)
-        async with asyncio.timeout(60):
-            yield Networked(run, dialer, server)
+        yield Networked(run, dialer, server)
+
+
+@contextlib.asynccontextmanager
+async def networked(backend: Backend, network: Network = NETWORK) -> AsyncIterator[Networked]:
+    async with started(backend, network=network) as run, served(run) as made:
+        yield made

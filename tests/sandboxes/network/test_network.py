@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.errors import ChannelBroken, SandboxFileError
-from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.network import PROXY_PORT, Network
 from agent_kernel.sandboxes.optional import snapshots_of
 from tests.sandboxes.inside import Sandbox, checkpoint, started
-from tests.sandboxes.network.networked import DIRECT, PORT, Dialer, Networked, networked
+from tests.sandboxes.network.networked import DIRECT, NETWORK, PORT, Dialer, Networked, networked, served
+from tests.sandboxes.shared import SHARED, SharedSandbox
+
+pytestmark = SHARED
 
 FETCH = """
 import sys, urllib.error, urllib.request
@@ -72,9 +75,22 @@ for reuse in (False, True):
 """
 
 
-@pytest.fixture
-async def net(backend: Backend) -> AsyncIterator[Networked]:
-    async with networked(backend) as made:
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(shared_sandbox: SharedSandbox) -> Sandbox:
+    return await shared_sandbox.ready()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def with_network(shared_sandbox: SharedSandbox) -> AsyncIterator[SharedSandbox]:
+    """Yield a second sandbox for this module, which has a network."""
+    sandbox = SharedSandbox(shared_sandbox.backend, network=NETWORK)
+    yield sandbox
+    await sandbox.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def net(with_network: SharedSandbox) -> AsyncIterator[Networked]:
+    async with served(await with_network.ready()) as made:
         yield made
 
 
@@ -97,6 +113,7 @@ async def test_allowed_names_are_reached(net: Networked) -> None:
     assert first[-1] == b"Connection: close"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_refused_names_fail_with_the_reason(net: Networked) -> None:
     reason = "other.test:80 was refused: not in the allowlist."
     for before in ("", DIRECT):  # the reason is also in the first line, which clients print
@@ -158,7 +175,8 @@ async def test_program_that_leaves_delivers_what_it_sent(net: Networked) -> None
     assert net.server.hung == 300_000 + 4
 
 
-async def test_endless_connections_are_bounded(net: Networked) -> None:
+@pytest.mark.slow_on_gvisor
+async def test_endless_connections_are_bounded(shared_sandbox: SharedSandbox) -> None:
     many = f"""
 import socket
 held, reset = [], 0
@@ -172,11 +190,13 @@ for _ in range({wire.MAX_OPENED + 40}):
         reset += 1
 print(len(held), reset)
 """
-    assert (await net.python(many)).split() == [str(wire.MAX_OPENED), "40"]
-    await net.dialer.none_open()
-    assert await fetch(net, "http://index.test/") == "5"
+    async with networked(shared_sandbox.backend) as net:  # none of an earlier test is being closed here
+        assert (await net.python(many)).split() == [str(wire.MAX_OPENED), "40"]
+        await net.dialer.none_open()
+        assert await fetch(net, "http://index.test/") == "5"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_next_host_decides(net: Networked) -> None:
     await net.run.channel.aclose()
     net.run.channel = await Channel.open(await net.run.backend.stream(net.run.ref), None)
@@ -190,6 +210,7 @@ async def test_next_host_decides(net: Networked) -> None:
         await other.aclose()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_restored_sandbox_has_its_network(net: Networked) -> None:
     kept = await checkpoint(net.run)
     try:
