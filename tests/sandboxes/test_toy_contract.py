@@ -28,7 +28,7 @@ async def run(backend: Backend) -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef]
 async def backend(toy_backend: Path, tmp_path: Path) -> AsyncIterator[Backend]:
     made = catalogue.make("toy", BackendOptions(tmp_path))
     yield made
