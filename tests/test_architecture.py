@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 import agent_kernel
+from tests.source import import_statements, parsed
 
 ROOT = Path(agent_kernel.__file__).parent
 CHECKOUT = ROOT.parent
@@ -54,15 +54,9 @@ def name(path: Path) -> str:
     return path.relative_to(CHECKOUT).as_posix()
 
 
-@cache
-def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Return all nodes of a module, parsed once for all tests."""
-    return tuple(ast.walk(ast.parse(path.read_text())))
-
-
 def imported(path: Path) -> Iterator[str]:
     """Every module of ours that this one imports, at the top, late, or for types only."""
-    for node in nodes(path):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "agent_kernel")
         elif isinstance(node, ast.ImportFrom):
@@ -115,7 +109,7 @@ def test_sandbox_code_imports_only_the_standard_library() -> None:
     wrong = []
     for path in (ROOT / "sandboxes" / "boxd").rglob("*.py"):
         siblings = {other.stem for other in path.parent.glob("*.py")} | {"boxd"}
-        for node in nodes(path):
+        for node in import_statements(path):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
@@ -139,7 +133,7 @@ def test_the_environment_is_read_in_config_alone() -> None:
     for path in MODULES:
         if room(path) == "config" or "boxd" in path.parts or name(path) in elsewhere:
             continue
-        for node in nodes(path):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"):
                 wrong.append(f"{name(path)}:{node.lineno}")
     assert not wrong
@@ -224,7 +218,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
         in_sandbox = (
             toolbox if path.parent.name == "sandbox_scripts" else set()
         )  # these run there, and only there
-        for node in nodes(path):
+        for node in import_statements(path):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules = [node.module or ""]
