@@ -8,7 +8,7 @@ import pytest_asyncio
 from tests.sandboxes.inside import Sandbox
 from tests.sandboxes.shared import SHARED, SharedSandbox
 
-pytestmark = SHARED
+pytestmark = [SHARED, pytest.mark.slow_on_gvisor]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

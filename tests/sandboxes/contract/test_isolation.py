@@ -6,6 +6,7 @@ import asyncio
 import stat
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
@@ -25,6 +26,7 @@ async def test_the_toolbox_is_there(run: Sandbox) -> None:
     assert (done.code, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_workbook_can_be_read_and_written(run: Sandbox) -> None:
     table = "import pandas; pandas.DataFrame({'a': [40, 2]}).to_excel('x.xlsx')"
     code = f"{table}; print(pandas.read_excel('x.xlsx').a.sum())"

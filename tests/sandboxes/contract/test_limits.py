@@ -19,6 +19,7 @@ from agent_kernel.sandboxes.bubblewrap.cgroups import ROOT
 from agent_kernel.sandboxes.channel import Exited
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, new_id, started
+from tests.sandboxes.shared import SHARED
 
 NO_GROUPS = (
     "This user cannot create control groups with a {} limit. Run the tests as root, or in a delegated "
@@ -119,8 +120,9 @@ async def test_bad_limits_are_one_clear_error(backend: Backend, bad: dict[str, A
     assert spec.id not in [ref.id for ref in await backend.list()]
 
 
-async def test_a_full_disk_is_said_in_words(run: Sandbox) -> None:
-    done = await run("head -c 3G /dev/zero >/tmp/full")
+@SHARED
+async def test_a_full_disk_is_said_in_words(shared_run: Sandbox) -> None:
+    done = await shared_run("head -c 3G /dev/zero >/tmp/full")
     assert isinstance(done.outcome, Exited)
     assert done.outcome.reached == ("no space left in /tmp",)
-    assert (await run("rm /tmp/full; echo on")).stdout == b"on\n"
+    assert (await shared_run("rm /tmp/full; echo on")).stdout == b"on\n"

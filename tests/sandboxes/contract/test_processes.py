@@ -10,23 +10,27 @@ from agent_kernel.errors import SandboxGone
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Output
 from tests.sandboxes.inside import Sandbox, new_id, sleepers, started
+from tests.sandboxes.shared import SHARED
 
 
-async def test_orphans_are_reaped_and_no_exit_code_is_lost(run: Sandbox) -> None:
+@SHARED
+async def test_orphans_are_reaped_and_no_exit_code_is_lost(shared_run: Sandbox) -> None:
     script = (
         "for i in $(seq 60); do (setsid sh -c 'exit 3' &); done\n"
         'for i in $(seq 20); do sh -c "exit $i" & pids="$pids $!"; done\n'
         'n=0; for p in $pids; do n=$((n + 1)); wait $p; [ $? = $n ] || echo "lost $n"; done; echo all'
     )
-    assert (await run(script)).stdout == b"all\n"
+    assert (await shared_run(script)).stdout == b"all\n"
     zombies = "grep -hs '^State:' /proc/[0-9]*/status | grep -c Z"
     async with asyncio.timeout(20):
-        while (await run(zombies)).stdout != b"0\n":  # noqa: ASYNC110 (the last ones may be ending just now)
+        while (await shared_run(zombies)).stdout != b"0\n":  # noqa: ASYNC110 (the last ones may be ending just now)
             await asyncio.sleep(0.02)
 
 
-async def test_interrupting_what_has_ended_harms_nothing(run: Sandbox) -> None:
-    """No signal goes to a pid that somebody else may have by now."""
+@SHARED
+async def test_interrupting_what_has_ended_harms_nothing(shared_run: Sandbox) -> None:
+    """No signal goes to a pid that another process may have by now."""
+    run = shared_run
     await run("sleep 9753 & KEPT=1")
     for _ in range(20):
         events = run.channel.run("echo quick")

@@ -8,7 +8,7 @@ from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.calls import read_outcome
 from agent_kernel.sandboxes.channel import Channel, Exited
-from tests.conftest import Missing, without_gvisor
+from tests.conftest import BUBBLEWRAP, RUNC, Missing, without_gvisor
 from tests.sandboxes.inside import Sandbox, started
 from tests.sandboxes.shared import SHARED
 
@@ -141,15 +141,16 @@ async def test_sandbox_works_or_is_gone_after_limits_on_boxd(run: Sandbox, limit
             await Channel.open(await run.backend.stream(run.ref))
 
 
-@without_gvisor
+@SHARED
+@pytest.mark.parametrize("shared_sandbox", [RUNC, BUBBLEWRAP], indirect=True)
 @pytest.mark.parametrize("name", ["NOFILE", "FSIZE", "AS", "DATA", "STACK", "NPROC", "CPU"])
-async def test_limits_set_on_boxd_are_undone_and_said(run: Sandbox, name: str) -> None:
+async def test_limits_set_on_boxd_are_undone_and_said(shared_run: Sandbox, name: str) -> None:
     low = {"NOFILE": 3, "AS": 1 << 20, "CPU": 3600}.get(name, 1)
     code = f"import resource as r; n = r.RLIMIT_{name}; r.prlimit(1, n, ({low}, r.prlimit(1, n)[1]))"
     words = f"a limit that was set on the sandbox's process 1 was undone: RLIMIT_{name}"
-    assert (await run(f"python3 -c '{code}'")).outcome == Exited(0, (words,))
-    assert (await run("exit 3")).outcome == Exited(3)  # the next shell is a new process
-    assert (await run("ulimit -Sn; echo x >/tmp/file")).outcome == Exited(0)
+    assert (await shared_run(f"python3 -c '{code}'")).outcome == Exited(0, (words,))
+    assert (await shared_run("exit 3")).outcome == Exited(3)  # the next shell is a new process
+    assert (await shared_run("ulimit -Sn; echo x >/tmp/file")).outcome == Exited(0)
 
 
 @without_gvisor

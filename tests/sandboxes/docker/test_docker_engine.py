@@ -129,8 +129,8 @@ async def test_a_read_only_disk_is_one_clear_error_and_leaves_nothing(
 async def test_a_crash_of_the_engine_loses_no_output(engine: PrivateEngine, backend: DockerBackend) -> None:
     ref = await backend.create(new_spec())
     channel = await Channel.open(await backend.stream(ref))
-    watched = channel.run("for i in $(seq 60); do echo line $i; sleep 0.1; done; exit 3")
-    seen = await printed(watched, b"", until=b"line 20\n")
+    watched = channel.run("for i in $(seq 30); do echo line $i; sleep 0.1; done; exit 3")
+    seen = await printed(watched, b"", until=b"line 10\n")
     await asyncio.to_thread(engine.kill)
     with pytest.raises(SandboxUnreachable):
         seen = await printed(watched, seen)
@@ -141,7 +141,7 @@ async def test_a_crash_of_the_engine_loses_no_output(engine: PrivateEngine, back
     channel = await Channel.open(await backend.stream(ref))
     rest = [event async for event in channel.watch(1, offset=len(seen))]
     seen += b"".join(event.data for event in rest if isinstance(event, Output))
-    assert seen == b"".join(b"line %d\n" % number for number in range(1, 61))
+    assert seen == b"".join(b"line %d\n" % number for number in range(1, 31))
     assert rest[-1] == Exited(3)
     await channel.aclose()
     await backend.delete(ref)
