@@ -50,11 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         chosen = {call.params.get(name) for name in ("backend", "shared_sandbox")} if call else set()
         above = SANDBOXES not in item.path.parents
         elsewhere = item.path.parent == SERVER or (call and call.params.get("runtime") == "remote")
-        if "docker-runsc" in chosen and (above or item.get_closest_marker("slow_on_gvisor")):
-            item.add_marker(pytest.mark.slow)
-        elif (
-            above and "docker" in chosen and elsewhere and item.nodeid.replace("docker", "bubblewrap") in ids
-        ):
+        on_gvisor = "docker-runsc" in chosen and (above or item.get_closest_marker("slow_on_gvisor"))
+        again = above and elsewhere and "docker" in chosen
+        if on_gvisor or (again and item.nodeid.replace("docker", "bubblewrap") in ids):
             item.add_marker(pytest.mark.slow)
 
 
