@@ -131,13 +131,14 @@ async def test_several_hosts_work_side_by_side(run: Sandbox) -> None:
 @pytest.mark.slow_on_gvisor
 async def test_of_two_who_watch_a_command_the_newer_goes_on(run: Sandbox) -> None:
     number = await next_job(run)
-    events = run.channel.run("echo one; sleep 0.5; echo two")
+    events = run.channel.run("echo one; until [ -e go ]; do sleep 0.01; done; echo two")
     assert await anext(events) == Output("stdout", b"one\n")
     other = await Channel.open(await run.backend.stream(run.ref))
     watching = other.watch(number)
     assert await anext(watching) == Output("stdout", b"one\n")
     with pytest.raises(SandboxFileError, match="another host watches"):
         await anext(events)
+    await other.put(f"{WORKSPACE}/go", chunks(b""))
     assert [event async for event in watching] == [Output("stdout", b"two\n"), Exited(0)]
     await other.aclose()
 
