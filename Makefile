@@ -6,6 +6,7 @@
 # make lock       compiles the locks anew from pyproject.toml
 #
 # Everything goes into .venv, installed from locks with hashes; a stamp per lock says what is there already.
+# Modules are compiled when they are first imported, as most never are.
 
 SHELL := /bin/sh
 VENV := .venv
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab test test-slow suite image lint format lock notebooks clean
+.PHONY: demo lab test test-slow suite pytest lint format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -40,12 +41,12 @@ test test-slow: $(VENV)/.dev
 	@.ci/engine $(MAKE) --no-print-directory suite SELECT='$(SELECT)'
 
 suite:
-	@$(MAKE) --no-print-directory --jobs=2 lint image
+	@$(MAKE) --no-print-directory --jobs=2 pytest lint
+
+pytest:
+	agent-kernel image build --if-missing
 	agent-kernel install --sys-prefix
 	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
-
-image:
-	agent-kernel image build --if-missing
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -67,7 +68,7 @@ $(BIN)/python:
 # installation is taken up where it ended.
 $(VENV)/.demo $(VENV)/.lab $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt into $(VENV)"
-	@$(INSTALL) --no-deps --require-hashes -r requirements/$*.txt
+	@$(INSTALL) --no-deps --no-compile --require-hashes -r requirements/$*.txt
 	@$(SELF)
 	@touch $@
 

@@ -189,7 +189,7 @@ def test_everything_after_the_hello_passes(rest: bytes) -> None:
     assert b"".join(gate.feed(sent[at : at + 999]) for at in range(0, len(sent), 999)) == sent
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_or_held(data: bytes) -> None:
     with contextlib.suppress(NotForwarded):
@@ -215,7 +215,7 @@ def test_openssl_reads_the_same_name() -> None:
     assert name_for_openssl(openssl_hello("evil.example")) == "evil.example"
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_changed_hello_never_passes_with_another_name(data: st.DataObject) -> None:
     changed = bytearray(HELLOS[data.draw(st.sampled_from(["1.2", "1.3"]))])

@@ -93,7 +93,7 @@ def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
     return events
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
 def test_any_sequence_of_deltas(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
     events = play(steps, end, data)
@@ -112,7 +112,7 @@ def test_any_sequence_of_deltas(steps: list[list[ModelDelta]], end: str, data: s
     assert to_json(fold(events)) == final
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
 def test_the_deltas_add_up_to_the_items(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
     json = [to_json(event) for event in play(steps, end, data)]
