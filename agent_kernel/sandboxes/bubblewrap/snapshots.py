@@ -48,9 +48,9 @@ class SnapshotFolders:
         most: int | None = None,
     ) -> Snapshot:
         """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind."""
-        if most is not None and (size := _size_of_parts(source)) > most:
-            raise too_large(size, most)
         try:
+            if most is not None and (size := _size_of_parts(source)) > most:
+                raise too_large(size, most)
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._building() as part:
                 copy_parts(source, part)

@@ -55,6 +55,7 @@ END"""
 STOLEN = "for n in 1 2 3; do head -c 1 /run/boxd/status; done >/dev/null 2>&1 & sleep 0.1"
 
 
+@pytest.mark.slow_on_gvisor
 @SHARED
 @pytest.mark.parametrize("writes", [CUT, STOLEN], ids=["cut", "stolen"])
 async def test_disturbed_reports_change_no_exit_code(shared_run: Sandbox, writes: str) -> None:
