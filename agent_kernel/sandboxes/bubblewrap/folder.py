@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ NAME = "bubblewrap"
 
 SPEC = "spec.json"
 """The file by which a sandbox is found. It is removed last: a sandbox with files left stays listed."""
+
+REMOVED_FIRST = "state"
+"""The part that is renamed before anything is removed, so that a checkpoint under way notices the removal."""
 
 
 def note(path: Path, content: Mapping[str, object]) -> None:
@@ -63,9 +67,13 @@ def remove_folder(folder: Path) -> None:
     """
     problem: OSError | None = None
     try:
+        with contextlib.suppress(FileNotFoundError):  # an earlier removal has renamed it
+            (folder / REMOVED_FIRST).rename(folder / f"{REMOVED_FIRST}.removed")
         parts = [path for path in folder.iterdir() if path.name != SPEC]
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _not_removed(folder, error) from error
     for path in parts:
         try:
             remove_tree(path)
@@ -76,7 +84,11 @@ def remove_folder(folder: Path) -> None:
             raise problem
         remove_tree(folder)
     except OSError as error:
-        raise SandboxError(
-            f"Some files of the sandbox {folder.name} could not be removed: {error}.",
-            hint=f"Remove {folder} by hand.",
-        ) from error
+        raise _not_removed(folder, error) from error
+
+
+def _not_removed(folder: Path, error: OSError) -> SandboxError:
+    return SandboxError(
+        f"Some files of the sandbox {folder.name} could not be removed: {error}.",
+        hint=f"Remove {folder} by hand.",
+    )

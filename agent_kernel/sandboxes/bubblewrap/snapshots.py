@@ -19,6 +19,7 @@ from pathlib import Path
 from agent_kernel.each import skipped
 from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.bubblewrap.copying import copy_trees
+from agent_kernel.sandboxes.bubblewrap.folder import REMOVED_FIRST
 from agent_kernel.sandboxes.bubblewrap.trees import allocated, remove_tree
 from agent_kernel.sandboxes.optional import Snapshot, too_large
 
@@ -47,13 +48,18 @@ class SnapshotFolders:
         labels: Mapping[str, str],
         most: int | None = None,
     ) -> Snapshot:
-        """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind."""
+        """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind.
+
+        Raises `SandboxGone` if the sandbox is removed before everything is copied.
+        """
         try:
             if most is not None and (size := _size_of_parts(source)) > most:
                 raise too_large(size, most)
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._building() as part:
                 copy_parts(source, part)
+                if not (source / REMOVED_FIRST).exists():
+                    raise SandboxGone(f"The sandbox {source.name} was removed.")
                 snapshot = Snapshot(id, self._backend, time.time(), allocated(part), dict(labels))
                 (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
                 part.rename(self._root / id)
@@ -85,10 +91,17 @@ class SnapshotFolders:
                 remove_tree(part)
 
     def fill(self, folder: Path, id: str) -> None:  # noqa: A002
-        """Copy a checkpoint into a new sandbox's folders. Raises `SandboxGone` if there is none."""
+        """Copy a checkpoint into a new sandbox's folders.
+
+        Raises `SandboxGone` if there is none, or if it is removed before everything is copied.
+        """
+        self._check(id)
+        copy_parts(self._root / id, folder)
+        self._check(id)
+
+    def _check(self, id: str) -> None:  # noqa: A002
         if not (self._root / id / "snapshot.json").exists():
             raise SandboxGone(f"There is no checkpoint {id}.")
-        copy_parts(self._root / id, folder)
 
     def all(self) -> list[Snapshot]:
         """Return all complete checkpoints, oldest first."""

@@ -6,12 +6,18 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from agent_kernel.errors import SandboxError, SandboxGone
+from agent_kernel.sandboxes.bubblewrap.folder import SPEC, remove_folder
 from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
+
+FILES = 300
 
 HOST = """
 import os, signal, sys
@@ -78,3 +84,65 @@ def test_what_is_removed_is_gone(source: Path, snapshots: SnapshotFolders, tmp_p
     assert names(tmp_path) == []
     with pytest.raises(SandboxGone):
         snapshots.fill(tmp_path, "one")
+
+
+def filled(folder: Path) -> Path:
+    """Make a sandbox's folder with files in its workspace, and return it."""
+    for part in PARTS:
+        (folder / part).mkdir(parents=True)
+    for number in range(FILES):
+        (folder / "workspace" / f"{number}").write_text("content")
+    (folder / SPEC).write_text("{}")
+    return folder
+
+
+def together(first: Callable[[], object], second: Callable[[], object]) -> list[object]:
+    """Call both at the same moment, and return what each returned or raised."""
+    begin = Barrier(2)
+
+    def ended(call: Callable[[], object]) -> object:
+        begin.wait()
+        try:
+            return call()
+        except SandboxError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(ended, (first, second)))
+
+
+@pytest.mark.parametrize("most", [None, 1 << 30])
+@pytest.mark.parametrize("round_", range(6))
+def test_removed_sandbox_has_a_whole_checkpoint_or_none(
+    snapshots: SnapshotFolders, tmp_path: Path, most: int | None, round_: int
+) -> None:
+    source = filled(tmp_path / "sandbox")
+    taken, removed = together(lambda: snapshots.take(source, "one", {}, most), lambda: remove_folder(source))
+    assert removed is None
+    assert not source.exists()
+    if isinstance(taken, SandboxError):
+        assert snapshots.all() == []
+    else:
+        assert len(list((tmp_path / "snapshots" / "one" / "workspace").iterdir())) == FILES
+
+
+@pytest.mark.parametrize("round_", range(6))
+def test_removed_checkpoint_is_restored_whole_or_not(
+    snapshots: SnapshotFolders, tmp_path: Path, round_: int
+) -> None:
+    snapshots.take(filled(tmp_path / "sandbox"), "one", {})
+    target = tmp_path / "new"
+    target.mkdir()
+    restored, removed = together(lambda: snapshots.fill(target, "one"), lambda: snapshots.remove("one"))
+    assert removed is None
+    if not isinstance(restored, SandboxError):
+        assert len(list((target / "workspace").iterdir())) == FILES
+
+
+@pytest.mark.parametrize("most", [None, 1 << 30])
+def test_sandbox_that_is_gone_has_no_checkpoint(
+    snapshots: SnapshotFolders, tmp_path: Path, most: int | None
+) -> None:
+    with pytest.raises(SandboxGone, match="removed"):
+        snapshots.take(tmp_path / "gone", "one", {}, most)
+    assert snapshots.all() == []
