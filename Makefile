@@ -1,7 +1,8 @@
 # make demo       sets up what is needed and runs the first notebook in the embedded sandbox
 # make lab        opens JupyterLab with the kernel in place
 # make test       sets up what the tests need (as root: a Docker Engine too) and runs them on all cores
-# make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, gVisor and Docker where another sandbox is enough
+# make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, and cases that repeat a short
+#                 one on Docker or gVisor
 # make lint       ruff and mypy
 # make lock       compiles the locks anew from pyproject.toml
 #

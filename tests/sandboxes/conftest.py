@@ -6,27 +6,20 @@ from collections.abc import AsyncIterator
 
 import docker
 import pytest
-import pytest_asyncio
 
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from tests.sandboxes.docker.sandbox import RUN, new_spec
 from tests.sandboxes.inside import Sandbox, started
-from tests.sandboxes.shared import SharedSandbox, shared_sandbox, shared_sandboxes
+from tests.sandboxes.shared import shared_run, shared_sandbox, shared_sandboxes
 
-__all__ = ["shared_sandbox", "shared_sandboxes"]
+__all__ = ["shared_run", "shared_sandbox", "shared_sandboxes"]
 
 
 @pytest.fixture
 async def run(backend: Backend) -> AsyncIterator[Sandbox]:
     async with started(backend) as sandbox:
         yield sandbox
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def shared_run(shared_sandbox: SharedSandbox) -> Sandbox:
-    """Return the sandbox of the session, cleaned: for tests that are marked `SHARED` one by one."""
-    return await shared_sandbox.ready()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """One sandbox of each backend for a whole test session: cleaned before each test, replaced once it is broken.
 
-A module uses it with a fixture `run` that returns `await shared_sandbox.ready()`, and the mark `SHARED`. Its
-tests leave nothing outside the folders in `CLEAN`. In a parallel run each worker has its own session.
+A module uses it with the mark `SHARED` and the line `run = shared_run`, or in single tests with the mark and
+the fixture `shared_run`. They leave nothing outside the folders in `CLEAN`. In a parallel run each worker has
+its own session.
 """
 
 from __future__ import annotations
@@ -88,3 +89,15 @@ def shared_sandbox(
     if kind not in shared_sandboxes:
         shared_sandboxes[kind] = SharedSandbox(_made(kind, request))
     return shared_sandboxes[kind]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shared_run(shared_sandbox: SharedSandbox) -> Sandbox:
+    """Return the shared sandbox, cleaned."""
+    return await shared_sandbox.ready()
+
+
+@pytest.fixture
+def shared_backend(shared_sandbox: SharedSandbox) -> Backend:
+    """Return the backend of the shared sandbox, for tests that start further ones."""
+    return shared_sandbox.backend

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = [SHARED, pytest.mark.slow_on_gvisor]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 LAUNCHED = ["command vi", "env vim x", "sh -c 'vi x'", "echo x | xargs vim -R", "exec view", "vimdiff a b"]

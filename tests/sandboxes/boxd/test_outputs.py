@@ -6,19 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.sandboxes.boxd.commands.outputs import Outputs
 from agent_kernel.sandboxes.boxd.loop import Loop
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 INODES = "stat -L -c %i /run/boxd/out /run/boxd/err"

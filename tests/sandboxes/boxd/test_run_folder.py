@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 FILES = "command prelude restore shell traps state.0 state.1 state.exit out err status"

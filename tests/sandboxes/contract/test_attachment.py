@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
@@ -15,19 +14,11 @@ from agent_kernel.errors import (
 from agent_kernel.sandboxes.base import WORKSPACE, Backend, ByteStream
 from agent_kernel.sandboxes.channel import Channel, Exited, Output, Skipped, TimedOut
 from tests.sandboxes.inside import Sandbox, chunks, new_id, next_job, short_lease, started
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_backend, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
-
-
-@pytest.fixture
-def backend(shared_sandbox: SharedSandbox) -> Backend:
-    return shared_sandbox.backend
+run = shared_run
+backend = shared_backend
 
 
 async def test_a_slow_reader_slows_the_command(run: Sandbox) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxError,
@@ -16,19 +15,11 @@ from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.optional import snapshots_of
 from tests.sandboxes.inside import Sandbox, checkpoint, chunks, new_id, started
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_backend, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
-
-
-@pytest.fixture
-def backend(shared_sandbox: SharedSandbox) -> Backend:
-    return shared_sandbox.backend
+run = shared_run
+backend = shared_backend
 
 
 async def test_a_paused_sandbox_stands_still_and_goes_on(run: Sandbox) -> None:

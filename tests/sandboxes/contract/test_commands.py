@@ -6,21 +6,16 @@ import asyncio
 import signal
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
 )
 from agent_kernel.sandboxes.base import WORKSPACE
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 async def test_outputs_are_apart_and_exact(run: Sandbox) -> None:

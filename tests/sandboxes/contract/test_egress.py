@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import ConnectDenied, InvalidRequest, SandboxFileError, SandboxGone
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
@@ -17,19 +16,11 @@ from agent_kernel.sandboxes.egress import DenyAll, EgressStream
 from agent_kernel.sandboxes.network import PROXY_PORT, Network
 from agent_kernel.sandboxes.terminal import Dialed
 from tests.sandboxes.inside import Sandbox, new_id
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_backend, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
-
-
-@pytest.fixture
-def backend(shared_sandbox: SharedSandbox) -> Backend:
-    return shared_sandbox.backend
+run = shared_run
+backend = shared_backend
 
 
 Connect = Callable[[EgressStream], Awaitable[None]]

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox, chunks
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 many_in_one = settings(

@@ -7,21 +7,16 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import (
     SandboxFileError,
 )
 from agent_kernel.sandboxes.base import WORKSPACE
 from tests.sandboxes.inside import Sandbox, chunks
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 @pytest.mark.parametrize("name", ["plain.csv", "with space", "new\nline", "ünï", "-dash", "a/b/c.txt"])

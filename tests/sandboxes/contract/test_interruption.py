@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Output, TimedOut
 from tests.sandboxes.inside import Sandbox, sleepers
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 async def test_a_timeout_kills_the_tree_and_keeps_the_output(run: Sandbox) -> None:

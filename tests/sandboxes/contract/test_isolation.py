@@ -7,17 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 async def test_the_toolbox_is_there(run: Sandbox) -> None:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, shared_run
 
 pytestmark = SHARED
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 async def test_a_short_output_has_no_log(run: Sandbox) -> None:

@@ -15,7 +15,7 @@ from agent_kernel.sandboxes.network import PROXY_PORT, Network
 from agent_kernel.sandboxes.optional import snapshots_of
 from tests.sandboxes.inside import Sandbox, checkpoint, started
 from tests.sandboxes.network.networked import DIRECT, NETWORK, PORT, Dialer, Networked, networked, served
-from tests.sandboxes.shared import SHARED, SharedSandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox, shared_run
 
 pytestmark = SHARED
 
@@ -75,9 +75,7 @@ for reuse in (False, True):
 """
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def run(shared_sandbox: SharedSandbox) -> Sandbox:
-    return await shared_sandbox.ready()
+run = shared_run
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
