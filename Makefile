@@ -85,11 +85,12 @@ UNUSED := azure-core azure-identity azure-storage-blob boto3 botocore croniter g
   litellm-enterprise litellm-proxy-extras msal msal-extensions polars polars-runtime-32 psycopg psycopg-binary \
   pyroscope-io rq s3transfer
 
-# With it, every process that imports nbformat starts a second later; see findings/jsonschema_grammars.sh.
-SLOW := rfc3987-syntax
+# Left out of the tests' environment: with it, every process that imports nbformat starts a second later; see
+# findings/jsonschema_grammars.sh.
+UNWANTED := rfc3987-syntax
 
 lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
-	$(LOCK) pyproject.toml requirements/build.in --extra dev $(SLOW:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra dev $(UNWANTED:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
