@@ -34,7 +34,12 @@ ETC = (
     "magic",
     "ssl/certs",
     "localtime",
+    # Settings of Debian's Java and R, which their folders below /usr link to. Those of the site stay away,
+    # such as R's Renviron.site: they may hold its tokens.
+    *("java-*/security", "java-*/*.properties", "java-*/jvm-*.cfg"),
+    *("R/Renviron", "R/ldpaths", "R/Makeconf", "R/repositories", "R/javaconf"),
 )
+"""Files and folders of the host's `/etc` that its programs need; patterns match what there is."""
 MASKED = (
     "/proc/kcore",
     "/proc/keys",
@@ -138,8 +143,8 @@ def base_mounts(memory: int, *, keep_local: bool) -> list[str]:
             words += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             words += ["--ro-bind", str(path), str(path)]
-    for name in ETC:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for found in (str(each) for name in ETC for each in sorted(Path("/etc").glob(name))):
+        words += ["--ro-bind-try", found, found]
     return [
         *words,
         *("--proc", "/proc", "--dev", "/dev"),
