@@ -70,7 +70,7 @@ CLIENTS = (
         "curl", "files.test", scripts.CURL, "CONNECT tunnel failed, response 403", "/usr/bin/curl", "curl"
     ),
     Client(
-        "curl without proxy", "files.test", scripts.CURL_DIRECT, "reset by peer", "/usr/bin/curl", "curl"
+        "curl without proxy", "files.test", scripts.CURL_DIRECT, "curl: (", "/usr/bin/curl", "curl"
     ),
     Client(
         "wget", "files.test", scripts.WGET, _tunnel("files.test", "Proxy tunneling failed: "),
@@ -97,7 +97,7 @@ CLIENTS = (
         "R", "cran.test", scripts.R, "cannot open URL 'https://cran.test/src/contrib/PACKAGES'",
         "/usr/bin/Rscript", "r-base-core",
     ),
-    Client("Java", "files.test", scripts.JAVA_FETCH, "Connection reset", JAVA, "default-jre-headless"),
+    Client("Java", "files.test", scripts.JAVA_FETCH, "Exception in thread", JAVA, "default-jre-headless"),
     Client("Go", "go.test", scripts.GO_DOWNLOAD, "https://go.test/example.org/tiny", GO, "golang-go"),
 )  # fmt: skip
 
