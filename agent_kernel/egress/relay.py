@@ -41,6 +41,7 @@ class Relay:
         self._stream = stream
         self._reader = reader
         self._writer = writer
+        self._received_all = False
 
     async def run(self, gate: Gate, count: Count) -> None:
         """Carry bytes until both directions have ended.
@@ -63,11 +64,15 @@ class Relay:
             self._writer.close()
 
     async def _send(self, gate: Gate, count: Count) -> None:
-        while data := await self._stream.read(PIECE):
-            await self._forward(gate.feed(data), count)
-        await self._forward(gate.end(), count)
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
+        try:
+            while data := await self._stream.read(PIECE):
+                await self._forward(gate.feed(data), count)
+            await self._forward(gate.end(), count)
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+        except OSError:
+            if not self._received_all:  # otherwise the server is done, and takes not even TLS's goodbye
+                raise
 
     async def _forward(self, data: bytes, count: Count) -> None:
         if data:
@@ -79,6 +84,7 @@ class Relay:
         while data := await self._reader.read(PIECE):
             count(0, len(data))
             await self._stream.write(data)
+        self._received_all = True
         await self._stream.write_eof()
 
 

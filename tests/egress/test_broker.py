@@ -133,6 +133,22 @@ async def test_half_close_in_both_orders(outside: Outside) -> None:
     assert got == [b"later"]
 
 
+async def test_bytes_after_the_servers_end_are_no_failure(outside: Outside) -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"answer")
+        writer.close()
+
+    outside.serve = answers
+    async with program(outside.broker("tcp://db:5432"), "db", 5432) as inside:
+        reader, writer = await inside.streams()
+        assert await reader.read() == b"answer"
+        writer.write(b"goodbye")  # as TLS does: the server's system resets the connection
+        writer.write_eof()
+        await inside.task
+        writer.close()
+    assert (outside.record.decision, outside.record.failure) == ("allowed", None)
+
+
 @pytest.mark.parametrize(
     "name",
     [
