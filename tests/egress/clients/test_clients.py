@@ -23,7 +23,7 @@ def client(request: pytest.FixtureRequest, missing: Missing) -> Client:
     """The client under test, if this machine has it."""
     chosen: Client = request.param
     if not chosen.installed:
-        missing(f"{chosen.name} is missing: apt-get install {chosen.package}")
+        missing(f"{chosen.name} is missing; it comes with the package {chosen.package}")
     return chosen
 
 
