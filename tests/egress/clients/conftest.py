@@ -49,7 +49,7 @@ class SameMount(HostMount):
 
 PROGRAMS = tuple(
     SameMount(path.strip("/"), path)
-    for path in ("/usr", "/etc/R", "/etc/java-17-openjdk", "/etc/ssl/certs")
+    for path in ("/usr", "/etc/alternatives", "/etc/R", "/etc/java-17-openjdk")
     if Path(path).is_dir()
 )
 """The host's programs with their settings, which bubblewrap's sandboxes have anyway."""
