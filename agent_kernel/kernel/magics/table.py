@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics import approve as magics_approve
+from agent_kernel.kernel.magics import diff as magics_diff
 from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
@@ -105,6 +106,17 @@ MAGICS: dict[str, Magic] = {
         "Show the files in the container as a tree.",
         magics_files.files,
         arguments="files",
+    ),
+    "diff": Magic(
+        "%diff [FOLDER] [--since COMMIT] [--patch [FILE] [--force]]",
+        "Show what changed in the container's files, or write it as a patch for git apply.",
+        magics_diff.diff,
+        "A repository is compared with HEAD, or with COMMIT. Other files are compared with your uploads: "
+        "what you did not upload is new. Tables are compared by rows and columns. --patch writes "
+        "changes.patch, or FILE, to the notebook's folder: the changes in the one repository that has some, "
+        "or else those of your text files.",
+        arguments="files",
+        words=("--since", "--patch", "--force"),
     ),
     "mount": Magic(
         "%mount [NAME ... [--new]]",

@@ -65,7 +65,7 @@ _BROKEN = (
 
 def main(path: str) -> None:
     """Print the description of the table at `path`."""
-    _limit()
+    limit()
     print(json.dumps(description(path), default=str))
 
 
@@ -84,7 +84,7 @@ def description(path: str) -> Json:
     return found
 
 
-def _limit() -> None:
+def limit() -> None:
     """Bound memory and time: files can be made to need much of both."""
     import resource
 

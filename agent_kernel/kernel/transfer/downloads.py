@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.transfer.base import FileSharer
-    from agent_kernel.runtime.base import ContainerFiles
+    from agent_kernel.runtime.base import ContainerFiles, Runtime
 
 WORKSPACE = PurePosixPath("/mnt/data")
 Files = Mapping[str, "FileCreateResponse"]
@@ -188,6 +188,31 @@ async def fetch(notebook: FileSharer, outputs: CellOutputs, wish: Wish) -> None:
         if len(done) > NAMED:
             total = size(sum(each.file.bytes for each in done))
             outputs.emit(note(f"Downloaded {len(done):,} files ({total}) to {code(str(done[0].base))}"))
+
+
+def check_target(to: str, *, force: bool) -> None:
+    """Raise `InvalidRequest` if a file cannot be written to the path `to`."""
+    path = expanded(to)
+    if to.endswith("/") or path.is_symlink() or (os.path.lexists(path) and not path.is_file()):
+        raise InvalidRequest(f"{path} is not a plain file. Nothing was written.", hint="Give another name.")
+    if path.exists() and not force:
+        raise InvalidRequest(
+            f"{path} already exists. Nothing was written.",
+            hint="Add --force to replace it, or give another name.",
+        )
+
+
+async def save(
+    runtime: Runtime, file: FileCreateResponse, to: str, outputs: CellOutputs, *, force: bool
+) -> None:
+    """Write one file of the container to the path `to`, completely or not at all.
+
+    Raises `InvalidRequest`, and what `ContainerFiles.content` raises.
+    """
+    path = expanded(to)
+    download = Download(file, path.parent, PurePosixPath(path.name))
+    progress = UploadProgress(outputs, "Downloading", file.bytes)
+    await _write(runtime.containers.files, download, progress, force=force)
 
 
 async def _write(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from agent_kernel.kernel.transfer.host_files import HostFile, read_chunks
+from agent_kernel.kernel.transfer.originals import Originals
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,28 @@ class PendingUpload:
 
 
 class Uploaded:
-    """The uploads to one container: the container path, and the local file's mark and digest."""
+    """The uploads to one container: the container path, and the local file's mark and digest.
+
+    `originals` has what arrived, for a comparison with what is there later.
+    """
 
     def __init__(self) -> None:
         self._container_id: str | None = None
         self._known: dict[str, tuple[HostFile, str]] = {}
+        self._originals = Originals()
 
-    def remember(self, container_id: str, upload: PendingUpload, digest: str) -> None:
-        """Record an upload that arrived; `digest` is its SHA-256."""
+    def remember(
+        self, container_id: str, upload: PendingUpload, digest: str, content: bytes | None = None
+    ) -> None:
+        """Record an upload that arrived; `digest` is its SHA-256, `content` its bytes if they are kept."""
         if container_id != self._container_id:
-            self._container_id, self._known = container_id, {}
+            self._container_id, self._known, self._originals = container_id, {}, Originals()
         self._known[upload.target] = (upload.file, digest)
+        self._originals.keep(upload.target, upload.file.size, digest, content)
+
+    def originals(self, container_id: str) -> Originals:
+        """Return what was uploaded to a container."""
+        return self._originals if container_id == self._container_id else Originals()
 
     async def placed(self, container_id: str, uploads: Sequence[PendingUpload]) -> list[PendingUpload]:
         """Return the uploads with their targets: a name that another file has already gets a number.

@@ -18,6 +18,7 @@ from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.kernel.render.text import code, size
 from agent_kernel.kernel.transfer.described import Description, describe
 from agent_kernel.kernel.transfer.host_files import expanded, look, read_chunks, walk
+from agent_kernel.kernel.transfer.originals import Copy
 from agent_kernel.kernel.transfer.patterns import split
 from agent_kernel.kernel.transfer.uploaded import PendingUpload
 
@@ -153,12 +154,12 @@ async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
     described: dict[str, Description] = {}
     try:
         for upload in plan.uploads:
-            digest = hashlib.sha256()
-            async with aclosing(_counted(upload, digest, progress)) as content:
+            digest, copy = hashlib.sha256(), Copy()
+            async with aclosing(_counted(upload, digest, copy, progress)) as content:
                 file = await files.create(
                     container_id, path=upload.target, content=content, size=upload.file.size
                 )
-            notebook.uploaded.remember(container_id, upload, digest.hexdigest())
+            notebook.uploaded.remember(container_id, upload, digest.hexdigest(), copy.content)
             sent.append(upload)
             if len(plan.uploads) <= NAMED:
                 described[upload.target] = await describe(notebook, file)
@@ -167,12 +168,13 @@ async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
 
 
 async def _counted(
-    upload: PendingUpload, digest: hashlib._Hash, progress: UploadProgress
+    upload: PendingUpload, digest: hashlib._Hash, copy: Copy, progress: UploadProgress
 ) -> AsyncGenerator[bytes, None]:
     progress.name = upload.file.path.name
     async with aclosing(read_chunks(upload.file)) as chunks:
         async for chunk in chunks:
             digest.update(chunk)
+            copy.add(chunk)
             yield chunk
             progress.add(len(chunk))
 

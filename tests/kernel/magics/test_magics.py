@@ -32,6 +32,16 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%download kept.txt --over", "does not know --over", "Use --force."),
     ],
     "files": [("%files nosuch", "There is no folder nosuch", "%files alone lists all")],
+    "diff": [
+        ("%diff nosuch", "%diff: there is no nosuch in the container.", "%files lists"),
+        ("%diff /etc", "%diff compares what is in /mnt/data, and /etc is not.", "Use %diff [FOLDER]"),
+        ("%diff ../x", "and ../x is not.", "Use %diff [FOLDER]"),
+        ("%diff --since", "%diff does not know '--since'", "Use %diff [FOLDER]"),
+        ("%diff --since main", "%diff: there is no repository.", "%files lists"),
+        ("%diff a b", "%diff does not know 'b'", "Use %diff [FOLDER]"),
+        ("%diff --patch /", "/ is not a plain file.", "Give another name."),
+        ("%diff 'open", "The arguments of %diff cannot be read", "Use %diff [FOLDER]"),
+    ],
     "mount": [
         ("%mount nosuch", "There is no folder 'nosuch' to mount. Available: none.", "AGENT_KERNEL_MOUNTS"),
         ("%mount --new", "%mount --new needs the name of a folder.", "For example:"),

@@ -48,34 +48,48 @@ class Loader:
     def exec_module(self, module):
         exec(compile(SOURCES[module.__name__], module.__name__, "exec"), module.__dict__)
 sys.meta_path.insert(0, Loader())
-from %s import table
-table.main(sys.argv[1])
+from %s import main
+main(sys.argv[1])
 """
 
 
 @cache
-def program() -> str:
-    """Return the program that describes a table, in one file: its modules are packed into it."""
-    sources = {"agent_kernel": "", "agent_kernel.kernel": "", PACKAGE: ""}
-    for file in (files("agent_kernel.kernel") / "sandbox_scripts").iterdir():
-        name, _, ending = file.name.partition(".")
-        if ending == "py" and name != "__init__":
-            sources[f"{PACKAGE}.{name}"] = file.read_text("utf-8")
+def program(module: str = "table", package: str = "") -> str:
+    """Return a program that runs `main` of a module of `sandbox_scripts` with its argument, in one file.
+
+    The modules are packed into it, and those of the package `package` in that folder.
+    """
+    sources = {"agent_kernel": "", "agent_kernel.kernel": "", PACKAGE: "", **_sources("")}
+    if package:
+        sources |= {f"{PACKAGE}.{package}": "", **_sources(package)}
     packed = base64.b64encode(zlib.compress(json.dumps(sources).encode(), 9)).decode()
-    return _LOADER % (packed, PACKAGE)
+    return _LOADER % (packed, ".".join(filter(None, (PACKAGE, package, module))))
+
+
+def _sources(package: str) -> dict[str, str]:
+    """Return the source of each module in a folder of `sandbox_scripts`."""
+    folder = files("agent_kernel.kernel") / "sandbox_scripts" / package
+    parts = [file.name.partition(".") for file in folder.iterdir()]
+    names = [name for name, _, ending in parts if ending == "py" and name != "__init__"]
+    prefix = ".".join(filter(None, (PACKAGE, package)))
+    return {f"{prefix}.{name}": (folder / f"{name}.py").read_text("utf-8") for name in names}
+
+
+def command(argument: str, module: str = "table", package: str = "") -> str:
+    """Return the shell command that runs the program with an argument."""
+    one_thread = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+    python = f"{one_thread} python3 -I - {shlex.quote(argument)}"
+    return f"{python} <<'END OF PROGRAM'\n{program(module, package)}\nEND OF PROGRAM"
 
 
 async def preview(runtime: Runtime, container_id: str, path: str) -> Preview:
     """Return a preview of the table at `path`. Raises `NoTable`. Cancelling ends the program."""
-    one_thread = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-    python = f"{one_thread} python3 -I - {shlex.quote(path)}"
-    command = f"{python} <<'END OF PROGRAM'\n{program()}\nEND OF PROGRAM"
     try:
         async with asyncio.timeout(SECONDS):
-            printed, code = await _printed(runtime, container_id, command)
-        if not printed:
+            answer, code = await printed(runtime, container_id, command(path))
+        if not answer:
             raise NoTable(_NO_PYTHON if code == 127 else _LIMITS)
-        return _understood(json.loads(printed))
+        return _understood(json.loads(answer))
     except TimeoutError as error:
         raise NoTable(f"it takes more than {SECONDS:.0f} s to read") from error
     except AgentKernelError as error:
@@ -87,8 +101,11 @@ async def preview(runtime: Runtime, container_id: str, path: str) -> Preview:
         raise NoTable("what the container says about it cannot be understood") from error
 
 
-async def _printed(runtime: Runtime, container_id: str, command: str) -> tuple[str, int | None]:
-    """Return what the command printed, and its exit code; None if it was ended by a limit."""
+async def printed(runtime: Runtime, container_id: str, command: str) -> tuple[str, int | None]:
+    """Return what the command printed, and its exit code; None if it was ended by a limit.
+
+    Raises what `Runtime.respond` raises. Cancelling ends the command.
+    """
     environment = {"type": "container_reference", "container_id": container_id}
     request = {
         "model": "agent_kernel/shell",
@@ -97,29 +114,29 @@ async def _printed(runtime: Runtime, container_id: str, command: str) -> tuple[s
         "store": False,
         "stream": True,
     }
-    printed = ""
+    text = ""
     code = None
     async with aclosing(runtime.respond(request)) as events:
         async for event in events:
             if event.type == "response.output_item.done" and event.item.type == "shell_call_output":
                 for content in event.item.output:
-                    printed += content.stdout[:_MAX_CHARACTERS]
+                    text += content.stdout[:_MAX_CHARACTERS]
                     code = content.outcome.exit_code if content.outcome.type == "exit" else None
-    return printed, code
+    return text, code
 
 
 def _understood(found: dict[str, Any]) -> Preview:
     if "reason" in found:
-        raise NoTable(_line(found["reason"]))
+        raise NoTable(line(found["reason"]))
     columns = [
         Column(str(name), str(kind), None if missing is None else int(missing))
         for name, kind, missing in found["columns"][:COLUMNS]
     ]
     rows = [[str(cell) for cell in row[:COLUMNS]] for row in found["rows"][:ROWS]]
-    notes = [_line(note) for note in found["notes"][:MAX_NOTES]]
+    notes = [line(note) for note in found["notes"][:MAX_NOTES]]
     return Preview(columns, rows, int(found["width"]), int(found["count"]), found["whole"] is True, notes)
 
 
-def _line(text: object) -> str:
+def line(text: object) -> str:
     """Return a text from the container as one line of bounded length."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:300]

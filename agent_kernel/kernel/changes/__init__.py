@@ -1,0 +1,1 @@
+"""What changed in the container: asked, checked and shown, for `%diff`."""
