@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,15 @@ class Key:
 
     name: str = ""
     limits: KeyLimits = KeyLimits()
+
+
+class Keys(Protocol):
+    """The named keys of a server."""
+
+    async def exist(self) -> bool:
+        """Tell whether a key was ever created, even if it was revoked; then every request needs a key."""
+        ...
+
+    async def find(self, secret: str) -> Key | None:
+        """Return the key with this secret, or None if it is unknown or was revoked."""
+        ...

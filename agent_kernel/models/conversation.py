@@ -43,7 +43,7 @@ def last_user_message(items: Sequence[Item]) -> tuple[str, Sequence[Item]]:
 
 
 def outputs_by_call() -> Mapping[str, str]:
-    """Return the type of the item that answers each type of call."""
+    """Return the type of the item that answers each type of call, as models get them."""
     return {**catalogue().outputs, CUSTOM_CALL: CUSTOM_OUTPUT}
 
 

@@ -4,6 +4,9 @@ One table, `states.TRANSITIONS`, has the permitted order. Each item's draft orde
 tools provide the drafts of their calls. A turn goes: `begin`, then for each step of the model `feed`* and
 `end_step`, then for each call `open_output`, `output`*, `close_output`, and at last one of `complete`,
 `incomplete`, `fail`. Any other order raises `RuntimeError`: that is a bug, never the fault of a model.
+
+A call and its output are two items, or one (`CallKind.one_item`). One item stays open from the call's first
+event to the end of its output, and other items may begin and end meanwhile.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ from agent_kernel.protocol.calls import (
     CallDone,
     CallDraft,
     CallItem,
-    CallKind,
     CallStart,
     OutputDraft,
     RejectedCall,
+    call_key,
     check_call,
     rejected_item,
 )
@@ -42,14 +45,14 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.failed import error_event
 from agent_kernel.protocol.malformed import malformed
-from agent_kernel.protocol.response import ResponseSnapshot
 from agent_kernel.protocol.states import Act, State, follow
+from agent_kernel.protocol.step_calls import HeldCall, StepCalls
 from agent_kernel.protocol.usage import total_usage
 
 D = TypeVar("D", bound=Draft)
 
 
-class Assembler(ResponseSnapshot):
+class Assembler(StepCalls):
     """A response while it is created. Use from one task at a time.
 
     `container_id` applies to calls that begin after it is set. `truncated` is the reason of the current
@@ -63,15 +66,8 @@ class Assembler(ResponseSnapshot):
         self.truncated: str | None = None
         self._clock = clock
         self._open: Draft | None = None
-        self._call_ids: set[str] = set()
-        self._step: list[CallItem] = []  # the calls of the current step
-        self._rejected = 0  # calls that the current step rejected
-        self._rejections: dict[str, str] = {}  # why, of those with an item of their tool
         self._step_ended = False
         self._usage: list[Usage] = []
-        self._kinds: dict[str, CallKind] = {}
-        self._unanswered: dict[str, CallItem] = {}
-        self._outputs: dict[str, OutputDraft] = {}
 
     # -- the model's step ---------------------------------------------------------------------------------
 
@@ -83,7 +79,8 @@ class Assembler(ResponseSnapshot):
         it, and `fail` can end the stream.
         """
         if self._step_ended:
-            self._step, self._step_ended, self._rejected, self.truncated = [], False, 0, None
+            self._forget_step()
+            self._step_ended, self.truncated = False, None
         if isinstance(delta, Usage | Truncated | Notice):
             return self._note(delta)
         if isinstance(delta, ReasoningDelta | TextDelta | RefusalDelta) and not delta.text:
@@ -103,47 +100,13 @@ class Assembler(ResponseSnapshot):
         Raises `MalformedModelOutput` if the step ends in the middle of a call without being cut off.
         """
         if self._step_ended:  # a step without a delta
-            self._step, self._rejected, self.truncated = [], 0, None
+            self._forget_step()
+            self.truncated = None
         state = follow(self._state, Act.END_STEP)
         events = self._leave()
         self._state = state
         self._step_ended = True
         return events
-
-    def calls(self) -> list[CallItem]:
-        """List the complete or rejected calls of the last step that still need an output, in order.
-
-        A call in which the model was cut off is not listed, because it must not run.
-        """
-        return [
-            each
-            for each in self.last_calls()
-            if each.call_id in self._unanswered and (_is_complete(each) or self.rejection(each.call_id))
-        ]
-
-    def rejected(self) -> int:
-        """Return how many calls of the last step were rejected."""
-        return self._rejected
-
-    def accepted(self) -> bool:
-        """Return whether the last step made a call that was not rejected."""
-        return any(_is_complete(each) for each in self._step)
-
-    def rejection(self, call_id: str) -> str | None:
-        """Return why a call must not run, although it has an item of its tool. None: it may run."""
-        return self._rejections.get(call_id)
-
-    def client_calls(self) -> list[CallItem]:
-        """List the complete calls of the last step to tools that the client runs, in order."""
-        return [each for each in self._step if self.kind_of(each.call_id).by_client and _is_complete(each)]
-
-    def last_calls(self) -> list[CallItem]:
-        """List the calls of the last step to tools of this server, with and without output."""
-        return [each for each in self._step if not self.kind_of(each.call_id).by_client]
-
-    def kind_of(self, call_id: str) -> CallKind:
-        """Return the tool of a call made or adopted in this response. Raises `KeyError` for any other."""
-        return self._kinds[call_id]
 
     def usage(self) -> t.ResponseUsage:
         """Return the tokens of all steps so far, as reported by the model."""
@@ -155,24 +118,31 @@ class Assembler(ResponseSnapshot):
         self._usage += [usage] if usage is not None else []
         return self._add(item)
 
-    def adopt(self, kind: CallKind, call: CallItem) -> None:
-        """Take over a call of an earlier response. Its output will belong to this response."""
-        self._call_ids.add(call.call_id)
-        self._kinds[call.call_id] = kind
-        self._unanswered[call.call_id] = call
+    def hand_over(self, call: CallItem) -> Events:
+        """Leave a call to the client, or to an approval that a later turn's input brings.
 
-    def hand_over(self, call: CallItem) -> None:
-        """Leave a call to the client, which runs it and sends the output as input of the next turn."""
+        Its output comes in another response. If it were part of the call's item, the item ends as incomplete.
+        """
         follow(self._state, Act.OUTPUT)
         self._take(call)
+        held = self._held.pop(call_key(call), None)
+        return [] if held is None else self._finish(self._continued(held), "incomplete")
+
+    def put_off(self, key: str) -> Events:
+        """Hand over a call that waits for an approval, unless that is done."""
+        call = self._unanswered.get(key)
+        return [] if call is None else self.hand_over(call)
 
     # -- the outputs of calls -----------------------------------------------------------------------------
 
-    def open_output(self, call: CallItem) -> Events:
-        """Begin the output item of a call. The outputs of several calls may be open at once."""
+    def open_output(self, call: CallItem, *, runs: bool = True) -> Events:
+        """Begin the output of a call. The outputs of several calls may be open at once.
+
+        `runs` False: the call is refused, so an item that holds call and output does not say that it runs.
+        """
         follow(self._state, Act.OUTPUT)
         self._take(call)
-        return self._open_output(call)
+        return self._open_output(call, runs=runs)
 
     def output(self, call_id: str, piece: Any) -> Events:
         """Return the events of one piece of output; the tool's `OutputDraft` defines the pieces."""
@@ -185,10 +155,6 @@ class Assembler(ResponseSnapshot):
         del self._outputs[call_id]
         return events + self._finish(draft, status)
 
-    def finished(self, events: Events) -> CallItem:
-        """Return the item that these events of `close_output` finished."""
-        return self._finished[events[-1].output_index]  # type: ignore[union-attr]
-
     # -- the end ------------------------------------------------------------------------------------------
 
     def complete(self) -> Events:
@@ -196,7 +162,7 @@ class Assembler(ResponseSnapshot):
 
         Calls without an opened output keep none: the client runs them, or they wait.
         """
-        if self._outputs:
+        if self._outputs or self._held:
             raise RuntimeError("A response with an open output cannot be complete.")
         self._unanswered.clear()
         events = self._settle("completed", "")
@@ -292,7 +258,7 @@ class Assembler(ResponseSnapshot):
             case CallDone():
                 call, events = self._call_draft(delta)
                 events += call.complete(delta)
-                events += self._close("completed")
+                events += self._hold(call) if delta.tool.one_item else self._close("completed")
                 self._state = State.BETWEEN
                 return events
         return []
@@ -300,9 +266,12 @@ class Assembler(ResponseSnapshot):
     def _reject(self, delta: RejectedCall) -> Events:
         """Add the item of a rejected call. One that was streamed keeps its item, which ends incomplete."""
         state = follow(self._state, RejectedCall)
-        draft = self._call(delta.call_id)
+        draft, self._rejected = self._call(delta.call_id), self._rejected + 1
+        if draft is not None and self.kind_of(delta.call_id).one_item:
+            self._state = state
+            return self._close_rejected(draft, delta.why)
         events = self._leave() if draft is None else self._close("incomplete")
-        self._state, self._rejected = state, self._rejected + 1
+        self._state = state
         if draft is not None and not self.kind_of(delta.call_id).by_client:
             self._rejections[delta.call_id] = delta.why
             return events
@@ -323,7 +292,9 @@ class Assembler(ResponseSnapshot):
         self._open = draft
         self._call_ids.add(delta.call_id)
         self._kinds[delta.call_id] = delta.tool
-        return draft, draft.added()
+        events = draft.added()
+        draft.added_at = events[0].sequence_number
+        return draft, events
 
     def _draft(self, kind: type[D], *arguments: Any) -> tuple[D, Events]:
         if isinstance(self._open, kind):
@@ -350,19 +321,43 @@ class Assembler(ResponseSnapshot):
         item = draft.item(status)
         self._finished[draft.index] = item
         if isinstance(draft, CallDraft):
-            self._step.append(item)
-            if not self._kinds[draft.call_id].by_client:
-                self._unanswered[draft.call_id] = item
+            self._add_call(draft, item, needs_output=not self._kinds[draft.call_id].one_item)
         self._update(output=[self._finished[index] for index in sorted(self._finished)])
         return draft.done(item)
 
-    def _take(self, call: CallItem) -> None:
-        if self._unanswered.pop(call.call_id, None) is None:
-            raise RuntimeError(f"The call {call.call_id} is unknown or has an output already.")
+    def _add_call(self, draft: CallDraft, item: CallItem, *, needs_output: bool) -> None:
+        kind = self._kinds[draft.call_id]
+        self._kinds[call_key(item)] = kind
+        self._step.append(item)
+        if needs_output and not kind.by_client:
+            self._unanswered[call_key(item)] = item
 
-    def _open_output(self, call: CallItem) -> Events:
-        draft = self.kind_of(call.call_id).output_draft(next(self._indices), self._numbers, call)
-        self._outputs[call.call_id] = draft
+    def _hold(self, draft: CallDraft) -> Events:
+        """Keep the item of a complete call open for its output."""
+        self._open = None
+        events, item = draft.close_parts(), draft.item("in_progress")
+        self._add_call(draft, item, needs_output=True)
+        self._held[call_key(item)] = HeldCall(draft.index, draft.added_at, item)
+        self._whole.add(call_key(item))
+        return events
+
+    def _close_rejected(self, draft: CallDraft, why: str) -> Events:
+        self._open = None
+        events, item = draft.close_parts(), draft.item("in_progress")
+        self._add_call(draft, item, needs_output=False)
+        output = self._continued(HeldCall(draft.index, draft.added_at, item))
+        return events + output.close_unfinished(why) + self._finish(output, "incomplete")
+
+    def _continued(self, held: HeldCall) -> OutputDraft:
+        return self.kind_of(call_key(held.item)).output_draft(held.index, self._numbers, held.item)
+
+    def _open_output(self, call: CallItem, *, runs: bool) -> Events:
+        key = call_key(call)
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._outputs[key] = draft = self._continued(held)
+            return draft.begun() if runs else []
+        self._outputs[key] = draft = self.kind_of(key).output_draft(next(self._indices), self._numbers, call)
         return draft.added(draft.added_as)
 
     def _output(self, call_id: str) -> OutputDraft:
@@ -377,7 +372,7 @@ class Assembler(ResponseSnapshot):
         state = follow(self._state, Act.END)
         events = self._close(status)
         for call in list(self._unanswered.values()):
-            events += self._open_output(call)
+            events += self._open_output(call, runs=False)
         for draft in self._outputs.values():
             events += draft.close_unfinished(why) + self._finish(draft, "incomplete")
         self._unanswered.clear()
@@ -389,10 +384,6 @@ class Assembler(ResponseSnapshot):
 
 UNFINISHED = "The command did not run to its end."
 """The text of an output in place of a missing part."""
-
-
-def _is_complete(item: CallItem) -> bool:
-    return bool(item.status == "completed")
 
 
 def _any(value: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_kernel.protocol.calls import CallKind, CallKinds
+from agent_kernel.protocol.calls import CallKind, CallKinds, json_key
 
 Json = dict[str, Any]
 
@@ -48,7 +48,8 @@ def end_broken(
 class BrokenCall:
     """A call without a finished output, which may have been running when its process died.
 
-    `output` is its open output item, if any, at `index`; `events` are the events of that item so far.
+    `output` is its open output item, if any, at `index`; `events` are the events of that item so far. If
+    call and output are one item, `index` is always set, and `events` are those since the call.
     """
 
     kind: CallKind
@@ -88,8 +89,8 @@ def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePo
         begun = begun or event["type"] == "response.in_progress"
     if not all(replay.goes_on(item) for item in replay.finished.values()):
         return None
-    if replay.unanswered():
-        return _in_calls(replay, begun)
+    if calls := [*map(replay.broken, replay.unanswered()), *replay.running()]:
+        return _in_calls(replay, calls, begun)
     done = [index for index, item in replay.finished.items() if replay.answers(item) is not None]
     last = max(done, default=-1)
     since = [item["type"] for index, item in replay.finished.items() if index > last]
@@ -100,10 +101,12 @@ def standing(journal: Iterable[Mapping[str, Any]], kinds: CallKinds) -> ResumePo
     return ResumePoint(replay.finished, told, events, replay.next_number(), begun)
 
 
-def _in_calls(replay: _Replay, begun: bool) -> ResumePoint | None:
+def _in_calls(replay: _Replay, calls: Sequence[BrokenCall], begun: bool) -> ResumePoint | None:
     """Return the resume point of a response that died in the calls of its last step."""
-    calls = [replay.broken(call) for call in replay.unanswered()]
-    if not all(each.kind.resumable and each.call.get("status") == "completed" for each in calls):
+    if not all(
+        each.kind.resumable and (each.kind.one_item or each.call.get("status") == "completed")
+        for each in calls
+    ):
         return None
     if set(replay.open) != {each.index for each in calls if each.index is not None}:
         return None  # the model was still writing
@@ -152,7 +155,8 @@ class _Replay:
 
     def answers(self, item: Mapping[str, Any]) -> CallKind | None:
         """Return the tool that this item is an output of; None for other items."""
-        kind = self._kinds.of_output(item["type"])
+        call = self._kinds.of_call(item["type"])
+        kind = call if call is not None and call.one_item else self._kinds.of_output(item["type"])
         return None if kind is None or kind.by_client else kind
 
     def goes_on(self, item: Mapping[str, Any]) -> bool:
@@ -179,6 +183,8 @@ class _Replay:
 
     def _interrupted(self, index: int, kind: str, item: Json, parts: Sequence[str]) -> Json:
         tool = self._kinds.of_call(kind)
+        if tool is not None and tool.one_item:
+            return dict(tool.interrupted_output(item, None, self._events.get(index, ())))
         if tool is not None:
             return dict(tool.interrupted_call(item, parts))
         tool = self._kinds.of_output(kind)
@@ -195,8 +201,20 @@ class _Replay:
     def unanswered(self) -> list[Json]:
         """Return the finished calls of this server's tools that have no output."""
         items = [self.finished[index] for index in sorted(self.finished)]
-        answered = {each["call_id"] for each in items if self.answers(each) is not None}
-        return [each for each in items if self.makes(each) is not None and each["call_id"] not in answered]
+        answered = {json_key(each) for each in items if self.answers(each) is not None}
+        return [each for each in items if self.makes(each) is not None and json_key(each) not in answered]
+
+    def running(self) -> list[BrokenCall]:
+        """Return the complete calls whose items are open, because their outputs belong to them."""
+        found = []
+        for index in sorted(self.open):
+            item, events = self.open[index], self._events.get(index, ())
+            kind = self._kinds.of_call(item["type"])
+            whole = kind.whole_call(item, events) if kind is not None and kind.one_item else None
+            if kind is not None and whole is not None:
+                call, since = dict(whole[0]), [dict(event) for event in whole[1]]
+                found.append(BrokenCall(kind, call, call if since else None, index, since))
+        return found
 
     def broken(self, call: Json) -> BrokenCall:
         """Return a call without output, with its open output item if it has one."""

@@ -17,9 +17,21 @@ from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.malformed import agrees, malformed
 
 CallItem: TypeAlias = Any
-"""An output item with a `call_id`. Each tool has its own class."""
+"""An output item that is a call. Each tool has its own class."""
 
 Json = Mapping[str, Any]
+
+
+def call_key(item: CallItem) -> str:
+    """Return what a call is known by: its `call_id`, or its item's id if its output is in the same item."""
+    key: str = getattr(item, "call_id", None) or item.id
+    return key
+
+
+def json_key(call: Json) -> str:
+    """Return `call_key` of a call item as JSON."""
+    key: str = call.get("call_id") or call["id"]
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,11 @@ class CallKind(Protocol):
         ...
 
     @property
+    def one_item(self) -> bool:
+        """Whether a call and its output are one item. Then its output drafts continue the call's item."""
+        ...
+
+    @property
     def resumable(self) -> bool:
         """Whether another process can resume its calls after their process died."""
         ...
@@ -156,7 +173,14 @@ class CallKind(Protocol):
         ...
 
     def output_draft(self, index: int, numbers: Iterator[int], call: CallItem) -> OutputDraft:
-        """Begin the output item of a call."""
+        """Begin the output item of a call, or continue the call's item if `one_item`."""
+        ...
+
+    def whole_call(self, item: Json, events: Sequence[Json]) -> tuple[Json, Sequence[Json]] | None:
+        """Return the call of an open item, and those of the item's `events` that came after the call.
+
+        None if the model was still writing it. Only for a `one_item`.
+        """
         ...
 
     def output_item(self, call: Json, why: str) -> Json:
@@ -168,7 +192,10 @@ class CallKind(Protocol):
         ...
 
     def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
-        """Return the output item, made from its events so far, of a call that ran when the process died."""
+        """Return the output item, made from its events so far, of a call that ran when the process died.
+
+        If `one_item`, the item may also be a call that the model was still writing, and `call` is None.
+        """
         ...
 
 
@@ -195,12 +222,14 @@ class CallDraft(Draft):
         super().__init__(index, numbers)
         self.start = start
         self.options: Mapping[str, Any] = {}
+        self.added_at = 0
+        """The sequence number of the event that added the item."""
         self._parts: list[list[str]] = []
         self._open = False
 
     @property
     def call_id(self) -> str:
-        """The id that joins the call to its output."""
+        """The id that the model gave the call."""
         return self.start.call_id
 
     def texts(self) -> list[str]:
@@ -256,6 +285,10 @@ class OutputDraft(Draft):
 
     added_as: t.ItemStatus = "in_progress"
     """Status of the item when it is added."""
+
+    def begun(self) -> Events:
+        """Return the events that say that the call runs now. Only a `one_item` has any."""
+        return []
 
     def restore(self, item: Json, events: Sequence[Json]) -> None:
         """Restore the output of a dead process from its item as it was added, and its events since.

@@ -7,8 +7,9 @@ import itertools
 from agent_kernel.protocol import items as t
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import BrokenCall, ResumePoint
-from agent_kernel.protocol.calls import CallItem, OutputDraft
+from agent_kernel.protocol.calls import CallItem, OutputDraft, call_key
 from agent_kernel.protocol.states import State
+from agent_kernel.protocol.step_calls import HeldCall
 
 
 class RestoredAssembler(Assembler):
@@ -34,16 +35,21 @@ class RestoredAssembler(Assembler):
 
     def _reopen(self, broken: BrokenCall) -> None:
         call: CallItem = t.item_of(broken.call)
-        self._kinds[call.call_id] = broken.kind
+        key = call_key(call)
+        self._kinds[key] = broken.kind
         self._step.append(call)
         self._step_ended = True
-        if broken.output is None or broken.index is None:
-            self._unanswered[call.call_id] = call
+        if broken.kind.one_item:
+            self._whole.add(key)
+        if broken.index is None or broken.output is None:
+            if broken.index is not None:
+                self._held[key] = HeldCall(broken.index, 0, call)
+            self._unanswered[key] = call
             return
         draft = broken.kind.output_draft(broken.index, self._numbers, call)
         draft.restore(broken.output, broken.events)
-        self._outputs[call.call_id] = draft
+        self._outputs[key] = draft
 
-    def reopened(self, call_id: str) -> OutputDraft | None:
+    def reopened(self, key: str) -> OutputDraft | None:
         """Return the call's output that was open when the process died, or None if it had not begun."""
-        return self._outputs.get(call_id)
+        return self._outputs.get(key)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from agent_kernel.keys import Key
+from agent_kernel.keys import Key, Keys
 
 if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel's way to its first idle
     from openai import BaseModel
@@ -49,18 +49,6 @@ class Page(Generic[T]):
 
     data: Sequence[T]
     has_more: bool
-
-
-class Keys(Protocol):
-    """The named keys of a server."""
-
-    async def exist(self) -> bool:
-        """Tell whether a key was ever created, even if it was revoked; then every request needs a key."""
-        ...
-
-    async def find(self, secret: str) -> Key | None:
-        """Return the key with this secret, or None if it is unknown or was revoked."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -193,8 +181,11 @@ class Runtime(Protocol):
         """Open a session, in which turns can be steered."""
         ...
 
-    async def retrieve(self, response_id: str) -> Response:
-        """Return a stored response. Raises `NotFound`."""
+    async def retrieve(self, response_id: str, *, include: Sequence[str] = ()) -> Response:
+        """Return a stored response. Raises `NotFound`.
+
+        It shows the fields that its own request included, and those that `include` names.
+        """
         ...
 
     async def delete(self, response_id: str) -> None:
@@ -274,12 +265,18 @@ class Conversations(Protocol):
         ...
 
     async def items(
-        self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        conversation_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        include: Sequence[str] = (),
     ) -> Page[Any]:
         """Return a page of a conversation's items."""
         ...
 
-    async def item(self, conversation_id: str, item_id: str) -> BaseModel:
+    async def item(self, conversation_id: str, item_id: str, *, include: Sequence[str] = ()) -> BaseModel:
         """Return an item."""
         ...
 
@@ -349,7 +346,9 @@ class ServedRuntime(Runtime, Protocol):
         """Clean up after processes that died. Idempotent; otherwise it happens on first use."""
         ...
 
-    def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
+    def follow(
+        self, response_id: str, after: int = -1, *, include: Sequence[str] = ()
+    ) -> AsyncGenerator[ResponseStreamEvent, None]:
         """Yield the events of a background response numbered above `after`, including those to come.
 
         Raises `NotFound`, and `InvalidRequest` for a response that was not made in the background.
@@ -364,7 +363,13 @@ class ServedRuntime(Runtime, Protocol):
         ...
 
     async def input_items(
-        self, response_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        response_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        include: Sequence[str] = (),
     ) -> Page[Any]:
         """Return a page of a response's input items. Raises `NotFound`, `InvalidRequest`."""
         ...

@@ -27,6 +27,7 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.tenants import Tenant, Tenants
@@ -93,7 +94,8 @@ class TenantRuntime:
         """
         if request.get("background") is True:
             response_id = await self._begin(request)
-            async with aclosing(self._background.follow(response_id, -1)) as events:
+            shown = Included(request.get("include") or ())
+            async with aclosing(shown.events(self._background.follow(response_id, -1))) as events:
                 async for event in events:
                     yield event
             return
@@ -110,10 +112,19 @@ class TenantRuntime:
             await self._background.start(run, interrupt, stack.pop_all())
         return run.id
 
-    async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[ResponseStreamEvent, None]:
+    async def follow(
+        self, response_id: str, after: int = -1, *, include: Sequence[str] = ()
+    ) -> AsyncGenerator[ResponseStreamEvent, None]:
         """See `ServedRuntime`."""
         row = await self._row(response_id)
         _check_background(row, "streamed again")
+        shown = _included(row, include)
+        async with aclosing(shown.events(self._follow(row, after))) as events:
+            async for event in events:
+                yield event
+
+    async def _follow(self, row: ResponseRow, after: int) -> AsyncGenerator[ResponseStreamEvent, None]:
+        response_id = row.id
         while True:
             before = row.owner, after
             elsewhere = row.owner not in (None, self._coordination.id)
@@ -151,17 +162,18 @@ class TenantRuntime:
         elif row.request.get("background"):
             await self._coordination.cancel(row.owner, row.id)
 
-    async def retrieve(self, response_id: str) -> Response:
+    async def retrieve(self, response_id: str, *, include: Sequence[str] = ()) -> Response:
         """See `Runtime`. A running response is returned as far as it has come."""
         snapshot = self._background.snapshot(response_id)  # of this tenant's turns, as all that is here
-        if snapshot is not None:
-            return snapshot
         row = await self._row(response_id)
+        shown = _included(row, include)
+        if snapshot is not None:
+            return shown.response(snapshot)
         if row.owner is None:
-            return Response.construct(**row.response)
+            return shown.response(Response.construct(**row.response))
         events = [json.loads(text) for _, text in await journal_of(self._rows, response_id)]
         output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
-        return Response.construct(**{**row.response, "output": output})
+        return shown.response(Response.construct(**{**row.response, "output": output}))
 
     async def delete(self, response_id: str) -> None:
         """See `Runtime`. Turns after it can no longer be continued."""
@@ -170,11 +182,18 @@ class TenantRuntime:
             raise _no_response(response_id)
 
     async def input_items(
-        self, response_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        response_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        include: Sequence[str] = (),
     ) -> Page[Shown]:
         """See `ServedRuntime`."""
         row = await self._row(response_id)
-        return await page([shown(item) for item in row.input], Asked(after, limit, order))
+        visible = _included(row, include)
+        return await page([shown(visible.item(item)) for item in row.input], Asked(after, limit, order))
 
     async def count_tokens(self, request: ResponseRequest) -> int:
         """See `ServedRuntime`; docs/api.md says how it is estimated."""
@@ -264,6 +283,11 @@ async def _once() -> AsyncGenerator[None, None]:
 
 def _without_nulls(request: ResponseRequest) -> dict[str, Any]:
     return {name: value for name, value in request.items() if value is not None}
+
+
+def _included(row: ResponseRow, include: Sequence[str]) -> Included:
+    """Return what is shown of a stored response: what its own request included, and what is asked for now."""
+    return Included({*(row.request.get("include") or ()), *include})
 
 
 def _check_background(row: ResponseRow, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent_kernel.server.pages import answer, deleted, listed, paging, path, runtime_of
+from agent_kernel.server.pages import answer, deleted, included, listed, paging, path, runtime_of
 from agent_kernel.server.uploads import read_json
 
 
@@ -41,13 +41,17 @@ async def create_items(request: Request) -> Response:
 async def list_items(request: Request) -> Response:
     """List the items of a conversation."""
     conversation_id = path(request, "conversation_id")
-    return listed(await runtime_of(request).conversations.items(conversation_id, **paging(request)))
+    page = await runtime_of(request).conversations.items(
+        conversation_id, **paging(request), include=included(request)
+    )
+    return listed(page)
 
 
 async def retrieve_item(request: Request) -> Response:
     """Return one item of a conversation."""
     conversation_id, item_id = path(request, "conversation_id"), path(request, "item_id")
-    return answer(await runtime_of(request).conversations.item(conversation_id, item_id))
+    item = await runtime_of(request).conversations.item(conversation_id, item_id, include=included(request))
+    return answer(item)
 
 
 async def delete_item(request: Request) -> Response:

@@ -42,6 +42,12 @@ def flag(request: Request, name: str) -> bool:
     return text in ("true", "1")
 
 
+def included(request: Request) -> list[str]:
+    """Return the names in the query's `include`, which clients send in two spellings."""
+    query = request.query_params
+    return [*query.getlist("include"), *query.getlist("include[]")]
+
+
 def paging(request: Request, *, limit: int = 20) -> dict[str, Any]:
     """Return which page of a list the query asks for; `limit` is the default."""
     order = cast(Order, request.query_params.get("order", "desc"))

@@ -12,7 +12,17 @@ from starlette.responses import JSONResponse, Response
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.server.pages import answer, deleted, flag, listed, number, paging, path, runtime_of
+from agent_kernel.server.pages import (
+    answer,
+    deleted,
+    flag,
+    included,
+    listed,
+    number,
+    paging,
+    path,
+    runtime_of,
+)
 from agent_kernel.server.streams import EventStream, while_connected
 from agent_kernel.server.uploads import read_json
 
@@ -44,8 +54,8 @@ async def retrieve_response(request: Request) -> Response:
     response_id = path(request, "response_id")
     after = number(request, "starting_after", -1)
     if flag(request, "stream"):
-        return EventStream(runtime_of(request).follow(response_id, after))
-    return answer(await runtime_of(request).retrieve(response_id))
+        return EventStream(runtime_of(request).follow(response_id, after, include=included(request)))
+    return answer(await runtime_of(request).retrieve(response_id, include=included(request)))
 
 
 async def delete_response(request: Request) -> Response:
@@ -62,7 +72,10 @@ async def cancel_response(request: Request) -> Response:
 
 async def list_input_items(request: Request) -> Response:
     """List the input items of a response."""
-    return listed(await runtime_of(request).input_items(path(request, "response_id"), **paging(request)))
+    page = await runtime_of(request).input_items(
+        path(request, "response_id"), **paging(request), include=included(request)
+    )
+    return listed(page)
 
 
 async def count_input_tokens(request: Request) -> Response:

@@ -5,9 +5,8 @@ tool serves all requests, so it keeps no state of a request; that is in the `Too
 the order in which a call uses them. None of them may block.
 
 A call has two items: the call, which a model writes, and the output, which the running tool writes. They have
-the types `call_type` and `output_type` and the same `call_id`. Items that hold both, as the standard's
-`code_interpreter_call` and `mcp_call` do, are not supported yet: the call's draft would have to stay open
-while the call runs.
+the types `call_type` and `output_type` and the same `call_id`. If one item holds both, as in the standard's
+`code_interpreter_call`, the tool is a `tools.one_item.OneItemTool`.
 """
 
 from __future__ import annotations
@@ -86,6 +85,11 @@ class Tool(ABC):
     """Whether `rejoin` can resume calls of a dead process. Its output drafts then have `restore`."""
     repeated: ClassVar[bool] = False
     """Whether `tools` may have several entries of this type."""
+    one_item: ClassVar[bool] = False
+    """Whether a call and its output are one item; see `tools.one_item`."""
+    optional_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields of its call items that a response shows only if the request's `include` names them. Maps the
+    name in `include` to the field, which is null otherwise. The model always gets them."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
         """Return the tool itself: there is one object per tool."""
@@ -236,6 +240,14 @@ class Tool(ABC):
     @abstractmethod
     def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
         """See `CallKind.interrupted_output`."""
+
+    def whole_call(self, item: Json, events: Sequence[Json]) -> tuple[Json, Sequence[Json]] | None:
+        """See `CallKind.whole_call`."""
+        raise NotImplementedError
+
+    def split(self, item: Json) -> tuple[Json, Json]:
+        """Return a `one_item` as a call and an output, the form that models and transcripts get."""
+        raise NotImplementedError
 
     # -- presenting it to a model -------------------------------------------------------------------------
 

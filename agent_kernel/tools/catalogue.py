@@ -72,8 +72,18 @@ class Catalogue:
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """The type of the output item by the type of the call item."""
+        """The type of the output item by the type of the call item, as models get them."""
         return {call: tool.output_type for call, tool in self._by_call.items()}
+
+    @property
+    def paired_outputs(self) -> Mapping[str, str]:
+        """The same without calls that hold their output: those are one item, except for models."""
+        return {call: tool.output_type for call, tool in self._by_call.items() if not tool.one_item}
+
+    @property
+    def optional_fields(self) -> Mapping[str, Mapping[str, str]]:
+        """The `optional_fields` of each tool that has any, by the type of its call items."""
+        return {call: tool.optional_fields for call, tool in self._by_call.items() if tool.optional_fields}
 
     def id_prefix(self, item_type: str) -> str | None:
         """Return the id prefix for items of this type, None if no tool has them."""

@@ -43,10 +43,10 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.usefixtures("toy")]
 
 
 @asynccontextmanager
-async def opened(backend: Backend, folder: Path, **parts: Any) -> AsyncIterator[LocalRuntime]:
+async def opened(backend: Backend, folder: Path, script: str, **parts: Any) -> AsyncIterator[LocalRuntime]:
     runtime = LocalRuntime(
         RuntimeParts(
-            models=Models(upstream_url=None, upstream_key=None, default=SCRIPT),
+            models=Models(upstream_url=None, upstream_key=None, default=script),
             backend=backend,
             store=sqlite_store(folder),
             audit=AuditLog(folder / "audit.jsonl"),
@@ -63,7 +63,7 @@ async def opened(backend: Backend, folder: Path, **parts: Any) -> AsyncIterator[
 
 @pytest.fixture
 def runtime(bubblewrap_backend: Backend, tmp_path: Path) -> Make:
-    return partial(opened, bubblewrap_backend, tmp_path)
+    return partial(opened, bubblewrap_backend, tmp_path, SCRIPT)
 
 
 async def events_of(runtime: LocalRuntime, said: Any, **request: Any) -> list[Json]:

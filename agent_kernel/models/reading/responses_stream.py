@@ -133,7 +133,7 @@ class ResponsesReader:
         if typed([event.item]):
             self._items.saw(event.item.type, key)
             self._spoken.saw_phase(event.item, key)
-            if catalogue().of_call(event.item.type) is not None:
+            if _is_call(event.item.type):
                 self._call(event.item, key)
         yield from ()
 
@@ -187,7 +187,7 @@ class ResponsesReader:
                 yield Compaction(self._wrap(item.id, item.encrypted_content))
             case "function_call":
                 yield from self._function_done(item, key)
-            case kind if catalogue().of_call(kind) is not None:
+            case kind if _is_call(kind):
                 call = self._call(item, key)
                 if item.status != "incomplete" and not self._is_repeated(call, native_text(item)):
                     yield read_native(call.tool, call.call_id, item)
@@ -303,6 +303,12 @@ class ResponsesReader:
     def _error(self, event: Any, key: Key) -> Deltas:
         fields: dict[str, Any] = event.to_dict(warnings=False)
         raise self._failure(reported(fields if fields.get("message") else None, outer=fields))
+
+
+def _is_call(kind: str) -> bool:
+    """Return whether items of this type call a tool of ours. An upstream's own calls hold their output."""
+    tool = catalogue().of_call(kind)
+    return tool is not None and not tool.one_item
 
 
 def _spoken(method: Callable[[Spoken, Any, Key], Deltas]) -> Handler:

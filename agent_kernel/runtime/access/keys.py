@@ -54,13 +54,13 @@ class StoredKeys:
         return await self._store.keys()
 
     async def exist(self) -> bool:
-        """See `base.Keys`."""
+        """See `keys.Keys`."""
         if not self._exist:  # keys are revoked, never removed
             self._exist = bool(await self._store.keys())
         return self._exist
 
     async def find(self, secret: str) -> Key | None:
-        """See `base.Keys`."""
+        """See `keys.Keys`."""
         prefix, _, rest = secret.partition("-")
         row = await self._store.key(rest.partition("-")[0]) if prefix == PREFIX else None
         if row is None or not secrets.compare_digest(_hash(secret), row.hash) or row.revoked_at is not None:

@@ -18,6 +18,7 @@ from agent_kernel.models.base import Model
 from agent_kernel.models.direct import DirectModel
 from agent_kernel.policy.rules import Policy, Verdict, strictest
 from agent_kernel.protocol.assembler import Assembler
+from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.items import item_of
 from agent_kernel.runtime.approvals.items import (
     DENIED,
@@ -149,11 +150,12 @@ class Approvals:
             raise answered_already(taken)
         self._claimed = True
         for answer in self.answers:
-            assembler.adopt(answer.tool, item_of(answer.call))
+            if not answer.tool.one_item:  # such a call gets a new item
+                assembler.adopt(answer.tool, item_of(answer.call))
             self.audit.write(
                 "approval",
                 response=response_id,
-                call=answer.call["call_id"],
+                call=json_key(answer.call),
                 approval=answer.request_id,
                 by=_who(self.store),
                 approved=answer.approve,
@@ -177,7 +179,7 @@ class Approvals:
         if verdict.action == "ask" and not self.by_person:
             if self.can_wait:
                 item = request_item(tool, call, verdict.reason)
-                self.waiting.append((call["call_id"], item))
+                self.waiting.append((json_key(call), item))
                 self._write("approval.request", response_id, (tool, call), verdict, approval=str(item["id"]))
                 return None
             verdict = Verdict("deny", f"{UNSTORED} {verdict.reason}")
@@ -213,7 +215,7 @@ class Approvals:
         self.audit.write(
             event,
             response=response_id,
-            call=made[1]["call_id"],
+            call=json_key(made[1]),
             approval=approval,
             commands=_judged(*made),
             reason=verdict.reason,

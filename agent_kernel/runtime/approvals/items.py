@@ -14,8 +14,10 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.policy.rules import Policy, read_policy
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.calls import json_key
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.one_item import approval_of
 
 Json = Mapping[str, Any]
 
@@ -57,7 +59,7 @@ def request_item(tool: Tool, call: Json, reason: str) -> Json:
         "server_label": SERVER_LABEL,
         "name": tool.type,
         "arguments": json.dumps({**tool.question(call), "reason": reason}, ensure_ascii=False),
-        "agent_kernel": {"call_id": call["call_id"], "item_id": call.get("id")},
+        "agent_kernel": {"call_id": json_key(call), "item_id": call.get("id")},
     }
 
 
@@ -119,6 +121,7 @@ def new_responses(given: Sequence[Json]) -> list[Json]:
     """
     requests = {item["id"]: _call_id(item) for item in given if item["type"] == REQUEST and item.get("id")}
     answered = {item["call_id"] for item in given if catalogue().of_output(item["type"]) is not None}
+    answered |= carried_out(given)
     found = []
     for item in given:
         if item["type"] != RESPONSE:
@@ -178,10 +181,22 @@ def _open(items: Sequence[Json]) -> list[Json]:
 
 def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
     call_id = _call_id(request)
-    calls = [item for item in history if item.get("call_id") == call_id]
+    calls = [item for item in history if item.get("call_id") == call_id or _is_one_item(item, call_id)]
     if call_id is None or len(calls) != 1 or not _is_ours(calls[0]):  # none, or it has its output
         return None
     return calls[0]
+
+
+def _is_one_item(item: Json, key: str | None) -> bool:
+    tool = catalogue().of_call(item["type"])
+    return tool is not None and tool.one_item and item["id"] == key
+
+
+def carried_out(items: Sequence[Json]) -> set[str]:
+    """Return the keys of calls that waited, and that a later item carries out; see `tools.one_item`."""
+    requests = {item["id"]: _call_id(item) for item in items if item["type"] == REQUEST and item.get("id")}
+    found = {requests.get(request_id) for item in items if (request_id := approval_of(item)) is not None}
+    return {key for key in found if key is not None}
 
 
 def _is_ours(item: Json) -> bool:
@@ -192,7 +207,7 @@ def _is_ours(item: Json) -> bool:
 
 def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
     """Return the item ids of calls whose requests came without them, because some clients drop calls."""
-    here = {item["call_id"] for item in items if _is_ours(item)}
+    here = {json_key(item) for item in items if _is_ours(item)}
     found = {}
     for item in items:
         item_id = _ours(item, "item_id") if item["type"] == REQUEST else None

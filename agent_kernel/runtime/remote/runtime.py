@@ -65,10 +65,10 @@ class RemoteRuntime:
         """See `Runtime`."""
         return RemoteSession(self.respond)
 
-    async def retrieve(self, response_id: str) -> Response:
+    async def retrieve(self, response_id: str, *, include: Sequence[str] = ()) -> Response:
         """Return a stored response. Raises `NotFound`."""
         async with translated(self._client):
-            return await self._client.responses.retrieve(response_id)
+            return await self._client.responses.retrieve(response_id, include=cast(Any, list(include)))
 
     async def delete(self, response_id: str) -> None:
         """Delete a stored response. Raises `NotFound`."""

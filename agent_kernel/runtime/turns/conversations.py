@@ -13,6 +13,7 @@ from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.turns.history import History, Json
 from agent_kernel.runtime.turns.input_items import Shown, output_of, read_items, shown
@@ -71,23 +72,32 @@ class LocalConversations:
         return Page([shown(item) for item in items], has_more=False)
 
     async def items(
-        self, conversation_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        conversation_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        include: Sequence[str] = (),
     ) -> Page[Shown]:
         """Return a page of its items. Raises `NotFound`, `InvalidRequest`."""
         await self._row(conversation_id)
-        found = [shown(item) for item, _ in await self._store.conversation_items(conversation_id)]
+        visible = Included(include)
+        found = [
+            shown(visible.item(item)) for item, _ in await self._store.conversation_items(conversation_id)
+        ]
         return await page(
             found,
             Asked(after, limit, order),
             before=lambda gone: self._store.before(conversation_id, gone),
         )
 
-    async def item(self, conversation_id: str, item_id: str) -> Shown:
+    async def item(self, conversation_id: str, item_id: str, *, include: Sequence[str] = ()) -> Shown:
         """Return one item. Raises `NotFound`."""
         await self._row(conversation_id)
         for item, _ in await self._store.conversation_items(conversation_id):
             if item["id"] == item_id:
-                return shown(item)
+                return shown(Included(include).item(item))
         raise _unknown(conversation_id, item_id)
 
     async def delete_item(self, conversation_id: str, item_id: str) -> Conversation:

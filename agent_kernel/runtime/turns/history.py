@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.approvals.items import unanswered
+from agent_kernel.runtime.approvals.items import carried_out, unanswered
 from agent_kernel.runtime.turns.input_items import output_of
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.one_item import OneItemTool, one_item_of
 
 Json = Mapping[str, Any]
 
@@ -144,8 +145,8 @@ def join(
 
     A call of a stopped turn, or one that waited for an approval, gets a note as its output. (`elsewhere` are
     requests that were answered in other branches.) Calls with ids in `to_come` get their outputs in the turn
-    itself. Raises `InvalidRequest` naming the call id for any other call without output, and for an output
-    without call.
+    itself. A call that waited and holds its output is left out if a later item carries it out. Raises
+    `InvalidRequest` naming the call id for any other call without output, and for an output without call.
     """
     items, outputs = [*history.items, *new], output_of()
     outputs_only = frozenset(outputs.values())
@@ -157,8 +158,12 @@ def join(
                 f"No tool call found for {item['type']} with call_id {item['call_id']}.", param="input"
             )
     waited = unanswered(items, elsewhere)
+    gone = {*carried_out(items), *to_come}
     joined: list[Json] = []
     for item in items:
+        if (tool := one_item_of(item)) is not None:
+            joined += () if item["id"] in gone else _with_output(tool, item, waited.get(item["id"]))
+            continue
         joined.append(item)
         if item["type"] not in outputs:
             continue
@@ -174,6 +179,11 @@ def join(
             )
         joined.append(_unanswered(item, "Not carried out: the turn was stopped."))
     return joined
+
+
+def _with_output(tool: OneItemTool, item: Json, note: str | None) -> Sequence[Json]:
+    """Return an item that holds its output, or its call and the note that takes the output's place."""
+    return [item] if note is None else [tool.split(item)[0], tool.pair_output(item, note)]
 
 
 def _unanswered(call: Json, note: str) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 from openai import BaseModel
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.models.conversation import CUSTOM_CALL, CUSTOM_OUTPUT, outputs_by_call
+from agent_kernel.models.conversation import CUSTOM_CALL, CUSTOM_OUTPUT
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
@@ -19,8 +19,11 @@ Json = Mapping[str, Any]
 
 
 def output_of() -> Json:
-    """Return the type of the item that answers each type of call; both have the same `call_id`."""
-    return outputs_by_call()
+    """Return the type of the item that answers each type of call; both have the same `call_id`.
+
+    Calls that hold their output need no answer and are not among them.
+    """
+    return {**catalogue().paired_outputs, CUSTOM_CALL: CUSTOM_OUTPUT}
 
 
 def read_items(given: object, where: str) -> list[Json]:
@@ -47,7 +50,8 @@ def _item(item: object, where: str) -> Json:
         check(kind, item, where)
     if (tool := catalogue().of_item(kind)) is not None:
         tool.check_item(item, where)
-    if (tool is not None or kind in (CUSTOM_CALL, CUSTOM_OUTPUT)) and not item["call_id"]:
+    paired = tool is not None and not tool.one_item
+    if (paired or kind in (CUSTOM_CALL, CUSTOM_OUTPUT)) and not item["call_id"]:
         raise InvalidRequest(f"{where}.call_id must not be empty.", param=f"{where}.call_id")
     if kind == RESPONSE:
         check_answer(item, where)

@@ -129,7 +129,7 @@ class TurnLoop:
 
     def _may_ask_again(self, run: Turn) -> bool:
         """Return whether the turn may repeat a model call that gave no answer. Such a call ran nothing."""
-        return run.output_left != 0 and not run.asked_again
+        return run.output_left != 0 and not run.asked_again and not run.assembler.last_calls()
 
     def failure(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
         """Return the last events of a failed turn, which tell the client why it failed."""

@@ -104,7 +104,7 @@ class ModelStep:
             await self._take(run, each, check)
         await self._look_up(run)
         await run.emit([*_without_end(run, check), *run.assembler.end_step()])
-        said = run.conversation[before:]
+        said = [*run.conversation[before:], *run.assembler.held_calls()]
         self._measure(run, fitting, request, usage)
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
         if run.assembler.truncated is None:

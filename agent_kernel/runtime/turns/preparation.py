@@ -17,6 +17,7 @@ from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import ResumePoint
+from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
@@ -30,6 +31,7 @@ from agent_kernel.runtime.containers.skills import (
     local_notes,
     with_mounts,
 )
+from agent_kernel.runtime.included import with_hidden_fields
 from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
 from agent_kernel.runtime.network.policy import with_network
 from agent_kernel.runtime.turns.conversations import LocalConversations
@@ -111,7 +113,8 @@ class Preparation:
         if not resumed:
             await self.check_input(turn, model)
         history = await self.history(turn, memory)
-        turn = replace(turn, input=await self.resolved(await with_calls(turn.input, self._store), history))
+        items = await self.resolved(await with_calls(turn.input, self._store), history)
+        turn = replace(turn, input=await with_hidden_fields(items, self._store))
         approvals = await approvals_of(
             turn,
             model,
@@ -121,7 +124,7 @@ class Preparation:
             self._approval,
             here=memory is not None,
         )
-        to_come = [each.call["call_id"] for each in approvals.answers]
+        to_come = [json_key(each.call) for each in approvals.answers]
         elsewhere = await answered_elsewhere(history.items, self._store)
         joined = join(history, turn.input, to_come, elsewhere)
         conversation = await self.attachments.filled(joined)  # for the model only, not for the store
@@ -178,6 +181,7 @@ class Preparation:
             async with self._containers.use(run.container_id):
                 pass
         response = Response.construct(**{**row.response, "output": []})
+        to_run = {json_key(each.call) for each in point.calls}
         assembler = RestoredAssembler(response, point)
         assembler.container_id = run.container_id
         return replace(
@@ -185,8 +189,10 @@ class Preparation:
             assembler=assembler,
             conversation=[*run.conversation, *point.told],
             produced=dict(point.items),
-            calls_made=sum(catalogue().of_call(item["type"]) is not None for item in point.told)
-            - len(point.calls),
+            calls_made=sum(
+                catalogue().of_call(item["type"]) is not None and json_key(item) not in to_run
+                for item in point.told
+            ),
             rejoins=point.calls,
         )
 

@@ -64,10 +64,15 @@ class TurnRequest:
     """The budget in the request; the operator's own applies as well."""
     approval: Policy | None = None
     """The approval policy in the request; the operator's own applies as well."""
-    encrypted_reasoning: bool = False
-    """Whether the client asked for encrypted reasoning, to send it back later."""
+    include: frozenset[str] = frozenset()
+    """The names in `include`."""
     file_ids: Sequence[str] = ()
     """Uploaded files that a container created for this turn starts with."""
+
+    @property
+    def encrypted_reasoning(self) -> bool:
+        """Whether the client asked for encrypted reasoning, to send it back later."""
+        return "reasoning.encrypted_content" in self.include
 
     def tools_shown(self, container_id: str | None) -> list[Json]:
         """Return the tools as the response shows them, with `container_auto` replaced by the container.
@@ -109,7 +114,7 @@ def read_request(request: Json) -> TurnRequest:
         conversation_id=conversation_id,
         background=bool(request.get("background")),
         generate=request.get("generate") is not False,
-        encrypted_reasoning="reasoning.encrypted_content" in (request.get("include") or ()),
+        include=frozenset(request.get("include") or ()),
         compact_threshold=_compact_threshold(request.get("context_management")),
         truncates=request.get("truncation") != "disabled",
         budget=read_budget(request.get("agent_kernel") or {}),

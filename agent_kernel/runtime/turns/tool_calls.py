@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from agent_kernel.protocol import ids
 from agent_kernel.protocol.broken import BrokenCall
-from agent_kernel.protocol.calls import CallItem
+from agent_kernel.protocol.calls import CallDelta, CallItem, call_key, json_key
 from agent_kernel.protocol.items import item_of, to_json
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import note_of
@@ -58,7 +59,8 @@ class ToolCalls:
             run.interrupt.check()
             refusal = run.approvals.refusal(answer, run.container_id) or _over_limit(run)
             entry = _entry(run, answer.tool)
-            call = _Call(answer.tool, item_of(answer.call), answer.call, refusal, entry, answer)
+            item = await _made_again(run, answer) if answer.tool.one_item else item_of(answer.call)
+            call = _Call(answer.tool, item, to_json(item), refusal, entry, answer)
             await self._carry_out(run, call)
 
     async def all(self, run: Turn, items: Sequence[CallItem]) -> None:
@@ -72,8 +74,8 @@ class ToolCalls:
 
     async def _together(self, run: Turn, calls: Sequence[_Call]) -> None:
         await together(*(self._in_order(run, group) for group in _groups(calls)))
-        for _, item in run.approvals.waiting:
-            await run.emit(run.assembler.insert(item))
+        for key, item in run.approvals.waiting:
+            await run.emit([*run.assembler.put_off(key), *run.assembler.insert(item)])
 
     async def rejoin(self, run: Turn) -> None:
         """Finish the calls that were running when the turn's last process died.
@@ -107,7 +109,7 @@ class ToolCalls:
         run.interrupt.check()
         tool = _tool_of(item.type)
         entry, call = _entry(run, tool), to_json(item)
-        if (refusal := run.assembler.rejection(item.call_id)) is not None:
+        if (refusal := run.assembler.rejection(call_key(item))) is not None:
             return _Call(tool, item, call, refusal, entry)
         if entry is None:
             return _Call(tool, item, call, f"Not run: the tool {tool.type} is not offered.")
@@ -119,8 +121,9 @@ class ToolCalls:
             run.calls_made += 1
             return _Call(tool, item, call, None, entry, rejoin=rejoin)
         refusal = run.approvals.decide(run.id, tool, call)
-        if run.approvals.waits(item.call_id):
-            run.assembler.hand_over(item)
+        if run.approvals.waits(call_key(item)):
+            if not tool.one_item:  # such an item ends just before the request, see `_together`
+                run.assembler.hand_over(item)
             return None
         return _Call(tool, item, call, refusal or _over_limit(run), entry, rejoin=rejoin)
 
@@ -131,9 +134,11 @@ class ToolCalls:
 
     async def _carry_out(self, run: Turn, call: _Call) -> None:
         """Emit the output item of one call, by running it or by refusing it."""
-        call_id = call.item.call_id
+        call_id = call_key(call.item)
+        if (held := run.assembler.held(call.item)) is not None:
+            await run.record.hold(run, held.added())
         if not call.opened:
-            await run.emit(run.assembler.open_output(call.item))
+            await run.emit(run.assembler.open_output(call.item, runs=call.refusal is None))
         if call.refusal is None:
             await self._run(run, call)
             return
@@ -143,7 +148,7 @@ class ToolCalls:
         await run.emit(run.assembler.close_output(call_id))
 
     async def _run(self, run: Turn, call: _Call) -> None:
-        tool, call_id = call.tool, call.item.call_id
+        tool, call_id = call.tool, call_key(call.item)
         context = self._context(run, call)
         with ExitStack() as stack:
             stack.enter_context(run.interrupt.stoppable(self._settings.steer_grace))
@@ -154,12 +159,12 @@ class ToolCalls:
             await tool.run(call.json, context)
             events = run.assembler.close_output(call_id)
             output = to_json(run.assembler.finished(events))
-            ended(tool.outcomes(output), tool.result(output))
+            ended(tool.outcomes(output), tool.result(tool.split(output)[1] if tool.one_item else output))
         self._metrics.count("calls_total", tool=tool.type)
         await run.emit(events)
 
     def _context(self, run: Turn, call: _Call) -> ToolContext:
-        call_id, tool = call.item.call_id, call.tool
+        call_id, tool = call_key(call.item), call.tool
         who = {"container": run.container_id, "response": run.id, "call": call_id}
 
         async def emit(piece: Any) -> None:
@@ -198,6 +203,21 @@ class ToolCalls:
                 yield channel
 
 
+async def _made_again(run: Turn, answer: Answer) -> CallItem:
+    """Make the call that was asked about again, with a new item that will hold its output."""
+    tool, call_id = answer.tool, ids.call_id()
+    whole = tool.read_arguments(call_id, tool.arguments_text(answer.call))
+    labels = {"agent_kernel": {"approval_request_id": answer.request_id}}
+    events = [
+        *run.assembler.feed(CallDelta(tool, call_id, "", labels=labels)),
+        *run.assembler.feed(whole),
+        *run.assembler.end_step(),
+    ]
+    await run.emit(events)
+    (item,) = run.assembler.calls()
+    return item
+
+
 def _tool_of(call_type: str) -> Tool:
     tool = catalogue().of_call(call_type)
     assert tool is not None  # noqa: S101 (it made the item)
@@ -211,7 +231,7 @@ def _name(run: Turn, call: Json) -> str:
 
 def _lost(run: Turn, broken: BrokenCall) -> LostCall:
     assert isinstance(run.assembler, RestoredAssembler)  # noqa: S101 (only such a turn has calls to rejoin)
-    draft = run.assembler.reopened(broken.call["call_id"])
+    draft = run.assembler.reopened(json_key(broken.call))
     return LostCall(broken.call, _name(run, broken.call), draft)
 
 

@@ -24,6 +24,7 @@ from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.one_item import one_item_of
 
 Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
 """Stores and sends events, in order. It waits while the reader does not read."""
@@ -101,9 +102,20 @@ class Turn:
         if not isinstance(event, ResponseOutputItemDoneEvent):
             return None
         item = to_json(event.item)
+        self.conversation.insert(self._place(event.output_index, item), item)
         self.produced[event.output_index] = item
-        self.conversation.append(item)
         return item
+
+    def _place(self, index: int, item: Json) -> int:
+        """Return where an item belongs in the conversation.
+
+        A call that holds its output ends late: items that the model wrote after it may be there already.
+        """
+        later = {id(each) for number, each in self.produced.items() if number > index}
+        if not later or one_item_of(item) is None:
+            return len(self.conversation)
+        places = (place for place, each in enumerate(self.conversation) if id(each) in later)
+        return next(places, len(self.conversation))
 
     def row(self, owner: str | None = None) -> ResponseRow:
         """Return the turn's row in its present state; `owner` is set only while it runs."""
@@ -150,7 +162,7 @@ class Record:
     """The stored part of one turn.
 
     The row is written before the first event goes out, with this process as its owner. Each finished item is
-    in the journal before its event goes out, so a shell call is written before it runs. The end is in the row
+    in the journal before its event goes out, and each call before it runs. The end is in the row
     before the last event goes out. So a killed process loses nothing that a client has seen, and a client
     that has seen the end can continue. With `store: false` only what belongs to a conversation is written.
     """
@@ -188,6 +200,16 @@ class Record:
         }
         self._items.append((event.sequence_number, json.dumps(entry)))
         return True
+
+    async def hold(self, run: Turn, added: Json) -> None:
+        """Write down a call that is about to run and has no finished item; see `HeldCall.added`.
+
+        The journal of a background turn has the call's events already.
+        """
+        if self.journal is not None or not run.turn.store:
+            return
+        self._items.append((added["sequence_number"], json.dumps(added)))
+        await self.flush(run)
 
     async def flush(self, run: Turn) -> None:
         """Write the taken events. A cancellation does not undo it."""

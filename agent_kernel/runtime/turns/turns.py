@@ -11,6 +11,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import ResponseRequest
+from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.turns.channel import ROOM
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
@@ -83,7 +84,9 @@ class Turns:
 
     def events(self, run: Turn, room: int = ROOM) -> Events:
         """Return the whole stream of a turn; see `TurnLoop.events`."""
-        return self._loop.events(run, room)
+        shown, events = Included(run.turn.include), self._loop.events(run, room)
+        calls = [entry.tool.call_type for entry in run.turn.tools]
+        return shown.events(events) if shown.hides(calls) else events
 
 
 def _in(container_id: str | None, turn: TurnRequest) -> TurnRequest:

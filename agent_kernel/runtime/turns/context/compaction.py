@@ -24,6 +24,7 @@ from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.one_item import expanded
 
 Json = Mapping[str, Any]
 
@@ -48,7 +49,11 @@ _ASK = (
 
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
-    """Return the conversation as the model receives it."""
+    """Return the conversation as the model receives it. A call that holds its output becomes two items."""
+    return list(expanded(_current(items)))
+
+
+def _current(items: Sequence[Json]) -> Sequence[Json]:
     kinds = {item.get("type") for item in items}  # one pass: this runs in every step, over all items
     if REQUEST in kinds:
         items = in_order(items)

@@ -1,0 +1,88 @@
+"""The fields of items that are shown only if `include` names them; see `Tool.optional_fields`.
+
+The store has them always, and so have models. What a client gets passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from openai import BaseModel
+from openai.types.responses import Response, ResponseStreamEvent
+
+from agent_kernel.store.rows import Rows
+from agent_kernel.tools.catalogue import catalogue
+
+Json = Mapping[str, Any]
+Events = AsyncGenerator[ResponseStreamEvent, None]
+T = TypeVar("T")
+
+
+class Included:
+    """What the items of one answer show. `names` are those in `include`."""
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self._hidden = {
+            kind: [field for name, field in fields.items() if name not in names]
+            for kind, fields in catalogue().optional_fields.items()
+        }
+
+    def item(self, item: T) -> T:
+        """Return an item, an object or JSON, with null for each field that is not shown."""
+        fields = self._hidden.get(_get(item, "type"))
+        changes = {field: None for field in fields or () if _get(item, field) is not None}
+        if not changes:
+            return item
+        if isinstance(item, BaseModel):
+            return item.model_copy(update=changes)
+        return {**item, **changes}  # type: ignore[dict-item, return-value]
+
+    def response(self, response: Response) -> Response:
+        """Return the response with its items as they are shown."""
+        output = list(response.output)
+        shown = [self.item(each) for each in output]
+        if all(new is old for new, old in zip(shown, output, strict=True)):
+            return response
+        return response.model_copy(update={"output": shown})
+
+    def event(self, event: ResponseStreamEvent) -> ResponseStreamEvent:
+        """Return an event with its item or its response as they are shown. A new item has nothing to hide."""
+        if event.type == "response.output_item.done":
+            return _with(event, "item", self.item(event.item))
+        response = getattr(event, "response", None)
+        if isinstance(response, Response):
+            return _with(event, "response", self.response(response))
+        return event
+
+    def hides(self, kinds: Collection[str]) -> bool:
+        """Return whether items of one of these types have fields that are not shown."""
+        return any(self._hidden.get(kind) for kind in kinds)
+
+    async def events(self, source: Events) -> Events:
+        """Yield the events as they are shown. Closing it closes `source`."""
+        async with aclosing(source) as events:
+            async for event in events:
+                yield self.event(event)
+
+
+async def with_hidden_fields(items: Sequence[Json], store: Rows) -> Sequence[Json]:
+    """Return input items with the fields that their client was not shown, taken from the stored items."""
+    optional = catalogue().optional_fields
+    found: list[Json] = []
+    for item in items:
+        missing = [name for name in optional.get(item["type"], {}).values() if item.get(name) is None]
+        stored = await store.item(item["id"]) if missing else None
+        if stored is not None and stored["type"] == item["type"]:
+            item = {**item, **{name: stored.get(name) for name in missing}}
+        found.append(item)
+    return found
+
+
+def _get(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+
+
+def _with(event: ResponseStreamEvent, name: str, value: Any) -> ResponseStreamEvent:
+    return event if getattr(event, name) is value else event.model_copy(update={name: value})
