@@ -43,8 +43,8 @@ from agent_kernel.protocol.deltas import (
     Usage,
 )
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
-from agent_kernel.protocol.failed import error_event
 from agent_kernel.protocol.malformed import malformed
+from agent_kernel.protocol.response import error_event
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.step_calls import HeldCall, StepCalls
 from agent_kernel.protocol.usage import total_usage

@@ -91,6 +91,18 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {**_FUNCTION_TOOL, **tool} if tool.get("type") == "function" else dict(tool)
 
 
+def error_event(code: str, message: str, number: int) -> t.ResponseErrorEvent:
+    """Make an `error` event with sequence number `number`.
+
+    Its fields appear twice: flat, as in the package's type, and nested in `error`, because then the package's
+    client raises instead of yielding the event.
+    """
+    fields: dict[str, Any] = {"code": code, "message": message, "param": None}
+    return t.ResponseErrorEvent.construct(
+        type="error", sequence_number=number, **fields, error={"type": "server_error", **fields}
+    )
+
+
 class ResponseSnapshot:
     """The part of an assembler that knows the response itself, but no item.
 

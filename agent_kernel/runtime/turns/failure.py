@@ -5,7 +5,7 @@ from __future__ import annotations
 from openai.types.responses import Response, ResponseFailedEvent, ResponseStreamEvent
 from openai.types.responses.response_error import ResponseError
 
-from agent_kernel.protocol.failed import error_event
+from agent_kernel.protocol.response import error_event
 
 
 def failed_events(response: Response, message: str, number: int) -> list[ResponseStreamEvent]:
