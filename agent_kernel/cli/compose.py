@@ -15,6 +15,7 @@ from agent_kernel.errors import ConfigurationError, EngineUnavailable, InvalidRe
 
 if TYPE_CHECKING:
     from agent_kernel.egress.policy import NetworkPolicy
+    from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
@@ -212,13 +213,15 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
     """Return the options that containers are made with. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 
+    policy, presets = network(settings)
     return ContainerOptions(
         lease=lease,
         pause_after=settings.container.pause_after,
         upload_limit=settings.container.upload_limit,
         warm=warm,
         allowed=allowed(settings),
-        network=network(settings),
+        network=policy,
+        presets=presets,
         checkpoints=CheckpointPolicy(
             keep_expired=settings.container.keep_expired,
             total_size=settings.container.checkpoint_size,
@@ -252,13 +255,25 @@ def allowed(settings: Settings) -> Allowed:
     return found
 
 
-def network(settings: Settings) -> NetworkPolicy:
-    """Return the upper bound of all network policies. Raises `ConfigurationError` for an invalid entry."""
+def network(settings: Settings) -> tuple[NetworkPolicy, Presets]:
+    """Return the upper bound of all network policies, and the presets that they may name.
+
+    Reads the configuration of each tool whose preset the bound names, so that a mistake shows at the start.
+    Raises `ConfigurationError` for an invalid entry, and for a preset that names no host here.
+    """
+    from agent_kernel.config.tools import tool_environment
     from agent_kernel.egress.policy import NetworkPolicy
+    from agent_kernel.egress.presets.ask import Route
+    from agent_kernel.egress.presets.operator import Operator
+    from agent_kernel.egress.presets.presets import Presets
 
     entries = settings.container.network.replace(",", " ").split()
     try:
-        return NetworkPolicy.parse(entries) if entries else NetworkPolicy()
+        policy = NetworkPolicy.parse(entries) if entries else NetworkPolicy()
+        presets = Presets(Operator(tool_environment()), Route(policy.rules))
+        for preset in policy.presets:
+            presets.configured(preset)
+        return policy, presets
     except InvalidRequest as error:
         raise ConfigurationError(
             f"AGENT_KERNEL_NETWORK cannot be used: {error.message}", hint=error.hint

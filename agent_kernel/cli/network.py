@@ -45,6 +45,7 @@ def run(settings: Settings, container_id: str, *, as_json: bool) -> None:
 
 async def _policies(settings: Settings, container_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from agent_kernel.cli import compose
+    from agent_kernel.runtime.network.bound import NetworkBound
     from agent_kernel.runtime.network.policy import in_effect
 
     opened = Opened(settings)
@@ -52,7 +53,7 @@ async def _policies(settings: Settings, container_id: str) -> tuple[dict[str, An
         row = await opened.store.container(container_id)
         if row is None:
             raise NotFound(f"There is no container {container_id}.", hint="See: agent-kernel containers list")
-        bound = compose.network(settings)
+        bound = await NetworkBound(*compose.network(settings)).read()
         return in_effect(row.network, bound), bound.to_json()
     finally:
         await opened.aclose()

@@ -165,8 +165,9 @@ class ContainerSettings(Configurable):
     network = Unicode(
         "",
         help="""Hosts that containers may connect to, separated by commas: `NAME`, `*.NAME`, each also with
-        `:PORT`, and `tcp://HOST:PORT` for a private service. Requests and `%network` choose from them. Empty:
-        no container has a network.""",
+        `:PORT`, `tcp://HOST:PORT` for a private service, and presets such as `pip`, which stand for the hosts
+        that the tool is configured for. Requests and `%network` choose from them. Empty: no container has a
+        network.""",
     ).tag(config=True, variable="AGENT_KERNEL_NETWORK")
     upload_limit = Int(
         512 << 20,

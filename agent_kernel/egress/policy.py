@@ -1,16 +1,18 @@
 """The network policy: which hosts and ports the programs in a sandbox may reach.
 
 An empty policy refuses everything. A policy is only ever narrowed: a request names hosts within the
-operator's policy.
+operator's policy. The presets of a policy are names only; they allow nothing until they are expanded.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent_kernel.egress.catalogue import PRESETS
 from agent_kernel.egress.names import UnusableName, canonical, literal, shown
 from agent_kernel.errors import InvalidRequest
 
@@ -20,8 +22,10 @@ TRANSPARENT_PORTS = (22, 80, 443)
 """Ports that a sandbox with any policy serves without proxy settings."""
 
 _PRIVATE = "tcp://"
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _FORMS = (
-    "Write a host name, `*.` and a domain, either with `:port`, or `tcp://host:port` for a private service."
+    "Write a host name, `*.` and a domain, either with `:port`, `tcp://host:port` for a private service, or "
+    "the name of a preset."
 )
 
 
@@ -76,17 +80,22 @@ class NetworkDecision:
 
 @dataclass(frozen=True)
 class NetworkPolicy:
-    """An allowlist of destinations. Without rules everything is refused."""
+    """An allowlist of destinations. Without rules everything is refused.
+
+    `presets` are names of presets whose hosts are not among the rules yet.
+    """
 
     rules: tuple[NetworkRule, ...] = ()
+    presets: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, allowed_domains: Sequence[str], *, param: str = PARAM) -> NetworkPolicy:
         """Read the entries of an allowlist.
 
         Entries: `name` and `*.name` (every port), `name:port`, `*.name:port`, `tcp://host:port` (a private
-        service: a request may name one only if the operator does). Raises `InvalidRequest`, with the place of
-        the first wrong entry as `param`: no list, an empty one, more than 1000 entries, a malformed entry.
+        service: a request may name one only if the operator does), and the name of a preset. Raises
+        `InvalidRequest`, with the place of the first wrong entry as `param`: no list, an empty one, more than
+        1000 entries, a malformed entry, an unknown preset.
         """
         if isinstance(allowed_domains, (str, bytes)) or not isinstance(allowed_domains, Sequence):
             raise InvalidRequest("The allowed domains are not a list of strings.", param=param)
@@ -98,15 +107,23 @@ class NetworkPolicy:
             )
         if len(allowed_domains) > MAX_ENTRIES:
             raise InvalidRequest(f"A policy has at most {MAX_ENTRIES} allowed domains.", param=param)
-        rules = [_rule(entry, f"{param}[{index}]") for index, entry in enumerate(allowed_domains)]
-        return cls(tuple(dict.fromkeys(rules)))
+        found = [_entry(entry, f"{param}[{index}]") for index, entry in enumerate(allowed_domains)]
+        rules = dict.fromkeys(each for each in found if isinstance(each, NetworkRule))
+        return cls(tuple(rules), tuple(dict.fromkeys(each for each in found if isinstance(each, str))))
+
+    def expanded(self, hosts: Mapping[str, Sequence[NetworkRule]]) -> NetworkPolicy:
+        """Return this policy with the rules of each of its presets, by name. Raises `KeyError` for none."""
+        added = [rule for preset in self.presets for rule in hosts[preset]]
+        return NetworkPolicy(tuple(dict.fromkeys([*self.rules, *added])))
 
     def narrowed(self, outer: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
-        """Return this policy as it applies within the operator's.
+        """Return this policy as it applies within the operator's. Both are expanded.
 
         `name:port` becomes the private service if the operator's policy has `tcp://name:port`. Raises
         `InvalidRequest` that names the first rule which allows more than `outer` does.
         """
+        if self.presets or outer.presets:
+            raise ValueError("a policy is narrowed after its presets are expanded")
         return NetworkPolicy(tuple(dict.fromkeys(_within(rule, outer, param) for rule in self.rules)))
 
     def decide(self, name: str, port: int) -> NetworkDecision:
@@ -134,9 +151,9 @@ class NetworkPolicy:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the API's `network_policy`, in the form that `from_json` reads."""
-        if not self.rules:
+        if not self.rules and not self.presets:
             return {"type": "disabled"}
-        return {"type": "allowlist", "allowed_domains": [str(rule) for rule in self.rules]}
+        return {"type": "allowlist", "allowed_domains": [*self.presets, *map(str, self.rules)]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> NetworkPolicy:
@@ -169,9 +186,23 @@ def _listed(policy: NetworkPolicy) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _rule(entry: object, param: str) -> NetworkRule:
+def _entry(entry: object, param: str) -> NetworkRule | str:
+    """Return the rule that an entry is, or the name of a preset."""
     if not isinstance(entry, str):
         raise InvalidRequest("An allowed domain is not a string.", param=param)
+    if not _WORD.fullmatch(entry):
+        return _rule(entry, param)
+    if (word := entry.lower()) in PRESETS:
+        return word
+    raise InvalidRequest(
+        f"There is no preset `{shown(entry)}`.",
+        hint=f"The presets are {', '.join(PRESETS)}. A host of one label needs `tcp://host:port`.",
+        param=param,
+        code="unknown_network_preset",
+    )
+
+
+def _rule(entry: str, param: str) -> NetworkRule:
     private = entry.lower().startswith(_PRIVATE)
     host, port = _split(entry[len(_PRIVATE) :] if private else entry, entry, param)
     wildcard = host.startswith("*.") and not private

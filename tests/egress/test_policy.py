@@ -137,6 +137,24 @@ def test_malformed_entry_is_refused(entry: object) -> None:
     assert len(str(caught.value)) < 400
 
 
+def test_presets_are_entries() -> None:
+    policy = NetworkPolicy.parse(["PIP", "example.org", "pip", "npm"])
+    assert policy == NetworkPolicy((NetworkRule("example.org"),), ("pip", "npm"))
+    assert policy.to_json()["allowed_domains"] == ["pip", "npm", "example.org"]
+    assert NetworkPolicy.from_json(policy.to_json()) == policy
+    expanded = policy.expanded({"pip": [NetworkRule("a.test"), NetworkRule("example.org")], "npm": []})
+    assert expanded == NetworkPolicy((NetworkRule("example.org"), NetworkRule("a.test")))
+
+
+@pytest.mark.parametrize("entry", ["pypi", "db", "localhost", "pip-tools", "Conda_forge"])
+def test_unknown_preset_is_refused(entry: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"There is no preset `{entry}`") as caught:
+        NetworkPolicy.parse(["pip", entry])
+    assert caught.value.param == "network_policy.allowed_domains[1]"
+    assert caught.value.request_code == "unknown_network_preset"
+    assert "The presets are apt, cargo, conda, cran, git, go, npm, pip." in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("entries", [[], "example.org", None, {"example.org": 1}, ["a.example"] * 1001])
 def test_malformed_list_is_refused(entries: object) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -109,7 +109,7 @@ class LocalContainers:
         if created is None:
             raise self._allowance.too_many_containers()
         self.refresh()
-        return self._resource(created)
+        return await self._resource(created)
 
     async def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
         asked = check_params(params)
@@ -131,11 +131,13 @@ class LocalContainers:
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
             resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
-            network=self._new_network(asked.network, backend).as_json(),
+            network=(await self._new_network(asked.network, backend)).as_json(),
         )
 
-    def _new_network(self, asked: NetworkPolicy | None, backend: Backend) -> ContainerNetwork:
-        network = ContainerNetwork.new(asked, self.settings.network)
+    async def _new_network(self, asked: NetworkPolicy | None, backend: Backend) -> ContainerNetwork:
+        bound = self._lifecycle.networks.bound
+        within = None if asked is None else await bound.narrowed(asked)
+        network = ContainerNetwork.new(within, await bound.known())
         if network.ports is None or backend.capabilities().network:
             return network
         if not network.policy.rules:
@@ -157,7 +159,7 @@ class LocalContainers:
             before=lambda gone: self._store.before("containers", gone),
             shown=lambda row: name is None or row.name == name,
         )
-        return Page([self._resource(row) for row in found.data], found.has_more)
+        return Page([await self._resource(row) for row in found.data], found.has_more)
 
     async def retrieve(self, container_id: str) -> ContainerCreateResponse:
         """Return one container, after asking the engine whether it is still alive."""
@@ -165,7 +167,7 @@ class LocalContainers:
         if row.status == "running" and row.backend == (await self._lifecycle.engine()).name:
             await self._lifecycle.look(row)
             row = await self._row(container_id)
-        return self._resource(row)
+        return await self._resource(row)
 
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it and its row. Explicit checkpoints stay."""
@@ -178,7 +180,7 @@ class LocalContainers:
         async with self.use(container_id, to_run=True) as channel:
             await channel.reset()
         self.audit.write("reset", container=container_id)
-        return self._resource(await self._row(container_id))
+        return await self._resource(await self._row(container_id))
 
     async def mounts(self) -> Mapping[str, str]:
         """Return the folders that can be mounted; see `Containers.mounts`."""
@@ -191,12 +193,13 @@ class LocalContainers:
 
     async def network_bound(self) -> Mapping[str, Any]:
         """Return the operator's policy; see `NetworkedContainers`."""
-        return self.settings.network.to_json()
+        return (await self._lifecycle.networks.bound.read()).to_json()
 
     async def network(self, container_id: str) -> NetworkReport:
         """Return a container's policy and what it used; see `NetworkedContainers`."""
         row = await self._row(container_id)
-        bound, used = self.settings.network, self._lifecycle.networks.used(container_id)
+        bound = await self._lifecycle.networks.bound.known()
+        used = self._lifecycle.networks.used(container_id)
         return NetworkReport(
             network_policy.in_effect(row.network, bound),
             bound.to_json(),
@@ -211,19 +214,20 @@ class LocalContainers:
     async def network_policy(self, container_id: str) -> Mapping[str, Any]:
         """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
         row = await self._store.container(container_id)
-        return network_policy.in_effect(row.network if row else "", self.settings.network)
+        bound = await self._lifecycle.networks.bound.known()
+        return network_policy.in_effect(row.network if row else "", bound)
 
     async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
         """Replace a container's policy; see `NetworkedContainers`."""
         row = await self._row(container_id)
-        asked = network_policy.read_policy(policy).narrowed(self.settings.network)
+        asked = await self._lifecycle.networks.bound.narrowed(network_policy.read_policy(policy))
         network = network_policy.kept(row.network).changed(asked)
         if network.as_json() == row.network:
-            return self._resource(row)
+            return await self._resource(row)
         await self._store.put_network(container_id, network.as_json())
         self._lifecycle.networks.change(container_id, asked)
         self.audit.write("network", container=container_id, allowed=[str(rule) for rule in asked.rules])
-        return self._resource(await self._row(container_id))
+        return await self._resource(await self._row(container_id))
 
     def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
         """Attribute a container's connections that begin meanwhile to a call, if it is the only one."""
@@ -311,7 +315,9 @@ class LocalContainers:
         earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
         params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
         earlier_network = snapshot.labels.get(NETWORK_LABEL, "")
-        params[network_policy.FIELD] = network_policy.restored(earlier_network, self.settings.network)
+        params[network_policy.FIELD] = network_policy.restored(
+            earlier_network, await self._lifecycle.networks.bound.known()
+        )
         row = await self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
         restored = await self._create(row, snapshot)
         for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
@@ -328,9 +334,9 @@ class LocalContainers:
             raise NotFound(f"There is no container {container_id!r}.", param="container_id")
         return row
 
-    def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
+    async def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
         ours: dict[str, Any] = {"sandbox": row.backend, **shown(row.resources)}
-        backend = self._lifecycle.opened
+        backend, bound = self._lifecycle.opened, await self._lifecycle.networks.bound.known()
         if backend is not None and backend.name == row.backend:
             able = backend.capabilities()
             ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
@@ -344,7 +350,7 @@ class LocalContainers:
                 "status": "running" if row.status in ("restoring", "saving") else row.status,
                 "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
                 "memory_limit": row.memory_limit,
-                "network_policy": network_policy.in_effect(row.network, self.settings.network),
+                "network_policy": network_policy.in_effect(row.network, bound),
                 "agent_kernel": ours,
             }
         )

@@ -64,7 +64,7 @@ class Lifecycle:
     ) -> None:
         self.settings = settings
         self.audit = audit
-        self.networks = Networks(store, settings.network, settings.network_options, audit)
+        self.networks = Networks(store, settings.network_bound(), settings.network_options, audit)
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
         self._expiration = Expiration(self, store)
         self._deaths = Deaths(self, self._expiration, store)
@@ -106,7 +106,7 @@ class Lifecycle:
         if self.settings.warm:
             resources = await self.settings.allowed.resolve(Resources(), backend)
             template = await self._spec(new_id(), self.memory_limit(backend, None), resources)
-            template = replace(template, network=self.networks.default(backend))
+            template = replace(template, network=await self.networks.default(backend))
             self._pool = WarmPool(backend, self.settings.warm, template, new_id)
             self._pool.fill()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.runtime.containers.resources import Allowed
+from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions
 
 
@@ -41,6 +43,12 @@ class ContainerOptions:
     """Limits, volumes and mounts: the defaults, and the most that requests may ask for."""
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     """The most that a container's network policy may allow. Without rules no container has a network."""
+    presets: Presets = field(default_factory=Presets)
+    """The presets that network policies may name."""
     network_options: NetworkOptions = field(default_factory=NetworkOptions)
     """The limits of each container's connections."""
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+
+    def network_bound(self) -> NetworkBound:
+        """Return the bound of network policies, for one process."""
+        return NetworkBound(self.network, self.presets)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.egress.records import NetworkUse
+from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions, RunningCall
 from agent_kernel.runtime.network.policy import ContainerNetwork, kept
 from agent_kernel.runtime.observe.audit import AuditLog
@@ -18,11 +19,11 @@ from agent_kernel.store.rows import Rows
 
 
 class Networks:
-    """The networks of the containers in `rows`. `bound` is the operator's policy."""
+    """The networks of the containers in `rows`. `bound` has the operator's policy."""
 
-    def __init__(self, rows: Rows, bound: NetworkPolicy, options: NetworkOptions, audit: AuditLog) -> None:
+    def __init__(self, rows: Rows, bound: NetworkBound, options: NetworkOptions, audit: AuditLog) -> None:
         self._rows = rows
-        self._bound = bound
+        self.bound = bound
         self._options = options
         self._audit = audit
         self._known: dict[str, ContainerEgress] = {}
@@ -37,9 +38,9 @@ class Networks:
         ports = kept(row.network).ports
         return None if ports is None else Network(ports)
 
-    def default(self, backend: Backend) -> Network | None:
+    async def default(self, backend: Backend) -> Network | None:
         """Return the network of a sandbox whose request does not mention it."""
-        ports = ContainerNetwork.new(None, self._bound).ports
+        ports = ContainerNetwork.new(None, await self.bound.known()).ports
         return None if ports is None or not backend.capabilities().network else Network(ports)
 
     def _egress(self, row: ContainerRow) -> ContainerEgress:
@@ -50,7 +51,7 @@ class Networks:
                 now = await self._rows.container(row.id)
                 if now is None:
                     return NetworkPolicy()
-                return ContainerNetwork.of_json(now.network).within(self._bound).policy
+                return ContainerNetwork.of_json(now.network).within(await self.bound.known()).policy
 
             audit = self._audit.of(row.tenant)
             found = self._known[row.id] = ContainerEgress(row.id, policy, self._options, audit)

@@ -15,6 +15,7 @@ import pytest
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConnectDenied
+from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions, RunningCall
 from agent_kernel.runtime.network.networks import Networks
 from agent_kernel.runtime.network.policy import ContainerNetwork
@@ -60,7 +61,7 @@ class Made:
         self.networks = self.another()
 
     def another(self) -> Networks:
-        return Networks(self.store, self.policy, NetworkOptions(resolver=loopback), self.audit)
+        return Networks(self.store, NetworkBound(self.policy), NetworkOptions(resolver=loopback), self.audit)
 
     async def egress(self) -> Egress:
         found = await self.store.container("cntr_a")

@@ -1,0 +1,1 @@
+"""Presets of network policies: the hosts of one tool, read from its configuration on this machine."""

@@ -1,0 +1,85 @@
+"""The operator's policy: what its presets stand for now, and requests within it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
+from agent_kernel.egress.presets.presets import Presets
+from agent_kernel.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+
+class NetworkBound:
+    """The operator's `policy` with the hosts of its presets, as they were read last.
+
+    A preset that names no host any more allows nothing, and is logged.
+    """
+
+    def __init__(self, policy: NetworkPolicy, presets: Presets | None = None) -> None:
+        self._policy = policy
+        self._presets = presets or Presets()
+        self._known = None if policy.presets else policy
+        self._missing: set[str] = set()
+
+    async def known(self) -> NetworkPolicy:
+        """Return the policy as it was read last, and read it if it never was."""
+        return self._known or await self.read()
+
+    async def read(self) -> NetworkPolicy:
+        """Read the presets' hosts, unless they were read a short time ago, and return the policy."""
+        async with asyncio.TaskGroup() as group:
+            tasks = {word: group.create_task(self._rules(word)) for word in self._policy.presets}
+        self._known = self._policy.expanded({word: task.result() for word, task in tasks.items()})
+        return self._known
+
+    async def narrowed(self, asked: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
+        """Return a request's policy, with the hosts of its presets, as it applies within the operator's.
+
+        Raises `InvalidRequest` if it allows more, or if a preset names no host on this machine.
+        """
+        bound = await self.read()
+        hosts = {word: await self._within(word, bound, param) for word in asked.presets}
+        return asked.expanded(hosts).narrowed(bound, param=param)
+
+    async def _within(self, word: str, bound: NetworkPolicy, param: str) -> Sequence[NetworkRule]:
+        if word not in self._policy.presets:
+            if not bound.rules:
+                raise _too_wide(word, "It allows no network.", param)
+            # Nothing outside is asked before the operator's policy allows it.
+            configured = await asyncio.to_thread(self._presets.configured, word, param=param)
+            self._check(word, configured, bound, param)
+        rules = (await self._presets.hosts(word, param=param)).rules
+        self._check(word, rules, bound, param)
+        return rules
+
+    @staticmethod
+    def _check(word: str, rules: Sequence[NetworkRule], bound: NetworkPolicy, param: str) -> None:
+        for rule in rules:
+            try:
+                NetworkPolicy((rule,)).narrowed(bound)
+            except InvalidRequest as error:
+                raise _too_wide(word, f"It needs {rule}. {error.hint or ''}".strip(), param) from None
+
+    async def _rules(self, word: str) -> Sequence[NetworkRule]:
+        try:
+            found = (await self._presets.hosts(word)).rules
+        except InvalidRequest as error:
+            if word not in self._missing:
+                log.warning("The operator's network policy: %s", error.message)
+            self._missing.add(word)
+            return ()
+        self._missing.discard(word)
+        return found
+
+
+def _too_wide(word: str, hint: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The operator's network policy does not allow the preset {word}.",
+        hint=hint,
+        param=param,
+        code="network_policy_not_allowed",
+    )
