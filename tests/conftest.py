@@ -1,7 +1,8 @@
 """Fixtures for the real sandboxes, the rule for missing components, and the choice of slow tests.
 
 A missing component skips its tests with a message that says how to install it. Where all components are
-required (CI=true or AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead. No other test calls `pytest.skip`.
+required (CI=true or AGENT_KERNEL_REQUIRE_ALL=1) it fails them instead. The one exception is a package index,
+which a machine may lack: see `pips_index`. No other test calls `pytest.skip`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,23 @@ def missing() -> Missing:
     Its argument says what is missing and how to get it.
     """
     return _missing
+
+
+@pytest.fixture(scope="session")
+def pips_index(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the name of a small pure package that this machine's pip gets from its index.
+
+    Files of this machine do not count. Skips the test if pip reaches no index.
+    """
+    package = "iniconfig"
+    words = ["download", "-q", "--no-deps", "--no-cache-dir", "--dest", str(tmp_path_factory.mktemp("pip"))]
+    alone = {"PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_RETRIES": "0", "PIP_DEFAULT_TIMEOUT": "20"}
+    command = [sys.executable, "-m", "pip", *words, package]
+    done = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        pytest.skip(f"this machine's pip reaches no index: {last[:200]}")
+    return package
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
 from agent_kernel.config import Settings
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
     from agent_kernel.models.server_report import ServerReport
     from agent_kernel.sandboxes.base import Backend, Capabilities
@@ -34,7 +35,7 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--json` and the settings that are checked."""
     parser.add_argument("--json", action="store_true", help="print JSON")
-    flags.add_settings(parser, (*flags.WHERE, "model", "upstream_url", "upstream_key"))
+    flags.add_settings(parser, (*flags.WHERE, "network", "model", "upstream_url", "upstream_key"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,6 +72,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _python(),
         _data_folder(settings),
         *_mounts(settings),
+        *await _network(settings),
         *await _sandboxes(settings),
         *await _model(settings),
         *_jupyter(),
@@ -111,6 +113,40 @@ def _mounts(settings: Settings) -> list[Finding]:
     )
 
 
+async def _network(settings: Settings) -> list[Finding]:
+    """Show the hosts that containers may reach and, if there are any, those of every preset."""
+    from agent_kernel.cli.compose import network
+    from agent_kernel.egress.catalogue import PRESETS
+
+    try:
+        policy, presets = await asyncio.to_thread(network, settings)
+    except AgentKernelError as error:
+        return [Finding("network", False, error.message, error.hint)]
+    allowed = policy.to_json().get("allowed_domains", [])
+    if not allowed:
+        return [Finding("network", True, "no container has one: AGENT_KERNEL_NETWORK is empty", needed=False)]
+    rows = (_preset(name, presets, used=name in policy.presets) for name in PRESETS)
+    return [
+        Finding("network", True, f"containers may reach {', '.join(allowed)}"),
+        *await asyncio.gather(*rows),
+    ]
+
+
+async def _preset(name: str, presets: Presets, *, used: bool) -> Finding:
+    """Show a preset's hosts. Only the indexes of one that is used are asked for their file hosts."""
+    row = f"preset {name}"
+    try:
+        found = await presets.hosts(name) if used else None
+        rules = found.rules if found else await asyncio.to_thread(presets.configured, name)
+    except InvalidRequest as error:
+        return Finding(row, False, error.message, error.hint, needed=False)
+    listed = ", ".join(map(str, rules)) or "only an address, which needs its own tcp:// entry"
+    if found is None:
+        return Finding(row, True, f"not in AGENT_KERNEL_NETWORK; it would allow {listed}", needed=False)
+    lacking = "".join(f"; file hosts may be missing: {problem}" for problem in found.problems)
+    return Finding(row, True, listed + lacking, needed=False)
+
+
 async def _sandboxes(settings: Settings) -> list[Finding]:
     """Check the chosen backend, which is needed, and the built-in ones."""
     from agent_kernel.cli import compose
@@ -125,33 +161,35 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
         for name in dict.fromkeys([*catalogue.BUILT_IN, chosen.name]):
             if settings.sandbox.docker_runtime and not catalogue.kind(name).runtimes:
                 continue
-            findings += await _backend(
-                chosen if chosen.name == name else compose.backend(settings, name), chosen
-            )
+            examined = chosen if chosen.name == name else compose.backend(settings, name)
+            findings += await _backend(examined, chosen, settings)
     finally:
         await chosen.aclose()
     return findings
 
 
-async def _backend(backend: Backend, chosen: Backend) -> list[Finding]:
+async def _backend(backend: Backend, chosen: Backend, settings: Settings) -> list[Finding]:
     needed = backend is chosen
     try:
         probe = await backend.probe()
         found = [Finding(backend.name, probe.ok, probe.detail, probe.hint, needed=needed)]
         if needed and probe.ok:
             found.append(Finding("abilities", True, _abilities(backend.capabilities())))
-            found.append(await _packages(backend))
+            found.append(await _packages(backend, network=bool(settings.container.network.strip())))
         return found
     finally:
         await backend.aclose()
 
 
-async def _packages(backend: Backend) -> Finding:
-    """Start a sandbox as a test, and list its Python packages for data."""
+async def _packages(backend: Backend, *, network: bool = False) -> Finding:
+    """Start a sandbox as a test, with a network or not, and list its Python packages for data."""
+    from agent_kernel.sandboxes.network import Network
     from agent_kernel.sandboxes.packages import DATA_PACKAGES, data_packages
 
     try:
-        found = await data_packages(backend)
+        found = await data_packages(
+            backend, Network() if network and backend.capabilities().network else None
+        )
     except AgentKernelError as error:
         return Finding("first sandbox", False, error.message, error.hint)
     if not found:
@@ -172,7 +210,12 @@ def _abilities(able: Capabilities) -> str:
         "open files": able.open_files_limit,
         "disk": able.disk_limit,
     }
-    parts = {"checkpoints": able.snapshots, "volumes": able.volumes, "mounts": able.mounts}
+    parts = {
+        "checkpoints": able.snapshots,
+        "volumes": able.volumes,
+        "mounts": able.mounts,
+        "network": able.network,
+    }
     kept = ", ".join(name for name, can in limits.items() if can) or "nothing"
     absent = [name for name, can in {**limits, **parts}.items() if not can]
     dies = "the command" if able.survives_out_of_memory else "the whole sandbox"

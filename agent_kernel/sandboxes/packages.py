@@ -11,6 +11,7 @@ from agent_kernel.errors import SandboxStartFailed
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.calls import Exited, Output, TimedOut
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.network import Network
 
 DATA_PACKAGES = (
     "pandas",
@@ -46,13 +47,15 @@ _QUESTION = (
 _LINE = re.compile(r"([A-Za-z0-9._-]{1,60}) ([A-Za-z0-9.+!_-]{1,40})")
 
 
-async def data_packages(backend: Backend) -> dict[str, str] | None:
+async def data_packages(backend: Backend, network: Network | None = None) -> dict[str, str] | None:
     """Start a sandbox, ask it for `DATA_PACKAGES`, and return the versions of those it has; then remove it.
 
-    None: Python does not run in it. The answer is a claim of the sandbox, of bounded size and plain text.
+    `network` is that of the sandbox. Returns None if Python does not run in it. The answer is a claim of the
+    sandbox, of bounded size and plain text.
+
     Raises `SandboxError` if no sandbox can be started or reached. Cancelling removes the sandbox.
     """
-    ref = await backend.create(SandboxSpec(f"packages-{secrets.token_hex(6)}", lease=_LEASE))
+    ref = await backend.create(SandboxSpec(f"packages-{secrets.token_hex(6)}", lease=_LEASE, network=network))
     try:
         channel = await Channel.open(await backend.stream(ref))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,33 @@ async def test_sandbox_that_does_not_start_fails(tmp_path: Path) -> None:
     assert (finding.name, finding.ok, finding.needed) == ("first sandbox", False, True)
     assert "toolbox" in finding.detail
     assert finding.hint
+
+
+@pytest.mark.bubblewrap
+def test_network_and_presets_are_shown(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".npmrc").write_text("registry=https://user:secret@npm.invalid/\n")
+    settings = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull}
+    tools = {
+        "GOPROXY": "http://go.invalid",
+        "GOSUMDB": "off",
+        "CARGO_HOME": str(tmp_path),
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+    given = {**environment, **settings, **tools, "AGENT_KERNEL_NETWORK": "go, a.example, tcp://b:1"}
+    _, found = findings(given)
+    assert found["network"]["detail"] == "containers may reach go, a.example, tcp://b:1"
+    assert found["preset go"]["detail"].startswith("go.invalid:80; file hosts may be missing: go.invalid:80 ")
+    assert found["preset npm"]["detail"] == "not in AGENT_KERNEL_NETWORK; it would allow npm.invalid:443"
+    assert (found["preset git"]["ok"], found["preset git"]["needed"]) == (False, False)
+    assert "git config --global" in found["preset git"]["hint"]
+    assert "secret" not in str(found)
+    assert "first sandbox" not in found
+
+
+@pytest.mark.bubblewrap
+def test_preset_without_hosts_fails(environment: dict[str, str], tmp_path: Path) -> None:
+    given = {**environment, "HOME": str(tmp_path), "GIT_CONFIG_SYSTEM": os.devnull}
+    code, found = findings({**given, "AGENT_KERNEL_NETWORK": "git"})
+    assert code == 1
+    assert "The preset git names no host on this machine" in found["network"]["detail"]
+    assert findings(environment)[1]["network"]["detail"].startswith("no container has one")

@@ -130,8 +130,8 @@ MAGICS: dict[str, Magic] = {
         "%network [allow HOST ... [--new] | off]",
         "Show the hosts that the container may connect to and what it used, allow more, or allow none.",
         magics_network.network,
-        "HOST is a name, or *. and a domain, each also with :PORT, or a preset such as pip. The operator sets "
-        "the limit. A change applies at once; off also closes connections. With --new the container is "
+        "HOST is a name, or *. and a domain, each also with :PORT, or a preset such as pip. The operator "
+        "sets the limit. A change applies at once; off also closes connections. With --new the container is "
         "replaced with an empty one.",
         words=("allow", "off", "--new"),
     ),

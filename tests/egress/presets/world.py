@@ -21,6 +21,7 @@ from tests.conftest import Missing
 PUBLIC = ip_address("8.8.8.8")
 """What names lead to, as far as the checks see. The dialler connects to loopback instead."""
 
+_END = "Connection: close\r\n"
 Certificate = tuple[Path, Path]
 
 
@@ -78,8 +79,12 @@ class World:
         if page is None:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         if isinstance(page, str):
-            return f"HTTP/1.1 302 Found\r\nLocation: {page}\r\nContent-Length: 0\r\n\r\n".encode()
-        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page)
+            return f"HTTP/1.1 302 Found\r\nLocation: {page}\r\n{_END}Content-Length: 0\r\n\r\n".encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n%bContent-Length: %d\r\n\r\n%b" % (
+            _END.encode(),
+            len(page),
+            page,
+        )
 
 
 @contextlib.asynccontextmanager

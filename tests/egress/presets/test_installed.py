@@ -1,0 +1,122 @@
+"""pip in a sandbox installs from the index that the operator's pip is configured for, through the preset."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import socket
+import ssl
+import zipfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.config.tools import tool_environment
+from agent_kernel.egress.addresses import kind_of
+from agent_kernel.egress.broker import Broker
+from agent_kernel.egress.names import Address
+from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.presets import pip
+from agent_kernel.egress.presets.ask import Route
+from agent_kernel.egress.presets.operator import Operator
+from agent_kernel.egress.presets.presets import Presets
+from agent_kernel.egress.resolve import dial, system_resolver
+from agent_kernel.runtime.network.bound import NetworkBound
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.network import Network
+from tests.egress.presets.world import Certificate, World
+from tests.sandboxes.inside import Sandbox, started
+
+pytestmark = pytest.mark.bubblewrap
+
+PIP = """
+wheel=$(python3 -c 'import ensurepip, pathlib
+print(*pathlib.Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))')
+PYTHONPATH=$wheel PIP_RETRIES=0 python3 -m pip install -q --no-deps --target found --cert /tmp/ca.pem \\
+"""
+"""pip from Python's own bundle, without a virtual environment, which takes seconds to make."""
+
+
+@asynccontextmanager
+async def sandbox(
+    backend: BubblewrapBackend, operator: Operator, route: Route, trust: bytes
+) -> AsyncIterator[Sandbox]:
+    """Start a sandbox that may connect to what a request's `pip` allows within the operator's `pip`."""
+    asked = NetworkPolicy.parse(["pip"])
+    policy = await NetworkBound(asked, Presets(operator, route)).narrowed(asked)
+    async with started(backend, network=Network()) as run:
+        run.channel.decide_by(Broker(policy, resolver=route.resolver, dialler=route.dialler))
+        await run(f"cat >/tmp/ca.pem <<'END'\n{trust.decode()}\nEND")
+        yield run
+
+
+def wheel(name: str) -> bytes:
+    """Make a wheel with one module."""
+    held = io.BytesIO()
+    info = f"{name}-1.dist-info"
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(f"{name}.py", "answer = 42\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return held.getvalue()
+
+
+async def test_mirror_and_its_file_hosts_are_reached(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path, world: World, made: Certificate
+) -> None:
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nindex-url = https://user:secret@mirror.example.org/simple\n")
+    file = "tiny-1-py3-none-any.whl"
+    world.pages = {
+        "mirror.example.org/simple/pip/": b'<a href="https://files.example.org/pip-1.whl">pip</a>',
+        "files.example.org/pip-1.whl": "https://blobs.example.org/pip-1.whl",
+        "mirror.example.org/simple/tiny/": f'<a href="https://files.example.org/{file}">{file}</a>'.encode(),
+        f"files.example.org/{file}": f"https://blobs.example.org/{file}?signed=1",
+        f"blobs.example.org/{file}?signed=1": wheel("tiny"),
+        "other.example.org/": b"secret",
+    }
+    operator = Operator({"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(settings)})
+    async with sandbox(bubblewrap_backend, operator, world.route(), made[0].read_bytes()) as run:
+        done = await run(f"{PIP} --index-url https://mirror.example.org/simple tiny")
+        assert (done.code, done.stderr) == (0, b"")
+        assert (await run("PYTHONPATH=found python3 -c 'import tiny; print(tiny.answer)'")).stdout == b"42\n"
+        done = await run("curl -sS --cacert /tmp/ca.pem https://other.example.org/; env; cat /tmp/ca.pem")
+    assert b"403" in done.stderr
+    assert b"secret" not in done.stdout
+    assert "other.example.org" not in world.resolved
+
+
+class Outside:
+    """This machine's network. An index that it reaches at a reserved address has a public one here."""
+
+    def __init__(self) -> None:
+        self.real: dict[Address, Address] = {}
+
+    async def resolve(self, name: str) -> Sequence[Address]:
+        return [self._public(address) for address in await system_resolver(name)]
+
+    def _public(self, address: Address) -> Address:
+        shown = address if kind_of(address) is None else ip_address(f"8.8.8.{len(self.real) + 1}")
+        self.real[shown] = address
+        return shown
+
+    async def dial(self, address: Address, port: int) -> socket.socket:
+        return await dial(self.real[address], port)
+
+
+async def test_package_from_this_machines_index(
+    bubblewrap_backend: BubblewrapBackend, pips_index: str
+) -> None:
+    trust = "\n".join(map(ssl.DER_cert_to_PEM_cert, ssl.create_default_context().get_ca_certs(True)))
+    operator, outside = Operator(tool_environment()), Outside()
+    index = pip.read(operator)[0].site
+    route = Route(resolver=outside.resolve, dialler=outside.dial)
+    async with sandbox(bubblewrap_backend, operator, route, trust.encode()) as run:
+        done = await run(f"{PIP} --index-url {shlex.quote(str(index))} {pips_index}", timeout=120)
+        assert (done.code, done.stderr) == (0, b"")
+        done = await run(f"PYTHONPATH=found python3 -c 'import {pips_index} as m; print(m.__file__)'")
+    assert done.stdout.startswith(b"/mnt/data/found/")
