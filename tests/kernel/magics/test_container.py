@@ -98,6 +98,8 @@ def test_network_is_allowed_used_and_switched_off(start: Start, monkeypatch: pyt
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"127.0.0.1:{server.server_port}"
         monkeypatch.setenv("AGENT_KERNEL_NETWORK", f"tcp://{place}")
+        monkeypatch.setenv("GOPROXY", f"http://{place}/go,direct")
+        monkeypatch.setenv("GOSUMDB", "off")
         notebook = start()
         fetch = f"!!curl -sS -m 20 --noproxy '' -p -x http://127.0.0.1:3128 http://{place}/"
         offered = f"Allowed: no network. The operator offers: `tcp://{place}`."
@@ -112,6 +114,8 @@ def test_network_is_allowed_used_and_switched_off(start: Start, monkeypatch: pyt
         assert f"{place} 1 79 25 1: not in the allowlist" in " ".join(shown[1].split())
         assert notebook.run("%network off").plain == ["Allowed: no network."]
         assert "was refused" in notebook.run(fetch).final[0]["text"]
+        assert "There is no preset `nosuch`" in notebook.run("%network allow go nosuch").error
+        assert notebook.run("%network allow go").plain == [f"Allowed: `tcp://{place}`."]
         server.shutdown()
 
 

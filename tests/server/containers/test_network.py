@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,6 +16,9 @@ from openai import OpenAI
 
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.presets.ask import Route
+from agent_kernel.egress.presets.operator import Operator
+from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.keys import KeyLimits
 from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.runtime.network.egress import NetworkOptions
@@ -52,12 +56,22 @@ def port() -> Iterator[int]:
     server.server_close()
 
 
+def operator(home: Path, port: int) -> Operator:
+    """An operator without programs, whose npm is configured for the server, and Go for another one."""
+    (home / ".npmrc").write_text(f"registry=http://pages.internal:{port}/\n")
+    return Operator({"HOME": str(home), "GOPROXY": "https://wider.example"})
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox, port: int) -> Iterator[Keyed]:
     bound = NetworkPolicy.parse([f"tcp://pages.internal:{port}", f"tcp://more.internal:{port}"])
-    options = ContainerOptions(network=bound, network_options=NetworkOptions(resolver=loopback))
-    people = {"alice": KeyLimits(), "bob": KeyLimits()}
     data = tmp_path_factory.mktemp("data")
+    options = ContainerOptions(
+        network=bound,
+        presets=Presets(operator(data, port), Route(bound.rules, loopback)),
+        network_options=NetworkOptions(resolver=loopback),
+    )
+    people = {"alice": KeyLimits(), "bob": KeyLimits()}
     with keyed_server(data, toolbox, people, settings=options) as server:
         yield server
 
@@ -150,6 +164,41 @@ def test_older_shell_shape_takes_a_policy(server: Keyed, port: int) -> None:
         response = alice.responses.create(model="agent_kernel/shell", input=command, tools=tools)
         output: Any = response.output[-1]
         assert output.output[0].stdout == "page /e\n"
+
+
+def test_preset_stands_for_its_hosts(server: Keyed, port: int) -> None:
+    with server.client("bob") as bob:
+        policy = {"network_policy": allowlist("npm")}
+        made = bob.containers.create(name="preset", extra_body=policy)
+        assert made.network_policy is not None
+        assert made.network_policy.allowed_domains == [f"tcp://pages.internal:{port}"]
+        named = {"type": "container_auto", **policy}
+        assert ran(bob, fetch(f"http://pages.internal:{port}/p"), named)[1].stdout == "page /p\n"
+        bob.containers.delete(made.id)
+        for each in bob.containers.list():
+            bob.containers.delete(each.id)
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "message"),
+    [
+        ("nosuch", "unknown_network_preset", "There is no preset `nosuch`. The presets are apt, cargo,"),
+        ("go", "network_policy_not_allowed", "does not allow the preset go. It needs wider.example:443."),
+        ("cran", "network_preset_without_hosts", "cran names no host on this machine: R is not installed."),
+    ],
+)
+def test_refused_preset_creates_nothing(server: Keyed, entry: str, code: str, message: str) -> None:
+    policy = {"network_policy": allowlist(entry)}
+    with server.client("bob") as bob:
+        with pytest.raises(openai.BadRequestError) as refused:
+            bob.containers.create(name="preset", extra_body=policy)
+        assert refused.value.code == code
+        assert (refused.value.param or "").startswith("network_policy.allowed_domains")
+        assert message in refused.value.message
+        with pytest.raises(openai.BadRequestError) as refused:
+            ran(bob, "true", {"type": "container_auto", **policy})
+        assert (refused.value.code, message in refused.value.message) == (code, True)
+        assert bob.containers.list().data == []
 
 
 def test_wrong_policy_creates_nothing(server: Keyed) -> None:
