@@ -53,8 +53,8 @@ async def _policies(settings: Settings, container_id: str) -> tuple[dict[str, An
         row = await opened.store.container(container_id)
         if row is None:
             raise NotFound(f"There is no container {container_id}.", hint="See: agent-kernel containers list")
-        bound = await NetworkBound(*compose.network(settings)).read()
-        return in_effect(row.network, bound), bound.to_json()
+        bound = NetworkBound(*compose.network(settings))
+        return in_effect(row.network, await bound.known()), await bound.offered()
     finally:
         await opened.aclose()
 

@@ -193,16 +193,15 @@ class LocalContainers:
 
     async def network_bound(self) -> Mapping[str, Any]:
         """Return the operator's policy; see `NetworkedContainers`."""
-        return (await self._lifecycle.networks.bound.read()).to_json()
+        return await self._lifecycle.networks.bound.offered()
 
     async def network(self, container_id: str) -> NetworkReport:
         """Return a container's policy and what it used; see `NetworkedContainers`."""
         row = await self._row(container_id)
-        bound = await self._lifecycle.networks.bound.known()
-        used = self._lifecycle.networks.used(container_id)
+        bound, used = self._lifecycle.networks.bound, self._lifecycle.networks.used(container_id)
         return NetworkReport(
-            network_policy.in_effect(row.network, bound),
-            bound.to_json(),
+            network_policy.in_effect(row.network, await bound.known()),
+            await bound.offered(),
             tuple(
                 Destination(each.name, each.port, each.allowed, each.refused, each.sent, each.received,
                             each.reason or "")

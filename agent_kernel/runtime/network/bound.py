@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
 from agent_kernel.egress.presets.presets import Presets
@@ -35,6 +36,11 @@ class NetworkBound:
             tasks = {word: group.create_task(self._rules(word)) for word in self._policy.presets}
         self._known = self._policy.expanded({word: task.result() for word, task in tasks.items()})
         return self._known
+
+    async def offered(self) -> dict[str, Any]:
+        """Return it as the API's `network_policy`: the names of its presets, then every host."""
+        found = NetworkPolicy((await self.read()).rules, self._policy.presets)
+        return found.to_json()
 
     async def narrowed(self, asked: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
         """Return a request's policy, with the hosts of its presets, as it applies within the operator's.
