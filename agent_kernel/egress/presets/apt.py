@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, Site, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, Site, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _ONE_LINE = re.compile(r"^\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)", re.MULTILINE)
@@ -24,7 +24,7 @@ def read(operator: Operator) -> Sequence[Index]:
 
 def _index(site: Site, suite: str) -> Index:
     # An archive has its files beside its index. Only https can redirect elsewhere and be trusted.
-    ask = (Question(f"dists/{suite.strip('/')}/InRelease"),) if site.scheme == "https" else ()
+    ask = (IndexQuestion(f"dists/{suite.strip('/')}/InRelease"),) if site.scheme == "https" else ()
     return Index(site, ask)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _MANIFEST = '[package]\nname = "ask"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\ncfg-if = "*"\n'
@@ -29,7 +29,7 @@ def read(operator: Operator) -> Sequence[Index]:
     if not found:
         why = "Cargo did not name a registry" if operator.program("cargo") else "Cargo is not installed"
         raise NoHosts(why, _HINT)
-    return [Index(site, (Question("config.json", _downloads),)) for site in found]
+    return [Index(site, (IndexQuestion("config.json", _downloads),)) for site in found]
 
 
 def _registries(operator: Operator) -> Iterator[str]:

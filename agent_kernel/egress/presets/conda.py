@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, Site, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, Site, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _FILES = (".condarc", ".conda/.condarc", ".config/conda/.condarc", ".mambarc")
 _SYSTEM = ("etc/conda/.condarc", "opt/conda/.condarc")
 _KEYS = ("channels", "default_channels", "channel_alias", "custom_channels", "custom_multichannels")
-_QUESTIONS = (Question("noarch/repodata.json.zst"), Question("noarch/repodata.json"))
+_QUESTIONS = (IndexQuestion("noarch/repodata.json.zst"), IndexQuestion("noarch/repodata.json"))
 
 
 def read(operator: Operator) -> Sequence[Index]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _SHOW = 'cat(paste0("repos ", getOption("repos"), "\\n"), sep = "")'
@@ -21,4 +21,4 @@ def read(operator: Operator) -> Sequence[Index]:
     found = sites(urls)
     if not found:
         raise NoHosts("R's option repos names no repository", _HINT)
-    return [Index(site, (Question("src/contrib/PACKAGES.gz"),)) for site in found]
+    return [Index(site, (IndexQuestion("src/contrib/PACKAGES.gz"),)) for site in found]

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from agent_kernel.egress.names import literal
 from agent_kernel.egress.presets.ask import IndexPage, NotAsked, Route
-from agent_kernel.egress.presets.index import Index, Question, Site
+from agent_kernel.egress.presets.index import Index, IndexQuestion, Site
 
 MAX_HOSTS = 16
 """Hosts that one index can add."""
@@ -46,7 +46,7 @@ async def follow(index: Index, route: Route) -> Followed:
     return found
 
 
-async def _ask(index: Index, question: Question, route: Route, found: Followed) -> bool:
+async def _ask(index: Index, question: IndexQuestion, route: Route, found: Followed) -> bool:
     """Ask one question. Return whether it was answered. Raises `NotAsked`."""
     site, page = await _get(_page(index.site, question), route, found, question)
     if page.status in (401, 403):
@@ -65,7 +65,7 @@ async def _ask(index: Index, question: Question, route: Route, found: Followed) 
 
 
 async def _get(
-    site: Site, route: Route, found: Followed, question: Question | None
+    site: Site, route: Route, found: Followed, question: IndexQuestion | None
 ) -> tuple[Site, IndexPage]:
     """Ask a site and those that it redirects to, and add their hosts. Return the last one and its answer."""
     for _ in range(_REDIRECTS + 1):
@@ -92,7 +92,7 @@ def _target(link: str, base: Site, route: Route) -> Site | None:
     return target if target.scheme == "https" and literal(target.host) is None else None
 
 
-def _page(site: Site, question: Question) -> Site:
+def _page(site: Site, question: IndexQuestion) -> Site:
     if not question.path:
         return site
     base = site.path.partition("?")[0].rstrip("/")

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, sites
 from agent_kernel.egress.presets.operator import Operator
 
-_QUESTION = Question("golang.org/x/text/@v/list")
+_QUESTION = IndexQuestion("golang.org/x/text/@v/list")
 _NAMES = ("GOPROXY", "GOSUMDB")
 
 

@@ -21,7 +21,7 @@ class NoHosts(ValueError):
 
 
 @dataclass(frozen=True)
-class Question:
+class IndexQuestion:
     """A request for a small page of an index. `path` is relative to the index; empty: the index itself.
 
     `links` returns the addresses in the page's text that a tool would download from, absolute or relative.
@@ -37,7 +37,7 @@ class Index:
     """A site that a tool downloads from. The first question that it answers tells its file hosts."""
 
     site: Site
-    questions: tuple[Question, ...] = ()
+    questions: tuple[IndexQuestion, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _LINE = re.compile(r"""^\s*(?:@[^:\s]+:)?registry\s*=\s*["']?([^"'\s]+)""", re.MULTILINE)
@@ -28,7 +28,7 @@ def _tarballs(page: str) -> Iterator[str]:
     yield from _TARBALL.findall(page)
 
 
-_QUESTION = Question(_PACKAGE, _tarballs, "application/vnd.npm.install-v1+json")
+_QUESTION = IndexQuestion(_PACKAGE, _tarballs, "application/vnd.npm.install-v1+json")
 
 
 def _registries(operator: Operator) -> Iterator[str]:

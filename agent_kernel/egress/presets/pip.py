@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from agent_kernel.egress.presets.index import Index, NoHosts, Question, sites
+from agent_kernel.egress.presets.index import Index, IndexQuestion, NoHosts, sites
 from agent_kernel.egress.presets.operator import Operator
 
 _SECTIONS = (":env:", "install", "global")
@@ -112,8 +112,8 @@ def _links(page: str) -> Iterator[str]:
 
 
 _ACCEPT = "application/vnd.pypi.simple.v1+html, text/html;q=0.9"
-_PACKAGES = tuple(Question(f"{name}/", _links, _ACCEPT) for name in ("pip", "setuptools", "wheel"))
+_PACKAGES = tuple(IndexQuestion(f"{name}/", _links, _ACCEPT) for name in ("pip", "setuptools", "wheel"))
 """Packages that every public index has."""
 
-_PAGE = Question("", _links, "text/html")
+_PAGE = IndexQuestion("", _links, "text/html")
 """A page of `find-links`."""

@@ -9,13 +9,13 @@ import pytest
 from agent_kernel.egress.presets import cargo, npm, pip
 from agent_kernel.egress.presets.ask import MAX_PAGE
 from agent_kernel.egress.presets.follow import MAX_HOSTS, Followed, follow
-from agent_kernel.egress.presets.index import Index, Question, Site
+from agent_kernel.egress.presets.index import Index, IndexQuestion, Site
 from tests.egress.presets.world import World
 
-PIP = Question("pip/", pip._links, "text/html")
+PIP = IndexQuestion("pip/", pip._links, "text/html")
 
 
-def index(url: str, *questions: Question) -> Index:
+def index(url: str, *questions: IndexQuestion) -> Index:
     site = Site.of(url)
     assert site is not None
     return Index(site, questions)
@@ -137,7 +137,7 @@ async def test_npm_and_cargo_name_their_files(world: World) -> None:
         ["npm.example.org:443", "t.example.org:443"],
         None,
     )
-    downloads = Question("config.json", cargo._downloads)
+    downloads = IndexQuestion("config.json", cargo._downloads)
     assert await names(world, index("https://crates.example.org/", downloads)) == (
         ["crates.example.org:443", "dl.example.org:443"],
         None,
