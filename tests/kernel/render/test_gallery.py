@@ -159,3 +159,12 @@ def test_of_a_large_table_the_beginning_is_looked_at(kept: Notebook) -> None:
     first = shown.split("\n")[0]
     assert first.startswith("`large.csv`: more than ")
     assert "; the first 5 rows, types and missing values of the first " in first
+
+
+def test_installed_packages_are_only_counted(kept: Notebook) -> None:
+    made = "mkdir -p w/env/bin w/env/lib/python3/site-packages/p w/a/node_modules/b w/lib; cd w; "
+    files = "env/bin/activate env/lib/python3/site-packages/p/t.csv a/node_modules/b/c.png env/pyvenv.cfg"
+    assert plain(kept, f"{made} for f in {files} lib/own.txt; do echo a,b > $f; done; cd ..") == [
+        "Wrote `w/lib/own.txt` (4 bytes); `%download NAME` fetches a file.",
+        "…and 4 more files; `%files` lists them.",
+    ]

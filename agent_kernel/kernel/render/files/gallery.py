@@ -6,7 +6,7 @@ files that are not shown are named or counted.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -54,7 +54,8 @@ async def show_files(
     The captions of tables are also added to `captions`, with their columns, for the model.
     Raises what `ContainerFiles.content` raises.
     """
-    visible = [file for file in changed if not _hidden(file.path)]
+    environments = _environments([file.path for file in changed])
+    visible = [file for file in changed if not _hidden(file.path, environments)]
     viewer = _Viewer(runtime, limits.inline, TRIED * limits.files)
     others: list[FileCreateResponse] = []
     shown = 0
@@ -76,10 +77,26 @@ async def show_files(
         yield note(f"…and {rest:,} more file{'' if rest == 1 else 's'}; `%files` lists them.")
 
 
-def _hidden(path: str) -> bool:
+_INTERNAL = {"__pycache__", "node_modules", "site-packages"}
+
+
+def _hidden(path: str, environments: Set[str]) -> bool:
     """Return whether a path is hidden or internal to programs: counted, never shown."""
-    parts = PurePosixPath(short_path(path)).parts
-    return any(part.startswith(".") or part == "__pycache__" for part in parts)
+    pure = PurePosixPath(short_path(path))
+    installed = not environments.isdisjoint(map(str, pure.parents))
+    return installed or any(part.startswith(".") or part in _INTERNAL for part in pure.parts)
+
+
+def _environments(paths: Sequence[str]) -> set[str]:
+    """Return the folders that are virtual environments, as far as the paths tell."""
+    found = set()
+    for path in paths:
+        pure = PurePosixPath(short_path(path))
+        if pure.name == "pyvenv.cfg":
+            found.add(str(pure.parent))
+        elif "site-packages" in pure.parts[3:]:  # ENVIRONMENT/lib/python3.x/site-packages
+            found.add(str(PurePosixPath(*pure.parts[: pure.parts.index("site-packages") - 2])))
+    return found - {"."}
 
 
 def _line(files: Sequence[FileCreateResponse], reasons: Mapping[str, str]) -> Bundle:
