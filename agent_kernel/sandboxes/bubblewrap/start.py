@@ -9,7 +9,7 @@ from pathlib import Path
 from agent_kernel.errors import SandboxStartFailed
 from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import WORKSPACE, SandboxSpec
-from agent_kernel.sandboxes.bubblewrap import cgroups
+from agent_kernel.sandboxes.bubblewrap import cgroups, environments
 from agent_kernel.sandboxes.bubblewrap.compiled import compiled
 from agent_kernel.sandboxes.bubblewrap.folder import labels_of, note
 from agent_kernel.sandboxes.bubblewrap.low_ports import open_low_ports
@@ -30,16 +30,14 @@ from agent_kernel.sandboxes.network import HOSTS, RESOLV_CONF
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
 
 PYTHON = f"{MOUNT}/bin/python3"
-PACKAGES = f"{HOME}/packages"
 NAME_FILES = {"/etc/resolv.conf": RESOLV_CONF, "/etc/hosts": HOSTS}
 """The files by which programs resolve names, in a sandbox with a network."""
 
 ENVIRONMENT = {
-    "PATH": f"{PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
+    "PATH": f"{environments.PACKAGES}/bin:{MOUNT}/bin:/usr/local/bin:/usr/bin:/bin",
     "HOME": HOME,
     "LANG": "C.UTF-8",
-    "PIP_TARGET": PACKAGES,  # the toolbox is read-only; what a person installs lies at home
-    "PYTHONPATH": PACKAGES,
+    **environments.VARIABLES,
 }
 """The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
 
@@ -89,7 +87,7 @@ class SandboxStart:
                     folders=sorted(set(group.folders.values())),
                     place=place,
                     ready=lambda: speaks(folder, listening),
-                    files={} if spec.network is None else NAME_FILES,
+                    files={**environments.FILES, **({} if spec.network is None else NAME_FILES)},
                 )
             )
         verify(started.pid, spec, group)

@@ -309,3 +309,14 @@ def _wait_for_boxd(bound: str) -> None:
 
 def _groups() -> list[str]:
     return [path for path, _, _ in os.walk("/sys/fs/cgroup") if "agent-kernel-" in path]
+
+
+async def test_virtual_environment_has_its_own_packages(channel: Channel) -> None:
+    await output(
+        channel,
+        "mkdir ~/packages; echo 'at_home = 1' > ~/packages/mine.py; python3 -m venv --without-pip env",
+    )
+    ask = "import os, sys; print('PIP_TARGET' in os.environ, '/home/agent/packages' in sys.path)"
+    assert await output(channel, f'python3 -c "{ask}; import mine"') == "True True\n"
+    assert await output(channel, f'env/bin/python -c "{ask}"') == "False False\n"
+    assert "No module named 'mine'" in await output(channel, "env/bin/python -c 'import mine' 2>&1 || true")
