@@ -47,10 +47,10 @@ class SameMount(HostMount):
         return self.source
 
 
+SETTINGS = ("alternatives", "R", "java-*-openjdk")
 PROGRAMS = tuple(
-    SameMount(path.strip("/"), path)
-    for path in ("/usr", "/etc/alternatives", "/etc/R", "/etc/java-17-openjdk")
-    if Path(path).is_dir()
+    SameMount(path.name, str(path))
+    for path in (Path("/usr"), *(each for name in SETTINGS for each in sorted(Path("/etc").glob(name))))
 )
 """The host's programs with their settings, which bubblewrap's sandboxes have anyway."""
 
