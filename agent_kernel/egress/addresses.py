@@ -6,6 +6,7 @@ lead to private ones (6to4, NAT64).
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 
 from agent_kernel.egress.names import Address
@@ -59,12 +60,25 @@ def kind_of(address: Address) -> str | None:
 def refusal(address: Address, rule: NetworkRule) -> str | None:
     """Return why `rule` does not allow `address`, as a phrase, or None if it does.
 
-    A private rule also allows private and loopback addresses. Every other kind, metadata for instance, is
-    allowed only by a private rule that names the very address.
+    A private rule also allows private and loopback addresses, and this machine's public ones. Every other
+    kind, metadata for instance, is allowed only by a private rule that names the very address.
     """
     kind = kind_of(address)
+    if kind is None and not rule.private and is_own(address):
+        kind = "this machine"  # its services may trust what comes from itself
     if kind is None or (rule.private and kind in _PRIVATE_KINDS):
         return None
     if rule.private and rule.name == str(address):
         return None
     return f"its name leads to {kind} ({address})"
+
+
+def is_own(address: Address) -> bool:
+    """Return whether an address belongs to this machine. Nothing is sent."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))
+        except OSError:  # it cannot be reached at all, which the connection reports
+            return False
+        return ip_address(probe.getsockname()[0]) == address

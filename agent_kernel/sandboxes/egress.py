@@ -25,9 +25,9 @@ class Egress(Protocol):
     async def connect(self, name: str, port: int, stream: EgressStream) -> None:
         """Make one connection, and carry its bytes until it ends.
 
-        `name` is a host name or an address in text form (at most 255 printable characters), `port` is 1 to
-        65535. Both come from inside the sandbox, so they are claims. Call `stream.accept` when the connection
-        is there. The sandbox's end is closed when this returns.
+        `name` is meant to be a host name or an address in text form: 1 to 255 characters of any kind. `port`
+        is 1 to 65535. Both come from inside the sandbox, so they are claims. Call `stream.accept` when the
+        connection is there. The sandbox's end is closed when this returns.
 
         Raise `ConnectDenied` with the reason to refuse. An `OSError` reports a failed connection to the
         program inside; any other exception is logged and reported without its text. This coroutine is
@@ -41,7 +41,8 @@ class DenyAll:
 
     async def connect(self, name: str, port: int, stream: EgressStream) -> None:
         """Refuse. Raises `ConnectDenied`."""
-        raise ConnectDenied(f"Connections out of the sandbox are not allowed: {name}:{port} was refused.")
+        shown = name if name.isprintable() else "a malformed name"
+        raise ConnectDenied(f"Connections out of the sandbox are not allowed: {shown}:{port} was refused.")
 
 
 class CurrentEgress:
@@ -140,7 +141,7 @@ class EgressStream:
 async def serve_connect(egress: Egress, arguments: dict[str, Any], stream: EgressStream) -> None:
     """Check what boxd asks for, and have `egress` connect it. Raises what `egress` raises."""
     name, port = arguments.get("name"), arguments.get("port")
-    if not (isinstance(name, str) and 0 < len(name) <= NAME_LIMIT and name.isprintable() and " " not in name):
+    if not (isinstance(name, str) and 0 < len(name) <= NAME_LIMIT):
         raise ConnectDenied("That is not a host name.")
     if not (type(port) is int and 0 < port < 1 << 16):
         raise ConnectDenied("That is not a port.")

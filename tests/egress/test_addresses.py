@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from agent_kernel.egress.addresses import kind_of, refusal
+from agent_kernel.egress.addresses import is_own, kind_of, refusal
 from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
 
 PUBLIC = NetworkRule("example.org")
@@ -65,3 +65,10 @@ def test_operator_can_name_a_special_address(entry: str) -> None:
     (rule,) = NetworkPolicy.parse([entry]).rules
     assert refusal(ip_address(rule.name), rule) is None
     assert refusal(ip_address("169.254.170.2"), rule)
+
+
+def test_addresses_of_this_machine_are_known() -> None:
+    assert is_own(ip_address("127.0.0.1"))
+    assert is_own(ip_address("::1"))
+    assert not is_own(ip_address("192.0.2.1"))
+    assert not is_own(ip_address("2001:db8::1"))

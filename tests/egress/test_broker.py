@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from agent_kernel.egress import addresses
 from agent_kernel.egress.broker import Broker, ConnectionRecord
 from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.names import Address
@@ -279,6 +280,40 @@ async def test_narrower_policy_ends_open_connections(outside: Outside) -> None:
             await gone.task
         assert await kept.ask(b"still here") == b"still here"
     assert "not in the allowlist" in await refusal(broker, "db", 5432)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "port"),
+    [
+        ("tcp://git.internal:22", "GIT.internal.", 22),
+        ("tcp://127.0.0.1:22", "127.0.0.1", 22),
+        ("tcp://[::1]:22", "::1", 22),
+        ("*.example.org", "a.example.org", 9418),
+        ("example.org:9418", "example.org", 9418),
+    ],
+)
+async def test_same_policy_set_anew_ends_no_connection(
+    outside: Outside, entry: str, name: str, port: int
+) -> None:
+    outside.answers = [[ip_address("1.1.1.1")]] if "example" in name else []
+    broker = outside.broker(entry)
+    async with program(broker, name, port) as inside:
+        await inside.accepted.wait()
+        for policy in ([entry], [entry, "other.example:9418"], ["*.example.org:22", entry]):
+            broker.policy = NetworkPolicy.parse(policy)
+        assert await inside.ask(b"\xff" * 8) == b"\xff" * 8
+    assert outside.record.decision == "allowed"
+
+
+async def test_this_machine_needs_a_private_rule(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ip_address("1.1.1.1")
+    monkeypatch.setattr(addresses, "is_own", lambda address: address == own)
+    outside.answers = [[own], [own]]
+    message = await refusal(outside.broker("example.org"), "example.org", 5000)
+    assert message.endswith("its name leads to this machine (1.1.1.1).")
+    assert outside.dialled == []
+    async with program(outside.broker("tcp://example.org:5000"), "example.org", 5000) as inside:
+        assert await inside.ask(b"hello") == b"hello"
 
 
 async def test_slow_program_pauses_the_server(outside: Outside) -> None:
