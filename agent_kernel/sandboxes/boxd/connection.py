@@ -49,6 +49,7 @@ class HostConnection:
         self._out = bytearray()
         self._channels: dict[int, BoxChannel] = {}
         self._opened = 0
+        self._most = 0
         self._next = 2
         self._held = b""
         self._release: Timer | None = None
@@ -117,6 +118,7 @@ class HostConnection:
     def _greet(self, payload: memoryview) -> None:
         """Answer the host's greeting. Until then nothing is sent, so another version gets only an error."""
         self.methods = wire.parse_hello(payload)
+        self._most = wire.parse_channels(payload)
         self.greeted = True
         self.send(wire.hello(self._service.methods))
         self._service.greeted()
@@ -131,11 +133,11 @@ class HostConnection:
             channel.error("request", "bad call: %r" % error)
 
     def open(self, method: str, arguments: dict[str, Any]) -> BoxChannel | None:
-        """Call the host, or return None if it does not serve `method` or `MAX_OPENED` calls are open.
+        """Call the host, or return None if it does not serve `method` or takes no more calls.
 
         The caller sets `handler` before it returns to the loop.
         """
-        if method not in self.methods or self._opened >= wire.MAX_OPENED or self.closed:
+        if method not in self.methods or self._opened >= self._most or self.closed:
             return None
         number, self._next = self._next, self._next + 2
         channel = self._channels[number] = BoxChannel(self, number)

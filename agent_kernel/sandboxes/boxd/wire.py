@@ -33,8 +33,10 @@ FRAME_COST = 64
 """The credit that a `DATA` frame costs in addition to its bytes, so that tiny frames are bounded."""
 LEAST_ROOM = 8 << 10
 """The sender waits for credit when it may send fewer bytes: there are no tiny frames at a window's end."""
-MAX_OPENED = 128
-"""The most channels that boxd may open to one host."""
+MAX_OPENED = 512
+"""The most channels that boxd may open to one host that says so in its greeting."""
+OLD_MAX_OPENED = 128
+"""The most channels that boxd may open to a host that does not say."""
 MAX_CALL = 4096
 """The size limit in bytes of a `CALL` payload from boxd."""
 MAX_METHODS = 64
@@ -85,8 +87,8 @@ def credit(channel: int, amount: int) -> bytes:
 
 
 def hello(methods: Iterable[str]) -> bytes:
-    """Encode the greeting of a side that serves `methods`."""
-    return message(HELLO, 0, {"version": VERSION, "methods": sorted(methods)})
+    """Encode the greeting of a side that serves `methods`, and takes `MAX_OPENED` channels."""
+    return message(HELLO, 0, {"version": VERSION, "methods": sorted(methods), "channels": MAX_OPENED})
 
 
 def parse_hello(payload: Bytes) -> frozenset[str]:
@@ -125,6 +127,12 @@ def parse_data(payload: Received) -> tuple[int, Received]:
     if not payload:
         raise WireError("data without a stream number")
     return payload[0], payload[1:]
+
+
+def parse_channels(payload: Bytes) -> int:
+    """Decode from a greeting how many channels boxd may open. Raises `WireError`."""
+    channels = parse_json(payload).get("channels")
+    return min(channels, MAX_OPENED) if type(channels) is int and channels >= 0 else OLD_MAX_OPENED
 
 
 class Credit:

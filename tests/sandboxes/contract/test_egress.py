@@ -126,13 +126,8 @@ async def test_many_connections_at_once(run: Sandbox) -> None:
                 await dialed.write_eof()
                 return await read_all(dialed)
 
-        numbers = range(1, wire.MAX_OPENED + 1)
+        numbers = range(1, 200)
         assert await asyncio.gather(*map(once, numbers)) == [b"%d" % number for number in numbers]
-        async with contextlib.AsyncExitStack() as stack:
-            for number in numbers:
-                await stack.enter_async_context(channel.dial("echo.test", number))
-            with pytest.raises(ConnectDenied, match="too many connections"):
-                await stack.enter_async_context(channel.dial("echo.test", 1))
         assert await once(1) == b"1"
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     class Owner(Protocol):
         """Counts what holds programs' sockets."""
 
+        looks: ends.Looks
+
         def release(self, holder: object) -> None:
             """Count it no more."""
 
@@ -161,7 +163,10 @@ class Carried(Tunnel):
 
     def _check_program(self, pause: float) -> None:
         """Give the connection up if its program has ended, and the host has delivered what it sent."""
-        if ends.is_left(self._socket, ends.table()) and time.monotonic() - self._credited >= DELIVERY:
+        # A table from before the last look would say nothing new.
+        if time.monotonic() - self._credited >= DELIVERY and ends.is_left(
+            self._socket, self._owner.looks.table(pause)
+        ):
             self.abandon()
             return
         later = min(2 * pause, LAST_LOOK)

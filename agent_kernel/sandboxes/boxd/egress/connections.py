@@ -33,6 +33,7 @@ class Connections:
         self._loop = loop
         self._host = host
         self._held: set[Any] = set()
+        self.looks = ends.Looks()
         # boxd needs descriptors for commands as well, and ends if there are none.
         self._most = min(2 * wire.MAX_OPENED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 

@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import struct
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,20 @@ def table() -> Table:
             words = line.split()
             entries[_last_eight(words[1]), _last_eight(words[2])] = words[9] != "0"
     return entries
+
+
+class Looks:
+    """Shares a `table` among connections that look at about the same time: it grows with all of them."""
+
+    def __init__(self) -> None:
+        self._table: Table = {}
+        self._taken = float("-inf")
+
+    def table(self, age: float) -> Table:
+        """Return a table that is at most `age` seconds old."""
+        if time.monotonic() - self._taken >= age:
+            self._table, self._taken = table(), time.monotonic()
+        return self._table
 
 
 def is_left(connected: socket.socket, entries: Table) -> bool:
