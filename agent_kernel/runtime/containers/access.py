@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from agent_kernel.errors import CapabilityMissing
+from agent_kernel.errors import CapabilityMissing, InvalidRequest, SandboxFileError
+from agent_kernel.runtime.network.policy import FIELD
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.egress import Access
@@ -21,3 +23,18 @@ def with_network(spec: SandboxSpec, network: Network | None, backend: Backend) -
 async def attached(backend: Backend, ref: SandboxRef, access: Access) -> Channel:
     """Open a channel to a sandbox. `access` decides about its connections while the channel is open."""
     return await Channel.open(await backend.stream(ref), access.egress)
+
+
+async def open_ports(channel: Channel, ports: Iterable[int]) -> None:
+    """Make more ports transparent in a sandbox that runs, all or none.
+
+    Raises `InvalidRequest` if one cannot be taken: a program inside may have it.
+    """
+    try:
+        await channel.listen(ports)
+    except SandboxFileError as error:
+        raise InvalidRequest(
+            f"A port cannot be opened in the container. {error.message}",
+            hint="End the program in the container that uses the port, or create a new container.",
+            param=FIELD,
+        ) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from openai.types import ContainerCreateResponse
@@ -21,6 +21,7 @@ from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, Sand
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.containers.access import open_ports
 from agent_kernel.runtime.containers.attachment import Return
 from agent_kernel.runtime.containers.checkpoints import (
     CONTAINER_LABEL,
@@ -220,9 +221,13 @@ class LocalContainers:
         """Replace a container's policy; see `NetworkedContainers`."""
         row = await self._row(container_id)
         asked = await self._lifecycle.networks.bound.narrowed(network_policy.read_policy(policy))
-        network = network_policy.kept(row.network).changed(asked)
+        earlier = network_policy.kept(row.network)
+        network = earlier.changed(asked)
         if network.as_json() == row.network:
             return await self._resource(row)
+        if (more := set(network.ports or ()) - set(earlier.ports or ())) and row.status in _OPEN:
+            with suppress(SandboxGone):  # its next sandbox begins with these ports
+                await open_ports(await self.channel(container_id, restore=False), sorted(more))
         await self._store.put_network(container_id, network.as_json())
         self._lifecycle.networks.change(container_id, asked)
         self.audit.write("network", container=container_id, allowed=[str(rule) for rule in asked.rules])
@@ -362,6 +367,9 @@ class LocalContainers:
         """Close the channel to every container; each lives on until its lease ends. Idempotent."""
         await self._lifecycle.aclose()
 
+
+_OPEN = ("running", "restoring", "saving")
+"""The statuses of a container whose sandbox was made with the ports of an earlier policy."""
 
 _KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}
 """Return the container parameters in a checkpoint's labels."""

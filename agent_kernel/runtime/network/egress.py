@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +16,11 @@ from agent_kernel.egress.resolve import Resolver, system_resolver
 from agent_kernel.runtime.network.refusals import Refusals
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.egress import EgressStream
+
+log = logging.getLogger(__name__)
+
+RECHECK = 5.0
+"""Seconds after which the policy is read again while connections are open: another process can change it."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,9 @@ class NetworkOptions:
 class ContainerEgress:
     """The `Egress` of the container `container_id`.
 
-    `policy` returns the container's present policy. It is asked at every connection, so that a change by
-    another process counts too; if it fails, the connection fails.
+    `policy` returns the container's present policy. It is asked at every connection, and from time to time
+    while one is open, so that a change by another process counts too. If it fails, a new connection fails.
+    If it raises `ValueError`, the record is damaged, and nothing is allowed.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class ContainerEgress:
         self._refusals = Refusals()
         self._callers: list[RunningCall] = []
         self._version = 0
+        self._open = 0
+        self._rechecking: asyncio.Task[None] | None = None
 
     def change(self, policy: NetworkPolicy) -> None:
         """Apply a new policy: open connections that it does not allow are closed."""
@@ -65,14 +75,37 @@ class ContainerEgress:
 
     async def connect(self, name: str, port: int, stream: EgressStream) -> None:
         """See `Egress.connect` and `Broker.connect`."""
+        await self._read_policy()
+        _CALLER.set(self._callers[0] if len(self._callers) == 1 else None)
+        self._open += 1
+        if self._rechecking is None:
+            self._rechecking = asyncio.create_task(self._recheck(), name=f"network-policy-{self._id}")
+        try:
+            await self.broker.connect(name, port, stream)
+        finally:
+            self._open -= 1
+            if not self._open and self._rechecking is not None:
+                self._rechecking.cancel()
+                self._rechecking = None
+
+    async def _read_policy(self) -> None:
         while True:
             version, policy = self._version, await self._policy()
             if version == self._version:  # otherwise it was changed meanwhile, and this one may be old
                 break
         if policy != self.broker.policy:
             self.broker.policy = policy
-        _CALLER.set(self._callers[0] if len(self._callers) == 1 else None)
-        await self.broker.connect(name, port, stream)
+
+    async def _recheck(self) -> None:
+        """Read the policy again and again, and close what it no longer allows."""
+        while True:
+            await asyncio.sleep(RECHECK)
+            try:
+                await self._read_policy()
+            except ValueError:
+                self.broker.policy = NetworkPolicy()
+            except Exception:  # the store fails, and new connections fail with it
+                log.exception("The network policy of container %s could not be read again.", self._id)
 
     @contextmanager
     def calling(self, caller: RunningCall) -> Iterator[None]:

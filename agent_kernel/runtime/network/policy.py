@@ -106,21 +106,21 @@ class ContainerNetwork:
         return ContainerNetwork(within(self.policy, bound), self.ports)
 
     def changed(self, policy: NetworkPolicy) -> ContainerNetwork:
-        """Return this network with another policy. Raises `InvalidRequest` for ports it does not have."""
-        missing = sorted(set(policy.ports if policy.rules else ()) - set(self.ports or ()))
-        if self.ports is None and policy.rules:
+        """Return this network with another policy, and with the ports that it needs in addition.
+
+        Raises `InvalidRequest` for ports that no listener can take, and for too many.
+        """
+        if not policy.rules:
+            return ContainerNetwork(policy, self.ports)
+        if self.ports is None:
             raise InvalidRequest(
                 "This container was created without a network.",
                 hint="Create a new container with the network policy.",
                 param=FIELD,
             )
-        if missing:
-            raise InvalidRequest(
-                f"This container was created without port {missing[0]}.",
-                hint="Create a new container with the network policy.",
-                param=FIELD,
-            )
-        return ContainerNetwork(policy, self.ports)
+        network = ContainerNetwork(policy, tuple(sorted({*self.ports, *policy.ports})))
+        Network(network.ports or ()).check()
+        return network
 
 
 def within(policy: NetworkPolicy, bound: NetworkPolicy) -> NetworkPolicy:

@@ -15,6 +15,7 @@ import pytest
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConnectDenied
+from agent_kernel.runtime.network import egress
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions, RunningCall
 from agent_kernel.runtime.network.networks import Networks
@@ -171,6 +172,21 @@ async def test_change_closes_open_connections(made: Made, port: int) -> None:
         assert not reader.at_eof()
         made.networks.change("cntr_a", NetworkPolicy())
         assert await reader.read() == b""
+
+
+async def test_change_by_another_process_closes_connections(
+    made: Made, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "RECHECK", 0.01)
+    async with connected(made, port) as reader:
+        await made.allow(NetworkPolicy())
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    (line,) = made.networks.take_refusals("cntr_a")
+    assert "no longer in the allowlist" in line
+    await made.allow(made.policy)
+    async with connected(made, port) as reader:
+        await made.store.put_network("cntr_a", "[")  # damaged
+        assert await asyncio.wait_for(reader.read(), 10) == b""
 
 
 async def test_narrower_operator_refuses_what_was_allowed(made: Made, port: int) -> None:

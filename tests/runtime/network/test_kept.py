@@ -11,6 +11,7 @@ import pytest
 
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.network.egress import NetworkOptions
 from agent_kernel.store.rows import Rows
@@ -63,6 +64,26 @@ async def test_network_is_kept_by_fork_and_expiry(make: Make, store: Rows, port:
     assert "hello" not in await run(containers, made.id, dial("b.internal", port))
     narrower = make(**{**settings, "network": NetworkPolicy.parse([f"tcp://b.internal:{port}"])})
     assert "hello" not in await run(narrower, made.id, dial("a.internal", port))  # the newest host decides
+
+
+async def test_allowed_port_is_opened_in_a_running_container(make: Make, port: int) -> None:
+    options = NetworkOptions(resolver=loopback)
+    made = await make(network=NetworkPolicy.parse(["tcp://a.internal:9000"]), network_options=options).create(
+        {}
+    )
+    wider = NetworkPolicy.parse(
+        ["tcp://a.internal:9000", f"tcp://a.internal:{port}", "tcp://a.internal:9001"]
+    )
+    containers = make(network=wider, network_options=options)
+    assert "hello" not in await run(containers, made.id, dial("a.internal", port))
+    allowed = {"type": "allowlist", "allowed_domains": [f"a.internal:{port}"]}
+    await containers.set_network(made.id, allowed)
+    assert await run(containers, made.id, dial("a.internal", port)) == "hello\n"
+    serve = "python3 -m http.server 9001 >/dev/null 2>&1 & while ! grep -q :2329 /proc/net/tcp; do :; done"
+    await run(containers, made.id, serve)
+    with pytest.raises(InvalidRequest, match="port 9001 cannot be taken"):
+        await containers.set_network(made.id, wider.to_json())
+    assert (await containers.network(made.id)).policy["allowed_domains"] == [f"tcp://a.internal:{port}"]
 
 
 async def test_warm_container_takes_the_default_network(make: Make, store: Rows, port: int) -> None:

@@ -127,12 +127,17 @@ def test_new_network_has_the_operators_ports() -> None:
         ContainerNetwork.new(allowing("tcp://dns.internal:53"), bound)
 
 
-def test_changed_policy_needs_the_containers_ports() -> None:
+def test_changed_policy_brings_its_ports() -> None:
     network = ContainerNetwork.new(allowing("a.example"), allowing("a.example"))
     for policy in (allowing("b.example:443"), NetworkPolicy(), allowing("*.c.example", "d.example:80")):
         assert network.changed(policy) == ContainerNetwork(policy, network.ports)
-    with pytest.raises(InvalidRequest, match="without port 8443"):
-        network.changed(allowing("a.example:8443"))
+    more = allowing("a.example:8443")
+    assert network.changed(more) == ContainerNetwork(more, (22, 80, 443, 8443))
+    assert network.changed(more).changed(NetworkPolicy()).ports == (22, 80, 443, 8443), "listeners stay"
+    with pytest.raises(InvalidRequest, match="53 cannot be a port"):
+        network.changed(allowing("tcp://dns.internal:53"))
+    with pytest.raises(InvalidRequest, match="at most 64 different ports"):
+        network.changed(allowing(*(f"a.example:{port}" for port in range(8000, 8062))))
     with pytest.raises(InvalidRequest, match="without a network"):
         ContainerNetwork().changed(allowing("a.example"))
     assert ContainerNetwork().changed(NetworkPolicy()) == ContainerNetwork()
