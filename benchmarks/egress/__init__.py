@@ -1,0 +1,1 @@
+"""What the way out of a sandbox costs."""
