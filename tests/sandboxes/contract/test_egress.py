@@ -79,7 +79,10 @@ async def test_connect_is_denied_by_default(run: Sandbox) -> None:
     with pytest.raises(ConnectDenied, match=r"not allowed: example\.com:443 was refused"):
         async with run.channel.dial("example.com", 443):
             raise AssertionError("connected")
-    for name, port in (("", 1), ("a b", 1), ("x" * 256, 1), ("a\n", 1), ("a", 0), ("a", 1 << 16)):
+    with pytest.raises(ConnectDenied, match="a malformed name:1 was refused"):
+        async with run.channel.dial("a\n", 1):
+            raise AssertionError("connected")
+    for name, port in (("", 1), ("x" * 256, 1), ("a", 0), ("a", 1 << 16)):
         with pytest.raises(ConnectDenied, match="That is not"):
             async with run.channel.dial(name, port):
                 raise AssertionError("connected")
