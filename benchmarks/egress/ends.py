@@ -81,7 +81,7 @@ else:
     assert not failures, (len(failures), failures[0])
     print(time.perf_counter() - began)
 """
-"""Prints seconds: of `count` downloads of `size` bytes at once, or the median of `count` until a first byte."""
+"""Prints seconds: of `count` downloads of `size` bytes at once, or the median of `count` to a first byte."""
 
 
 @contextmanager
