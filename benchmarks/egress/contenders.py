@@ -19,6 +19,7 @@ from agent_kernel.config import RuntimeSettings
 from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions
 from agent_kernel.runtime.network.networks import Networks
 from agent_kernel.runtime.network.policy import ContainerNetwork
@@ -206,7 +207,7 @@ async def channel(backend: Backend, folder: Path, port: int) -> AsyncIterator[Ch
     row = ContainerRow("bench", "n", backend.name, 1, 1, 20, "running", None, "a", network=network)
     await store.rows.put_container(row)
     limits = NetworkLimits(concurrent=1000, per_minute=1 << 20, bytes_in=None)
-    networks = Networks(store.rows, policy, NetworkOptions(limits, loopback), audit)
+    networks = Networks(store.rows, NetworkBound(policy), NetworkOptions(limits, loopback), audit)
     access = networks.access(row)
     ref = await backend.create(SandboxSpec(f"bench-{port}", network=access.network))
     try:
