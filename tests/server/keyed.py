@@ -1,10 +1,10 @@
-"""A real server that several people use, each with a key, over bubblewrap."""
+"""A real server that several people use, each with a key, over bubblewrap or another backend."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,13 +102,14 @@ def keyed_server(
     models: Models | None = None,
     settings: ContainerOptions | None = None,
     max_connections: int = 500,
+    make_backend: Callable[[], Backend] | None = None,
 ) -> Iterator[Keyed]:
     """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
-    backend = BubblewrapBackend(folder, toolbox)
+    make_backend = make_backend or (lambda: BubblewrapBackend(folder, toolbox))
     runtime = LocalRuntime(
         RuntimeParts(
             models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
-            backend=backend,
+            backend=make_backend(),
             store=sqlite_store(folder),
             container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
             turn_settings=TurnSettings(tools={"shell": ShellLimits(timeout=1000)}),
@@ -139,7 +140,7 @@ def keyed_server(
         http.close()
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
-        asyncio.run(_clear(BubblewrapBackend(folder, toolbox), sqlite_rows(folder / "store.sqlite")))
+        asyncio.run(_clear(make_backend(), sqlite_rows(folder / "store.sqlite")))
 
 
 async def _clear(backend: Backend, store: Rows) -> None:
