@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from agent_kernel.sandboxes.calls import (
 from agent_kernel.sandboxes.connection import SandboxConnection
 from agent_kernel.sandboxes.egress import CurrentEgress, DenyAll, Egress, serve_connect
 from agent_kernel.sandboxes.launch import SAVED_SHELL
-from agent_kernel.sandboxes.terminal import Dialed, Terminal
+from agent_kernel.sandboxes.terminal import Dialed, Program, Terminal
 
 __all__ = [
     "Aftermath",
@@ -38,6 +38,7 @@ __all__ = [
     "Exited",
     "FileStat",
     "Output",
+    "Program",
     "Skipped",
     "Terminal",
     "TimedOut",
@@ -183,6 +184,22 @@ class Channel:
         """Open another shell, on a pseudo-terminal; leaving hangs up. The agent's shell is not affected."""
         async with self._connection.call("terminal", rows=rows, columns=columns) as call:
             yield Terminal(self._connection, call)
+
+    @contextlib.asynccontextmanager
+    async def program(self, name: str, command: Sequence[str]) -> AsyncIterator[Program]:
+        """Use a long-lived program, which is started with `command` if none of this name runs.
+
+        It has the environment of commands and begins in the workspace. It lives on when this is left, also if
+        this host dies; what it prints while no host uses it waits in its pipes. Hosts and callers use it one
+        after the other: entering waits for those before. Raises `SandboxFileError` if it cannot be started,
+        and `ChannelBroken` for a sandbox of a release without programs.
+        """
+        async with self._connection.call("program", name=name, command=list(command)) as call:
+            while call.report is None and not call.answered:
+                await self._connection.news(call)
+            if call.report is None:
+                await self._connection.next(call)  # raises the refusal
+            yield Program(self._connection, call, wire.parse_json(call.report or b"{}"))
 
     async def put(
         self,

@@ -9,6 +9,7 @@ import socket
 from . import files, wire
 from .commands import aftermath, processes
 from .commands.job import Job
+from .commands.programs import Programs
 from .commands.shell import Shell
 from .commands.watch import Watch
 from .connection import HostConnection, Service
@@ -41,6 +42,7 @@ class Box:
         self._jobs: dict[int, Job] = {}
         self._numbers = 0
         self._marks = Marks()
+        self._programs = Programs(loop, shell.environment)
         self._hosts: list[HostConnection] = []
         self._paused = False
         self._holder: object = None
@@ -56,6 +58,7 @@ class Box:
             "pause": self.call_pause,
             "wake": self.call_wake,
             "terminal": self.call_terminal,
+            "program": self.call_program,
             "put": self.call_put,
             "get": self.call_get,
             "stat": self.call_stat,
@@ -197,6 +200,14 @@ class Box:
         self._be_awake()
         size = (_extent(request["rows"]), _extent(request["columns"]))
         return PtyTerminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
+
+    def call_program(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
+        """Attach to a long-lived program, which is started if it does not run."""
+        command = request["command"]
+        if not isinstance(command, list) or not all(isinstance(each, str) for each in command):
+            raise ValueError("command")
+        self._be_awake()
+        return self._programs.call(channel, _text(request, "name"), command, self._shell.workspace)
 
     def call_put(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
         """Receive a file."""

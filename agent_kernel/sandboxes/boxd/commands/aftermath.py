@@ -86,7 +86,12 @@ def _running(shell_pid: int) -> list[str]:
     """Return the command lines of the processes that commands have left running."""
     found = []
     for pid in sorted(processes.table()):
-        if pid in (1, os.getpid(), os.getppid(), shell_pid) or processes.job_of(pid) is None:
+        job = processes.job_of(pid)
+        if (
+            pid in (1, os.getpid(), os.getppid(), shell_pid)
+            or job is None
+            or job.startswith(processes.PROGRAM)
+        ):
             continue
         found.append("%d: %s" % (pid, _command_line(pid)))
     return found

@@ -110,6 +110,19 @@ class Limits:
         return words
 
 
+class Memory:
+    """Reports that processes were killed for lack of memory."""
+
+    def __init__(self) -> None:
+        self._killed = _Counter(MEMORY_EVENTS, b"oom_kill")
+
+    def reached(self) -> list[str]:
+        """Return the limit if it was reached since the last call, as in `Limits.reached`."""
+        return (
+            ["out of memory: limit %s" % _size(_first_line(MEMORY_LIMIT))] if self._killed.more() > 0 else []
+        )
+
+
 class _Counter:
     """A counter of the control group, in the first of some files that exists; read after every command."""
 

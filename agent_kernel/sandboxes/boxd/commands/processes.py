@@ -12,6 +12,8 @@ import signal
 import time
 
 JOB_VARIABLE = "AGENT_KERNEL_JOB"
+PROGRAM = "program/"
+"""Begins the job number of a program (see `programs`). Ends of commands leave what belongs to one alone."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 

@@ -55,7 +55,7 @@ class Shell:
     def __init__(self, loop: Loop, run: str, workspace: str, environment: dict[str, str], saved: str) -> None:
         self._loop = loop
         self._run = run
-        self._workspace = workspace
+        self.workspace = workspace
         self._state = ShellState(run, saved)
         self.environment = dict(environment, **gvisor.environment())
         self._queue: list[Job] = []
@@ -132,7 +132,7 @@ class Shell:
         try:
             return os.readlink("/proc/%d/cwd" % self._pid)
         except OSError:
-            return self._workspace
+            return self.workspace
 
     def _spawn(self) -> None:
         """Begin a bash with the last state. It is ready when it has saved that again."""
@@ -159,7 +159,7 @@ class Shell:
             os.setsid()
             _prefer_for_oom_killer()
             try:
-                os.chdir(self._workspace)
+                os.chdir(self.workspace)
             except OSError:
                 os.chdir("/")
             os.execvpe("bash", ["bash", "--noprofile", "--norc", "-s"], self.environment)  # noqa: S606
