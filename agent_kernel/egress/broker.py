@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from agent_kernel.egress.gate import NotForwarded, gate_for
@@ -30,8 +30,12 @@ __all__ = ["Broker", "ConnectionRecord", "Record"]
 Record = Callable[[ConnectionRecord], None]
 """Called once for each connection, when it has ended and before the sandbox gets the refusal."""
 
+Judge = Callable[[NetworkDecision], Awaitable[NetworkDecision]]
+"""Returns the decision about a connection in place of the policy's. It may wait, for a person's answer."""
+
 _NO_LIMITS = NetworkLimits()
 _LOOKUPS_AT_ONCE = 8
+_NO_LONGER = "it is no longer in the allowlist"
 
 
 @dataclass
@@ -56,6 +60,7 @@ class _Attempt:
             decision="refused" if self.refusal else "allowed",
             rule=None if rule is None else str(rule),
             reason=reason,
+            by=self.decision.by,
             failure=self.failure,
             sent=self.sent,
             received=self.received,
@@ -68,7 +73,8 @@ class Broker:
     """The `Egress` of one container: `policy` decides, `limits` bound, `record` gets every connection.
 
     A container keeps one broker, so that its limits go on counting when a host attaches again. `resolver` and
-    `dialler` find and reach servers; they get only names and addresses that the policy allows.
+    `dialler` find and reach servers; they get only names and addresses that the policy allows. `judge` can
+    replace the policy's decision; it is not asked about names that are no host names.
     """
 
     def __init__(
@@ -79,12 +85,14 @@ class Broker:
         *,
         resolver: Resolver = system_resolver,
         dialler: Dialler = dial,
+        judge: Judge | None = None,
     ) -> None:
         self._policy = policy
         self._meter = NetworkMeter(limits)
         self._record = record
         self._resolver = resolver
         self._dialler = dialler
+        self._judge = judge
         self._use = NetworkUse()
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._throttled = False
@@ -102,7 +110,7 @@ class Broker:
     def policy(self, policy: NetworkPolicy) -> None:
         self._policy = policy
         for guard, decision in self._open.items():
-            if policy.decide(decision.name, decision.port).rule is None and not guard.expired():
+            if not _allows(policy, decision) and not guard.expired():
                 guard.reschedule(0)
 
     @property
@@ -147,11 +155,17 @@ class Broker:
         self._finish(attempt)
 
     async def _serve(self, attempt: _Attempt, stream: EgressStream) -> None:
-        rule = attempt.decision.rule
-        if rule is None:
+        if attempt.decision.rule is None and not self._policy.asks:
             raise ConnectDenied(attempt.decision.reason)
-        self._meter.begin()
+        self._meter.begin()  # a connection that waits for an answer is open
         try:
+            if self._judge is not None:
+                attempt.decision = await self._judge(attempt.decision)
+            rule = attempt.decision.rule
+            if rule is None:
+                raise ConnectDenied(attempt.decision.reason)
+            if not _allows(self._policy, attempt.decision):  # it changed while someone was asked
+                raise ConnectDenied(_NO_LONGER)
             async with self._within_policy(attempt.decision):
                 await self._carry(attempt, rule, stream)
         finally:
@@ -168,7 +182,7 @@ class Broker:
         except TimeoutError:
             if not guard.expired():
                 raise
-            raise ConnectDenied("it is no longer in the allowlist") from None
+            raise ConnectDenied(_NO_LONGER) from None
         finally:
             del self._open[guard]
 
@@ -212,3 +226,10 @@ class Broker:
     def _denied(attempt: _Attempt) -> ConnectDenied:
         decision = attempt.decision
         return ConnectDenied(f"{decision.name}:{decision.port} was refused: {attempt.refusal}.")
+
+
+def _allows(policy: NetworkPolicy, decision: NetworkDecision) -> bool:
+    """Return whether a policy lets an open connection go on."""
+    if policy.decide(decision.name, decision.port).rule is not None:
+        return True
+    return decision.once and policy.asks

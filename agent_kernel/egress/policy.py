@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel.egress.catalogue import PRESETS
@@ -69,24 +69,30 @@ class NetworkRule:
 class NetworkDecision:
     """The decision about one destination. `rule` is None if it is refused; `reason` is a phrase.
 
-    `name` is canonical, or safe to show if the destination has no valid name.
+    `name` is canonical, or safe to show if the destination has no valid name. `by` says what decided: the
+    `policy`, a `rule`, or who was asked. `once`: it holds for this connection, not for the policy.
     """
 
     name: str
     port: int
     rule: NetworkRule | None
     reason: str
+    by: str = "policy"
+    once: bool = False
 
 
 @dataclass(frozen=True)
 class NetworkPolicy:
     """An allowlist of destinations. Without rules everything is refused.
 
-    `presets` are names of presets whose hosts are not among the rules yet.
+    `presets` are names of presets whose hosts are not among the rules yet. If it `asks`, a person can still
+    allow a destination that no rule allows, within the operator's policy. `decide` refuses it: the question
+    is asked elsewhere.
     """
 
     rules: tuple[NetworkRule, ...] = ()
     presets: tuple[str, ...] = ()
+    asks: bool = False
 
     @classmethod
     def parse(cls, allowed_domains: Sequence[str], *, param: str = PARAM) -> NetworkPolicy:
@@ -114,7 +120,7 @@ class NetworkPolicy:
     def expanded(self, hosts: Mapping[str, Sequence[NetworkRule]]) -> NetworkPolicy:
         """Return this policy with the rules of each of its presets, by name. Raises `KeyError` for none."""
         added = [rule for preset in self.presets for rule in hosts[preset]]
-        return NetworkPolicy(tuple(dict.fromkeys([*self.rules, *added])))
+        return NetworkPolicy(tuple(dict.fromkeys([*self.rules, *added])), asks=self.asks)
 
     def narrowed(self, outer: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
         """Return this policy as it applies within the operator's. Both are expanded.
@@ -124,7 +130,18 @@ class NetworkPolicy:
         """
         if self.presets or outer.presets:
             raise ValueError("a policy is narrowed after its presets are expanded")
-        return NetworkPolicy(tuple(dict.fromkeys(_within(rule, outer, param) for rule in self.rules)))
+        rules = tuple(dict.fromkeys(_within(rule, outer, param) for rule in self.rules))
+        return NetworkPolicy(rules, asks=self.asks)
+
+    def destination(self, name: str, port: int) -> NetworkRule | None:
+        """Return the rule for exactly one destination (its name canonical), None if this policy refuses it.
+
+        It is private where this policy names the destination as a private service.
+        """
+        decided = self.decide(name, port)
+        if decided.rule is None or decided.name != name:
+            return None
+        return NetworkRule(name, port=port, private=decided.rule.private)
 
     def decide(self, name: str, port: int) -> NetworkDecision:
         """Decide about a destination that a sandbox asks for. It raises nothing, and resolves nothing."""
@@ -149,20 +166,32 @@ class NetworkPolicy:
         """The ports that the sandbox serves without proxy settings, in ascending order."""
         return tuple(sorted({*TRANSPARENT_PORTS, *(rule.port for rule in self.rules if rule.port)}))
 
+    def entries(self) -> list[str]:
+        """Return the presets and rules as entries that `parse` reads."""
+        return [*self.presets, *map(str, self.rules)]
+
     def to_json(self) -> dict[str, Any]:
         """Return it as the API's `network_policy`, in the form that `from_json` reads."""
-        if not self.rules and not self.presets:
+        if not self.rules and not self.presets and not self.asks:
             return {"type": "disabled"}
-        return {"type": "allowlist", "allowed_domains": [*self.presets, *map(str, self.rules)]}
+        return {"type": "ask" if self.asks else "allowlist", "allowed_domains": self.entries()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> NetworkPolicy:
         """Read what `to_json` returned. Raises `InvalidRequest` for anything else."""
         if dict(value) == {"type": "disabled"}:
             return cls()
-        if value.keys() != {"type", "allowed_domains"} or value["type"] != "allowlist":
+        if value.keys() != {"type", "allowed_domains"} or value["type"] not in ("allowlist", "ask"):
             raise InvalidRequest("The network policy is malformed.", param="network_policy")
+        if value["type"] == "ask":
+            return cls.asking(value["allowed_domains"])
         return cls.parse(value["allowed_domains"])
+
+    @classmethod
+    def asking(cls, allowed_domains: Sequence[str] = (), *, param: str = PARAM) -> NetworkPolicy:
+        """Read an allowlist, which may be empty, whose other destinations are asked about; see `parse`."""
+        empty = isinstance(allowed_domains, list | tuple) and not allowed_domains
+        return cls(asks=True) if empty else replace(cls.parse(allowed_domains, param=param), asks=True)
 
 
 def _within(rule: NetworkRule, outer: NetworkPolicy, param: str) -> NetworkRule:

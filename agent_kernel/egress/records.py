@@ -31,6 +31,8 @@ class ConnectionRecord:
     started: float
     """When it was asked for, in seconds since the epoch."""
     seconds: float
+    by: str = "policy"
+    """What decided: the `policy`, a `rule`, or who was asked."""
 
 
 @dataclass

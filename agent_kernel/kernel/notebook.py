@@ -16,6 +16,7 @@ from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, parse_budget
 from agent_kernel.kernel.transfer.uploaded import Uploaded
 from agent_kernel.policy.rules import Policy
+from agent_kernel.runtime.network.base import DISABLED
 
 if TYPE_CHECKING:
     from openai.types.responses import Response
@@ -162,7 +163,7 @@ class Notebook:
         self._running = turn
         try:
             request = self._request(text, model, container.id)
-            events = self.approvals.through(line.respond, request, outputs)
+            events = self.approvals.through(line.respond, request, outputs, runtime)
             await turn.run(self.ledger.watch(events, container.id))
         except asyncio.CancelledError:
             await self._settle(turn)
@@ -230,7 +231,7 @@ class Notebook:
             "model": model,
             "previous_response_id": self._previous_id,
             "instructions": self.instructions if model != SHELL_MODEL else None,
-            "agent_kernel": self._extensions() if model != SHELL_MODEL else None,
+            "agent_kernel": (self._extensions() if model != SHELL_MODEL else {}) | self.answers(),
         }
         return request | {name: value for name, value in optional.items() if value}
 
@@ -239,6 +240,14 @@ class Notebook:
         policy = self.approval
         asked = {"budget": self.budget, "approval": policy.to_json() if policy != Policy() else None}
         return {name: value for name, value in asked.items() if value}
+
+    def answers(self) -> dict[str, bool]:
+        """Return the field that says that questions about the network are answered; else nothing.
+
+        A container without a network has no questions, and other servers do not know the field.
+        """
+        policy = self.container.params.get("network_policy") or DISABLED
+        return {"answers": True} if self.approvals.asker and policy["type"] != "disabled" else {}
 
     def _advance(self, turn: TurnView) -> None:
         """Continue the chain from this turn if possible, else from the previous one."""

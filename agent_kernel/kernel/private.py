@@ -40,8 +40,11 @@ async def run_private(
         "store": False,
         "stream": True,
     }
+    if answers := notebook.answers():
+        request["agent_kernel"] = answers
+    runtime = await notebook.runtime()
     ended = None
-    async with aclosing((await notebook.runtime()).respond(request)) as events:
+    async with aclosing(notebook.approvals.watched(runtime.respond(request), runtime)) as events:
         async for event in events:
             if not quiet:
                 outputs.event(event)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent_kernel.policy.commands import Words, covers, occurs, plain_commands
+from agent_kernel.policy.hosts import MalformedHost, matches, read_host
 
 Action = Literal["allow", "ask", "deny"]
 
@@ -23,19 +24,25 @@ LONGEST_REASON = 1000
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule. `larger_than` is a command's length in bytes. If both conditions are set, both must match."""
+    """A rule. `larger_than` is a command's length in bytes. If both conditions are set, both must match.
+
+    A rule with `host` is about destinations on the network, and about no command; see `policy.hosts`.
+    """
 
     action: Action
     command: str | None = None
     larger_than: int | None = None
     reason: str | None = None
+    host: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the form that `read_policy` reads."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def describe(self) -> str:
-        """Describe the commands that it matches."""
+        """Describe the commands or destinations that it matches."""
+        if self.host is not None:
+            return f"connections to `{self.host}`"
         parts = [f"commands like `{self.command}`"] if self.command is not None else []
         if self.larger_than is not None:
             parts.append(f"commands of more than {self.larger_than} bytes")
@@ -43,6 +50,8 @@ class Rule:
 
     def stops(self, command: str) -> bool:
         """Return whether this rule, which asks or denies, matches the command."""
+        if self.host is not None:
+            return False
         if self.larger_than is not None and len(command.encode("utf-8", "replace")) <= self.larger_than:
             return False
         return self.command is None or occurs(self.command, command)
@@ -66,6 +75,16 @@ class Policy:
     def verdict(self, commands: Sequence[str]) -> Verdict:
         """Decide about one call. Its commands run together or not at all, so the strictest verdict counts."""
         return max((self._about(each) for each in commands), key=_strictness, default=self._by_default())
+
+    def about_host(self, name: str, port: int) -> Verdict | None:
+        """Return the verdict of the first rule for a destination, None if there is none.
+
+        `name` is in canonical form. The default is about commands only.
+        """
+        for rule in self.rules:
+            if rule.host is not None and matches(rule.host, name, port):
+                return Verdict(rule.action, rule.reason or _words(rule))
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the form that `read_policy` reads."""
@@ -94,6 +113,12 @@ class Policy:
 def strictest(policies: Sequence[Policy], commands: Sequence[str]) -> Verdict:
     """Return the strictest verdict of several policies, so that none can loosen another."""
     return max((each.verdict(commands) for each in policies), key=_strictness)
+
+
+def strictest_about_host(policies: Sequence[Policy], name: str, port: int) -> Verdict | None:
+    """Return the strictest verdict of the policies that have a rule for a destination; None if none has."""
+    found = [verdict for each in policies if (verdict := each.about_host(name, port)) is not None]
+    return max(found, key=_strictness, default=None)
 
 
 def _strictness(verdict: Verdict) -> int:
@@ -125,7 +150,7 @@ def read_policy(given: object) -> Policy:
 def _rule(given: object, where: str) -> Rule:
     if not isinstance(given, Mapping):
         raise ValueError(f"{where} must be an object")
-    _only(given, {"action", "command", "larger_than", "reason"}, where)
+    _only(given, {"action", "command", "larger_than", "reason", "host"}, where)
     action = _action(given.get("action"), f"{where}.action")
     command, reason, size = given.get("command"), given.get("reason"), given.get("larger_than")
     for name, text, most in (("command", command, LONGEST_PATTERN), ("reason", reason, LONGEST_REASON)):
@@ -133,13 +158,24 @@ def _rule(given: object, where: str) -> Rule:
             raise ValueError(f"{where}.{name} must be a text of at most {most} characters")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
         raise ValueError(f"{where}.larger_than must be a number of bytes")
+    if given.get("host") is not None:
+        if command is not None or size is not None:
+            raise ValueError(f"{where} has a host, so it can have no command and no larger_than")
+        return Rule(action, reason=reason, host=_host(given["host"], f"{where}.host"))
     if command is None and size is None:
-        raise ValueError(f"{where} matches nothing: it needs command or larger_than")
+        raise ValueError(f"{where} matches nothing: it needs command, larger_than or host")
     if action == "allow" and (command is None or size is not None):
         raise ValueError(f"{where} allows: it needs command and no other condition")
     if command is not None and not command.replace("*", "").replace("?", "").strip():
         raise ValueError(f"{where}.command matches every command: use default instead")
     return Rule(action, command, size, reason)
+
+
+def _host(given: object, where: str) -> str:
+    try:
+        return read_host(given)
+    except MalformedHost as error:
+        raise ValueError(f"{where} {error}") from None
 
 
 def _action(given: object, where: str) -> Action:

@@ -89,7 +89,9 @@ def _create() -> Any:
         "client_metadata": dict[str, Any],
         "prompt_cache_options": dict[str, Any],
         "prompt_cache_retention": str,
-        "agent_kernel": _shape("AgentKernel", {"budget": _budget(), "approval": Any}, closed=True),
+        "agent_kernel": _shape(
+            "AgentKernel", {"budget": _budget(), "approval": Any, "answers": bool}, closed=True
+        ),
     }
     return _shape("ResponseCreateParams", fields)
 

@@ -175,6 +175,10 @@ class TenantRuntime:
         output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         return shown.response(Response.construct(**{**row.response, "output": output}))
 
+    async def answer(self, response_id: str, given: Mapping[str, Any]) -> None:
+        """See `AnswersQuestions`. Only questions of turns that run in this process are open."""
+        self._tenant.questions.answer(response_id, given)
+
     async def delete(self, response_id: str) -> None:
         """See `Runtime`. Turns after it can no longer be continued."""
         await self._cancel(await self._row(response_id))

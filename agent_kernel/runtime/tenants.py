@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent_kernel.keys import Key
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.access.quota import Quota
+from agent_kernel.runtime.approvals.questions import OpenQuestions
 from agent_kernel.runtime.background.background import Background
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.containers.containers import LocalContainers
@@ -67,7 +68,8 @@ class Tenant:
                 skills=parts.skills,
             )
         )
-        loop = TurnLoop(self.containers, parts.turn_settings, self.metrics, parts.tracing)
+        self.questions = OpenQuestions(key.name)
+        loop = TurnLoop(self.containers, parts.turn_settings, self.metrics, parts.tracing, self.questions)
         self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
         self.background = Background(self.rows, loop)
 
@@ -81,7 +83,10 @@ class Tenants:
         self.recovery = Recovery(store.rows, store.coordination, parts.restart, self._resume)
         self.keys = StoredKeys(store.rows)
         self._retention = Retention(store.rows, store.blobs, parts.retention)
-        lifecycle = Lifecycle(parts.backend, store.rows, parts.container_settings, parts.audit, parts.prepare)
+        settings = parts.container_settings
+        options = replace(settings.network_options, rules=parts.approval)
+        settings = replace(settings, network_options=options)
+        lifecycle = Lifecycle(parts.backend, store.rows, settings, parts.audit, parts.prepare)
         self._shared = Shared(parts, lifecycle, Metrics(), self.recovery)
         self._known: dict[str, Tenant] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -9,9 +10,10 @@ from openai.types.responses import Response as ModelResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.validation import shortened
+from agent_kernel.runtime.network.base import AnswersQuestions
 from agent_kernel.server.pages import (
     answer,
     deleted,
@@ -34,11 +36,33 @@ async def create_response(request: Request) -> Response:
         raise InvalidRequest(
             f"stream must be true or false, not {shortened(body['stream'])}.", param="stream"
         )
+    if not body.get("stream") and body.get("background") is not True:
+        _check_unanswered(body)
     events = runtime_of(request).respond(body)
     if body.get("stream"):
         return EventStream(events)
     work = _begun(events) if body.get("background") is True else afold(events)
     return answer(await while_connected(request.scope, request.receive, work))
+
+
+def _check_unanswered(body: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` for a client that wants to answer questions, and would see them too late."""
+    ours = body.get("agent_kernel")
+    if isinstance(ours, Mapping) and ours.get("answers"):
+        raise InvalidRequest(
+            "agent_kernel.answers needs stream or background: questions come while the turn runs.",
+            param="agent_kernel.answers",
+        )
+
+
+async def answer_question(request: Request) -> Response:
+    """Answer a question of a running response. The body is an `mcp_approval_response`."""
+    runtime = runtime_of(request)
+    if not isinstance(runtime, AnswersQuestions):
+        raise NotFound("This server takes no answers while a turn runs.")
+    given = await read_json(request)
+    await runtime.answer(path(request, "response_id"), given)
+    return JSONResponse({"object": "agent_kernel.approval", "id": given["approval_request_id"]})
 
 
 async def _begun(events: Any) -> ModelResponse:

@@ -70,6 +70,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _RESPONSE, r.retrieve_response, "Response", query=("stream", "starting_after")),
     Endpoint("DELETE", _RESPONSE, r.delete_response, "Deleted"),
     Endpoint("POST", _RESPONSE + "/cancel", r.cancel_response, "Response"),
+    Endpoint("POST", _RESPONSE + "/agent_kernel/approvals", r.answer_question),
     Endpoint("GET", _RESPONSE + "/input_items", r.list_input_items, "List", query=PAGE),
     Endpoint("POST", "/v1/conversations", v.create_conversation, body="ConversationCreateParams"),
     Endpoint("GET", _CONVERSATION, v.retrieve_conversation),

@@ -1,8 +1,10 @@
 """The WebSocket on `/v1/responses`: turns run one after the other, and events are JSON messages.
 
 A client sends flat messages: `{"type": "response.create", ...}` with the fields of the HTTP body, or
-`{"type": "response.steer", "previous_response_id", "input"}`. An error that HTTP would answer with a status
-is one event of type `error` with that status here; a turn that fails later ends with `response.failed`.
+`{"type": "response.steer", "previous_response_id", "input"}`. A question of the running response is answered
+by `{"type": "agent_kernel.answer", "response_id", "answer": {"approval_request_id", "approve", ...}}`. An
+error that HTTP would answer with a status is one event of type `error` with that status here; a turn that
+fails later ends with `response.failed`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from agent_kernel.errors import AgentKernelError, InvalidRequest, Unauthorized
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.base import Session
+from agent_kernel.runtime.network.base import AnswersQuestions
 from agent_kernel.server.auth import caller_of
 from agent_kernel.server.errors import INTERNAL, described, error_object
 from agent_kernel.server.uploads import JSON_LIMIT, parse_json
@@ -103,11 +106,20 @@ class ResponsesSocket:
             case "response.steer":
                 event = await self._session.steer(message.get("previous_response_id"), message.get("input"))
                 await self._send(event)
+            case "agent_kernel.answer":
+                await self._answer(message)
             case other:
                 raise InvalidRequest(
                     f"type must be 'response.create' or 'response.steer', not {shortened(other)}.",
                     param="type",
                 )
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        """Answer a question of a running response. Raises `InvalidRequest`; an `error` event says so."""
+        runtime, given = self._caller.runtime, message.get("answer")
+        if not isinstance(runtime, AnswersQuestions) or not isinstance(given, dict):
+            raise InvalidRequest(f"answer must be an object, not {shortened(given)}.", param="answer")
+        await runtime.answer(str(message.get("response_id")), given)
 
     async def _work(self) -> None:
         """Run the queued turns, one after the other."""

@@ -285,9 +285,34 @@ def test_narrowing_never_widens(inner: list[str], outer: list[str], name: str, p
         {"type": "allowlist"},
         {"type": "allowlist", "allowed_domains": []},
         {"type": "open"},
+        {"type": "ask"},
+        {"type": "ask", "allowed_domains": "a.example"},
         {"type": "disabled", "x": 1},
     ],
 )
 def test_malformed_stored_policy_is_refused(value: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
         NetworkPolicy.from_json(value)
+
+
+def test_policy_that_asks_decides_as_its_allowlist() -> None:
+    policy = NetworkPolicy.asking(["api.example.org"])
+    assert policy.decide("other.example", 443) == NetworkPolicy.parse(["api.example.org"]).decide(
+        "other.example", 443
+    )
+    assert NetworkPolicy.from_json(policy.to_json()) == policy
+    assert policy.narrowed(NetworkPolicy.parse(OPERATOR)) == policy
+
+
+def test_destination_is_one_name_and_port() -> None:
+    operator = NetworkPolicy.parse(OPERATOR)
+    assert operator.destination("a.example.com", 443) == NetworkRule("a.example.com", port=443)
+    assert operator.destination("db.internal", 5432) == NetworkRule("db.internal", port=5432, private=True)
+    assert operator.destination("fd00::1", 22) == NetworkRule("fd00::1", port=22, private=True)
+    for name, port in (
+        ("example.com", 443),
+        ("a.example.com", 80),
+        ("A.example.com", 443),
+        ("127.0.0.1", 80),
+    ):
+        assert operator.destination(name, port) is None

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.policy.rules import STRICTNESS, Action, Policy, Rule, read_policy, strictest
+from agent_kernel.policy.rules import (
+    STRICTNESS,
+    Action,
+    Policy,
+    Rule,
+    Verdict,
+    read_policy,
+    strictest,
+    strictest_about_host,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +137,56 @@ def test_what_cannot_be_read_is_named(given: Any, words: str) -> None:
     with pytest.raises(ValueError, match="approval") as caught:
         read_policy(given)
     assert words in str(caught.value)
+
+
+HOSTS = read_policy(
+    {
+        "default": "ask",
+        "rules": [
+            {"host": "*.Example.org:443", "action": "allow"},
+            {"host": "api.example.org", "action": "deny", "reason": "Not that one."},
+            {"host": "[fd00::1]:22", "action": "ask"},
+            {"command": "curl *", "action": "deny"},
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "action"),
+    [
+        ("a.example.org", 443, "allow"),
+        ("api.example.org", 443, "allow"),
+        ("api.example.org", 80, "deny"),
+        ("fd00::1", 22, "ask"),
+        ("fd00::1", 23, None),
+        ("example.org", 443, None),
+        ("evilexample.org", 443, None),
+        ("curl", 443, None),
+    ],
+)
+def test_first_host_rule_that_matches_decides(name: str, port: int, action: str | None) -> None:
+    verdict = HOSTS.about_host(name, port)
+    assert (verdict and verdict.action) == action
+    assert read_policy(HOSTS.to_json()) == HOSTS
+
+
+def test_host_rules_are_about_no_command() -> None:
+    assert HOSTS.verdict(["echo api.example.org"]).action == "ask"
+    denied = Policy("allow", (Rule("deny", host="api.example.org"),))
+    assert denied.verdict(["curl api.example.org"]).action == "allow"
+    assert strictest_about_host([HOSTS, denied], "api.example.org", 443) == Verdict(
+        "deny", "The policy denies connections to `api.example.org`."
+    )
+    assert strictest_about_host([HOSTS, denied], "other.example", 443) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "*", "a b", "https://a.example", "a.example:0", "a.example:65536", "bücher.example", 7, "a" * 301],
+)
+def test_wrong_host_pattern_is_refused(host: object) -> None:
+    with pytest.raises(ValueError, match=r"approval.rules\[0\].host"):
+        read_policy({"rules": [{"action": "deny", "host": host}]})
+    with pytest.raises(ValueError, match="no command"):
+        read_policy({"rules": [{"action": "deny", "host": "a.example", "command": "x *"}]})

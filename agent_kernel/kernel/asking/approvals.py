@@ -12,13 +12,14 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.kernel.asking.network import NetworkQuestions, is_about_network
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 from agent_kernel.policy.commands import covers, kinds, plain_commands
 from agent_kernel.policy.rules import Policy
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
-    from agent_kernel.runtime.base import SessionEvent
+    from agent_kernel.runtime.base import Runtime, SessionEvent
 
     Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
 
@@ -64,9 +65,15 @@ class NotebookApprovals:
         self._commands.clear()
 
     async def through(
-        self, respond: Respond, request: Mapping[str, Any], outputs: CellOutputs
+        self,
+        respond: Respond,
+        request: Mapping[str, Any],
+        outputs: CellOutputs,
+        runtime: Runtime | None = None,
     ) -> AsyncGenerator[SessionEvent, None]:
         """Yield the events of a turn, and of the turns that continue it after each decision.
+
+        `runtime` gets the answers to questions that come while the turn runs.
 
         Cancelling while a question is open withdraws the question; its call has not run, and the chain can be
         continued. Raises `ConfigurationError` if the runtime ignores the notebook's policy.
@@ -77,7 +84,7 @@ class NotebookApprovals:
         following: Mapping[str, Any] | None = request
         while following is not None:
             last: Any = None
-            async with aclosing(respond(following)) as events:
+            async with aclosing(self.watched(respond(following), runtime)) as events:
                 async for event in events:
                     if event.type == "response.created":
                         _check_understood(request, event.response)
@@ -95,6 +102,16 @@ class NotebookApprovals:
                 if unattended == 1:
                     outputs.emit(notice(NO_ONE_HINT))
             following = {**request, "previous_response_id": last.id, "input": answers}
+
+    def watched(
+        self, events: AsyncGenerator[SessionEvent, None], runtime: Runtime | None
+    ) -> AsyncGenerator[SessionEvent, None]:
+        """Return the events of a turn; its questions about the network are asked meanwhile."""
+        from agent_kernel.runtime.network.base import AnswersQuestions
+
+        if self.asker is None or not isinstance(runtime, AnswersQuestions):
+            return events
+        return NetworkQuestions(self.asker, runtime).watch(events)
 
     async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
         from agent_kernel.kernel.asking.record import decision_note
@@ -148,13 +165,14 @@ def _check_understood(request: Mapping[str, Any], response: Any) -> None:
 
 
 def _requests(response: Any) -> list[Mapping[str, Any]]:
-    """Return the runtime's own approval requests in a response; the kernel answers no others."""
+    """Return the runtime's own requests about calls in a response; the kernel answers no others."""
     items = [
         item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
         for item in (response.output if response is not None else ())
     ]
     ours = {"type": "mcp_approval_request", "server_label": "agent_kernel"}
-    return [item for item in items if all(item.get(name) == value for name, value in ours.items())]
+    found = [item for item in items if all(item.get(name) == value for name, value in ours.items())]
+    return [item for item in found if not is_about_network(item)]
 
 
 def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:

@@ -13,6 +13,7 @@ AskLine = Callable[[str], Awaitable[str]]
 """Show a prompt and wait for one line; raises `EOFError` if the user closes the input."""
 
 END_OF_INPUT = "\x04"
+CLOSED = "The question was closed without an answer."
 
 
 class LineAsker:
@@ -23,6 +24,8 @@ class LineAsker:
 
     async def ask(self, request: ApprovalRequest) -> Decision:
         """Ask until the answer is one of the choices. Closing the input denies."""
+        if request.about == "network":
+            return await self._connection(request)
         kind = f"all like it ({clean(request.kind)})" if request.kind else "exactly these from now on"
         choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}"
         prompt = f"{_shown(request)}\nMay this run? {choices}: "
@@ -39,7 +42,24 @@ class LineAsker:
                         return Decision(True, remember=True)
                 prompt = f"Please answer with one of these letters. {choices}: "
         except EOFError:
-            return Decision(False, reason="The question was closed without an answer.")
+            return Decision(False, reason=CLOSED)
+
+    async def _connection(self, request: ApprovalRequest) -> Decision:
+        (destination,) = request.commands
+        choices = "[y]es, once, [n]o, [a]lways in this notebook"
+        prompt = f"{clean(request.reason)}\nMay it connect to {clean(destination)}? {choices}: "
+        try:
+            while True:
+                match (await self._ask_line(prompt)).strip().casefold():
+                    case "y" | "yes":
+                        return Decision(True)
+                    case "n" | "no":
+                        return await self._denied()
+                    case "a" | "always":
+                        return Decision(True, remember=True)
+                prompt = f"Please answer with one of these letters. {choices}: "
+        except EOFError:
+            return Decision(False, reason=CLOSED)
 
     async def _denied(self) -> Decision:
         reason = (await self._ask_line("Why not? The model sees your reason (may be empty): ")).strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,9 @@ class ApprovalRequest:
     "allow this kind" would allow from then on, such as `rm *`. It is empty when the commands have no
     recognizable kind; then `remember` allows exactly these commands. `editable`: the user may change them.
     It is false for tools without commands: their calls are shown as one text.
+
+    `about` "network" asks about a connection: the only "command" is its destination, as `host:port`, and
+    `remember` allows it for the notebook's container.
     """
 
     id: str
@@ -21,6 +24,7 @@ class ApprovalRequest:
     reason: str
     kind: str = ""
     editable: bool = True
+    about: Literal["call", "network"] = "call"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ def question_json(request: ApprovalRequest) -> dict[str, Any]:
         "reason": request.reason,
         "kind": request.kind,
         "editable": request.editable,
+        "about": request.about,
     }
 
 
@@ -41,6 +42,8 @@ def in_words(request: ApprovalRequest, decision: Decision) -> str:
         return f"You denied this: {decision.reason}" if decision.reason else "You denied this."
     if decision.commands:
         return "You allowed this with changes: " + "; ".join(decision.commands)
+    if request.about == "network":
+        return f"You allowed {request.commands[0]} {'in this notebook' if decision.remember else 'once'}."
     if decision.remember:
         return f"You allowed this, and from now on: {request.kind or 'exactly these commands'}"
     return "You allowed this once."

@@ -264,7 +264,7 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
             for number, content in enumerate(item.get("output") or [])
             for part in _output_parts(number, content)
         ]
-    if item["type"] in ("message", "reasoning", "mcp_approval_request"):
+    if item["type"] in ("message", "reasoning", "mcp_approval_request", "mcp_approval_response"):
         return []
     return [(field, readable(item[field])) for field in (*ARGUMENTS, *OUTPUTS) if item.get(field)]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
 
-_USAGE = "Use %network allow HOST ..., %network off, or %network alone."
+_USAGE = "Use %network allow HOST ..., %network ask, %network off, or %network alone."
 
 
 async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
@@ -24,6 +24,8 @@ async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
             await _show(notebook, outputs)
         case ["off"] if not fresh:
             await _change(notebook, outputs, DISABLED)
+        case ["ask"]:
+            await _allow(notebook, outputs, (), fresh=fresh, asks=True)
         case ["allow", *hosts] if hosts and not any(host.startswith("-") for host in hosts):
             await _allow(notebook, outputs, hosts, fresh=fresh)
         case _:
@@ -45,9 +47,14 @@ async def _report(notebook: Notebook) -> NetworkReport:
     return NetworkReport(policy, await containers.network_bound())
 
 
-async def _allow(notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str], *, fresh: bool) -> None:
-    allowed = (await _report(notebook)).policy.get("allowed_domains") or []
-    policy = {"type": "allowlist", "allowed_domains": list(dict.fromkeys([*allowed, *hosts]))}
+async def _allow(
+    notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str], *, fresh: bool, asks: bool = False
+) -> None:
+    """Add hosts to the policy. It goes on to ask about others, or begins to (`asks`)."""
+    before = (await _report(notebook)).policy
+    kind = "ask" if asks or before["type"] == "ask" else "allowlist"
+    allowed = before.get("allowed_domains") or []
+    policy = {"type": kind, "allowed_domains": list(dict.fromkeys([*allowed, *hosts]))}
     if notebook.container.id is None or fresh:
         await notebook.container.renew({**notebook.container.params, "network_policy": policy}, outputs)
         await _confirm(notebook, outputs)
@@ -55,10 +62,12 @@ async def _allow(notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str],
     try:
         await _change(notebook, outputs, policy)
     except InvalidRequest as error:
+        words = ["ask"] if asks else ["allow", *hosts]
         if "was created without" not in error.message:
             raise
         raise InvalidRequest(
-            error.message, hint=f"Replace it with an empty one: %network allow {' '.join(hosts)} --new"
+            error.message,
+            hint=f"Replace it with an empty one: %network {' '.join(words)} --new",
         ) from None
 
 
@@ -98,4 +107,6 @@ async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
 
 def _listed(policy: Mapping[str, Any]) -> str:
     hosts = [f"`{host}`" for host in policy.get("allowed_domains") or []]
+    if policy.get("type") == "ask":
+        return ", ".join([*hosts, "others when you are asked"])
     return ", ".join(hosts) or "no network"

@@ -127,13 +127,14 @@ MAGICS: dict[str, Magic] = {
         words=("--new",),
     ),
     "network": Magic(
-        "%network [allow HOST ... [--new] | off]",
+        "%network [allow HOST ... | ask | off] [--new]",
         "Show the hosts that the container may connect to and what it used, allow more, or allow none.",
         magics_network.network,
         "HOST is a name, or *. and a domain, each also with :PORT, or a preset such as pip. The operator "
-        "sets the limit. A change applies at once; off also closes connections. With --new the container is "
-        "replaced with an empty one.",
-        words=("allow", "off", "--new"),
+        "sets the limit. After ask you are asked before a connection to any other host within that limit, "
+        "while the command waits. A change applies at once; off also closes connections. With --new the "
+        "container is replaced with an empty one.",
+        words=("allow", "ask", "off", "--new"),
     ),
     "model": Magic(
         "%model [NAME | --default]",

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_kernel.kernel.render.bundles import QUIET, ShownItem, box
 from agent_kernel.kernel.render.markdown import to_inline_html, to_safe_markdown
-from agent_kernel.kernel.render.text import clip
+from agent_kernel.kernel.render.text import clip, code
 
 LONGEST = 2000
 """The longest reason or command on one line, in characters."""
@@ -25,8 +25,30 @@ def arguments_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def approval_request(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
     """Render an approval request: the reason why the call above it needs approval."""
-    reason = clip(str(arguments_of(item).get("reason") or ""), LONGEST)
-    text = f"**May this run?** {one_line(reason)}".rstrip()
+    asked = arguments_of(item)
+    reason = clip(str(asked.get("reason") or ""), LONGEST)
+    if item.get("name") == "network":
+        return _quiet(_connection(asked))
+    return _quiet(f"**May this run?** {one_line(reason)}".rstrip())
+
+
+def approval_response(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
+    """Render the answer to a question about the network."""
+    ours = item.get("agent_kernel")
+    scope = ours.get("scope") if isinstance(ours, Mapping) else None
+    if item.get("approve") is True:
+        return _quiet("**Allowed**, for this notebook." if scope == "container" else "**Allowed**, once.")
+    reason = one_line(str(item.get("reason") or ""))
+    return _quiet(f"**Denied**: {reason}" if reason else "**Denied.**")
+
+
+def _connection(asked: Mapping[str, Any]) -> str:
+    program = code(one_line(str(asked["program"]))) if asked.get("program") else "a program"
+    destination = one_line(f"{asked.get('host')}:{asked.get('port')}")
+    return f"**May it connect?** {program} to {code(destination)}"
+
+
+def _quiet(text: str) -> ShownItem:
     quiet = f'<span style="opacity: 0.8; font-size: 13px">{to_inline_html(text)}</span>'
     return ShownItem(box(QUIET, quiet), to_safe_markdown(text), text)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent_kernel.kernel.render.approval import approval_request
+from agent_kernel.kernel.render.approval import approval_request, approval_response
 from agent_kernel.kernel.render.base import Render
 from agent_kernel.kernel.render.bundles import Bundle
 from agent_kernel.kernel.render.generic import generic
@@ -27,6 +27,7 @@ RENDERERS: dict[str, Render] = {
     "shell_call": shell_call,
     "shell_call_output": shell_output,
     "mcp_approval_request": approval_request,
+    "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,
 }
 """The built-in renderers by item type. To add one, add a file to this folder and a line here; see `base`."""

@@ -141,7 +141,7 @@ class LocalContainers:
         network = ContainerNetwork.new(within, await bound.known())
         if network.ports is None or backend.capabilities().network:
             return network
-        if not network.policy.rules:
+        if not network.policy.rules and not network.policy.asks:
             return ContainerNetwork()
         raise InvalidRequest(
             f"The {backend.name} sandbox cannot have a network.",
@@ -217,20 +217,26 @@ class LocalContainers:
         bound = await self._lifecycle.networks.bound.known()
         return network_policy.in_effect(row.network if row else "", bound)
 
-    async def set_network(self, container_id: str, policy: Mapping[str, Any]) -> ContainerCreateResponse:
-        """Replace a container's policy; see `NetworkedContainers`."""
+    async def set_network(
+        self, container_id: str, policy: Mapping[str, Any], *, again: bool = False
+    ) -> ContainerCreateResponse:
+        """Replace a container's policy; see `NetworkedContainers`.
+
+        `again`: a request repeats its policy. One that asks then keeps the hosts that were allowed since.
+        """
         row = await self._row(container_id)
         asked = await self._lifecycle.networks.bound.narrowed(network_policy.read_policy(policy))
         earlier = network_policy.kept(row.network)
         network = earlier.changed(asked)
-        if network.as_json() == row.network:
+        same = network.as_json() == row.network
+        if same or (again and network_policy.keeps_answers(asked, earlier.policy)):
             return await self._resource(row)
         if (more := set(network.ports or ()) - set(earlier.ports or ())) and row.status in _OPEN:
             with suppress(SandboxGone):  # its next sandbox begins with these ports
                 await open_ports(await self.channel(container_id, restore=False), sorted(more))
         await self._store.put_network(container_id, network.as_json())
         self._lifecycle.networks.change(container_id, asked)
-        self.audit.write("network", container=container_id, allowed=[str(rule) for rule in asked.rules])
+        self.audit.write("network", container=container_id, allowed=asked.entries(), asks=asked.asks or None)
         return await self._resource(await self._row(container_id))
 
     def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
@@ -341,6 +347,9 @@ class LocalContainers:
     async def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
         ours: dict[str, Any] = {"sandbox": row.backend, **shown(row.resources)}
         backend, bound = self._lifecycle.opened, await self._lifecycle.networks.bound.known()
+        policy = network_policy.in_effect(row.network, bound)
+        if (known := network_policy.standard(policy)) != policy:
+            ours["network_policy"] = policy
         if backend is not None and backend.name == row.backend:
             able = backend.capabilities()
             ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
@@ -354,7 +363,7 @@ class LocalContainers:
                 "status": "running" if row.status in ("restoring", "saving") else row.status,
                 "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
                 "memory_limit": row.memory_limit,
-                "network_policy": network_policy.in_effect(row.network, bound),
+                "network_policy": known,
                 "agent_kernel": ours,
             }
         )

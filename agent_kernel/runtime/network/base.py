@@ -82,3 +82,20 @@ class NetworkedContainers(Protocol):
         was not created.
         """
         ...
+
+
+@runtime_checkable
+class AnswersQuestions(Protocol):
+    """Optional for a `Runtime`: takes answers to the questions of a turn while it runs.
+
+    A request with `agent_kernel.answers` gets questions about the network as `mcp_approval_request` items
+    named `network`. Each ends with an `mcp_approval_response` item in the same response.
+    """
+
+    async def answer(self, response_id: str, given: Mapping[str, Any]) -> None:
+        """Answer a question of a running response with an `mcp_approval_response`.
+
+        `agent_kernel.scope` is `once` (the default) or `container`. Raises `InvalidRequest` for a malformed
+        answer and for a question that is not open; `NotFound` where the server does not offer this.
+        """
+        ...

@@ -10,6 +10,7 @@ from typing import Any
 from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
 from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.network.policy import bounded
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class NetworkBound:
         """
         bound = await self.read()
         hosts = {word: await self._within(word, bound, param) for word in asked.presets}
-        return asked.expanded(hosts).narrowed(bound, param=param)
+        return bounded(asked.expanded(hosts), bound, param=param)
 
     async def _within(self, word: str, bound: NetworkPolicy, param: str) -> Sequence[NetworkRule]:
         if word not in self._policy.presets:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
-from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.policy import MAX_ENTRIES, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import NetworkUse
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions, RunningCall
@@ -16,6 +17,42 @@ from agent_kernel.sandboxes.egress import Access
 from agent_kernel.sandboxes.network import Network
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
+
+
+class RowPolicy:
+    """The policy in a container's row; see `KeptPolicy`."""
+
+    def __init__(self, rows: Rows, container_id: str, bound: NetworkBound, audit: AuditLog) -> None:
+        self._bound = bound
+        self._rows = rows
+        self._id = container_id
+        self._audit = audit
+
+    async def bound(self) -> NetworkPolicy:
+        """Return the operator's policy."""
+        return await self._bound.known()
+
+    async def read(self) -> NetworkPolicy:
+        """Return the present policy within the operator's; that of a deleted container allows nothing."""
+        row = await self._rows.container(self._id)
+        if row is None:
+            return NetworkPolicy()
+        return ContainerNetwork.of_json(row.network).within(await self.bound()).policy
+
+    async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
+        """Add a destination to the policy, if it still asks and has room; see `KeptPolicy.allow`."""
+        row = await self._rows.container(self._id)
+        if row is None:
+            return NetworkPolicy()
+        network = ContainerNetwork.of_json(row.network)
+        policy = network.policy
+        if not policy.asks or rule in policy.rules or len(policy.rules) >= MAX_ENTRIES:
+            return network.within(await self.bound()).policy
+        # Not `changed`: the program has reached the host, so it needs no further listener.
+        wider = replace(network, policy=NetworkPolicy((*policy.rules, rule), asks=True))
+        await self._rows.put_network(self._id, wider.as_json())
+        self._audit.write("network", container=self._id, allowed=wider.policy.entries(), by=by)
+        return wider.within(await self.bound()).policy
 
 
 class Networks:
@@ -46,15 +83,9 @@ class Networks:
     def _egress(self, row: ContainerRow) -> ContainerEgress:
         found = self._known.get(row.id)
         if found is None:
-
-            async def policy() -> NetworkPolicy:
-                now = await self._rows.container(row.id)
-                if now is None:
-                    return NetworkPolicy()
-                return ContainerNetwork.of_json(now.network).within(await self.bound.known()).policy
-
             audit = self._audit.of(row.tenant)
-            found = self._known[row.id] = ContainerEgress(row.id, policy, self._options, audit)
+            kept_policy = RowPolicy(self._rows, row.id, self.bound, audit)
+            found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
         return found
 
     def used(self, container_id: str) -> NetworkUse:

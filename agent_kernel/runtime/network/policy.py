@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
+from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.sandboxes.network import MOST_PORTS, RESERVED, Network
@@ -17,6 +17,11 @@ _LISTED = 50
 """Allowed hosts that a model reads."""
 
 _ALLOWED = "Programs in the container may connect to these hosts. All other connections are refused:"
+_ASKED = (
+    "When a program in the container connects to a host that is not allowed yet, a person may be asked, and"
+    " the command waits. Its output says what was refused."
+)
+_ALLOWED_OR_ASKED = f"Programs in the container may connect to the hosts below. {_ASKED}"
 _FIELDS = ("type", "allowed_domains", "domain_secrets")
 
 
@@ -28,9 +33,9 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
     if not isinstance(given, Mapping):
         raise InvalidRequest(f"{where} must be an object, not {shortened(given)}.", param=where)
     kind, domains = given.get("type"), given.get("allowed_domains")
-    if kind not in ("disabled", "allowlist"):
+    if kind not in ("disabled", "allowlist", "ask"):
         raise InvalidRequest(
-            f"{where}.type must be disabled or allowlist, not {shortened(kind)}.", param=f"{where}.type"
+            f"{where}.type must be disabled, allowlist or ask, not {shortened(kind)}.", param=f"{where}.type"
         )
     if unknown := sorted(str(name)[:64] for name in given if name not in _FIELDS):
         # A field that narrows the policy would be ignored: more would be open than requested.
@@ -52,9 +57,11 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
                 param=f"{where}.allowed_domains",
             )
         return NetworkPolicy.parse(domains, param=f"{where}.allowed_domains")
+    if kind == "ask":
+        return NetworkPolicy.asking(domains if domains is not None else (), param=f"{where}.allowed_domains")
     if domains:
         raise InvalidRequest(
-            f"{where}.allowed_domains needs the type allowlist.", param=f"{where}.allowed_domains"
+            f"{where}.allowed_domains needs the type allowlist or ask.", param=f"{where}.allowed_domains"
         )
     return NetworkPolicy()
 
@@ -73,9 +80,9 @@ class ContainerNetwork:
         If the request does not say (None), the policy allows nothing, but the sandbox gets the operator's
         ports, so that hosts can be allowed later. `disabled` makes a sandbox without a network.
         """
-        if not bound.rules if asked is None else not asked.rules:
+        if not bound.rules if asked is None else not (asked.rules or asked.asks):
             return cls()
-        policy = NetworkPolicy() if asked is None else asked.narrowed(bound)
+        policy = NetworkPolicy() if asked is None else bounded(asked, bound)
         both = tuple(sorted({*policy.ports, *(port for port in bound.ports if port not in RESERVED)}))
         network = cls(policy, both if len(both) <= MOST_PORTS else policy.ports)
         Network(network.ports or ()).check()
@@ -110,7 +117,7 @@ class ContainerNetwork:
 
         Raises `InvalidRequest` for ports that no listener can take, and for too many.
         """
-        if not policy.rules:
+        if not policy.rules and not policy.asks:
             return ContainerNetwork(policy, self.ports)
         if self.ports is None:
             raise InvalidRequest(
@@ -123,6 +130,17 @@ class ContainerNetwork:
         return network
 
 
+def bounded(asked: NetworkPolicy, bound: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
+    """Return a requested policy as it applies within the operator's. Raises `InvalidRequest`."""
+    if asked.asks and not bound.rules:
+        raise InvalidRequest(
+            "The operator allows no network, so there is nothing to ask about.",
+            hint="Name hosts in AGENT_KERNEL_NETWORK, or leave network_policy out.",
+            param=f"{FIELD}.type",
+        )
+    return asked.narrowed(bound, param=param)
+
+
 def within(policy: NetworkPolicy, bound: NetworkPolicy) -> NetworkPolicy:
     """Return a policy without the rules that `bound` does not allow."""
     allowed: list[NetworkRule] = []
@@ -131,7 +149,7 @@ def within(policy: NetworkPolicy, bound: NetworkPolicy) -> NetworkPolicy:
             allowed += NetworkPolicy((rule,)).narrowed(bound).rules
         except InvalidRequest:
             continue
-    return NetworkPolicy(tuple(allowed))
+    return NetworkPolicy(tuple(allowed), asks=policy.asks and bool(bound.rules))
 
 
 def in_effect(text: str, bound: NetworkPolicy) -> dict[str, Any]:
@@ -148,7 +166,21 @@ def restored(text: str, bound: NetworkPolicy) -> dict[str, Any] | None:
     None if hosts can be allowed later; see `ContainerNetwork.new`.
     """
     earlier = kept(text).within(bound)
-    return None if earlier.ports and not earlier.policy.rules else earlier.policy.to_json()
+    empty = not earlier.policy.rules and not earlier.policy.asks
+    return None if earlier.ports and empty else earlier.policy.to_json()
+
+
+def keeps_answers(asked: NetworkPolicy, present: NetworkPolicy) -> bool:
+    """Return whether a container's policy is that of a request and hosts that a person allowed since."""
+    return asked.asks and present.asks and set(asked.rules) <= set(present.rules)
+
+
+def standard(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a `network_policy` as the standard's types know it: `ask` becomes its allowlist."""
+    if policy["type"] != "ask":
+        return policy
+    domains = policy["allowed_domains"]
+    return {"type": "allowlist", "allowed_domains": domains} if domains else {"type": "disabled"}
 
 
 def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | None:
@@ -158,7 +190,8 @@ def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | N
     lines = [f"- {entry}" for entry in policy["allowed_domains"][:_LISTED]]
     if more := len(policy["allowed_domains"]) - _LISTED:
         lines += [f"- and {more} more"] if more > 0 else []
-    listed = "\n".join(["# Network", _ALLOWED, *lines])
+    heads = {"allowlist": [_ALLOWED], "ask": [_ALLOWED_OR_ASKED] if lines else [_ASKED]}
+    listed = "\n".join(["# Network", *heads[policy["type"]], *lines])
     return f"{instructions}\n\n{listed}" if instructions else listed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -69,6 +69,12 @@ class RemoteRuntime:
         """Return a stored response. Raises `NotFound`."""
         async with translated(self._client):
             return await self._client.responses.retrieve(response_id, include=cast(Any, list(include)))
+
+    async def answer(self, response_id: str, given: Mapping[str, Any]) -> None:
+        """See `AnswersQuestions`."""
+        async with translated(self._client):
+            where = f"/responses/{response_id}/agent_kernel/approvals"
+            await self._client.post(where, body=dict(given), cast_to=cast(Any, dict[str, Any]))
 
     async def delete(self, response_id: str) -> None:
         """Delete a stored response. Raises `NotFound`."""

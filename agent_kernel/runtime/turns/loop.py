@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from openai.types.responses import ResponseStreamEvent
 
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.runtime.approvals.questions import OpenQuestions, TurnQuestions
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing, TurnTags
@@ -22,6 +23,7 @@ from agent_kernel.runtime.turns.budgets import Meter, deadline
 from agent_kernel.runtime.turns.channel import ROOM, EventChannel, streamed
 from agent_kernel.runtime.turns.emitter import Emitter
 from agent_kernel.runtime.turns.failure import failed_events
+from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.interrupt import Stopped
 from agent_kernel.runtime.turns.model_step import ModelStep, only_reasoned
 from agent_kernel.runtime.turns.settings import TurnSettings
@@ -52,11 +54,13 @@ class TurnLoop:
         settings: TurnSettings,
         metrics: Metrics,
         tracing: Tracing = UNWATCHED,
+        questions: OpenQuestions | None = None,
     ) -> None:
         self._containers = containers
         self._settings = settings
         self._metrics = metrics
         self._tracing = tracing
+        self._questions = questions or OpenQuestions("")
         self._model = ModelStep(containers, settings)
         self._calls = ToolCalls(containers, settings, metrics)
 
@@ -83,6 +87,7 @@ class TurnLoop:
             run.trace = self._tracing.turn(_tags(run))
             stack.enter_context(deadline(run.interrupt, run.meter.budget.seconds, run.begun_at))
             run.emit = emitter = Emitter(run, channel)
+            run.questions = self._asking(run) if run.turn.answers else None
             try:
                 final = await self._guarded(run)
                 emitter.end(await self._settled(run, final))
@@ -91,13 +96,23 @@ class TurnLoop:
                     await asyncio.shield(self._ended(run, run.assembler.incomplete(CANCELLED)))
                 raise
 
+    def _asking(self, run: Turn) -> TurnQuestions:
+        async def emit(item: Json) -> None:
+            await run.emit(run.assembler.insert(item))
+
+        return TurnQuestions(run.id, emit, self._questions, self._containers.audit)
+
     async def _guarded(self, run: Turn) -> Sequence[ResponseStreamEvent]:
         """Run the steps of a turn and return its last events, even after a failure."""
         try:
             if run.record.journal is None:  # else the row was written when the turn was queued
                 await run.record.begin(run)
             await run.emit(run.assembler.begin())
-            await self._steps(run)
+            try:
+                await self._steps(run)
+            finally:
+                if run.questions is not None:
+                    run.questions.close()
             return self._final(run)
         except Stopped:
             return self._stopped(run)

@@ -276,7 +276,7 @@ class Preparation:
         """Give a container the policy of the request, if the request has one."""
         asked = params.get(NETWORK_FIELD)
         if asked is not None and asked != await self._containers.network_policy(container_id):
-            await self._containers.set_network(container_id, asked)
+            await self._containers.set_network(container_id, asked, again=True)
 
     async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
         """Put into a container what is not in it yet."""

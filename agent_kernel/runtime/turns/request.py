@@ -66,6 +66,8 @@ class TurnRequest:
     """The approval policy in the request; the operator's own applies as well."""
     include: frozenset[str] = frozenset()
     """The names in `include`."""
+    answers: bool = False
+    """Whether the client answers questions about the network while the turn runs."""
     file_ids: Sequence[str] = ()
     """Uploaded files that a container created for this turn starts with."""
 
@@ -119,6 +121,7 @@ def read_request(request: Json) -> TurnRequest:
         truncates=request.get("truncation") != "disabled",
         budget=read_budget(request.get("agent_kernel") or {}),
         approval=read_approval(request),
+        answers=bool((request.get("agent_kernel") or {}).get("answers")),
         file_ids=read_file_ids((environment.params if environment else None) or {}, "tools.environment."),
     )
 
@@ -166,7 +169,7 @@ def read_file_ids(params: Json, where: str = "") -> list[str]:
     return list(given)
 
 
-EXTENSIONS = ("approval", "budget")
+EXTENSIONS = ("answers", "approval", "budget")
 """The fields that a request may have in `agent_kernel`; docs/extensions.md describes each."""
 
 
@@ -177,7 +180,7 @@ def _check_extensions(request: Json) -> None:
     if isinstance(ours, Mapping):
         unknown += [f"agent_kernel.{name}" for name in ours if name not in EXTENSIONS]
     if unknown:
-        known = " and ".join(f"agent_kernel.{name}" for name in EXTENSIONS)
+        known = ", ".join(f"agent_kernel.{name}" for name in EXTENSIONS)
         raise InvalidRequest(
             f"Unknown request field {unknown[0]}.",
             hint=f"The extensions of a request are {known}, in an object named agent_kernel.",

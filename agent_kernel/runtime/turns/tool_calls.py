@@ -16,7 +16,7 @@ from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import note_of
 from agent_kernel.runtime.approvals.items import Answer
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.network.egress import RunningCall
+from agent_kernel.runtime.network.egress import RunningCall, one_line
 from agent_kernel.runtime.observe.audit import audited_call
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.turns.channel import together
@@ -62,6 +62,7 @@ class ToolCalls:
             item = await _made_again(run, answer) if answer.tool.one_item else item_of(answer.call)
             call = _Call(answer.tool, item, to_json(item), refusal, entry, answer)
             await self._carry_out(run, call)
+            await _settled(run)
 
     async def all(self, run: Turn, items: Sequence[CallItem]) -> None:
         """Run the calls of one step, except those that the client runs or a person must approve.
@@ -74,6 +75,7 @@ class ToolCalls:
 
     async def _together(self, run: Turn, calls: Sequence[_Call]) -> None:
         await together(*(self._in_order(run, group) for group in _groups(calls)))
+        await _settled(run)
         for key, item in run.approvals.waiting:
             await run.emit([*run.assembler.put_off(key), *run.assembler.insert(item)])
 
@@ -183,7 +185,7 @@ class ToolCalls:
         return ToolContext(
             emit=emit,
             tell=tell,
-            sandbox=partial(self._sandbox, run, call_id),
+            sandbox=partial(self._sandbox, run, _running(run, call)),
             refusals=partial(self._containers.take_refusals, run.container_id),
             audit=audit,
             count=count,
@@ -195,11 +197,11 @@ class ToolCalls:
         )
 
     @asynccontextmanager
-    async def _sandbox(self, run: Turn, call_id: str) -> AsyncGenerator[Channel, None]:
+    async def _sandbox(self, run: Turn, call: RunningCall) -> AsyncGenerator[Channel, None]:
         if run.container_id is None:
             raise RuntimeError("The turn has no container: a tool that needs one has in_sandbox.")
         async with self._containers.use(run.container_id, to_run=True) as channel:
-            with self._containers.calling(run.container_id, RunningCall(run.id, call_id)):
+            with self._containers.calling(run.container_id, call):
                 yield channel
 
 
@@ -216,6 +218,20 @@ async def _made_again(run: Turn, answer: Answer) -> CallItem:
     await run.emit(events)
     (item,) = run.assembler.calls()
     return item
+
+
+async def _settled(run: Turn) -> None:
+    """Wait until the ends of the calls' questions are shown: their items belong before the next step."""
+    if run.questions is not None:
+        await run.questions.settled()
+
+
+def _running(run: Turn, call: _Call) -> RunningCall:
+    """Return what the network's records and questions say about a call."""
+    subject = call.tool.policy_subject(call.json)
+    command = " ; ".join(subject) if subject else call.tool.arguments_text(call.json)
+    own = () if run.turn.approval is None else (run.turn.approval,)
+    return RunningCall(run.id, call.item.call_id, one_line(command), run.questions, own)
 
 
 def _tool_of(call_type: str) -> Tool:

@@ -16,6 +16,7 @@ from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import BrokenCall
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
+from agent_kernel.runtime.approvals.questions import TurnQuestions
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
 from agent_kernel.runtime.turns.context.fitting import FitNotice
@@ -56,6 +57,8 @@ class Turn:
     emit: Emit = not_running
     """Takes the turn's events, see `Emitter`; set while the turn runs."""
     meter: Meter = field(default_factory=Meter)
+    questions: TurnQuestions | None = None
+    """Asks about destinations on the network while the turn runs; None if the client does not answer."""
     trace: Trace = UNWATCHED
     calls_made: int = 0
     rejected_steps: int = 0

@@ -15,6 +15,7 @@ import pytest
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConnectDenied
+from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.network import egress
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions, RunningCall
@@ -49,8 +50,8 @@ async def port() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def row(policy: NetworkPolicy) -> ContainerRow:
-    network = ContainerNetwork.new(policy, policy).as_json() if policy.rules else "{}"
+def row(policy: NetworkPolicy, bound: NetworkPolicy | None = None) -> ContainerRow:
+    network = ContainerNetwork.new(policy, bound or policy).as_json() if policy.rules or bound else "{}"
     return ContainerRow("cntr_a", "n", "toy", 1, 1, 20, "running", None, "alice", network=network)
 
 
@@ -61,8 +62,9 @@ class Made:
         self.store, self.audit, self.policy = store, audit, policy
         self.networks = self.another()
 
-    def another(self) -> Networks:
-        return Networks(self.store, NetworkBound(self.policy), NetworkOptions(resolver=loopback), self.audit)
+    def another(self, rules: Policy | None = None) -> Networks:
+        options = NetworkOptions(resolver=loopback, rules=rules or Policy())
+        return Networks(self.store, NetworkBound(self.policy), options, self.audit)
 
     async def egress(self) -> Egress:
         found = await self.store.container("cntr_a")
@@ -71,6 +73,12 @@ class Made:
 
     async def ask(self, port: int, name: str = "echo.internal") -> bytes:
         return await Program(await self.egress(), name, port).ask(b"there")
+
+    async def allowed(self) -> list[str]:
+        """The entries of the policy in the store."""
+        found = await self.store.container("cntr_a")
+        assert found is not None
+        return ContainerNetwork.of_json(found.network).policy.entries()
 
     async def allow(self, policy: NetworkPolicy) -> None:
         """As another process does: only the store changes."""

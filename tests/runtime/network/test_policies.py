@@ -15,6 +15,7 @@ from agent_kernel.runtime.network.policy import (
     kept,
     read_policy,
     restored,
+    standard,
     with_network,
 )
 
@@ -66,6 +67,37 @@ def test_absent_and_disabled_are_different() -> None:
     assert check_params({"network_policy": empty}).network == NetworkPolicy()
     given = {"type": "allowlist", "allowed_domains": ["A.example.", "*.b.example:8443"]}
     assert read_policy(given) == allowing("a.example", "*.b.example:8443")
+
+
+def test_policy_that_asks_is_read_and_kept() -> None:
+    bound = allowing("a.example", "tcp://db.internal:5432")
+    for domains in ({}, {"allowed_domains": None}, {"allowed_domains": []}):
+        assert read_policy({"type": "ask", **domains}) == NetworkPolicy((), asks=True)
+    asked = read_policy({"type": "ask", "allowed_domains": ["a.example"]})
+    assert asked == NetworkPolicy(allowing("a.example").rules, asks=True)
+    for policy in (asked, NetworkPolicy((), asks=True)):
+        network = ContainerNetwork.new(policy, bound)
+        assert network == ContainerNetwork(policy, (22, 80, 443, 5432))
+        text = network.as_json()
+        assert ContainerNetwork.of_json(text) == network
+        assert in_effect(text, bound) == restored(text, bound) == policy.to_json()
+        assert in_effect(text, NetworkPolicy()) == {"type": "disabled"}
+        assert network.changed(policy) == network
+    assert standard(asked.to_json()) == allowing("a.example").to_json()
+    assert standard({"type": "ask", "allowed_domains": []}) == {"type": "disabled"}
+    with pytest.raises(InvalidRequest, match="nothing to ask about"):
+        ContainerNetwork.new(asked, NetworkPolicy())
+    with pytest.raises(InvalidRequest, match=r"does not allow b\.example"):
+        ContainerNetwork.new(read_policy({"type": "ask", "allowed_domains": ["b.example"]}), bound)
+    with pytest.raises(InvalidRequest, match="without a network"):
+        ContainerNetwork().changed(NetworkPolicy((), asks=True))
+
+
+@pytest.mark.parametrize("domains", [["*"], "a.example", {"a.example": 1}, [7]])
+def test_wrong_policy_that_asks_is_refused(domains: object) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_policy({"type": "ask", "allowed_domains": domains})
+    assert (refused.value.param or "").startswith("network_policy.allowed_domains")
 
 
 @pytest.mark.parametrize("policy", [NetworkPolicy(), allowing("a.example"), allowing("tcp://10.0.0.1:5432")])
@@ -149,3 +181,7 @@ def test_instructions_list_the_allowed_hosts() -> None:
     lines = (with_network("Be brief.", many) or "").splitlines()
     assert lines[:3] == ["Be brief.", "", "# Network"]
     assert lines[-2:] == ["- h49.example", "- and 2 more"]
+    asks = {"type": "ask", "allowed_domains": []}
+    assert "a person may be asked" in (with_network(None, asks) or "")
+    asks["allowed_domains"] = ["a.example"]
+    assert (with_network(None, asks) or "").splitlines()[-1] == "- a.example"

@@ -161,6 +161,7 @@ const KINDS = {
   shell_call: ShellCall,
   shell_call_output: ShellCall,
   mcp_approval_request: Nothing, // the open question is shown below the items
+  mcp_approval_response: Nothing, // what was decided is an item of its own
 };
 
 // The list of a turn's items. An output is drawn with its call if both exist.

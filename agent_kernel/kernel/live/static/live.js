@@ -135,14 +135,16 @@ async function commit(store, model, what, controls, said) {
   return why === null;
 }
 
-// Asks whether commands may run.
+// Asks whether commands may run, or a connection may be made.
 class Question {
   constructor(store, model, parent, question) {
     const node = (this.node = element("div", "agent-live-question", parent));
     node.setAttribute("role", "group");
     node.setAttribute("aria-label", "Approval");
     const several = question.commands.length > 1;
-    element("div", "agent-live-question-title", node, several ? "Run these commands?" : "Run this command?");
+    const network = question.about === "network";
+    const title = network ? "Allow this connection?" : several ? "Run these commands?" : "Run this command?";
+    element("div", "agent-live-question-title", node, title);
     for (const command of question.commands) {
       const shown = element("pre", "agent-live-command", node);
       if (question.editable !== false) drawCommand(shown, command);
@@ -155,13 +157,16 @@ class Question {
     said.setAttribute("role", "alert");
     const decide = (answer) =>
       commit(store, model, { type: "decide", question: question.id, ...answer }, node.querySelectorAll("button"), said);
-    const kind = readable(question.kind) || (several ? "exactly these commands" : "exactly this command");
+    const exactly = several ? "exactly these commands" : "exactly this command";
+    const kind = network ? `connections to ${readable(question.commands[0])}` : readable(question.kind) || exactly;
+    const words = network ? "Allow in this notebook" : "Allow this kind";
+    const until = network ? "for this notebook’s container" : "until this kernel ends";
     button("Allow once", choices, () => decide({ approve: true }), "agent-live-main");
-    const always = button("Allow this kind", choices, () => decide({ approve: true, remember: true }));
-    always.title = `Until this kernel ends, allow: ${kind}`;
+    const always = button(words, choices, () => decide({ approve: true, remember: true }));
+    always.title = `Allow, ${until}: ${kind}`;
     if (question.editable !== false) button("Edit …", choices, () => this.edit(fields, question, decide));
     button("Deny …", choices, () => this.deny(fields, decide), "agent-live-danger");
-    element("div", "agent-live-quiet", node, `“Allow this kind” allows, until this kernel ends: ${kind}`);
+    element("div", "agent-live-quiet", node, `“${words}” allows, ${until}: ${kind}`);
   }
 
   edit(fields, question, decide) {

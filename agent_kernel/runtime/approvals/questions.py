@@ -1,0 +1,191 @@
+"""Questions of a running turn about the network: shown as approval items, answered while the turn goes on.
+
+A question is the standard's `mcp_approval_request` with our label and the name `network`. It names no call,
+so the answers to calls (`items`) do not find it. Its end is an `mcp_approval_response` in the output of the
+same response, also if it was withdrawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol import ids
+from agent_kernel.runtime.approvals.items import REQUEST, RESPONSE, SERVER_LABEL, check_answer
+from agent_kernel.runtime.network.egress import DENIED
+from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkQuestion
+from agent_kernel.runtime.observe.audit import AuditLog
+
+Json = Mapping[str, Any]
+
+NAME = "network"
+"""The `name` of the items."""
+
+WITHDRAWN = "withdrawn: the connection or its command ended first"
+PERSON = "person"
+"""Who answered, if the key has no name."""
+
+SCOPES = ("once", "container")
+
+Emit = Callable[[Json], Awaitable[None]]
+"""Adds a finished item to the response's output."""
+
+
+class OpenQuestions:
+    """The open questions of one tenant's running turns in this process, by the ids of their items."""
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._open: dict[str, tuple[str, asyncio.Future[NetworkAnswer]]] = {}
+
+    @contextmanager
+    def opened(self, response_id: str, request_id: str) -> Iterator[asyncio.Future[NetworkAnswer]]:
+        """Yield the future answer to a question; it can be answered only inside."""
+        answer: asyncio.Future[NetworkAnswer] = asyncio.get_running_loop().create_future()
+        self._open[request_id] = response_id, answer
+        try:
+            yield answer
+        finally:
+            del self._open[request_id]
+
+    def answer(self, response_id: str, given: Json) -> None:
+        """Answer a question with an `mcp_approval_response`. Raises `InvalidRequest`."""
+        _check(given)
+        asker, answer = self._open.get(given["approval_request_id"], ("", None))
+        if answer is None or asker != response_id or answer.done():
+            raise InvalidRequest(
+                f"No open question '{given['approval_request_id']}' was found in this running response.",
+                hint="It may have been answered, or its connection has ended.",
+                param="approval_request_id",
+                code="approval_not_open",
+            )
+        answer.set_result(self._read(given))
+
+    def _read(self, given: Json) -> NetworkAnswer:
+        ours = given.get("agent_kernel") or {}
+        reason = " ".join((given.get("reason") or "").split())
+        if given["approve"]:
+            scope = ours.get("scope") or "once"
+            return NetworkAnswer(True, self._tenant or PERSON, scope)
+        return NetworkAnswer(
+            False, self._tenant or PERSON, reason=f"{DENIED}: {reason}" if reason else DENIED
+        )
+
+
+def _check(given: Json) -> None:
+    if given.get("type", RESPONSE) != RESPONSE:
+        raise InvalidRequest(f"type must be {RESPONSE}.", param="type")
+    check_answer(given, "answer")
+    ours = given.get("agent_kernel") or {}
+    if ours.get("commands") is not None:
+        raise InvalidRequest("A question about the network has no commands.", param="agent_kernel.commands")
+    if ours.get("scope") not in (None, *SCOPES):
+        raise InvalidRequest(f"scope must be one of {', '.join(SCOPES)}.", param="agent_kernel.scope")
+
+
+class TurnQuestions:
+    """Asks about destinations in one turn; a `NetworkAsker`.
+
+    A denial holds for the rest of the turn, so that a program which tries again asks nobody again.
+    """
+
+    def __init__(self, response_id: str, emit: Emit, questions: OpenQuestions, audit: AuditLog) -> None:
+        self._response = response_id
+        self._emit = emit
+        self._questions = questions
+        self._audit = audit
+        self._denied: dict[tuple[str, int], NetworkAnswer] = {}
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._ended = False
+
+    async def ask(self, question: NetworkQuestion) -> NetworkAnswer:
+        """See `NetworkAsker.ask`."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (a coroutine runs in a task)
+        self._asking.add(task)
+        try:
+            return await self._ask(question)
+        finally:
+            self._asking.discard(task)
+
+    async def _ask(self, question: NetworkQuestion) -> NetworkAnswer:
+        destination = question.name, question.port
+        if destination in self._denied:
+            return self._denied[destination]
+        item = question_item(question)
+        self._write("network.request", question, item)
+        with self._questions.opened(self._response, item["id"]) as answer:
+            try:
+                await self._show(item)
+                given = await answer
+            except asyncio.CancelledError:
+                self._write("network.answer", question, item, decision="withdrawn")
+                await self._show(answer_item(item["id"], NetworkAnswer(False, "policy", reason=WITHDRAWN)))
+                raise
+        if not given.allow:
+            self._denied[destination] = given
+        decision = given.scope if given.allow else "denied"
+        reason = given.reason or None
+        self._write("network.answer", question, item, decision=decision, by=given.by, reason=reason)
+        await self._show(answer_item(item["id"], given))
+        return given
+
+    async def _show(self, item: Json) -> None:
+        if not self._ended:
+            await self._emit(item)
+
+    async def settled(self) -> None:
+        """Return when the ends of all questions are shown: the calls that led to them have ended."""
+        while self._asking:
+            await asyncio.wait(self._asking)
+
+    def close(self) -> None:
+        """Show nothing more: the turn ends."""
+        self._ended = True
+
+    def _write(self, event: str, question: NetworkQuestion, item: Json, **more: Any) -> None:
+        self._audit.write(
+            event,
+            container=question.container,
+            response=self._response,
+            approval=item["id"],
+            name=question.name,
+            port=question.port,
+            command=question.command or None,
+            **more,
+        )
+
+
+def question_item(question: NetworkQuestion) -> Json:
+    """Return the item that asks about a destination."""
+    asked = {
+        "host": question.name,
+        "port": question.port,
+        "program": question.program,
+        "command": question.command,
+        "reason": question.reason,
+    }
+    return {
+        "id": ids.item_id(REQUEST),
+        "type": REQUEST,
+        "server_label": SERVER_LABEL,
+        "name": NAME,
+        "arguments": json.dumps(asked, ensure_ascii=False),
+        "agent_kernel": {"container_id": question.container},
+    }
+
+
+def answer_item(request_id: str, answer: NetworkAnswer) -> Json:
+    """Return the item that shows an answer."""
+    return {
+        "id": ids.item_id(RESPONSE),
+        "type": RESPONSE,
+        "approval_request_id": request_id,
+        "approve": answer.allow,
+        "reason": answer.reason or None,
+        "agent_kernel": {"by": answer.by, "scope": answer.scope if answer.allow else None},
+    }
