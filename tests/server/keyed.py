@@ -16,6 +16,7 @@ from openai import OpenAI
 
 from agent_kernel.keys import KeyLimits
 from agent_kernel.models.catalogue import Models
+from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
@@ -103,6 +104,7 @@ def keyed_server(
     settings: ContainerOptions | None = None,
     max_connections: int = 500,
     make_backend: Callable[[], Backend] | None = None,
+    approval: Policy | None = None,
 ) -> Iterator[Keyed]:
     """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
     make_backend = make_backend or (lambda: BubblewrapBackend(folder, toolbox))
@@ -114,6 +116,7 @@ def keyed_server(
             container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
             turn_settings=TurnSettings(tools={"shell": ShellLimits(timeout=1000)}),
             audit=AuditLog(folder / "audit.jsonl"),
+            approval=approval or Policy(),
         )
     )
     url: Future[str] = Future()

@@ -19,7 +19,7 @@ from agent_kernel.policy.rules import Policy
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.outputs import CellOutputs
-    from agent_kernel.runtime.base import Runtime, SessionEvent
+    from agent_kernel.runtime.base import SessionEvent
 
     Respond = Callable[[Mapping[str, Any]], AsyncGenerator[SessionEvent, None]]
 
@@ -69,7 +69,7 @@ class NotebookApprovals:
         respond: Respond,
         request: Mapping[str, Any],
         outputs: CellOutputs,
-        runtime: Runtime | None = None,
+        runtime: object = None,
     ) -> AsyncGenerator[SessionEvent, None]:
         """Yield the events of a turn, and of the turns that continue it after each decision.
 
@@ -104,7 +104,7 @@ class NotebookApprovals:
             following = {**request, "previous_response_id": last.id, "input": answers}
 
     def watched(
-        self, events: AsyncGenerator[SessionEvent, None], runtime: Runtime | None
+        self, events: AsyncGenerator[SessionEvent, None], runtime: object
     ) -> AsyncGenerator[SessionEvent, None]:
         """Return the events of a turn; its questions about the network are asked meanwhile."""
         from agent_kernel.runtime.network.base import AnswersQuestions

@@ -17,7 +17,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
 from agent_kernel.runtime.approvals.items import REQUEST, RESPONSE, SERVER_LABEL, check_answer
 from agent_kernel.runtime.network.egress import DENIED
-from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkQuestion
+from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkQuestion, Scope
 from agent_kernel.runtime.observe.audit import AuditLog
 
 Json = Mapping[str, Any]
@@ -69,7 +69,7 @@ class OpenQuestions:
         ours = given.get("agent_kernel") or {}
         reason = " ".join((given.get("reason") or "").split())
         if given["approve"]:
-            scope = ours.get("scope") or "once"
+            scope: Scope = "container" if ours.get("scope") == "container" else "once"
             return NetworkAnswer(True, self._tenant or PERSON, scope)
         return NetworkAnswer(
             False, self._tenant or PERSON, reason=f"{DENIED}: {reason}" if reason else DENIED

@@ -71,7 +71,8 @@ def test_absent_and_disabled_are_different() -> None:
 
 def test_policy_that_asks_is_read_and_kept() -> None:
     bound = allowing("a.example", "tcp://db.internal:5432")
-    for domains in ({}, {"allowed_domains": None}, {"allowed_domains": []}):
+    empty: list[dict[str, Any]] = [{}, {"allowed_domains": None}, {"allowed_domains": []}]
+    for domains in empty:
         assert read_policy({"type": "ask", **domains}) == NetworkPolicy((), asks=True)
     asked = read_policy({"type": "ask", "allowed_domains": ["a.example"]})
     assert asked == NetworkPolicy(allowing("a.example").rules, asks=True)
