@@ -120,7 +120,7 @@ class NetworkPolicy:
     def expanded(self, hosts: Mapping[str, Sequence[NetworkRule]]) -> NetworkPolicy:
         """Return this policy with the rules of each of its presets, by name. Raises `KeyError` for none."""
         added = [rule for preset in self.presets for rule in hosts[preset]]
-        return NetworkPolicy(tuple(dict.fromkeys([*self.rules, *added])), asks=self.asks)
+        return replace(self, rules=tuple(dict.fromkeys([*self.rules, *added])), presets=())
 
     def narrowed(self, outer: NetworkPolicy, *, param: str = PARAM) -> NetworkPolicy:
         """Return this policy as it applies within the operator's. Both are expanded.
@@ -131,7 +131,7 @@ class NetworkPolicy:
         if self.presets or outer.presets:
             raise ValueError("a policy is narrowed after its presets are expanded")
         rules = tuple(dict.fromkeys(_within(rule, outer, param) for rule in self.rules))
-        return NetworkPolicy(rules, asks=self.asks)
+        return replace(self, rules=rules)
 
     def destination(self, name: str, port: int) -> NetworkRule | None:
         """Return the rule for exactly one destination (its name canonical), None if this policy refuses it.

@@ -91,7 +91,7 @@ def serve_argv(
         "workspace": WORKSPACE,
         "saved": SAVED_SHELL,
         "kept": KEPT_WORKSPACE,
-        "environment": ENVIRONMENT if network is None else {**ENVIRONMENT, **variables()},
+        "environment": ENVIRONMENT | (variables() | dict(network.variables) if network else {}),
         "network": network and {"proxy": PROXY_PORT, "resolver": DNS_PORT, "ports": network.ports},
     }
     start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES

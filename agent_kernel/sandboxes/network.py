@@ -26,10 +26,12 @@ class Network:
     """A network for a sandbox. `ports` are transparent: a program connects to a name there as usual.
 
     Other ports are reached through the proxy. Without ports there is only the proxy, and no resolver. What
-    may be reached is not decided here but by the `Egress` on the host.
+    may be reached is not decided here but by the `Egress` on the host. `variables` are names and values for
+    the environment of commands, such as the index that pip uses.
     """
 
     ports: tuple[int, ...] = (80, 443, 22)
+    variables: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
         """Raise `InvalidRequest` for ports that the listeners cannot take."""

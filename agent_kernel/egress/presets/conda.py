@@ -25,7 +25,7 @@ def read(operator: Operator) -> Sequence[Index]:
             "conda is not installed and no .condarc names a channel by its URL",
             "Write the channels in .condarc as URLs, or set channel_alias there.",
         )
-    return [Index(site, _QUESTIONS) for site in found]
+    return [Index(site, _QUESTIONS, ("CONDA_CHANNELS",), ",") for site in found]
 
 
 def _configuration(operator: Operator) -> Mapping[str, Any]:

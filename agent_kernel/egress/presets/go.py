@@ -23,7 +23,7 @@ def read(operator: Operator) -> Sequence[Index]:
     if not proxies:
         why = "GOPROXY names no proxy" if settings.get("GOPROXY") else "Go is not installed"
         raise NoHosts(why, "Set GOPROXY to the URL of a module proxy.")
-    return [Index(site, (_QUESTION,)) for site in proxies] + [
+    return [Index(site, (_QUESTION,), ("GOPROXY",), ",") for site in proxies] + [
         Index(site) for site in sites(_checksums(settings.get("GOSUMDB", "")))
     ]
 

@@ -34,10 +34,16 @@ class IndexQuestion:
 
 @dataclass(frozen=True)
 class Index:
-    """A site that a tool downloads from. The first question that it answers tells its file hosts."""
+    """A site that a tool downloads from. The first question that it answers tells its file hosts.
+
+    `variables` are those by which the tool inside a sandbox learns the URL. If several indexes have the same
+    variable, `separator` is between their URLs.
+    """
 
     site: Site
     questions: tuple[IndexQuestion, ...] = ()
+    variables: tuple[str, ...] = ()
+    separator: str = " "
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,10 @@ class Site:
         return str(self.rule)
 
     def __str__(self) -> str:
-        """Return the URL."""
+        """Return the URL, without the port that its scheme has anyway."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path}"
 
 
 def sites(urls: Iterable[str]) -> list[Site]:

@@ -22,6 +22,9 @@ _DEFAULT = re.compile(r"--index-url <url>.*\(default (\S+)\)")
 _ANCHOR = re.compile(r"<a\s[^>]{0,4096}>", re.IGNORECASE)
 _HREF = re.compile(r"""\shref\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
 _ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
+_MAIN = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
+_EXTRA = ("PIP_EXTRA_INDEX_URL", "UV_INDEX")
+_PAGES = ("PIP_FIND_LINKS", "UV_FIND_LINKS")
 _HINT = "Set index-url in pip.conf or PIP_INDEX_URL."
 
 
@@ -29,9 +32,13 @@ def read(operator: Operator) -> Sequence[Index]:
     """Return the indexes, and the pages with links that pip looks at. Raises `NoHosts`."""
     command = _pip(operator)
     options = _options(operator, command)
-    urls = [*_of_pip(operator, command, options), *_of_uv(operator)]
-    indexes = [Index(site, _PACKAGES) for site in sites(urls)]
-    indexes += [Index(site, (_PAGE,)) for site in sites(options.get("find-links", "").split())]
+    main, extra = _of_pip(operator, command, options), options.get("extra-index-url", "").split()
+    indexes = [
+        *(Index(site, _PACKAGES, _MAIN) for site in sites(main)),
+        *(Index(site, _PACKAGES, _EXTRA) for site in sites(extra)),
+        *(Index(site, _PACKAGES) for site in sites(_of_uv(operator))),
+        *(Index(site, (_PAGE,), _PAGES) for site in sites(options.get("find-links", "").split())),
+    ]
     if not indexes:
         why = "pip is configured to use files of this machine only" if command else "pip is not installed"
         raise NoHosts(why, _HINT)
@@ -46,7 +53,6 @@ def _pip(operator: Operator) -> list[str]:
 
 
 def _of_pip(operator: Operator, command: list[str], options: Mapping[str, str]) -> Iterator[str]:
-    yield from options.get("extra-index-url", "").split()
     if "index-url" in options:
         yield options["index-url"]
     elif command and options.get("no-index", "").lower() not in ("1", "true", "yes", "on"):

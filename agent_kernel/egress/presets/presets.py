@@ -82,6 +82,17 @@ class Presets:
         """
         return self._rules([index.site for index in self._indexes(preset, param)])
 
+    def variables(self, preset: str) -> dict[str, str]:
+        """Return the variables by which a tool inside a sandbox learns its indexes. Blocks as `configured`.
+
+        They have no passwords. Raises `InvalidRequest` if the tool's configuration names no index.
+        """
+        found: dict[str, str] = {}
+        for index in self._indexes(preset, PARAM):
+            for name in index.variables:
+                found[name] = index.separator.join(filter(None, (found.get(name), str(index.site))))
+        return found
+
     async def hosts(self, preset: str, *, param: str = PARAM) -> PresetHosts:
         """Return the hosts of a preset. Raises `InvalidRequest` if its tool's configuration names none.
 

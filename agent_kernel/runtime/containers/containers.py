@@ -214,7 +214,7 @@ class LocalContainers:
     async def network_policy(self, container_id: str) -> Mapping[str, Any]:
         """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
         row = await self._store.container(container_id)
-        bound = await self._lifecycle.networks.bound.known()
+        bound = await self._lifecycle.networks.bound.read()  # each turn asks: presets do not become stale
         return network_policy.in_effect(row.network if row else "", bound)
 
     async def set_network(

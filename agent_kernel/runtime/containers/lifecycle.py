@@ -138,7 +138,7 @@ class Lifecycle:
                 f"The store's record of container {row.id} is damaged.", hint="Create a new container."
             ) from None
         spec = await self._spec(row.id, row.memory_limit, resources, row.tenant)
-        return with_network(spec, self.networks.network(row), await self.engine())
+        return with_network(spec, await self.networks.network(row), await self.engine())
 
     def held(self, container_id: str) -> Attachment | None:
         """Return what this process holds of a container already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
@@ -26,6 +26,8 @@ class NetworkBound:
         self._presets = presets or Presets()
         self._known = None if policy.presets else policy
         self._missing: set[str] = set()
+        self.variables: dict[str, str] = {}
+        """The variables by which the tools of its presets learn their indexes, as they were read last."""
 
     async def known(self) -> NetworkPolicy:
         """Return the policy as it was read last, and read it if it never was."""
@@ -34,8 +36,10 @@ class NetworkBound:
     async def read(self) -> NetworkPolicy:
         """Read the presets' hosts, unless they were read a short time ago, and return the policy."""
         async with asyncio.TaskGroup() as group:
-            tasks = {word: group.create_task(self._rules(word)) for word in self._policy.presets}
-        self._known = self._policy.expanded({word: task.result() for word, task in tasks.items()})
+            tasks = {word: group.create_task(self._read(word)) for word in self._policy.presets}
+        found = {word: task.result() for word, task in tasks.items()}
+        self.variables = {name: value for _, told in found.values() for name, value in told.items()}
+        self._known = self._policy.expanded({word: rules for word, (rules, _) in found.items()})
         return self._known
 
     async def offered(self) -> dict[str, Any]:
@@ -71,16 +75,18 @@ class NetworkBound:
             except InvalidRequest as error:
                 raise _too_wide(word, f"It needs {rule}. {error.hint or ''}".strip(), param) from None
 
-    async def _rules(self, word: str) -> Sequence[NetworkRule]:
+    async def _read(self, word: str) -> tuple[Sequence[NetworkRule], Mapping[str, str]]:
+        """Return a preset's rules and variables; none of both if it names no host."""
         try:
-            found = (await self._presets.hosts(word)).rules
+            rules = (await self._presets.hosts(word)).rules
+            variables = await asyncio.to_thread(self._presets.variables, word)
         except InvalidRequest as error:
             if word not in self._missing:
                 log.warning("The operator's network policy: %s", error.message)
             self._missing.add(word)
-            return ()
+            return (), {}
         self._missing.discard(word)
-        return found
+        return rules, variables
 
 
 def _too_wide(word: str, hint: str, param: str) -> InvalidRequest:

@@ -67,18 +67,21 @@ class Networks:
 
     def access(self, row: ContainerRow) -> Access:
         """Return what a container may reach. One whose row is damaged reaches nothing."""
-        network = self.network(row)
+        network = self._network(kept(row.network).ports)
         return Access() if network is None else Access(network, self._egress(row))
 
-    def network(self, row: ContainerRow) -> Network | None:
+    async def network(self, row: ContainerRow) -> Network | None:
         """Return the network of a container's sandbox; None if it has none, or if its row is damaged."""
-        ports = kept(row.network).ports
-        return None if ports is None else Network(ports)
+        await self.bound.known()
+        return self._network(kept(row.network).ports)
+
+    def _network(self, ports: tuple[int, ...] | None) -> Network | None:
+        return None if ports is None else Network(ports, tuple(self.bound.variables.items()))
 
     async def default(self, backend: Backend) -> Network | None:
         """Return the network of a sandbox whose request does not mention it."""
         ports = ContainerNetwork.new(None, await self.bound.known()).ports
-        return None if ports is None or not backend.capabilities().network else Network(ports)
+        return self._network(ports) if backend.capabilities().network else None
 
     def _egress(self, row: ContainerRow) -> ContainerEgress:
         found = self._known.get(row.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 import socket
 import ssl
 import zipfile
@@ -19,7 +18,6 @@ from agent_kernel.egress.addresses import kind_of
 from agent_kernel.egress.broker import Broker
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
-from agent_kernel.egress.presets import pip
 from agent_kernel.egress.presets.ask import Route
 from agent_kernel.egress.presets.operator import Operator
 from agent_kernel.egress.presets.presets import Presets
@@ -46,8 +44,10 @@ async def sandbox(
 ) -> AsyncIterator[Sandbox]:
     """Start a sandbox that may connect to what a request's `pip` allows within the operator's `pip`."""
     asked = NetworkPolicy.parse(["pip"])
-    policy = await NetworkBound(asked, Presets(operator, route)).narrowed(asked)
-    async with started(backend, network=Network()) as run:
+    bound = NetworkBound(asked, Presets(operator, route))
+    policy = await bound.narrowed(asked)
+    network = Network(variables=tuple(bound.variables.items()))
+    async with started(backend, network=network) as run:
         run.channel.decide_by(Broker(policy, resolver=route.resolver, dialler=route.dialler))
         await run(f"cat >/tmp/ca.pem <<'END'\n{trust.decode()}\nEND")
         yield run
@@ -81,7 +81,7 @@ async def test_mirror_and_its_file_hosts_are_reached(
     }
     operator = Operator({"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(settings)})
     async with sandbox(bubblewrap_backend, operator, world.route(), made[0].read_bytes()) as run:
-        done = await run(f"{PIP} --index-url https://mirror.example.org/simple tiny")
+        done = await run(f"{PIP} tiny")
         assert (done.code, done.stderr) == (0, b"")
         assert (await run("PYTHONPATH=found python3 -c 'import tiny; print(tiny.answer)'")).stdout == b"42\n"
         done = await run("curl -sS --cacert /tmp/ca.pem https://other.example.org/; env; cat /tmp/ca.pem")
@@ -113,10 +113,9 @@ async def test_package_from_this_machines_index(
 ) -> None:
     trust = "\n".join(map(ssl.DER_cert_to_PEM_cert, ssl.create_default_context().get_ca_certs(True)))
     operator, outside = Operator(tool_environment()), Outside()
-    index = pip.read(operator)[0].site
     route = Route(resolver=outside.resolve, dialler=outside.dial)
     async with sandbox(bubblewrap_backend, operator, route, trust.encode()) as run:
-        done = await run(f"{PIP} --index-url {shlex.quote(str(index))} {pips_index}", timeout=120)
+        done = await run(f"{PIP} {pips_index}", timeout=120)
         assert (done.code, done.stderr) == (0, b"")
         done = await run(f"PYTHONPATH=found python3 -c 'import {pips_index} as m; print(m.__file__)'")
     assert done.stdout.startswith(b"/mnt/data/found/")

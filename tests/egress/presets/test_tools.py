@@ -15,6 +15,7 @@ from agent_kernel.egress.catalogue import PRESETS
 from agent_kernel.egress.presets import apt, cargo, conda, cran, git, go, npm, pip
 from agent_kernel.egress.presets.index import Index, NoHosts, Site
 from agent_kernel.egress.presets.operator import MAX_FILE, Operator
+from agent_kernel.egress.presets.presets import Presets
 from tests.conftest import Missing
 
 PATH = os.environ["PATH"]
@@ -72,14 +73,18 @@ find-links = https://links.example.org/page.html /opt/wheels
 def test_pip_reads_pips_own_files(home: Path) -> None:
     settings = written(home / "pip.conf", PIP_CONF)
     own = operator(home, PIP_CONFIG_FILE=str(settings))
-    mirrors = ["a.example.org:443", "b.internal:8081", "mirror.example.org:443", "links.example.org:443"]
+    mirrors = ["mirror.example.org:443", "a.example.org:443", "b.internal:8081", "links.example.org:443"]
     found = pip.read(own)
     assert names(found) == mirrors
     assert "secret" not in repr(found)
     assert [index.questions[0].path for index in found] == ["pip/", "pip/", "pip/", ""]
     index = "https://other.example.org/simple"
     later = pip.read(operator(home, PIP_CONFIG_FILE=str(settings), PIP_INDEX_URL=index))
-    assert names(later) == [*mirrors[:2], "other.example.org:443", mirrors[3]]
+    assert names(later) == ["other.example.org:443", *mirrors[1:]]
+    told = Presets(own).variables("pip")
+    assert told["PIP_INDEX_URL"] == told["UV_DEFAULT_INDEX"] == "https://mirror.example.org/simple"
+    assert told["PIP_EXTRA_INDEX_URL"] == "https://a.example.org/simple http://b.internal:8081/simple"
+    assert told["PIP_FIND_LINKS"] == "https://links.example.org/page.html"
 
 
 def test_pip_has_a_default_unless_it_uses_files_only(home: Path) -> None:
@@ -127,6 +132,8 @@ def test_npm_reads_npms_own_files(home: Path, installed: bool, missing: Missing)
     assert sorted(names(found)) == ["mirror.example.org:443", "npm.acme.example:443"]
     assert "secret" not in repr(found)
     if installed:
+        told = Presets(operator(home, PATH=programs)).variables("npm")
+        assert told == {"NPM_CONFIG_REGISTRY": "https://mirror.example.org/npm/"}
         (home / ".npmrc").unlink()
         default = npm.read(operator(home, PATH=programs))
         assert len(names(default)) == 1
@@ -211,6 +218,8 @@ def test_apt_reads_the_sources_of_the_machine(home: Path) -> None:
 def test_go_reads_its_settings(home: Path) -> None:
     written(home / ".config/go/env", "GOPROXY=https://p.example.org|https://q.example.org,direct\n")
     assert names(go.read(operator(home, PATH=""))) == ["p.example.org:443", "q.example.org:443"]
+    told = Presets(operator(home, PATH="")).variables("go")
+    assert told == {"GOPROXY": "https://p.example.org/,https://q.example.org/"}
     settings = {"GOPROXY": "http://goproxy.internal:3000", "GOSUMDB": "sum.example.org+key"}
     assert names(go.read(operator(home, PATH="", **settings))) == [
         "goproxy.internal:3000",

@@ -43,6 +43,7 @@ async def test_bound_has_the_hosts_of_its_presets(tmp_path: Path) -> None:
     assert [str(rule) for rule in (await made.known()).rules] == ["api.example.org", "npm.example.org:443"]
     offered = ["npm", "api.example.org", "npm.example.org:443"]
     assert await made.offered() == {"type": "allowlist", "allowed_domains": offered}
+    assert made.variables == {"NPM_CONFIG_REGISTRY": "https://npm.example.org/"}
     assert await narrowed(made, "npm") == ["npm.example.org:443"]
     assert await narrowed(made, "npm.example.org:443") == ["npm.example.org:443"]
     assert await narrowed(made, "NPM", "api.example.org:443") == [
