@@ -54,15 +54,16 @@ class NetworkBound:
         """
         bound = await self.read()
         hosts = {word: await self._within(word, bound, param) for word in asked.presets}
-        return bounded(asked.expanded(hosts), bound, param=param)
+        return bounded(asked.expanded(hosts), await self.read(), param=param)
 
     async def _within(self, word: str, bound: NetworkPolicy, param: str) -> Sequence[NetworkRule]:
-        if word not in self._policy.presets:
-            if not bound.rules:
-                raise _too_wide(word, "It allows no network.", param)
-            # Nothing outside is asked before the operator's policy allows it.
-            configured = await asyncio.to_thread(self._presets.configured, word, param=param)
-            self._check(word, configured, bound, param)
+        if word in self._policy.presets:
+            return (await self._presets.hosts(word, param=param)).rules
+        if not bound.rules:
+            raise _too_wide(word, "It allows no network.", param)
+        # Nothing outside is asked before the operator's policy allows it.
+        configured = await asyncio.to_thread(self._presets.configured, word, param=param)
+        self._check(word, configured, bound, param)
         rules = (await self._presets.hosts(word, param=param)).rules
         self._check(word, rules, bound, param)
         return rules
