@@ -22,6 +22,7 @@ from agent_kernel.egress.resolve import (
     dial,
     system_resolver,
 )
+from agent_kernel.egress.secret_hosts import AllowedTarget, SecretHosts
 from agent_kernel.errors import ConnectDenied
 from agent_kernel.sandboxes.egress import EgressStream
 
@@ -97,6 +98,7 @@ class Broker:
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._throttled = False
         self._open: dict[asyncio.Timeout, NetworkDecision] = {}
+        self._termination: SecretHosts | None = None
 
     @property
     def policy(self) -> NetworkPolicy:
@@ -111,6 +113,22 @@ class Broker:
         self._policy = policy
         for guard, decision in self._open.items():
             if not _allows(policy, decision) and not guard.expired():
+                guard.reschedule(0)
+
+    @property
+    def termination(self) -> SecretHosts | None:
+        """What reads the TLS of hosts with a secret. None: no host has one.
+
+        Setting it ends the open connections to hosts that have a secret now or had one.
+        """
+        return self._termination
+
+    @termination.setter
+    def termination(self, termination: SecretHosts | None) -> None:
+        both = [each for each in (self._termination, termination) if each is not None]
+        self._termination = termination
+        for guard, decision in self._open.items():
+            if any(each.covers(decision.name) for each in both) and not guard.expired():
                 guard.reschedule(0)
 
     @property
@@ -141,6 +159,9 @@ class Broker:
         except (LimitExceeded, ConnectDenied, NotForwarded) as error:
             attempt.refusal = error.message if isinstance(error, ConnectDenied) else str(error)
             self._finish(attempt)
+            if isinstance(error, NotForwarded) and error.goodbye is not None:
+                await error.goodbye()
+                return
             if isinstance(error, NotForwarded) and error.answer:
                 await say_goodbye(stream, error.answer)
                 return
@@ -166,6 +187,8 @@ class Broker:
                 raise ConnectDenied(attempt.decision.reason)
             if not _allows(self._policy, attempt.decision):  # it changed while someone was asked
                 raise ConnectDenied(_NO_LONGER)
+            if self._termination is not None:
+                self._termination.check(attempt.decision.name, attempt.decision.port)
             async with self._within_policy(attempt.decision):
                 await self._carry(attempt, rule, stream)
         finally:
@@ -182,6 +205,8 @@ class Broker:
         except TimeoutError:
             if not guard.expired():
                 raise
+            if _allows(self._policy, decision):
+                raise ConnectDenied("the secrets of this host have changed; connect again") from None
             raise ConnectDenied(_NO_LONGER) from None
         finally:
             del self._open[guard]
@@ -191,20 +216,27 @@ class Broker:
         async with self._lookups:
             addresses = await checked_addresses(name, rule, self._resolver)
         attempt.address, connected = await connect_first(addresses, port, self._dialler)
-        try:
-            reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
-        except BaseException:
-            connected.close()
-            raise
 
         def count(sent: int, received: int) -> None:
             self._meter.count(sent, received)
             attempt.sent += sent
             attempt.received += received
 
+        secrets = self._termination
         try:
             await stream.accept()
-            await Relay(stream, reader, writer).run(gate_for(rule, name, port), count)
+            if secrets is not None and secrets.covers(name):
+                await secrets.carry(AllowedTarget(name, port, rule), stream, connected, count)
+                return
+            reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
+        except BaseException:
+            connected.close()
+            raise
+        gate = gate_for(rule, name, port)
+        try:
+            await Relay(stream, reader, writer).run(
+                gate if secrets is None else secrets.guarded(gate, port), count
+            )
         finally:
             writer.close()
 

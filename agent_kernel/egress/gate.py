@@ -7,6 +7,7 @@ and everything else passes untouched. A private service is not searched for HTTP
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from agent_kernel.egress.hello import BadHello, ClientHello, HelloReader
@@ -33,12 +34,18 @@ _REQUEST_LINE = re.compile(
 
 
 class NotForwarded(ValueError):
-    """A client's bytes are refused: `reason` is a phrase, `answer` is sent to the client before the end."""
+    """A client's bytes are refused: `reason` is a phrase, `answer` is sent to the client before the end.
 
-    def __init__(self, reason: str, answer: bytes = b"") -> None:
+    Where that takes more than bytes, `goodbye` tells the client, and returns when it may be left.
+    """
+
+    def __init__(
+        self, reason: str, answer: bytes = b"", goodbye: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.answer = answer
+        self.goodbye = goodbye
 
 
 class Gate(Protocol):
@@ -70,6 +77,8 @@ class TlsGate:
         """Clients send no server name for an address, and some of them none for a name without a dot."""
         self._name = name
         self._reader = HelloReader()
+        self.hello: ClientHello | None = None
+        """The newest ClientHello, checked."""
 
     def feed(self, data: bytes) -> bytes:
         if self._reader.done:
@@ -90,6 +99,14 @@ class TlsGate:
         if hello.server_name not in (None, self._name):
             reason = f"its TLS ClientHello names a different server: {shown(hello.server_name or '')}"
             raise NotForwarded(reason, ACCESS_DENIED)
+        self.hello = hello
+
+
+def forbidden(reason: str) -> bytes:
+    """Return an HTTP/1.1 response that gives the reason, and closes the connection."""
+    text = f"This connection out of the sandbox was refused: {reason}.\n".encode()
+    head = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode() + text
 
 
 class HttpGate:
@@ -112,11 +129,7 @@ class HttpGate:
 
     def _answer(self, reason: str) -> bytes:
         """Return a 403 as text, unless a server's response may be on its way."""
-        if not self._answerable:
-            return b""
-        text = f"This connection out of the sandbox was refused: {reason}.\n".encode()
-        head = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode() + text
+        return forbidden(reason) if self._answerable else b""
 
 
 class FirstBytesGate:

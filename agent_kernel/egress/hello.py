@@ -16,7 +16,7 @@ _MAX_RECORD = 1 << 14
 _RECORD_HEADER = 5
 _CHANGE_CIPHER_SPEC, _HANDSHAKE, _APPLICATION_DATA = 20, 22, 23
 _CLIENT_HELLO = 1
-_SERVER_NAME, _EARLY_DATA = 0, 42
+_SERVER_NAME, _PROTOCOLS, _EARLY_DATA = 0, 16, 42
 _HIDDEN_NAMES = frozenset({0xFE0D, 0xFFCE, *range(0xFF02, 0xFF05)})
 """Encrypted ClientHello, and its drafts."""
 
@@ -35,6 +35,8 @@ class ClientHello:
 
     server_name: str | None
     early_data: bool
+    protocols: tuple[str, ...] = ()
+    """The protocols that it offers (ALPN), the most wanted first."""
 
 
 class _Fields:
@@ -80,7 +82,8 @@ def parse_hello(body: bytes) -> ClientHello:
     if _HIDDEN_NAMES & extensions.keys():
         raise HiddenName("its TLS ClientHello hides the server's name (ECH)")
     name = extensions.get(_SERVER_NAME)
-    return ClientHello(None if name is None else _server_name(name), _EARLY_DATA in extensions)
+    server_name = None if name is None else _server_name(name)
+    return ClientHello(server_name, _EARLY_DATA in extensions, _protocols(extensions.get(_PROTOCOLS)))
 
 
 def _extensions(data: bytes) -> dict[int, bytes]:
@@ -91,6 +94,18 @@ def _extensions(data: bytes) -> dict[int, bytes]:
             raise BadHello("its TLS ClientHello has an extension twice")
         found[kind] = fields.block(2)
     return found
+
+
+def _protocols(data: bytes | None) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    fields, found = _Fields(data), list[str]()
+    names = _Fields(fields.block(2))
+    while names.left:
+        found.append(names.block(1).decode("latin-1"))
+    if fields.left:
+        raise BadHello("its TLS ClientHello is malformed")
+    return tuple(found)
 
 
 def _server_name(data: bytes) -> str:

@@ -161,6 +161,10 @@ class NetworkPolicy:
             return NetworkDecision(host, port, None, f"port {port} of this host is not in the allowlist")
         return NetworkDecision(host, port, None, "not in the allowlist")
 
+    def names(self, host: str) -> bool:
+        """Whether a rule allows a canonical name, on any port."""
+        return any(rule.covers(host, rule.port or TRANSPARENT_PORTS[-1]) for rule in self.rules)
+
     @functools.cached_property
     def ports(self) -> tuple[int, ...]:
         """The ports that the sandbox serves without proxy settings, in ascending order."""

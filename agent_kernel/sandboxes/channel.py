@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from agent_kernel.errors import SandboxError, SandboxFileError
+from agent_kernel.errors import CapabilityMissing, SandboxError, SandboxFileError
 from agent_kernel.sandboxes.base import ByteStream
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import (
@@ -156,6 +156,18 @@ class Channel:
     async def reset(self) -> None:
         """Begin a fresh shell: nothing of the old state stays. A running command ends."""
         await self._ask("reset")
+
+    async def set_variables(self, values: Mapping[str, str | None]) -> None:
+        """Set environment variables for the commands and terminals to come; None removes one.
+
+        A new shell begins with them too. Raises `CapabilityMissing` for a sandbox of an older version.
+        """
+        if "variables" not in self.methods:
+            raise CapabilityMissing(
+                "The variables of this container cannot be changed: an older version made it.",
+                hint="Create a new container.",
+            )
+        await self._ask("variables", values=dict(values))
 
     async def save_shell(self) -> None:
         """Write the shell's state to a file that checkpoints include, after a running command.

@@ -1,4 +1,4 @@
-"""What a container may reach, and how that gets to its sandbox: at its start, and at every attachment."""
+"""The network that a container's sandbox gets at its start."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from agent_kernel.errors import CapabilityMissing, InvalidRequest, SandboxFileError
 from agent_kernel.runtime.network.policy import FIELD
-from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.egress import Access
 from agent_kernel.sandboxes.network import Network
 
 
@@ -18,11 +17,6 @@ def with_network(spec: SandboxSpec, network: Network | None, backend: Backend) -
     if network is not None and not backend.capabilities().network:
         raise CapabilityMissing(f"{backend.name} sandboxes cannot have a network.")
     return replace(spec, network=network)
-
-
-async def attached(backend: Backend, ref: SandboxRef, access: Access) -> Channel:
-    """Open a channel to a sandbox. `access` decides about its connections while the channel is open."""
-    return await Channel.open(await backend.stream(ref), access.egress)
 
 
 async def open_ports(channel: Channel, ports: Iterable[int]) -> None:

@@ -12,11 +12,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from openai.types import ContainerCreateResponse
 
-from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.runtime.access.quota import Quota
@@ -34,13 +35,12 @@ from agent_kernel.runtime.containers.checkpoints import (
 )
 from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
-from agent_kernel.runtime.containers.params import check_params, new_id
+from agent_kernel.runtime.containers.params import ContainerParams, check_params, new_id
 from agent_kernel.runtime.containers.resources import Resources, shown
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
 from agent_kernel.runtime.network.egress import RunningCall
-from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.sandboxes.base import Backend
@@ -103,17 +103,27 @@ class LocalContainers:
 
         Raises `LimitReached`.
         """
-        return await self._create(await self._new_row(params, await self._lifecycle.engine()))
+        asked = check_params(params)
+        row = await self._new_row(asked, await self._lifecycle.engine())
+        return await self._create(row, secrets=asked.secrets)
 
-    async def _create(self, row: ContainerRow, snapshot: Snapshot | None = None) -> ContainerCreateResponse:
-        created = await self._lifecycle.create(row, snapshot, most=self._allowance.limits.containers)
+    async def _create(
+        self, row: ContainerRow, snapshot: Snapshot | None = None, secrets: tuple[DomainSecret, ...] = ()
+    ) -> ContainerCreateResponse:
+        networks = self._lifecycle.networks
+        networks.secrets.put(row.id, secrets)
+        try:
+            created = await self._lifecycle.create(row, snapshot, most=self._allowance.limits.containers)
+        except BaseException:
+            networks.forget(row.id)
+            raise
         if created is None:
+            networks.forget(row.id)
             raise self._allowance.too_many_containers()
         self.refresh()
         return await self._resource(created)
 
-    async def _new_row(self, params: Mapping[str, Any], backend: Backend, tenant: str = "") -> ContainerRow:
-        asked = check_params(params)
+    async def _new_row(self, asked: ContainerParams, backend: Backend, tenant: str = "") -> ContainerRow:
         if asked.memory_limit is not None and not backend.capabilities().memory_limit:
             raise InvalidRequest(
                 f"The {backend.name} sandbox cannot limit memory here.",
@@ -132,21 +142,7 @@ class LocalContainers:
             memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
             tenant=tenant if self._store.tenant is None else self._store.tenant,
             resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
-            network=(await self._new_network(asked.network, backend)).as_json(),
-        )
-
-    async def _new_network(self, asked: NetworkPolicy | None, backend: Backend) -> ContainerNetwork:
-        bound = self._lifecycle.networks.bound
-        within = None if asked is None else await bound.narrowed(asked)
-        network = ContainerNetwork.new(within, await bound.known())
-        if network.ports is None or backend.capabilities().network:
-            return network
-        if not network.policy.rules and not network.policy.asks:
-            return ContainerNetwork()
-        raise InvalidRequest(
-            f"The {backend.name} sandbox cannot have a network.",
-            hint="Leave network_policy out.",
-            param=network_policy.FIELD,
+            network=(await self._lifecycle.networks.new(asked.network, asked.secrets, backend)).as_json(),
         )
 
     async def list(
@@ -225,18 +221,17 @@ class LocalContainers:
         `again`: a request repeats its policy. One that asks then keeps the hosts that were allowed since.
         """
         row = await self._row(container_id)
-        asked = await self._lifecycle.networks.bound.narrowed(network_policy.read_policy(policy))
-        earlier = network_policy.kept(row.network)
-        network = earlier.changed(asked)
-        same = network.as_json() == row.network
-        if same or (again and network_policy.keeps_answers(asked, earlier.policy)):
+        networks = self._lifecycle.networks
+        change = await networks.changing(row, policy, again=again)
+        if change is None:
             return await self._resource(row)
-        if (more := set(network.ports or ()) - set(earlier.ports or ())) and row.status in _OPEN:
+        if change.ports and row.status in _OPEN:
             with suppress(SandboxGone):  # its next sandbox begins with these ports
-                await open_ports(await self.channel(container_id, restore=False), sorted(more))
-        await self._store.put_network(container_id, network.as_json())
-        self._lifecycle.networks.change(container_id, asked)
-        self.audit.write("network", container=container_id, allowed=asked.entries(), asks=asked.asks or None)
+                await open_ports(await self.channel(container_id, restore=False), change.ports)
+        await self._store.put_network(container_id, change.network.as_json())
+        attachment = self._lifecycle.held(container_id)
+        await networks.apply(container_id, change, None if attachment is None else attachment.open)
+        self.audit.write("network", container=container_id, **change.described())
         return await self._resource(await self._row(container_id))
 
     def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
@@ -325,12 +320,14 @@ class LocalContainers:
         earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
         params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
         earlier_network = snapshot.labels.get(NETWORK_LABEL, "")
-        params[network_policy.FIELD] = network_policy.restored(
-            earlier_network, await self._lifecycle.networks.bound.known()
-        )
-        row = await self._new_row(params, await self._lifecycle.engine(), tenant_of(snapshot))
-        restored = await self._create(row, snapshot)
-        for note in await self._store.skills(snapshot.labels.get(CONTAINER_LABEL, "")):
+        bound = await self._lifecycle.networks.bound.known()
+        params[network_policy.FIELD] = network_policy.restored(earlier_network, bound)
+        origin = snapshot.labels.get(CONTAINER_LABEL, "")
+        secrets = network_policy.kept(earlier_network).within(bound).secrets
+        asked = replace(check_params(params), secrets=self._lifecycle.networks.secrets.known(origin, secrets))
+        row = await self._new_row(asked, await self._lifecycle.engine(), tenant_of(snapshot))
+        restored = await self._create(row, snapshot, asked.secrets)
+        for note in await self._store.skills(origin):
             await self._store.put_skill(restored.id, note)
         return restored
 

@@ -21,7 +21,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
-from agent_kernel.runtime.containers.access import attached, with_network
+from agent_kernel.runtime.containers.access import with_network
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints, lost_shell
 from agent_kernel.runtime.containers.deaths import Deaths
@@ -177,7 +177,7 @@ class Lifecycle:
             if warm is not None:
                 asked, row, started = row, replace(row, id=warm.ref.id), True
                 self.attachment(row.id).channel = warm.channel
-                warm.channel.decide_by(self.networks.access(row).egress)
+                await self.networks.take_over(row, asked.id, warm.channel)
                 await self._store.rename_container(asked.id, row.id)
             else:
                 await self._start(row, snapshot)
@@ -192,9 +192,8 @@ class Lifecycle:
         attachment.wait()
         self.audit.of(row.tenant).write(
             "create", container=row.id, name=row.name, backend=row.backend, memory_limit=row.memory_limit,
-            resources=Resources.of_json(row.resources).listed() or None,
-            warm=warm is not None, snapshot=snapshot.id if snapshot else None,
-            seconds=time.monotonic() - began,
+            resources=Resources.of_json(row.resources).listed() or None, warm=warm is not None,
+            snapshot=snapshot.id if snapshot else None, seconds=time.monotonic() - began,
         )  # fmt: skip
         return row
 
@@ -204,6 +203,7 @@ class Lifecycle:
                 await self.remove(row)
         finally:
             self._attachments.pop(row.id, None)
+            self.networks.forget(row.id)
             await self._store.delete_container(row.id)
 
     async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
@@ -213,7 +213,7 @@ class Lifecycle:
         ref = await self._make(backend, replace(spec, snapshot=snapshot.id if snapshot else None))
         attachment = self.attachment(row.id)
         try:
-            attachment.channel = await attached(backend, ref, self.networks.access(row))
+            attachment.channel = await self.networks.attached(backend, ref, row)
             attachment.paused = False
         except BaseException:
             await asyncio.shield(self.remove(row))
@@ -280,7 +280,7 @@ class Lifecycle:
             ref = await backend.get(row.id)
             if ref.status == "dead":
                 raise gone(row.id)
-            channel = await attached(backend, ref, self.networks.access(row))
+            channel = await self.networks.attached(backend, ref, row)
         except SandboxGone as error:
             await self._deaths.end(row)
             ended = await self._store.container(row.id)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.params import CONTAINER_FIELD
 from agent_kernel.protocol.validation import check
 from agent_kernel.runtime.containers.resources import Resources
 from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
 from agent_kernel.runtime.network.policy import read_policy
+from agent_kernel.runtime.network.secrets import FIELD as SECRETS
+from agent_kernel.runtime.network.secrets import read_secrets
 
 _FIELDS = ("name", "expires_after", "memory_limit", CONTAINER_FIELD)
 
@@ -28,6 +31,7 @@ class ContainerParams:
     resources: Resources
     network: NetworkPolicy | None = None
     """As the request has it, not yet within the operator's bound. None: the request does not say."""
+    secrets: tuple[DomainSecret, ...] = ()
 
 
 def new_id() -> str:
@@ -50,9 +54,13 @@ def check_params(params: Mapping[str, Any], *, where: str = "") -> ContainerPara
     given = {name: params.get(name) or None for name in _FIELDS}
     check("ContainerCreateParams", given, where.removesuffix("."))
     policy = params.get(NETWORK_FIELD)
-    network = None if policy is None else read_policy(policy, where + NETWORK_FIELD)
+    network: NetworkPolicy | None = None
+    found: tuple[DomainSecret, ...] = ()
+    if policy is not None:
+        network = read_policy(policy, where + NETWORK_FIELD)
+        found = read_secrets(policy.get(SECRETS), network, f"{where}{NETWORK_FIELD}.{SECRETS}")
     expires_after = given["expires_after"] or {}
     resources = Resources.read(given[CONTAINER_FIELD])
     return ContainerParams(
-        given["name"] or "", expires_after.get("minutes"), given["memory_limit"], resources, network
+        given["name"] or "", expires_after.get("minutes"), given["memory_limit"], resources, network, found
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -65,6 +66,8 @@ class NetworkOptions:
     limits: NetworkLimits = NetworkLimits()  # noqa: RUF009 (frozen)
     resolver: Resolver = system_resolver
     rules: Policy = Policy()  # noqa: RUF009 (frozen)
+    trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    """Makes the context that verifies the servers of hosts with a secret."""
 
 
 class KeptPolicy(Protocol):

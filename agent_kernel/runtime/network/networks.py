@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from agent_kernel.egress.policy import MAX_ENTRIES, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import NetworkUse
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions, RunningCall
-from agent_kernel.runtime.network.policy import ContainerNetwork, kept
+from agent_kernel.runtime.network.policy import FIELD, ContainerNetwork, keeps_answers, kept, read_policy
+from agent_kernel.runtime.network.secret_hosts import NetworkSecrets, Secrets
+from agent_kernel.runtime.network.secrets import FIELD as SECRETS
+from agent_kernel.runtime.network.secrets import check_domains, read_secrets
 from agent_kernel.runtime.observe.audit import AuditLog
-from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.base import Backend, SandboxRef
+from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.egress import Access
 from agent_kernel.sandboxes.network import Network
 from agent_kernel.store.records import ContainerRow
@@ -20,13 +26,21 @@ from agent_kernel.store.rows import Rows
 
 
 class RowPolicy:
-    """The policy in a container's row; see `KeptPolicy`."""
+    """The policy in a container's row; see `KeptPolicy`. `use` gets the secrets in the row at each `read`."""
 
-    def __init__(self, rows: Rows, container_id: str, bound: NetworkBound, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        container_id: str,
+        bound: NetworkBound,
+        audit: AuditLog,
+        use: Callable[[Secrets], None],
+    ) -> None:
         self._bound = bound
         self._rows = rows
         self._id = container_id
         self._audit = audit
+        self._use = use
 
     async def bound(self) -> NetworkPolicy:
         """Return the operator's policy."""
@@ -37,7 +51,9 @@ class RowPolicy:
         row = await self._rows.container(self._id)
         if row is None:
             return NetworkPolicy()
-        return ContainerNetwork.of_json(row.network).within(await self.bound()).policy
+        network = ContainerNetwork.of_json(row.network).within(await self.bound())
+        self._use(network.secrets)
+        return network.policy
 
     async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
         """Add a destination to the policy, if it still asks and has room; see `KeptPolicy.allow`."""
@@ -55,6 +71,23 @@ class RowPolicy:
         return wider.within(await self.bound()).policy
 
 
+@dataclass(frozen=True)
+class NetworkChange:
+    """A container's new network, and its secrets before and after."""
+
+    network: ContainerNetwork
+    earlier: Secrets
+    secrets: Secrets
+    ports: tuple[int, ...]
+    """Ports that the sandbox did not have before."""
+
+    def described(self) -> dict[str, Any]:
+        """Return it for the audit log."""
+        policy = self.network.policy
+        names = [f"{each.name} for {each.domain}" for each in self.secrets]
+        return {"allowed": policy.entries(), "asks": policy.asks or None, "secrets": names or None}
+
+
 class Networks:
     """The networks of the containers in `rows`. `bound` has the operator's policy."""
 
@@ -64,6 +97,7 @@ class Networks:
         self._options = options
         self._audit = audit
         self._known: dict[str, ContainerEgress] = {}
+        self.secrets = NetworkSecrets(options.trust)
 
     def access(self, row: ContainerRow) -> Access:
         """Return what a container may reach. One whose row is damaged reaches nothing."""
@@ -87,8 +121,12 @@ class Networks:
         found = self._known.get(row.id)
         if found is None:
             audit = self._audit.of(row.tenant)
-            kept_policy = RowPolicy(self._rows, row.id, self.bound, audit)
-            found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
+
+            def use(secrets: Secrets) -> None:
+                self.secrets.apply(row.id, secrets, made.broker)
+
+            kept_policy = RowPolicy(self._rows, row.id, self.bound, audit, use)
+            made = found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
         return found
 
     def used(self, container_id: str) -> NetworkUse:
@@ -101,10 +139,84 @@ class Networks:
         found = self._known.get(container_id)
         return found.take_refusals() if found is not None else ()
 
-    def change(self, container_id: str, policy: NetworkPolicy) -> None:
-        """Apply a container's new policy: open connections that it does not allow are closed."""
+    async def new(self, asked: NetworkPolicy | None, secrets: Secrets, backend: Backend) -> ContainerNetwork:
+        """Return the network of a new container whose request has this policy and these secrets.
+
+        Raises `InvalidRequest` if the operator or the backend does not allow it.
+        """
+        within = None if asked is None else await self.bound.narrowed(asked)
+        if within is not None:
+            check_domains(secrets, within, f"{FIELD}.{SECRETS}")
+        network = ContainerNetwork.new(within, await self.bound.known(), secrets)
+        if network.ports is None or backend.capabilities().network:
+            return network
+        if not network.policy.rules and not network.policy.asks:
+            return ContainerNetwork()
+        raise InvalidRequest(
+            f"The {backend.name} sandbox cannot have a network.",
+            hint="Leave network_policy out.",
+            param=FIELD,
+        )
+
+    async def changing(
+        self, row: ContainerRow, policy: Mapping[str, Any], *, again: bool = False
+    ) -> NetworkChange | None:
+        """Return what a request's `network_policy` changes in a container; None if nothing.
+
+        `again`: a request repeats its policy. One that asks then keeps the hosts that were allowed since.
+        Raises `InvalidRequest`.
+        """
+        before = kept(row.network)
+        earlier = self.secrets.known(row.id, before.secrets)
+        asked = read_policy(policy)
+        secrets = read_secrets(policy.get(SECRETS), asked, f"{FIELD}.{SECRETS}", earlier)
+        within = await self.bound.narrowed(asked)
+        check_domains(secrets, within, f"{FIELD}.{SECRETS}")
+        if again and keeps_answers(within, before.policy):
+            within = before.policy
+        network = before.changed(within, secrets)
+        if network.as_json() == row.network and secrets == earlier:
+            return None
+        more = set(network.ports or ()) - set(before.ports or ())
+        return NetworkChange(network, earlier, secrets, tuple(sorted(more)))
+
+    async def apply(self, container_id: str, change: NetworkChange, channel: Channel | None) -> None:
+        """Apply a change that the row has already. `channel` leads into the container, if it is open."""
+        self.secrets.put(container_id, change.secrets)
+        if channel is not None and (change.secrets or change.earlier):
+            await self.secrets.change(container_id, change.earlier, change.network.secrets, channel)
+        self.change(container_id, change.network)
+
+    def change(self, container_id: str, network: ContainerNetwork) -> None:
+        """Apply a container's new policy: open connections that it does not allow are closed.
+
+        So are those to hosts with a secret, if the secrets have changed.
+        """
         if (found := self._known.get(container_id)) is not None:
-            found.change(policy)
+            self.secrets.apply(container_id, network.secrets, found.broker)
+            found.change(network.policy)
+
+    async def attached(self, backend: Backend, ref: SandboxRef, row: ContainerRow) -> Channel:
+        """Open a channel to a container's sandbox, which decides about its connections while it is open.
+
+        With secrets, the sandbox gets a new certificate authority. Raises as `Channel.open`.
+        """
+        channel = await Channel.open(await backend.stream(ref), self.access(row).egress)
+        try:
+            await self.secrets.equip(row.id, await self._declared(row), channel)
+        except BaseException:
+            await channel.aclose()
+            raise
+        return channel
+
+    async def _declared(self, row: ContainerRow) -> Secrets:
+        return kept(row.network).within(await self.bound.known()).secrets
+
+    async def take_over(self, row: ContainerRow, asked: str, channel: Channel) -> None:
+        """Let a container's network decide about an open sandbox. `asked` was the container's id before."""
+        self.secrets.rename(asked, row.id)
+        channel.decide_by(self.access(row).egress)
+        await self.secrets.equip(row.id, await self._declared(row), channel)
 
     @contextmanager
     def calling(self, container_id: str, caller: RunningCall) -> Iterator[None]:
@@ -117,5 +229,6 @@ class Networks:
             yield
 
     def forget(self, container_id: str) -> None:
-        """Forget a container that is gone."""
+        """Forget a container that is gone, and its secrets."""
         self._known.pop(container_id, None)
+        self.secrets.forget(container_id)

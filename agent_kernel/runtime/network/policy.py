@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel.egress.policy import PARAM, NetworkPolicy, NetworkRule
+from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
+from agent_kernel.runtime.network.secrets import declared, of_declared, without_values
 from agent_kernel.sandboxes.network import MOST_PORTS, RESERVED, Network
 
 FIELD = "network_policy"
@@ -22,16 +24,21 @@ _ASKED = (
     " the command waits. Its output says what was refused."
 )
 _ALLOWED_OR_ASKED = f"Programs in the container may connect to the hosts below. {_ASKED}"
+_SECRETS = (
+    "These variables hold placeholders of secrets. Use one in a header of an HTTPS request to its host, as a"
+    " token or in Basic credentials: on its way out it is replaced by the secret. It works nowhere else:"
+)
 _FIELDS = ("type", "allowed_domains", "domain_secrets")
 
 
 def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
     """Read the API's `network_policy`; `where` is its place in the request. Raises `InvalidRequest`.
 
-    `disabled` is the policy without rules. The operator's bound is not applied.
+    `disabled` is the policy without rules. The operator's bound is not applied. `read_secrets` reads the
+    `domain_secrets`.
     """
     if not isinstance(given, Mapping):
-        raise InvalidRequest(f"{where} must be an object, not {shortened(given)}.", param=where)
+        raise InvalidRequest(f"{where} must be an object.", param=where)  # it may hold a secret
     kind, domains = given.get("type"), given.get("allowed_domains")
     if kind not in ("disabled", "allowlist", "ask"):
         raise InvalidRequest(
@@ -44,12 +51,6 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
             param=f"{where}.{unknown[0]}",
             code="unknown_parameter",
         )
-    if given.get("domain_secrets"):
-        raise InvalidRequest(
-            "domain_secrets are not supported by this server.",
-            hint="Leave them out, and give the container its credentials in another way.",
-            param=f"{where}.domain_secrets",
-        )
     if kind == "allowlist":
         if not isinstance(domains, list | tuple):
             raise InvalidRequest(
@@ -59,6 +60,10 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
         return NetworkPolicy.parse(domains, param=f"{where}.allowed_domains")
     if kind == "ask":
         return NetworkPolicy.asking(domains if domains is not None else (), param=f"{where}.allowed_domains")
+    if given.get("domain_secrets"):
+        raise InvalidRequest(
+            f"{where}.domain_secrets needs the type allowlist or ask.", param=f"{where}.domain_secrets"
+        )
     if domains:
         raise InvalidRequest(
             f"{where}.allowed_domains needs the type allowlist or ask.", param=f"{where}.allowed_domains"
@@ -68,13 +73,19 @@ def read_policy(given: object, where: str = FIELD) -> NetworkPolicy:
 
 @dataclass(frozen=True)
 class ContainerNetwork:
-    """A container's policy, and the transparent ports of its sandbox. `ports` None: it has no network."""
+    """A container's policy, and the transparent ports of its sandbox. `ports` None: it has no network.
+
+    `secrets` have no values here.
+    """
 
     policy: NetworkPolicy = NetworkPolicy()  # noqa: RUF009 (frozen)
     ports: tuple[int, ...] | None = None
+    secrets: tuple[DomainSecret, ...] = ()
 
     @classmethod
-    def new(cls, asked: NetworkPolicy | None, bound: NetworkPolicy) -> ContainerNetwork:
+    def new(
+        cls, asked: NetworkPolicy | None, bound: NetworkPolicy, secrets: Iterable[DomainSecret] = ()
+    ) -> ContainerNetwork:
         """Return the network of a new container within the operator's `bound`. Raises `InvalidRequest`.
 
         If the request does not say (None), the policy allows nothing, but the sandbox gets the operator's
@@ -84,7 +95,7 @@ class ContainerNetwork:
             return cls()
         policy = NetworkPolicy() if asked is None else bounded(asked, bound)
         both = tuple(sorted({*policy.ports, *(port for port in bound.ports if port not in RESERVED)}))
-        network = cls(policy, both if len(both) <= MOST_PORTS else policy.ports)
+        network = cls(policy, both if len(both) <= MOST_PORTS else policy.ports, without_values(secrets))
         Network(network.ports or ()).check()
         return network
 
@@ -98,7 +109,10 @@ class ContainerNetwork:
             ports = given["ports"]
             if not (ports is None or all(type(port) is int for port in ports)):
                 raise ValueError("the ports are no numbers")
-            return cls(NetworkPolicy.from_json(given["policy"]), None if ports is None else tuple(ports))
+            secrets = of_declared(given.get("secrets", ()))
+            return cls(
+                NetworkPolicy.from_json(given["policy"]), None if ports is None else tuple(ports), secrets
+            )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not the network of a container: {error}") from None
 
@@ -106,26 +120,32 @@ class ContainerNetwork:
         """Return the form for a row or a label."""
         if self == ContainerNetwork():
             return "{}"
-        return json.dumps({"policy": self.policy.to_json(), "ports": self.ports})
+        kept = {"policy": self.policy.to_json(), "ports": self.ports}
+        return json.dumps({**kept, "secrets": declared(self.secrets)} if self.secrets else kept)
 
     def within(self, bound: NetworkPolicy) -> ContainerNetwork:
         """Return this network without the rules that the operator's policy no longer allows."""
-        return ContainerNetwork(within(self.policy, bound), self.ports)
+        policy = within(self.policy, bound)
+        return replace(
+            self, policy=policy, secrets=tuple(each for each in self.secrets if policy.names(each.domain))
+        )
 
-    def changed(self, policy: NetworkPolicy) -> ContainerNetwork:
+    def changed(self, policy: NetworkPolicy, secrets: Iterable[DomainSecret] = ()) -> ContainerNetwork:
         """Return this network with another policy, and with the ports that it needs in addition.
 
         Raises `InvalidRequest` for ports that no listener can take, and for too many.
         """
         if not policy.rules and not policy.asks:
-            return ContainerNetwork(policy, self.ports)
+            return ContainerNetwork(policy, self.ports, without_values(secrets))
         if self.ports is None:
             raise InvalidRequest(
                 "This container was created without a network.",
                 hint="Create a new container with the network policy.",
                 param=FIELD,
             )
-        network = ContainerNetwork(policy, tuple(sorted({*self.ports, *policy.ports})))
+        network = ContainerNetwork(
+            policy, tuple(sorted({*self.ports, *policy.ports})), without_values(secrets)
+        )
         Network(network.ports or ()).check()
         return network
 
@@ -157,7 +177,10 @@ def in_effect(text: str, bound: NetworkPolicy) -> dict[str, Any]:
 
     It has the rules that the operator's policy still allows; none if the row was damaged.
     """
-    return within(kept(text).policy, bound).to_json()
+    network = kept(text).within(bound)
+    shown = network.policy.to_json()
+    secrets = [{"domain": each.domain, "name": each.name} for each in network.secrets]
+    return {**shown, "domain_secrets": secrets} if secrets else shown
 
 
 def restored(text: str, bound: NetworkPolicy) -> dict[str, Any] | None:
@@ -180,17 +203,20 @@ def standard(policy: Mapping[str, Any]) -> Mapping[str, Any]:
     if policy["type"] != "ask":
         return policy
     domains = policy["allowed_domains"]
-    return {"type": "allowlist", "allowed_domains": domains} if domains else {"type": "disabled"}
+    return {**policy, "type": "allowlist"} if domains else {"type": "disabled"}
 
 
 def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | None:
     """Return the request's instructions followed by the hosts of a `network_policy`."""
     if policy["type"] == "disabled":
         return instructions
+    secrets = policy.get("domain_secrets", ())
     lines = [f"- {entry}" for entry in policy["allowed_domains"][:_LISTED]]
     if more := len(policy["allowed_domains"]) - _LISTED:
         lines += [f"- and {more} more"] if more > 0 else []
     heads = {"allowlist": [_ALLOWED], "ask": [_ALLOWED_OR_ASKED] if lines else [_ASKED]}
+    if secrets:
+        lines += [_SECRETS, *(f"- ${each['name']} for {each['domain']}" for each in secrets)]
     listed = "\n".join(["# Network", *heads[policy["type"]], *lines])
     return f"{instructions}\n\n{listed}" if instructions else listed
 

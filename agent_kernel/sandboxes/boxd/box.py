@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from .egress.network import SandboxNetwork
     from .handler import BoxChannel, BoxHandler
     from .loop import Loop
+
+MOST_CHANGES = 16 << 10
+"""The most characters of variables that are set at once: they go through a pipe."""
+
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 RECENT = 8
 """The most ended jobs that can still be watched."""
@@ -55,6 +61,7 @@ class Box:
             "commands": self.call_commands,
             "aftermath": self.call_aftermath,
             "reset": self.call_reset,
+            "variables": self.call_variables,
             "pause": self.call_pause,
             "wake": self.call_wake,
             "terminal": self.call_terminal,
@@ -157,6 +164,19 @@ class Box:
         """Begin a fresh shell. Background processes live on."""
         self._be_awake()
         self._shell.reset()
+        channel.result({})
+
+    def call_variables(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+        """Set variables of commands and terminals, or remove them (null). What runs already keeps its own."""
+        values = request["values"]
+        if not isinstance(values, dict):
+            raise ValueError("values")
+        for name, value in values.items():
+            if not _NAME.fullmatch(name) or not isinstance(value, (str, type(None))) or "\0" in (value or ""):
+                raise ValueError("values")
+        if len(str(values)) > MOST_CHANGES:
+            raise ValueError("values")
+        self._shell.change_variables(values)
         channel.result({})
 
     def call_pause(self, channel: BoxChannel, request: dict[str, Any]) -> None:

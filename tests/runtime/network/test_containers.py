@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_kernel.egress.policy import NetworkPolicy
-from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.errors import InvalidRequest, NotFound, SandboxStartFailed
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network import inside
 from agent_kernel.runtime.network.policy import kept
 from agent_kernel.store.rows import Rows
 
@@ -64,3 +66,54 @@ async def test_container_has_no_network_by_default(make: Make, store: Rows) -> N
     assert report.policy == {"type": "disabled"}
     assert report.operator == await containers.network_bound() == BOUND.to_json()
     assert report.destinations == ()
+
+
+SECRETS = {
+    "network_policy": {
+        **allowlist("packages.test")["network_policy"],
+        "domain_secrets": [{"domain": "packages.test", "name": "KEY", "value": "canary-value-0123"}],
+    }
+}
+
+
+async def test_failed_container_leaves_no_secret(
+    make: Make, store: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide, narrow = make(network=BOUND), make(network=NetworkPolicy.parse(["other.test"]))
+    with pytest.raises(InvalidRequest, match="operator's network policy"):
+        await narrow.create(SECRETS)
+
+    async def broken(*arguments: object) -> None:
+        raise SandboxStartFailed("It broke.")
+
+    monkeypatch.setattr(inside, "equip", broken)
+    with pytest.raises(SandboxStartFailed):
+        await wide.create(SECRETS)
+    for containers in (wide, narrow):
+        assert "0 containers" in repr(containers._lifecycle.networks.secrets._vault)
+    assert await store.containers() == []
+
+
+def files_below(folder: Path) -> list[bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file() and "toolbox" not in path.parts]
+    return [path.read_bytes() for path in paths]
+
+
+async def test_value_is_in_no_row_and_gone_with_its_container(
+    make: Make, store: Rows, tmp_path: Path
+) -> None:
+    containers = make(network=BOUND)
+    made = await containers.create(SECRETS)
+    secrets = containers._lifecycle.networks.secrets
+    (row,) = await store.containers()
+    (declared,) = kept(row.network).secrets
+    assert secrets.known(made.id, (declared,))[0].value == "canary-value-0123"
+    report = await containers.network(made.id)
+    assert report.policy["domain_secrets"] == [{"domain": "packages.test", "name": "KEY"}]
+    shown = (made.model_dump_json(), str(report), repr(row), repr(secrets), str(vars(secrets)))
+    assert not any("canary" in text for text in shown)
+    await containers.delete(made.id)
+    assert secrets.known(made.id, (declared,))[0].value is None
+    contents = files_below(tmp_path)
+    assert contents
+    assert not any(b"canary" in content for content in contents)

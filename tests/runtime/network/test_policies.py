@@ -18,6 +18,7 @@ from agent_kernel.runtime.network.policy import (
     standard,
     with_network,
 )
+from agent_kernel.runtime.network.secrets import read_secrets
 
 
 def allowing(*entries: str) -> NetworkPolicy:
@@ -26,7 +27,7 @@ def allowing(*entries: str) -> NetworkPolicy:
 
 ALLOWLIST: dict[str, Any] = {"type": "allowlist"}
 DOMAIN: dict[str, Any] = {**ALLOWLIST, "allowed_domains": ["a.example"]}
-SECRET = {"domain": "a.example", "name": "KEY", "value": "hunter2"}
+SECRET = {"domain": "a.example", "name": "KEY", "value": "hunter2-hunter2"}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,31 @@ SECRET = {"domain": "a.example", "name": "KEY", "value": "hunter2"}
         ({**ALLOWLIST, "allowed_domains": ["https://a.example"]}, ".allowed_domains[0]"),
         ({**ALLOWLIST, "allowed_domains": ["127.0.0.1"]}, ".allowed_domains[0]"),
         ({**ALLOWLIST, "allowed_domains": [7]}, ".allowed_domains[0]"),
-        ({**DOMAIN, "domain_secrets": [SECRET]}, ".domain_secrets"),
+        ({**DOMAIN, "domain_secrets": "hunter2-hunter2"}, ".domain_secrets"),
+        ({**DOMAIN, "domain_secrets": {"a.example": "hunter2-hunter2"}}, ".domain_secrets"),
+        ({"type": "disabled", "domain_secrets": [SECRET]}, ".domain_secrets"),
+        ({**DOMAIN, "domain_secrets": [SECRET] * 33}, ".domain_secrets"),
+        ({**DOMAIN, "domain_secrets": ["hunter2-hunter2"]}, ".domain_secrets[0]"),
+        ({**DOMAIN, "domain_secrets": [SECRET, SECRET]}, ".domain_secrets[1].name"),
+        ({**DOMAIN, "domain_secrets": [{**SECRET, "header": "x"}]}, ".domain_secrets[0].header"),
+        *(
+            ({**DOMAIN, "domain_secrets": [{**SECRET, field: wrong}]}, f".domain_secrets[0].{field}")
+            for field, values in {
+                "domain": [None, 7, "", "b.example", "*.a.example", "a.example:443", "127.0.0.1", "a/b"],
+                "name": [None, 7, "", "1A", "A-B", "A" * 65, "PATH", "ssl_cert_file", "HTTPS_PROXY"],
+                "value": [
+                    None,
+                    7,
+                    "",
+                    "hunter2",
+                    "hunter2-\nhunter2",
+                    " hunter2-hunter2",
+                    "ü" * 9,
+                    "x" * 8193,
+                ],
+            }.items()
+            for wrong in values
+        ),
         ({**DOMAIN, "methods": ["GET"]}, ".methods"),
     ],
 )
@@ -174,6 +199,34 @@ def test_changed_policy_brings_its_ports() -> None:
     with pytest.raises(InvalidRequest, match="without a network"):
         ContainerNetwork().changed(allowing("a.example"))
     assert ContainerNetwork().changed(NetworkPolicy()) == ContainerNetwork()
+
+
+def test_secrets_are_kept_without_their_values() -> None:
+    asked = check_params({"network_policy": {**DOMAIN, "domain_secrets": [SECRET]}})
+    (secret,) = asked.secrets
+    assert (secret.domain, secret.name, secret.value) == ("a.example", "KEY", "hunter2-hunter2")
+    assert "hunter2" not in repr(asked) + repr(secret)
+    network = ContainerNetwork.new(asked.network, allowing("a.example"), asked.secrets)
+    text = network.as_json()
+    assert "hunter2" not in text + repr(network)
+    assert ContainerNetwork.of_json(text) == network
+    assert network.secrets[0].placeholder == secret.placeholder
+    shown = in_effect(text, allowing("a.example"))
+    assert shown["domain_secrets"] == [{"domain": "a.example", "name": "KEY"}]
+    assert "- $KEY for a.example" in (with_network(None, shown) or "")
+    assert "domain_secrets" not in in_effect(text, allowing("b.example"))
+
+
+def test_kept_secret_needs_no_value() -> None:
+    policy = allowing("a.example", "b.example")
+    known = read_secrets([SECRET], policy, "s")
+    without = {"domain": "A.example", "name": "KEY"}
+    assert read_secrets([without], policy, "s", known) == known
+    (changed,) = read_secrets([{**SECRET, "value": "another-value"}], policy, "s", known)
+    assert (changed.placeholder, changed.value) == (known[0].placeholder, "another-value")
+    for other in ({**without, "domain": "b.example"}, {**without, "name": "OTHER"}):
+        with pytest.raises(InvalidRequest, match="value must be text"):
+            read_secrets([other], policy, "s", known)
 
 
 def test_instructions_list_the_allowed_hosts() -> None:

@@ -28,13 +28,14 @@ def garbage(chance: random.Random) -> bytes:
         "terminal",
         "dial",
         "reset",
+        "variables",
         "commands",
         "nothing",
         7,
     ]
     values: list[object] = [None, 0, -1, 2**70, "x", "/mnt/data/x", "\0", [], {}, True, 1.5]
     names = ["command", "path", "timeout", "job", "name", "offset", "rows", "columns", "since"]
-    names += ["within", "digest"]
+    names += ["within", "digest", "values"]
     parts = [HELLO] if chance.random() < 0.9 else []
     kinds = chance.choice([[0], [0, 1, 2, 3]])  # calls with wrong arguments alone, or all of it
     for number in range(1, chance.randrange(2, 12)):

@@ -19,6 +19,24 @@ async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:
     assert await sleepers(run, "6543") == 1
 
 
+async def test_variables_are_set_for_later_commands_and_shells(run: Sandbox) -> None:
+    text = 'it\'s "a" $value\\\nin lines'
+    show = 'printf %s "$CHANGED"; python3 -c \'import os; print(os.environ.get("CHANGED"))\''
+    await run("export OLD=1")
+    await run.channel.set_variables({"CHANGED": text, "OLD": None, "TERM": "dumb"})
+    both = (text + text).encode() + b"\n"
+    assert (await run(show + "; echo ${OLD-gone}")).stdout == both + b"gone\n"
+    await run("exec false")  # the next shell begins where this one stopped
+    assert (await run(show)).stdout == both
+    await run.channel.reset()
+    assert (await run(show)).stdout == both
+    await run("readonly CHANGED")
+    await run.channel.set_variables({"CHANGED": None})
+    assert (await run("echo on")).stdout == b"on\n"
+    await run.channel.reset()
+    assert (await run(show)).stdout == b"None\n"
+
+
 async def test_a_terminal_has_a_size_an_echo_and_an_end(run: Sandbox) -> None:
     await run("cd /tmp")
     shown = b""

@@ -127,6 +127,17 @@ def command_line(job: str, turn: int, nonce: str) -> str:
     return rf'{processes.JOB_VARIABLE}={job};\builtin eval "$__boxd_do" {turn} {nonce}'
 
 
+def changes(values: dict[str, str | None]) -> str:
+    """Return what sets variables, and removes those that are None. A readonly one stays as it is."""
+    words = [r"\builtin unset -v %s;" % name for name, value in values.items() if value is None]
+    words += [
+        r"\builtin export %s='%s';" % (name, value.replace("'", r"'\''"))
+        for name, value in values.items()
+        if value is not None
+    ]
+    return "".join(words)
+
+
 def recover_line(run: str, turn: int, nonce: str) -> str:
     """Return the line that reports a command's end, after `command_line` could not."""
     return _RECOVER + _after("$__boxd_code", run) + f" {turn} {nonce}"

@@ -58,6 +58,7 @@ class Shell:
         self.workspace = workspace
         self._state = ShellState(run, saved)
         self.environment = dict(environment, **gvisor.environment())
+        self._changes = ""  # of variables, for the present bash
         self._queue: list[Job] = []
         self._current: Job | None = None
         self.on_end: Callable[[], None] = lambda: None
@@ -119,6 +120,15 @@ class Shell:
             self._ready = False
             self._nonce = ""  # it may just be reporting
             processes.send(self._pid, signal.SIGKILL)
+
+    def change_variables(self, changes: dict[str, str | None]) -> None:
+        """Set variables, or remove those that are None: for the next command, and for every later shell."""
+        for name, value in changes.items():
+            if value is None:
+                self.environment.pop(name, None)
+            else:
+                self.environment[name] = value
+        self._changes += script.changes(changes)
 
     def when_ready(self, action: Callable[[], None]) -> None:
         """Call `action` before the next command begins: at once if the shell is ready or runs another."""
@@ -187,7 +197,8 @@ class Shell:
         self._ready = False
         self._tries = 0
         self._nonce = os.urandom(NONCE).hex()
-        self._script.say(script.command_line(job.number, self._state.turn, self._nonce))
+        changes, self._changes = self._changes, ""
+        self._script.say(changes + script.command_line(job.number, self._state.turn, self._nonce))
 
     def _reported(self, report: bytes) -> None:
         """Take a report of the present line. Anything else that was written there is dropped.

@@ -1,0 +1,198 @@
+"""Connections to the hosts with a secret: their TLS ends here, and begins anew towards the server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import h11
+
+from agent_kernel.egress.gate import ACCESS_DENIED, HTTP_PORT, Gate, NotForwarded, TlsGate, forbidden
+from agent_kernel.egress.hello import ClientHello
+from agent_kernel.egress.relay import PIECE, Count, InsideStream, Relay
+from agent_kernel.egress.secret_hosts import AllowedTarget
+from agent_kernel.egress.tls.authority import Authority
+from agent_kernel.egress.tls.heads import Heads, HttpRefused
+from agent_kernel.egress.tls.http1 import Http1Exchange, Http1Side
+from agent_kernel.egress.tls.http2 import Http2Exchange
+from agent_kernel.egress.tls.needles import Needles
+from agent_kernel.egress.tls.peer import Http2Peer
+from agent_kernel.egress.tls.plain import PlaceholderGate, SshGate
+from agent_kernel.egress.tls.secrets import DomainSecret, HostSecrets
+from agent_kernel.egress.tls.stream import HandshakeFailed, SecureStream
+from agent_kernel.errors import ConnectDenied
+
+SSH_PORT = 22
+HANDSHAKE_SECONDS = 30.0
+_PROTOCOLS = ("h2", "http/1.1")
+
+Trust = Callable[[], ssl.SSLContext]
+"""Makes a client's context that verifies servers."""
+
+
+class Termination:
+    """Ends the TLS of a container's connections to hosts with a secret, and puts the secrets in place.
+
+    `trust` makes the context that verifies the servers.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[DomainSecret],
+        authority: Authority,
+        trust: Trust = ssl.create_default_context,
+    ) -> None:
+        self.authority = authority
+        self.secrets = tuple(secrets)
+        self._trust = trust
+        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
+        self._placeholders = Needles()
+        for each in self.secrets:
+            self._placeholders.add(each.placeholder.encode(), b"")
+        self._hosts = {
+            domain: HostSecrets(
+                domain,
+                [each for each in self.secrets if each.domain == domain],
+                [each for each in self.secrets if each.domain != domain],
+            )
+            for domain in {each.domain for each in self.secrets}
+        }
+
+    def covers(self, name: str) -> bool:
+        """Whether a canonical name has a secret."""
+        return name in self._hosts
+
+    def check(self, name: str, port: int) -> None:
+        """Raise `ConnectDenied` if a host cannot be reached now."""
+        host = self._hosts.get(name)
+        if host is not None and port != SSH_PORT and host.unknown is not None:
+            raise ConnectDenied(
+                f"the value of its secret {host.unknown} is not known to this server any more; a request with"
+                " the network policy and its domain_secrets sets it again"
+            )
+
+    def guarded(self, gate: Gate, port: int) -> Gate:
+        """Return the gate of a connection to a host without a secret: no placeholder passes in clear."""
+        return PlaceholderGate(gate, self._placeholders, port)
+
+    async def carry(
+        self, to: AllowedTarget, stream: InsideStream, connected: socket.socket, count: Count
+    ) -> None:
+        """Carry one connection to a host with a secret. `connected` is closed at the end.
+
+        Raises `NotForwarded`, what `count` raises, and `OSError` for failures of the server.
+        """
+        try:
+            if to.port == SSH_PORT:
+                reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
+                await Relay(stream, reader, writer).run(SshGate(), count)
+                return
+            if to.port == HTTP_PORT:
+                reason = "this host has a secret, so only HTTPS is possible; use https"
+                raise NotForwarded(reason, forbidden(reason))
+            first, hello = await _read_hello(TlsGate(to.rule, to.name), stream)
+            reader, writer = await self._secured(to, hello, connected)
+            try:
+                await self._exchange(to, stream, first, (reader, writer), count)
+            finally:
+                writer.transport.abort()
+        finally:
+            connected.close()
+
+    async def _secured(
+        self, to: AllowedTarget, hello: ClientHello, connected: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Begin TLS with the server, with the protocols that the program offers. Raises as `carry`."""
+        protocols = tuple(each for each in _PROTOCOLS if each in hello.protocols)
+        if hello.protocols and not protocols:
+            raise NotForwarded("only HTTP is possible to a host with a secret", ACCESS_DENIED)
+        try:
+            return await asyncio.open_connection(
+                sock=connected,
+                limit=PIECE,
+                ssl=self._context(protocols),
+                server_hostname=to.name,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+        except ssl.SSLCertVerificationError as error:
+            reason = f"the server's certificate is not valid ({error.verify_message})"
+            raise NotForwarded(reason, ACCESS_DENIED) from None
+        except ssl.SSLError:
+            raise OSError(None, "the TLS handshake with the server failed") from None
+
+    def _context(self, protocols: tuple[str, ...]) -> ssl.SSLContext:
+        if protocols not in self._contexts:
+            context = self._trust()
+            if protocols:
+                context.set_alpn_protocols(list(protocols))
+            self._contexts[protocols] = context
+        return self._contexts[protocols]
+
+    async def _exchange(
+        self,
+        to: AllowedTarget,
+        stream: InsideStream,
+        first: bytes,
+        outside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        count: Count,
+    ) -> None:
+        """Begin TLS with the program, with the protocol that the server chose, and carry HTTP."""
+        reader, writer = outside
+        chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+        inside = SecureStream(stream, self.authority.context(to.name, [chosen] if chosen else []), first)
+
+        async def read(limit: int) -> bytes:
+            data = await reader.read(limit)
+            count(0, len(data))
+            return data
+
+        async def write(data: bytes) -> None:
+            count(len(data), 0)
+            writer.write(data)
+            await writer.drain()
+
+        async def gone() -> None:
+            await reader.read(1)
+
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                await inside.handshake()
+            heads = Heads(self._hosts[to.name], to.name, to.port)
+            exchange: Http1Exchange | Http2Exchange
+            if chosen == "h2":
+                ends = Http2Peer(inside.read, inside.write, client=False), Http2Peer(read, write, client=True)
+                exchange = Http2Exchange(heads, *ends)
+            else:
+                sides = Http1Side(h11.SERVER, inside.read, inside.write), Http1Side(h11.CLIENT, read, write)
+                exchange = Http1Exchange(heads, *sides, gone)
+            await _run(exchange, inside)
+        except HandshakeFailed as error:
+            raise NotForwarded(str(error)) from None
+
+
+async def _run(exchange: Http1Exchange | Http2Exchange, inside: SecureStream) -> None:
+    try:
+        await exchange.run()
+    except HttpRefused as error:
+        raise NotForwarded(error.reason, goodbye=partial(_refuse, exchange, inside, error.reason)) from None
+    await inside.finish()
+
+
+async def _refuse(exchange: Http1Exchange | Http2Exchange, inside: SecureStream, reason: str) -> None:
+    await exchange.refuse(reason)
+    await inside.finish()
+
+
+async def _read_hello(gate: TlsGate, stream: InsideStream) -> tuple[bytes, ClientHello]:
+    """Return what a program sends up to its whole ClientHello, and that. Raises `NotForwarded`."""
+    first = bytearray()
+    while gate.hello is None:
+        data = await stream.read(PIECE)
+        if not data:
+            raise NotForwarded("its TLS ClientHello is incomplete")
+        first += data
+        gate.feed(data)
+    return bytes(first), gate.hello
