@@ -185,16 +185,16 @@ class Networks:
         self.secrets.put(container_id, change.secrets)
         if channel is not None and (change.secrets or change.earlier):
             await self.secrets.change(container_id, change.earlier, change.network.secrets, channel)
-        self.change(container_id, change.network)
+        self.change(container_id, change.network.policy, change.network.secrets)
 
-    def change(self, container_id: str, network: ContainerNetwork) -> None:
+    def change(self, container_id: str, policy: NetworkPolicy, secrets: Secrets = ()) -> None:
         """Apply a container's new policy: open connections that it does not allow are closed.
 
         So are those to hosts with a secret, if the secrets have changed.
         """
         if (found := self._known.get(container_id)) is not None:
-            self.secrets.apply(container_id, network.secrets, found.broker)
-            found.change(network.policy)
+            self.secrets.apply(container_id, secrets, found.broker)
+            found.change(policy)
 
     async def attached(self, backend: Backend, ref: SandboxRef, row: ContainerRow) -> Channel:
         """Open a channel to a container's sandbox, which decides about its connections while it is open.

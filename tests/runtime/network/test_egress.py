@@ -176,9 +176,9 @@ async def connected(made: Made, port: int) -> AsyncIterator[asyncio.StreamReader
 
 async def test_change_closes_open_connections(made: Made, port: int) -> None:
     async with connected(made, port) as reader:
-        made.networks.change("cntr_a", ContainerNetwork(made.policy))
+        made.networks.change("cntr_a", made.policy)
         assert not reader.at_eof()
-        made.networks.change("cntr_a", ContainerNetwork())
+        made.networks.change("cntr_a", NetworkPolicy())
         assert await reader.read() == b""
 
 
