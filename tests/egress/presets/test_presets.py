@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
+from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.presets import presets
 from agent_kernel.egress.presets.operator import Operator
 from agent_kernel.egress.presets.presets import KEPT_PROBLEM_SECONDS, KEPT_SECONDS, PresetHosts, Presets
 from agent_kernel.errors import InvalidRequest
@@ -24,13 +27,13 @@ class Machine:
     def __init__(self, home: Path, world: World, *private: str) -> None:
         self.world = world
         self.now = 0.0
-        self._npmrc = home / ".npmrc"
+        self.home = home
         self.configure("https://npm.example.org/")
         route = world.route(*private)
         self.presets = Presets(Operator({"HOME": str(home)}), route, clock=lambda: self.now)
 
     def configure(self, registry: str) -> None:
-        self._npmrc.write_text(f"registry={registry}\n")
+        (self.home / ".npmrc").write_text(f"registry={registry}\n")
 
     async def hosts(self) -> list[str]:
         return [str(rule) for rule in (await self.presets.hosts("npm")).rules]
@@ -72,9 +75,20 @@ async def test_index_without_an_answer_is_a_problem(machine: Machine) -> None:
     assert len(found.problems) == 1
 
 
+async def test_index_that_does_not_answer_in_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(name: str) -> list[Address]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(presets, "FOLLOW_SECONDS", 0.01)
+    monkeypatch.setattr(machine.world, "resolve", never)
+    silent = Presets(Operator({"HOME": os.fspath(machine.home)}), machine.world.route())
+    assert (await silent.hosts("npm")).problems == ("npm.example.org:443 did not answer in time",)
+
+
 async def test_tool_without_configuration_is_refused(tmp_path: Path) -> None:
-    presets = Presets(Operator({"HOME": str(tmp_path)}))
-    for read in (presets.hosts("npm", param="p[1]"), asyncio.to_thread(presets.configured, "npm", param="p")):
+    own = Presets(Operator({"HOME": str(tmp_path)}))
+    for read in (own.hosts("npm", param="p[1]"), asyncio.to_thread(own.configured, "npm", param="p")):
         with pytest.raises(InvalidRequest, match="npm names no host on this machine: npm is not") as refused:
             await read
         assert refused.value.request_code == "network_preset_without_hosts"
@@ -102,13 +116,12 @@ async def test_cancelled_reading_can_be_repeated(machine: Machine) -> None:
         await hold.wait()
         return await dial(*where)  # type: ignore[arg-type]
 
-    route = machine.world.route()
-    object.__setattr__(route, "dialler", slow)
-    presets = Presets(Operator({"HOME": os.fspath(machine._npmrc.parent)}), route)
-    reading = asyncio.create_task(presets.hosts("npm"))
+    route = dataclasses.replace(machine.world.route(), dialler=slow)  # type: ignore[arg-type]
+    slow_presets = Presets(Operator({"HOME": os.fspath(machine.home)}), route)
+    reading = asyncio.create_task(slow_presets.hosts("npm"))
     await reached.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
     hold.set()
-    assert [str(rule) for rule in (await presets.hosts("npm")).rules] == HOSTS
+    assert [str(rule) for rule in (await slow_presets.hosts("npm")).rules] == HOSTS

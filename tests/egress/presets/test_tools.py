@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -197,6 +198,24 @@ def test_conda_reads_its_channels(home: Path) -> None:
     ]
 
 
+CONDA = """#!/bin/sh
+cat <<'END'
+{"channels": ["defaults"], "default_channels": ["https://repo.example.org/pkgs/main"], "custom_channels": {},
+ "channel_alias": {"scheme": "https"}, "custom_multichannels": {"defaults": ["https://old.example.org/x"]}}
+END
+"""
+
+
+def test_conda_shows_its_default_channels(home: Path) -> None:
+    program = written(home / "bin" / "conda", CONDA)
+    program.chmod(0o755)
+    own = operator(home, PATH=f"{program.parent}:{PATH}")
+    assert names(conda.read(own)) == ["old.example.org:443"]
+    program.write_text("#!/bin/sh\necho no JSON\n")
+    own = operator(home, home, PATH=f"{program.parent}:{PATH}", CONDA_CHANNELS="https://c.example.org")
+    assert names(conda.read(own)) == ["c.example.org:443"]
+
+
 def test_apt_reads_the_sources_of_the_machine(home: Path) -> None:
     one_line = (
         "deb [arch=amd64 signed-by=/k] https://a.test/debian stable main\n# deb https://off.test/ x y\n"
@@ -232,17 +251,30 @@ def test_go_reads_its_settings(home: Path) -> None:
         go.read(operator(home / "none", PATH=""))
 
 
-def test_r_is_needed_for_cran(home: Path) -> None:
+def test_real_go_reads_its_settings(home: Path, missing: Missing) -> None:
+    if not shutil.which("go"):
+        missing("Go is missing: apt-get install golang-go")
+    written(
+        home / "env", "GOPROXY=https://p.example.org,direct\nGOSUMDB=sum.example.org+key https://s.test\n"
+    )
+    own = operator(home, GOENV=str(home / "env"))
+    assert names(go.read(own)) == ["p.example.org:443", "s.test:443"]
+    assert len(names(go.read(operator(home, GOENV="off")))) == 2  # Go's defaults
+
+
+def test_real_r_reads_its_repositories(home: Path, missing: Missing) -> None:
+    if not shutil.which("Rscript"):
+        missing("R is missing: apt-get install r-base-core")
+    profile = written(home / "Rprofile", 'options(repos = c(CRAN = "https://u:secret@cran.example.org/"))\n')
+    found = cran.read(operator(home, R_PROFILE_USER=str(profile)))
+    assert names(found) == ["cran.example.org:443"]
+    assert "secret" not in repr(found)
+    profile.write_text('options(repos = c(CRAN = "@CRAN@"))\n')
+    with pytest.raises(NoHosts, match="names no repository"):
+        cran.read(operator(home, R_PROFILE_USER=str(profile)))
     with pytest.raises(NoHosts, match="R is not installed") as refused:
         cran.read(operator(home, PATH=""))
     assert "Rprofile.site" in refused.value.hint
-    program = home / "bin" / "Rscript"
-    written(program, "#!/bin/sh\necho noise\necho 'repos https://cran.example.org'\necho 'repos @CRAN@'\n")
-    program.chmod(0o755)
-    assert names(cran.read(operator(home, PATH=f"{program.parent}:{PATH}"))) == ["cran.example.org:443"]
-    program.write_text("#!/bin/sh\necho 'repos @CRAN@'\n")
-    with pytest.raises(NoHosts, match="names no repository"):
-        cran.read(operator(home, PATH=f"{program.parent}:{PATH}"))
 
 
 GITCONFIG = """

@@ -12,6 +12,7 @@ from agent_kernel.egress.presets.operator import Operator
 from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.network.bound import NetworkBound
+from agent_kernel.runtime.network.policy import read_policy
 
 HOSTS = ["npm.example.org:443", "*.apart.example"]
 
@@ -50,6 +51,12 @@ async def test_bound_has_the_hosts_of_its_presets(tmp_path: Path) -> None:
         "api.example.org:443",
         "npm.example.org:443",
     ]
+
+
+async def test_policy_that_asks_has_presets_too(tmp_path: Path) -> None:
+    asked = read_policy({"type": "ask", "allowed_domains": ["npm"]})
+    found = await bound(tmp_path, "npm", "*.example.org").narrowed(asked)
+    assert (found.asks, list(map(str, found.rules))) == (True, ["npm.example.org:443"])
 
 
 @pytest.mark.parametrize("own", ["npm.example.org", "npm.example.org:443", "*.example.org"])
