@@ -14,19 +14,19 @@ import tempfile
 from pathlib import Path
 
 from agent_kernel.sandboxes.boxd import interactive
-from agent_kernel.sandboxes.bubblewrap import apt
+from agent_kernel.sandboxes.bubblewrap import apt, pip
 from agent_kernel.sandboxes.launch import SOURCE
 
 
 def compiled(root: Path) -> Path:
     """Return a folder below `root` with a compiled copy of this version of boxd, made if missing.
 
-    Its folder `bin` has the stand-ins for programs that cannot work in a sandbox.
+    Its folder `bin` has pip, and the stand-ins for programs that cannot work in a sandbox.
     """
     sources = {
         path.relative_to(SOURCE).as_posix(): path.read_bytes() for path in sorted(SOURCE.rglob("*.py"))
     }
-    digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources, apt.PROGRAM)).encode())
+    digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources, apt.PROGRAM, pip.PROGRAM)).encode())
     folder = root / digest.hexdigest()[:16]
     if folder.exists():
         return folder
@@ -42,6 +42,7 @@ def compiled(root: Path) -> Path:
             py_compile.compile(str(path), dfile=f"boxd/{name}", doraise=True, invalidation_mode=mode)
         interactive.install(str(building / "bin"))
         apt.install(building / "bin")
+        pip.install(building / "bin")
         building.rename(folder)
     except OSError:
         if not folder.exists():  # else another process was faster

@@ -29,6 +29,12 @@ def shell(web: WebServer, *hosts: str, **more: Any) -> Any:
     return [{"type": "shell", "container": {"type": "auto", "network_policy": policy, **more}}]
 
 
+def test_pip_installs_beside_the_toolbox(client: OpenAI, web: WebServer) -> None:
+    found = client.responses.create(input="Just add httpx with pip.", tools=shell(web, PACKAGES))
+    assert found.output_text.startswith("Installed httpx **0.")
+    assert found.output_text.endswith("in /home/agent/packages.")
+
+
 @pytest.mark.slow  # the same programs as in the notebook
 def test_httpx_is_installed_and_used_in_the_next_turn(client: OpenAI, web: WebServer) -> None:
     tools = shell(web, PACKAGES, DATA)

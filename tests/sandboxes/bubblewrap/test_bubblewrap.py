@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.seccomp import ARCHITECTURES, REFUSED, program
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.conftest import Missing
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -320,3 +322,14 @@ async def test_virtual_environment_has_its_own_packages(channel: Channel) -> Non
     assert await output(channel, f'python3 -c "{ask}; import mine"') == "True True\n"
     assert await output(channel, f'env/bin/python -c "{ask}"') == "False False\n"
     assert "No module named 'mine'" in await output(channel, "env/bin/python -c 'import mine' 2>&1 || true")
+
+
+async def test_pip_is_that_of_the_toolbox_or_of_the_environment(channel: Channel, missing: Missing) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        missing("Python's pip is missing: apt-get install python3-venv")
+    for command in ("pip", "pip3", "python3 -m pip"):
+        assert (await output(channel, f"{command} --version")).startswith("pip ")
+    where = "pip config debug | grep PIP_TARGET; env | grep TMPDIR || echo no TMPDIR"
+    assert (await output(channel, where)).split() == ["PIP_TARGET='/home/agent/packages'", "no", "TMPDIR"]
+    made = "python3 -m venv env && . env/bin/activate && pip --version && python3 -m pip --version"
+    assert (await output(channel, made)).count(" from /mnt/data/env/lib/") == 2
