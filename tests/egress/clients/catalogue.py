@@ -32,6 +32,8 @@ class Client:
     file: str
     package: str
     port: int = 443
+    with_secret: str = ""
+    """The command that sends a secret, if it is not `command` with credentials in its addresses."""
 
     @property
     def reason(self) -> str:
@@ -41,6 +43,10 @@ class Client:
     def explains(self) -> bool:
         """Whether the client's own output has the host and the reason."""
         return self.reason in self.says
+
+    def command_with(self, placeholder: str) -> str:
+        """Return the command that logs in with the placeholder of a secret, which is also in `$TOKEN`."""
+        return self.with_secret or self.command.replace("https://", f"https://user:{placeholder}@")
 
     @property
     def installed(self) -> bool:
@@ -58,7 +64,10 @@ UV = f"{sysconfig.get_path('scripts')}/uv"
 CLIENTS = (
     Client("pip", "index.test", scripts.PIP, _tunnel("index.test"), f"{PACKAGES}/pip", "python3-pip"),
     Client("uv", "index.test", scripts.UV, "https://index.test/simple/tiny/", UV, "uv"),
-    Client("npm", "npm.test", scripts.NPM, _tunnel("npm.test", "403 "), "/", "npm"),
+    Client(
+        "npm", "npm.test", scripts.NPM, _tunnel("npm.test", "403 "), "/", "npm",
+        with_secret=scripts.NPM_LOGIN,
+    ),
     Client(
         "git over HTTPS", "git.test", scripts.GIT_HTTPS, "unable to access 'https://git.test/tiny.git/'",
         "/usr/bin/git", "git",
@@ -75,9 +84,12 @@ CLIENTS = (
     ),
     Client(
         "wget", "files.test", scripts.WGET, _tunnel("files.test", "Proxy tunneling failed: "),
-        "/usr/bin/wget", "wget",
+        "/usr/bin/wget", "wget", with_secret=scripts.WGET_LOGIN,
     ),
-    Client("Python urllib", "files.test", scripts.URLLIB, _tunnel("files.test"), PYTHON, "python3"),
+    Client(
+        "Python urllib", "files.test", scripts.URLLIB, _tunnel("files.test"), PYTHON, "python3",
+        with_secret=scripts.URLLIB_LOGIN,
+    ),
     Client(
         "Python requests", "files.test", scripts.REQUESTS, _tunnel("files.test"), f"{PACKAGES}/requests",
         "python3-requests",

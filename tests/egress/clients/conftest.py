@@ -18,7 +18,7 @@ from agent_kernel.sandboxes.mounts import HostMount
 from agent_kernel.sandboxes.network import Network
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.conftest import BUBBLEWRAP, RUNC, Missing, configured_docker
-from tests.egress.clients.catalogue import FAST_ON_DOCKER
+from tests.egress.clients.catalogue import FAST_ON_DOCKER, Client
 from tests.egress.clients.certificate import Certificate, make_certificate
 from tests.egress.clients.debian import make_repository, missing_tools
 from tests.egress.clients.internet import Inside, Internet
@@ -157,3 +157,12 @@ async def inside(client_sandbox: SharedSandbox, internet: Internet, certificate:
     variables = " ".join(f"{name}={AUTHORITY}" for name in TRUST)
     assert (await run(f"export {variables} WGETRC=/mnt/data/wgetrc")).code == 0
     return Inside(run, internet)
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, missing: Missing) -> Client:
+    """The client under test, if this machine has it."""
+    chosen: Client = request.param
+    if not chosen.installed:
+        missing(f"{chosen.name} is missing; it comes with the package {chosen.package}")
+    return chosen

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from agent_kernel.egress.tls.termination import Termination
+
 from agent_kernel.egress.broker import Broker, ConnectionRecord
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
@@ -55,8 +57,8 @@ class Inside:
         self.run = run
         self._internet = internet
 
-    async def __call__(self, command: str, *allowed: str) -> Finished:
-        """Run a command that may reach the `allowed` hosts."""
+    async def __call__(self, command: str, *allowed: str, termination: Termination | None = None) -> Finished:
+        """Run a command that may reach the `allowed` hosts. `termination` has the secrets for them."""
         refusals, records = Refusals(), list[ConnectionRecord]()
 
         def record(connection: ConnectionRecord) -> None:
@@ -67,6 +69,7 @@ class Inside:
         policy = NetworkPolicy.parse(allowed)
         world = self._internet
         broker = Broker(policy, record=record, resolver=world.resolve, dialler=world.dial)
+        broker.termination = termination
         self.run.channel.decide_by(broker)
         done = await self.run(command, timeout=100)
         printed = (done.stdout + done.stderr).decode()

@@ -64,20 +64,29 @@ JAVA_FETCH = f"""
 cat >Fetch.java <<'END'
 import java.net.URI;
 import java.net.http.*;
+import java.util.Base64;
 public class Fetch {{
     public static void main(String[] words) throws Exception {{
-        var request = HttpRequest.newBuilder(URI.create(words[0])).build();
-        var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        var address = URI.create(words[0]);
+        var request = HttpRequest.newBuilder(address);
+        if (address.getUserInfo() != null) {{
+            var login = Base64.getEncoder().encodeToString(address.getUserInfo().getBytes());
+            request.header("Authorization", "Basic " + login);
+        }}
+        var handler = HttpResponse.BodyHandlers.ofString();
+        var answer = HttpClient.newHttpClient().send(request.build(), handler);
         System.out.print(answer.body());
     }}
 }}
 END
 quick='-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'
 [ -e Fetch.class ] || {JAVA} $quick -m jdk.compiler/com.sun.tools.javac.Main Fetch.java
-[ -e trusted ] || {os.path.dirname(JAVA)}/keytool -importcert -noprompt -file $SSL_CERT_FILE \\
-  -keystore trusted -storepass changeit
-{JAVA} $quick -Djavax.net.ssl.trustStore=trusted -Djavax.net.ssl.trustStorePassword=changeit \\
-  Fetch {TEXT}
+if [ -z "$JAVA_TOOL_OPTIONS" ]; then # a sandbox with a secret has settings for Java, others have none
+    trust='-Djavax.net.ssl.trustStore=trusted -Djavax.net.ssl.trustStorePassword=changeit'
+    [ -e trusted ] || {os.path.dirname(JAVA)}/keytool -importcert -noprompt -file $SSL_CERT_FILE \\
+      -keystore trusted -storepass changeit
+fi
+{JAVA} $quick $trust Fetch {TEXT}
 """
 """Java reads no proxy from the environment, so this is a program without proxy settings."""
 
@@ -85,3 +94,14 @@ GO_DOWNLOAD = f"""
 export GOPATH=$PWD/go GOCACHE=$PWD/cache GOFLAGS=-modcacherw GOPROXY=https://go.test GONOSUMDB='*'
 {DIRECT} {GO} mod download -x example.org/tiny@v1.0.0 && cat go/pkg/mod/example.org/tiny@v1.0.0/tiny.go
 """
+
+
+URLLIB_LOGIN = python(f"""
+import base64, os, urllib.request
+login = base64.b64encode(("user:" + os.environ["TOKEN"]).encode()).decode()
+request = urllib.request.Request("{TEXT}", headers={{"Authorization": "Basic " + login}})
+print(urllib.request.urlopen(request).read().decode())
+""")
+NPM_LOGIN = NPM.replace("--registry", "--//npm.test/:_authToken=$TOKEN --registry")
+WGET_LOGIN = f"wget -nv --ca-certificate=$SSL_CERT_FILE --user user --password $TOKEN -O - {TEXT}"
+"""GnuTLS, which Debian's wget uses, reads no variable."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Missing
 from tests.egress.clients.catalogue import CLIENTS, Client
 from tests.egress.clients.internet import ELSEWHERE, Inside
 from tests.egress.clients.sites import WORD
@@ -16,15 +15,6 @@ from tests.sandboxes.shared import SHARED
 from tests.store.postgres import PASSWORD
 
 pytestmark = SHARED
-
-
-@pytest.fixture
-def client(request: pytest.FixtureRequest, missing: Missing) -> Client:
-    """The client under test, if this machine has it."""
-    chosen: Client = request.param
-    if not chosen.installed:
-        missing(f"{chosen.name} is missing; it comes with the package {chosen.package}")
-    return chosen
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=str, indirect=True)

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +31,16 @@ class Site(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the base class)
         """Say nothing."""
+
+    def parse_request(self) -> bool:
+        """Read a request. One without credentials that the server wants gets 401."""
+        if not super().parse_request():
+            return False
+        wanted = self.server.credentials
+        if wanted and self.headers.get("Authorization") not in wanted:
+            self.send_error(HTTPStatus.UNAUTHORIZED)
+            return False
+        return True
 
     def do_GET(self) -> None:
         if ".git/" in self.path:
@@ -71,17 +81,25 @@ class Site(SimpleHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer without a page: the status is enough."""
         self.send_response(code, HTTPStatus(code).phrase)
+        if code == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="tests"')
         self.send_header("Content-Length", "0")
         self.end_headers()
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves `folder/HOST` for each host, with TLS if there is a `context`."""
+    """Serves `folder/HOST` for each host, with TLS if there is a `context`.
+
+    If there are `credentials`, each request must have one of them as its `Authorization`.
+    """
 
     daemon_threads = False
 
-    def __init__(self, folder: Path, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, folder: Path, context: ssl.SSLContext | None, credentials: Collection[str] = ()
+    ) -> None:
         self.folder = folder
+        self.credentials = credentials
         self.hosts = {each.name for each in folder.iterdir()}
         self._context = context
         super().__init__(("127.0.0.1", 0), Site)
@@ -106,9 +124,11 @@ class WebServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path, context: ssl.SSLContext | None) -> Iterator[WebServer]:
+def serving(
+    folder: Path, context: ssl.SSLContext | None, credentials: Collection[str] = ()
+) -> Iterator[WebServer]:
     """Run a server until the block ends; then its connections have ended too."""
-    with WebServer(folder, context) as server:
+    with WebServer(folder, context, credentials) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
