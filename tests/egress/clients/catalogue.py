@@ -49,6 +49,11 @@ class Client:
         return self.with_secret or self.command.replace("https://", f"https://user:{placeholder}@")
 
     @property
+    def logs_in(self) -> bool:
+        """Whether it can send a secret, which needs HTTPS."""
+        return self.port == 443
+
+    @property
     def installed(self) -> bool:
         return Path(self.file).exists()
 

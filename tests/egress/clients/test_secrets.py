@@ -37,7 +37,7 @@ def guarded(sites: Path, certificate: Certificate) -> Iterator[Internet]:
         yield world
 
 
-@pytest.mark.parametrize("client", [each for each in CLIENTS if each.port == 443], ids=str, indirect=True)
+@pytest.mark.parametrize("client", [each for each in CLIENTS if each.logs_in], ids=str, indirect=True)
 async def test_client_logs_in_with_a_secret(
     client_sandbox: SharedSandbox, client: Client, guarded: Internet, certificate: Certificate
 ) -> None:
