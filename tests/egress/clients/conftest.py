@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -80,7 +81,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory, sites: Path) -> Certificate:
+def certificate(tmp_path_factory: pytest.TempPathFactory, sites: Path, missing: Missing) -> Certificate:
+    if not shutil.which("openssl"):
+        missing("openssl is missing: apt-get install openssl")
     names = [*(each.name for each in sites.iterdir()), "h2.test", "grpc.test"]
     return make_certificate(tmp_path_factory.mktemp("certificate"), names)
 
