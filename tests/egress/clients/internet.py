@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from agent_kernel.egress.tls.termination import Termination
-
 from agent_kernel.egress.broker import Broker, ConnectionRecord
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.egress.resolve import dial
+from agent_kernel.egress.tls.termination import Termination
 from agent_kernel.runtime.network.refusals import Refusals
 from tests.sandboxes.inside import Sandbox
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from agent_kernel.egress.tls.authority import Authority
 from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.egress.tls.termination import Termination
 from agent_kernel.runtime.network.inside import equip
-
 from tests.egress.clients.catalogue import CLIENTS, Client
 from tests.egress.clients.certificate import Certificate
 from tests.egress.clients.internet import Inside, Internet
