@@ -34,6 +34,13 @@ class Environment:
     tool_index: int
     container_id: str | None = None
     params: Json | None = None
+    field: str = "environment"
+    """The field of the entry that says so."""
+
+    @property
+    def where(self) -> str:
+        """The field's place in the request."""
+        return f"tools[{self.tool_index}].{self.field}"
 
 
 @dataclass(frozen=True)

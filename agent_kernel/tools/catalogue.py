@@ -21,6 +21,7 @@ GROUP = "agent_kernel.tools"
 
 BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.client:CLIENT_FUNCTION",
+    "agent_kernel.tools.code_interpreter.tool:CODE_INTERPRETER",
     "agent_kernel.tools.shell.tool:SHELL",
 )
 """The built-in tools, each as a module and a class or object. A line here adds one."""

@@ -100,11 +100,14 @@ def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
     """Return where the turn's calls run; None if no tool needs a container or runs at the client.
 
     An entry that names a container has priority, then one with parameters, then any other container, then
-    one at the client.
+    one at the client. Raises `InvalidRequest` if two entries ask for different containers: a turn has one.
     """
     found = [entry.environment for entry in entries if entry.environment is not None]
+    _check_same([each for each in found if each.kind == "reference"])
+    _check_same([each for each in found if each.kind == "auto" and _settings(each)])
     for wanted in (
         [each for each in found if each.kind == "reference"],
+        [each for each in found if each.kind == "auto" and _settings(each)],
         [each for each in found if each.kind == "auto" and each.params is not None],
         [each for each in found if each.kind == "auto"],
         found,
@@ -112,6 +115,22 @@ def environment_of(entries: Sequence[ToolEntry]) -> Environment | None:
         if wanted:
             return wanted[0]
     return None
+
+
+def _settings(environment: Environment) -> Json:
+    """Return what an environment says about its container, apart from its type."""
+    given = {"container_id": environment.container_id, **(environment.params or {})}
+    return {name: value for name, value in given.items() if name != "type" and value not in (None, [], {})}
+
+
+def _check_same(environments: Sequence[Environment]) -> None:
+    for each in environments[1:]:
+        if _settings(each) != _settings(environments[0]):
+            raise InvalidRequest(
+                f"{each.where} and {environments[0].where} ask for different containers.",
+                hint="All tools of a turn use one container: give both the same, or only one of them.",
+                param=each.where,
+            )
 
 
 def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:

@@ -93,7 +93,6 @@ def test_required_call_without_tools_is_refused(tools: Any) -> None:
     "tool",
     [
         {"type": "file_search", "vector_store_ids": ["vs"]},
-        {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "mcp", "server_label": "x", "server_url": "http://127.0.0.1:1"},
         {"type": "image_generation"},
         {"type": "computer_use_preview"},

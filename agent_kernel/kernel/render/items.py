@@ -13,6 +13,7 @@ from typing import Any
 from agent_kernel.kernel.render.approval import approval_request, approval_response
 from agent_kernel.kernel.render.base import Render
 from agent_kernel.kernel.render.bundles import Bundle
+from agent_kernel.kernel.render.code import code_call
 from agent_kernel.kernel.render.generic import generic
 from agent_kernel.kernel.render.message import message
 from agent_kernel.kernel.render.reasoning import reasoning
@@ -26,6 +27,7 @@ RENDERERS: dict[str, Render] = {
     "reasoning": reasoning,
     "shell_call": shell_call,
     "shell_call_output": shell_output,
+    "code_interpreter_call": code_call,
     "mcp_approval_request": approval_request,
     "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,

@@ -39,7 +39,7 @@ def whole(text: str) -> str:
 
 def particulars(item: Item) -> dict[str, Any]:
     """Return the ids of an item and its container for the output's metadata."""
-    found = {key: whole(str(item[key])) for key in ("id", "call_id") if item.get(key)}
+    found = {key: whole(str(item[key])) for key in ("id", "call_id", "container_id") if item.get(key)}
     environment = item.get("environment")
     if isinstance(environment, Mapping) and environment.get("container_id"):
         found["container_id"] = environment["container_id"]

@@ -52,12 +52,13 @@ Memory = Mapping[str, History]
 
 CONTAINER_LOST = (
     "The container of the earlier turns no longer exists. Commands now run in a new, empty one: files, shell"
-    " variables and background processes of earlier turns are gone."
+    " and Python variables and background processes of earlier turns are gone."
 )
 
 CONTAINER_BACK = (
     "The container had expired and was restored from its checkpoint: files, installed packages, shell"
-    " variables and the working directory are as they were; background processes of earlier turns are gone."
+    " variables and the working directory are as they were; background processes and Python"
+    " variables of earlier turns are gone."
 )
 
 
@@ -270,7 +271,8 @@ class Preparation:
             await self._equip(earlier, skills)
             return earlier, False
         params = {**(turn.environment.params or {}), "name": "auto", "skills": None}
-        return await self.container(params, skills), True
+        of_interpreter = turn.environment.field == "container"
+        return await self.container(params, skills, prefixed=of_interpreter), True
 
     async def _apply_network(self, container_id: str, params: Mapping[str, Any]) -> None:
         """Give a container the policy of the request, if the request has one."""
@@ -291,10 +293,13 @@ class Preparation:
         for skill in missing:
             await self._store.put_skill(container_id, skill.note)
 
-    async def container(self, params: Mapping[str, Any], skills: Sequence[Skill] = ()) -> str:
+    async def container(
+        self, params: Mapping[str, Any], skills: Sequence[Skill] = (), *, prefixed: bool = False
+    ) -> str:
         """Make a container with the uploaded files that `file_ids` names, and the skills, also of `params`.
 
-        A failure leaves none behind.
+        `prefixed` puts the id of each file before its name, as OpenAI's `code_interpreter` has it. A failure
+        leaves no container behind.
         """
         skills = [*skills, *await self._skills.read(params.get("skills"), "skills")]
         file_ids = read_file_ids(params)
@@ -302,7 +307,7 @@ class Preparation:
         container = await self._containers.create({**params, "file_ids": None, "skills": None})
         try:
             for file_id in file_ids:
-                await self._files.copy(file_id, container.id, self._containers.files)
+                await self._files.copy(file_id, container.id, self._containers.files, prefixed=prefixed)
             await self._equip(container.id, skills)
         except BaseException:
             await self._containers.delete(container.id)
@@ -315,7 +320,7 @@ def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
     shell = turn.environment
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}
-    return {"given": shell.params.get("skills"), "where": f"tools[{shell.tool_index}].environment.skills"}
+    return {"given": shell.params.get("skills"), "where": f"{shell.where}.skills"}
 
 
 def _place(conversation: Sequence[Json], turn: TurnRequest) -> int:

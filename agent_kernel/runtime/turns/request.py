@@ -122,7 +122,10 @@ def read_request(request: Json) -> TurnRequest:
         budget=read_budget(request.get("agent_kernel") or {}),
         approval=read_approval(request),
         answers=bool((request.get("agent_kernel") or {}).get("answers")),
-        file_ids=read_file_ids((environment.params if environment else None) or {}, "tools.environment."),
+        file_ids=read_file_ids(
+            (environment.params if environment else None) or {},
+            f"tools.{environment.field}." if environment else "",
+        ),
     )
 
 
@@ -217,4 +220,4 @@ def _check_environment(entry: ToolEntry) -> None:
     environment = entry.environment
     if environment is not None and environment.kind == "auto" and environment.params is not None:
         params = {**environment.params, "file_ids": None, "skills": None}
-        check_params(params, where=f"tools[{entry.index}].environment.")
+        check_params(params, where=f"{environment.where}.")

@@ -121,11 +121,17 @@ class LocalFiles:
             raise _unknown(file_id)
         await self._blobs.delete(file_id)
 
-    async def copy(self, file_id: str, container_id: str, files: ContainerFiles) -> FileCreateResponse:
-        """Copy a file into a container's workspace. Raises `NotFound`, and what writing there raises."""
+    async def copy(
+        self, file_id: str, container_id: str, files: ContainerFiles, *, prefixed: bool = False
+    ) -> FileCreateResponse:
+        """Copy a file into a container's workspace. `prefixed` puts its id before its name.
+
+        Raises `NotFound`, and what writing there raises.
+        """
         row = await self._row(file_id)
         content = self.content(file_id)
-        return await files.create(container_id, path=row.filename, content=content, size=row.bytes)
+        path = f"{file_id}-{row.filename}" if prefixed else row.filename
+        return await files.create(container_id, path=path, content=content, size=row.bytes)
 
     async def check(self, file_ids: tuple[str, ...]) -> None:
         """Raise `NotFound` if one of them is missing."""

@@ -1,0 +1,138 @@
+"""The item of a call: first its code, then its outputs. The events have the order of OpenAI's API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from openai.types.responses import (
+    ResponseCodeInterpreterCallCodeDeltaEvent,
+    ResponseCodeInterpreterCallCodeDoneEvent,
+    ResponseCodeInterpreterCallCompletedEvent,
+    ResponseCodeInterpreterCallInProgressEvent,
+    ResponseCodeInterpreterCallInterpretingEvent,
+)
+
+from agent_kernel.protocol import ids
+from agent_kernel.protocol.calls import CallDraft, CallStart, OutputDraft
+from agent_kernel.protocol.drafts import Events
+from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
+from agent_kernel.tools.code_interpreter.session import CellResult
+
+Json = Mapping[str, Any]
+
+CALL = "code_interpreter_call"
+PREFIX = "ci_"
+CODE_DELTA = "response.code_interpreter_call_code.delta"
+CODE_DONE = "response.code_interpreter_call_code.done"
+
+
+def outputs_of(result: CellResult) -> list[Json]:
+    """Return the outputs of an item: pictures first, as in the API, then everything printed as one text."""
+    logs = [{"type": "logs", "logs": result.logs}] if result.logs else []
+    return [*({"type": "image", "url": url} for url in result.images), *logs]
+
+
+class CodeCallDraft(CallDraft):
+    """The item while the model writes the code, which is the call's only part."""
+
+    def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
+        super().__init__(index, numbers, start)
+        self.id = ids.item_id(CALL, PREFIX)
+
+    def item(self, status: ItemStatus) -> ResponseOutputItem:
+        return item_of(
+            {
+                "id": self.id,
+                "type": CALL,
+                "status": status,
+                "code": "".join(self.texts()),
+                "container_id": self.start.container_id,
+                "outputs": [],
+                **self.start.labels,
+            }
+        )
+
+    def added(self, status: ItemStatus = "in_progress") -> Events:
+        """Return the event that adds the item, and the one that says that the call is in progress."""
+        events = super().added(status)
+        event = ResponseCodeInterpreterCallInProgressEvent(
+            type="response.code_interpreter_call.in_progress",
+            item_id=self.id,
+            output_index=self.index,
+            sequence_number=next(self.numbers),
+        )
+        return [*events, event]
+
+    def part_delta(self, part: int, text: str) -> Events:
+        return [
+            ResponseCodeInterpreterCallCodeDeltaEvent(
+                type="response.code_interpreter_call_code.delta",
+                item_id=self.id,
+                output_index=self.index,
+                delta=text,
+                sequence_number=next(self.numbers),
+            )
+        ]
+
+    def part_done(self, part: int, text: str) -> Events:
+        return [
+            ResponseCodeInterpreterCallCodeDoneEvent(
+                type="response.code_interpreter_call_code.done",
+                item_id=self.id,
+                output_index=self.index,
+                code=text,
+                sequence_number=next(self.numbers),
+            )
+        ]
+
+
+class CodeOutputDraft(OutputDraft):
+    """The item from when the code runs. It accepts one `CellResult`; no event carries output."""
+
+    def __init__(self, index: int, numbers: Iterator[int], call: Json) -> None:
+        super().__init__(index, numbers)
+        self._call = call
+        self._result: CellResult | None = None
+        self._ran = False
+
+    def item(self, status: ItemStatus) -> ResponseOutputItem:
+        result = self._result
+        outputs = outputs_of(result) if result is not None else []
+        final = "failed" if status == "completed" and not self._ran else status
+        return item_of({**self._call, "outputs": outputs, "status": final})
+
+    def restore(self, item: Json, events: Sequence[Json]) -> None:
+        """Do nothing: the result is asked for again."""
+
+    def begun(self) -> Events:
+        return [
+            ResponseCodeInterpreterCallInterpretingEvent(
+                type="response.code_interpreter_call.interpreting",
+                item_id=self._call["id"],
+                output_index=self.index,
+                sequence_number=next(self.numbers),
+            )
+        ]
+
+    def write(self, piece: CellResult) -> Events:
+        self._result = piece
+        self._ran = piece.status not in ("ended", "unknown")
+        return []
+
+    def close_unfinished(self, why: str) -> Events:
+        if self._result is None:
+            self._result = CellResult("unknown", why)
+        return []
+
+    def done(self, item: ResponseOutputItem) -> Events:
+        """Return the event that finishes the item, after one that says that the call is completed."""
+        if not self._ran:
+            return super().done(item)
+        event = ResponseCodeInterpreterCallCompletedEvent(
+            type="response.code_interpreter_call.completed",
+            item_id=self._call["id"],
+            output_index=self.index,
+            sequence_number=next(self.numbers),
+        )
+        return [event, *super().done(item)]

@@ -1,0 +1,97 @@
+"""The entry of `code_interpreter` in a request, and the tool as a function for models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jiter
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.tools.arguments import UnreadableArguments, read_object
+from agent_kernel.tools.base import Environment
+from agent_kernel.tools.live import LiveCall, malformed_call
+
+if TYPE_CHECKING:
+    from agent_kernel.tools.base import Tool
+
+Json = Mapping[str, Any]
+
+LONGEST_CODE = 1_000_000
+"""Characters of one cell."""
+
+_LIVE = 64 * 1024
+"""Characters of arguments up to which a call is streamed while it is written."""
+
+DESCRIPTION = (
+    "Run Python code in this conversation's container, in a session that stays alive: variables and imports "
+    "are kept from call to call. Returns what the code prints and the value of a last expression. Figures of "
+    "matplotlib are shown to the user. The working directory is /mnt/data; files the user should get belong "
+    "there. There is no network unless the user says otherwise."
+)
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "description": "The Python code to run."}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+
+
+def read_container(given: object, index: int) -> Environment:
+    """Check the `container` of entry number `index` of `tools`. Raises `InvalidRequest`."""
+    where = f"tools[{index}].container"
+    if isinstance(given, str) and given:
+        return Environment("reference", index, container_id=given, field="container")
+    if isinstance(given, Mapping) and given.get("type") == "auto":
+        return Environment("auto", index, params=given, field="container")
+    raise InvalidRequest(
+        f"{where} must be the id of a container, or an object with the type auto.",
+        hint="For a new container: container = {'type': 'auto'}.",
+        param=where,
+    )
+
+
+class LiveCode(LiveCall):
+    """A call in progress: streams the code as far as it can be parsed."""
+
+    def __init__(self, tool: Tool, call_id: str) -> None:
+        super().__init__(tool, call_id)
+        self._shown = 0
+
+    def write(self, piece: str) -> Iterator[CallDelta]:
+        """Add a piece of the JSON and yield what it adds to the code."""
+        self.arguments += piece
+        if not piece or len(self.arguments) > _LIVE:
+            return
+        try:
+            value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
+        except ValueError:  # not JSON: `done` reports it
+            return
+        code = value.get("code") if isinstance(value, dict) else None
+        if isinstance(code, str) and len(code) > self._shown:
+            yield CallDelta(self.tool, self.call_id, code[self._shown :])
+            self._shown = len(code)
+
+
+def parse_call(tool: Tool, call_id: str, arguments: str) -> CallDone:
+    """Read the function's arguments as the model wrote them. Raises `MalformedCall`."""
+    try:
+        value = read_object(arguments)
+    except UnreadableArguments as error:
+        raise malformed_call(tool.type, str(error), arguments) from None
+    code = value.get("code")
+    if not isinstance(code, str) or not code.strip():
+        raise malformed_call(tool.type, "it needs a string called code", arguments)
+    if unknown := sorted(set(value) - {"code"}):
+        raise malformed_call(tool.type, f"it has no argument {unknown[0][:40]}", arguments)
+    if len(code) > LONGEST_CODE:
+        why = f"its code has more than {LONGEST_CODE} characters; write it to files, and run those"
+        raise malformed_call(tool.type, why, arguments)
+    try:
+        code.encode()
+    except UnicodeEncodeError:
+        why = "its code has characters that UTF-8 cannot encode"
+        raise malformed_call(tool.type, why, arguments) from None
+    return CallDone(tool, call_id, (code,))

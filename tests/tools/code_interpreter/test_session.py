@@ -1,0 +1,285 @@
+"""The Python session in a real sandbox: what it keeps, shows, refuses and survives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.tools.code_interpreter.session import (
+    NAME,
+    CellResult,
+    CodeCell,
+    end_session,
+    run_cell,
+    source,
+)
+from tests.sandboxes.inside import Sandbox, started
+
+Run = Callable[..., Coroutine[Any, Any, CellResult]]
+LIMIT = 2000
+
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module")]
+_NAMES = itertools.count()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandbox(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    backend = BubblewrapBackend(tmp_path_factory.mktemp("sandboxes"), toolbox)
+    memory = 512 << 20 if backend.capabilities().memory_limit else 1 << 30
+    async with started(backend, memory=memory) as sandbox:
+        yield sandbox
+    await backend.aclose()
+
+
+@pytest.fixture
+def run(sandbox: Sandbox) -> Run:
+    async def run(code: str, seconds: float = 60, channel: Channel | None = None) -> CellResult:
+        return await run_cell(
+            channel or sandbox.channel, CodeCell(f"cell/{next(_NAMES)}", code, seconds, LIMIT)
+        )
+
+    return run
+
+
+async def test_variables_are_kept(run: Run) -> None:
+    first = await run("import math\nx = 20\nprint('hi')")
+    assert (first.status, first.logs, first.images) == ("ok", "hi\n", ())
+    second = await run("x += 1\nx * 2")
+    assert (second.logs, second.session) == ("42\n", first.session)
+    assert (await run("_ + 1; math.floor(x / 2)")).logs == "10\n"
+
+
+async def test_output_of_all_kinds_is_in_order(run: Run) -> None:
+    code = "import os, subprocess, sys\nprint('a')\nos.system('echo b')\nprint('c', file=sys.stderr)\n"
+    code += "subprocess.run(['echo', 'd'])\nos.write(1, b'e\\n')\ndisplay('f', 7)\nawait_ = 8\nNone"
+    assert (await run(code)).logs == "a\nb\nc\nd\ne\n'f'\n7\n"
+    assert (await run("import asyncio\nawait asyncio.sleep(0)\n9;")).logs == ""
+
+
+async def test_an_exception_is_told_from_the_cell_on(run: Run) -> None:
+    found = await run("def f():\n    return 1 / 0\nprint('before')\nf()")
+    assert found.status == "error"
+    assert found.logs.startswith('before\nTraceback (most recent call last):\n  File "<cell ')
+    assert found.logs.endswith("ZeroDivisionError: division by zero\n")
+    assert "return 1 / 0" in found.logs
+    assert (await run("def (")).logs.endswith("SyntaxError: invalid syntax\n")
+    assert (await run("import sys; sys.exit(3)")).status == "error"
+    assert (await run("1\x00")).status == "error"
+
+
+async def test_a_picture_is_an_image(run: Run) -> None:
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 50).decode()
+    code = f"import base64\nclass P:\n    def _repr_png_(self): return base64.b64decode('{png}')\n"
+    found = await run(f"{code}display(P())\nprint('x')\nP()")
+    assert found.images == (f"data:image/png;base64,{png}",) * 2
+    assert found.logs == "x\n"
+    huge = await run("class H:\n    def _repr_png_(self): return b'x' * 5_000_000\nH()")
+    assert (huge.images, "left out" in huge.logs) == ((), True)
+
+
+async def test_figures_are_shown_and_closed(run: Run, sandbox: Sandbox) -> None:
+    figure = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
+    found = await run(f"{figure}fig, ax = plt.subplots()\nax.plot([3])\nfig")
+    assert (found.status, len(found.images)) == ("ok", 2), found.logs
+    assert all(each.startswith("data:image/png;base64,iVBOR") for each in found.images)
+    assert (await run("plt.get_fignums()")).logs == "[]\n"
+    table = await run("import pandas as pd\npd.DataFrame({'a': [1, 2]})")
+    assert "   a\n0  1\n1  2\n" in table.logs
+
+
+async def test_input_is_refused(run: Run) -> None:
+    found = await run("input('name? ')")
+    assert "nobody can answer" in found.logs
+    assert (await run("import sys; sys.stdin.read()")).logs == "''\n"
+
+
+async def test_output_is_bounded_and_none_is_waited_for(run: Run) -> None:
+    found = await run("print('head')\nfor n in range(300):\n    print('x' * 100_000)\nprint('tail')")
+    assert found.logs.startswith("head\nxxx")
+    assert found.logs.endswith("xxx\ntail\n")
+    assert "characters left out" in found.logs
+    assert len(found.logs) < LIMIT + 100
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; sys.stdout = sys.stderr = None",
+        "import os; os.close(0); os.close(1); os.close(2)",
+        "import os\nif os.fork() == 0: print('child')",
+        "import sys; sys.stdout.close()",
+        "class R:\n    def __repr__(self): return 1\nR()",
+        "def f(): f()\nf()",
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "import builtins; del builtins.print, builtins.repr",
+        "import sys; sys.modules.clear()",
+    ],
+)
+async def test_a_cell_cannot_break_the_next(run: Run, sandbox: Sandbox, code: str) -> None:
+    await run("import os, signal, sys")
+    before = await run("kept = 1")
+    await run(code)
+    after = await run("kept + 1")
+    assert (after.logs, after.session) == ("2\n", before.session)
+    await end_session(sandbox.channel)
+
+
+async def test_threads_of_earlier_cells_print_nothing(run: Run) -> None:
+    code = "import threading\ngo, done = threading.Event(), threading.Event()\n"
+    code += (
+        "def late():\n    go.wait()\n    print('late')\n    done.set()\nthreading.Thread(target=late).start()"
+    )
+    await run(code)
+    found = await run("print('mine'); go.set(); done.wait()\nNone")
+    assert found.logs == "mine\n[5 characters that threads of earlier cells printed are left out]\n"
+
+
+async def test_a_timeout_keeps_the_session(run: Run) -> None:
+    before = await run("kept = 5")
+    found = await run("print('begun')\nwhile True: pass", seconds=1)
+    assert found.status == "timed_out"
+    assert "begun\nKeyboardInterrupt\n[The cell took longer than 1 s" in found.logs
+    after = await run("kept")
+    assert (after.logs, after.session) == ("5\n", before.session)
+
+
+async def test_cancelling_interrupts_the_cell(run: Run, sandbox: Sandbox) -> None:
+    before = await run("kept = 6")
+    cell = asyncio.create_task(run("open('cancelled', 'w').close()\nimport time; time.sleep(99)"))
+    await sandbox("until [ -e cancelled ]; do sleep 0.02; done")
+    cell.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cell
+    after = await run("kept")
+    assert (after.logs, after.session) == ("6\n", before.session)
+
+
+async def test_cells_of_two_hosts_take_turns(run: Run, sandbox: Sandbox) -> None:
+    other = await Channel.open(await sandbox.backend.stream(sandbox.ref), egress=None)
+    try:
+        await run("order = []")
+        slow = "import time\norder.append('a')\ntime.sleep(0.2)\norder.append('b')\nprint('one')"
+        one, two = await asyncio.gather(run(slow), run("order.append('c')\nprint('two')", channel=other))
+        assert (one.logs, two.logs) == ("one\n", "two\n")
+        assert (await run("order in (['a', 'b', 'c'], ['c', 'a', 'b'])")).logs == "True\n"
+    finally:
+        await other.aclose()
+
+
+async def test_nothing_runs_twice_under_one_name(run: Run, sandbox: Sandbox) -> None:
+    await run("count = 0")
+    cell = CodeCell("cell/named", "count += 1\nprint(count)", 60, LIMIT)
+    first, again = await run_cell(sandbox.channel, cell), await run_cell(sandbox.channel, cell)
+    assert first.logs == again.logs == "1\n"
+    unknown = await run_cell(sandbox.channel, CodeCell("cell/never", "count = 99", 60, LIMIT, known=True))
+    assert unknown.status == "unknown"
+    assert (await run("count")).logs == "1\n"
+
+
+async def test_half_a_line_of_a_lost_host_is_dropped(run: Run, sandbox: Sandbox) -> None:
+    await run("kept = 7")
+    async with sandbox.channel.program(NAME, ["true"]) as program:
+        await program.write(b'{"id": "lost", "code": "kept = 0"\n[1]\n"x"\nnull\n{"id": 1}\n')
+    assert (await run("kept")).logs == "7\n"
+
+
+async def test_its_end_is_told_and_a_new_one_begins(run: Run) -> None:
+    before = await run("kept = 8")
+    found = await run("import os; os._exit(9)")
+    assert found.status == "ended"
+    assert found.logs.startswith("[The Python session ended (exit code 9). Its variables are gone")
+    after = await run("kept")
+    assert after.session == before.session + 1
+    assert after.logs.startswith("[A new Python session: variables of earlier calls are gone.]\n")
+    assert "NameError" in after.logs
+
+
+async def test_one_that_cannot_be_interrupted_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_kernel.tools.code_interpreter.session.GRACE", 0.5)
+    stubborn = (
+        "import time\nwhile True:\n    try:\n        time.sleep(99)\n    except KeyboardInterrupt: pass"
+    )
+    found = await run(stubborn, seconds=1)
+    assert found.status == "timed_out"
+    assert "The Python session ended (exit code 137)" in found.logs
+    assert (await run("1 + 1")).logs.endswith("\n2\n")
+
+
+async def test_a_restart_forgets_and_ends_all(run: Run, sandbox: Sandbox) -> None:
+    await run("import subprocess; child = subprocess.Popen(['sleep', '8531'])")
+    await end_session(sandbox.channel)
+    assert (await sandbox("grep -al 'slee[p].8531' /proc/[0-9]*/cmdline")).stdout == b""
+    assert "NameError" in (await run("child")).logs
+
+
+async def test_out_of_memory_is_told(run: Run, sandbox: Sandbox) -> None:
+    found = await run("x = b'x' * (2 << 30)")
+    told = "out of memory: limit 512 MiB" in found.logs or "MemoryError" in found.logs
+    assert told or found.logs.startswith("[The Python session ended (exit code 137)"), found.logs
+    assert (await run("'on'")).logs.endswith("'on'\n")
+
+
+async def test_a_shell_command_does_not_list_it(run: Run, sandbox: Sandbox) -> None:
+    await run("1")
+    after = await sandbox.channel.aftermath("/mnt/data", None)
+    assert after is not None
+    assert after.running == ()
+
+
+@pytest.mark.docker
+@pytest.mark.asyncio(loop_scope="function")
+async def test_docker_keeps_a_session_too(docker_backend: DockerBackend) -> None:
+    async with started(docker_backend) as sandbox:
+        first = await run_cell(sandbox.channel, CodeCell("cell/1", "x = 20\nprint('hi')", 60, LIMIT))
+        stuck = await run_cell(sandbox.channel, CodeCell("cell/2", "while True: x += 1", 1, LIMIT))
+        again = await run_cell(sandbox.channel, CodeCell("cell/3", "x > 20", 60, LIMIT))
+    assert (first.logs, stuck.status, again.logs) == ("hi\n", "timed_out", "True\n")
+    assert first.session == again.session
+
+
+async def test_the_program_is_small() -> None:
+    assert len(source(50_000)) < 64 << 10
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_ipython_runs_the_cells_where_it_is_there() -> None:
+    """With the Python of the tests, which has IPython. The protocol and the capture are the same."""
+    from agent_kernel.tools.code_interpreter.session import command
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command(LIMIT)[1:], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(source(LIMIT))
+
+    async def run(code: str) -> tuple[str, str]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        name = str(next(_NAMES))
+        process.stdin.write(json.dumps({"id": name, "code": code, "known": False}).encode() + b"\n")
+        value = json.loads(await process.stdout.readline())
+        assert value["id"] == name
+        return value["status"], value["logs"]
+
+    assert await run("x = 20\nx + 1") == ("ok", "21\n")
+    assert await run("!echo from the shell") == ("ok", "from the shell\n")
+    assert await run("%who_ls") == ("ok", "['x']\n")
+    assert await run("from IPython.display import display\ndisplay(x)\nprint('p')") == ("ok", "20\np\n")
+    status, logs = await run("1 / 0")
+    assert (status, "ZeroDivisionError" in logs, "\x1b" in logs) == ("error", True, False)
+    process.stdin.close()
+    assert await process.wait() == 0
