@@ -231,7 +231,7 @@ def _running(run: Turn, call: _Call) -> RunningCall:
     subject = call.tool.policy_subject(call.json)
     command = " ; ".join(subject) if subject else call.tool.arguments_text(call.json)
     own = () if run.turn.approval is None else (run.turn.approval,)
-    return RunningCall(run.id, call.item.call_id, one_line(command), run.questions, own)
+    return RunningCall(run.id, call_key(call.item), one_line(command), run.questions, own)
 
 
 def _tool_of(call_type: str) -> Tool:

@@ -53,6 +53,25 @@ def read_container(given: object, index: int) -> Environment:
     )
 
 
+def without_secrets(spec: Json) -> Json:
+    """Return an entry without the values of secrets that its network policy brings: responses repeat it."""
+    container = spec.get("container")
+    policy = container.get("network_policy") if isinstance(container, Mapping) else None
+    if (
+        not isinstance(container, Mapping)
+        or not isinstance(policy, Mapping)
+        or "domain_secrets" not in policy
+    ):
+        return spec
+    given = policy["domain_secrets"]
+    names = [
+        {name: each[name] for name in ("domain", "name") if name in each}
+        for each in (given if isinstance(given, list | tuple) else ())
+        if isinstance(each, Mapping)
+    ]
+    return {**spec, "container": {**container, "network_policy": {**policy, "domain_secrets": names}}}
+
+
 class LiveCode(LiveCall):
     """A call in progress: streams the code as far as it can be parsed."""
 

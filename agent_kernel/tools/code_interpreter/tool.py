@@ -26,6 +26,7 @@ from agent_kernel.tools.code_interpreter.spec import (
     LiveCode,
     parse_call,
     read_container,
+    without_secrets,
 )
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.one_item import NO_END, OneItemTool
@@ -69,6 +70,9 @@ class CodeInterpreter(OneItemTool):
 
     def read(self, spec: Json, index: int) -> ToolEntry:
         return ToolEntry(self, index, spec, read_container(spec.get("container"), index))
+
+    def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
+        return without_secrets(entry.spec)
 
     # -- offering it, and reading a call
 

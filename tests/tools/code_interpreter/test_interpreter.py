@@ -82,7 +82,7 @@ def check_stream(events: list[Json]) -> list[Json]:
 
 
 async def test_the_documented_streams(runtime: Make) -> None:
-    """Text only, one call, three calls with shared variables, an exception, a picture, and a second turn."""
+    """Text only, one call, three calls, a second turn, an exception, a picture, and a cited file."""
     async with runtime() as running:
         assert check_stream(await events_of(running, "text only", **SHOWN)) == []
         events = await events_of(running, "one call", **SHOWN)
@@ -108,6 +108,11 @@ async def test_the_documented_streams(runtime: Make) -> None:
         assert picture["type"] == "image"
         assert picture["url"].startswith("data:image/png;base64,iVBOR")
         assert printed == {"type": "logs", "logs": "drawn\n"}
+        events = await events_of(running, "write a file", **SHOWN, previous_response_id=second)
+        check_stream(events)
+        (cited,) = events[-1]["response"]["output"][-1]["content"][0]["annotations"]
+        assert (cited["type"], cited["filename"]) == ("container_file_citation", "report.csv")
+        assert cited["container_id"] == one["container_id"]
 
 
 async def test_without_include_the_outputs_are_null(runtime: Make) -> None:
@@ -173,6 +178,17 @@ def test_wrong_entries_are_refused() -> None:
     environment = environment_of(read_tools([SHELL, sized]))
     assert environment is not None
     assert environment.params == sized["container"]
+
+
+@pytest.mark.parametrize(
+    "given", [[{"domain": "a.test", "name": "KEY", "value": "s3cret"}, "s3cret"], "s3cret"]
+)
+def test_a_response_repeats_no_secret(given: Any) -> None:
+    policy = {"type": "allowlist", "allowed_domains": ["a.test"], "domain_secrets": given}
+    (entry,) = read_tools([{**PYTHON, "container": {"type": "auto", "network_policy": policy}}])
+    shown = json.dumps(CODE_INTERPRETER.shown(entry, "cntr_1"))
+    assert "a.test" in shown
+    assert "s3cret" not in shown
 
 
 @pytest.mark.parametrize(
