@@ -64,7 +64,7 @@ def operator(home: Path, port: int) -> Operator:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox, port: int) -> Iterator[Keyed]:
-    bound = NetworkPolicy.parse([f"tcp://pages.internal:{port}", f"tcp://more.internal:{port}"])
+    bound = NetworkPolicy.parse([f"tcp://pages.internal:{port}", f"tcp://more.internal:{port}", "npm"])
     data = tmp_path_factory.mktemp("data")
     options = ContainerOptions(
         network=bound,
@@ -173,7 +173,8 @@ def test_preset_stands_for_its_hosts(server: Keyed, port: int) -> None:
         assert made.network_policy is not None
         assert made.network_policy.allowed_domains == [f"tcp://pages.internal:{port}"]
         named = {"type": "container_auto", **policy}
-        assert ran(bob, fetch(f"http://pages.internal:{port}/p"), named)[1].stdout == "page /p\n"
+        command = f"{fetch(f'http://pages.internal:{port}/p')}; echo $NPM_CONFIG_REGISTRY"
+        assert ran(bob, command, named)[1].stdout == f"page /p\nhttp://pages.internal:{port}/\n"
         bob.containers.delete(made.id)
         for each in bob.containers.list():
             bob.containers.delete(each.id)
@@ -210,3 +211,4 @@ def test_wrong_policy_creates_nothing(server: Keyed) -> None:
         assert bob.containers.list().data == []
     bound = server.ask("bob", "GET", "/v1/containers/agent_kernel/network").json()
     assert bound["type"] == "allowlist"
+    assert bound["allowed_domains"][0] == "npm"
