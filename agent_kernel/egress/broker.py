@@ -13,7 +13,7 @@ from agent_kernel.egress.limits import LimitExceeded, NetworkLimits, NetworkMete
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import ConnectionRecord, NetworkUse
-from agent_kernel.egress.relay import PIECE, Relay, say_goodbye
+from agent_kernel.egress.relay import Relay, say_goodbye
 from agent_kernel.egress.resolve import (
     Dialler,
     Resolver,
@@ -228,17 +228,12 @@ class Broker:
             if secrets is not None and secrets.covers(name):
                 await secrets.carry(AllowedTarget(name, port, rule), stream, connected, count)
                 return
-            reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
-        except BaseException:
-            connected.close()
-            raise
-        gate = gate_for(rule, name, port)
-        try:
-            await Relay(stream, reader, writer).run(
+            gate = gate_for(rule, name, port)
+            await Relay(stream, connected).run(
                 gate if secrets is None else secrets.guarded(gate, port), count
             )
         finally:
-            writer.close()
+            connected.close()
 
     def _throttle(self, attempt: _Attempt) -> None:
         """Record the first of several refusals: a program in a loop must not fill the audit log."""

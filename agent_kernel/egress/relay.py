@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from agent_kernel.egress.gate import Gate
+from agent_kernel.sandboxes.boxd import wire
 
 PIECE = 64 << 10
-"""Bytes that are read at once. A connection holds about twice as many in each direction."""
+"""Bytes of the sandbox that are read at once."""
+
+RECEIVED = 128 << 10
+"""Bytes of a server that are read at once. Memory for them is held while they are passed on only."""
 
 _DRAIN_SECONDS = 2.0
 
@@ -24,52 +29,53 @@ class InsideStream(Protocol):
 
     async def write_eof(self) -> None: ...
 
+    async def room(self) -> int: ...
+
+    async def write_frame(self, frame: memoryview) -> None: ...
+
 
 Count = Callable[[int, int], None]
 """Counts `(sent, received)` bytes before they are passed on; what it raises ends the connection."""
 
 
 class Relay:
-    """A connection of `stream` to a server.
+    """A connection of `stream` to a server at the other end of `connected`, a non-blocking socket.
 
     Each direction ends by itself (half-close). A reader that is slow pauses the writer at the other end.
     """
 
-    def __init__(
-        self, stream: InsideStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, stream: InsideStream, connected: socket.socket) -> None:
         self._stream = stream
-        self._reader = reader
-        self._writer = writer
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
         self._received_all = False
 
     async def run(self, gate: Gate, count: Count) -> None:
         """Carry bytes until both directions have ended.
 
         `gate` sees what the sandbox sends. Raises what it and `count` raise, and `OSError` when the server
-        breaks the connection. The server's connection is closed at the end, at once if this is cancelled.
+        breaks the connection. The socket is closed at the end.
         """
         tasks = [asyncio.create_task(self._send(gate, count)), asyncio.create_task(self._receive(count))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
-        except BaseException:
-            self._writer.transport.abort()
-            raise
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._writer.close()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                self._socket.close()
 
     async def _send(self, gate: Gate, count: Count) -> None:
         try:
             while data := await self._stream.read(PIECE):
                 await self._forward(gate.feed(data), count)
             await self._forward(gate.end(), count)
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
+            with contextlib.suppress(OSError):  # it is broken already, which reading reports
+                self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             if not self._received_all:  # otherwise the server is done, and takes not even TLS's goodbye
                 raise
@@ -77,15 +83,38 @@ class Relay:
     async def _forward(self, data: bytes, count: Count) -> None:
         if data:
             count(len(data), 0)
-            self._writer.write(data)
-            await self._writer.drain()
+            await self._loop.sock_sendall(self._socket, data)
 
     async def _receive(self, count: Count) -> None:
-        while data := await self._reader.read(PIECE):
-            count(0, len(data))
-            await self._stream.write(data)
+        while True:
+            size = min(await self._stream.room(), RECEIVED)
+            frame = memoryview(bytearray(wire.DATA_HEAD + size))
+            try:
+                received = self._socket.recv_into(frame[wire.DATA_HEAD :])
+            except BlockingIOError:
+                del frame  # an idle connection holds no memory
+                await self._readable()
+                continue
+            if not received:
+                break
+            count(0, received)
+            await self._stream.write_frame(frame[: wire.DATA_HEAD + received])
         self._received_all = True
         await self._stream.write_eof()
+
+    async def _readable(self) -> None:
+        """Wait until the server has sent something, or has ended its direction."""
+        ready = self._loop.create_future()
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self._loop.add_reader(self._socket, wake)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(self._socket)
 
 
 async def say_goodbye(stream: InsideStream, answer: bytes) -> None:

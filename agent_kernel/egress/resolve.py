@@ -110,6 +110,8 @@ async def connect_first(
     failures: list[BaseException] = []
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
+            if len(waiting) == 1:  # most often, and it needs no task
+                return waiting[0], await dialler(waiting[0], port)
             while waiting or running:
                 if waiting:
                     address = waiting.pop(0)

@@ -141,7 +141,7 @@ class ByteStream(Protocol):
         """Read up to `limit` bytes; `b""` at the end and after `aclose`. Cancelling loses no bytes."""
         ...
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`, waiting while the peer does not read. Raises `SandboxUnreachable`."""
         ...
 

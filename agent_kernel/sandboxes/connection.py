@@ -133,7 +133,7 @@ class SandboxConnection:
             await self.send(wire.data(call.number, wire.CONTENT, piece))
             view = view[len(piece) :]
 
-    async def send(self, encoded: bytes) -> None:
+    async def send(self, encoded: wire.Bytes) -> None:
         """Send a frame, waiting while boxd does not read. Raises the error that ended this connection."""
         async with self._write_lock:
             self._check()

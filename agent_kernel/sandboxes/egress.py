@@ -6,6 +6,7 @@ The default is `DenyAll`.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -69,7 +70,7 @@ class Access:
 class EgressStream:
     """The sandbox's end of one connection: bytes in both directions, each ended by itself."""
 
-    def __init__(self, number: int, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, number: int, send: Callable[[wire.Bytes], Awaitable[None]]) -> None:
         self.number = number
         self.answered = False
         """Whether the host has ended the connection."""
@@ -77,7 +78,7 @@ class EgressStream:
         """Whether the program inside has given up."""
         self._send = send
         self._credit = wire.Credit()
-        self._received = bytearray()
+        self._received: deque[bytes] = deque()
         self._frames = 0
         self._ended = False
         self._news = asyncio.Event()
@@ -95,12 +96,18 @@ class EgressStream:
         while not self._received and not self._ended:
             self._news.clear()
             await self._news.wait()
-        piece = bytes(self._received[:limit])
-        del self._received[:limit]
-        taken, self._frames = len(piece) + self._frames * wire.FRAME_COST, 0
-        if back := self._credit.taken(taken):
+        pieces, size = [], 0
+        while self._received and size + len(self._received[0]) <= limit:
+            pieces.append(self._received.popleft())
+            size += len(pieces[-1])
+        if not size and self._received:  # the first one is larger
+            pieces.append(self._received[0][:limit])
+            self._received[0] = self._received[0][limit:]
+            size = limit
+        cost, self._frames = self._frames * wire.FRAME_COST, 0
+        if back := self._credit.taken(size + cost):
             await self._send(wire.credit(self.number, back))
-        return piece
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def write(self, data: bytes) -> None:
         """Send all of `data` to the program inside, waiting while it does not read.
@@ -109,14 +116,26 @@ class EgressStream:
         """
         view = memoryview(data)
         while view:
-            if not (room := self._credit.room):
-                self._news.clear()
-                await self._news.wait()
-                continue
-            piece = view[: min(room, PIECE)]
+            piece = view[: min(await self.room(), PIECE)]
             self._credit.sent(len(piece))
             await self._send(wire.data(self.number, wire.CONTENT, piece))
             view = view[len(piece) :]
+
+    async def room(self) -> int:
+        """Wait while the program inside does not read. Return how many bytes it takes now."""
+        while not (room := self._credit.room):
+            self._news.clear()
+            await self._news.wait()
+        return room
+
+    async def write_frame(self, frame: memoryview) -> None:
+        """Send bytes as `write` does, without a copy: at most `room`, behind `wire.DATA_HEAD` free bytes.
+
+        The memory belongs to the stream from now on.
+        """
+        self._credit.sent(len(frame) - wire.DATA_HEAD)
+        wire.put_data_head(frame, self.number, wire.CONTENT)
+        await self._send(frame)
 
     async def write_eof(self) -> None:
         """Send no more data. Reading goes on."""
@@ -134,7 +153,8 @@ class EgressStream:
             data = wire.parse_data(payload)[1]
             self._credit.received(len(data))
             self._frames += 1
-            self._received += data
+            if data:
+                self._received.append(data)
         self._news.set()
 
 

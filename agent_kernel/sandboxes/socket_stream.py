@@ -39,7 +39,7 @@ class SocketStream:
             await self._on_end()
         return received
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """See `ByteStream.write`."""
         try:
             self._writer.write(data)

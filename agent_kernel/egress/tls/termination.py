@@ -87,8 +87,7 @@ class Termination:
         """
         try:
             if to.port == SSH_PORT:
-                reader, writer = await asyncio.open_connection(sock=connected, limit=PIECE)
-                await Relay(stream, reader, writer).run(SshGate(), count)
+                await Relay(stream, connected).run(SshGate(), count)
                 return
             if to.port == HTTP_PORT:
                 reason = "this host has a secret, so only HTTPS is possible; use https"

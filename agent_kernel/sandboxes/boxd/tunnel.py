@@ -92,10 +92,25 @@ class Tunnel(BoxHandler):
         """Queue what the host sent; its credit returns when the socket has taken it."""
         if self._ended:
             raise wire.WireError("data after the end")
-        if self._open:
+        if not self._open:
+            return
+        self._channel.took(wire.FRAME_COST)
+        if self._pending:
             self._pending += payload
-            self._channel.took(wire.FRAME_COST)
+        else:
+            self._write_now(payload)
+
+    def _write_now(self, payload: wire.Bytes) -> None:
+        """Write what the socket takes, and queue the rest."""
+        try:
+            written = self._socket.send(payload)
+        except OSError:  # it takes nothing now, or the program has gone: the loop reports that
+            written = 0
+        if written < len(payload):
+            self._pending += payload[written:]
             self._watch()
+        if written:
+            self._channel.took(written)
 
     def on_eof(self) -> None:
         """End this direction when what is queued has been written."""

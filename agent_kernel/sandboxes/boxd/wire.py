@@ -81,6 +81,16 @@ def data(channel: int, stream: int, payload: Bytes) -> bytes:
     return b"".join((HEADER.pack(len(payload) + 1, DATA, channel), bytes((stream,)), payload))
 
 
+DATA_HEAD = HEADER.size + 1
+"""Bytes before the payload of a `DATA` frame."""
+
+
+def put_data_head(frame: memoryview, channel: int, stream: int) -> None:
+    """Make a `DATA` frame of bytes that were put behind room for its head: they are not copied."""
+    HEADER.pack_into(frame, 0, len(frame) - HEADER.size, DATA, channel)
+    frame[HEADER.size] = stream
+
+
 def credit(channel: int, amount: int) -> bytes:
     """Encode permission for the peer to send `amount` more bytes."""
     return frame(CREDIT, channel, CREDIT_PAYLOAD.pack(amount))

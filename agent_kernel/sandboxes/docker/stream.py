@@ -159,7 +159,7 @@ class DockerStream:
         self._left = int.from_bytes(head[4:], "big")
         return True
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to stdin, waiting while the program does not read."""
         if self._writer.is_closing():
             raise SandboxUnreachable("The stream into the sandbox is closed.")

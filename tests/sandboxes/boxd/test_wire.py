@@ -106,7 +106,7 @@ class Played:
             await self._closed.wait()
         return b""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         if wire.Decoder().feed(data)[0][0] == wire.CALL:
             self._asked.set()
 
@@ -278,7 +278,7 @@ class Deaf:
         self.asked += 1
         return call(2 * self.asked)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         self._written += 1
         if self._written > 1:
             await self._closed.wait()
@@ -321,7 +321,7 @@ async def test_a_connection_that_is_cancelled_at_once_is_answered() -> None:
     answered = asyncio.Event()
 
     class Recorded(Played):
-        async def write(self, data: bytes) -> None:
+        async def write(self, data: bytes | memoryview) -> None:
             await super().write(data)
             sent.extend(wire.Decoder().feed(data))
             if sent[-1][0] == wire.ERROR:
@@ -353,7 +353,7 @@ async def test_a_call_cancelled_twice_leaves_the_channel_open(monkeypatch: pytes
             confirm.clear()
             return wire.message(wire.ERROR, 1, {"code": "cancelled", "message": "cancelled"})
 
-        async def write(self, data: bytes) -> None:
+        async def write(self, data: bytes | memoryview) -> None:
             if wire.Decoder().feed(data)[0][0] == wire.CANCEL:
                 asked.set()
 

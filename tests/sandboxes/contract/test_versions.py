@@ -43,7 +43,7 @@ class OldBoxd:
     async def read(self, limit: int) -> bytes:
         return self._says.pop(0) if self._says else b""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         return
 
     async def aclose(self) -> None:
