@@ -41,6 +41,7 @@ class RowPolicy:
         self._id = container_id
         self._audit = audit
         self._use = use
+        self._last: tuple[str, NetworkPolicy, ContainerNetwork] | None = None
 
     async def bound(self) -> NetworkPolicy:
         """Return the operator's policy."""
@@ -51,7 +52,10 @@ class RowPolicy:
         row = await self._rows.container(self._id)
         if row is None:
             return NetworkPolicy()
-        network = ContainerNetwork.of_json(row.network).within(await self.bound())
+        bound = await self.bound()
+        if self._last is None or self._last[0] != row.network or self._last[1] is not bound:
+            self._last = row.network, bound, ContainerNetwork.of_json(row.network).within(bound)
+        network = self._last[2]
         self._use(network.secrets)
         return network.policy
 
