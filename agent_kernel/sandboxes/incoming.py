@@ -20,7 +20,7 @@ Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
 class IncomingCalls:
     """Serves `methods` to one boxd. `send` sends a frame to it."""
 
-    def __init__(self, methods: Mapping[str, Method], send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, methods: Mapping[str, Method], send: Callable[[wire.Bytes], Awaitable[None]]) -> None:
         self.methods = methods
         self._send = send
         self._served: dict[int, tuple[EgressStream, asyncio.Task[None]]] = {}

@@ -51,7 +51,7 @@ class Program:
     def _frame(self, frame: bytes) -> None:
         self._stream.receive(frame[4], frame[wire.HEADER.size :])
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes | memoryview) -> None:
         for kind, _, payload in self._decoder.feed(data):
             if kind == wire.EVENT:
                 self.accepted.set()

@@ -231,7 +231,7 @@ class Decoder:
             self._start = content + length
         return frames
 
-    def feed(self, received: bytes) -> list[tuple[int, int, bytes]]:
+    def feed(self, received: Bytes) -> list[tuple[int, int, bytes]]:
         """Take bytes and return copies of the frames that they complete. Raises `WireError`."""
         frames = []
         left = memoryview(received)
