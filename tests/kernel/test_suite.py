@@ -32,7 +32,7 @@ class TestAgentKernel(jupyter_kernel_test.KernelTests):
     code_generate_error = "%nosuch"
     code_inspect_sample = "%upload"
     code_execute_result = [
-        {"code": "%budget", "result": "Turns have no budget."},
+        {"code": "%budget", "result": "No limit is set for a turn."},
         {"code": "%instructions", "mime": "text/markdown"},
         {"code": "%files", "mime": "text/html"},
     ]

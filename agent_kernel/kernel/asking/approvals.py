@@ -176,7 +176,7 @@ def _requests(response: Any) -> list[Mapping[str, Any]]:
 
 
 def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
-    from agent_kernel.kernel.render.approval import arguments_of
+    from agent_kernel.kernel.render.approval import arguments_of, kind_in_words
 
     arguments = arguments_of(item)
     if item.get("name") != "shell":
@@ -184,7 +184,7 @@ def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
     commands = arguments.get("commands")
     if not isinstance(commands, list) or not commands or not all(isinstance(each, str) for each in commands):
         return None
-    kind = ", ".join(kinds(commands))
+    kind = kind_in_words(kinds(commands))
     return ApprovalRequest(str(item["id"]), tuple(commands), str(arguments.get("reason") or ""), kind)
 
 

@@ -26,8 +26,8 @@ class LineAsker:
         """Ask until the answer is one of the choices. Closing the input denies."""
         if request.about == "network":
             return await self._connection(request)
-        kind = f"all like it ({clean(request.kind)})" if request.kind else "exactly these from now on"
-        choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}"
+        kind = clean(request.kind) or ("exactly these" if len(request.commands) > 1 else "exactly this")
+        choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}, until the kernel stops"
         prompt = f"{_shown(request)}\nMay this run? {choices}: "
         try:
             while True:

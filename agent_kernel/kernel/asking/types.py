@@ -11,8 +11,9 @@ class ApprovalRequest:
     """A call that waits for a decision.
 
     The `commands` run in order, all or none. `reason` explains why approval is needed. `kind` describes what
-    "allow this kind" would allow from then on, such as `rm *`. It is empty when the commands have no
-    recognizable kind; then `remember` allows exactly these commands. `editable`: the user may change them.
+    "allow this kind" would allow from then on, in Markdown: "any `rm …` command". It is empty when the
+    commands have no recognizable kind; then `remember` allows exactly these commands. `editable`: the user
+    may change them.
     It is false for tools without commands: their calls are shown as one text.
 
     `about` "network" asks about a connection: the only "command" is its destination, as `host:port`, and

@@ -45,5 +45,6 @@ def in_words(request: ApprovalRequest, decision: Decision) -> str:
     if request.about == "network":
         return f"You allowed {request.commands[0]} {'in this notebook' if decision.remember else 'once'}."
     if decision.remember:
-        return f"You allowed this, and from now on: {request.kind or 'exactly these commands'}"
+        kind = request.kind.replace("`", "") or "exactly the same again"
+        return f"You allowed this, and {kind}, until the kernel stops."
     return "You allowed this once."

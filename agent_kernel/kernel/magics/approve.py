@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 _ALL = {
     "allow": "All commands run.",
-    "ask": "You will be asked before every command.",
+    "ask": "You are asked before every command.",
     "deny": "No command runs.",
 }
 _RULE = {
-    "allow": "{} will run without asking",
-    "ask": "you will be asked before {}",
-    "deny": "{} will never run",
+    "allow": "{} runs without asking",
+    "ask": "you are asked before {}",
+    "deny": "{} never runs",
 }
 _REST = {
     "allow": "All other commands run.",
-    "ask": "You will be asked before all other commands.",
+    "ask": "You are asked before all other commands.",
     "deny": "No other command runs.",
 }
 _EXAMPLES = "For example: %approve ask, %approve ask rm *, %approve allow git status, %approve --clear"
@@ -48,19 +48,19 @@ async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
 
 def _sentence(policy: Policy) -> str:
     """Return the policy in one line: its rules in order, then its default."""
-    from agent_kernel.kernel.render.text import code
-
     if not policy.rules:
         return _ALL[policy.default]
-    rules = [
-        _RULE[rule.action].format(
-            (code(rule.command) if rule.command else "commands")
-            + (f" over {_size(rule.larger_than)}" if rule.larger_than is not None else "")
-        )
-        for rule in policy.rules
-    ]
+    rules = [_RULE[rule.action].format(_commands(rule)) for rule in policy.rules]
     first = " The first rule that matches applies." if len(rules) > 1 else ""
     return f"{rules[0][0].upper()}{'; '.join(rules)[1:]}. {_REST[policy.default]}{first}"
+
+
+def _commands(rule: Rule) -> str:
+    """Return the commands that a rule is about, in words: `rm …`, or every command over 100 bytes."""
+    from agent_kernel.kernel.render.approval import in_words
+
+    named = in_words(rule.command) if rule.command else "every command"
+    return named + (f" over {_size(rule.larger_than)}" if rule.larger_than is not None else "")
 
 
 def changed(policy: Policy, arguments: str) -> Policy:
@@ -90,12 +90,11 @@ def _table(notebook: Notebook) -> Bundle:
         [rule.action, rule.command or "any", _size(rule.larger_than), rule.reason or ""]
         for rule in policy.rules
     ]
-    rows += [["allow", kind, "", "you allowed this kind"] for kind in notebook.approvals.allowed]
+    rows += [
+        ["allow", kind, "", "you allowed it, until the kernel stops"] for kind in notebook.approvals.allowed
+    ]
     rows.append([policy.default, "everything else", "", ""])
-    caption = (
-        "This notebook's policy; the first rule that matches applies. The runtime also has a policy: the "
-        "stricter of the two decides."
-    )
+    caption = f"{_sentence(policy)} The operator has a policy as well: the stricter of the two decides."
     return table(["action", "commands", "larger than", "why"], rows, caption).bundle()
 
 

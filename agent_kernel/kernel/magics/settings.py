@@ -113,7 +113,7 @@ async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
         outputs.emit(note(f"Each turn may now use {_limits(notebook.budget)}."))
     else:
         now = notebook.budget
-        outputs.result(note(f"Each turn may use {_limits(now)}." if now else "Turns have no budget."))
+        outputs.result(note(f"Each turn may use {_limits(now)}." if now else "No limit is set for a turn."))
 
 
 def _limits(limits: Budget) -> str:
@@ -167,7 +167,7 @@ async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
         outputs.result(note("There is no container yet; the first prompt, upload or command creates one."))
         return
     found = await (await notebook.runtime()).containers.retrieve(notebook.container.id)
-    outputs.result(table(["container", ""], _container_rows(found)).bundle())
+    outputs.result(table(["property", "value"], _container_rows(found)).bundle())
 
 
 _LIMITS: dict[str, Callable[[str], float | int | str]] = {

@@ -51,18 +51,18 @@ class Magic:
 
 
 async def _help(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    from agent_kernel.kernel.render.bundles import table
+    from agent_kernel.kernel.render.definitions import definitions
 
     name = arguments.removesuffix("?").strip()
     if name:
         outputs.emit(page(find(name.removeprefix("%"))))
         return
-    rows = [[magic.usage, magic.summary] for magic in MAGICS.values()]
-    rows.append(["!COMMAND", "Run a command in the container's shell; the model sees it and its output."])
-    rows.append(["!!COMMAND", "Run a command in the same shell without telling the model."])
-    rows.append(["@FILE", "In a prompt: upload your file, and again after it has changed."])
-    rows.append(["%NAME?", "Show more about one of these lines; %help NAME shows it below the cell."])
-    outputs.emit(table(["line", "what it does"], rows, _HELP).bundle())
+    rows = [(magic.usage, magic.summary) for magic in MAGICS.values()]
+    rows.append(("!COMMAND", "Run a command in the container's shell; the model sees it and its output."))
+    rows.append(("!!COMMAND", "Run a command in the same shell without telling the model."))
+    rows.append(("@FILE", "In a prompt: upload your file, and again after it has changed."))
+    rows.append(("%NAME?", "Show more about one of these lines; %help NAME shows it below the cell."))
+    outputs.emit(definitions(("line", "what it does"), rows, _HELP).bundle())
 
 
 _HELP = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.kernel.render.bundles import QUIET, ShownItem, box
@@ -21,6 +21,16 @@ def arguments_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def in_words(pattern: str) -> str:
+    """Return a pattern of commands as a reader sees it, in Markdown: `rm *` as `rm …`."""
+    return code(f"{pattern[:-2]} …" if pattern.endswith(" *") else pattern)
+
+
+def kind_in_words(patterns: Sequence[str]) -> str:
+    """Return what these patterns of commands allow, in Markdown: "any `rm …` or `touch …` command"."""
+    return f"any {' or '.join(map(in_words, patterns))} command" if patterns else ""
 
 
 def approval_request(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:

@@ -18,6 +18,7 @@ from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.magics.approve import changed
 from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.preferences import from_metadata
+from agent_kernel.kernel.render.approval import kind_in_words
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.policy.rules import Policy, Rule
 from tests.kernel.client import TIMEOUT, Notebook, Result
@@ -155,6 +156,40 @@ def test_what_approve_cannot_read_is_said(shared: Notebook, wrong: str) -> None:
     assert "%approve" in result.reply["evalue"]
 
 
+def test_a_rule_is_repeated_in_words(notebook: Notebook) -> None:
+    notebook.run("%approve --clear")
+    said = notebook.run("%approve ask rm *").plain
+    assert said == ["You are asked before `rm …`. All other commands run."]
+    said = notebook.run("%approve allow git status").plain
+    assert said == [
+        "`git status` runs without asking; you are asked before `rm …`. All other commands run. "
+        "The first rule that matches applies."
+    ]
+    assert notebook.run("%approve").plain[0].startswith(said[0])
+
+
+def test_a_console_says_what_always_covers(notebook: Notebook) -> None:
+    sent = notebook.send("plain one", allow_stdin=True)
+    assert "[a]lways: any `touch …` command, until the kernel stops" in question(notebook)
+    notebook.client.input("n")
+    assert "Why not?" in question(notebook)
+    notebook.client.input("")
+    assert notebook.collect(sent).reply["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "words"),
+    [
+        ([], ""),
+        (["rm *"], "any `rm …` command"),
+        (["rm *", "echo *"], "any `rm …` or `echo …` command"),
+        (["a`b *"], "any ``a`b …`` command"),
+    ],
+)
+def test_a_kind_in_words(patterns: list[str], words: str) -> None:
+    assert kind_in_words(patterns) == words
+
+
 def test_the_newest_rule_comes_first() -> None:
     policy = changed(changed(Policy(), "ask rm *"), "deny rm -rf *")
     assert policy.rules == (Rule("deny", "rm -rf *"), Rule("ask", "rm *"))
@@ -272,7 +307,7 @@ def test_what_a_person_says_goes_to_the_runtime() -> None:
 
     class Person:
         async def ask(self, request: ApprovalRequest) -> Decision:
-            assert request == ApprovalRequest(request.id, ("rm x",), "It asks.", "rm *")
+            assert request == ApprovalRequest(request.id, ("rm x",), "It asks.", "any `rm …` command")
             if not said:
                 raise asyncio.CancelledError  # the fourth is never asked: the kind is allowed
             return said.pop(0)

@@ -285,7 +285,12 @@ def test_no_markdown_makes_more_than_text(view: Page, text: str) -> None:
     assert asked == []
 
 
-QUESTION = {"id": "q1", "commands": ["rm -rf *.csv"], "reason": "It deletes files.", "kind": "rm *"}
+QUESTION = {
+    "id": "q1",
+    "commands": ["rm -rf *.csv"],
+    "reason": "It deletes files.",
+    "kind": "any `rm …` or ``a`b …`` command",
+}
 
 
 def ask(page: Page, question: dict[str, Any] | None = QUESTION) -> None:
@@ -303,6 +308,7 @@ def test_a_question_is_asked_and_answered(view: Page) -> None:
     ask(view)
     box = view.get_by_role("group", name="Approval")
     expect(box).to_contain_text("It deletes files.")
+    expect(box).to_contain_text("allows any rm … or a`b … command, until the kernel stops.")
     expect(view.get_by_label("Send a message to the running turn")).to_be_hidden()
     box.get_by_role("button", name="Allow once").click()
     expect(box.get_by_role("button", name="Allow once")).to_be_disabled()

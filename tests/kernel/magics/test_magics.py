@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -112,15 +113,21 @@ def test_bad_input_is_told_and_loses_nothing(kept: Notebook, line: str, what: st
 
 
 def test_every_magic_has_help_in_three_ways(shared: Notebook) -> None:
-    listed = shared.run("%help").plain[0]
+    outputs = shared.run("%help").final[0]["data"]
+    listed = outputs["text/plain"]
     for name, magic in MAGICS.items():
         assert magic.usage in listed
+        assert magic.summary in " ".join(listed.split())
+        assert html.escape(magic.summary) in outputs["text/html"]
+        assert magic.summary.split(";")[0] in outputs["text/markdown"]
         assert shared.run(f"%help %{name}").plain == [magic.help]
         asked = shared.client.inspect(f"%{name} ", cursor_pos=3)
         assert shared.reply(asked)["data"] == {"text/plain": magic.help}
         paged = shared.run(f"%{name}?")
         assert paged.messages == []
         assert [each["data"]["text/plain"] for each in paged.reply["payload"]] == [magic.help]
+    assert max(map(len, listed.split("\n"))) <= 79, "a console has 80 columns"
+    assert "…" not in listed
 
 
 # -- shells ------------------------------------------------------------------------------------------------
@@ -305,7 +312,7 @@ def test_a_budget_is_said_set_and_cleared(shared: Notebook) -> None:
     ]
     assert shared.run("%budget").plain == ["Each turn may use 50,000 tokens, 2.5 seconds."]
     shared.run("%budget --clear")
-    assert shared.run("%budget").plain == ["Turns have no budget."]
+    assert shared.run("%budget").plain == ["No limit is set for a turn."]
 
 
 def test_a_budget_ends_a_turn(shared: Notebook) -> None:

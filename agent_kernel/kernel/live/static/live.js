@@ -158,15 +158,17 @@ class Question {
     const decide = (answer) =>
       commit(store, model, { type: "decide", question: question.id, ...answer }, node.querySelectorAll("button"), said);
     const exactly = several ? "exactly these commands" : "exactly this command";
-    const kind = network ? `connections to ${readable(question.commands[0])}` : readable(question.kind) || exactly;
+    const covered = network ? `connections to ${readable(question.commands[0])}` : readable(question.kind) || exactly;
     const words = network ? "Allow in this notebook" : "Allow this kind";
-    const until = network ? "for this notebook’s container" : "until this kernel ends";
+    const until = network ? "for this notebook’s container" : "until the kernel stops";
+    const scope = `“${words}” allows ${covered}, ${until}.`;
     button("Allow once", choices, () => decide({ approve: true }), "agent-live-main");
-    const always = button(words, choices, () => decide({ approve: true, remember: true }));
-    always.title = `Allow, ${until}: ${kind}`;
+    button(words, choices, () => decide({ approve: true, remember: true }));
     if (question.editable !== false) button("Edit …", choices, () => this.edit(fields, question, decide));
     button("Deny …", choices, () => this.deny(fields, decide), "agent-live-danger");
-    element("div", "agent-live-quiet", node, `“${words}” allows, ${until}: ${kind}`);
+    const told = element("div", "agent-live-quiet", node);
+    if (network) setText(told, scope); // a host's name is no Markdown
+    else spans(told, scope, 0);
   }
 
   edit(fields, question, decide) {
