@@ -14,6 +14,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import ConfigurationError, EngineUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.egress.limits import NetworkLimits
     from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
@@ -212,6 +213,7 @@ def skills(settings: Settings) -> Skills:
 def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerOptions:
     """Return the options that containers are made with. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+    from agent_kernel.runtime.network.egress import NetworkOptions
 
     policy, presets = network(settings)
     return ContainerOptions(
@@ -222,11 +224,25 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
         allowed=allowed(settings),
         network=policy,
         presets=presets,
+        network_options=NetworkOptions(network_limits(settings)),
         checkpoints=CheckpointPolicy(
             keep_expired=settings.container.keep_expired,
             total_size=settings.container.checkpoint_size,
             max_age=settings.container.checkpoint_days * 86400,
         ),
+    )
+
+
+def network_limits(settings: Settings) -> NetworkLimits:
+    """Return the limits of each container's connections."""
+    from agent_kernel.egress.limits import NetworkLimits
+
+    own = settings.container
+    return NetworkLimits(
+        own.network_connections,
+        own.network_per_minute,
+        own.network_bytes_out or None,
+        own.network_bytes_in or None,
     )
 
 

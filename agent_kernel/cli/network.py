@@ -37,7 +37,7 @@ def run(settings: Settings, container_id: str, *, as_json: bool) -> None:
     print(f"allowed: {_listed(policy)}\nthe operator allows: {_listed(operator)}")
     if found:
         rows: list[tuple[str, ...]] = [
-            ("TIME", "DESTINATION", "ADDRESS", "DECISION", "SENT", "RECEIVED", "RESPONSE")
+            ("TIME", "DESTINATION", "ADDRESS", "DECISION", "SENT", "RECEIVED", "RESPONSE", "COMMAND")
         ]
         rows += [_row(each) for each in found]
         print(table(rows))
@@ -88,6 +88,8 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     decision = record["decision"]
     if decision == "refused":
         decision += f": {record.get('reason', '')}"
+    elif record.get("by", "policy") != "policy":
+        decision += f" by {record['by']}"
     return (
         record["time"][:19],
         f"{record['name']}:{record['port']}",
@@ -96,8 +98,13 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         str(record.get("sent", 0)),
         str(record.get("received", 0)),
         record.get("response") or "-",
+        record.get("command") or "-",
     )
 
 
 def _listed(policy: dict[str, Any]) -> str:
-    return ", ".join(policy.get("allowed_domains") or []) or "no network"
+    hosts = list(policy.get("allowed_domains") or [])
+    return (
+        ", ".join([*hosts, "others when a person is asked"] if policy["type"] == "ask" else hosts)
+        or "no network"
+    )

@@ -169,6 +169,24 @@ class ContainerSettings(Configurable):
         that the tool is configured for. Requests and `%network` choose from them. Empty: no container has a
         network.""",
     ).tag(config=True, variable="AGENT_KERNEL_NETWORK")
+    network_connections = Int(
+        100, min=1, help="""Connections out of one container that may be open at the same time."""
+    ).tag(config=True)
+    network_per_minute = Int(
+        1200,
+        min=1,
+        help="""Connections that one container may begin in any 60 seconds, refused ones included.""",
+    ).tag(config=True)
+    network_bytes_out = Int(
+        10 << 30,
+        min=0,
+        help="""Bytes that the programs in one container may send out of it. 0: no limit.""",
+    ).tag(config=True)
+    network_bytes_in = Int(
+        50 << 30,
+        min=0,
+        help="""Bytes that the programs in one container may receive from outside. 0: no limit.""",
+    ).tag(config=True)
     upload_limit = Int(
         512 << 20,
         min=0,

@@ -51,6 +51,9 @@ class _Attempt:
     failure: str | None = None
     sent: int = 0
     received: int = 0
+    command: str = ""
+    waiting: bool = False
+    """Whether someone is being asked."""
 
     def ended(self) -> ConnectionRecord:
         rule, reason = self.decision.rule, self.refusal or self.decision.reason
@@ -67,6 +70,7 @@ class _Attempt:
             received=self.received,
             started=self.started,
             seconds=time.monotonic() - self.began,
+            command=self.command,
         )
 
 
@@ -99,6 +103,7 @@ class Broker:
         self._throttled = False
         self._open: dict[asyncio.Timeout, NetworkDecision] = {}
         self._termination: SecretHosts | None = None
+        self._serving: list[_Attempt] = []
 
     @property
     def policy(self) -> NetworkPolicy:
@@ -140,13 +145,17 @@ class Broker:
         """Return the destinations of all connections that have ended."""
         return self._use
 
-    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
-        """Make one connection, as `Egress.connect` describes.
+    def serving(self) -> list[ConnectionRecord]:
+        """Return the connections that are open, or wait for an answer, as they are now."""
+        return [attempt.ended() for attempt in self._serving]
+
+    async def connect(self, name: str, port: int, stream: EgressStream, command: str = "") -> None:
+        """Make one connection, as `Egress.connect` describes. `command` is what runs, for the record.
 
         A program that is refused after it was connected gets an HTTP 403 or a TLS alert. Raises
         `ConnectDenied` with the destination and the reason, `OSError` for a failed connection.
         """
-        attempt = _Attempt(self._policy.decide(name, port), time.time(), time.monotonic())
+        attempt = _Attempt(self._policy.decide(name, port), time.time(), time.monotonic(), command=command)
         try:
             self._meter.attempt()
         except LimitExceeded as error:
@@ -171,6 +180,8 @@ class Broker:
             self._finish(attempt)
             raise
         except BaseException:
+            if attempt.waiting:
+                attempt.refusal = "it ended before there was an answer"
             self._finish(attempt)
             raise
         self._finish(attempt)
@@ -179,9 +190,12 @@ class Broker:
         if attempt.decision.rule is None and not self._policy.asks:
             raise ConnectDenied(attempt.decision.reason)
         self._meter.begin()  # a connection that waits for an answer is open
+        self._serving.append(attempt)
         try:
             if self._judge is not None:
+                attempt.waiting = True
                 attempt.decision = await self._judge(attempt.decision)
+                attempt.waiting = False
             rule = attempt.decision.rule
             if rule is None:
                 raise ConnectDenied(attempt.decision.reason)
@@ -193,6 +207,7 @@ class Broker:
                 await self._carry(attempt, rule, stream)
         finally:
             self._meter.end()
+            self._serving.remove(attempt)
 
     @contextlib.asynccontextmanager
     async def _within_policy(self, decision: NetworkDecision) -> AsyncIterator[None]:

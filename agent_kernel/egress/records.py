@@ -33,11 +33,16 @@ class ConnectionRecord:
     seconds: float
     by: str = "policy"
     """What decided: the `policy`, a `rule`, or who was asked."""
+    command: str = ""
+    """What ran when it began, shortened, as far as that is known."""
 
 
 @dataclass
 class DestinationUse:
-    """The connections to one destination. `reason` is that of the latest refusal, or None."""
+    """The connections to one destination. `reason` is that of the latest refusal, or None.
+
+    `command` is that of the latest connection whose command is known.
+    """
 
     name: str
     port: int
@@ -46,6 +51,7 @@ class DestinationUse:
     sent: int = 0
     received: int = 0
     reason: str | None = None
+    command: str = ""
 
 
 class NetworkUse:
@@ -72,6 +78,7 @@ class NetworkUse:
                 return
             self._destinations[key] = DestinationUse(*key)
         use = self._destinations[key]
+        use.command = record.command or use.command
         use.sent += record.sent
         use.received += record.received
         if record.decision == "allowed":

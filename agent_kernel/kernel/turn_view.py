@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.live.progress import Progress
+from agent_kernel.kernel.render.approval import one_line
 from agent_kernel.kernel.render.bundles import note, notice
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.text import code
@@ -28,6 +29,9 @@ restart the runtime."""
 
 STEERED = "steered"
 """`incomplete_details.reason` of a response that a steering message ended; its successor follows."""
+
+MOST_HOSTS = 20
+"""Hosts that the line below a turn names."""
 
 Ending = Literal["running", "completed", "incomplete", "failed"]
 
@@ -112,6 +116,8 @@ class TurnView:
         self.ending = ending
         for line in notices_of(response):
             self._outputs.emit(note(line))
+        if hosts := hosts_of(response):
+            self._outputs.emit(note(hosts))
         if ending in ("completed", "incomplete"):
             self.continued_from = response.id
         if ending == "failed" and response.error is not None and self._error is None:
@@ -142,6 +148,28 @@ def notices_of(response: Response) -> list[str]:
     ours = (response.model_extra or {}).get("agent_kernel")
     given = ours.get("notices") if isinstance(ours, Mapping) else None
     return [str(line) for line in given] if isinstance(given, list) else []
+
+
+def hosts_of(response: Response) -> str:
+    """Return one line with the hosts that the turn's programs connected to and were refused; "" for none.
+
+    It has no sizes, so that two runs of a notebook are equal.
+    """
+    ours = (response.model_extra or {}).get("agent_kernel")
+    given = ours.get("network") if isinstance(ours, Mapping) else None
+    found = [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
+    used = _hosts([each for each in found if each.get("connections")])
+    refused = _hosts([each for each in found if not each.get("connections")])
+    parts = [f"Network: {used}."] if used else []
+    if refused:
+        parts.append(f"{'Refused' if used else 'Network, refused'}: {refused}.")
+    return " ".join(parts)
+
+
+def _hosts(found: Sequence[Mapping[str, Any]]) -> str:
+    names = [code(one_line(f"{each.get('host')}:{each.get('port')}")) for each in found[:MOST_HOSTS]]
+    more = len(found) - MOST_HOSTS
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def _error_of(event: Any) -> tuple[str, str]:

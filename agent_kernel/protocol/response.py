@@ -150,6 +150,11 @@ class ResponseSnapshot:
         if text not in notices and len(notices) < MOST_NOTICES:
             self._update(agent_kernel={**ours, "notices": [*notices, text]})
 
+    def network(self, used: Sequence[Mapping[str, Any]]) -> None:
+        """Record in `agent_kernel.network` the destinations that the turn's programs connected to."""
+        ours = getattr(self.response, "agent_kernel", None) or {}
+        self._update(agent_kernel={**ours, "network": list(used)})
+
     def context(self, tokens: int, window: int) -> None:
         """Record in `agent_kernel.context` how full the model's context window is, in tokens."""
         ours = getattr(self.response, "agent_kernel", None) or {}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.cli import network
+from agent_kernel.cli import compose, network
 from agent_kernel.config import Settings, load
+from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConfigurationError, NotFound
 from agent_kernel.runtime.network.policy import ContainerNetwork
@@ -34,8 +35,8 @@ async def folder(tmp_path: Path) -> Path:
     await store.rows.put_container(ContainerRow(**{**vars(row), "network": kept}))
     await store.aclose()
     older = AuditLog(tmp_path / "audit.jsonl.1")
-    older.write("connection", container="cntr_a", name="a.example", port=443, address="192.0.2.1",
-                decision="allowed", sent=1, received=2, response="resp_1")  # fmt: skip
+    older.write("connection", container="cntr_a", name="a.example", port=443, address="192.0.2.1", by="alice",
+                decision="allowed", sent=1, received=2, response="resp_1", command="curl -s x")  # fmt: skip
     log = AuditLog(tmp_path / "audit.jsonl")
     log.write("command", container="cntr_a", command='echo "connection"')
     log.write("connection", container="cntr_b", name="c.example", port=443, decision="allowed")
@@ -51,8 +52,8 @@ def test_policy_and_connections_are_shown(folder: Path, capsys: pytest.CaptureFi
         "the operator allows: a.example, *.b.example:443",
     ]
     assert [line.split()[1:] for line in lines[3:]] == [
-        ["a.example:443", "192.0.2.1", "allowed", "1", "2", "resp_1"],
-        ["d.example:80", "-", "refused:", "why", "0", "0", "-"],
+        ["a.example:443", "192.0.2.1", "allowed", "by", "alice", "1", "2", "resp_1", "curl", "-s", "x"],
+        ["d.example:80", "-", "refused:", "why", "0", "0", "-", "-"],
     ]
     network.run(settings_in(folder, "a.example"), "cntr_a", as_json=True)
     found = json.loads(capsys.readouterr().out)
@@ -65,3 +66,14 @@ def test_unknown_container_and_wrong_setting_are_explained(folder: Path) -> None
         network.run(settings_in(folder), "cntr_x", as_json=False)
     with pytest.raises(ConfigurationError, match="AGENT_KERNEL_NETWORK cannot be used"):
         network.run(settings_in(folder, "a.example, *"), "cntr_a", as_json=False)
+
+
+def test_limits_come_from_the_settings(folder: Path) -> None:
+    settings = settings_in(folder)
+    assert compose.network_limits(settings) == NetworkLimits()
+    settings.container.network_connections = 3
+    settings.container.network_per_minute = 4
+    settings.container.network_bytes_out = 5
+    settings.container.network_bytes_in = 0
+    made = compose.container_settings(settings, lease=1.0)
+    assert made.network_options.limits == NetworkLimits(3, 4, 5, None)

@@ -94,14 +94,15 @@ async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
     rows = [
         [
             f"{each.name}:{each.port}",
-            str(each.connections),
+            f"{each.connections} ({each.open} open)" if each.open else str(each.connections),
             f"{each.sent:,}",
             f"{each.received:,}",
             f"{each.refused}: {each.reason}" if each.refused else "",
+            each.command,
         ]
         for each in found.destinations
     ]
-    header = ["destination", "connections", "bytes sent", "bytes received", "refused"]
+    header = ["destination", "connections", "bytes sent", "bytes received", "refused", "latest command"]
     outputs.result(table(header, rows).bundle())
 
 

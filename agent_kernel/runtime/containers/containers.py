@@ -199,13 +199,8 @@ class LocalContainers:
         return NetworkReport(
             network_policy.in_effect(row.network, await bound.known()),
             await bound.offered(),
-            tuple(
-                Destination(each.name, each.port, each.allowed, each.refused, each.sent, each.received,
-                            each.reason or "")
-                for each in used.destinations
-            ),
-            used.omitted,
-        )  # fmt: skip
+            *used,
+        )
 
     async def network_policy(self, container_id: str) -> Mapping[str, Any]:
         """Return the policy in effect, as the API's `network_policy`; `disabled` for an unknown container."""
@@ -237,6 +232,10 @@ class LocalContainers:
     def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
         """Attribute a container's connections that begin meanwhile to a call, if it is the only one."""
         return self._lifecycle.networks.calling(container_id, caller)
+
+    def take_used(self, container_id: str, response_id: str) -> Sequence[Destination]:
+        """Return what the connections of a turn have used that ended so far, once."""
+        return self._lifecycle.networks.take_used(container_id, response_id)
 
     def take_refusals(self, container_id: str | None) -> Sequence[str]:
         """Return a line for each destination that a container was refused since the last call."""

@@ -18,7 +18,8 @@ class Destination:
     """What a container's programs did with one destination. Sizes in bytes.
 
     `connections` counts those that were made, `refused` those that were not; `reason` says why the newest of
-    these was refused. `sent` went out of the container, `received` came in.
+    these was refused. `sent` went out of the container, `received` came in. `open` connections have not
+    ended, or wait for an answer. `command` is what ran with the newest connection, shortened, if it is known.
     """
 
     name: str
@@ -28,14 +29,16 @@ class Destination:
     sent: int = 0
     received: int = 0
     reason: str = ""
+    open: int = 0
+    command: str = ""
 
 
 @dataclass(frozen=True)
 class NetworkReport:
     """The network of one container. `policy` and `operator` are written as the API's `network_policy`.
 
-    `operator` is the most that `policy` may allow. `destinations` are those of connections that ended since
-    the runtime started. `omitted` counts connections to destinations beyond those that it remembers.
+    `operator` is the most that `policy` may allow. `destinations` are those of connections since the runtime
+    started. `omitted` counts connections to destinations beyond those that it remembers.
     """
 
     policy: Mapping[str, Any]

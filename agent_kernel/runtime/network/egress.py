@@ -19,10 +19,12 @@ from typing import Protocol
 from agent_kernel.egress.broker import Broker, ConnectionRecord
 from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
+from agent_kernel.egress.records import NetworkUse
 from agent_kernel.egress.resolve import Resolver, system_resolver
 from agent_kernel.policy.rules import Policy, Verdict, strictest_about_host
 from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkAsker, NetworkQuestion, Questions
 from agent_kernel.runtime.network.refusals import Refusals
+from agent_kernel.runtime.network.turn_use import TurnUse
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.egress import EgressStream
 
@@ -103,6 +105,7 @@ class ContainerEgress:
         self._rules = options.rules
         self._audit = audit
         self._refusals = Refusals()
+        self._turns = TurnUse()
         self._questions = Questions()
         self._granted: set[tuple[str, int]] = set()
         """Destinations that a person allowed for this container; rules no longer ask about them here."""
@@ -135,7 +138,8 @@ class ContainerEgress:
         if self._rechecking is None:
             self._rechecking = asyncio.create_task(self._recheck(), name=f"network-policy-{self._id}")
         try:
-            await self.broker.connect(name, port, stream)
+            caller = _CALLER.get()
+            await self.broker.connect(name, port, stream, caller.command if caller else "")
         finally:
             self._open -= 1
             if not self._open and self._rechecking is not None:
@@ -224,6 +228,10 @@ class ContainerEgress:
         self._version += 1
         self.broker.policy = policy
 
+    def take_used(self, response_id: str) -> NetworkUse:
+        """Return what the connections of a turn have used that ended so far, once."""
+        return self._turns.take(response_id)
+
     def take_refusals(self) -> Sequence[str]:
         """Return a line for each destination that was refused since the last call."""
         return self._refusals.take()
@@ -232,9 +240,11 @@ class ContainerEgress:
         caller = _CALLER.get()
         if record.decision == "refused":
             self._refusals.add(record.name, record.port, record.reason)
+        if caller is not None:
+            self._turns.add(caller.response, record)
         self._audit.write(
             "connection", container=self._id, response=caller.response if caller else None,
-            call=caller.call if caller else None, command=(caller and caller.command) or None,
+            call=caller.call if caller else None, command=record.command or None,
             name=record.name, address=record.address, port=record.port, decision=record.decision,
             rule=record.rule, reason=record.reason, by=record.by, failure=record.failure,
             sent=record.sent, received=record.received, seconds=record.seconds,

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel.egress.policy import MAX_ENTRIES, NetworkPolicy, NetworkRule
-from agent_kernel.egress.records import NetworkUse
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.runtime.network.base import Destination
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions, RunningCall
 from agent_kernel.runtime.network.policy import FIELD, ContainerNetwork, keeps_answers, kept, read_policy
 from agent_kernel.runtime.network.secret_hosts import NetworkSecrets, Secrets
 from agent_kernel.runtime.network.secrets import FIELD as SECRETS
 from agent_kernel.runtime.network.secrets import check_domains, read_secrets
+from agent_kernel.runtime.network.turn_use import destinations
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
@@ -133,10 +134,18 @@ class Networks:
             made = found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
         return found
 
-    def used(self, container_id: str) -> NetworkUse:
-        """Return what a container used and was refused in this process."""
+    def used(self, container_id: str) -> tuple[Sequence[Destination], int]:
+        """Return what a container used and was refused in this process, and how much is left out."""
         found = self._known.get(container_id)
-        return found.broker.used() if found is not None else NetworkUse()
+        if found is None:
+            return (), 0
+        use = found.broker.used()
+        return destinations(use, found.broker.serving()), use.omitted
+
+    def take_used(self, container_id: str, response_id: str) -> Sequence[Destination]:
+        """Return what the connections of a turn have used that ended so far, once."""
+        found = self._known.get(container_id)
+        return destinations(found.take_used(response_id), ()) if found is not None else ()
 
     def take_refusals(self, container_id: str) -> Sequence[str]:
         """Return a line for each destination that a container was refused since the last call."""

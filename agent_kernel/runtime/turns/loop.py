@@ -17,6 +17,7 @@ from openai.types.responses import ResponseStreamEvent
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.runtime.approvals.questions import OpenQuestions, TurnQuestions
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network.turn_use import MOST_SHOWN, shown
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing, TurnTags
 from agent_kernel.runtime.turns.budgets import Meter, deadline
@@ -102,6 +103,13 @@ class TurnLoop:
 
         return TurnQuestions(run.id, emit, self._questions, self._containers.audit)
 
+    def _close_network(self, run: Turn) -> None:
+        """End the turn's questions, and put the hosts that it used into its response."""
+        if run.questions is not None:
+            run.questions.close()
+        if run.container_id is not None and (used := self._containers.take_used(run.container_id, run.id)):
+            run.assembler.network([shown(each) for each in used[:MOST_SHOWN]])
+
     async def _guarded(self, run: Turn) -> Sequence[ResponseStreamEvent]:
         """Run the steps of a turn and return its last events, even after a failure."""
         try:
@@ -111,8 +119,7 @@ class TurnLoop:
             try:
                 await self._steps(run)
             finally:
-                if run.questions is not None:
-                    run.questions.close()
+                self._close_network(run)
             return self._final(run)
         except Stopped:
             return self._stopped(run)

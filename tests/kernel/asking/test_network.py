@@ -54,18 +54,20 @@ def test_connection_is_asked_about(start: Start, place: str, monkeypatch: pytest
     assert notebook.run("%network ask").plain == ["Allowed: others when you are asked."]
 
     batch = notebook.run(f"!{fetch}")
-    assert f"Network: {place} was refused: the policy asks first, and no one can be asked" in batch.plain[-1]
+    assert f"Network: {place} was refused: the policy asks first, and no one can be asked" in batch.plain[-2]
+    assert batch.plain[-1] == f"Network, refused: `{place}`."
 
     denied, prompts = asked(notebook, f"!{fetch}", ["n", "not today"])
     assert f"curl connects to it while this runs: {fetch}" in prompts[0]
     assert f"May it connect to {place}? [y]es, once" in prompts[0]
     assert f"**May it connect?** `curl` to `{place}`" in denied.plain
     assert "**Denied**: denied by the person who was asked: not today" in denied.plain
-    assert "was refused: denied by the person who was asked: not today." in denied.plain[-1]
+    assert "was refused: denied by the person who was asked: not today." in denied.plain[-2]
 
     once, _ = asked(notebook, f"!{fetch}", ["maybe", "y"])
     assert "**Allowed**, once." in once.plain
-    assert once.plain[-1].startswith("hello")
+    assert once.plain[-2].startswith("hello")
+    assert once.plain[-1] == f"Network: `{place}`."
 
     private, _ = asked(notebook, f"!!{fetch}", ["a"])
     assert private.final[0]["text"] == "hello\n"

@@ -125,6 +125,9 @@ async def test_connection_waits_for_its_answer(asking: Opened, audited: Audited)
         previous_response_id=first["id"],
     )
     assert len(of(again, "mcp_approval_request")) == 1
+    (used,) = first["agent_kernel"]["network"]
+    assert (used["host"], used["port"], used["connections"]) == ("echo.internal", asking.port, 1)
+    assert (used["refused"], used["received"]) == (0, len("hello\n"))
     later = await asking.turn(asking.dial(), previous_response_id=again["id"])
     assert printed(later)[0]["stdout"] == "hello\n"
     (container,) = (await asking.runtime.containers.list()).data
@@ -138,6 +141,7 @@ async def test_connection_waits_for_its_answer(asking: Opened, audited: Audited)
 async def test_denial_holds_for_the_turn_and_is_told(asking: Opened) -> None:
     twice = f"{asking.dial()}; {asking.dial()}"
     response = await asking.turn(twice, answering(asking, False, reason="not\ntoday"))
+    assert [each["connections"] for each in response["agent_kernel"]["network"]] == [0]
     (stderr,) = (each["stderr"] for each in printed(response))
     why = "denied by the person who was asked: not today."
     assert f"Network: echo.internal:{asking.port} was refused: {why}" in stderr

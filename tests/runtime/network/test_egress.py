@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConnectDenied
@@ -62,8 +63,8 @@ class Made:
         self.store, self.audit, self.policy = store, audit, policy
         self.networks = self.another()
 
-    def another(self, rules: Policy | None = None) -> Networks:
-        options = NetworkOptions(resolver=loopback, rules=rules or Policy())
+    def another(self, rules: Policy | None = None, limits: NetworkLimits | None = None) -> Networks:
+        options = NetworkOptions(limits or NetworkLimits(), resolver=loopback, rules=rules or Policy())
         return Networks(self.store, NetworkBound(self.policy), options, self.audit)
 
     async def egress(self) -> Egress:
@@ -116,8 +117,8 @@ async def test_connection_is_one_audit_line(made: Made, port: int, audited: Audi
     ):
         await made.ask(port)
     assert "call" not in audited("connection")[2]  # which of both it was is not known
-    (used,) = made.networks.used("cntr_a").destinations
-    assert (used.name, used.port, used.allowed, used.sent, used.received) == (
+    ((used,), _) = made.networks.used("cntr_a")
+    assert (used.name, used.port, used.connections, used.sent, used.received) == (
         "echo.internal",
         port,
         3,
@@ -172,6 +173,42 @@ async def connected(made: Made, port: int) -> AsyncIterator[asyncio.StreamReader
     yield reader
     writer.close()
     await asyncio.gather(program.task, return_exceptions=True)
+
+
+async def test_open_connection_is_in_the_report(made: Made, port: int) -> None:
+    await made.egress()
+    with made.networks.calling("cntr_a", RunningCall("resp_1", "call_1", "curl x")):
+        async with connected(made, port):
+            ((used,), left_out) = made.networks.used("cntr_a")
+            assert (used.connections, used.open, used.received, used.command) == (0, 1, 6, "curl x")
+            assert (left_out, made.networks.take_used("cntr_a", "resp_1")) == (0, ())
+        await made.ask(port)
+    ((used,), _) = made.networks.used("cntr_a")
+    assert (used.connections, used.open, used.command) == (2, 0, "curl x")
+    (turn,) = made.networks.take_used("cntr_a", "resp_1")
+    assert (turn.connections, turn.name) == (2, "echo.internal")
+    assert made.networks.take_used("cntr_a", "resp_1") == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        (NetworkLimits(concurrent=1), "1 connections are open already"),
+        (NetworkLimits(per_minute=1), "more than 1 connections in a minute"),
+        (NetworkLimits(bytes_out=4), "this container has sent its limit of 4 bytes"),
+        (NetworkLimits(bytes_in=6), "this container has received its limit of 6 bytes"),
+    ],
+)
+async def test_limit_is_named_after_the_command(
+    made: Made, port: int, limits: NetworkLimits, line: str, audited: Audited
+) -> None:
+    made.networks = made.another(limits=limits)
+    async with connected(made, port):
+        with suppress(ConnectDenied):  # the limits of bytes end it later
+            await made.ask(port)
+    told = made.networks.take_refusals("cntr_a")
+    assert told == [f"Network: echo.internal:{port} was refused: {line}."]
+    assert any(each.get("reason") == line for each in audited("connection"))
 
 
 async def test_change_closes_open_connections(made: Made, port: int) -> None:
