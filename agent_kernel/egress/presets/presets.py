@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Generic, TypeVar
@@ -43,7 +43,9 @@ class PresetHosts:
 
 @dataclass(frozen=True)
 class _Found:
-    indexes: tuple[Index, ...]
+    """The hosts of a preset, and the newest whole answer of each of its indexes."""
+
+    answers: Mapping[Index, Followed]
     hosts: PresetHosts
 
 
@@ -103,17 +105,13 @@ class Presets:
             if kept is not None and kept.until > self._clock():
                 return kept.value.hosts
             indexes = await asyncio.to_thread(self._indexes, preset, param)
-            found = await self._follow(indexes)
-            earlier = kept.value if kept is not None else _Found((), PresetHosts(()))
-            if found.problems and earlier.indexes == indexes:
-                # An index that does not answer now takes no hosts away.
-                rules = dict.fromkeys([*found.rules, *earlier.hosts.rules])
-                found = PresetHosts(tuple(rules), found.problems)
-            for problem in found.problems:
+            earlier = kept.value if kept is not None else _Found({}, PresetHosts(()))
+            found = await self._follow(indexes, earlier)
+            for problem in found.hosts.problems:
                 if problem not in earlier.hosts.problems:
                     log.warning("The preset %s may lack hosts: %s.", preset, problem)
-            self._followed[preset] = self._keep(_Found(indexes, found), problem=bool(found.problems))
-            return found
+            self._followed[preset] = self._keep(found, problem=bool(found.hosts.problems))
+            return found.hosts
 
     def _indexes(self, preset: str, param: str) -> tuple[Index, ...]:
         kept = self._read.get(preset)
@@ -140,12 +138,23 @@ class Presets:
     def _keep(self, value: _T, *, problem: bool) -> _Kept[_T]:
         return _Kept(self._clock() + (KEPT_PROBLEM_SECONDS if problem else KEPT_SECONDS), value)
 
-    async def _follow(self, indexes: Sequence[Index]) -> PresetHosts:
+    async def _follow(self, indexes: Sequence[Index], earlier: _Found) -> _Found:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._follow_one(index)) for index in indexes]
-        followed = [task.result() for task in tasks]
-        rules = self._rules([site for each in followed for site in each.sites])
-        return PresetHosts(rules, tuple(dict.fromkeys(each.problem for each in followed if each.problem)))
+            tasks = {index: group.create_task(self._follow_one(index)) for index in indexes}
+        answers: dict[Index, Followed] = {}
+        sites: list[Site] = []
+        problems: dict[str, None] = {}
+        for index, task in tasks.items():
+            followed = task.result()
+            sites += followed.sites
+            if followed.problem is None:
+                answers[index] = followed
+                continue
+            problems[followed.problem] = None
+            if index in earlier.answers:  # an index that does not answer now takes no host away
+                answers[index] = earlier.answers[index]
+                sites += answers[index].sites
+        return _Found(answers, PresetHosts(self._rules(sites), tuple(problems)))
 
     async def _follow_one(self, index: Index) -> Followed:
         try:

@@ -66,6 +66,12 @@ async def test_silent_index_takes_no_host_away(machine: Machine, caplog: pytest.
     machine.world.pages["npm.example.org/once"] = PAGE.replace(b"files", b"newer")
     machine.now += KEPT_PROBLEM_SECONDS
     assert await machine.hosts() == [HOSTS[0], "newer.example.org:443"]
+    machine.world.pages.clear()
+    machine.now += KEPT_SECONDS
+    assert await machine.hosts() == [HOSTS[0], "newer.example.org:443"]
+    machine.configure("https://mirror.example.org/")
+    machine.now += KEPT_SECONDS
+    assert await machine.hosts() == ["mirror.example.org:443"]
 
 
 async def test_index_without_an_answer_is_a_problem(machine: Machine) -> None:
