@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.origin.origin import NotebookOrigin
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.transfer.prompt import Prompt
     from agent_kernel.kernel.turn_view import TurnView
     from agent_kernel.kernel.written import WrittenFiles
     from agent_kernel.runtime.base import Runtime
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 OpenRuntime = Callable[[], Awaitable["Runtime"]]
 """Opens the runtime when first needed; may raise any `AgentKernelError`."""
 
-Attach = Callable[["Notebook", "CellOutputs", str], Awaitable[str]]
+Attach = Callable[["Notebook", "CellOutputs", str], Awaitable["Prompt"]]
 """Uploads the files that a prompt mentions; returns the prompt for the model."""
 
 SHELL_MODEL = "agent_kernel/shell"
@@ -146,13 +147,19 @@ class Notebook:
 
     async def ask(self, prompt: str, outputs: CellOutputs) -> None:
         """Run a cell's prompt as a turn of the model."""
-        await self._respond(await self._attach(self, outputs, prompt), outputs, self.model)
+        from agent_kernel.kernel.transfer.prompt import for_model
+
+        attached = await self._attach(self, outputs, prompt)
+        attached = await for_model(attached, await self.runtime(), self.model, outputs)
+        await self._respond(attached, outputs, self.model)
 
     async def shell(self, command: str, outputs: CellOutputs) -> None:
         """Run a `!` command as a turn of the same conversation, so that the model sees it."""
-        await self._respond(command, outputs, SHELL_MODEL)
+        from agent_kernel.kernel.transfer.prompt import Prompt
 
-    async def _respond(self, text: str, outputs: CellOutputs, model: str | None) -> None:
+        await self._respond(Prompt(command), outputs, SHELL_MODEL)
+
+    async def _respond(self, prompt: Prompt, outputs: CellOutputs, model: str | None) -> None:
         from agent_kernel.kernel.turn_view import TurnFailed, TurnView
 
         container = await self.container.open(outputs)
@@ -162,7 +169,7 @@ class Notebook:
         self._line = line = runtime.session()
         self._running = turn
         try:
-            request = self._request(text, model, container.id)
+            request = self._request(prompt, model, container.id)
             events = self.approvals.through(line.respond, request, outputs, runtime)
             await turn.run(self.ledger.watch(events, container.id))
         except asyncio.CancelledError:
@@ -210,13 +217,14 @@ class Notebook:
         for table in tables:
             self.tell_model(f"The notebook shows a preview of this table to the user. {table}")
 
-    def _request(self, text: str, model: str | None, container_id: str) -> dict[str, Any]:
-        notes = [] if model == SHELL_MODEL else [("developer", note) for note in self._notes]
-        self._sent = [words for _, words in notes]
+    def _request(self, prompt: Prompt, model: str | None, container_id: str) -> dict[str, Any]:
+        notes = [] if model == SHELL_MODEL else list(self._notes)
+        self._sent = notes
+        told = [("developer", [{"type": "input_text", "text": note}]) for note in notes]
         request: dict[str, Any] = {
             "input": [
-                {"type": "message", "role": role, "content": [{"type": "input_text", "text": words}]}
-                for role, words in [*notes, ("user", text)]
+                {"type": "message", "role": role, "content": content}
+                for role, content in [*told, ("user", prompt.content())]
             ],
             "tools": [
                 {

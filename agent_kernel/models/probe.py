@@ -1,12 +1,12 @@
-"""Questions to a model's server that cost no tokens: its models, their tools and the size of the context.
+"""Questions to a model's server that cost no tokens: its models, their tools, context and sight.
 
 Servers report different things. A question without an answer stays unknown; nothing is guessed.
 
-| server | names | tools | context |
-|---|---|---|---|
-| any | `GET /models` | fields of the list, see `_TOOLS` | fields of the list, see `_CONTEXT` |
-| llama.cpp | any name is answered | `GET /props`: `chat_template_caps` | `GET /props`: `n_ctx` |
-| Ollama | `GET /models` | `POST /api/show`: `capabilities` | `POST /api/show`: `num_ctx` |
+| server | names | tools | context | pictures |
+|---|---|---|---|---|
+| any | `GET /models` | fields of the list, see `_lists_tools` | see `_CONTEXT` | see `_lists_pictures` |
+| llama.cpp | any name is answered | `GET /props`: `chat_template_caps` | `n_ctx` | `modalities` |
+| Ollama | `GET /models` | `POST /api/show`: `capabilities` | `num_ctx` | `capabilities` |
 
 The answers are untrusted: their size and time are bounded, and what is shown of them is one short, printable
 line without the key.
@@ -173,7 +173,8 @@ def _from_list(report: ServerReport, models: Sequence[Mapping[str, Any]] | None,
     if entry is None:
         return replace(report, served=False)
     context = next(filter(None, (_tokens(entry.get(field)) for field in _CONTEXT)), None)
-    return replace(report, served=True, tools=_lists_tools(entry), context=context)
+    found = replace(report, served=True, tools=_lists_tools(entry), context=context)
+    return replace(found, pictures=_lists_pictures(entry))
 
 
 def _has_name(entry: object) -> bool:
@@ -194,6 +195,16 @@ def _lists_tools(entry: Mapping[str, Any]) -> bool | None:
     return calls if isinstance(calls, bool) else None
 
 
+def _lists_pictures(entry: Mapping[str, Any]) -> bool | None:
+    """Return whether the list says that the model sees pictures, as OpenRouter and Mistral do."""
+    built, able = entry.get("architecture"), entry.get("capabilities")
+    kinds = built.get("input_modalities") if isinstance(built, dict) else None
+    if isinstance(kinds, list):
+        return "image" in kinds
+    sees = able.get("vision") if isinstance(able, dict) else None
+    return sees if isinstance(sees, bool) else None
+
+
 async def _from_details(
     report: ServerReport, asked: _Questions, models: Sequence[Mapping[str, Any]], name: str
 ) -> ServerReport:
@@ -205,6 +216,8 @@ async def _from_details(
             return report
         able = props.get("chat_template_caps")
         tools = able.get("supports_tools") if isinstance(able, dict) else None
+        kinds = props.get("modalities")
+        sees = kinds.get("vision") if isinstance(kinds, dict) else None
         others = [each["id"] for each in models if not _is_called(each["id"], name)]
         return replace(
             report,
@@ -212,6 +225,7 @@ async def _from_details(
             alias=asked.shown(others[0]) if others and not report.served else None,
             tools=tools if isinstance(tools, bool) else report.tools,
             context=_tokens(defaults.get("n_ctx")) or report.context,
+            pictures=sees if isinstance(sees, bool) else report.pictures,
         )
     shown = await asked.detail("POST", "/api/show", {"model": name})
     able = shown.get("capabilities")
@@ -221,6 +235,7 @@ async def _from_details(
     return replace(
         report,
         tools="tools" in able,
+        pictures="vision" in able,
         context=_tokens(int(window[1])) if window else report.context,
     )
 

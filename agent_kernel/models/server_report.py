@@ -13,8 +13,9 @@ class ServerReport:
     """What a server says about one of its models. All texts are inert.
 
     `name` is empty if no model was asked about. `problem` says why turns fail, None if nothing is known
-    against them; `hint` is the next step. `served`, `tools` and `context` (tokens) are None where the
-    server does not tell. `alias`: the name of the only model of a server that answers to any name.
+    against them; `hint` is the next step. `served`, `tools`, `context` (tokens) and `pictures` (as input)
+    are None where the server does not tell. `alias`: the name of the only model of a server that answers to
+    any name.
     """
 
     address: str
@@ -24,6 +25,7 @@ class ServerReport:
     served: bool | None = None
     tools: bool | None = None
     context: int | None = None
+    pictures: bool | None = None
     alias: str | None = None
     assumed: int | None = None
     """The size of the context in tokens that is configured, or known for the model."""

@@ -34,8 +34,16 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Played
 
+    def do_GET(self) -> None:
+        self.answer(404, {"error": {"message": "There is no list of models."}})
+
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
+        if self.path == "/api/show":
+            self.rfile.read(length)
+            able = self.server.capabilities
+            self.answer(404 if able is None else 200, {"capabilities": able})
+            return
         self.server.requests.append(json.loads(self.rfile.read(length)))
         plays = self.server.plays
         if length > 4 * self.server.window:
@@ -80,6 +88,8 @@ class Played(ThreadingHTTPServer):
 
     daemon_threads = True
     plays = "well"
+    capabilities: list[str] | None = None
+    """What Ollama says of the model; None: this is another server."""
     window = 1 << 20
     """Requests of more tokens are refused; four bytes are one."""
 
@@ -92,6 +102,7 @@ class Played(ThreadingHTTPServer):
     def renew(self) -> None:
         """Play well from now on, and forget the requests."""
         self.plays, self.window = Played.plays, Played.window
+        self.capabilities = None
         self.requests.clear()
         self.asked.clear()
         self.release.clear()

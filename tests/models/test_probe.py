@@ -59,6 +59,30 @@ async def test_server_tells_what_it_knows(answers: Answers, expected: tuple[Any,
     assert not any("completions" in line or "responses" in line for line in server.asked)
 
 
+SEES = {
+    **llama_cpp(True, 4096),
+    "/props": {**llama_cpp(True, 4096)["/props"], "modalities": {"vision": True}},
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "pictures"),
+    [
+        (SEES, True),
+        (llama_cpp(True, 4096), None),
+        (ollama(["completion", "vision"]), True),
+        (ollama(["completion"]), False),
+        ({"/v1/models": models("small", architecture={"input_modalities": ["text"]})}, False),
+        ({"/v1/models": models("small", architecture={"input_modalities": ["text", "image"]})}, True),
+        ({"/v1/models": models("small", capabilities={"vision": False})}, False),
+        ({"/v1/models": models("small", capabilities={"vision": "yes"}, architecture=7)}, None),
+    ],
+)
+async def test_server_tells_whether_it_sees(answers: Answers, pictures: bool | None) -> None:
+    report, _ = await told(answers)
+    assert report.pictures is pictures
+
+
 async def test_llama_cpp_answers_to_any_name() -> None:
     report, _ = await told(llama_cpp(True, 4096))
     assert report.server_line.endswith("answers to any name, with small.gguf")

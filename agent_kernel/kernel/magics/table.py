@@ -60,7 +60,8 @@ async def _help(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     rows = [(magic.usage, magic.summary) for magic in MAGICS.values()]
     rows.append(("!COMMAND", "Run a command in the container's shell; the model sees it and its output."))
     rows.append(("!!COMMAND", "Run a command in the same shell without telling the model."))
-    rows.append(("@FILE", "In a prompt: upload your file, and again after it has changed."))
+    rows.append(("@FILE", "In a prompt: upload your file, and again after it has changed; show a picture."))
+    rows.append(("@FILE --head N", "In a prompt: upload a text file, and add its first N rows to it."))
     rows.append(("%NAME?", "Show more about one of these lines; %help NAME shows it below the cell."))
     outputs.emit(definitions(("line", "what it does"), rows, _HELP).bundle())
 

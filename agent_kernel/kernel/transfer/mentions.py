@@ -1,5 +1,7 @@
 """`@file` in a prompt: uploads the file, again if it has changed, and informs the model.
 
+A picture is shown to the model too, and `@file --head 50` adds the file's first rows to the prompt.
+
 Everything else stays text: an email address, a decorator, text in backticks or after a backslash.
 """
 
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.transfer.host_files import expanded, look
+from agent_kernel.kernel.transfer.prompt import HEAD, Prompt, PromptPicture, head, picture, rows_asked
 from agent_kernel.kernel.transfer.spaced import check_near, missing_name, not_uploaded
 from agent_kernel.kernel.transfer.uploaded import PendingUpload
 from agent_kernel.kernel.transfer.uploads import Plan, folder, joined, send
@@ -51,17 +54,29 @@ class Mention:
     quoted: bool
     line: str = ""
     """An unquoted mention with the rest of its line: a name with spaces may go on there."""
+    whole: str = ""
+    """The mention as written, with the rest of its line: an option may follow."""
+
+    @property
+    def rows(self) -> tuple[str, str] | None:
+        """What stands before `--head` and behind it, if the mention may have this option."""
+        option = HEAD.search(self.whole)
+        if option is None:
+            return None
+        before = self.whole[1 : option.start()]
+        return (before.strip("\"'") if self.quoted else before.replace("\\ ", " ")), option[1]
 
 
 def mentions(prompt: str) -> Iterator[Mention]:
     """Yield everything in the prompt written like a mention; it need not be a file."""
     text = _CODE.sub(lambda match: " " * len(match[0]), prompt)
     for match in _MENTION.finditer(text):
+        whole = text[match.start() : match.start() + 2 * _LONGEST].partition("\n")[0]
         if quoted := match[1] or match[2]:
-            yield Mention(quoted, True)
+            yield Mention(quoted, True, whole=whole)
         else:
             line = text[match.start(3) : match.start(3) + _LONGEST].partition("\n")[0]
-            yield Mention(match[3].replace("\\ ", " "), False, line)
+            yield Mention(match[3].replace("\\ ", " "), False, line, whole)
 
 
 def resolve(mention: Mention) -> Path | None:
@@ -119,6 +134,19 @@ def find_mentioned(prompt: str, settings: KernelSettings) -> Plan:
     return joined([_planned(path, settings) for path in found]).check(settings)
 
 
+def heads(prompt: str) -> dict[Path, int]:
+    """Return the files whose first rows the prompt asks for, and how many. Raises `InvalidRequest`."""
+    found = {}
+    for mention in mentions(prompt):
+        asked, path = mention.rows, resolve(mention)
+        if asked is None or path is None or expanded(asked[0]) != path:
+            continue
+        found[path] = rows_asked(asked[1])
+        if look(path) is None:
+            raise InvalidRequest(f"@{path} --head: it is a folder.", hint="Name a file.")
+    return found
+
+
 def unfound(prompt: str) -> list[str]:
     """Return the names with spaces in the prompt that look like files and are none."""
     return [
@@ -137,29 +165,38 @@ def _planned(path: Path, settings: KernelSettings) -> Plan:
     return Plan([PendingUpload(file, target)], {}) if file else folder(path, settings, target)
 
 
-async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> str:
+async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> Prompt:
     """Upload mentioned files that are new or changed in the container. Return the prompt for the model.
 
-    Raises what `find_mentioned` and `send` raise.
+    Raises what `find_mentioned`, `heads` and `send` raise.
     """
     if "@" not in prompt:
-        return prompt
+        return Prompt(prompt)
     from agent_kernel.kernel.render.bundles import notice
     from agent_kernel.kernel.render.files.artifacts import snapshot
 
     plan = await asyncio.to_thread(find_mentioned, prompt, notebook.settings)
     for name in await asyncio.to_thread(unfound, prompt):
         outputs.emit(notice(not_uploaded(name)))
+    rows = await asyncio.to_thread(heads, prompt)
+    placed: list[PendingUpload] = []
+    blocks: list[str] = []
     if plan.uploads:
         container = await notebook.container.open(outputs)
         there = await snapshot((await notebook.runtime()).containers.files, container.id)
         present = there.files if there.complete else None
+        placed = await notebook.uploaded.placed(container.id, plan.uploads)
+        blocks = [await head(each, rows[each.file.path]) for each in placed if each.file.path in rows]
         stale = [
             upload
-            for upload in await notebook.uploaded.placed(container.id, plan.uploads)
+            for upload in placed
             if (present is not None and f"/mnt/data/{upload.target}" not in present)
             or not await notebook.uploaded.has(container.id, upload)
         ]
         if stale:
             await send(notebook, outputs, Plan(stale, plan.left_out))
-    return prompt.replace("\\@", "@")
+    named = await asyncio.to_thread(lambda: set(map(resolve, mentions(prompt))))
+    seen = [await picture(each) for each in placed if each.file.path in named]
+    text = "\n\n".join([prompt.replace("\\@", "@"), *blocks])
+    notes = [each for each in seen if isinstance(each, str)]
+    return Prompt(text, [each for each in seen if isinstance(each, PromptPicture)], notes)
