@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import shutil
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.runtime.containers.containers import ContainerOptions, LocalContainers
 from agent_kernel.runtime.network.egress import NetworkOptions
+from agent_kernel.runtime.network.inside import OWN
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
@@ -235,6 +237,31 @@ async def test_node(secured: Secured) -> None:
     assert await secured.out(f"{PROXY_FREE} node p.js") == "true true\n"
 
 
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+class A {
+  public static void main(String[] arguments) throws Exception {
+    String secret = "Bearer " + System.getenv("TOKEN");
+    URI page = URI.create(URL + "/echo");
+    HttpRequest asked = HttpRequest.newBuilder(page).header("Authorization", secret).build();
+    HttpClient web = HttpClient.newHttpClient();
+    HttpResponse<String> answer = web.send(asked, HttpResponse.BodyHandlers.ofString());
+    System.out.println(answer.version() + " " + answer.body().contains(secret));
+  }
+}
+"""
+
+
+@pytest.mark.slow
+async def test_java(secured: Secured, missing: Missing) -> None:
+    if not shutil.which("javac"):
+        missing("java is missing: apt-get install default-jdk-headless")
+    program = JAVA.replace("URL", f'"{secured.url}"')
+    await secured.out(f"cat >A.java <<'END'\n{program}\nEND")
+    assert await secured.out(f"{PROXY_FREE} java A.java") == "HTTP_2 true\n"
+
+
 async def test_pip_with_credentials(secured: Secured) -> None:
     index = secured.url.replace("https://", "https://user:$TOKEN@")
     await secured.out(f"pip install -q --no-deps --target lib --index-url {index}/simple/ tiny-secret")
@@ -285,9 +312,9 @@ async def test_value_is_nowhere_inside(secured: Secured) -> None:
 
 
 async def test_restored_container_trusts_a_new_authority(secured: Secured) -> None:
-    old = await secured.out("cat /var/lib/agent-kernel/certificates/sandbox.pem; echo $TOKEN")
+    old = await secured.out(f"cat {OWN}; echo $TOKEN")
     copy = replace(secured, id=(await secured.containers.fork(secured.id)).id)
-    new = await copy.out("cat /var/lib/agent-kernel/certificates/sandbox.pem; echo $TOKEN")
+    new = await copy.out(f"cat {OWN}; echo $TOKEN")
     assert new.splitlines()[-1] == old.splitlines()[-1]
     assert new != old
     assert await python(copy, URLLIB) == "True True\n"
@@ -316,5 +343,12 @@ async def test_docker_trusts_by_its_own_store_too(
     async with secured_on(configured_docker(), tmp_path, missing) as secured:
         assert await python(secured, REQUESTS) == "True True\n"
         assert await python(secured, HTTPX, PROXY_FREE) == "True True\n"
-        assert await python(secured, URLLIB, "env -u SSL_CERT_FILE") == "True True\n"
         await test_git_pushes_and_clones(secured)
+        store = "/etc/ssl/certs/ca-certificates.crt"
+        await secured.out(f"mkdir -p /etc/ssl/certs && cp {OWN} {store}")
+        await secured.containers.set_network(secured.id, {**secured.policy(), "domain_secrets": []})
+        await secured.containers.set_network(secured.id, secured.policy())
+        assert await secured.out(f"grep -c BEGIN {store}") == "2\n"
+        remote = secured.url.replace("https://", "https://user:$TOKEN@") + "/repository.git"
+        found = await secured.out(f"env -u GIT_SSL_CAINFO -u SSL_CERT_FILE git ls-remote {remote}")
+        assert "refs/heads/docker" in found
