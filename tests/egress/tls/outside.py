@@ -241,7 +241,8 @@ class Gateway:
         assert task is not None
         self._tasks.add(task)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            # A callback's task that is cancelled would be logged as an error.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._carry(reader, writer)
         finally:
             writer.transport.abort()
@@ -259,8 +260,8 @@ class Gateway:
         finally:
             for task in both:
                 task.cancel()
+            out.transport.abort()  # the program is gone, whatever is still on its way to it
             await asyncio.gather(*both, program.task, return_exceptions=True)
-            out.transport.abort()
 
     async def aclose(self) -> None:
         self.server.close()
