@@ -22,6 +22,11 @@ _RULE = {
     "ask": "you are asked before {}",
     "deny": "{} never runs",
 }
+_HOST = {
+    "allow": "connections to {} need no answer",
+    "ask": "you are asked before connections to {}",
+    "deny": "connections to {} are refused",
+}
 _REST = {
     "allow": "All other commands run.",
     "ask": "You are asked before all other commands.",
@@ -50,9 +55,17 @@ def _sentence(policy: Policy) -> str:
     """Return the policy in one line: its rules in order, then its default."""
     if not policy.rules:
         return _ALL[policy.default]
-    rules = [_RULE[rule.action].format(_commands(rule)) for rule in policy.rules]
+    rules = [_in_words(rule) for rule in policy.rules]
     first = " The first rule that matches applies." if len(rules) > 1 else ""
     return f"{rules[0][0].upper()}{'; '.join(rules)[1:]}. {_REST[policy.default]}{first}"
+
+
+def _in_words(rule: Rule) -> str:
+    from agent_kernel.kernel.render.text import code
+
+    if rule.host is not None:
+        return _HOST[rule.action].format(code(rule.host))
+    return _RULE[rule.action].format(_commands(rule))
 
 
 def _commands(rule: Rule) -> str:
@@ -74,10 +87,11 @@ def changed(policy: Policy, arguments: str) -> Policy:
         )
     if not pattern:
         return Policy(MODES.get(word) or word, policy.rules)  # type: ignore[arg-type]  # a key of STRICTNESS
-    action = MODES.get(word, word)
-    rules = [Rule(action, pattern), *policy.rules]  # type: ignore[arg-type]
+    option, _, host = pattern.partition(" ")
+    subject = {"host": host.strip()} if option == "--host" else {"command": pattern}
+    rules = [{"action": MODES.get(word, word), **subject}, *(rule.to_json() for rule in policy.rules)]
     try:
-        return read_policy(Policy(policy.default, tuple(rules)).to_json())
+        return read_policy({"default": policy.default, "rules": rules})
     except ValueError as error:
         raise InvalidRequest(f"%approve: {error}.", hint=_EXAMPLES) from None
 
@@ -87,7 +101,12 @@ def _table(notebook: Notebook) -> Bundle:
 
     policy = notebook.approval
     rows = [
-        [rule.action, rule.command or "any", _size(rule.larger_than), rule.reason or ""]
+        [
+            rule.action,
+            f"connections to {rule.host}" if rule.host is not None else rule.command or "any",
+            _size(rule.larger_than),
+            rule.reason or "",
+        ]
         for rule in policy.rules
     ]
     rows += [

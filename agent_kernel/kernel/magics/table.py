@@ -167,13 +167,14 @@ MAGICS: dict[str, Magic] = {
         words=("tokens=", "seconds=", "tool_calls=", "--clear"),
     ),
     "approve": Magic(
-        "%approve [auto | ask | never] [allow|ask|deny PATTERN] [--clear]",
+        "%approve [auto | ask | never] [allow|ask|deny PATTERN | --host HOST] [--clear]",
         "Show or change which commands run without asking, which ask first, and which never run.",
         magics_approve.approve,
         "%approve ask asks before every command, %approve ask rm * before those that contain rm. A pattern "
-        "that allows must match the whole command. The newest rule comes first. --clear removes this "
-        "notebook's rules and the kinds that you have allowed. The operator's policy still applies.",
-        words=("auto", "ask", "never", "allow", "deny", "--clear"),
+        "that allows must match the whole command. The newest rule comes first. %approve deny --host NAME is "
+        "about connections to a host. --clear removes this notebook's rules and the kinds that you have "
+        "allowed. The operator's policy still applies.",
+        words=("auto", "ask", "never", "allow", "deny", "--host", "--clear"),
     ),
     "set": Magic(
         "%set NAME=VALUE",

@@ -148,7 +148,15 @@ def test_a_real_console_asks(jupyter: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["%approve always", "%approve ask *", "%approve allow ?", "%approve deny " + "x" * 1001]
+    "wrong",
+    [
+        "%approve always",
+        "%approve ask *",
+        "%approve allow ?",
+        "%approve deny " + "x" * 1001,
+        "%approve deny --host",
+        "%approve ask --host a b",
+    ],
 )
 def test_what_approve_cannot_read_is_said(shared: Notebook, wrong: str) -> None:
     result = shared.run(wrong)
@@ -194,6 +202,8 @@ def test_the_newest_rule_comes_first() -> None:
     policy = changed(changed(Policy(), "ask rm *"), "deny rm -rf *")
     assert policy.rules == (Rule("deny", "rm -rf *"), Rule("ask", "rm *"))
     assert changed(policy, "never") == Policy("deny", policy.rules)
+    hosts = changed(Policy(), "deny --host *.Example.org:443")
+    assert hosts == Policy(rules=(Rule("deny", host="*.example.org:443"),))
 
 
 def test_a_policy_in_the_metadata() -> None:

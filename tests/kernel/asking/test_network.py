@@ -53,6 +53,12 @@ def test_connection_is_asked_about(start: Start, place: str, monkeypatch: pytest
     fetch = f"curl -sS -m 30 --noproxy '' -p -x http://127.0.0.1:3128 http://{place}/"
     assert notebook.run("%network ask").plain == ["Allowed: others when you are asked."]
 
+    host = place.partition(":")[0]
+    ruled = notebook.run(f"%approve deny --host {host}\n%approve")
+    assert ruled.plain[0] == f"Connections to `{host}` are refused. All other commands run."
+    assert f"connections to {host}" in ruled.plain[1]
+    notebook.run("%approve --clear")
+
     batch = notebook.run(f"!{fetch}")
     assert f"Network: {place} was refused: the policy asks first, and no one can be asked" in batch.plain[-2]
     assert batch.plain[-1] == f"Network, refused: `{place}`."

@@ -318,6 +318,25 @@ def test_a_question_is_asked_and_answered(view: Page) -> None:
     expect(box).to_have_count(0)
 
 
+def test_a_connection_is_asked_about(view: Page) -> None:
+    question = {
+        "id": "q2",
+        "commands": ["a_b.example:443"],
+        "reason": "pip connects to it while this runs: pip install x.",
+        "kind": "",
+        "editable": False,
+        "about": "network",
+    }
+    ask(view, question)
+    box = view.get_by_role("group", name="Approval")
+    expect(box).to_contain_text("Allow this connection?")
+    expect(box).to_contain_text("pip connects to it while this runs: pip install x.")
+    expect(box).to_contain_text("allows connections to a_b.example:443, for this notebook’s container.")
+    expect(box.get_by_role("button", name="Edit …")).to_have_count(0)
+    box.get_by_role("button", name="Allow in this notebook").click()
+    assert answer(view, None)["remember"] is True
+
+
 def test_a_click_that_did_not_commit_says_why(view: Page) -> None:
     ask(view)
     box = view.get_by_role("group", name="Approval")

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.keys import KeyLimits
 from agent_kernel.policy.rules import read_policy
 from agent_kernel.runtime.containers.containers import ContainerOptions
 from agent_kernel.runtime.network.egress import NetworkOptions
+from agent_kernel.runtime.remote.runtime import RemoteRuntime
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.server.containers.test_network import loopback
 from tests.server.keyed import Keyed, keyed_server
@@ -130,6 +133,25 @@ def test_socket_takes_answers_while_a_turn_runs(server: Keyed, port: int) -> Non
         ended = heard(socket, "response.completed")
     why = "denied by the person who was asked: not now."
     assert output(ended["response"])["stderr"].endswith(f"Network: echo.internal:{port} was refused: {why}\n")
+
+
+async def test_remote_runtime_answers(server: Keyed, port: int) -> None:
+    """As a kernel does that runs on a server."""
+    runtime = RemoteRuntime(server.url, server.secrets["bob"])
+    ended: Any = None
+    try:
+        async with aclosing(runtime.respond(body(port, stream=True))) as events:
+            async for event in events:
+                ended = getattr(event, "response", ended)
+                if event.type == "response.output_item.done" and event.item.type == ASKS:
+                    with pytest.raises(InvalidRequest, match="No open question"):
+                        await runtime.answer("resp_other", answer(event.item.to_dict()))
+                    await runtime.answer(ended.id, answer(event.item.to_dict()))
+    finally:
+        await runtime.aclose()
+    assert output(ended.to_dict())["stdout"] == "hello\n"
+    (used,) = ended.to_dict()["agent_kernel"]["network"]
+    assert (used["host"], used["connections"]) == ("echo.internal", 1)
 
 
 def test_answers_need_a_stream(server: Keyed, port: int) -> None:
