@@ -16,27 +16,32 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.sse import event_of
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.code_interpreter.session import CellResult
 from agent_kernel.tools.shell.run import CommandOutput, CommandResult
-from tests.tools.made import function_delta, shell_done
+from tests.tools.made import code_delta, code_done, function_delta, shell_done
 
 
 def whole() -> list[dict[str, Any]]:
     """The events of a turn with an item of each kind."""
     response = new_response({}, id="resp_1", model="m", tools=[], created_at=1)
     assembler = Assembler(response)
+    assembler.container_id = "cntr_1"
     events = [*assembler.queue(), *assembler.begin()]
     for delta in (
         ReasoningDelta("Let me "), ReasoningDelta("see."), ReasoningDelta("Then.", part=1),
-        shell_done("call_1", ("one", "two")),
+        shell_done("call_1", ("one", "two")), code_delta("call_0", "1 +"), code_done("call_0", "1 + 1"),
     ):  # fmt: skip
         events += assembler.feed(delta)
     events += assembler.end_step()
-    (call,) = assembler.calls()
+    call, code = assembler.calls()
+    events += assembler.open_output(code)
     events += assembler.open_output(call)
     events += assembler.output("call_1", CommandOutput(0, stdout="1"))
     events += assembler.output("call_1", CommandResult(0, "1", "", 0))
     events += assembler.output("call_1", CommandOutput(1, stdout="half", stderr="wrong"))
     events += assembler.output("call_1", CommandResult(1, "half", "wrong", 1))
+    events += assembler.output(code.id, CellResult("ok", "2"))
+    events += assembler.close_output(code.id)
     events += assembler.close_output("call_1")
     for last in (TextDelta("Here "), TextDelta("it is."), function_delta("call_2", "f", '{"a": 1}')):
         events += assembler.feed(last)

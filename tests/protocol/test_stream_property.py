@@ -26,8 +26,9 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import ResponseStreamEvent, to_json
 from agent_kernel.protocol.response import new_response
+from agent_kernel.tools.code_interpreter.session import CellResult
 from agent_kernel.tools.shell.run import CommandOutput, CommandResult
-from tests.tools.made import function_delta, shell_delta, shell_done
+from tests.tools.made import code_delta, code_done, function_delta, shell_delta, shell_done
 
 text = st.text(string.ascii_letters + " \n{}é", max_size=6)
 call_id = st.sampled_from(["c1", "c2", "c3"])
@@ -40,6 +41,8 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(shell_delta, call_id, st.integers(0, 2), text),
     st.builds(shell_done, call_id, st.lists(text, max_size=3).map(tuple)),
     st.builds(function_delta, call_id, st.just("f"), text),
+    st.builds(code_delta, call_id, text),
+    st.builds(code_done, call_id, text),
     st.builds(ItemBreak),
     st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
     st.builds(Truncated, st.just("max_output_tokens")),
@@ -55,7 +58,14 @@ def whole_call(draw: st.DrawFn) -> list[ModelDelta]:
     return [*pieces, shell_done(identity, tuple(commands))]
 
 
-step = st.lists(whole_call() | wild_delta.map(lambda delta: [delta]), max_size=8).map(
+@st.composite
+def whole_code(draw: st.DrawFn) -> list[ModelDelta]:
+    """A call that will hold its output, streamed up to some place, and then whole."""
+    identity, code = draw(call_id), draw(text)
+    return [code_delta(identity, code[: draw(st.integers(0, len(code)))]), code_done(identity, code)]
+
+
+step = st.lists(whole_call() | whole_code() | wild_delta.map(lambda delta: [delta]), max_size=8).map(
     lambda groups: [delta for group in groups for delta in group]
 )
 ending = st.sampled_from(["complete", "incomplete", "fail", "cut off"])
@@ -63,6 +73,7 @@ ending = st.sampled_from(["complete", "incomplete", "fail", "cut off"])
 
 def play(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> list[ResponseStreamEvent]:
     assembler = Assembler(new_response({}, id="resp_1", model="m", tools=[], created_at=0))
+    assembler.container_id = "cntr_1"
     events = assembler.begin()
     try:
         for deltas in steps:
@@ -84,7 +95,16 @@ def play(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> list[R
 def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
     events: list[ResponseStreamEvent] = []
     for call in assembler.calls():
-        events += assembler.open_output(call)
+        runs = data.draw(st.booleans())
+        if call.type == "code_interpreter_call" and data.draw(st.booleans()):
+            events += assembler.hand_over(call)
+            continue
+        events += assembler.open_output(call, runs=runs)
+        if call.type == "code_interpreter_call":
+            if runs:
+                events += assembler.output(call.id, CellResult("ok", "printed"))
+            events += assembler.close_output(call.id)
+            continue
         for index, command in enumerate(call.action.commands):
             events += assembler.output(call.call_id, CommandOutput(index, stdout=command))
             if data.draw(st.booleans()):
@@ -133,6 +153,8 @@ def test_the_deltas_add_up_to_the_items(steps: list[list[ModelDelta]], end: str,
                 found = item["summary"][part]["text"]
             case "shell_call":
                 found = item["action"]["commands"][part]
+            case "code_interpreter_call":
+                found = item["code"]
             case _:
                 found = item["arguments"]
         assert found == whole

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import read_tools
 from agent_kernel.tools.shell.tool import SHELL
 
@@ -26,6 +27,16 @@ def shell_done(
     """A whole shell call."""
     options = {"timeout_ms": timeout_ms, "max_output_length": max_output_length}
     return CallDone(SHELL, call_id, commands, options)
+
+
+def code_delta(call_id: str, text: str) -> CallDelta:
+    """A piece of the code of a call that holds its output."""
+    return CallDelta(CODE_INTERPRETER, call_id, text)
+
+
+def code_done(call_id: str, code: str) -> CallDone:
+    """A whole call of that kind."""
+    return CallDone(CODE_INTERPRETER, call_id, (code,))
 
 
 def function_delta(call_id: str, name: str, arguments: str) -> CallDelta:
