@@ -1,5 +1,5 @@
 // Vercel's AI SDK: tools.shell in a container, two turns, plain and streamed; a function tool of its own among the
-// commands, with its own loop over the steps.
+// commands, with its own loop over the steps; tools.codeInterpreter with a variable that lasts.
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText, isStepCount, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
@@ -68,6 +68,20 @@ async function history() {
   return (await generateText({ ...common, messages })).text;
 }
 
+async function python() {
+  const tools = { code_interpreter: provider.tools.codeInterpreter({}) };
+  const first = await generateText({ ...common, tools, prompt: "keep the numbers" });
+  const second = await generateText({ ...common, tools, prompt: "sum the numbers", ...after(first) });
+  const again = streamText({ ...common, tools, prompt: "sum the numbers", ...after(second) });
+  for await (const part of again.fullStream) {
+    if (part.type === "error") throw part.error;
+  }
+  const logs = [first, second].flatMap((each) =>
+    each.toolResults.flatMap((result) => result.output.outputs.map((output) => output.logs)),
+  );
+  return { said: [first.text, second.text, await again.text], logs };
+}
+
 const saw = {};
 for (const [name, run] of Object.entries({
   twoTurns,
@@ -75,6 +89,7 @@ for (const [name, run] of Object.entries({
   stored: () => steps("compare with the weather", true),
   unstored: () => steps("both at once", false),
   history,
+  python,
 })) {
   saw[name] = await run().catch((error) => ({ error: `${error.stack}\n${error.responseBody ?? ""}` }));
 }

@@ -25,3 +25,5 @@ async def test_ai_sdk(node: Path, tap: Tap) -> None:
     assert saw["unstored"] == {"said": "Outside 30.", "printed": ["one\n", "two\n", "three\n"]}
     assert saw["stored"] == {"said": "Inside 21, outside 4.", "printed": ["21\n", "21\n", "", "done\n"]}
     assert saw["history"] == "Hello there."
+    sums = ["They add up to 208.", "They add up to 308."]
+    assert saw["python"] == {"said": ["There are 6 numbers.", *sums], "logs": ["kept\n6\n", "208\n"]}

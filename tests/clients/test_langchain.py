@@ -77,3 +77,11 @@ def test_a_function_among_the_commands(chat: ChatOpenAI) -> None:
     assert isinstance(answer, ToolMessage)
     second = model.invoke([answer], previous_response_id=first.response_metadata["id"])
     assert second.text == "Inside 21, outside 4."
+
+
+def test_code_interpreter(chat: ChatOpenAI) -> None:
+    model = chat.bind_tools([{"type": "code_interpreter", "container": {"type": "auto"}}])
+    first = model.invoke("keep the numbers")
+    assert first.text == "There are 6 numbers."
+    start, *rest = model.stream("sum the numbers", previous_response_id=first.response_metadata["id"])
+    assert reduce(operator.add, rest, start).text == "They add up to 208."

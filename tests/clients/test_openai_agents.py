@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    CodeInterpreterTool,
     ModelSettings,
     OpenAIResponsesModel,
     OpenAIResponsesWSModel,
@@ -23,6 +24,7 @@ from tests.clients.tap import Tap
 
 QUIET = RunConfig(tracing_disabled=True)
 CONTAINER = ShellTool(environment={"type": "container_auto"})
+PYTHON = CodeInterpreterTool(tool_config={"type": "code_interpreter", "container": {"type": "auto"}})
 
 
 @pytest.fixture
@@ -141,3 +143,30 @@ async def test_a_local_shell(model: OpenAIResponsesModel) -> None:
     assert result.final_output == "There are 6 numbers."
     assert commands[0].startswith("mkdir")
     assert len(commands) == 3
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_code_interpreter(model: OpenAIResponsesModel, streamed: bool) -> None:
+    agent = Agent("analyst", model=model, tools=[PYTHON])
+    first = await Runner.run(agent, "keep the numbers", run_config=QUIET)
+    previous = first.last_response_id
+    if streamed:
+        running = Runner.run_streamed(
+            agent, "sum the numbers", previous_response_id=previous, run_config=QUIET
+        )
+        kinds = [
+            event.name async for event in running.stream_events() if event.type == "run_item_stream_event"
+        ]
+        assert kinds.count("tool_called") == 2
+        assert running.final_output == "They add up to 208."
+    else:
+        second = await Runner.run(agent, "sum the numbers", previous_response_id=previous, run_config=QUIET)
+        assert second.final_output == "They add up to 208."
+
+
+async def test_code_interpreter_with_its_own_history(model: OpenAIResponsesModel) -> None:
+    """Every item is sent back, without its outputs, which were not asked for."""
+    agent = Agent("analyst", model=model, tools=[PYTHON])
+    first = await Runner.run(agent, "keep the numbers", run_config=QUIET)
+    again: Any = [*first.to_input_list(), {"role": "user", "content": "sum the numbers"}]
+    assert (await Runner.run(agent, again, run_config=QUIET)).final_output == "They add up to 208."

@@ -272,3 +272,20 @@ async def test_a_web_socket(tap: Tap) -> None:
                     said.append(event.response.output_text)
                     break
     assert said == ["There are 6 numbers.", "They add up to 108 mm."]
+
+
+def test_variables_last_from_turn_to_turn(client: OpenAI) -> None:
+    """In bubblewrap and Docker, streamed through the package's strict accumulator."""
+    python: Any = {"type": "code_interpreter", "container": {"type": "auto"}}
+    request: Any = {"tools": [python], "include": ["code_interpreter_call.outputs"]}
+    first = client.responses.create(input="keep the numbers", **request)
+    with client.responses.stream(
+        input="sum the numbers", model="", previous_response_id=first.id, **request
+    ) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert kinds.count("response.code_interpreter_call.completed") == 2
+    assert final.output_text == "They add up to 208."
+    calls = [item for item in final.output if item.type == "code_interpreter_call"]
+    assert [call.code for call in calls] == ["numbers.append(100)", "sum(numbers)"]
+    assert [each.logs for each in calls[1].outputs or [] if each.type == "logs"] == ["208\n"]

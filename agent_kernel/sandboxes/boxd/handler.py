@@ -59,9 +59,13 @@ class BoxChannel:
         if back:
             self.peer.send(wire.credit(self.number, back))
 
-    def tell(self, value: dict[str, Any]) -> None:
-        """Report on the call while it goes on: with the next frame, or by itself a moment later."""
-        self.peer.send_soon(wire.message(wire.EVENT, self.number, value))
+    def tell(self, value: dict[str, Any], *, now: bool = False) -> None:
+        """Report on the call while it goes on: with the next frame, or by itself a moment later.
+
+        `now`: the host waits for it, and no other frame is about to follow.
+        """
+        send = self.peer.send if now else self.peer.send_soon
+        send(wire.message(wire.EVENT, self.number, value))
 
     def result(self, value: dict[str, Any]) -> None:
         """Answer the call, which ends the channel."""

@@ -162,7 +162,8 @@ class RunningProgram:
                 call.channel.error("program", "cannot start a program: %s" % error.strerror)
                 self.next()
                 return
-        call.channel.tell({"started": started, "number": self._number, "before": before if started else None})
+        report = {"started": started, "number": self._number, "before": before if started else None}
+        call.channel.tell(report, now=True)
         self.watch()
 
     def let_go(self, call: ProgramCall) -> None:

@@ -9,7 +9,9 @@ import fcntl
 import io
 import os
 import select
+import struct
 import sys
+import termios
 import threading
 import weakref
 
@@ -65,10 +67,9 @@ class Capture:
         self._kept: Kept | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._waiting: list[threading.Event] = []
-        self._woken, self._wake = os.pipe()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._reader, self._writer = os.pipe()  # one for both outputs, which keeps their order
+        os.set_blocking(self._reader, False)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._writer, _F_SETPIPE_SZ, _PIPE)
         self._old: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -127,29 +128,30 @@ class Capture:
                 stream.flush()
 
     def _drain(self) -> None:
-        """Wait until the thread has read all that is written now. A fork of the session has no thread."""
+        """Take all that is written now. What a fork of the session writes is read by the session."""
         if os.getpid() != self._pid:
             return
-        done = threading.Event()
         with self._lock:
-            self._waiting.append(done)
-        os.write(self._wake, b"x")
-        done.wait()
+            left: int = struct.unpack("i", fcntl.ioctl(self._reader, termios.FIONREAD, b"\0\0\0\0"))[0]
+            while left > 0 and (taken := self._take()):
+                left -= taken
 
     def _read(self) -> None:
         while True:
-            ready, _, _ = select.select([self._reader, self._woken], [], [])
-            if self._reader in ready:
-                text = self._decoder.decode(os.read(self._reader, _CHUNK))
-                with self._lock:
-                    if self._kept is not None:
-                        self._kept.add(text)
-            else:  # all that was written before the wake-up has been read
-                os.read(self._woken, _CHUNK)
-                with self._lock:
-                    waiting, self._waiting = self._waiting, []
-                for done in waiting:
-                    done.set()
+            select.select([self._reader], [], [])
+            with self._lock:
+                self._take()
+
+    def _take(self) -> int:
+        """Read once and keep the text of a cell. Return the number of bytes."""
+        try:
+            data = os.read(self._reader, _CHUNK)
+        except BlockingIOError:  # another thread was faster
+            return 0
+        text = self._decoder.decode(data)
+        if self._kept is not None:
+            self._kept.add(text)
+        return len(data)
 
 
 class _Output(io.TextIOWrapper):
