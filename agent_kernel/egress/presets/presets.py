@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from agent_kernel.egress.presets.index import Index, NoHosts, Site
 from agent_kernel.egress.presets.operator import Operator
 from agent_kernel.errors import InvalidRequest
 
-log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 KEPT_SECONDS = 600.0
@@ -107,9 +105,6 @@ class Presets:
             indexes = await asyncio.to_thread(self._indexes, preset, param)
             earlier = kept.value if kept is not None else _Found({}, PresetHosts(()))
             found = await self._follow(indexes, earlier)
-            for problem in found.hosts.problems:
-                if problem not in earlier.hosts.problems:
-                    log.warning("The preset %s may lack hosts: %s.", preset, problem)
             self._followed[preset] = self._keep(found, problem=bool(found.hosts.problems))
             return found.hosts
 

@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 class NetworkBound:
     """The operator's `policy` with the hosts of its presets, as they were read last.
 
-    A preset that names no host any more allows nothing, and is logged.
+    A preset that names no host any more allows nothing. This is logged, and so are missing file hosts.
     """
 
     def __init__(self, policy: NetworkPolicy, presets: Presets | None = None) -> None:
         self._policy = policy
         self._presets = presets or Presets()
         self._known = None if policy.presets else policy
-        self._missing: set[str] = set()
+        self._problems: dict[str, Sequence[str]] = {}
         self.variables: dict[str, str] = {}
         """The variables by which the tools of its presets learn their indexes, as they were read last."""
 
@@ -79,15 +79,20 @@ class NetworkBound:
     async def _read(self, word: str) -> tuple[Sequence[NetworkRule], Mapping[str, str]]:
         """Return a preset's rules and variables; none of both if it names no host."""
         try:
-            rules = (await self._presets.hosts(word)).rules
+            found = await self._presets.hosts(word)
             variables = await asyncio.to_thread(self._presets.variables, word)
         except InvalidRequest as error:
-            if word not in self._missing:
-                log.warning("The operator's network policy: %s", error.message)
-            self._missing.add(word)
+            self._log(word, [error.message])
             return (), {}
-        self._missing.discard(word)
-        return rules, variables
+        self._log(word, [f"The preset {word} may lack hosts: {problem}." for problem in found.problems])
+        return found.rules, variables
+
+    def _log(self, word: str, problems: Sequence[str]) -> None:
+        """Log the problems of a preset that it did not have when it was read last."""
+        for problem in problems:
+            if problem not in self._problems.get(word, ()):
+                log.warning("The operator's network policy: %s", problem)
+        self._problems[word] = problems
 
 
 def _too_wide(word: str, hint: str, param: str) -> InvalidRequest:

@@ -39,8 +39,13 @@ async def narrowed(made: NetworkBound, *entries: str) -> list[str]:
     return [str(rule) for rule in found.rules]
 
 
-async def test_bound_has_the_hosts_of_its_presets(tmp_path: Path) -> None:
+async def test_bound_has_the_hosts_of_its_presets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = bound(tmp_path, "npm", "api.example.org")
+    await made.read()
+    assert [record.message for record in caplog.records] == [
+        "The operator's network policy: The preset npm may lack hosts: "
+        "npm.example.org:443 did not answer: no such name."
+    ]
     assert [str(rule) for rule in (await made.known()).rules] == ["api.example.org", "npm.example.org:443"]
     offered = ["npm", "api.example.org", "npm.example.org:443"]
     assert await made.offered() == {"type": "allowlist", "allowed_domains": offered}
