@@ -33,10 +33,10 @@ def with_environment(spec: Json, where: str) -> Json:
     return {**rest, "environment": {**given, "type": "container_auto"}}
 
 
-def read_environment(given: object, index: int) -> Environment:
+def read_environment(given: object, index: int, field: str = "environment") -> Environment:
     """Check the `environment` of entry number `index` of `tools`. Raises `InvalidRequest`.
 
-    Absent and null mean `container_auto`.
+    Absent and null mean `container_auto`. `field` is the one that the request has, for errors.
     """
     where = f"tools[{index}].environment"
     if given is None:  # absent: this server has sandboxes, so the commands run in one
@@ -45,7 +45,7 @@ def read_environment(given: object, index: int) -> Environment:
         raise InvalidRequest(f"{where} must be an object.", param=where)
     match given.get("type"):
         case "container_auto":
-            return Environment("auto", index, params=given)
+            return Environment("auto", index, params=given, field=field)
         case "container_reference":
             container_id = given.get("container_id")
             if not isinstance(container_id, str) or not container_id:

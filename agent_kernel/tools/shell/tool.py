@@ -39,8 +39,9 @@ class ShellTool(Tool):
     # -- the request
 
     def read(self, spec: Json, index: int) -> ToolEntry:
+        field = "environment" if spec.get("container") is None else "container"
         spec = with_environment(spec, f"tools[{index}]")
-        return ToolEntry(self, index, spec, read_environment(spec.get("environment"), index))
+        return ToolEntry(self, index, spec, read_environment(spec.get("environment"), index, field))
 
     def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
         if container_id is None or entry.by_client:

@@ -77,6 +77,12 @@ def shell(environment: Any) -> dict[str, Any]:
         ),
         ({"tool_choice": {"type": "shell"}}, "tool_choice"),
         ({"tools": [{"type": "shell", "container": "cntr_1"}]}, "tools[0].container"),
+        ({"tools": [{"type": "shell", "container": []}]}, "tools[0].container"),
+        ({"tools": [{"type": "shell", "container": {"memory_limit": "1g"}}]}, "tools[0].container"),
+        (
+            {"tools": [{"type": "shell", "container": {"type": "auto", "memory_limit": "2g"}}]},
+            "tools[0].container.memory_limit",
+        ),
         ({"tools": [{"type": "shell", "container": {"type": "container_auto"}}]}, "tools[0].container"),
         ({"tools": [{**shell({"type": "local"}), "container": {"type": "auto"}}]}, "tools[0].container"),
     ],
