@@ -146,6 +146,11 @@ async def _asked(
         raise InvalidRequest(
             f"The comparison took more than {SECONDS:.0f} s.", hint="Compare less: %diff FOLDER"
         ) from error
+    if code == 126:
+        raise InvalidRequest(
+            "The operator's approval policy denies the program that compares the files.",
+            hint="Ask the operator to allow python3, or use git yourself: !git diff",
+        )
     if code == 127:
         raise InvalidRequest("%diff needs python3 in the container, and there is none.")
     try:

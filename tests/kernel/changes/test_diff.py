@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,29 @@ def test_hostile_names_and_diffs_are_text(fresh: Notebook) -> None:
     }
     assert "````diff" in data["text/markdown"]
     assert "\x1b" not in json.dumps(data)
+
+
+def test_denied_program_is_said(start: Callable[..., Notebook], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_APPROVAL", "never")
+    notebook = start()
+    (notebook.folder / "a.txt").write_text("a\n")
+    notebook.run("%upload a.txt")
+    assert "The operator's approval policy denies the program" in notebook.run("%diff").error
+    assert "a.txt" in notebook.run("%files").plain[0]
+
+
+@pytest.mark.slow  # the same program as in the embedded sandbox
+@pytest.mark.docker
+def test_repository_is_compared_on_docker(
+    start: Callable[..., Notebook], docker_engine: None, tmp_path: Path
+) -> None:
+    notebook = start("agent-docker")
+    assert notebook.run(REPOSITORY).reply["status"] == "ok"
+    notebook.run("!git clone -q project mine; sed -i s/3/2/ project/code.py")
+    assert "-    return n / 3\n+    return n / 2" in notebook.run("%diff project").plain[0]
+    assert notebook.run("%diff --patch").plain[0].startswith("Wrote `changes.patch` (")
+    notebook.run("%upload changes.patch\n!cd mine && git apply ../changes.patch && git diff --stat")
+    assert "1 file changed" in notebook.run("%diff mine").plain[0]
 
 
 def area(**more: Any) -> dict[str, Any]:
