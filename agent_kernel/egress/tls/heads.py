@@ -109,7 +109,7 @@ class Heads:
     def masked(self, headers: Headers) -> Headers:
         """Return a response's headers or trailers with placeholders instead of values."""
         hide = self.secrets.hidden.replace
-        return [(name, hide(value)) for name, value in end_to_end(headers)]
+        return [(hide(name), hide(value)) for name, value in end_to_end(headers)]
 
     def _asked(self, name: bytes, value: bytes) -> bytes:
         if name == b"accept-encoding":

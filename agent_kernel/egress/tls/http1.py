@@ -62,6 +62,12 @@ class Http1Exchange:
 
     async def run(self) -> None:
         """Carry until either end closes. Raises `HttpRefused`, and `OSError` for the server's failures."""
+        try:
+            await self._carry()
+        except h11.LocalProtocolError:  # its text may quote a header with the secret in place
+            raise Malformed from None
+
+    async def _carry(self) -> None:
         while (request := await self._request()) is not None:
             await self._forward(request)
             both = asyncio.create_task(self._send_body()), asyncio.create_task(self._answer(request))

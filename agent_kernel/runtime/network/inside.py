@@ -25,6 +25,7 @@ OWN = f"{FOLDER}/sandbox.pem"
 """The container's alone, for programs that add it to their own."""
 TRUST_STORE = f"{FOLDER}/truststore.p12"
 """The same as the bundle, for Java."""
+WGET = f"{FOLDER}/wgetrc"
 _PASSWORD = "changeit"  # noqa: S105 (Java wants one; nothing in the file is secret)
 
 SYSTEM_STORES = (
@@ -50,6 +51,7 @@ TRUST = {
         ),
         BUNDLE,
     ),
+    "WGETRC": WGET,
     "NODE_EXTRA_CA_CERTS": OWN,
     "DENO_CERT": OWN,
     "JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={TRUST_STORE} -Djavax.net.ssl.trustStoreType=PKCS12"
@@ -84,6 +86,7 @@ async def equip(channel: Channel, secrets: Iterable[DomainSecret], authority: Au
     await _put(channel, OWN, authority.pem)
     await _put(channel, BUNDLE, roots + block)
     await _put(channel, TRUST_STORE, await asyncio.to_thread(_trust_store, roots + authority.pem))
+    await _put(channel, WGET, f"ca_certificate = {BUNDLE}\n".encode())
     if store is not None:
         with contextlib.suppress(SandboxFileError):  # read-only in many sandboxes; the variables name ours
             await _put(channel, store, roots + block)

@@ -262,6 +262,11 @@ async def test_java(secured: Secured, missing: Missing) -> None:
     assert await secured.out(f"{PROXY_FREE} java A.java") == "HTTP_2 true\n"
 
 
+async def test_wget(secured: Secured) -> None:
+    command = f'{PROXY_FREE} wget -q -O - --header "Authorization: Bearer $TOKEN" {secured.url}/echo'
+    assert "authorization: Bearer secret_" in await secured.out(command)
+
+
 async def test_pip_with_credentials(secured: Secured) -> None:
     index = secured.url.replace("https://", "https://user:$TOKEN@")
     await secured.out(f"pip install -q --no-deps --target lib --index-url {index}/simple/ tiny-secret")
@@ -334,6 +339,27 @@ async def test_policy_can_be_changed(secured: Secured) -> None:
     assert await secured.out("echo [$TOKEN$SSL_CERT_FILE]") == "[]\n"
     await secured.containers.set_network(secured.id, secured.policy())
     assert await python(secured, URLLIB) == "True True\n"
+
+
+async def test_next_process_needs_the_values_again(secured: Secured) -> None:
+    """The values are in the first process's memory. Another one says so until a request brings them."""
+    first = secured.containers
+    options = first.settings
+    audit = AuditLog(secured.folder / "audit.jsonl")
+    next_process = LocalContainers.of_all(secured.backend, first._store, options, audit)
+    later = replace(secured, containers=next_process)
+    try:
+        assert (await later(f"curl -sS {secured.url}/echo")).code != 0
+        (line,) = next_process.take_refusals(secured.id)
+        assert "the value of its secret TOKEN is not known to this server any more" in line
+        await next_process.set_network(secured.id, secured.policy())
+        assert await python(later, URLLIB) == "True True\n"
+        lines = (secured.folder / "audit.jsonl").read_text()
+        assert "the value of its secret" in lines
+        assert VALUE not in lines
+    finally:
+        await next_process._lifecycle.detach(secured.id)
+        await first._lifecycle.detach(secured.id)
 
 
 @pytest.mark.docker
