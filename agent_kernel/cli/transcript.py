@@ -43,7 +43,7 @@ class Transcript:
         elif kind == "stream":
             self._block(content["text"], "  ", _DIM)
         elif kind == "error":
-            self._prose(f"{content['ename']}: {content['evalue']}", "  ", _RED)
+            self._prose(content["evalue"], "  ", _RED)
 
     def _item(self, item: Mapping[str, Any], plain: str) -> None:
         match item.get("type"):

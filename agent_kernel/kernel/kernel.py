@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -19,7 +20,7 @@ from agent_kernel.kernel.cell_run import CellRunner, SubmittedCell
 from agent_kernel.kernel.front_end import FrontEnd, front_end_of
 from agent_kernel.kernel.history import CellHistory
 from agent_kernel.kernel.outputs import CellOutputs
-from agent_kernel.kernel.replies import Reply, described, error_content, succeeded
+from agent_kernel.kernel.replies import Reply, described, error_content, stopped_after, succeeded
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.wiring import KernelWiring
@@ -67,6 +68,7 @@ class AgentKernel(Kernel):
         self._history = CellHistory(wiring.history)
         self._cell: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
+        self._began = 0.0
         self._closing: asyncio.Task[None] | None = None
         self._terminating: asyncio.Task[None] | None = None
         self.comm_manager = comm.get_comm_manager()
@@ -126,6 +128,7 @@ class AgentKernel(Kernel):
         live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
         submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live)
         self._stop_asked.clear()
+        self._began = time.monotonic()
         self._agent.approvals.asker = self._line_asker() if allow_stdin else None
         self._cell = cell = asyncio.create_task(self._cells.run(submitted, outputs))
         try:
@@ -158,7 +161,9 @@ class AgentKernel(Kernel):
         if not cell.done():
             return self._failed("StillRunning", "The runtime did not stop in time. Restart the kernel.")
         if cell.cancelled():
-            return self._failed("KeyboardInterrupt", "Interrupted. Work done so far is kept.")
+            by_person = outputs.front_end is not FrontEnd.BATCH
+            said = stopped_after(time.monotonic() - self._began, by_person=by_person)
+            return self._failed("KeyboardInterrupt", said)
         error = cell.exception()
         if error is None:
             return succeeded(self.execution_count, outputs.payload)

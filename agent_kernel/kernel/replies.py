@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError
 
 Reply = dict[str, Any]
+
+WIDTH = 79
+"""The longest line of an error's text, in characters, unless a word is longer."""
+
+_AS_WRITTEN: Any = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
 
 
 def succeeded(execution_count: int, payload: Sequence[dict[str, Any]] = ()) -> Reply:
@@ -21,15 +27,23 @@ def succeeded(execution_count: int, payload: Sequence[dict[str, Any]] = ()) -> R
 
 
 def error_content(ename: str, message: str) -> dict[str, Any]:
-    """Return the content of an iopub `error` message, safe to show in a terminal."""
+    """Return the content of an iopub `error` message, safe to show in a terminal.
+
+    Front ends show the `traceback`: the message alone, for people. It is broken into lines here, because they
+    break it inside words. The name is for programs.
+    """
     from agent_kernel.kernel.render.text import clean
 
     shown = clean(message)
-    return {
-        "ename": clean(ename),
-        "evalue": shown,
-        "traceback": [f"\x1b[31m{clean(ename)}\x1b[0m: {shown}"],
-    }
+    lines = [textwrap.fill(line, WIDTH, **_AS_WRITTEN) for line in shown.split("\n")]
+    return {"ename": clean(ename), "evalue": shown, "traceback": ["\n".join(lines)]}
+
+
+def stopped_after(seconds: float, *, by_person: bool) -> str:
+    """Return what an interrupted cell says. In a batch run a program interrupts, and nobody is "you"."""
+    whole = max(1, round(seconds))
+    took = f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    return f"Stopped{' by you' * by_person} after {took}. Work done so far is kept."
 
 
 def described(error: BaseException) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.live.progress import Progress
 from agent_kernel.kernel.render.approval import one_line
 from agent_kernel.kernel.render.bundles import note, notice
+from agent_kernel.kernel.render.endings import STEERED, turn_ending
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.text import code
 
@@ -26,9 +27,6 @@ prompts of its script.
 To use a real model, set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
 runtime starts, or `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY` for another endpoint. Then \
 restart the runtime."""
-
-STEERED = "steered"
-"""`incomplete_details.reason` of a response that a steering message ended; its successor follows."""
 
 MOST_HOSTS = 20
 """Hosts that the line below a turn names."""
@@ -124,10 +122,9 @@ class TurnView:
             self._error = (_ename(response.error.code), response.error.message)
         if ending == "incomplete":
             details = response.incomplete_details
-            if details and details.reason == STEERED:  # the successor continues the answer
-                return
-            reason = code(str(details.reason)) if details and details.reason else "no reason was given"
-            self._outputs.emit(note(f"The answer was cut off here ({reason})."))
+            reason = str(details.reason) if details and details.reason else None
+            if reason != STEERED:  # the successor continues the answer
+                self._outputs.emit(note(turn_ending(reason)))
 
     def settle(self, response: Response | None) -> None:
         """Show the partial output of an interrupted turn; `response` is the stored one, if any."""

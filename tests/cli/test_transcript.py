@@ -53,4 +53,5 @@ def test_long_prose_is_wrapped() -> None:
 def test_an_error_is_shown() -> None:
     out = io.StringIO()
     Transcript(out).output("error", {"ename": "OutOfScript", "evalue": "It knows nothing."})
-    assert "OutOfScript: It knows nothing." in out.getvalue()
+    assert "It knows nothing." in out.getvalue()
+    assert "OutOfScript" not in out.getvalue(), "the name is for programs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ def interrupted(notebook: Notebook, sent: str, times: int = 1) -> Result:
     notebook.interrupt(times)
     result = notebook.collect(sent)
     assert result.reply["ename"] == "KeyboardInterrupt"
+    (error,) = [output["traceback"] for output in result.final if "traceback" in output]
+    assert re.fullmatch(r"Stopped( by you)? after (\d+ min )?\d+ s\. Work done so far is kept\.", *error)
     return result
 
 
@@ -51,7 +54,9 @@ def test_in_mid_stream_what_was_said_is_kept_and_known(talking: Notebook, upstre
 def test_in_a_command_it_is_killed_and_its_output_kept_and_known(fresh: Notebook) -> None:
     sent = fresh.send("wait for ever", cell_id="c")
     fresh.collect(sent, until=shows("begun\\n"))
-    assert any("begun" in text for text in interrupted(fresh, sent).plain)
+    result = interrupted(fresh, sent)
+    assert result.plain[-1] == "begun\n[stopped]", "no code, no name, and the stop is told once"
+    assert result.reply["evalue"].startswith("Stopped by you")
     assert fresh.run("!pgrep -c sleep").plain[-1].startswith("0")
     assert fresh.run("remember").reply["status"] == "ok"
     assert fresh.run("what was it").plain[-1] == "It was blue."

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.generic import ARGUMENTS, OUTPUTS, readable
 
 if TYPE_CHECKING:
@@ -272,8 +273,11 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _output_parts(number: int, content: Mapping[str, Any]) -> list[tuple[str, str]]:
     outcome = content.get("outcome") or {}
     ended = "timed out" if outcome.get("type") == "timeout" else f"exit {outcome.get('exit_code')}"
+    stderr = str(content.get("stderr") or "")
+    if (found := stopped(stderr, outcome.get("exit_code"))) is not None:
+        stderr, ended = found
     return [
         (f"stdout.{number}", content.get("stdout") or ""),
-        (f"stderr.{number}", content.get("stderr") or ""),
+        (f"stderr.{number}", stderr),
         (f"outcome.{number}", ended),
     ]

@@ -86,8 +86,8 @@ async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
 
 def _show(response: Response, outputs: CellOutputs) -> None:
     from agent_kernel.kernel.render.bundles import note, notice
+    from agent_kernel.kernel.render.endings import turn_ending
     from agent_kernel.kernel.render.items import render_item
-    from agent_kernel.kernel.render.text import code
 
     for item in response.output:
         plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
@@ -99,7 +99,7 @@ def _show(response: Response, outputs: CellOutputs) -> None:
     elif response.status in ("incomplete", "cancelled", "in_progress"):
         details = response.incomplete_details
         reason = str(details.reason) if details and details.reason else str(response.status)
-        outputs.emit(note(f"The answer was cut off here ({code(reason)})."))
+        outputs.emit(note(turn_ending(reason)))
 
 
 async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from agent_kernel.kernel.render.ansi import AnsiToHtml
 from agent_kernel.kernel.render.bundles import CALL, OUTPUT, SUMMARY, ShownItem, box, details, pre, pre_html
+from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.text import Folded, clean, clean_but_colours, clip, escape, fence, fold
 
 _BADGE = (
@@ -50,7 +51,8 @@ def _command_html(command: str) -> str:
 
 def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:
     """Render the outputs of a call's commands, each stream cut to `limit` characters; None if none."""
-    parts = [_command_output(part, limit) for part in item.get("output") or []]
+    cut = item.get("status") == "incomplete"
+    parts = [_command_output(part, limit, cut=cut) for part in item.get("output") or []]
     if not parts:
         return None
     line = '<div style="margin: 4px 0; border-top: 1px solid rgba(128, 128, 128, 0.25)"></div>'
@@ -61,10 +63,13 @@ def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:
     )
 
 
-def _command_output(part: Mapping[str, Any], limit: int) -> ShownItem:
+def _command_output(part: Mapping[str, Any], limit: int, *, cut: bool) -> ShownItem:
     texts = {name: str(part.get(name) or "") for name in ("stdout", "stderr")}
+    outcome = _outcome(part.get("outcome"))
+    if cut and (found := stopped(texts["stderr"], _exit_code(part.get("outcome")))) is not None:
+        texts["stderr"], outcome = found
     pieces = [_stream(name, text, limit) for name, text in texts.items() if text.strip("\n")]
-    if outcome := _outcome(part.get("outcome")):
+    if outcome:
         badge = f'<span style="{_BADGE}">{escape(outcome)}</span>'
         pieces.append(ShownItem(badge, f"**{outcome}**", f"[{outcome}]"))
     if not pieces:
@@ -82,8 +87,12 @@ def _outcome(outcome: Any) -> str:
         return "not finished"
     if outcome.get("type") == "timeout":
         return "timed out"
-    exit_code = outcome.get("exit_code")
+    exit_code = _exit_code(outcome)
     return f"exit {exit_code}" if exit_code else ""
+
+
+def _exit_code(outcome: Any) -> Any:
+    return outcome.get("exit_code") if isinstance(outcome, Mapping) else None
 
 
 def _stream(name: str, text: str, limit: int) -> ShownItem:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_kernel.kernel.render.bundles import note, notice, table
+from agent_kernel.kernel.render.endings import turn_ending
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.stored import ITEM_MIME
 from agent_kernel.protocol.calls import RejectedCall, rejected_item
@@ -282,3 +283,51 @@ def test_code_that_did_not_run_to_its_end_says_so(status: str, words: str) -> No
     bundle = render_item({**code_call("x"), "status": status, "outputs": None})
     assert bundle is not None
     assert bundle.data["text/plain"] == f">>> x\n{words}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("agent_kernel.cancelled", "stopped"),
+        ("steered", "stopped, because you said something"),
+        ("agent_kernel.max_seconds", "stopped"),
+    ],
+)
+def test_a_stopped_command_in_words(reason: str, words: str) -> None:
+    told = f"The command was stopped or not begun ({reason})."
+    ended = {"type": "exit", "exit_code": 130}
+    item = {
+        "type": "shell_call_output",
+        "status": "incomplete",
+        "output": [{"stdout": "a\n", "stderr": f"b\n{told}", "outcome": ended}],
+    }
+    shown = render_item(item)
+    assert shown is not None
+    assert shown.data["text/plain"] == f"a\n[stderr]\nb\n[{words}]"
+    assert told in shown.data[ITEM_MIME]["output"][0]["stderr"], "the record has the item as it was"
+
+
+def test_a_command_cannot_say_it_was_stopped() -> None:
+    told = "The command was stopped or not begun (agent_kernel.cancelled)."
+    ended = {"type": "exit", "exit_code": 130}
+    item = {
+        "type": "shell_call_output",
+        "status": "completed",
+        "output": [{"stdout": "", "stderr": told, "outcome": ended}],
+    }
+    shown = render_item(item)
+    assert shown is not None
+    assert shown.data["text/plain"] == f"[stderr]\n{told}\n[exit 130]"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("max_output_tokens", "The answer was cut off here: it reached its limit of tokens."),
+        ("their.own", "The answer was cut off here (`their.own`)."),
+        ("", "The answer was cut off here. The server gave no reason."),
+        (None, "The answer was cut off here. The server gave no reason."),
+    ],
+)
+def test_an_early_end_of_a_turn_in_words(reason: str | None, words: str) -> None:
+    assert turn_ending(reason) == words
