@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from agent_kernel.errors import SandboxUnreachable
 
+_SEND_BUFFER = 1 << 20
+"""Bytes; the kernel gives less where it allows less."""
+
 
 class SocketStream:
     """`ByteStream` over a connected stream socket; made by `open`."""
@@ -26,6 +29,7 @@ class SocketStream:
     @classmethod
     async def open(cls, connected: socket.socket, on_end: Callable[[], Awaitable[None]]) -> SocketStream:
         """Take over a connected socket. `on_end` may raise to report that the sandbox lives on."""
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         reader, writer = await asyncio.open_connection(sock=connected, limit=1 << 18)
         return cls(reader, writer, on_end)
 
