@@ -1,4 +1,4 @@
-"""The benchmark of the way out runs. A busy machine cannot judge speed, so only the memory is bounded here."""
+"""The benchmark of the way out runs. A busy machine cannot judge speed, so only memory is bounded here."""
 
 from __future__ import annotations
 
