@@ -14,8 +14,8 @@ from agent_kernel.sandboxes.boxd import wire
 PIECE = 64 << 10
 """Bytes of the sandbox that are read at once."""
 
-RECEIVED = 128 << 10
-"""Bytes of a server that are read at once. Memory for them is held while they are passed on only."""
+RECEIVED, LARGEST, LEAST = 16 << 20, 256 << 10, 32 << 10
+"""Bytes of servers that are held at once by all connections, and at most and at least by one of them."""
 
 _DRAIN_SECONDS = 2.0
 
@@ -44,6 +44,8 @@ class Relay:
     Each direction ends by itself (half-close). A reader that is slow pauses the writer at the other end.
     """
 
+    _running = 0
+
     def __init__(self, stream: InsideStream, connected: socket.socket) -> None:
         self._stream = stream
         self._socket = connected
@@ -56,6 +58,7 @@ class Relay:
         `gate` sees what the sandbox sends. Raises what it and `count` raise, and `OSError` when the server
         breaks the connection. The socket is closed at the end.
         """
+        Relay._running += 1
         tasks = [asyncio.create_task(self._send(gate, count)), asyncio.create_task(self._receive(count))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -67,6 +70,7 @@ class Relay:
             try:
                 await asyncio.gather(*tasks, return_exceptions=True)
             finally:
+                Relay._running -= 1
                 self._socket.close()
 
     async def _send(self, gate: Gate, count: Count) -> None:
@@ -87,7 +91,7 @@ class Relay:
 
     async def _receive(self, count: Count) -> None:
         while True:
-            size = min(await self._stream.room(), RECEIVED)
+            size = min(await self._stream.room(), LARGEST, max(LEAST, RECEIVED // Relay._running))
             frame = memoryview(bytearray(wire.DATA_HEAD + size))
             try:
                 received = self._socket.recv_into(frame[wire.DATA_HEAD :])

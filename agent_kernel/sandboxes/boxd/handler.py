@@ -53,7 +53,7 @@ class BoxChannel:
         self.credit.granted(amount)
         self.peer.send(wire.credit(self.number, amount))
 
-    def took(self, amount: int, step: int = wire.WINDOW // 4) -> None:
+    def took(self, amount: int, step: int = wire.WINDOW // 2) -> None:
         """Count `amount` of received credit as used up, and give it back in steps."""
         back = self.credit.taken(amount, step)
         if back:

@@ -177,7 +177,7 @@ class Credit:
         """Count credit that was given to the peer."""
         self._to_receive += amount
 
-    def taken(self, amount: int, step: int = WINDOW // 4) -> int:
+    def taken(self, amount: int, step: int = WINDOW // 2) -> int:
         """Count `amount` of received credit as used up, and return how much to give back now.
 
         Credit is given back in steps, because each message has its price; 0 means: not yet.

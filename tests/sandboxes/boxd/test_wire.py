@@ -311,8 +311,8 @@ async def test_credit_is_counted_for_frames_and_bytes() -> None:
         credit.received(1)
     with pytest.raises(wire.WireError, match="credit"):
         credit.received(1)
-    assert credit.taken(wire.WINDOW // 4 - 1) == 0
-    assert credit.taken(1) == wire.WINDOW // 4
+    assert credit.taken(wire.WINDOW // 2 - 1) == 0
+    assert credit.taken(1) == wire.WINDOW // 2
 
 
 async def test_a_connection_that_is_cancelled_at_once_is_answered() -> None:
