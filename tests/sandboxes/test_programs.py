@@ -84,8 +84,9 @@ async def test_callers_take_turns(run: Sandbox) -> None:
 
 
 async def test_an_interrupt_reaches_its_group(run: Sandbox) -> None:
-    code = "import signal, time\nprint('ready', flush=True)\ntry: time.sleep(99)\nexcept KeyboardInterrupt: "
-    async with run.channel.program("interrupted", ["python3", "-c", f"{code}print('caught')"]) as program:
+    code = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(99)\n"
+    code += "except KeyboardInterrupt:\n    print('caught')"
+    async with run.channel.program("interrupted", ["python3", "-c", code]) as program:
         await until(program, b"ready\n")
         await program.interrupt()
         assert await end_of(program) == (Exited(0), b"caught\n")
