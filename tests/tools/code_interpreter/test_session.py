@@ -224,6 +224,34 @@ async def test_a_restart_forgets_and_ends_all(run: Run, sandbox: Sandbox) -> Non
     assert "NameError" in (await run("child")).logs
 
 
+async def test_an_image_without_python_is_told(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await end_session(sandbox.channel)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent_kernel.tools.code_interpreter.session.command", lambda _: ["no-python"])
+        found = await run("1")
+    assert found.status == "ended"
+    assert found.logs.endswith("[The container has no Python: python3 cannot be started.]")
+    assert (await run("1 + 1")).logs.endswith("2\n")
+
+
+async def test_a_fork_bomb_is_ended_with_the_session(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_kernel.tools.code_interpreter.session.GRACE", 0.5)
+    bomb = (
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    try: os.fork()\n"
+    )
+    found = await run(f"{bomb}    except OSError: pass", seconds=1)
+    assert found.status == "timed_out"
+    assert (await run("'on'")).logs.endswith("'on'\n")
+    counted = await sandbox(
+        "grep -al 'agent_kernel_session' /proc/[0-9]*/environ /proc/[0-9]*/cmdline | wc -l"
+    )
+    assert counted.code == 0
+
+
 async def test_out_of_memory_is_told(run: Run, sandbox: Sandbox) -> None:
     found = await run("x = b'x' * (2 << 30)")
     told = "out of memory: limit 512 MiB" in found.logs or "MemoryError" in found.logs
