@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h2.errors
@@ -18,6 +20,13 @@ Event = Any
 Codes = h2.errors.ErrorCodes
 
 
+@dataclass(frozen=True)
+class _Reset:
+    """A response ends early."""
+
+    code: int
+
+
 class _Stream:
     """One request and its response. `up` and `down` are what came in and has not been passed on."""
 
@@ -27,9 +36,20 @@ class _Stream:
         self.request = body
         self.response: ResponseBody | None = None
         self.answered = False
+        self.complete = False
+        """Whether all of the response is here, or known to be missing. It may have to be passed on still."""
+        self.deaf = False
+        """Whether the server takes no more of the request."""
         self.up: asyncio.Queue[Event] = asyncio.Queue()
         self.down: asyncio.Queue[Event] = asyncio.Queue()
-        self.tasks: list[asyncio.Task[None]] = []
+        self.sending: asyncio.Task[None] | None = None
+        self.answering: asyncio.Task[None] | None = None
+
+    def end(self, event: Event) -> None:
+        """Take the event that ends the response; one that comes later does not count."""
+        if not self.complete:
+            self.complete = True
+            self.down.put_nowait(event)
 
 
 class Http2Exchange:
@@ -49,17 +69,23 @@ class Http2Exchange:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._left = False
+        self._lost: OSError | None = None
 
     async def run(self) -> None:
-        """Carry until either end closes. Raises `HttpRefused`, and `OSError` if either end fails."""
+        """Carry until either end closes. Raises `HttpRefused`, and `OSError` if either end fails.
+
+        What the server has answered before its end reaches the program, however slowly that reads.
+        """
         try:
-            for work in (self._inside.writing, self._outside.writing, self._read_inside, self._read_outside):
+            writing = self._begin(self._inside.writing())
+            for work in (self._write_outside, self._read_inside, self._read_outside):
                 self._begin(work())
-            await self._failure
+            await asyncio.wait([self._failure])
+            await self._stop(but=writing)
+            await self._inside.written()
+            self._failure.result()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._stop()
             if self._failure.done() and not self._failure.cancelled():
                 self._failure.exception()
 
@@ -97,6 +123,16 @@ class Http2Exchange:
         if not self._failure.done():
             self._failure.set_result(None)
 
+    async def _stop(self, but: asyncio.Task[None] | None = None) -> None:
+        tasks = [task for task in self._tasks if task is not but]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write_outside(self) -> None:
+        with contextlib.suppress(ConnectionError):  # reading reports it, after what the server had sent
+            await self._outside.writing()
+
     # -- what comes in ------------------------------------------------------------------------------------
 
     async def _read_inside(self) -> None:
@@ -115,7 +151,7 @@ class Http2Exchange:
         if isinstance(event, h2.events.StreamReset) and stream is not None:
             self._outside.reset(stream.outside, _code(event))
             self._drop(stream)
-        elif isinstance(event, h2.events.DataReceived) and stream is None:
+        elif isinstance(event, h2.events.DataReceived) and (stream is None or stream.deaf):
             self._inside.taken(event.flow_controlled_length, event.stream_id)
         elif stream is not None:
             _put(stream.up, event)
@@ -136,8 +172,8 @@ class Http2Exchange:
             self._streams[number] = self._by_outside[outside] = stream
             self._outside.headers(outside, headers, end=ended)
             if not ended:
-                stream.tasks.append(self._begin(self._send_up(stream)))
-            stream.tasks.append(self._begin(self._send_down(stream)))
+                stream.sending = self._begin(self._send_up(stream))
+            stream.answering = self._begin(self._send_down(stream))
 
     def _has_room(self) -> bool:
         most = self._outside.http.remote_settings.max_concurrent_streams
@@ -162,24 +198,45 @@ class Http2Exchange:
         return [*own, (b":path", target), *filled, *teams]
 
     async def _read_outside(self) -> None:
-        while (events := await self._outside.receive()) is not None:
-            for event in events:
-                self._on_outside(event)
-            if self._outside.leaving:
-                self._leave()
-        if self._streams:
-            raise Broken
-        self._finish()
+        try:
+            while (events := await self._outside.receive()) is not None:
+                for event in events:
+                    self._on_outside(event)
+                if self._outside.leaving:
+                    self._cut(self._outside.last, Codes.REFUSED_STREAM)  # the program may try again
+                    self._leave()
+        except OSError as error:
+            self._lost = error
+        if any(not stream.complete for stream in self._streams.values()):
+            self._lost = self._lost or Broken()
+        self._outside.leaving = True
+        self._cut(0, Codes.INTERNAL_ERROR)
+        self._leave()
 
     def _on_outside(self, event: Event) -> None:
         stream = self._by_outside.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, h2.events.DataReceived) and stream is None:
             self._outside.taken(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamReset) and stream is not None:
-            self._inside.reset(stream.inside, _code(event))
-            self._drop(stream)
+            self._refuse_more(stream)  # a server that has answered may reset the rest of the request
+            stream.end(_Reset(_code(event)))
+        elif isinstance(event, _ENDS) and stream is not None:
+            stream.end(event)
         elif stream is not None:
             _put(stream.down, event)
+
+    def _cut(self, after: int, code: int) -> None:
+        """End the streams after `after`: what is missing of their responses cannot come any more."""
+        for stream in [each for each in self._streams.values() if each.outside > after]:
+            self._refuse_more(stream)
+            stream.end(_Reset(code))
+
+    def _refuse_more(self, stream: _Stream) -> None:
+        """Send no more of a request to the server."""
+        stream.deaf = True
+        if stream.sending is not None:
+            stream.sending.cancel()
+        _give_back(self._inside, stream.inside, stream.up)
 
     def _leave(self) -> None:
         """Let the program open no more streams here: the server accepts none."""
@@ -189,13 +246,18 @@ class Http2Exchange:
         self._finish_when_empty()
 
     def _finish_when_empty(self) -> None:
-        if self._left and not self._streams:
+        if not self._left or self._streams:
+            return
+        if self._lost is None:
             self._finish()
+        elif not self._failure.done():
+            self._failure.set_exception(self._lost)
 
     def _drop(self, stream: _Stream) -> None:
         """Forget a stream that has ended, and let both ends send as much as it has not used up."""
-        for task in stream.tasks:
-            task.cancel()
+        for task in (stream.sending, stream.answering):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
         _give_back(self._inside, stream.inside, stream.up)
         _give_back(self._outside, stream.outside, stream.down)
         self._streams.pop(stream.inside, None)
@@ -220,20 +282,26 @@ class Http2Exchange:
 
     async def _send_down(self, stream: _Stream) -> None:
         with _refusing(self, stream.inside):
-            while not isinstance(event := await stream.down.get(), _ENDS):
+            while not isinstance(event := await stream.down.get(), (_Reset, *_ENDS)):
                 await self._pass_down(stream, event)
-            if stream.response is not None and (rest := stream.response.end()):
-                await self._inside.send_data(stream.inside, rest)
-            if isinstance(event, h2.events.TrailersReceived):
-                self._inside.headers(stream.inside, self._heads.masked(event.headers), end=True)
+            if isinstance(event, _Reset):
+                self._inside.reset(stream.inside, event.code)
             else:
-                self._inside.http.end_stream(stream.inside)
-                self._inside.send()
-        stream.tasks = [task for task in stream.tasks if task is not asyncio.current_task()]
-        if any(not task.done() for task in stream.tasks):
+                await self._end_down(stream, event)
+        sending = stream.sending
+        if sending is not None and (not sending.done() or sending.cancelled()):
             self._outside.reset(stream.outside, Codes.NO_ERROR)  # the server wants no more of the body
             self._inside.reset(stream.inside, Codes.NO_ERROR)
         self._drop(stream)
+
+    async def _end_down(self, stream: _Stream, event: Event) -> None:
+        if stream.response is not None and (rest := stream.response.end()):
+            await self._inside.send_data(stream.inside, rest)
+        if isinstance(event, h2.events.TrailersReceived):
+            self._inside.headers(stream.inside, self._heads.masked(event.headers), end=True)
+        else:
+            self._inside.http.end_stream(stream.inside)
+            self._inside.send()
 
     async def _pass_down(self, stream: _Stream, event: Event) -> None:
         if isinstance(event, h2.events.DataReceived):

@@ -32,6 +32,7 @@ _MOST_QUEUED = 4 << 20
 _FRAME_HEAD = 9
 _GOAWAY = 7
 _MOST_FRAME = 1 << 14
+_ANY_STREAM = (1 << 31) - 1
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -53,11 +54,15 @@ class Http2Peer:
         self.http = h2.connection.H2Connection(config)
         self.leaving = False
         """Whether the other end opens or accepts no more streams."""
+        self.last = _ANY_STREAM
+        """The last stream that the other end answers."""
         self._read = read
         self._write = write
         self._queued = bytearray()
         self._frames = bytearray()
         self._preface = b"" if client else _PREFACE
+        self._writing = True
+        self._closed = False
         self._pending = asyncio.Event()
         self._news = asyncio.Event()
         values = {
@@ -94,14 +99,26 @@ class Http2Peer:
 
     async def writing(self) -> None:
         """Write what is queued, for as long as the exchange goes on."""
-        while True:
-            await self._pending.wait()
-            self._pending.clear()
-            while self._queued:
+        try:
+            while True:
+                self._writing = bool(self._queued)
+                if not self._writing:
+                    self._tell()
+                    self._pending.clear()
+                    await self._pending.wait()
+                    continue
                 data = bytes(self._queued[:_PIECE])
                 del self._queued[: len(data)]
                 await self._write(data)
                 self._tell()
+        finally:
+            self._closed = True
+            self._tell()
+
+    async def written(self) -> None:
+        """Wait until everything is written that is queued, or `writing` has ended."""
+        while not self._closed and (self._writing or self._queued):
+            await self.news()
 
     async def write_all(self) -> None:
         """Write what is queued, after `writing` has ended."""
@@ -174,6 +191,8 @@ class Http2Peer:
                 break
             if self._frames[3] == _GOAWAY:
                 self.leaving = True
+                last = int.from_bytes(self._frames[_FRAME_HEAD : _FRAME_HEAD + 4], "big") & _ANY_STREAM
+                self.last = min(self.last, last)
             else:
                 passed += self._frames[:size]
             del self._frames[:size]

@@ -106,7 +106,8 @@ class Frames(HttpsServer):
         super().__init__(folder, ("h2",))
         self.events: list[Any] = []
         self.news = asyncio.Condition()
-        self.written = 0
+        self.closing = False
+        self.closed = asyncio.Event()
 
     async def _http2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
@@ -119,6 +120,12 @@ class Frames(HttpsServer):
             writer.write(http.data_to_send())
             async with self.news:
                 self.news.notify_all()
+            if self.closing:
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+                self.closed.set()
+                return
 
     async def until(self, wanted: Callable[[Any], bool]) -> Any:
         async with self.news:
@@ -302,3 +309,75 @@ async def test_slow_program_pauses_the_server(https: Start, tmp_path: Path, prot
             await asyncio.sleep(0.2)
         assert 0 < given < 32 << 20
         writer.transport.abort()
+
+
+LONG = bytes(range(256)) * 1000
+
+
+def _goaway(last: int) -> bytes:
+    return b"\0\0\x08\x07\0\0\0\0\0" + last.to_bytes(4, "big") + bytes(4)
+
+
+@pytest.mark.parametrize("farewell", ["goaway", "reset", "close"])
+async def test_answer_survives_the_servers_end(frames: Frames, tmp_path: Path, farewell: str) -> None:
+    def on(http: h2.connection.H2Connection, event: Any) -> None:
+        if not isinstance(event, h2.events.RequestReceived):
+            return
+        stream = event.stream_id
+        http.send_headers(stream, [(":status", "200")])
+        for at in range(0, len(LONG), 16_000):
+            http.send_data(stream, LONG[at : at + 16_000])
+        http.end_stream(stream)
+        if farewell == "reset":  # it does not want the rest of the request
+            http.reset_stream(stream, 0)
+        else:
+            http._data_to_send += _goaway(stream)
+            frames.closing = farewell == "close"
+
+    frames.on = on
+    async with talking(frames, tmp_path) as client:
+        client.http.state_machine._transitions = _without_goaway(client.http)
+        stream = client.ask(POST, end=farewell != "reset")
+        await client.until(of(h2.events.ResponseReceived, stream))
+        if farewell == "close":
+            await frames.closed.wait()
+        await client.ended(stream)  # its windows are smaller than the answer
+        assert client.body(stream) == LONG
+        if farewell == "reset":
+            assert (await client.until(of(h2.events.StreamReset, stream))).error_code == 0
+        else:
+            with pytest.raises(EOFError):
+                await client.until(lambda event: False)
+    assert frames.record.failure is None
+
+
+async def test_goaway_refuses_streams_after_its_last(frames: Frames, tmp_path: Path) -> None:
+    def on(http: h2.connection.H2Connection, event: Any) -> None:
+        if isinstance(event, h2.events.RequestReceived) and event.stream_id == 3:
+            http._data_to_send += _goaway(1)
+
+    frames.on = on
+    async with talking(frames, tmp_path) as client:
+        client.http.state_machine._transitions = _without_goaway(client.http)
+        client.ask(POST, end=False)
+        late = client.ask()
+        assert (await client.until(of(h2.events.StreamReset, late))).error_code == 7
+
+
+async def test_broken_server_keeps_whole_answers(frames: Frames, tmp_path: Path) -> None:
+    def on(http: h2.connection.H2Connection, event: Any) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            http.send_headers(event.stream_id, [(":status", "200")])
+            http.send_data(event.stream_id, LONG[:16_000], end_stream=event.stream_id == 1)
+            frames.closing = event.stream_id == 3
+
+    frames.on = on
+    async with talking(frames, tmp_path) as client:
+        client.http.state_machine._transitions = _without_goaway(client.http)
+        whole, part = client.ask(), client.ask()
+        await client.ended(whole)
+        assert client.body(whole) == LONG[:16_000]
+        assert (await client.until(of(h2.events.StreamReset, part))).error_code == 2
+        with pytest.raises(EOFError):
+            await client.until(lambda event: False)
+    assert frames.record.failure == "the HTTP/2 connection was broken"
