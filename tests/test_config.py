@@ -137,6 +137,17 @@ def test_every_setting_stands_in_the_documentation() -> None:
             assert f"`{setting.variable}`" in text
 
 
+def test_prices_come_from_the_environment(tmp_path: Path) -> None:
+    given = load(tmp_path, {"AGENT_KERNEL_PRICES": '{"m": [0.5, 2]}'}).kernel.prices
+    assert given == {"m": [0.5, 2.0]}
+
+
+@pytest.mark.parametrize("wrong", ["cheap", '{"m": 1}', '{"m": [1, "2"]}', "[1, 2]"])
+def test_prices_that_cannot_be_read_are_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="A setting cannot be used"):
+        load(tmp_path, {"AGENT_KERNEL_PRICES": wrong})
+
+
 UPSTREAM = '{"fast": {"url": "http://127.0.0.1:1/v1", "key": "s3cret", "dialect": "chat"}}'
 
 

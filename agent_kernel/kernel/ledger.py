@@ -105,15 +105,3 @@ class Ledger:
                 hint=f"%replay takes `last` or a cell's number. Available: {known}.",
             )
         return [record for record in self.records if record.cell == number and record.response_ids]
-
-
-def cost(record: TurnRecord, prices: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the cost of a turn, or None if its model has no price.
-
-    `prices` gives the price of a million input and output tokens by model. A price for `gpt-5` also applies
-    to `openai/gpt-5`.
-    """
-    price = prices.get(record.model) or prices.get(record.model.partition("/")[2])
-    if not price:
-        return None
-    return (record.input_tokens * price[0] + record.output_tokens * price[1]) / 1_000_000

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Instance, Int, Unicode
+from traitlets import Bool, Dict, Instance, Int, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
+from agent_kernel.kernel.costs.prices import check_prices
 from agent_kernel.policy.rules import Policy
 
 DEFAULT_INSTRUCTIONS = """\
@@ -52,9 +53,9 @@ class KernelSettings(Configurable):
             limit but the runtime's own.""",
         ).tag(config=True, variable="AGENT_KERNEL_BUDGET")
         prices = Dict(
-            help="""What a million tokens in and out cost, by model: `{"gpt-5": [1.25, 10]}`. Empty: `%usage`
-            shows tokens only."""
-        ).tag(config=True)
+            help="""What a million tokens in and out cost, by model: `{"my-model": [0.5, 2]}`. They come
+            before the built-in prices of common models.""",
+        ).tag(config=True, variable="AGENT_KERNEL_PRICES")
         max_upload = Int(
             512 << 20,
             min=0,
@@ -85,3 +86,10 @@ class KernelSettings(Configurable):
             help="""Show a running turn in a live widget where the front end has cells.""",
         ).tag(config=True)
         approval = Instance(Policy, ())
+
+    @validate("prices")
+    def _check_prices(self, proposal: Any) -> dict[str, list[float]]:
+        try:
+            return check_prices(proposal["value"])
+        except ValueError as error:
+            raise TraitError(f"KernelSettings.prices: {error}") from None

@@ -195,8 +195,10 @@ MAGICS: dict[str, Magic] = {
     ),
     "usage": Magic(
         "%usage",
-        "Show the tokens used by each cell, the cost if a price is configured, and how full the window is.",
+        "Show the tokens and the cost of each cell, and how full the context window is.",
         magics_turns.usage,
+        "Costs are estimates from a dated table of list prices. KernelSettings.prices (or "
+        "AGENT_KERNEL_PRICES) sets your own. A model in neither has no cost.",
     ),
     "replay": Magic(
         "%replay [N | last]",

@@ -32,7 +32,7 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show a table of tokens and cost by cell and model, and how full the context window is."""
-    from agent_kernel.kernel.ledger import cost
+    from agent_kernel.kernel.costs.prices import about, price_of
     from agent_kernel.kernel.notebook import SHELL_MODEL
     from agent_kernel.kernel.render.bundles import note, table
 
@@ -43,15 +43,19 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     if not records:
         outputs.result(note("No cell has asked a model yet."))
         return
-    costs = [cost(record, prices) for record in records]
+    costs = [
+        price.of(record.input_tokens, record.output_tokens) if price is not None else None
+        for record in records
+        for price in [price_of(record.model, prices)]
+    ]
     rows = [
         [str(r.cell), r.model, f"{r.input_tokens:,}", f"{r.output_tokens:,}", _money(money)]
         for r, money in zip(records, costs, strict=True)
     ]
     known = [money for money in costs if money is not None]
     total = [sum(r.input_tokens for r in records), sum(r.output_tokens for r in records)]
-    rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known)) if known else ""])
-    captions = [] if known else ["No price is configured in `KernelSettings.prices`, so costs are not shown."]
+    rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known) if known else None)])
+    captions = [about((record.model for record in records), prices)]
     if filled := _filled(records[-1]):
         captions.append(filled)
     header = ["cell", "model", "tokens in", "tokens out", "cost"]

@@ -399,7 +399,7 @@ def test_usage_is_counted_by_cell(notebook: Notebook) -> None:
     notebook.run("say hello")
     notebook.run("!ls")
     lines = notebook.run("%usage").plain[0].split("\n")
-    assert lines[0].startswith("No price is configured")
+    assert lines[0].startswith("No price is known for `scripted/")
     assert [line.split()[0] for line in lines if line and line.split()[0] in ("2", "3", "all")] == [
         "2",
         "all",

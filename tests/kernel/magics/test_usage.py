@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from datetime import date
+from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from traitlets import TraitError
 
+from agent_kernel.kernel.costs.prices import Price, about, check_prices, price_of
 from agent_kernel.kernel.ledger import context_of
+from agent_kernel.kernel.settings import KernelSettings
 from tests.kernel.client import Notebook
 from tests.kernel.upstream import played
 
@@ -21,6 +27,7 @@ def test_usage_shows_how_full_the_window_is(start: Start, monkeypatch: pytest.Mo
     with played() as upstream:
         monkeypatch.setenv("AGENT_KERNEL_UPSTREAM_URL", upstream.url)
         monkeypatch.setenv("AGENT_KERNEL_MODEL", "chat/played")
+        monkeypatch.setenv("AGENT_KERNEL_PRICES", '{"played": [2, 1000000]}')
         notebook = start("agent-demo")
         notebook.run("look")
         assert "full" not in notebook.run("%usage").plain[0], "the size is not known yet"
@@ -31,6 +38,7 @@ def test_usage_shows_how_full_the_window_is(start: Start, monkeypatch: pytest.Mo
     line = "The conversation did not fit the model's context window of 8,192 tokens. For the model, long tool"
     assert shown[-1].startswith(line)
     text = notebook.run("%usage").plain[0]
+    assert text.startswith("Costs use your own prices.")
     (percent, tokens) = re.findall(r"context window is (\d+)% full: ([\d,]+) of 8,192 tokens", text)[0]
     assert 30 < int(percent) <= 100
     assert int(tokens.replace(",", "")) <= 8192
@@ -52,3 +60,49 @@ def test_usage_shows_how_full_the_window_is(start: Start, monkeypatch: pytest.Mo
 def test_context_of_any_server(given: Any, found: tuple[int, int] | None) -> None:
     assert context_of(SimpleNamespace(model_extra={"agent_kernel": given})) == found
     assert context_of(SimpleNamespace(model_extra=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "expected"),
+    [
+        ("openai/gpt-5", {}, Price(1.25, 10, listed=True)),
+        ("gpt-5-2025-08-07", {}, Price(1.25, 10, listed=True)),
+        ("chat/claude-sonnet-4-5-20250929", {}, Price(3, 15, listed=True)),
+        ("openai/gpt-5", {"gpt-5": [1, 2]}, Price(1, 2, listed=False)),
+        ("openai/gpt-5", {"openai/gpt-5": [0, 0]}, Price(0, 0, listed=False)),
+        ("openai/gpt-5-unheard-of", {}, None),
+        ("scripted//some/where.yaml", {}, None),
+        ("", {}, None),
+    ],
+)
+def test_price_of_a_model(model: str, own: dict[str, list[float]], expected: Price | None) -> None:
+    assert price_of(model, own) == expected
+
+
+def test_cost_of_tokens() -> None:
+    assert Price(1.25, 10, listed=True).of(1_000_000, 200_000) == 3.25
+
+
+def test_usage_says_where_its_prices_come_from() -> None:
+    said = about(["openai/gpt-5", "mine", "local/x", "local/x"], {"mine": [1, 1]})
+    assert re.match(
+        r"Costs are estimates in US dollars from a price table of \d{4}-\d\d-\d\d: the prov", said
+    )
+    assert said.endswith(
+        "Others use your own prices. No price is known for `local/x`; `KernelSettings.prices` sets one."
+    )
+
+
+def test_the_price_table_can_be_used() -> None:
+    table = json.loads((files("agent_kernel.kernel.costs") / "prices.json").read_text("utf-8"))
+    assert date.fromisoformat(table["read_on"])
+    assert check_prices(table["prices"]) == table["prices"]
+    assert list(table["prices"]) == sorted(table["prices"])
+
+
+@pytest.mark.parametrize("wrong", [[1], [1, "2"], [1, -2], [1, float("inf")], [True, 1], 5, "12", [1, 2, 3]])
+def test_a_price_is_two_numbers(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="the price of 'm' must be two numbers"):
+        check_prices({"m": wrong})
+    with pytest.raises(TraitError, match="two numbers"):
+        KernelSettings(prices={"m": wrong})
