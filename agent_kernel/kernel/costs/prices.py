@@ -47,7 +47,8 @@ def price_of(model: str, own: Mapping[str, Sequence[float]]) -> Price | None:
     for table, listed in ((own, False), (_table()["prices"], True)):
         for name in names:
             if name in table:
-                return Price(*table[name], listed=listed)
+                given, taken = table[name]
+                return Price(given, taken, listed)
     return None
 
 

@@ -95,7 +95,7 @@ def test_usage_says_where_its_prices_come_from() -> None:
 
 def test_the_price_table_can_be_used() -> None:
     table = json.loads((files("agent_kernel.kernel.costs") / "prices.json").read_text("utf-8"))
-    assert date.fromisoformat(table["read_on"])
+    assert date.fromisoformat(table["read_on"]).isoformat() == table["read_on"]
     assert check_prices(table["prices"]) == table["prices"]
     assert list(table["prices"]) == sorted(table["prices"])
 
