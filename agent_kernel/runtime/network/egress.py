@@ -21,6 +21,7 @@ from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import NetworkUse
 from agent_kernel.egress.resolve import Resolver, system_resolver
+from agent_kernel.policy.commands import plain_commands
 from agent_kernel.policy.rules import Policy, Verdict, strictest_about_host
 from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkAsker, NetworkQuestion, Questions
 from agent_kernel.runtime.network.refusals import Refusals
@@ -264,8 +265,13 @@ def one_line(command: str) -> str:
     return line if len(line) <= _LONGEST_COMMAND else line[: _LONGEST_COMMAND - 1] + "…"
 
 
+_OTHERS = frozenset(("cd", "echo", "export", "ls", "mkdir", "printf", "set", "sleep", "touch"))
+"""Words that begin commands which do not connect, in the usual lines of an agent."""
+
+
 def program_of(command: str) -> str:
-    """Return the name of the program that a command begins with, "" if it does not begin with a plain one."""
-    words = command.split(maxsplit=1)
-    name = words[0].rpartition("/")[2] if words else ""
+    """Guess which program of a command connects: "" if it is not plain, or if several could be meant."""
+    plain = plain_commands(command) or ()
+    names = {words[0].rpartition("/")[2] for words in plain} - _OTHERS
+    name = names.pop() if len(names) == 1 else ""
     return name if re.fullmatch(r"[A-Za-z0-9_.+-]{1,64}", name) else ""

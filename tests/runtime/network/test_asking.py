@@ -13,7 +13,7 @@ import pytest
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import ConnectDenied
 from agent_kernel.policy.rules import read_policy
-from agent_kernel.runtime.network.egress import UNATTENDED, RunningCall
+from agent_kernel.runtime.network.egress import UNATTENDED, RunningCall, program_of
 from agent_kernel.runtime.network.questions import MOST_OPEN, NetworkAnswer, NetworkQuestion
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.store.rows import Rows
@@ -99,6 +99,8 @@ async def test_one_question_for_all_connections_to_a_host(
             program(egress, "ECHO.internal.", port) as two,
         ):
             await person.asked()
+            while asking.networks.used("cntr_a")[0][0].open < 2:  # the other one comes to the same question
+                await asyncio.sleep(0)
             assert not one.accepted.is_set()
             person.say(True)
             assert await one.ask(b"a") == b"hello a"
@@ -223,6 +225,22 @@ async def test_open_questions_are_limited(asking: Made, port: int, person: Perso
             why = f"{MOST_OPEN} other destinations wait for an answer already"
             assert why in await refused(asking, port, "more.internal.example")
     await person.gone(MOST_OPEN)
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("pip install x", "pip"),
+        ("cd /tmp && /usr/bin/git clone https://git.example/a", "git"),
+        ("curl a.example | jq .", ""),
+        ("$(echo curl) a.example", ""),
+        ("'a b' x", ""),
+        ("echo one", ""),
+        ("", ""),
+    ],
+)
+def test_program_is_named_only_if_it_is_clear(command: str, program: str) -> None:
+    assert program_of(command) == program
 
 
 RULES = {
