@@ -99,7 +99,7 @@ async def test_one_question_for_all_connections_to_a_host(
             program(egress, "ECHO.internal.", port) as two,
         ):
             await person.asked()
-            while asking.networks.used("cntr_a")[0][0].open < 2:  # the other one comes to the same question
+            while asking.networks.used("cntr_a")[0][0].open < 2:  # noqa: ASYNC110 (no event says who waits)
                 await asyncio.sleep(0)
             assert not one.accepted.is_set()
             person.say(True)
