@@ -12,6 +12,7 @@ class Needles:
     def __init__(self) -> None:
         self._replacements: dict[bytes, bytes] = {}
         self._pattern: re.Pattern[bytes] | None = None
+        self._first: frozenset[int] = frozenset()
         self.longest = 0
 
     def __len__(self) -> int:
@@ -30,6 +31,7 @@ class Needles:
         self._replacements[needle] = replacement
         longest_first = sorted(self._replacements, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+        self._first = frozenset(each[0] for each in longest_first)
         self.longest = len(longest_first[0])
 
     def replace(self, data: bytes) -> bytes:
@@ -51,7 +53,7 @@ class Needles:
                     return data[: found.start()], data[found.start() :]
                 at = found.end()
         for start in range(max(at, len(data) - self.longest + 1), len(data)):
-            if self._may_go_on(data, start):
+            if data[start] in self._first and self._may_go_on(data, start):
                 return data[:start], data[start:]
         return data, b""
 

@@ -49,7 +49,7 @@ class Http2Peer:
     GOAWAY never reaches the library, which would end the open streams: `leaving` is set instead.
     """
 
-    def __init__(self, read: Read, write: Write, *, client: bool) -> None:
+    def __init__(self, read: Read, write: Write, *, client: bool, streams: int = STREAMS) -> None:
         config = h2.config.H2Configuration(client_side=client, header_encoding=None)
         self.http = h2.connection.H2Connection(config)
         self.leaving = False
@@ -67,7 +67,7 @@ class Http2Peer:
         self._news = asyncio.Event()
         values = {
             Settings.ENABLE_PUSH: 0,
-            Settings.MAX_CONCURRENT_STREAMS: STREAMS,
+            Settings.MAX_CONCURRENT_STREAMS: streams,
             Settings.INITIAL_WINDOW_SIZE: _WINDOW,
             Settings.MAX_HEADER_LIST_SIZE: MAX_HEAD,
         }
@@ -75,6 +75,16 @@ class Http2Peer:
         self.http.initiate_connection()
         self.http.increment_flow_control_window(3 * _WINDOW)
         self.send()
+
+    async def most_streams(self) -> int:
+        """Return how many streams a server allows at once, at most 100: the first thing that it says.
+
+        Call it before anything else. Raises `Broken`.
+        """
+        await self.write_all()
+        if await self.receive() is None:
+            raise Broken
+        return max(1, min(STREAMS, self.http.remote_settings.max_concurrent_streams))
 
     async def receive(self) -> list[h2.events.Event] | None:
         """Return the next events; None at the end. Raises `Broken`."""

@@ -162,8 +162,10 @@ class Termination:
             heads = Heads(self._hosts[to.name], to.name, to.port)
             exchange: Http1Exchange | Http2Exchange
             if chosen == "h2":
-                ends = Http2Peer(inside.read, inside.write, client=False), Http2Peer(read, write, client=True)
-                exchange = Http2Exchange(heads, *ends)
+                server = Http2Peer(read, write, client=True)
+                streams = await server.most_streams()
+                program = Http2Peer(inside.read, inside.write, client=False, streams=streams)
+                exchange = Http2Exchange(heads, program, server)
             else:
                 sides = Http1Side(h11.SERVER, inside.read, inside.write), Http1Side(h11.CLIENT, read, write)
                 exchange = Http1Exchange(heads, *sides, gone)

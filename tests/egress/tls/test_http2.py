@@ -12,6 +12,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import pytest
 
 from tests.egress.tls.outside import (
@@ -108,9 +109,12 @@ class Frames(HttpsServer):
         self.news = asyncio.Condition()
         self.closing = False
         self.closed = asyncio.Event()
+        self.most = 100
 
     async def _http2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        most = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.most}
+        http.local_settings = h2.settings.Settings(client=False, initial_values=most)
         http.initiate_connection()
         writer.write(http.data_to_send())
         while data := await reader.read(1 << 16):
@@ -239,6 +243,17 @@ def _without_goaway(http: h2.connection.H2Connection) -> dict[Any, Any]:
         if given == ConnectionInputs.RECV_GOAWAY:
             made[state, given] = (None, state)
     return made
+
+
+async def test_program_opens_as_many_streams_as_the_server_allows(frames: Frames, tmp_path: Path) -> None:
+    frames.on = lambda http, event: None
+    frames.most = 2
+    async with talking(frames, tmp_path) as client:
+        client.ask()
+        await client.until(of(h2.events.RemoteSettingsChanged))
+        assert client.http.remote_settings.max_concurrent_streams == 2
+        client.ask()
+        await frames.until(of(h2.events.RequestReceived, 3))
 
 
 async def test_resets_pass_both_ways(frames: Frames, tmp_path: Path) -> None:
