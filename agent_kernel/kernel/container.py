@@ -82,6 +82,7 @@ class NotebookContainer:
                 outputs.emit(notice(CONTAINER_REPLACED))
                 self._tell_model(CONTAINER_REPLACED)
         params = self.params if params is None else params
+        outputs.step("Starting the container")
         with listening(lambda text: outputs.progress(note(clean(text)))):
             created = await containers.create({"name": self.name, **params})
         self.id, self.params = created.id, params

@@ -30,6 +30,10 @@ class LiveView(Protocol):
         """Show a message that the user sent to the running turn."""
         ...
 
+    def begin(self, step: str) -> None:
+        """Say what is being done before the model is asked, such as "Starting the container"."""
+        ...
+
     def close(self) -> None:
         """Remove the view. Idempotent."""
         ...
@@ -105,9 +109,17 @@ class CellOutputs:
         if self._live is not None:
             self._live.say(text)
 
+    def step(self, text: str) -> None:
+        """Say in the live view, if there is one, what is being done before the model is asked."""
+        if self._live is not None:
+            self._live.begin(text)
+
     def progress(self, bundle: Bundle) -> None:
-        """Show progress in place of the previous progress; `finish()` removes it."""
+        """Show progress in place of the previous progress; `finish()` removes it. In a live view: a step."""
         if self.front_end is FrontEnd.BATCH:
+            return
+        if self._live is not None:
+            self._live.begin(str(bundle.data["text/plain"]).replace("`", ""))
             return
         again = self._progress_id is not None
         self._progress_id = self._progress_id or uuid.uuid4().hex

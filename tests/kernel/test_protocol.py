@@ -347,6 +347,16 @@ def test_a_two_gigabyte_upload_is_refused_and_loses_nothing(fresh: Notebook) -> 
     assert fresh.run("what was it").plain[-1] == "It was blue."
 
 
+def test_start_and_upload_are_steps_of_the_live_view(notebook: Notebook) -> None:
+    (notebook.folder / "sales.csv").write_text("a,b\n1,2\n")
+    result = notebook.run("@sales.csv say hello", cell_id="c")
+    told = [message["content"]["data"] for message in result.messages if message["msg_type"] == "comm_msg"]
+    steps = [data["content"]["step"] for data in told if "step" in data.get("content", {})]
+    assert steps[:3] == ["Starting the container", "Uploading sales.csv", ""]
+    assert result.plain[0].startswith("Uploaded `sales.csv` (8 bytes) to `/mnt/data/sales.csv`")
+    assert not any("Starting" in text or "Uploading" in text for text in result.plain)
+
+
 def test_model_and_container_and_help(notebook: Notebook) -> None:
     assert notebook.run("%container").plain == [
         "There is no container yet; the first prompt, upload or command creates one."

@@ -45,6 +45,9 @@ MOST_ITEMS = 200
 _STATIC = files("agent_kernel.kernel.live") / "static"
 _PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
 
+OPENING = "Preparing"
+"""The first step of a cell: the runtime may have to be opened."""
+
 GONE = "This question is closed: it was answered in another tab, or the turn has ended."
 
 Stop = Callable[[], None]
@@ -70,6 +73,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         self._acting: set[asyncio.Task[None]] = set()
         self._tokens = [0, 0]
         self._untold = False
+        self._step = OPENING
         self._closed = False
         self._restored = False
         self._question: tuple[ApprovalRequest, asyncio.Future[Decision]] | None = None
@@ -97,6 +101,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
 
     def show(self, event: SessionEvent) -> None:
         """Update from an event. The page follows immediately, or `FLUSH_SECONDS` after the last batch."""
+        if self._step:
+            self.begin("")
         deltas = self._progress.take(event)
         usage = getattr(getattr(event, "response", None), "usage", None)
         if usage is not None:
@@ -105,6 +111,14 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._untold = True
         if deltas or usage is not None or event.type.startswith("response.output_item."):
             self._changed(deltas)
+
+    def begin(self, step: str) -> None:
+        """Show what is being done before the model is asked; the turn's first event ends it."""
+        self._step = step
+        if self._closed:
+            return
+        self.send({"step": step})
+        self._sync_soon()
 
     def say(self, text: str) -> None:
         """Show a message that the user sent to the running turn."""
@@ -144,6 +158,9 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             }
         )
         self._gather()
+        self._sync_soon()
+
+    def _sync_soon(self) -> None:
         if self._sync_timer is None:
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
 
@@ -169,6 +186,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             "elapsed": round(time.monotonic() - self._started, 1),
             "ended": self._closed,
             "tokens": self._tokens,
+            "step": self._step,
             "question": question_json(self._question[0]) if self._question else None,
             "items": items[::-1],
         }

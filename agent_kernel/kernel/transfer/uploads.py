@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
-from agent_kernel.kernel.render.text import code, size
+from agent_kernel.kernel.render.text import clean, code, size
 from agent_kernel.kernel.transfer.described import Description, describe
 from agent_kernel.kernel.transfer.host_files import expanded, look, read_chunks, walk
 from agent_kernel.kernel.transfer.originals import Copy
@@ -154,6 +154,7 @@ async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
     described: dict[str, Description] = {}
     try:
         for upload in plan.uploads:
+            outputs.step(f"Uploading {clean(upload.file.path.name)}")
             digest, copy = hashlib.sha256(), Copy()
             async with aclosing(_counted(upload, digest, copy, progress)) as content:
                 file = await files.create(

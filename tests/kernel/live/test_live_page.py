@@ -397,6 +397,18 @@ def test_what_was_said_and_not_taken_stays_in_its_line(view: Page) -> None:
     expect(line).to_have_value("")
 
 
+def test_steps_before_the_model_is_asked(view: Page) -> None:
+    status = view.locator(".agent-live-status")
+    view.evaluate("window.hear({step: 'Starting the container'})")
+    expect(status).to_contain_text("Starting the container ·")
+    view.evaluate("window.hear({step: 'Uploading <b>sales</b>.csv'})")
+    expect(status).to_contain_text("Uploading <b>sales</b>.csv ·")
+    view.evaluate("window.sync({step: ''})")
+    expect(status).to_contain_text("Thinking ·")
+    view.evaluate("window.sync({step: 'Preparing'})")
+    expect(status).to_contain_text("Preparing ·")
+
+
 def test_the_view_is_told_to_screen_readers_once(view: Page) -> None:
     expect(view.get_by_role("status")).to_have_text("Thinking")
     print_out(view, "x\n")

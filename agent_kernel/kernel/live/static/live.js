@@ -8,6 +8,7 @@ function newStore() {
     items: new Map(),
     tokens: [0, 0],
     question: null,
+    step: "", // what is being done before the model is asked
     startedAt: Date.now(),
     ended: false,
     seconds: 0,
@@ -58,6 +59,7 @@ function takeState(store, state) {
   store.ended = state.ended;
   store.tokens = state.tokens;
   store.question = state.question;
+  store.step = state.step ?? "";
   for (const outline of state.items) {
     const item = takeItem(store, outline);
     for (const [name, end, text] of outline.parts) {
@@ -78,6 +80,11 @@ function dropBefore(store, first) {
 function takeMessage(store, message) {
   if ("answered" in message) {
     store.waiting.get(message.answered)?.(message.why);
+    return;
+  }
+  if ("step" in message) {
+    store.step = message.step;
+    notify(store);
     return;
   }
   store.tokens = message.tokens;
@@ -223,6 +230,7 @@ function duration(store) {
 function doing(store) {
   if (store.ended) return "Ended";
   if (store.question) return "Waiting for you";
+  if (store.step) return readable(store.step);
   const open = [...store.items.values()].reverse().find((item) => !item.done);
   const known = { shell_call: "Writing a command", shell_call_output: "Running", message: "Answering" }[open?.kind];
   if (known) return known;
