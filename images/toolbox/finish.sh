@@ -8,6 +8,9 @@ mkdir -p /mnt/data
 # No sandbox has a network, and the build's package sources may be private to the machine that built it.
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/99mmdebstrap
 
+# The container belongs to one notebook, so pip may install beside Debian's packages.
+rm -f /usr/lib/python3*/EXTERNALLY-MANAGED
+
 # Charts may have Chinese, Japanese and Korean labels.
 if [ -e /etc/matplotlibrc ]; then
     sed -i 's/^#\?font\.family:.*/font.family: DejaVu Sans, Droid Sans Fallback/' /etc/matplotlibrc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from agent_kernel.errors import EngineUnavailable, PreparationFailed
 from agent_kernel.sandboxes.docker import image as module
+from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import (
     DEFAULT_IMAGE,
     NEUTRAL,
@@ -24,6 +26,8 @@ from agent_kernel.sandboxes.docker.image import (
     is_current,
 )
 from tests.conftest import Missing
+from tests.egress.presets.test_installed import wheel
+from tests.sandboxes.inside import started
 
 
 @pytest.fixture
@@ -76,6 +80,23 @@ def test_image_and_toolbox_have_the_same_libraries() -> None:
     names = {library.replace("scikit_learn", "sklearn") for library in set(libraries) - not_in_debian}
     assert {f"python3-{name}" for name in names} <= packages
     assert {"fonts-dejavu-core", "fonts-droid-fallback", "python3-odf"} <= packages
+
+
+@pytest.mark.docker
+async def test_pip_installs_with_and_without_an_environment(docker_backend: DockerBackend) -> None:
+    """As Debian delivers it, pip refuses to install beside Debian's packages."""
+    install = (
+        "pip install -q --no-index ./tiny-1-py3-none-any.whl && python3 -c 'import tiny; print(tiny.answer)'"
+    )
+    async with started(docker_backend) as run:
+        await run(f"echo {base64.b64encode(wheel('tiny')).decode()} | base64 -d >tiny-1-py3-none-any.whl")
+        outside = await run(install, timeout=60)
+        inside = await run(f"python3 -m venv env && . env/bin/activate && {install}", timeout=60)
+        assert (outside.code, outside.stdout, inside.code, inside.stdout) == (0, b"42\n", 0, b"42\n"), (
+            outside,
+            inside,
+        )
+        assert (await run("curl --version && test -e /etc/ssl/certs/ca-certificates.crt")).code == 0
 
 
 @pytest.mark.docker
