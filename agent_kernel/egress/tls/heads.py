@@ -82,6 +82,8 @@ class Heads:
         if any(name == b"upgrade" for name, _ in headers):
             raise HttpRefused("WebSockets and other upgrades are not possible to a host with a secret")
         self._check_authority(authority)
+        if self.secrets.placeholders.found_in(method):
+            raise HttpRefused("a secret is used as the method of a request; only headers can have one")
         if self.secrets.placeholders.found_in(unquote_to_bytes(target)):
             raise HttpRefused("a secret is used in the address of a request; only headers can have one")
         return self._filled([(name, self._asked(name, value)) for name, value in end_to_end(headers)])
@@ -100,7 +102,7 @@ class Heads:
         coding = b", ".join(value for name, value in headers if name == b"content-encoding").decode("latin-1")
         reader = decoder(coding)
         if reader is None:
-            text = shown(coding)
+            text = shown(self.secrets.hidden.replace(coding.encode("latin-1")).decode("latin-1"))
             raise HttpRefused(f"the response has the content coding {text}, in which no secret can be found")
         dropped = {b"content-length"} if isinstance(reader, Identity) else _OF_CODING
         kept = [(name, value) for name, value in self.masked(headers) if name not in dropped]

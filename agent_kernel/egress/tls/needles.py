@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heapreplace
+from itertools import chain
+
+_FIRST = 16
+"""Bytes of a needle by which its beginning is searched for. Patterns of whole ones take long to compile."""
 
 
 class Needles:
-    """Byte strings to find, each with its replacement. No replacement is found again."""
+    """Byte strings to find, each with its replacement. No replacement is found again.
+
+    Of those that begin in one place, the longest counts.
+    """
 
     def __init__(self) -> None:
         self._replacements: dict[bytes, bytes] = {}
-        self._pattern: re.Pattern[bytes] | None = None
-        self._first: frozenset[int] = frozenset()
+        self._sorted: list[bytes] = []
+        self._firsts: re.Pattern[bytes] | None = None
         self.longest = 0
 
     def __len__(self) -> int:
@@ -29,41 +38,77 @@ class Needles:
         if needle in self._replacements:
             return
         self._replacements[needle] = replacement
-        longest_first = sorted(self._replacements, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
-        self._first = frozenset(each[0] for each in longest_first)
-        self.longest = len(longest_first[0])
+        insort(self._sorted, needle)
+        self._firsts = None
+        self.longest = max(self.longest, len(needle))
 
     def replace(self, data: bytes) -> bytes:
         """Return `data` with each needle replaced."""
-        if self._pattern is None:
-            return data
-        return self._pattern.sub(lambda found: self._replacements[found[0]], data)
+        pieces, at = [], 0
+        for start, needle in self._found(data):
+            pieces += [data[at:start], self._replacements[needle]]
+            at = start + len(needle)
+        return b"".join((*pieces, data[at:])) if pieces else data
 
     def found_in(self, data: bytes) -> bool:
         """Whether there is a needle in `data`."""
-        return self._pattern is not None and self._pattern.search(data) is not None
+        return next(self._found(data), None) is not None
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the part of `data` that is complete, and the end that may begin a needle."""
+        if not self._sorted:
+            return data, b""
         at = 0
-        if self._pattern is not None:
-            for found in self._pattern.finditer(data):
-                if self._may_go_on(data, found.start()):  # a longer needle may begin in the same place
-                    return data[: found.start()], data[found.start() :]
-                at = found.end()
-        for start in range(max(at, len(data) - self.longest + 1), len(data)):
-            if data[start] in self._first and self._may_go_on(data, start):
+        for start, needle in self._found(data):
+            if self._may_go_on(data, start):  # a longer needle may begin in the same place
+                return data[:start], data[start:]
+            at = start + len(needle)
+        for start in self._beginnings(data, max(at, len(data) - self.longest + 1)):
+            if self._may_go_on(data, start):
                 return data[:start], data[start:]
         return data, b""
 
+    def _found(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Return the needles in `data`, each with its place."""
+        ahead = [(data.find(needle), -len(needle), needle) for needle in self._sorted]
+        ahead = [each for each in ahead if each[0] >= 0]
+        heapify(ahead)
+        at = 0
+        while ahead:
+            start, size, needle = ahead[0]
+            if start >= at:
+                yield start, needle
+                at = start - size
+            if (following := data.find(needle, at)) >= 0:
+                heapreplace(ahead, (following, size, needle))
+            else:
+                heappop(ahead)
+
+    def _beginnings(self, data: bytes, start: int) -> Iterator[int]:
+        """Return the places from `start` on where a needle may begin."""
+        last = max(start, len(data) - _FIRST + 1)
+        return chain(self._first_bytes(data, start, last), range(last, len(data)))
+
+    def _first_bytes(self, data: bytes, start: int, last: int) -> Iterator[int]:
+        """Return the places from `start` to `last` where the first bytes of a needle are."""
+        if self._firsts is None:
+            firsts = {each[:_FIRST] for each in self._sorted}
+            self._firsts = re.compile(b"|".join(map(re.escape, firsts)))
+        while found := self._firsts.search(data, start):
+            if (start := found.start()) >= last:
+                return
+            yield start
+            start += 1
+
     def _may_go_on(self, data: bytes, start: int) -> bool:
         """Whether the end of `data` from `start` on is the beginning of a needle, and not all of it."""
-        size = len(data) - start
-        if size >= self.longest:
+        if len(data) - start >= self.longest:
             return False
         end = data[start:]
-        return any(len(needle) > size and needle.startswith(end) for needle in self._replacements)
+        place = bisect_left(self._sorted, end)
+        if place < len(self._sorted) and self._sorted[place] == end:
+            place += 1
+        return place < len(self._sorted) and self._sorted[place].startswith(end)
 
 
 class NeedleStream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -32,6 +33,8 @@ _MOST_QUEUED = 4 << 20
 _FRAME_HEAD = 9
 _GOAWAY = 7
 _MOST_FRAME = 1 << 14
+_LOGGERS = ("hpack.hpack", "hpack.table")
+"""Loggers of the library that write the values of headers."""
 _ANY_STREAM = (1 << 31) - 1
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -50,6 +53,8 @@ class Http2Peer:
     """
 
     def __init__(self, read: Read, write: Write, *, client: bool, streams: int = STREAMS) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         config = h2.config.H2Configuration(client_side=client, header_encoding=None)
         self.http = h2.connection.H2Connection(config)
         self.leaving = False

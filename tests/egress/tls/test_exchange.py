@@ -74,6 +74,19 @@ async def test_secret_arrives_and_never_comes_back(https: Start, tmp_path: Path,
 
 
 @BOTH
+async def test_debug_log_has_no_value(
+    https: Start, tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await https(protocol)
+    server.answer = echo
+    async with client(server, tmp_path) as web:
+        caplog.set_level("DEBUG")
+        assert (await web.get(URL, headers={"X-Key": PLACEHOLDER})).headers["x-key"] == PLACEHOLDER
+    assert server.got[0].headers[b"x-key"] == VALUE.encode()
+    assert VALUE not in caplog.text
+
+
+@BOTH
 async def test_secret_in_basic_credentials(https: Start, tmp_path: Path, protocol: str) -> None:
     server = await https(protocol)
     server.answer = echo
@@ -157,6 +170,17 @@ async def test_unreadable_coding_is_refused(https: Start, tmp_path: Path, protoc
         answer = await web.get(URL)
         assert "the content coding compress" in answer.text
         assert (answer.status_code, server.record.decision) == (403, "refused")
+
+
+@BOTH
+async def test_value_as_a_coding_is_not_shown(https: Start, tmp_path: Path, protocol: str) -> None:
+    server = await https(protocol)
+    server.answer = lambda got: Given(headers=[(b"content-encoding", VALUE.encode())])
+    async with client(server, tmp_path) as web:
+        answer = await web.get(URL)
+    assert answer.status_code == 403
+    assert PLACEHOLDER in server.record.reason
+    assert VALUE not in answer.text + server.record.reason
 
 
 @BOTH

@@ -182,9 +182,10 @@ async def test_refusal_ends_the_connection_after_its_answer(https: Start, tmp_pa
         ([*GET[:2], (":authority", "evil.example"), GET[3]], "names a different host: evil.example"),
         ([*GET, ("host", "evil.example")], "malformed|two hosts|broken"),
         ([GET[0], (":scheme", "http"), *GET[2:]], "not for https"),
+        ([(":method", PLACEHOLDER), *GET[1:]], "as the method of a request"),
     ],
 )
-async def test_request_for_another_host_is_refused(
+async def test_request_with_a_wrong_head_is_refused(
     https: Start, tmp_path: Path, headers: list[tuple[str, str]], reason: str
 ) -> None:
     server = await https("h2")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_kernel.egress.tls.needles import Needles, NeedleStream
+from agent_kernel.egress.tls.secrets import DomainSecret, HostSecrets
 
 NEEDLES = {b"abab": b"1", b"ababcd": b"2", b"secret": b"3"}
 
@@ -32,6 +35,24 @@ def test_only_the_beginning_of_a_needle_is_held_back() -> None:
     assert stream.feed(b"abab") == b""  # a longer needle may come
     assert stream.feed(b"cd") == b"2"
     assert stream.end() == b""
+
+
+@given(st.text("abcd", max_size=40).map(str.encode))
+def test_longest_needle_counts(data: bytes) -> None:
+    expected = re.sub(b"ababcd|abab|secret", lambda found: NEEDLES[found[0]], data)
+    assert needles().replace(data) == expected
+
+
+def test_many_long_secrets_are_found() -> None:
+    """Patterns of whole secrets would take minutes here."""
+    secrets = [
+        DomainSecret("api.example.org", f"N{at}", f"secret_{at:032}", f"{at:04}" * 2048) for at in range(32)
+    ]
+    host = HostSecrets("api.example.org", secrets, ())
+    stream = NeedleStream(host.hidden, host.hidden.replace)
+    body = f"{secrets[31].value}{'x' * 50_000}".encode()
+    passed = b"".join(stream.feed(body) for _ in range(32)) + stream.end()
+    assert passed == f"{secrets[31].placeholder}{'x' * 50_000}".encode() * 32
 
 
 def test_needles_are_not_shown() -> None:
