@@ -136,7 +136,7 @@ def server(own_environment: Environment) -> Iterator[str]:
 def test_nbval_run_on_server_equals_saved(
     environment: Environment, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run `pytest --nbval`, which compares every output; the server counts the commands that really ran.
+    """Run `pytest --nbval`, which compares every output; the server counts the commands that it got.
 
     The kernel has no sandbox of its own here: it knows only the address and the key.
     """
@@ -160,9 +160,9 @@ def test_nbval_run_on_server_equals_saved(
 
 
 def commands(cell: nbformat.NotebookNode) -> int:
-    """Count the commands whose outputs a cell has."""
+    """Count the commands of a cell's calls: those that ran, and those that were denied."""
     items = [output.data.get("application/vnd.agent-kernel.item+json") for output in cell.outputs]
-    return sum(len(item["output"]) for item in items if item and item["type"] == "shell_call_output")
+    return sum(len(item["action"]["commands"]) for item in items if item and item["type"] == "shell_call")
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.kernel.asking.denied import DeniedOutputs
 from agent_kernel.kernel.asking.network import NetworkQuestions, is_about_network
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 from agent_kernel.policy.commands import covers, kinds, plain_commands
@@ -73,6 +74,7 @@ class NotebookApprovals:
     ) -> AsyncGenerator[SessionEvent, None]:
         """Yield the events of a turn, and of the turns that continue it after each decision.
 
+        Those about the output of a denied call are left out: the decision is told once, in `outputs`.
         `runtime` gets the answers to questions that come while the turn runs.
 
         Cancelling while a question is open withdraws the question; its call has not run, and the chain can be
@@ -80,7 +82,7 @@ class NotebookApprovals:
         """
         from agent_kernel.kernel.render.bundles import notice
 
-        unattended = 0
+        unattended, denied = 0, DeniedOutputs()
         following: Mapping[str, Any] | None = request
         while following is not None:
             last: Any = None
@@ -89,7 +91,8 @@ class NotebookApprovals:
                     if event.type == "response.created":
                         _check_understood(request, event.response)
                     last = event.response if event.type == "response.completed" else last
-                    yield event
+                    if not denied.hides(event):
+                        yield event
             asked = _requests(last)
             if not asked:
                 return
@@ -97,6 +100,7 @@ class NotebookApprovals:
                 outputs.emit(notice(TOO_OFTEN))
                 return
             answers = [await self._answer(each, outputs) for each in asked]
+            denied.add(asked, answers)
             if self.asker is None and not all(answer["approve"] for answer in answers):
                 unattended += 1
                 if unattended == 1:
@@ -128,7 +132,8 @@ class NotebookApprovals:
             decision = await self.asker.ask(request)
             if decision.approve and decision.remember:
                 self._remember(request)
-        outputs.emit(decision_note(decision, remembered=remembered))
+        by_person = request is not None and self.asker is not None
+        outputs.emit(decision_note(decision, remembered=remembered, by_person=by_person))
         return _response(str(item.get("id")), decision)
 
     def _is_allowed(self, request: ApprovalRequest) -> bool:

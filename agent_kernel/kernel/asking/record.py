@@ -10,14 +10,24 @@ from agent_kernel.kernel.render.bundles import Bundle, note
 from agent_kernel.kernel.render.text import clip, code
 
 
-def decision_note(decision: Decision, *, remembered: bool) -> Bundle:
-    """Return the line about a decision. `remembered`: the kind was allowed before, so no one was asked."""
-    return note(_decided(decision, remembered=remembered))
+def decision_note(decision: Decision, *, remembered: bool, by_person: bool = True) -> Bundle:
+    """Return the line about a decision.
+
+    `remembered`: the kind was allowed before, so no one was asked. `by_person`: a person decided.
+    """
+    return note(_decided(decision, remembered=remembered, by_person=by_person))
 
 
-def _decided(decision: Decision, *, remembered: bool) -> str:
+def _decided(decision: Decision, *, remembered: bool, by_person: bool) -> str:
+    if not decision.approve and not by_person:
+        return f"**Not run**: {one_line(decision.reason or '')}"
     if not decision.approve:
-        return f"**Denied**: {one_line(decision.reason)}" if decision.reason else "**Denied.**"
+        reason = one_line(decision.reason or "")
+        return (
+            f"You denied this, so it did not run: {reason}"
+            if reason
+            else "You denied this, so it did not run."
+        )
     if decision.commands is not None:
         return f"**Allowed, changed to** {_commands(decision.commands)}"
     if remembered:

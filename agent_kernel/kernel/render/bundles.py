@@ -48,6 +48,7 @@ class ShownItem:
 
 MONO = "font-family: monospace; font-size: 12px; line-height: 1.45; white-space: pre-wrap"
 PRE = f"margin: 0; padding: 0; border: none; background-color: transparent; color: inherit; {MONO}"
+PRINTED = PRE.replace("white-space: pre-wrap", "white-space: pre; overflow-x: auto")
 _BAR = "margin: 2px 0; padding: 4px 10px; border-left: 3px solid "
 CALL = f"{_BAR}rgba(66, 133, 244, 0.7); background-color: rgba(128, 128, 128, 0.1)"
 OUTPUT = f"{_BAR}rgba(128, 128, 128, 0.35)"
@@ -64,6 +65,11 @@ def pre(text: str) -> str:
 def pre_html(body_html: str) -> str:
     """Return preformatted HTML; `body_html` is not escaped."""
     return f'<pre style="{PRE}">{body_html}</pre>'
+
+
+def printed_html(body_html: str) -> str:
+    """Return what a program printed: wide lines scroll, so that tables of text stay tables."""
+    return f'<pre style="{PRINTED}">{body_html}</pre>'
 
 
 def details(summary_html: str, body_html: str) -> str:

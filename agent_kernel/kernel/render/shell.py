@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.kernel.render.ansi import AnsiToHtml
-from agent_kernel.kernel.render.bundles import CALL, OUTPUT, SUMMARY, ShownItem, box, details, pre, pre_html
+from agent_kernel.kernel.render.bundles import (
+    CALL,
+    OUTPUT,
+    SUMMARY,
+    ShownItem,
+    box,
+    details,
+    pre,
+    pre_html,
+    printed_html,
+)
 from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.text import Folded, clean, clean_but_colours, clip, escape, fence, fold
 
@@ -143,11 +153,11 @@ class _Printed:
 
     def html(self) -> str:
         painter = AnsiToHtml()
-        head = pre_html(painter.html(self.folded.head))
+        head = printed_html(painter.html(self.folded.head))
         if not self.folded.middle:
             return head
-        middle = details(f"… {escape(self.missing)}", pre_html(painter.html(self.folded.middle)))
-        return head + middle + (pre_html(painter.html(self.folded.tail)) if self.folded.tail else "")
+        middle = details(f"… {escape(self.missing)}", printed_html(painter.html(self.folded.middle)))
+        return head + middle + (printed_html(painter.html(self.folded.tail)) if self.folded.tail else "")
 
     def plain(self) -> str:
         head = clean(self.folded.head)

@@ -331,3 +331,12 @@ def test_a_command_cannot_say_it_was_stopped() -> None:
 )
 def test_an_early_end_of_a_turn_in_words(reason: str | None, words: str) -> None:
     assert turn_ending(reason) == words
+
+
+def test_wide_output_scrolls_and_a_command_wraps() -> None:
+    printed = render_item(shell_output("0.123456789 " * 40))
+    called = render_item(shell_call("echo " + "word " * 100))
+    assert printed is not None
+    assert called is not None
+    assert "white-space: pre; overflow-x: auto" in printed.data["text/html"]
+    assert "white-space: pre-wrap" in called.data["text/html"]
