@@ -29,5 +29,8 @@ class DeniedOutputs:
         return getattr(event, "output_index", None) in self._indices
 
     def _is_denied(self, item: Any) -> bool:
-        known = item.get if isinstance(item, Mapping) else lambda name: getattr(item, name, None)
-        return str(known("type")).endswith("_output") and known("call_id") in self._calls
+        if isinstance(item, Mapping):
+            kind, call_id = item.get("type"), item.get("call_id")
+        else:
+            kind, call_id = item.type, getattr(item, "call_id", None)
+        return str(kind).endswith("_output") and str(call_id) in self._calls
