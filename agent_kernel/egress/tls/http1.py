@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -70,7 +71,7 @@ class Http1Exchange:
     async def _carry(self) -> None:
         while (request := await self._request()) is not None:
             await self._forward(request)
-            both = asyncio.create_task(self._send_body()), asyncio.create_task(self._answer(request))
+            both = asyncio.create_task(self._send_up()), asyncio.create_task(self._answer(request))
             try:
                 done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
                 for task in done:
@@ -133,6 +134,10 @@ class Http1Exchange:
             method=request.method, target=request.target, headers=[(b"Host", hosts[0]), *filled]
         )
         await self._outside.send(made)
+
+    async def _send_up(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the server takes no more; its answer may be here
+            await self._send_body()
 
     async def _send_body(self) -> None:
         body = RequestBody(self._heads.secrets)

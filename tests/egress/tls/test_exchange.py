@@ -204,6 +204,21 @@ async def test_large_bodies_both_ways(https: Start, tmp_path: Path, protocol: st
     assert len(server.got) == 3
 
 
+async def test_answer_before_the_end_of_a_request(https: Start, tmp_path: Path) -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge")
+        await writer.drain()
+        writer.close()
+
+    server = await https("http/1.1")
+    server.serve = early
+    async with client(server, tmp_path) as web:
+        answer = await web.post(URL, content=bytes(8 << 20))
+    assert (answer.status_code, answer.content) == (413, b"large")
+    assert server.record.failure is None
+
+
 @BOTH
 async def test_head_and_empty_responses(https: Start, tmp_path: Path, protocol: str) -> None:
     server = await https(protocol)
