@@ -169,8 +169,8 @@ class LocalContainers:
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it and its row. Explicit checkpoints stay."""
         await self._lifecycle.forget(await self._row(container_id))
-        self._lifecycle.networks.forget(container_id)
         await self._store.delete_container(container_id)
+        self._lifecycle.networks.forget(container_id)
 
     async def reset(self, container_id: str) -> ContainerCreateResponse:
         """Begin a fresh shell in a container; see `Containers.reset`. Errors as in `use`."""
@@ -225,7 +225,11 @@ class LocalContainers:
                 await open_ports(await self.channel(container_id, restore=False), change.ports)
         await self._store.put_network(container_id, change.network.as_json())
         attachment = self._lifecycle.held(container_id)
-        await networks.apply(container_id, change, None if attachment is None else attachment.open)
+        try:
+            await networks.apply(container_id, change, None if attachment is None else attachment.open)
+        finally:
+            if await self._store.container(container_id) is None:  # it was deleted meanwhile
+                networks.forget(container_id)
         self.audit.write("network", container=container_id, **change.described())
         return await self._resource(await self._row(container_id))
 

@@ -117,3 +117,20 @@ async def test_value_is_in_no_row_and_gone_with_its_container(
     contents = files_below(tmp_path)
     assert contents
     assert not any(b"canary" in content for content in contents)
+
+
+async def test_secret_of_a_container_deleted_meanwhile_is_forgotten(
+    make: Make, store: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers = make(network=BOUND)
+    made = await containers.create({})
+    keep = store.put_network
+
+    async def deleted_first(container_id: str, network: str) -> None:
+        await containers.delete(container_id)
+        await keep(container_id, network)
+
+    monkeypatch.setattr(store, "put_network", deleted_first)
+    with pytest.raises(NotFound):
+        await containers.set_network(made.id, SECRETS["network_policy"])
+    assert repr(containers._lifecycle.networks.secrets._vault) == "<Vault of 0 containers>"
