@@ -170,7 +170,7 @@ def test_doctor_reports_toy_honestly(
     assert "WITHOUT ISOLATION" in findings["toy"]["detail"]
     assert findings["abilities"]["detail"] == (
         "isolation none; limits open files; "
-        "not available: memory, processes, processors, disk, checkpoints, volumes, mounts"
+        "not available: memory, processes, processors, disk, checkpoints, volumes, mounts, network"
     )
     assert not findings["docker"]["needed"]
 

@@ -86,7 +86,7 @@ def test_cost_of_tokens() -> None:
 def test_usage_says_where_its_prices_come_from() -> None:
     said = about(["openai/gpt-5", "mine", "local/x", "local/x"], {"mine": [1, 1]})
     assert re.match(
-        r"Costs are estimates in US dollars from a price table of \d{4}-\d\d-\d\d: the prov", said
+        r"Costs are estimates in US dollars from a price table of \d{4}-\d\d-\d\d: list prices as", said
     )
     assert said.endswith(
         "Others use your own prices. No price is known for `local/x`; `KernelSettings.prices` sets one."

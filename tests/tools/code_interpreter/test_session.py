@@ -118,7 +118,7 @@ async def test_output_is_bounded_and_none_is_waited_for(run: Run) -> None:
     [
         "import sys; sys.stdout = sys.stderr = None",
         "import os; os.close(0); os.close(1); os.close(2)",
-        "import os\nif os.fork() == 0: print('child')",
+        "import os\nif child := os.fork(): os.waitpid(child, 0)\nelse: print('child')",
         "import sys; sys.stdout.close()",
         "class R:\n    def __repr__(self): return 1\nR()",
         "def f(): f()\nf()",
