@@ -278,12 +278,12 @@ def network(settings: Settings) -> tuple[NetworkPolicy, Presets]:
     Raises `ConfigurationError` for an invalid entry, and for a preset that names no host here.
     """
     from agent_kernel.config.tools import tool_environment
-    from agent_kernel.egress.policy import NetworkPolicy
+    from agent_kernel.egress.policy import NetworkPolicy, entries_in
     from agent_kernel.egress.presets.ask import Route
     from agent_kernel.egress.presets.operator import Operator
     from agent_kernel.egress.presets.presets import Presets
 
-    entries = settings.container.network.replace(",", " ").split()
+    entries = entries_in(settings.container.network.replace(",", " ").split())
     try:
         policy = NetworkPolicy.parse(entries) if entries else NetworkPolicy()
         presets = Presets(Operator(tool_environment()), Route(policy.rules))

@@ -165,9 +165,9 @@ class ContainerSettings(Configurable):
     network = Unicode(
         "",
         help="""Hosts that containers may connect to, separated by commas: `NAME`, `*.NAME`, each also with
-        `:PORT`, `tcp://HOST:PORT` for a private service, and presets such as `pip`, which stand for the hosts
-        that the tool is configured for. Requests and `%network` choose from them. Empty: no container has a
-        network.""",
+        `:PORT`, `GET NAME` for a host that may only be read, `tcp://HOST:PORT` for a private service, and
+        presets such as `pip`, which stand for the hosts that the tool is configured for. Requests and
+        `%network` choose from them. Empty: no container has a network.""",
     ).tag(config=True, variable="AGENT_KERNEL_NETWORK")
     network_connections = Int(
         100, min=1, help="""Connections out of one container that may be open at the same time."""

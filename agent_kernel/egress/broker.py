@@ -22,7 +22,7 @@ from agent_kernel.egress.resolve import (
     dial,
     system_resolver,
 )
-from agent_kernel.egress.secret_hosts import AllowedTarget, SecretHosts
+from agent_kernel.egress.secret_hosts import MISSING, AllowedTarget, SecretHosts
 from agent_kernel.errors import ConnectDenied
 from agent_kernel.sandboxes.egress import EgressStream
 
@@ -36,7 +36,6 @@ Judge = Callable[[NetworkDecision], Awaitable[NetworkDecision]]
 
 _NO_LIMITS = NetworkLimits()
 _LOOKUPS_AT_ONCE = 8
-_NO_LONGER = "it is no longer in the allowlist"
 
 
 @dataclass
@@ -122,7 +121,7 @@ class Broker:
 
     @property
     def termination(self) -> SecretHosts | None:
-        """What reads the TLS of hosts with a secret. None: no host has one.
+        """What reads the TLS of hosts with a secret, and of read-only rules. None: there is no such host.
 
         Setting it ends the open connections to hosts that have a secret now or had one.
         """
@@ -200,14 +199,19 @@ class Broker:
             if rule is None:
                 raise ConnectDenied(attempt.decision.reason)
             if not _allows(self._policy, attempt.decision):  # it changed while someone was asked
-                raise ConnectDenied(_NO_LONGER)
-            if self._termination is not None:
-                self._termination.check(attempt.decision.name, attempt.decision.port)
+                raise ConnectDenied(_no_longer(self._policy, attempt.decision))
+            self._check_readable(AllowedTarget(attempt.decision.name, attempt.decision.port, rule))
             async with self._within_policy(attempt.decision):
                 await self._carry(attempt, rule, stream)
         finally:
             self._meter.end()
             self._serving.remove(attempt)
+
+    def _check_readable(self, to: AllowedTarget) -> None:
+        if self._termination is not None:
+            self._termination.check(to)
+        elif to.read:
+            raise ConnectDenied(MISSING)
 
     @contextlib.asynccontextmanager
     async def _within_policy(self, decision: NetworkDecision) -> AsyncIterator[None]:
@@ -222,7 +226,7 @@ class Broker:
                 raise
             if _allows(self._policy, decision):
                 raise ConnectDenied("the secrets of this host have changed; connect again") from None
-            raise ConnectDenied(_NO_LONGER) from None
+            raise ConnectDenied(_no_longer(self._policy, decision)) from None
         finally:
             del self._open[guard]
 
@@ -240,8 +244,9 @@ class Broker:
         secrets = self._termination
         try:
             await stream.accept()
-            if secrets is not None and secrets.covers(name):
-                await secrets.carry(AllowedTarget(name, port, rule), stream, connected, count)
+            to = AllowedTarget(name, port, rule)
+            if secrets is not None and (secrets.covers(name) or to.read):
+                await secrets.carry(to, stream, connected, count)
                 return
             gate = gate_for(rule, name, port)
             await Relay(stream, connected).run(
@@ -270,8 +275,15 @@ class Broker:
         return ConnectDenied(f"{decision.name}:{decision.port} was refused: {attempt.refusal}.")
 
 
+def _no_longer(policy: NetworkPolicy, decision: NetworkDecision) -> str:
+    """Return why a policy does not let an open connection go on, as a phrase."""
+    rule = policy.decide(decision.name, decision.port).rule
+    return "it is no longer in the allowlist" if rule is None else f"it is now limited by the rule `{rule}`"
+
+
 def _allows(policy: NetworkPolicy, decision: NetworkDecision) -> bool:
-    """Return whether a policy lets an open connection go on."""
-    if policy.decide(decision.name, decision.port).rule is not None:
-        return True
-    return decision.once and policy.asks
+    """Return whether a policy lets an open connection go on, as the rule that it began with limits it."""
+    rule = policy.decide(decision.name, decision.port).rule
+    if rule is None:
+        return decision.once and policy.asks
+    return not rule.read_only or (decision.rule is not None and decision.rule.read_only)

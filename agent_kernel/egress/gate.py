@@ -61,7 +61,12 @@ class Gate(Protocol):
 
 
 def gate_for(rule: NetworkRule, name: str, port: int) -> Gate:
-    """Return the gate of a connection to a canonical name that `rule` allows."""
+    """Return the gate of a connection to a canonical name that `rule` allows.
+
+    Of a read-only rule it is that of HTTP in clear on every port: nothing else can be read here.
+    """
+    if rule.read_only:
+        return HttpGate(name, port, rule)
     if port == HTTP_PORT:
         return HttpGate(name, port)
     if port == HTTPS_PORT:
@@ -110,10 +115,10 @@ def forbidden(reason: str) -> bytes:
 
 
 class HttpGate:
-    """Requires HTTP/1.1 whose requests are for the allowed host."""
+    """Requires HTTP/1.1 whose requests are for the allowed host, with methods that `rule` allows."""
 
-    def __init__(self, name: str, port: int) -> None:
-        self._reader = RequestReader(name, port)
+    def __init__(self, name: str, port: int, rule: NetworkRule | None = None) -> None:
+        self._reader = RequestReader(name, port, rule)
         self._answerable = True
 
     def feed(self, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Check the requests of a plain HTTP/1.1 connection: each must be for the allowed host.
+"""Check the requests of a plain HTTP/1.1 connection: each must be for the allowed host, by an allowed method.
 
 Requests are written anew from what h11 has read, so that no server can read them in a different way.
 Responses pass untouched.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import h11
 
 from agent_kernel.egress.names import UnusableName, canonical, literal, shown
+from agent_kernel.egress.policy import NetworkRule
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's head."""
@@ -21,11 +22,15 @@ class BadRequest(ValueError):
 
 
 class RequestReader:
-    """Reads requests for one host and port, and returns them as they may be forwarded."""
+    """Reads requests for one host and port, and returns them as they may be forwarded.
 
-    def __init__(self, name: str, port: int) -> None:
+    A read-only `rule` limits their methods.
+    """
+
+    def __init__(self, name: str, port: int, rule: NetworkRule | None = None) -> None:
         self._name = name
         self._port = port
+        self._rule = rule
         self._connection = self._new()
         self._chunked = False
         self._last = False
@@ -79,6 +84,8 @@ class RequestReader:
         hosts = [value for name, value in headers if name.lower() == b"host"]
         if request.http_version not in (b"1.0", b"1.1"):
             raise BadRequest("its HTTP request is not HTTP/1.1")
+        if self._rule is not None and (why := self._rule.forbids(request.method)) is not None:
+            raise BadRequest(why)
         if request.method == b"CONNECT":
             raise BadRequest("CONNECT is not allowed in a plain HTTP connection")
         if len(hosts) != 1:

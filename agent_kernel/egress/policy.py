@@ -2,13 +2,14 @@
 
 An empty policy refuses everything. A policy is only ever narrowed: a request names hosts within the
 operator's policy. The presets of a policy are names only; they allow nothing until they are expanded.
+A rule can limit a host to reading; then the host process reads the requests to it.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +22,15 @@ MAX_ENTRIES = 1000
 TRANSPARENT_PORTS = (22, 80, 443)
 """Ports that a sandbox with any policy serves without proxy settings."""
 
+READING = ("GET", "HEAD", "OPTIONS")
+"""The methods of HTTP that a read-only rule allows. They are written in capitals, as HTTP has them."""
+
 _PRIVATE = "tcp://"
+_READ_ONLY = "GET "
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _FORMS = (
-    "Write a host name, `*.` and a domain, either with `:port`, `tcp://host:port` for a private service, or "
-    "the name of a preset."
+    "Write a host name, `*.` and a domain, either with `:port`, `GET host` for a host that may only be read, "
+    "`tcp://host:port` for a private service, or the name of a preset."
 )
 
 
@@ -34,19 +39,22 @@ class NetworkRule:
     """One allowed destination.
 
     `name` is canonical; with `wildcard` it means all names below it, not the name itself. `port` None means
-    every port. A `private` rule may also reach private addresses; only there may `name` be an address.
+    every port. A `private` rule may also reach private addresses; only there may `name` be an address. A
+    `read_only` rule allows only HTTP requests with the methods in `READING`, and is neither of both.
     """
 
     name: str
     wildcard: bool = False
     port: int | None = None
     private: bool = False
+    read_only: bool = False
 
     def __str__(self) -> str:
         """Return the rule as an entry that `NetworkPolicy.parse` reads."""
         host = f"[{self.name}]" if ":" in self.name else self.name
         prefix = _PRIVATE if self.private else "*." if self.wildcard else ""
-        return f"{prefix}{host}" + (f":{self.port}" if self.port else "")
+        method = _READ_ONLY if self.read_only else ""
+        return f"{method}{prefix}{host}" + (f":{self.port}" if self.port else "")
 
     def covers(self, name: str, port: int) -> bool:
         """Whether the rule allows a canonical name and a port."""
@@ -58,8 +66,17 @@ class NetworkRule:
             return False
         if other.wildcard and not self.wildcard:
             return False
+        if self.read_only and not other.read_only:
+            return False
         same = self.wildcard and other.wildcard and self.name == other.name
         return self.port in (None, other.port) and (same or self._names(other.name))
+
+    def forbids(self, method: bytes) -> str | None:
+        """Return why the rule refuses requests with a method of HTTP, as a phrase; None if it does not."""
+        name = method.decode("latin-1")
+        if not self.read_only or name in READING:
+            return None
+        return f"the rule `{self}` allows only {', '.join(READING[:-1])} and {READING[-1]}, not {shown(name)}"
 
     def _names(self, name: str) -> bool:
         return name.endswith(f".{self.name}") if self.wildcard else name == self.name
@@ -98,8 +115,9 @@ class NetworkPolicy:
     def parse(cls, allowed_domains: Sequence[str], *, param: str = PARAM) -> NetworkPolicy:
         """Read the entries of an allowlist.
 
-        Entries: `name` and `*.name` (every port), `name:port`, `*.name:port`, `tcp://host:port` (a private
-        service: a request may name one only if the operator does), and the name of a preset. Raises
+        Entries: `name` and `*.name` (every port), `name:port`, `*.name:port`, `GET name` and `GET name:port`
+        (read-only), `tcp://host:port` (a private service: a request may name one only if the operator does),
+        and the name of a preset. Raises
         `InvalidRequest`, with the place of the first wrong entry as `param`: no list, an empty one, more than
         1000 entries, a malformed entry, an unknown preset.
         """
@@ -136,12 +154,14 @@ class NetworkPolicy:
     def destination(self, name: str, port: int) -> NetworkRule | None:
         """Return the rule for exactly one destination (its name canonical), None if this policy refuses it.
 
-        It is private where this policy names the destination as a private service.
+        It is private where this policy names the destination as a private service, and read-only where this
+        policy limits it to reading.
         """
         decided = self.decide(name, port)
         if decided.rule is None or decided.name != name:
             return None
-        return NetworkRule(name, port=port, private=decided.rule.private)
+        rule = decided.rule
+        return NetworkRule(name, port=port, private=rule.private, read_only=rule.read_only)
 
     def decide(self, name: str, port: int) -> NetworkDecision:
         """Decide about a destination that a sandbox asks for. It raises nothing, and resolves nothing."""
@@ -154,8 +174,17 @@ class NetworkPolicy:
             host = str(address)
         covering = [rule for rule in self.rules if rule.covers(host, port)]
         if covering:
-            # A private rule names the destination exactly, so it comes before a public wildcard.
-            rule = max(covering, key=lambda each: (each.private, not each.wildcard, each.port is not None))
+            # A private rule names the destination exactly, so it comes before a public wildcard. A rule that
+            # allows everything comes before one that allows reading: each rule of an allowlist adds to it.
+            rule = max(
+                covering,
+                key=lambda each: (
+                    each.private,
+                    not each.read_only,
+                    not each.wildcard,
+                    each.port is not None,
+                ),
+            )
             return NetworkDecision(host, port, rule, f"allowed by {rule}")
         if any(rule.covers(host, rule.port or port) for rule in self.rules):
             return NetworkDecision(host, port, None, f"port {port} of this host is not in the allowlist")
@@ -164,6 +193,11 @@ class NetworkPolicy:
     def names(self, host: str) -> bool:
         """Whether a rule allows a canonical name, on any port."""
         return any(rule.covers(host, rule.port or TRANSPARENT_PORTS[-1]) for rule in self.rules)
+
+    @property
+    def reads(self) -> bool:
+        """Whether a rule limits a host to reading."""
+        return any(rule.read_only for rule in self.rules)
 
     @functools.cached_property
     def ports(self) -> tuple[int, ...]:
@@ -201,6 +235,12 @@ class NetworkPolicy:
 def _within(rule: NetworkRule, outer: NetworkPolicy, param: str) -> NetworkRule:
     for other in outer.rules:
         if other.private and (other.name, other.port) == (rule.name, rule.port) and not rule.wildcard:
+            if rule.read_only:
+                raise InvalidRequest(
+                    f"{other} is a private service, which cannot be limited to reading.",
+                    hint=f"Name it whole: {other}.",
+                    param=param,
+                )
             return other
     if not any(other.includes(rule) for other in outer.rules):
         raise InvalidRequest(
@@ -219,10 +259,23 @@ def _listed(policy: NetworkPolicy) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
+def entries_in(words: Iterable[str]) -> list[str]:
+    """Return the entries of a list that was split at its spaces: a `GET` belongs to the word after it."""
+    entries: list[str] = []
+    for word in words:
+        if entries and entries[-1] == _READ_ONLY.strip():
+            entries[-1] = f"{_READ_ONLY}{word}"
+        else:
+            entries.append(word)
+    return entries
+
+
 def _entry(entry: object, param: str) -> NetworkRule | str:
     """Return the rule that an entry is, or the name of a preset."""
     if not isinstance(entry, str):
         raise InvalidRequest("An allowed domain is not a string.", param=param)
+    if entry == _READ_ONLY.strip():
+        raise _malformed(entry, "a host name follows `GET`", param)
     if not _WORD.fullmatch(entry):
         return _rule(entry, param)
     if (word := entry.lower()) in PRESETS:
@@ -236,8 +289,10 @@ def _entry(entry: object, param: str) -> NetworkRule | str:
 
 
 def _rule(entry: str, param: str) -> NetworkRule:
-    private = entry.lower().startswith(_PRIVATE)
-    host, port = _split(entry[len(_PRIVATE) :] if private else entry, entry, param)
+    read_only = entry.startswith(_READ_ONLY)
+    text = entry.removeprefix(_READ_ONLY)
+    private = text.lower().startswith(_PRIVATE)
+    host, port = _split(text[len(_PRIVATE) :] if private else text, entry, param)
     wildcard = host.startswith("*.") and not private
     try:
         name = _name(host.removeprefix("*.") if wildcard else host, private)
@@ -247,7 +302,16 @@ def _rule(entry: str, param: str) -> NetworkRule:
         raise _malformed(entry, "a wildcard needs at least two labels after `*.`", param)
     if private and port is None:
         raise _malformed(entry, "a private service needs its port", param)
-    return NetworkRule(name, wildcard, port, private)
+    if read_only:
+        _check_read_only(entry, name, wildcard or private, param)
+    return NetworkRule(name, wildcard, port, private, read_only)
+
+
+def _check_read_only(entry: str, name: str, other: bool, param: str) -> None:
+    if other:
+        raise _malformed(entry, "only one public host can be limited to reading", param)
+    if "." not in name:
+        raise _malformed(entry, "neither a preset nor a host of one label can be limited to reading", param)
 
 
 def _name(host: str, private: bool) -> str:

@@ -1,4 +1,7 @@
-"""What a broker needs for hosts with a secret. `tls/` implements it, with packages of an extra."""
+"""What a broker needs for hosts whose TLS ends here: those with a secret, and those of read-only rules.
+
+`tls/` implements it, with packages of an extra.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent_kernel.egress.gate import Gate
+from agent_kernel.egress.gate import HTTP_PORT, Gate
 from agent_kernel.egress.policy import NetworkRule
 from agent_kernel.egress.relay import Count, InsideStream
 from agent_kernel.errors import ConnectDenied
@@ -21,26 +24,31 @@ class AllowedTarget:
     port: int
     rule: NetworkRule
 
+    @property
+    def read(self) -> bool:
+        """Whether the requests have to be read because of the rule. In clear, a gate does that."""
+        return self.rule.read_only and self.port != HTTP_PORT
+
 
 class SecretHosts(Protocol):
-    """Carries the connections of one container to the hosts that have a secret."""
+    """Carries the connections of one container to hosts that have a secret or may only be read."""
 
     def covers(self, name: str) -> bool:
         """Whether a canonical name has a secret."""
         ...
 
-    def check(self, name: str, port: int) -> None:
-        """Raise `ConnectDenied` if a host with a secret cannot be reached now."""
+    def check(self, to: AllowedTarget) -> None:
+        """Raise `ConnectDenied` if a host with a secret, or one that may only be read, cannot be reached."""
         ...
 
     def guarded(self, gate: Gate, port: int) -> Gate:
-        """Return the gate of a connection to a host without a secret: no placeholder passes in clear."""
+        """Return the gate of a connection that is not carried here: no placeholder passes in clear."""
         ...
 
     async def carry(
         self, to: AllowedTarget, stream: InsideStream, connected: socket.socket, count: Count
     ) -> None:
-        """Carry one connection to a host with a secret. `connected` is closed at the end.
+        """Carry one connection and read its requests. `connected` is closed at the end.
 
         Raises `NotForwarded`, what `count` raises, and `OSError` for failures of the server.
         """
@@ -48,7 +56,7 @@ class SecretHosts(Protocol):
 
 
 class UnreadableHosts:
-    """Refuses all connections to the hosts of `domains`: the packages that read their TLS are missing."""
+    """Refuses connections to `domains` and by read-only rules: the packages that read TLS are missing."""
 
     def __init__(self, domains: Iterable[str]) -> None:
         self._domains = frozenset(domains)
@@ -56,9 +64,9 @@ class UnreadableHosts:
     def covers(self, name: str) -> bool:
         return name in self._domains
 
-    def check(self, name: str, port: int) -> None:
-        if name in self._domains:
-            raise ConnectDenied(_MISSING)
+    def check(self, to: AllowedTarget) -> None:
+        if to.name in self._domains or to.read:
+            raise ConnectDenied(MISSING)
 
     def guarded(self, gate: Gate, port: int) -> Gate:
         return gate
@@ -66,7 +74,7 @@ class UnreadableHosts:
     async def carry(
         self, to: AllowedTarget, stream: InsideStream, connected: socket.socket, count: Count
     ) -> None:
-        raise ConnectDenied(_MISSING)
+        raise ConnectDenied(MISSING)
 
 
-_MISSING = "it has a secret, and the packages for that are not installed on the server"
+MISSING = "its requests have to be read, and the packages for that are not installed on the server"

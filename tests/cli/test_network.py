@@ -17,7 +17,7 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.sqlite.store import sqlite_store
 
-BOUND = "a.example, *.b.example:443"
+BOUND = "a.example, *.b.example:443, GET c.example"
 
 
 def settings_in(folder: Path, bound: str = BOUND) -> Settings:
@@ -49,7 +49,7 @@ def test_policy_and_connections_are_shown(folder: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "allowed: a.example, x.b.example:443",
-        "the operator allows: a.example, *.b.example:443",
+        "the operator allows: a.example, *.b.example:443, GET c.example",
     ]
     assert [line.split()[1:] for line in lines[3:]] == [
         ["a.example:443", "192.0.2.1", "allowed", "by", "alice", "1", "2", "resp_1", "curl", "-s", "x"],

@@ -44,6 +44,28 @@ def test_chunked_request_keeps_its_content(size: int) -> None:
     assert b"".join(body.split(b"\r\n")[1::2]) == b"hello"
 
 
+READ_ONLY = NetworkRule(NAME, read_only=True)
+
+
+def test_read_only_rule_in_clear() -> None:
+    sent = get() + get().replace(b"GET", b"HEAD") + get().replace(b"GET", b"OPTIONS")
+    assert through(gate_for(READ_ONLY, NAME, 80), sent) == sent
+    for method in (b"POST", b"get", b"BREW"):
+        gate = gate_for(READ_ONLY, NAME, 80)
+        with pytest.raises(
+            NotForwarded, match=f"the rule `GET {NAME}` allows only .*, not {method.decode()}$"
+        ) as caught:
+            gate.feed(get().replace(b"GET", method))
+        assert caught.value.answer.startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize("port", [22, 443, 8080])
+def test_read_only_rule_passes_nothing_unread(port: int) -> None:
+    for sent in (openssl_hello(), b"SSH-2.0-x\r\n"):
+        with pytest.raises(NotForwarded, match="malformed"):
+            gate_for(READ_ONLY, NAME, port).feed(sent)
+
+
 @pytest.mark.parametrize("host", [b"API.example.org", b"api.example.org.", b"api.example.org:80"])
 def test_spelling_of_the_host_does_not_matter(host: bytes) -> None:
     assert through(HttpGate(NAME, 80), get(host=b"Host: " + host + b"\r\n"))

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_kernel.egress.names import UnusableName, canonical, literal, shown
-from agent_kernel.egress.policy import NetworkPolicy, NetworkRule
+from agent_kernel.egress.policy import NetworkPolicy, NetworkRule, entries_in
 from agent_kernel.errors import InvalidRequest
 
-OPERATOR = ["api.example.org", "*.example.com:443", "tcp://db.internal:5432", "tcp://[fd00::1]:22"]
+OPERATOR = [
+    *("api.example.org", "*.example.com:443", "tcp://db.internal:5432", "tcp://[fd00::1]:22"),
+    "GET read.example",
+]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,8 @@ def test_any_text_is_refused_or_stable(text: str) -> None:
         ("TCP://10.0.0.5:5432", NetworkRule("10.0.0.5", port=5432, private=True)),
         ("tcp://[fd00::1]:5432", NetworkRule("fd00::1", port=5432, private=True)),
         ("bücher.example", NetworkRule("xn--bcher-kva.example")),
+        ("GET Example.org", NetworkRule("example.org", read_only=True)),
+        ("GET example.org:8443", NetworkRule("example.org", port=8443, read_only=True)),
     ],
 )
 def test_entry_is_read(entry: str, rule: NetworkRule) -> None:
@@ -125,6 +130,14 @@ def test_entry_is_read(entry: str, rule: NetworkRule) -> None:
             "udp://example.org:53",
             "tcp://0x7f000001:80",
             "tcp://[FD00::1]:80",
+        ),
+        *("GET", "GET ", "GET *.example.org", "GET tcp://db.example.org:5432", "GET pip", "GET db:443"),
+        *(
+            "get example.org",
+            "POST example.org",
+            "GET  example.org",
+            "GET\texample.org",
+            "GET GET example.org",
         ),
         *(7, None, ["example.org"], "x" * 5000),
     ],
@@ -211,6 +224,32 @@ def test_private_rule_wins_over_a_wildcard() -> None:
     assert decision.rule.private
 
 
+@pytest.mark.parametrize("whole", ["a.example.org", "a.example.org:443", "*.example.org"])
+def test_whole_rule_wins_over_a_read_only_one(whole: str) -> None:
+    policy = NetworkPolicy.parse(["GET a.example.org", whole])
+    assert str(policy.decide("a.example.org", 443).rule) == whole
+    only = "GET a.example.org" if ":" in whole else whole
+    assert str(policy.decide("a.example.org", 8080).rule) == only
+
+
+def test_read_only_rule_allows_methods_of_reading() -> None:
+    rule = NetworkRule("example.org", read_only=True)
+    assert [rule.forbids(method) for method in (b"GET", b"HEAD", b"OPTIONS")] == [None] * 3
+    for method in (b"POST", b"get", b"GET ", b"", b"\xff\n" * 999):
+        assert "the rule `GET example.org` allows only GET, HEAD and OPTIONS" in (rule.forbids(method) or "")
+        assert len(rule.forbids(method) or "") < 200
+    assert NetworkRule("example.org").forbids(b"POST") is None
+
+
+def test_get_belongs_to_the_word_after_it() -> None:
+    assert entries_in(["pip", "GET", "a.example", "b.example", "GET"]) == [
+        "pip",
+        "GET a.example",
+        "b.example",
+        "GET",
+    ]
+
+
 def test_transparent_ports() -> None:
     assert NetworkPolicy.parse(OPERATOR).ports == (22, 80, 443, 5432)
 
@@ -225,6 +264,9 @@ def test_transparent_ports() -> None:
         ("a.example.com:443", "a.example.com:443"),
         ("tcp://db.internal:5432", "tcp://db.internal:5432"),
         ("db.internal:5432", "tcp://db.internal:5432"),
+        ("GET api.example.org", "GET api.example.org"),
+        ("GET a.example.com:443", "GET a.example.com:443"),
+        ("GET read.example:8443", "GET read.example:8443"),
     ],
 )
 def test_narrower_policy(inner: str, result: str) -> None:
@@ -244,6 +286,7 @@ def test_narrower_policy(inner: str, result: str) -> None:
             "tcp://api.example.org:443",
         ),
         *("tcp://a.example.com:443", "tcp://10.0.0.5:5432", "evilexample.com:443"),
+        *("read.example", "read.example:443", "GET a.example.com", "tcp://read.example:443"),
     ],
 )
 def test_wider_policy_is_refused(inner: str) -> None:
@@ -254,11 +297,16 @@ def test_wider_policy_is_refused(inner: str) -> None:
         NetworkPolicy.parse([inner]).narrowed(NetworkPolicy())
 
 
+def test_private_service_is_never_read_only() -> None:
+    with pytest.raises(InvalidRequest, match="is a private service, which cannot be limited to reading"):
+        NetworkPolicy.parse(["GET db.internal:5432"]).narrowed(NetworkPolicy.parse(OPERATOR))
+
+
 NAMES = st.sampled_from(["example.org", "a.example.org", "b.a.example.org", "evil.example", "db"])
 ENTRIES = st.lists(
     st.builds(
         lambda prefix, name, port: f"{prefix}{name}{port}",
-        st.sampled_from(["", "*."]),
+        st.sampled_from(["", "*.", "GET "]),
         NAMES.filter(lambda name: "." in name),
         st.sampled_from(["", ":443", ":80"]),
     ),
@@ -274,8 +322,10 @@ def test_narrowing_never_widens(inner: list[str], outer: list[str], name: str, p
         narrowed = NetworkPolicy.parse(inner).narrowed(bound)
     except InvalidRequest:
         return
-    if narrowed.decide(name, port).rule:
-        assert bound.decide(name, port).rule
+    if rule := narrowed.decide(name, port).rule:
+        outer_rule = bound.decide(name, port).rule
+        assert outer_rule
+        assert rule.read_only or not outer_rule.read_only
 
 
 @pytest.mark.parametrize(
@@ -308,6 +358,7 @@ def test_destination_is_one_name_and_port() -> None:
     operator = NetworkPolicy.parse(OPERATOR)
     assert operator.destination("a.example.com", 443) == NetworkRule("a.example.com", port=443)
     assert operator.destination("db.internal", 5432) == NetworkRule("db.internal", port=5432, private=True)
+    assert operator.destination("read.example", 80) == NetworkRule("read.example", port=80, read_only=True)
     assert operator.destination("fd00::1", 22) == NetworkRule("fd00::1", port=22, private=True)
     for name, port in (
         ("example.com", 443),

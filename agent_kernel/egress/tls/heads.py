@@ -1,4 +1,4 @@
-"""What may be in a request to a host with a secret, and what its responses turn into."""
+"""What may be in a request that is read here, and what its responses turn into."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from agent_kernel.egress.gate import NotForwarded
 from agent_kernel.egress.names import UnusableName, canonical, shown
+from agent_kernel.egress.secret_hosts import AllowedTarget
 from agent_kernel.egress.tls.coding import BodyDecoder, Identity, decoder, offered
 from agent_kernel.egress.tls.needles import NeedleStream
 from agent_kernel.egress.tls.secrets import Headers, HostSecrets, Misplaced
@@ -65,12 +66,11 @@ class RequestBody:
 
 
 class Heads:
-    """Checks and changes the heads of one connection to `name` and `port`. Header names are in lower case."""
+    """Checks and changes the heads of one connection. Header names are in lower case."""
 
-    def __init__(self, secrets: HostSecrets, name: str, port: int) -> None:
+    def __init__(self, secrets: HostSecrets, to: AllowedTarget) -> None:
         self.secrets = secrets
-        self._name = name
-        self._port = port
+        self._to = to
 
     def request(self, method: bytes, target: bytes, authority: bytes | None, headers: Headers) -> Headers:
         """Return the headers to forward, with the values in place. Raises `HttpRefused`.
@@ -78,15 +78,25 @@ class Heads:
         `authority` is the value of `Host` or `:authority`, and is not among `headers`.
         """
         if method == b"CONNECT":
-            raise HttpRefused("CONNECT is not allowed in a connection to a host with a secret")
+            raise HttpRefused(f"CONNECT is not allowed in a connection to a host {self._kind}")
+        if (why := self._to.rule.forbids(method)) is not None:
+            raise HttpRefused(why)
         if any(name == b"upgrade" for name, _ in headers):
-            raise HttpRefused("WebSockets and other upgrades are not possible to a host with a secret")
+            raise self.no_upgrade()
         self._check_authority(authority)
         if self.secrets.placeholders.found_in(method):
             raise HttpRefused("a secret is used as the method of a request; only headers can have one")
         if self.secrets.placeholders.found_in(unquote_to_bytes(target)):
             raise HttpRefused("a secret is used in the address of a request; only headers can have one")
         return self._filled([(name, self._asked(name, value)) for name, value in end_to_end(headers)])
+
+    def no_upgrade(self) -> HttpRefused:
+        """Return the refusal of a request for another protocol."""
+        return HttpRefused(f"WebSockets and other upgrades are not possible to a host {self._kind}")
+
+    @property
+    def _kind(self) -> str:
+        return "that may only be read" if self._to.rule.read_only else "with a secret"
 
     def trailers(self, headers: Headers) -> Headers:
         """Return a request's trailers. Raises `HttpRefused` if there is a placeholder."""
@@ -97,8 +107,12 @@ class Heads:
     def response(self, headers: Headers) -> tuple[Headers, ResponseBody]:
         """Return a response's headers without its length and coding, and what its body turns into.
 
-        Raises `HttpRefused` for a coding that cannot be read here.
+        Where there is no value to hide, the body and these headers pass as they are. Raises `HttpRefused` for
+        a coding that cannot be read here.
         """
+        hidden = NeedleStream(self.secrets.hidden, self.secrets.hidden.replace)
+        if not self.secrets.hidden:
+            return end_to_end(headers), ResponseBody(Identity(), hidden)
         coding = b", ".join(value for name, value in headers if name == b"content-encoding").decode("latin-1")
         reader = decoder(coding)
         if reader is None:
@@ -106,7 +120,7 @@ class Heads:
             raise HttpRefused(f"the response has the content coding {text}, in which no secret can be found")
         dropped = {b"content-length"} if isinstance(reader, Identity) else _OF_CODING
         kept = [(name, value) for name, value in self.masked(headers) if name not in dropped]
-        return kept, ResponseBody(reader, NeedleStream(self.secrets.hidden, self.secrets.hidden.replace))
+        return kept, ResponseBody(reader, hidden)
 
     def masked(self, headers: Headers) -> Headers:
         """Return a response's headers or trailers with placeholders instead of values."""
@@ -114,7 +128,7 @@ class Heads:
         return [(hide(name), hide(value)) for name, value in end_to_end(headers)]
 
     def _asked(self, name: bytes, value: bytes) -> bytes:
-        if name == b"accept-encoding":
+        if name == b"accept-encoding" and self.secrets.hidden:
             return offered(value.decode("latin-1")).encode("latin-1")
         return value
 
@@ -130,10 +144,10 @@ class Heads:
             raise HttpRefused("its HTTP request names no host")
         host, _, port = authority.decode("latin-1").partition(":")
         try:
-            same = canonical(host) == self._name
+            same = canonical(host) == self._to.name
         except UnusableName:
             same = False
-        allowed = {str(self._port), *([""] if self._port == HTTPS_PORT else [])}
+        allowed = {str(self._to.port), *([""] if self._to.port == HTTPS_PORT else [])}
         if not same or port not in allowed:
             raise HttpRefused(
                 f"its HTTP request names a different host: {shown(authority.decode('latin-1'))}"

@@ -1,4 +1,4 @@
-"""HTTP/1.1 between a program inside and a host with a secret, request by request."""
+"""HTTP/1.1 between a program inside and a host whose TLS ends here, request by request."""
 
 from __future__ import annotations
 

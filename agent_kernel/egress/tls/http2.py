@@ -1,4 +1,4 @@
-"""HTTP/2 between a program inside and a host with a secret, stream by stream."""
+"""HTTP/2 between a program inside and a host whose TLS ends here, stream by stream."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Http2Exchange:
         pseudo = {name: value for name, value in headers if name.startswith(b":")}
         others = [(name, value) for name, value in headers if not name.startswith(b":")]
         if b":protocol" in pseudo:
-            raise HttpRefused("WebSockets and other upgrades are not possible to a host with a secret")
+            raise self._heads.no_upgrade()
         hosts = [value for name, value in others if name == b"host"]
         authority = pseudo.get(b":authority", hosts[0] if hosts else None)
         if any(host != authority for host in hosts):

@@ -1,4 +1,7 @@
-"""Connections to the hosts with a secret: their TLS ends here, and begins anew towards the server."""
+"""Connections whose requests are read: their TLS ends here, and begins anew towards the server.
+
+They lead to hosts with a secret, and to hosts that a read-only rule allows.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,10 @@ Trust = Callable[[], ssl.SSLContext]
 
 
 class Termination:
-    """Ends the TLS of a container's connections to hosts with a secret, and puts the secrets in place.
+    """Ends the TLS of a container's connections to some hosts, and puts the secrets in place.
 
-    `trust` makes the context that verifies the servers.
+    To a host that may only be read, only requests with the methods of reading pass. `trust` makes the context
+    that verifies the servers.
     """
 
     def __init__(
@@ -65,28 +69,30 @@ class Termination:
         """Whether a canonical name has a secret."""
         return name in self._hosts
 
-    def check(self, name: str, port: int) -> None:
+    def check(self, to: AllowedTarget) -> None:
         """Raise `ConnectDenied` if a host cannot be reached now."""
-        host = self._hosts.get(name)
-        if host is not None and port != SSH_PORT and host.unknown is not None:
+        host = self._hosts.get(to.name)
+        if to.rule.read_only and to.port == SSH_PORT:
+            raise ConnectDenied(f"the rule `{to.rule}` allows only HTTP, and this is the port of SSH")
+        if host is not None and to.port != SSH_PORT and host.unknown is not None:
             raise ConnectDenied(
                 f"the value of its secret {host.unknown} is not known to this server any more; a request with"
                 " the network policy and its domain_secrets sets it again"
             )
 
     def guarded(self, gate: Gate, port: int) -> Gate:
-        """Return the gate of a connection to a host without a secret: no placeholder passes in clear."""
+        """Return the gate of a connection that is not carried here: no placeholder passes in clear."""
         return PlaceholderGate(gate, self._placeholders, port)
 
     async def carry(
         self, to: AllowedTarget, stream: InsideStream, connected: socket.socket, count: Count
     ) -> None:
-        """Carry one connection to a host with a secret. `connected` is closed at the end.
+        """Carry one connection and read its requests. `connected` is closed at the end.
 
         Raises `NotForwarded`, what `count` raises, and `OSError` for failures of the server.
         """
         try:
-            if to.port == SSH_PORT:
+            if to.port == SSH_PORT and not to.rule.read_only:
                 await Relay(stream, connected).run(SshGate(), count)
                 return
             if to.port == HTTP_PORT:
@@ -107,7 +113,8 @@ class Termination:
         """Begin TLS with the server, with the protocols that the program offers. Raises as `carry`."""
         protocols = tuple(each for each in _PROTOCOLS if each in hello.protocols)
         if hello.protocols and not protocols:
-            raise NotForwarded("only HTTP is possible to a host with a secret", ACCESS_DENIED)
+            kind = "with a secret" if self.covers(to.name) else "that may only be read"
+            raise NotForwarded(f"only HTTP is possible to a host {kind}", ACCESS_DENIED)
         try:
             return await asyncio.open_connection(
                 sock=connected,
@@ -159,7 +166,9 @@ class Termination:
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 await inside.handshake()
-            heads = Heads(self._hosts[to.name], to.name, to.port)
+            # A host without a secret still gets no placeholder, and repeats no value.
+            secrets = self._hosts.get(to.name) or HostSecrets(to.name, (), self.secrets)
+            heads = Heads(secrets, to)
             exchange: Http1Exchange | Http2Exchange
             if chosen == "h2":
                 server = Http2Peer(read, write, client=True)

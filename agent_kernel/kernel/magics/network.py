@@ -50,11 +50,16 @@ async def _report(notebook: Notebook) -> NetworkReport:
 async def _allow(
     notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str], *, fresh: bool, asks: bool = False
 ) -> None:
-    """Add hosts to the policy. It goes on to ask about others, or begins to (`asks`)."""
+    """Add hosts to the policy. It goes on to ask about others, or begins to (`asks`).
+
+    `GET` and the host after it are one entry.
+    """
+    from agent_kernel.egress.policy import entries_in
+
     before = (await _report(notebook)).policy
     kind = "ask" if asks or before["type"] == "ask" else "allowlist"
     allowed = before.get("allowed_domains") or []
-    policy = {"type": kind, "allowed_domains": list(dict.fromkeys([*allowed, *hosts]))}
+    policy = {"type": kind, "allowed_domains": list(dict.fromkeys([*allowed, *entries_in(hosts)]))}
     if notebook.container.id is None or fresh:
         await notebook.container.renew({**notebook.container.params, "network_policy": policy}, outputs)
         await _confirm(notebook, outputs)

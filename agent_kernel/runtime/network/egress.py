@@ -20,7 +20,7 @@ from agent_kernel.egress.broker import Broker, ConnectionRecord
 from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import NetworkUse
-from agent_kernel.egress.resolve import Resolver, system_resolver
+from agent_kernel.egress.resolve import Dialler, Resolver, dial, system_resolver
 from agent_kernel.policy.commands import plain_commands
 from agent_kernel.policy.rules import Policy, Verdict, strictest_about_host
 from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkAsker, NetworkQuestion, Questions
@@ -64,13 +64,17 @@ _CALLER: ContextVar[RunningCall | None] = ContextVar("caller", default=None)
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """How the containers of a runtime connect. `rules` are the operator's approval policy."""
+    """How the containers of a runtime connect. `rules` are the operator's approval policy.
+
+    `resolver` and `dialler` find and reach servers.
+    """
 
     limits: NetworkLimits = NetworkLimits()  # noqa: RUF009 (frozen)
     resolver: Resolver = system_resolver
+    dialler: Dialler = dial
     rules: Policy = Policy()  # noqa: RUF009 (frozen)
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
-    """Makes the context that verifies the servers of hosts with a secret."""
+    """Makes the context that verifies the servers whose TLS is read."""
 
 
 class KeptPolicy(Protocol):
@@ -99,7 +103,12 @@ class ContainerEgress:
 
     def __init__(self, container_id: str, kept: KeptPolicy, options: NetworkOptions, audit: AuditLog) -> None:
         self.broker = Broker(
-            NetworkPolicy(), options.limits, self._record, resolver=options.resolver, judge=self._judge
+            NetworkPolicy(),
+            options.limits,
+            self._record,
+            resolver=options.resolver,
+            dialler=options.dialler,
+            judge=self._judge,
         )
         self._id = container_id
         self._kept = kept

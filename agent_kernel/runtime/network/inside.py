@@ -1,4 +1,4 @@
-"""What the sandbox of a container with secrets gets: variables, and the certificate authority to trust."""
+"""What a sandbox gets whose TLS is read: the certificate authority to trust, and variables of secrets."""
 
 from __future__ import annotations
 
@@ -93,11 +93,16 @@ async def equip(channel: Channel, secrets: Iterable[DomainSecret], authority: Au
     await channel.set_variables({**TRUST, **{each.name: each.placeholder for each in secrets}})
 
 
-async def change(channel: Channel, earlier: Iterable[DomainSecret], now: Iterable[DomainSecret]) -> None:
-    """Remove from a sandbox the variables of secrets that there are no more. Raises as `equip`."""
+async def change(
+    channel: Channel, earlier: Iterable[DomainSecret], now: Iterable[DomainSecret], *, trusts: bool
+) -> None:
+    """Remove from a sandbox the variables of secrets that there are no more. Raises as `equip`.
+
+    Without `trusts` those that name the certificate authority are removed too.
+    """
     kept = {each.name for each in now}
     gone: dict[str, str | None] = {each.name: None for each in earlier if each.name not in kept}
-    if not kept:
+    if not trusts:
         gone |= dict.fromkeys(TRUST)
     if gone:
         await channel.set_variables(gone)

@@ -15,7 +15,7 @@ from agent_kernel.runtime.network.egress import ContainerEgress, NetworkOptions,
 from agent_kernel.runtime.network.policy import FIELD, ContainerNetwork, keeps_answers, kept, read_policy
 from agent_kernel.runtime.network.secret_hosts import NetworkSecrets, Secrets
 from agent_kernel.runtime.network.secrets import FIELD as SECRETS
-from agent_kernel.runtime.network.secrets import check_domains, read_secrets
+from agent_kernel.runtime.network.secrets import check_domains, check_readable, read_secrets
 from agent_kernel.runtime.network.turn_use import destinations
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef
@@ -27,7 +27,10 @@ from agent_kernel.store.rows import Rows
 
 
 class RowPolicy:
-    """The policy in a container's row; see `KeptPolicy`. `use` gets the secrets in the row at each `read`."""
+    """The policy in a container's row; see `KeptPolicy`.
+
+    `use` gets the secrets in the row at each `read`, and whether connections may be limited to reading.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class RowPolicy:
         container_id: str,
         bound: NetworkBound,
         audit: AuditLog,
-        use: Callable[[Secrets], None],
+        use: Callable[[Secrets, bool], None],
     ) -> None:
         self._bound = bound
         self._rows = rows
@@ -57,7 +60,7 @@ class RowPolicy:
         if self._last is None or self._last[0] != row.network or self._last[1] is not bound:
             self._last = row.network, bound, ContainerNetwork.of_json(row.network).within(bound)
         network = self._last[2]
-        self._use(network.secrets)
+        self._use(network.secrets, network.reads(bound))
         return network.policy
 
     async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
@@ -85,6 +88,8 @@ class NetworkChange:
     secrets: Secrets
     ports: tuple[int, ...]
     """Ports that the sandbox did not have before."""
+    reads: bool
+    """Whether its connections may be limited to reading."""
 
     def described(self) -> dict[str, Any]:
         """Return it for the audit log."""
@@ -127,8 +132,8 @@ class Networks:
         if found is None:
             audit = self._audit.of(row.tenant)
 
-            def use(secrets: Secrets) -> None:
-                self.secrets.apply(row.id, secrets, made.broker)
+            def use(secrets: Secrets, reads: bool) -> None:
+                self.secrets.apply(row.id, secrets, made.broker, reads=reads)
 
             kept_policy = RowPolicy(self._rows, row.id, self.bound, audit, use)
             made = found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
@@ -160,6 +165,7 @@ class Networks:
         within = None if asked is None else await self.bound.narrowed(asked)
         if within is not None:
             check_domains(secrets, within, f"{FIELD}.{SECRETS}")
+            check_readable(within)
         network = ContainerNetwork.new(within, await self.bound.known(), secrets)
         if network.ports is None or backend.capabilities().network:
             return network
@@ -185,51 +191,59 @@ class Networks:
         secrets = read_secrets(policy.get(SECRETS), asked, f"{FIELD}.{SECRETS}", earlier)
         within = await self.bound.narrowed(asked)
         check_domains(secrets, within, f"{FIELD}.{SECRETS}")
+        check_readable(within)
         if again and keeps_answers(within, before.policy):
             within = before.policy
         network = before.changed(within, secrets)
         if network.as_json() == row.network and secrets == earlier:
             return None
         more = set(network.ports or ()) - set(before.ports or ())
-        return NetworkChange(network, earlier, secrets, tuple(sorted(more)))
+        reads = network.reads(await self.bound.known())
+        return NetworkChange(network, earlier, secrets, tuple(sorted(more)), reads)
 
     async def apply(self, container_id: str, change: NetworkChange, channel: Channel | None) -> None:
         """Apply a change that the row has already. `channel` leads into the container, if it is open."""
         self.secrets.put(container_id, change.secrets)
-        if channel is not None and (change.secrets or change.earlier):
-            await self.secrets.change(container_id, change.earlier, change.network.secrets, channel)
-        self.change(container_id, change.network.policy, change.network.secrets)
+        secrets, reads = change.network.secrets, change.reads
+        if channel is not None:
+            await self.secrets.change(container_id, change.earlier, secrets, channel, reads=reads)
+        self.change(container_id, change.network.policy, secrets, reads=reads)
 
-    def change(self, container_id: str, policy: NetworkPolicy, secrets: Secrets = ()) -> None:
+    def change(
+        self, container_id: str, policy: NetworkPolicy, secrets: Secrets = (), *, reads: bool = False
+    ) -> None:
         """Apply a container's new policy: open connections that it does not allow are closed.
 
         So are those to hosts with a secret, if the secrets have changed.
         """
         if (found := self._known.get(container_id)) is not None:
-            self.secrets.apply(container_id, secrets, found.broker)
+            self.secrets.apply(container_id, secrets, found.broker, reads=reads)
             found.change(policy)
 
     async def attached(self, backend: Backend, ref: SandboxRef, row: ContainerRow) -> Channel:
         """Open a channel to a container's sandbox, which decides about its connections while it is open.
 
-        With secrets, the sandbox gets a new certificate authority. Raises as `Channel.open`.
+        With secrets or read-only hosts the sandbox gets a new certificate authority. Raises as
+        `Channel.open`.
         """
         channel = await Channel.open(await backend.stream(ref), self.access(row).egress)
         try:
-            await self.secrets.equip(row.id, await self._declared(row), channel)
+            await self._equip(row, channel)
         except BaseException:
             await channel.aclose()
             raise
         return channel
 
-    async def _declared(self, row: ContainerRow) -> Secrets:
-        return kept(row.network).within(await self.bound.known()).secrets
+    async def _equip(self, row: ContainerRow, channel: Channel) -> None:
+        bound = await self.bound.known()
+        network = kept(row.network).within(bound)
+        await self.secrets.equip(row.id, network.secrets, channel, reads=network.reads(bound))
 
     async def take_over(self, row: ContainerRow, asked: str, channel: Channel) -> None:
         """Let a container's network decide about an open sandbox. `asked` was the container's id before."""
         self.secrets.rename(asked, row.id)
         channel.decide_by(self.access(row).egress)
-        await self.secrets.equip(row.id, await self._declared(row), channel)
+        await self._equip(row, channel)
 
     @contextmanager
     def calling(self, container_id: str, caller: RunningCall) -> Iterator[None]:

@@ -28,6 +28,10 @@ _SECRETS = (
     "These variables hold placeholders of secrets. Use one in a header of an HTTPS request to its host, as a"
     " token or in Basic credentials: on its way out it is replaced by the secret. It works nowhere else:"
 )
+_READ_ONLY = (
+    "`GET` before a host means that it may only be read: HTTP requests with other methods than GET, HEAD and"
+    " OPTIONS are refused."
+)
 _FIELDS = ("type", "allowed_domains", "domain_secrets")
 
 
@@ -130,6 +134,10 @@ class ContainerNetwork:
             self, policy=policy, secrets=tuple(each for each in self.secrets if policy.names(each.domain))
         )
 
+    def reads(self, bound: NetworkPolicy) -> bool:
+        """Whether connections may be limited to reading: by this policy, or by `bound` when it asks."""
+        return self.policy.reads or (self.policy.asks and bound.reads)
+
     def changed(self, policy: NetworkPolicy, secrets: Iterable[DomainSecret] = ()) -> ContainerNetwork:
         """Return this network with another policy, and with the ports that it needs in addition.
 
@@ -212,9 +220,11 @@ def with_network(instructions: str | None, policy: Mapping[str, Any]) -> str | N
         return instructions
     secrets = policy.get("domain_secrets", ())
     lines = [f"- {entry}" for entry in policy["allowed_domains"][:_LISTED]]
+    read_only = any(entry.startswith("GET ") for entry in policy["allowed_domains"])
     if more := len(policy["allowed_domains"]) - _LISTED:
         lines += [f"- and {more} more"] if more > 0 else []
     heads = {"allowlist": [_ALLOWED], "ask": [_ALLOWED_OR_ASKED] if lines else [_ASKED]}
+    lines += [_READ_ONLY] if read_only else []
     if secrets:
         lines += [_SECRETS, *(f"- ${each['name']} for {each['domain']}" for each in secrets)]
     listed = "\n".join(["# Network", *heads[policy["type"]], *lines])

@@ -1,4 +1,7 @@
-"""The secrets of a runtime's containers at work: each broker gets those of its container."""
+"""The secrets and the certificate authorities of a runtime's containers: each broker gets its container's.
+
+A container has an authority if it has secrets, or if `reads`: its policy limits hosts to reading.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class NetworkSecrets:
         self._trust = trust
         self._vault = Vault()
         self._authorities: dict[str, Authority] = {}
-        self._applied: dict[str, tuple[Secrets, Authority | None]] = {}
+        self._applied: dict[str, tuple[Secrets, Authority | None] | None] = {}
 
     def put(self, container_id: str, secrets: Secrets) -> None:
         """Keep the values of a container's secrets in memory, in place of all earlier ones."""
@@ -50,21 +53,21 @@ class NetworkSecrets:
         self._authorities.pop(container_id, None)
         self._applied.pop(container_id, None)
 
-    def apply(self, container_id: str, declared: Secrets, broker: Broker) -> None:
+    def apply(self, container_id: str, declared: Secrets, broker: Broker, *, reads: bool) -> None:
         """Let a container's broker use its secrets. Where they have changed, its connections end."""
         secrets = self.known(container_id, declared)
-        now = secrets, self._authorities.get(container_id)
-        if now == self._applied.get(container_id, ((), None)) or not (secrets or broker.termination):
+        now = (secrets, self._authorities.get(container_id)) if secrets or reads else None
+        if now == self._applied.get(container_id):
             return
         self._applied[container_id] = now
-        broker.termination = self._hosts(container_id, secrets)
+        broker.termination = None if now is None else self._hosts(container_id, secrets)
 
-    async def equip(self, container_id: str, declared: Secrets, channel: Channel) -> None:
-        """Give a sandbox the variables of its secrets and a new certificate authority, if it has any.
+    async def equip(self, container_id: str, declared: Secrets, channel: Channel, *, reads: bool) -> None:
+        """Give a sandbox the variables of its secrets and a new certificate authority, if it needs them.
 
-        A sandbox that cannot take them works without: connections to hosts with a secret fail then.
+        A sandbox that cannot take them works without: connections whose TLS is read fail then.
         """
-        if not declared or not can_be_read():
+        if not (declared or reads) or not can_be_read():
             return
         from agent_kernel.egress.tls.authority import Authority
 
@@ -74,18 +77,23 @@ class NetworkSecrets:
         except (SandboxFileError, CapabilityMissing) as error:
             log.warning("Container %s did not get its certificate authority: %s", container_id, error)
 
-    async def change(self, container_id: str, earlier: Secrets, now: Secrets, channel: Channel) -> None:
+    async def change(
+        self, container_id: str, earlier: Secrets, now: Secrets, channel: Channel, *, reads: bool
+    ) -> None:
         """Give a sandbox the variables of other secrets. Errors as in `equip`."""
+        needed = bool(now) or reads
+        if not (needed or earlier or container_id in self._authorities):
+            return
         try:
-            await inside.change(channel, earlier, now)
+            await inside.change(channel, earlier, now, trusts=needed)
         except CapabilityMissing as error:
             log.warning("Container %s keeps the variables of its secrets: %s", container_id, error)
-        if now != without_values(earlier) or container_id not in self._authorities:
-            await self.equip(container_id, now, channel)
+        if not needed:
+            self._authorities.pop(container_id, None)
+        elif now != without_values(earlier) or container_id not in self._authorities:
+            await self.equip(container_id, now, channel, reads=reads)
 
-    def _hosts(self, container_id: str, secrets: Secrets) -> SecretHosts | None:
-        if not secrets:
-            return None
+    def _hosts(self, container_id: str, secrets: Secrets) -> SecretHosts:
         if not can_be_read():
             return UnreadableHosts(each.domain for each in secrets)
         from agent_kernel.egress.tls.authority import Authority

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent_kernel.egress.names import UnusableName, canonical, shown
-from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.policy import PARAM, NetworkPolicy
 from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.network.inside import TAKEN
@@ -27,7 +27,7 @@ _NEEDED = ("h2", "cryptography")
 
 
 def can_be_read() -> bool:
-    """Whether the packages are here with which the TLS of hosts with a secret is read."""
+    """Whether the packages are here with which TLS is read."""
     return all(importlib.util.find_spec(name) for name in _NEEDED)
 
 
@@ -107,6 +107,17 @@ def check_domains(found: Iterable[DomainSecret], policy: NetworkPolicy, where: s
     """Raise `InvalidRequest` for a secret whose host a policy does not allow. It has no presets any more."""
     for index, each in enumerate(found):
         _check_domain(each.domain, policy, f"{where}[{index}].domain")
+
+
+def check_readable(policy: NetworkPolicy) -> None:
+    """Raise `InvalidRequest` if a policy limits hosts to reading, and their TLS cannot be read here."""
+    if policy.reads and not can_be_read():
+        rule = next(rule for rule in policy.rules if rule.read_only)
+        raise InvalidRequest(
+            f"The allowed domain `{rule}` needs packages that are missing here.",
+            hint="Have the operator install jupyter-agent-kernel[egress].",
+            param=PARAM,
+        )
 
 
 def _check_domain(domain: str, policy: NetworkPolicy, where: str) -> None:

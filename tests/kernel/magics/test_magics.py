@@ -53,6 +53,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%network allow", "%network does not know 'allow'", "Use %network allow HOST"),
         ("%network off --new", "%network does not know 'off --new'", "Use %network allow HOST"),
         ("%network allow a.example", "network policy does not allow a.example", "It allows: no network."),
+        ("%network allow GET a.example", "policy does not allow GET a.example", "It allows: no network."),
     ],
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
     "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
