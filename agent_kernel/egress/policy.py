@@ -336,6 +336,9 @@ def _split(text: str, entry: str, param: str) -> tuple[str, int | None]:
 
 
 def _malformed(entry: str, why: str, param: str) -> InvalidRequest:
+    method = _READ_ONLY if entry.startswith(_READ_ONLY) else ""
     return InvalidRequest(
-        f"The allowed domain `{shown(entry)}` is malformed: {why}.", hint=_FORMS, param=param
+        f"The allowed domain `{method}{shown(entry.removeprefix(method))}` is malformed: {why}.",
+        hint=_FORMS,
+        param=param,
     )

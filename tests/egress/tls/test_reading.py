@@ -61,9 +61,8 @@ async def client(
 
 
 async def send(web: httpx.AsyncClient, method: str, **more: str) -> httpx.Response:
-    request = web.build_request(
-        "GET", URL, headers=more, content=b"" if method.upper() in ("GET", "HEAD") else b"x"
-    )
+    body = b"" if method.upper() in ("GET", "HEAD") else b"x"
+    request = web.build_request("GET", URL, headers=more, content=body)
     request.method = method  # httpx writes methods in capitals
     return await web.send(request)
 
