@@ -239,3 +239,17 @@ def test_instructions_list_the_allowed_hosts() -> None:
     assert "a person may be asked" in (with_network(None, asks) or "")
     asks["allowed_domains"] = ["a.example"]
     assert (with_network(None, asks) or "").splitlines()[-1] == "- a.example"
+
+
+def test_read_only_hosts_need_a_certificate_authority() -> None:
+    bound = NetworkPolicy.parse(["GET a.example"])
+    assert ContainerNetwork(bound).reads(bound)
+    assert ContainerNetwork(NetworkPolicy.asking()).reads(bound)
+    assert not ContainerNetwork(NetworkPolicy.asking()).reads(NetworkPolicy.parse(["a.example"]))
+    assert not ContainerNetwork(NetworkPolicy()).reads(bound)
+
+
+def test_model_is_told_what_read_only_means() -> None:
+    told = with_network(None, NetworkPolicy.parse(["GET a.example"]).to_json()) or ""
+    assert "- GET a.example\n`GET` before a host means that it may only be read" in told
+    assert "may only be read" not in (with_network(None, NetworkPolicy.parse(["a.example"]).to_json()) or "")
