@@ -2,51 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from agent_kernel.kernel.live import live
-from tests.kernel import lab
-
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-
-HARNESS = """
-window.sent = [];
-window.handlers = {};
-window.state = {elapsed: 0, ended: false, tokens: [0, 0], question: null, items: []};
-const model = {
-  get: () => window.state,
-  on: (name, handler) => { window.handlers[name] = handler; },
-  off: () => {},
-  send: (message) => { window.sent.push(message); },
-};
-window.hear = (message) => window.handlers["msg:custom"](message);
-window.sync = (state) => { Object.assign(window.state, state); window.handlers["change:state"](); };
-document.body.replaceChildren();
-const widget = makeWidget();
-widget.initialize({model});
-widget.render({model, el: document.body});
-"""
-
-
-@pytest.fixture(scope="module")
-def blank(lab_folder: Path) -> Iterator[Page]:
-    with lab.chromium() as browser:
-        page = browser.new_page()
-        page.add_script_tag(content=live.LiveTurn._esm.replace("export default", "window.makeWidget ="))
-        page.add_style_tag(content=live.LiveTurn._css)
-        yield page
-
-
-@pytest.fixture
-def view(blank: Page) -> Page:
-    """A page with a view that nothing has been told."""
-    blank.evaluate("(code) => { window.hostile = undefined; (0, eval)(`{${code}}`); }", HARNESS)
-    return blank
 
 
 def item(index: int, kind: str, *, call: str = "", done: bool = False) -> dict[str, Any]:
@@ -283,118 +244,6 @@ def test_no_markdown_makes_more_than_text(view: Page, text: str) -> None:
     assert set(links) <= {"http:", "https:", "mailto:"}
     assert view.evaluate("window.hostile") is None
     assert asked == []
-
-
-QUESTION = {
-    "id": "q1",
-    "commands": ["rm -rf *.csv"],
-    "reason": "It deletes files.",
-    "kind": "any `rm …` or ``a`b …`` command",
-}
-
-
-def ask(page: Page, question: dict[str, Any] | None = QUESTION) -> None:
-    page.evaluate("(question) => window.sync({question})", question)
-
-
-def answer(page: Page, why: str | None) -> dict[str, Any]:
-    """Answer the last message that was sent, and return it."""
-    message: dict[str, Any] = page.evaluate("window.sent.at(-1)")
-    page.evaluate("(answer) => window.hear(answer)", {"answered": message["id"], "why": why})
-    return message
-
-
-def test_a_question_is_asked_and_answered(view: Page) -> None:
-    ask(view)
-    box = view.get_by_role("group", name="Approval")
-    expect(box).to_contain_text("It deletes files.")
-    expect(box).to_contain_text("allows any rm … or a`b … command, until the kernel stops.")
-    expect(view.get_by_label("Send a message to the running turn")).to_be_hidden()
-    box.get_by_role("button", name="Allow once").click()
-    expect(box.get_by_role("button", name="Allow once")).to_be_disabled()
-    message = answer(view, None)
-    assert {**message, "id": ""} == {"type": "decide", "question": "q1", "approve": True, "id": ""}
-    ask(view, None)
-    expect(box).to_have_count(0)
-
-
-def test_a_connection_is_asked_about(view: Page) -> None:
-    question = {
-        "id": "q2",
-        "commands": ["a_b.example:443"],
-        "reason": "pip connects to it while this runs: pip install x.",
-        "kind": "",
-        "editable": False,
-        "about": "network",
-    }
-    ask(view, question)
-    box = view.get_by_role("group", name="Approval")
-    expect(box).to_contain_text("Allow this connection?")
-    expect(box).to_contain_text("pip connects to it while this runs: pip install x.")
-    expect(box).to_contain_text("allows connections to a_b.example:443, for this notebook’s container.")
-    expect(box.get_by_role("button", name="Edit …")).to_have_count(0)
-    box.get_by_role("button", name="Allow in this notebook").click()
-    assert answer(view, None)["remember"] is True
-
-
-def test_a_click_that_did_not_commit_says_why(view: Page) -> None:
-    ask(view)
-    box = view.get_by_role("group", name="Approval")
-    box.get_by_role("button", name="Allow this kind").click()
-    assert answer(view, "It was answered in another tab.")["remember"] is True
-    expect(box.get_by_role("alert")).to_have_text("It was answered in another tab.")
-    expect(box.get_by_role("button", name="Allow once")).to_be_enabled()
-    view.evaluate("() => { window.sent.push = () => { throw new Error('cut off'); }; }")
-    box.get_by_role("button", name="Allow once").click()
-    expect(box.get_by_role("alert")).to_contain_text("could not be sent")
-
-
-def test_a_click_that_nobody_answers_says_so(view: Page) -> None:
-    ask(view)
-    box = view.get_by_role("group", name="Approval")
-    box.get_by_role("button", name="Allow once").click()
-    expect(box.get_by_role("alert")).to_contain_text("has not answered", timeout=30_000)
-    expect(box.get_by_role("button", name="Allow once")).to_be_enabled()
-
-
-def test_a_command_is_edited_and_a_denial_has_its_reason_by_the_keys(view: Page) -> None:
-    ask(view)
-    box = view.get_by_role("group", name="Approval")
-    box.get_by_role("button", name="Edit").press("Enter")
-    expect(box.get_by_label("Command 1")).to_be_focused()
-    view.keyboard.press("ControlOrMeta+A")
-    view.keyboard.type("rm one.csv")
-    ask(view)  # a state that says the same changes nothing under the person's hands
-    box.get_by_role("button", name="Run edited version").press("Space")
-    assert answer(view, None)["commands"] == ["rm one.csv"]
-    box.get_by_role("button", name="Deny …").press("Enter")
-    expect(box.get_by_label("Reason")).to_be_focused()
-    view.keyboard.type("They are needed.")
-    view.keyboard.press("Enter")
-    expect(box.get_by_role("alert")).to_have_text("Sending …")
-    assert {**answer(view, None), "id": ""} == {
-        "type": "decide",
-        "question": "q1",
-        "approve": False,
-        "reason": "They are needed.",
-        "id": "",
-    }
-
-
-def test_what_was_said_and_not_taken_stays_in_its_line(view: Page) -> None:
-    line = view.get_by_label("Send a message to the running turn")
-    line.fill("faster")
-    line.press("Enter")
-    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text("Sending …")
-    assert answer(view, "This runtime cannot be steered.")["text"] == "faster"
-    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text(
-        "This runtime cannot be steered."
-    )
-    expect(line).to_have_value("faster")
-    line.press("Enter")
-    expect(view.locator(".agent-live-controls").get_by_role("alert")).to_have_text("Sending …")
-    answer(view, None)
-    expect(line).to_have_value("")
 
 
 def test_steps_before_the_model_is_asked(view: Page) -> None:

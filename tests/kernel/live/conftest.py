@@ -1,0 +1,46 @@
+"""A page of Chromium with the view in it, driven without a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from agent_kernel.kernel.live import live
+from tests.kernel import lab
+
+HARNESS = """
+window.sent = [];
+window.handlers = {};
+window.state = {elapsed: 0, ended: false, tokens: [0, 0], question: null, items: []};
+const model = {
+  get: () => window.state,
+  on: (name, handler) => { window.handlers[name] = handler; },
+  off: () => {},
+  send: (message) => { window.sent.push(message); },
+};
+window.hear = (message) => window.handlers["msg:custom"](message);
+window.sync = (state) => { Object.assign(window.state, state); window.handlers["change:state"](); };
+document.body.replaceChildren();
+const widget = makeWidget();
+widget.initialize({model});
+widget.render({model, el: document.body});
+"""
+
+
+@pytest.fixture(scope="module")
+def blank(lab_folder: Path) -> Iterator[Page]:
+    with lab.chromium() as browser:
+        page = browser.new_page()
+        page.add_script_tag(content=live.LiveTurn._esm.replace("export default", "window.makeWidget ="))
+        page.add_style_tag(content=live.LiveTurn._css)
+        yield page
+
+
+@pytest.fixture
+def view(blank: Page) -> Page:
+    """A page with a view that nothing has been told."""
+    blank.evaluate("(code) => { window.hostile = undefined; (0, eval)(`{${code}}`); }", HARNESS)
+    return blank
