@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.kernel.jupyter_server import ON_LOOPBACK, running_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -26,6 +25,7 @@ FLAGS = [
     "--disable-sync",
 ]
 START_MILLISECONDS = 60_000
+ADDRESS = r"http://127\.0\.0\.1:(?P<port>\d+)/lab\?token=\w+"
 EMPTY = "about:blank"
 WIDGET = "window.jupyterapp?.shell.currentWidget"
 KERNEL = f"{WIDGET}?.sessionContext?.session?.kernel"
@@ -50,46 +50,17 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
         "JUPYTER_DATA_DIR": str(folder / "data"),
         "IPYTHONDIR": str(folder / "ipython"),
     }
-    server = subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "jupyterlab",
-                "--no-browser",
-                "--allow-root",
-                "--ip=127.0.0.1",
-                "--port=0",
-            ),
-            "--ServerApp.port_retries=50",
-            "--LabApp.expose_app_in_browser=True",
-            "--JupyterNotebookApp.expose_app_in_browser=True",
-            f"--ServerApp.root_dir={root}",
-        ],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stderr is not None
-    lines: list[str] = []
-    try:
-        address = None
-        for line in server.stderr:
-            lines.append(line)
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token=(\w+)", line)
-            if found:
-                address = f"{found[1]}/lab?token={found[2]}"
-                break
-        assert address, "".join(lines)
-        drain = threading.Thread(target=lambda stream: lines.extend(stream), args=(server.stderr,))
-        drain.start()
-        yield address
-    finally:
-        server.terminate()  # shuts its kernels down
-        server.wait(30)
-        drain.join()
-        server.stderr.close()
-        (folder / "lab.log").write_text("".join(lines))
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *ON_LOOPBACK),
+        "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={root}",
+    ]
+    with running_server(command, environment, ADDRESS) as server:
+        try:
+            yield server.announced[0]
+        finally:
+            (folder / "lab.log").write_text("".join(server.log))
 
 
 @contextmanager

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -19,8 +16,9 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from tests.kernel.client import TIMEOUT, Notebook
+from tests.kernel.jupyter_server import ON_LOOPBACK, running_server
 
-NETWORK = ("--ip=127.0.0.1", "--port=0", "--ServerApp.port_retries=50")
+ADDRESS = r"http://127\.0\.0\.1:(?P<port>\d+)/|is listening on http\+unix://(?P<socket>[^/]+)/"
 
 
 @dataclass(frozen=True)
@@ -58,32 +56,18 @@ def jupyter_server(root: Path, folder: Path, *options: str) -> Iterator[JupyterS
     `options` say where it listens, if not on a port.
     """
     runtime = folder / "runtime"
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
-            *(f"--ServerApp.root_dir={root}", *(options or NETWORK)),
-        ],
-        env=os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime), "JUPYTER_CONFIG_DIR": str(folder / "config")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stderr is not None
-    lines: list[str] = []
-    for line in server.stderr:
-        lines.append(line)
-        if re.search(r"To access the server|is listening on", line):
-            break
-    drain = threading.Thread(target=lines.extend, args=(server.stderr,))
-    drain.start()
-    try:
-        file = runtime / f"jpserver-{server.pid}.json"
+    command = [
+        *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+        *(f"--ServerApp.root_dir={root}", *(options or ON_LOOPBACK)),
+    ]
+    environment = os.environ | {
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+    }
+    with running_server(command, environment, ADDRESS) as server:
+        file = runtime / f"jpserver-{server.process.pid}.json"
         info = json.loads(file.read_bytes())
         yield JupyterServer(f"http://127.0.0.1:{info['port']}", info["token"], root, file)
-    finally:
-        server.terminate()
-        server.wait(30)
-        drain.join()
-        server.stderr.close()
 
 
 class ServedNotebook(Notebook):
