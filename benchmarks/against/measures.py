@@ -132,7 +132,7 @@ def _upstream(build: Build) -> Iterator[str]:
 def _server(build: Build, folder: str, *arguments: str) -> Iterator[tuple[str, int]]:
     """Run `agent-kernel serve` of a build on bubblewrap; yield its base URL and its process id."""
     data = tempfile.mkdtemp(dir=folder)
-    shared = _toolbox()
+    shared = _toolbox(build)
     Path(data, "toolbox").symlink_to(shared)
     command = [build.python, "-m", "agent_kernel", "serve", "--port", "0", "--data-dir", data, *arguments]
     settings = {"AGENT_KERNEL_SANDBOX": "bubblewrap", "AGENT_KERNEL_MAX_STEPS": str(COMMANDS + 1)}
@@ -154,13 +154,12 @@ def _server(build: Build, folder: str, *arguments: str) -> Iterator[tuple[str, i
         process.stdout.close()
 
 
-def _toolbox() -> Path:
+def _toolbox(build: Build) -> Path:
+    """Prepare the toolbox that this build wants; return the folder of all of them."""
     from agent_kernel.config import RuntimeSettings
-    from agent_kernel.sandboxes.toolbox import Toolbox
 
-    toolbox = Toolbox(RuntimeSettings().data_path())
-    toolbox.prepare()
-    return toolbox.path.parent
+    build.output("-m", "agent_kernel", "image", "build", "--sandbox", "bubblewrap", "--if-missing")
+    return RuntimeSettings().data_path() / "toolbox"
 
 
 MEASURES: dict[str, Callable[[Build], Figures]] = {

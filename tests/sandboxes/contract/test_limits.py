@@ -21,6 +21,9 @@ from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, new_id, started
 from tests.sandboxes.shared import SHARED
 
+# On a busy machine one burst may get less than its share: there is nothing to stop then.
+BURST = "for _ in 1 2 3 4; do python3 -c 'sum(range(1_000_000))' & done; wait"
+BURSTS = 20
 NO_GROUPS = (
     "This user cannot create control groups with a {} limit. Run the tests as root, or in a delegated "
     "group: systemd-run --user --scope --property=Delegate=yes make test"
@@ -63,10 +66,13 @@ async def test_a_share_of_the_processors_is_not_exceeded(backend: Backend, missi
     if not backend.capabilities().cpu_limit:
         missing(NO_GROUPS.format("cpu"))
     async with started(backend) as free, started(backend, cpus=0.2) as limited:
-        for sandbox in (free, limited):
-            assert (await sandbox("python3 -c 'print(sum(range(1_000_000)))'")).stdout == b"499999500000\n"
-        assert _throttled(free.ref) == 0
-        assert _throttled(limited.ref) > 0
+        for _ in range(BURSTS):
+            for sandbox in (free, limited):
+                assert (await sandbox(BURST)).outcome == Exited(0)
+            assert _throttled(free.ref) == 0
+            if _throttled(limited.ref):
+                return
+        raise AssertionError(f"{BURSTS} bursts of four processes were never throttled")
 
 
 def _throttled(ref: SandboxRef) -> int:
