@@ -28,7 +28,7 @@ from agent_kernel.runtime.turns.context.compaction import (
     compacts_itself,
     for_model,
 )
-from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
+from agent_kernel.runtime.turns.context.estimate import CHARACTERS
 from agent_kernel.runtime.turns.context.fitting import Fitting
 from agent_kernel.runtime.turns.context.gauge import Gauge, Gauges
 from agent_kernel.runtime.turns.offered_calls import OfferedCalls
@@ -68,7 +68,7 @@ class ModelStep:
         threshold = run.turn.compact_threshold
         if threshold is None or compacts_itself(run.model, run.upstream_name):
             return
-        if estimate(for_model(run.conversation)) <= threshold:
+        if run.sizes.estimate(for_model(run.conversation)) <= threshold:
             return
         await self._compact(run, self._gauge(run).room(None))
 
@@ -150,6 +150,7 @@ class ModelStep:
             lambda items: _model_request(run, step, items),
             lambda room: self._compact(run, room),
             run.fit_notice,
+            run.sizes,
             truncates=run.turn.truncates,
         )
 

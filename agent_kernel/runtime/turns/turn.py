@@ -19,6 +19,7 @@ from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.approvals.questions import TurnQuestions
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
+from agent_kernel.runtime.turns.context.estimate import ItemSizes
 from agent_kernel.runtime.turns.context.fitting import FitNotice
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
@@ -76,6 +77,7 @@ class Turn:
     """Lines that only the model reads: by the call's id, then by the part of its output."""
     summary_tokens: int = 0
     """Tokens that the turn's summaries have; they do not count towards `max_output_tokens`."""
+    sizes: ItemSizes = field(default_factory=ItemSizes)
     fit_notice: FitNotice = field(init=False)
     """Tells the user what was done to make the requests fit the context window."""
     begun_at: float = field(default_factory=time.monotonic)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_kernel.errors import ContextLengthExceeded
-from agent_kernel.runtime.turns.context.estimate import estimate
+from agent_kernel.runtime.turns.context.estimate import ItemSizes, estimate
 from agent_kernel.runtime.turns.context.gauge import LEARNED_FOR, Gauge, Gauges
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 
@@ -223,3 +223,22 @@ def test_gauges_are_bounded() -> None:
     for number in range(300):
         gauges.of(f"m{number}")
     assert gauges.of("m") is not first
+
+
+class Watched(dict[str, Any]):
+    """An item that counts how often its fields are read."""
+
+    reads = 0
+
+    def items(self) -> Any:
+        self.reads += 1
+        return super().items()
+
+
+def test_growing_conversation_is_measured_once_per_item() -> None:
+    sizes, items = ItemSizes(), [Watched(type="message", content="four" * step) for step in range(20)]
+    for step in range(1, 21):
+        assert sizes.estimate(items[:step]) == estimate(map(dict, items[:step]))
+    assert {item.reads for item in items} == {1}
+    items[3] = Watched(type="message", content="")
+    assert sizes.estimate(items) == estimate(map(dict, items))

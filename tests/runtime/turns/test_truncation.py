@@ -10,6 +10,7 @@ import pytest
 from agent_kernel.errors import ContextLengthExceeded
 from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.turns.context.estimate import ItemSizes
 from agent_kernel.runtime.turns.context.fitting import FitNotice, Fitting
 from agent_kernel.runtime.turns.context.gauge import Gauge
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
@@ -83,7 +84,7 @@ def fitting(window: int | None, said: list[Item]) -> Fitting:
     def build(given: Any) -> ModelRequest:
         return ModelRequest("m", given)
 
-    return Fitting(gauge, lambda: said, build, compact, FitNotice(refuse), truncates=False)
+    return Fitting(gauge, lambda: said, build, compact, FitNotice(refuse), ItemSizes(), truncates=False)
 
 
 @pytest.mark.parametrize("words", [2000, 5000, 50_000])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -28,9 +28,29 @@ NOT_TEXT = (
 """Fields of items that are no text for the model."""
 
 
-def estimate(items: Sequence[Json]) -> int:
+def estimate(items: Iterable[Json]) -> int:
     """Estimate the tokens of input: a quarter of its characters, plus some per item and image."""
-    return sum(_PER_ITEM + _characters(item) // CHARACTERS + _PER_IMAGE * _images(item) for item in items)
+    return sum(map(_tokens, items))
+
+
+class ItemSizes:
+    """Estimates a conversation that grows. Items of the last estimate are not measured again.
+
+    An item that is in a conversation does not change; a changed one is another object.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[Json, int]] = {}  # by identity; holding the item keeps it unique
+
+    def estimate(self, items: Sequence[Json]) -> int:
+        """See the function `estimate`."""
+        last = self._last
+        self._last = {id(item): last.get(id(item)) or (item, _tokens(item)) for item in items}
+        return sum(self._last[id(item)][1] for item in items)
+
+
+def _tokens(item: Json) -> int:
+    return _PER_ITEM + _characters(item) // CHARACTERS + _PER_IMAGE * _images(item)
 
 
 def _characters(value: Any) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent_kernel.errors import ContextLengthExceeded
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.runtime.turns.context.compaction import COMPACTION, is_summary
-from agent_kernel.runtime.turns.context.estimate import Json, estimate
+from agent_kernel.runtime.turns.context.estimate import ItemSizes, Json, estimate
 from agent_kernel.runtime.turns.context.gauge import Gauge
 from agent_kernel.runtime.turns.context.shortening import shorten
 
@@ -56,8 +56,8 @@ class Fitting:
     """Fits one step's request into the context window that `gauge` measures.
 
     `items` returns the conversation as the model would receive it, `build` makes the request, `compact` adds
-    a compaction made by a request with at most that many estimated tokens. With `truncates` False the
-    conversation is sent as it is.
+    a compaction made by a request with at most that many estimated tokens. `sizes` remembers those of the
+    turn's items. With `truncates` False the conversation is sent as it is.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Fitting:
         build: Build,
         compact: Callable[[int], Awaitable[None]],
         notice: FitNotice,
+        sizes: ItemSizes,
         *,
         truncates: bool = True,
     ) -> None:
@@ -76,6 +77,7 @@ class Fitting:
         self._build = build
         self._compact = compact
         self._notice = notice
+        self._sizes = sizes
         self._failed: tuple[int, int | None] | None = None
         self._failures = 0
         self._compacted = False
@@ -95,7 +97,7 @@ class Fitting:
         whole = self._gauge.room(answer)
         if whole is None:
             return request
-        room = whole - _size(request) + _weight(items)  # without instructions and tools
+        room = whole - self._size(request) + self._weight(items)  # without instructions and tools
         found = self._shortened(items, room)
         if (found is None or self._failures > 1) and self._may_compact(items):
             self._compacted = True
@@ -110,13 +112,13 @@ class Fitting:
 
     def _with_answer(self, request: ModelRequest, answer: int | None) -> ModelRequest:
         """Return the request with the limit of its answer lowered to what its input leaves."""
-        limit = self._gauge.answer(answer, _size(request))
+        limit = self._gauge.answer(answer, self._size(request))
         if limit == answer:
             return request
         return replace(request, settings={**request.settings, "max_output_tokens": limit})
 
     def _check(self, request: ModelRequest) -> None:
-        window, tokens = self._gauge.configured, int(_size(request) * self._gauge.ratio)
+        window, tokens = self._gauge.configured, int(self._size(request) * self._gauge.ratio)
         if window is not None and tokens > window:
             raise ContextLengthExceeded(TOO_LARGE.format(tokens, window), hint=SEND_LESS, window=window)
 
@@ -125,14 +127,14 @@ class Fitting:
 
         Returns the tokens of the request, estimated if the upstream does not say.
         """
-        size = _size(request)
+        size = self._size(request)
         self._gauge.measured(size, tokens)
         return tokens or int(size * self._gauge.ratio)
 
     def overflowed(self, request: ModelRequest, error: ContextLengthExceeded) -> None:
         """Learn from a request that did not fit."""
         self._failures += 1
-        self._failed = _measure(request)
+        self._failed = self._measure(request)
         size, answer = self._failed
         self._gauge.overflowed(error, size, answer)
 
@@ -140,16 +142,16 @@ class Fitting:
         """Return whether a request may be sent: it is smaller than the one that did not fit."""
         if self._failed is None:
             return True
-        size, answer = _measure(request)
+        size, answer = self._measure(request)
         less = size < self._failed[0] or (answer or 0) < (self._failed[1] or 0)
         return less and self._failures <= MOST_REPEATS
 
     def _shortened(self, items: Sequence[Json], room: int) -> Sequence[Json] | None:
         """Return the items with tool output shortened as much as needed, None if that is not enough."""
-        if _weight(items) <= room:
+        if self._weight(items) <= room:
             return items
         found = _shorten(items, room, messages=False)
-        if _weight(found) > room:
+        if self._weight(found) > room:
             return None
         self._say(SHORTENED)
         return found
@@ -157,8 +159,19 @@ class Fitting:
     def _may_compact(self, items: Sequence[Json]) -> bool:
         """Return whether a compaction would help: it keeps the messages of the user."""
         kept = [each for each in items if each.get("type") == "message" and each.get("role") != "assistant"]
-        whole = _weight(items)
+        whole = self._weight(items)
         return not self._compacted and estimate(kept) < whole - whole // _WORTH_IT
+
+    def _weight(self, items: Sequence[Json]) -> int:
+        return self._sizes.estimate(items[_sent_from(items) :])
+
+    def _size(self, request: ModelRequest) -> int:
+        """Estimate the tokens of a whole request: its input, its instructions and its tools."""
+        tools = [entry.tool.function_spec(entry) for entry in request.tools]
+        return self._weight(request.input) + estimate([{"text": request.instructions or ""}, *tools])
+
+    def _measure(self, request: ModelRequest) -> tuple[int, int | None]:
+        return self._size(request), request.settings.get("max_output_tokens")
 
     def _say(self, done: str) -> None:
         self._notice.add(done, self._gauge.window)
@@ -172,20 +185,6 @@ def _sent_from(items: Sequence[Json]) -> int:
     return 0
 
 
-def _weight(items: Sequence[Json]) -> int:
-    return estimate(items[_sent_from(items) :])
-
-
 def _shorten(items: Sequence[Json], room: int, *, messages: bool) -> Sequence[Json]:
     place = _sent_from(items)
     return [*items[:place], *shorten(items[place:], room, messages=messages)]
-
-
-def _size(request: ModelRequest) -> int:
-    """Estimate the tokens of a whole request: its input, its instructions and its tools."""
-    tools = [entry.tool.function_spec(entry) for entry in request.tools]
-    return _weight(request.input) + estimate([{"text": request.instructions or ""}, *tools])
-
-
-def _measure(request: ModelRequest) -> tuple[int, int | None]:
-    return _size(request), request.settings.get("max_output_tokens")
