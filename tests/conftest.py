@@ -24,6 +24,7 @@ from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests import trust
 
 Missing = Callable[[str], NoReturn]
 CHECKOUT = Path(__file__).parents[1]
@@ -43,7 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The layers above the sandbox see only a byte stream. So gVisor's cases are slow outside the sandbox
     contract. Docker's are slow where a remote runtime or the server's protocol is tested, if the same case
     runs in bubblewrap: the contract of the local runtime and the official client's tests run on Docker in any
-    case. Inside the sandbox contract gVisor's cases are slow that are marked `slow_on_gvisor`.
+    case. Inside the sandbox contract gVisor's cases are slow that are marked `slow_on_gvisor`. The mark
+    `shown_on` names the parameters with which a single test runs in any case.
     """
     ids = {item.nodeid for item in items}
     for item in items:
@@ -53,14 +55,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elsewhere = item.path.parent == SERVER or (call and call.params.get("runtime") == "remote")
         on_gvisor = "docker-runsc" in chosen and (above or item.get_closest_marker("slow_on_gvisor"))
         again = above and elsewhere and "docker" in chosen
-        if on_gvisor or (again and item.nodeid.replace("docker", "bubblewrap") in ids):
+        shown = item.get_closest_marker("shown_on")
+        repeats = shown and call and not {*shown.args} <= {str(value) for value in call.params.values()}
+        if on_gvisor or repeats or (again and item.nodeid.replace("docker", "bubblewrap") in ids):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure() -> None:
+    """Let all HTTP clients of the tests share their trusted certificates."""
+    trust.share()
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while modules are imported and tests collected: nearly all of that stays."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking over the thousands of collected tests again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 Starting Python and importing the runtime takes over a second of processor time. The standard library's fork
 server does it once for all tests of a process; each command is then a process like any other, with an id, an
 environment and streams of its own, that any signal can end. How Python itself starts the command is checked
-in `tests/cli`.
+in `tests/cli`, and for kernels wherever another program starts them (`tests/kernel/front_ends`, for example).
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -17,11 +19,17 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
 
+from tests import trust
+
 LOADED = (
     "tests.forked",
     "agent_kernel.cli.compose",
     "agent_kernel.cli.containers",
+    "agent_kernel.cli.kernel",
     "agent_kernel.cli.serve",
+    "agent_kernel.kernel.app",
+    "agent_kernel.kernel.live.live",
+    "agent_kernel.kernel.turn_view",
     "agent_kernel.runtime.local",
     "agent_kernel.sandboxes.bubblewrap.backend",
     "agent_kernel.sandboxes.catalogue",
@@ -35,6 +43,7 @@ LOADED = (
 )
 """What is imported once. A module that is missing here is imported by each command that needs it."""
 
+trust.share()
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(list(LOADED))
 
@@ -59,8 +68,11 @@ class _Streams:
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
-def _run(words: tuple[str, ...], environment: dict[str, str], streams: _Streams) -> None:
+def _run(words: tuple[str, ...], environment: dict[str, str], streams: _Streams, folder: Path | None) -> None:
+    gc.freeze()  # what was imported before stays
     streams.install()
+    if folder is not None:
+        os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     found = environment.get("PYTHONPATH", "").split(os.pathsep)
@@ -71,27 +83,47 @@ def _run(words: tuple[str, ...], environment: dict[str, str], streams: _Streams)
         return
     from agent_kernel.cli import main
 
+    if words[0] == "kernel":
+        _lead_session()
     sys.exit(main(words))
+
+
+def _lead_session() -> None:
+    """Do what Jupyter does before it starts a kernel, and end with the fork server, as kernels do."""
+    os.setsid()
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # nobody reads the pipe
 
 
 class Forked:
     """A process that runs `agent-kernel WORDS`, or with `-c` as the first word the code that follows it.
 
     `stdout` and `stdin` are text streams; `stderr` goes nowhere, or to the given descriptor. The streams are
-    closed by `wait`, and the process is ended with that of the tests at the latest.
+    closed by `wait`, and the process is ended with that of the tests at the latest. `folder` is its working
+    directory, if not that of the tests.
     """
 
-    def __init__(self, *words: str, environment: dict[str, str], stderr: int | None = None) -> None:
+    def __init__(
+        self,
+        *words: str,
+        environment: dict[str, str],
+        stderr: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
         theirs_in, ours_in = os.pipe()
         ours_out, theirs_out = os.pipe()
         with Path(os.devnull).open("wb") as nowhere:
             streams = _Streams(theirs_in, theirs_out, nowhere.fileno() if stderr is None else stderr)
-            self._process = _FORKS.Process(target=_run, args=(words, environment, streams), daemon=True)
+            arguments = (words, environment, streams, folder)
+            self._process = _FORKS.Process(target=_run, args=arguments, daemon=True)
             self._process.start()
         os.close(theirs_in)
         os.close(theirs_out)
         self.stdin: IO[str] = os.fdopen(ours_in, "w")
         self.stdout: IO[str] = os.fdopen(ours_out)
+        self.stderr = None
 
     @property
     def pid(self) -> int:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from jupyter_client.manager import KernelManager
 
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.kernel import lab
 from tests.kernel.client import Notebook
-from tests.kernel.running import running, use_kernels
+from tests.kernel.running import kernel_manager, running, use_kernels
 from tests.kernel.upstream import Played, played
 
 HERE = Path(__file__).parent
@@ -156,7 +155,7 @@ def start(jupyter: Path, tmp_path: Path) -> Iterator[Callable[..., Notebook]]:
     started: list[Notebook] = []
 
     def begin(name: str = "agent") -> Notebook:
-        manager = KernelManager(kernel_name=name)
+        manager = kernel_manager(name)
         manager.start_kernel(cwd=str(tmp_path))
         started.append(Notebook(manager, tmp_path))
         return started[-1]
