@@ -20,6 +20,8 @@ from pathlib import Path
 import psycopg
 
 PASSWORD = "s3cret/of:the@database"
+QUICK = dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "off") | {"max_wal_senders": "0"}
+"""What only a machine that loses its power would miss."""
 QUOTED = "s3cret%2Fof%3Athe%40database"
 
 
@@ -86,7 +88,7 @@ def running(programs: Path) -> Iterator[Postgres]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
-        settings |= {"fsync": "off", "max_connections": "50", "shared_buffers": "16MB"}
+        settings |= {"max_connections": "50", "shared_buffers": "32MB", **QUICK}
         server = subprocess.Popen(
             [
                 *prefix, *(["--pdeathsig", "INT"] if prefix else []),

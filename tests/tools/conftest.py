@@ -1,4 +1,4 @@
-"""The toy tool, installed from its wheel."""
+"""The toy tool, installed from its wheel, and a sandbox of each backend that tests share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import pytest
 
 from agent_kernel.tools.catalogue import catalogue
 from tests.runtime.played import Upstream
+from tests.sandboxes.shared import shared_run, shared_sandbox, shared_sandboxes
+
+__all__ = ["shared_run", "shared_sandbox", "shared_sandboxes"]
 
 TOY = Path(__file__).parent / "toy_tool"
 

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import re
 import tracemalloc
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.base import WORKSPACE, Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.shell.run import (
     LOST,
@@ -21,21 +20,13 @@ from agent_kernel.tools.shell.run import (
     command_name,
     run_shell_call,
 )
-from tests.sandboxes.inside import chunks, new_id
+from tests.sandboxes.inside import Sandbox, chunks, new_id
+from tests.sandboxes.shared import SHARED
 
 
 @pytest.fixture
-async def ref(backend: Backend) -> AsyncIterator[SandboxRef]:
-    ref = await backend.create(SandboxSpec(new_id()))
-    yield ref
-    await backend.delete(ref)
-
-
-@pytest.fixture
-async def channel(backend: Backend, ref: SandboxRef) -> AsyncIterator[Channel]:
-    channel = await Channel.open(await backend.stream(ref))
-    yield channel
-    await channel.aclose()
+def channel(shared_run: Sandbox) -> Channel:
+    return shared_run.channel
 
 
 async def pieces_of(
@@ -53,6 +44,7 @@ async def results_of(
     return [piece for piece in pieces if isinstance(piece, CommandResult)]
 
 
+@SHARED
 async def test_commands_run_in_order_and_a_failure_stops_nothing(channel: Channel) -> None:
     results = await results_of(channel, "X=1", "false", "echo $X; echo e >&2", "exit 4")
     assert results == [
@@ -63,12 +55,14 @@ async def test_commands_run_in_order_and_a_failure_stops_nothing(channel: Channe
     ]
 
 
+@SHARED
 async def test_a_timeout_is_per_command_and_keeps_what_was_printed(channel: Channel) -> None:
     first, second = await results_of(channel, "echo a; sleep 60", "echo b", timeout_ms=3000)
     assert first == CommandResult(0, "a\n", "", None)
     assert second == CommandResult(1, "b\n", "", 0)
 
 
+@SHARED
 async def test_pieces_joined_are_the_result(channel: Channel) -> None:
     pieces = await pieces_of(channel, "for i in 1 2 3; do echo $i; echo -$i >&2; done; printf 'no end'")
     *live, result = pieces
@@ -77,6 +71,7 @@ async def test_pieces_joined_are_the_result(channel: Channel) -> None:
     assert "".join(p.stderr for p in live) == result.stderr == "-1\n-2\n-3\n"
 
 
+@SHARED
 async def test_split_sequences_are_whole_and_invalid_bytes_are_replaced(channel: Channel) -> None:
     command = (
         r"printf '\xc3'; sleep 0.05; printf '\xa9\xf0\x9f'; sleep 0.05; printf '\x98\x80|\xff|\0|\xe2\x82'"
@@ -88,6 +83,7 @@ async def test_split_sequences_are_whole_and_invalid_bytes_are_replaced(channel:
     assert "".join(p.stdout for p in live) == result.stdout
 
 
+@SHARED
 async def test_endless_output_is_bounded_here_too(channel: Channel) -> None:
     tracemalloc.start()
     try:
@@ -108,6 +104,7 @@ async def test_endless_output_is_bounded_here_too(channel: Channel) -> None:
     assert peak < 20_000_000
 
 
+@SHARED
 async def test_a_cut_output_that_is_short_has_no_log(channel: Channel) -> None:
     (result,) = await results_of(channel, "printf 12345678; printf abcdefgh >&2", length=4)
     assert result == CommandResult(
@@ -115,6 +112,7 @@ async def test_a_cut_output_that_is_short_has_no_log(channel: Channel) -> None:
     )
 
 
+@SHARED
 async def test_a_limit_that_was_reached_is_told_in_words(channel: Channel) -> None:
     fill = "printf 'no newline' >&2; head -c 10G /dev/zero >/tmp/full 2>/dev/null; (exit 1)"
     for length, begins in ((None, "no newline\n"), (0, "\n[... 10 characters left out ...]\n")):
@@ -140,6 +138,7 @@ async def test_out_of_memory_is_told_in_words(docker_backend: Backend) -> None:
     assert result.stderr.endswith("[out of memory: limit 256 MiB]\n")
 
 
+@SHARED
 async def test_a_command_with_nul_is_answered_not_run(channel: Channel) -> None:
     bad, good = await results_of(channel, "echo a\0b", "echo c")
     assert bad.exit_code == 2
@@ -147,6 +146,7 @@ async def test_a_command_with_nul_is_answered_not_run(channel: Channel) -> None:
     assert good.stdout == "c\n"
 
 
+@SHARED
 async def test_closing_kills_the_command_and_begins_no_other(channel: Channel) -> None:
     call = run_shell_call(channel, ["echo on; sleep 77", "touch begun"])
     async with aclosing(call):
@@ -158,10 +158,10 @@ async def test_closing_kills_the_command_and_begins_no_other(channel: Channel) -
     assert result.stdout == "0\n"
 
 
-async def test_rejoined_call_streams_the_rest_and_keeps_all(
-    channel: Channel, backend: Backend, ref: SandboxRef
-) -> None:
+@SHARED
+async def test_rejoined_call_streams_the_rest_and_keeps_all(shared_run: Sandbox) -> None:
     """A host dies in the second command; another one finishes the call. Nothing runs twice."""
+    channel = shared_run.channel
     commands = ["echo a", "echo 1; echo 2 >&2; until [ -e go ]; do sleep 0.01; done; echo 3", "echo b >>log"]
     call = run_shell_call(channel, commands, name="call")
     seen: list[str] = []
@@ -170,7 +170,7 @@ async def test_rejoined_call_streams_the_rest_and_keeps_all(
             seen.append(piece.stdout + piece.stderr)
             if len(seen) == 2:
                 break
-    host = await Channel.open(await backend.stream(ref))
+    host = await Channel.open(await shared_run.backend.stream(shared_run.ref))
     await channel.aclose()
     assert await host.commands() == {command_name("call", 0), command_name("call", 1)}
     await host.put(f"{WORKSPACE}/go", chunks(b""))
@@ -185,6 +185,7 @@ async def test_rejoined_call_streams_the_rest_and_keeps_all(
     await host.aclose()
 
 
+@SHARED
 async def test_rejoined_call_says_what_is_missing(channel: Channel) -> None:
     command = "yes 12345678 | head -c 2000000; echo end"
     async for _ in run_shell_call(channel, [command], name="long"):
