@@ -117,6 +117,7 @@ def owner(environment: Environment) -> Iterator[Owner]:
     assert owner.process.wait(30) == 0
 
 
+@pytest.mark.shown_on("bubblewrap")
 def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) -> None:
     taken = start("containers", "checkpoint", owner.container, environment=environment)
     assert taken.returncode == 0, taken.stderr
@@ -145,6 +146,7 @@ def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) ->
     assert events.count("delete") == 2
 
 
+@pytest.mark.shown_on("bubblewrap")
 def test_what_is_unknown_is_explained(environment: Environment) -> None:
     for words in (["checkpoint", "cntr_x"], ["fork", "cntr_x"], ["restore", "snap_x"], ["prune", "snap_x"]):
         result = call("containers", *words, environment=environment)
@@ -161,6 +163,7 @@ def test_attach_needs_a_terminal(own_environment: Environment) -> None:
     assert "needs a terminal" in result.stderr
 
 
+@pytest.mark.shown_on("bubblewrap")
 def test_a_server_keeps_containers_ready_from_its_start_to_its_end(
     fresh_environment: Environment,
 ) -> None:
@@ -174,6 +177,7 @@ def test_a_server_keeps_containers_ready_from_its_start_to_its_end(
     assert json.loads(done("list", "--json", environment=fresh_environment)) == []
 
 
+@pytest.mark.shown_on("bubblewrap")
 def test_what_is_off_is_not_written(owner: Owner, environment: Environment) -> None:
     before = audit_of(environment)
     quiet = {**environment, "AGENT_KERNEL_AUDIT": "off"}
@@ -237,6 +241,7 @@ def test_a_terminal_beside_the_owner(window: Tmux, owner: Owner) -> None:
     assert owner.run("echo $X on") == "kept on\n"
 
 
+@pytest.mark.shown_on("bubblewrap")
 def test_leaving_a_terminal_hangs_up_and_the_container_goes_on(window: Tmux, owner: Owner) -> None:
     window.type("sleep 4321", "Enter")
     assert owner.run("until pgrep -f 'sleep 432[1]' >/dev/null; do sleep 0.1; done; echo $X") == "kept\n"

@@ -20,8 +20,8 @@ from agent_kernel.cli.install import install_spec
 
 CHECKOUT = Path(__file__).parents[2]
 NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data"]
-ON_DOCKER = [NOTEBOOKS[0], pytest.param(NOTEBOOKS[1], marks=pytest.mark.slow), NOTEBOOKS[2]]
-"""The longest one asks Docker for nothing that the others do not."""
+ON_DOCKER = [NOTEBOOKS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:])]
+"""The others ask Docker for nothing that the first one does not."""
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -113,7 +113,7 @@ def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
     return events
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
 def test_any_sequence_of_deltas(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
     events = play(steps, end, data)
@@ -132,7 +132,7 @@ def test_any_sequence_of_deltas(steps: list[list[ModelDelta]], end: str, data: s
     assert to_json(fold(events)) == final
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=3), end=ending, data=st.data())
 def test_the_deltas_add_up_to_the_items(steps: list[list[ModelDelta]], end: str, data: st.DataObject) -> None:
     json = [to_json(event) for event in play(steps, end, data)]
@@ -160,7 +160,7 @@ def test_the_deltas_add_up_to_the_items(steps: list[list[ModelDelta]], end: str,
         assert found == whole
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=3), data=st.data())
 def test_after_an_interruption_every_shell_call_has_an_output(
     steps: list[list[ModelDelta]], data: st.DataObject

@@ -30,7 +30,7 @@ from tests.runtime.played import Upstream as Played
 from tests.tools.made import model_request
 
 REQUEST = model_request("m", [{"role": "user", "content": "Hi"}], functions=[{"name": "plot"}])
-SHORT = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+SHORT = settings(max_examples=40, derandomize=True, deadline=None, database=None)
 LONG = settings(SHORT, max_examples=5000, derandomize=False)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 

@@ -84,7 +84,7 @@ TEXT = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     columns=st.dictionaries(st.sampled_from(["request", "input", "response"]), TEXT, min_size=1),
     journal=st.lists(TEXT, max_size=3),

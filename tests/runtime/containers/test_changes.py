@@ -76,6 +76,7 @@ async def run(notebook: Notebook, command: str) -> str:
     return shown(outputs)
 
 
+@pytest.mark.shown_on("local", "bubblewrap")
 async def test_idle_cell_cost_with_10000_files(
     runtime: Runtime, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ async def test_idle_cell_cost_with_10000_files(
     assert traffic.take()[1] < 4000
 
 
+@pytest.mark.shown_on("local", "bubblewrap")
 async def test_changes_name_at_most_1000_files_and_count_all(runtime: Runtime) -> None:
     container = await runtime.containers.create({"name": "n"})
     files = runtime.containers.files

@@ -54,6 +54,7 @@ async def gone(backend: Backend, sandbox: str) -> bool:
     return False
 
 
+@pytest.mark.shown_on("bubblewrap")
 @without_gvisor
 async def test_hostile_tree_is_deleted(make: Make, backend: Backend, tmp_path: Path) -> None:
     containers = make()
@@ -64,6 +65,7 @@ async def test_hostile_tree_is_deleted(make: Make, backend: Backend, tmp_path: P
     assert not any(tmp_path.glob("sandboxes/*"))  # noqa: ASYNC240 (a test)
 
 
+@pytest.mark.shown_on("bubblewrap")
 @without_gvisor
 async def test_hostile_tree_on_volume_is_removed(backend: Backend) -> None:
     volume = new_id()
@@ -104,6 +106,7 @@ async def test_hostile_trees_expire_with_the_others(
     assert await run(containers, ids[2], "cat file") == "content\n"
 
 
+@pytest.mark.shown_on("bubblewrap")
 @without_gvisor
 async def test_hostile_tree_comes_back_after_expiry(make: Make, store: Rows, backend: Backend) -> None:
     """One whose paths and sparse file are short enough."""

@@ -45,7 +45,12 @@ class Entries:
 
 @pytest.mark.parametrize(
     ("count", "limit", "order"),
-    [(10_000, 100, "asc"), (1_000, 10, "desc"), (250, 100, "asc"), (3, 5, "desc")],
+    [
+        pytest.param(10_000, 100, "asc", marks=pytest.mark.slow),
+        (1_000, 10, "desc"),
+        (250, 100, "asc"),
+        (3, 5, "desc"),
+    ],
 )
 async def test_paging_lists_the_workspace_once(
     local_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch, count: int, limit: int, order: Order

@@ -147,6 +147,7 @@ async def test_a_megabyte_of_environment(run: Sandbox) -> None:
     assert (await run("echo ${#BIG8}; env | wc -c | awk '{print ($1 > 800000)}'")).stdout == b"100000\n1\n"
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_long_line(run: Sandbox) -> None:
     done = await run("head -c 16777216 /dev/zero | tr '\\0' x")
     assert len(done.stdout) == 16 << 20

@@ -134,6 +134,7 @@ async def test_a_link_that_stays_inside_is_followed(run: Sandbox) -> None:
     assert [piece async for piece in run.channel.get(f"{WORKSPACE}/link", within=WORKSPACE)] == [b"content\n"]
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_large_file_is_streamed_both_ways(run: Sandbox) -> None:
     piece = secrets.token_bytes(1 << 20)
 

@@ -15,6 +15,7 @@ pytestmark = SHARED
 run = shared_run
 
 
+@pytest.mark.slow_on_gvisor
 async def test_the_toolbox_is_there(run: Sandbox) -> None:
     code = "import numpy, pandas, matplotlib.pyplot as p; p.plot([1]); p.savefig('x.png')"
     done = await run(f'python3 -W error -c "{code}"')

@@ -23,7 +23,7 @@ from openai import AsyncOpenAI
 
 from tests.server.chaos.storm import MODES, SHELL, STAGES, TOKENS, Client, Spawner, Stages, Told, Upstream
 
-SHORT = (48, len(STAGES))
+SHORT = (24, len(STAGES))
 LONG = (int(os.environ.get("CHAOS_TURNS", "210")), int(os.environ.get("CHAOS_KILLS", "32")))
 SEED = int(os.environ.get("CHAOS_SEED", "5"))
 SANDBOX = os.environ.get("CHAOS_SANDBOX", "bubblewrap")
