@@ -21,31 +21,22 @@ from typing import IO, Any
 
 from tests import trust
 
-LOADED = (
-    "tests.forked",
-    "agent_kernel.cli.compose",
-    "agent_kernel.cli.containers",
-    "agent_kernel.cli.kernel",
-    "agent_kernel.cli.serve",
-    "agent_kernel.kernel.app",
-    "agent_kernel.kernel.live.live",
-    "agent_kernel.kernel.turn_view",
-    "agent_kernel.runtime.local",
-    "agent_kernel.sandboxes.bubblewrap.backend",
-    "agent_kernel.sandboxes.catalogue",
-    "agent_kernel.sandboxes.docker.backend",
-    "agent_kernel.server",
-    "agent_kernel.store.catalogue",
-    "agent_kernel.store.sqlite.store",
-    "docker",
-    "jupyter_core.paths",
-    "uvicorn.lifespan.on",
-)
-"""What is imported once. A module that is missing here is imported by each command that needs it."""
+CHECKOUT = Path(__file__).parents[1]
+ELSEWHERE = {"boxd", "integrations", "sandbox_scripts", "__main__.py"}
+"""Folders whose modules run in sandboxes or other environments, and the module that runs a command."""
+
+
+def _modules() -> list[str]:
+    """Return the names of the modules that are imported once: all that processes of the host may need."""
+    paths = (path.relative_to(CHECKOUT) for path in sorted(CHECKOUT.glob("agent_kernel/**/*.py")))
+    ours = [".".join(path.with_suffix("").parts) for path in paths if not ELSEWHERE & {*path.parts}]
+    names = [name.removesuffix(".__init__") for name in ours]
+    return ["tests.forked", *names, "docker", "uvicorn.lifespan.on"]
+
 
 trust.share()
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(list(LOADED))
+_FORKS.set_forkserver_preload(_modules())
 
 
 class _Streams:
