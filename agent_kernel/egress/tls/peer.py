@@ -23,6 +23,9 @@ Settings = h2.settings.SettingCodes
 STREAMS = 100
 """Requests that are open at once."""
 
+SETTINGS_SECONDS = 30.0
+"""How long a server may take to begin HTTP/2 after its TLS."""
+
 _PIECE = 64 << 10
 _WINDOW = 256 << 10
 """Bytes that a stream may have on the way. A connection may have four times as many."""
@@ -44,6 +47,13 @@ class Broken(OSError):
 
     def __init__(self, text: str = "the HTTP/2 connection was broken") -> None:
         super().__init__(None, text)
+
+
+def _has_settings(events: list[h2.events.Event] | None) -> bool:
+    """Whether the other end's settings came in. Raises `Broken` at the end."""
+    if events is None:
+        raise Broken
+    return any(isinstance(event, h2.events.RemoteSettingsChanged) for event in events)
 
 
 class Http2Peer:
@@ -84,11 +94,15 @@ class Http2Peer:
     async def most_streams(self) -> int:
         """Return how many streams a server allows at once, at most 100: the first thing that it says.
 
-        Call it before anything else. Raises `Broken`.
+        Call it before anything else. Raises `Broken`, also if it is not said in time.
         """
-        await self.write_all()
-        if await self.receive() is None:
-            raise Broken
+        try:
+            async with asyncio.timeout(SETTINGS_SECONDS):
+                await self.write_all()
+                while not _has_settings(await self.receive()):
+                    pass
+        except TimeoutError:
+            raise Broken("the server did not begin HTTP/2 in time") from None
         return max(1, min(STREAMS, self.http.remote_settings.max_concurrent_streams))
 
     async def receive(self) -> list[h2.events.Event] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from agent_kernel.errors import SandboxError
@@ -41,9 +42,16 @@ class Attachment:
     @property
     def open(self) -> Channel | None:
         """The channel, if it is open and nothing is being done to the sandbox."""
-        if self.channel is None or self.channel.closed.is_set() or self.lock.locked():
-            return None
-        return self.channel
+        return None if self.lock.locked() else self._usable()
+
+    def _usable(self) -> Channel | None:
+        return None if self.channel is None or self.channel.closed.is_set() else self.channel
+
+    @asynccontextmanager
+    async def steady(self) -> AsyncGenerator[Channel | None, None]:
+        """Hold the lock: the sandbox neither comes nor goes meanwhile. Yield the channel, if it is open."""
+        async with self.lock:
+            yield self._usable()
 
     def note_return(self, *, died: bool) -> None:
         """Record that the sandbox was restored. After a death, notify the current call's listener."""

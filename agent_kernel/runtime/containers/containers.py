@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,7 @@ from agent_kernel.runtime.containers.settings import CheckpointPolicy, Container
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
 from agent_kernel.runtime.network.egress import RunningCall
+from agent_kernel.runtime.network.networks import NetworkChange
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.sandboxes.base import Backend
@@ -215,23 +216,29 @@ class LocalContainers:
 
         `again`: a request repeats its policy. One that asks then keeps the hosts that were allowed since.
         """
-        row = await self._row(container_id)
         networks = self._lifecycle.networks
-        change = await networks.changing(row, policy, again=again)
-        if change is None:
-            return await self._resource(row)
+        async with networks.lock(container_id):
+            row = await self._row(container_id)
+            change = await networks.changing(row, policy, again=again)
+            if change is not None:
+                await self._change_network(row, change)
+        return await self._resource(await self._row(container_id))
+
+    async def _change_network(self, row: ContainerRow, change: NetworkChange) -> None:
+        """Change a container's network in its row, in this process and in its sandbox. Hold its lock."""
+        networks = self._lifecycle.networks
         if change.ports and row.status in _OPEN:
             with suppress(SandboxGone):  # its next sandbox begins with these ports
-                await open_ports(await self.channel(container_id, restore=False), change.ports)
-        await self._store.put_network(container_id, change.network.as_json())
-        attachment = self._lifecycle.held(container_id)
+                await open_ports(await self.channel(row.id, restore=False), change.ports)
+        await self._store.put_network(row.id, change.network.as_json())
+        attachment = self._lifecycle.held(row.id)
         try:
-            await networks.apply(container_id, change, None if attachment is None else attachment.open)
+            async with nullcontext() if attachment is None else attachment.steady() as channel:
+                await networks.apply(row.id, change, channel)
         finally:
-            if await self._store.container(container_id) is None:  # it was deleted meanwhile
-                networks.forget(container_id)
-        self.audit.write("network", container=container_id, **change.described())
-        return await self._resource(await self._row(container_id))
+            if await self._store.container(row.id) is None:  # it was deleted meanwhile
+                networks.forget(row.id)
+        self.audit.write("network", container=row.id, **change.described())
 
     def calling(self, container_id: str, caller: RunningCall) -> AbstractContextManager[None]:
         """Attribute a container's connections that begin meanwhile to a call, if it is the only one."""

@@ -85,7 +85,11 @@ class KeptPolicy(Protocol):
         ...
 
     async def read(self) -> NetworkPolicy:
-        """Return the present policy."""
+        """Return the present policy. Its secrets are not in use before `use_secrets`."""
+        ...
+
+    def use_secrets(self) -> None:
+        """Let connections use the secrets of the policy that was read last."""
         ...
 
     async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
@@ -161,6 +165,7 @@ class ContainerEgress:
             version, policy = self._version, await self._kept.read()
             if version == self._version:  # otherwise it was changed meanwhile, and this one may be old
                 break
+        self._kept.use_secrets()
         if policy != self.broker.policy:
             self._apply(policy)
 

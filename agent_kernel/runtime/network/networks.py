@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from agent_kernel.egress.policy import MAX_ENTRIES, NetworkPolicy, NetworkRule
 from agent_kernel.errors import InvalidRequest
@@ -29,7 +31,8 @@ from agent_kernel.store.rows import Rows
 class RowPolicy:
     """The policy in a container's row; see `KeptPolicy`.
 
-    `use` gets the secrets in the row at each `read`, and whether connections may be limited to reading.
+    `apply` gets the secrets in the row, and whether connections may be limited to reading. `lock` is held
+    while the row changes.
     """
 
     def __init__(
@@ -38,13 +41,15 @@ class RowPolicy:
         container_id: str,
         bound: NetworkBound,
         audit: AuditLog,
-        use: Callable[[Secrets, bool], None],
+        apply: Callable[[Secrets, bool], None],
+        lock: asyncio.Lock,
     ) -> None:
         self._bound = bound
         self._rows = rows
         self._id = container_id
         self._audit = audit
-        self._use = use
+        self._apply = apply
+        self._lock = lock
         self._last: tuple[str, NetworkPolicy, ContainerNetwork] | None = None
 
     async def bound(self) -> NetworkPolicy:
@@ -59,12 +64,20 @@ class RowPolicy:
         bound = await self.bound()
         if self._last is None or self._last[0] != row.network or self._last[1] is not bound:
             self._last = row.network, bound, ContainerNetwork.of_json(row.network).within(bound)
-        network = self._last[2]
-        self._use(network.secrets, network.reads(bound))
-        return network.policy
+        return self._last[2].policy
+
+    def use_secrets(self) -> None:
+        """Let connections use the secrets of the policy that was read last."""
+        if self._last is not None:
+            _, bound, network = self._last
+            self._apply(network.secrets, network.reads(bound))
 
     async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
         """Add a destination to the policy, if it still asks and has room; see `KeptPolicy.allow`."""
+        async with self._lock:
+            return await self._allow(rule, by)
+
+    async def _allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
         row = await self._rows.container(self._id)
         if row is None:
             return NetworkPolicy()
@@ -107,6 +120,7 @@ class Networks:
         self._options = options
         self._audit = audit
         self._known: dict[str, ContainerEgress] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.secrets = NetworkSecrets(options.trust)
 
     def access(self, row: ContainerRow) -> Access:
@@ -132,12 +146,16 @@ class Networks:
         if found is None:
             audit = self._audit.of(row.tenant)
 
-            def use(secrets: Secrets, reads: bool) -> None:
+            def apply(secrets: Secrets, reads: bool) -> None:
                 self.secrets.apply(row.id, secrets, made.broker, reads=reads)
 
-            kept_policy = RowPolicy(self._rows, row.id, self.bound, audit, use)
+            kept_policy = RowPolicy(self._rows, row.id, self.bound, audit, apply, self.lock(row.id))
             made = found = self._known[row.id] = ContainerEgress(row.id, kept_policy, self._options, audit)
         return found
+
+    def lock(self, container_id: str) -> asyncio.Lock:
+        """Return the lock of a container. Hold it to change the network in its row, and its secrets."""
+        return self._locks.setdefault(container_id, asyncio.Lock())
 
     def used(self, container_id: str) -> tuple[Sequence[Destination], int]:
         """Return what a container used and was refused in this process, and how much is left out."""
@@ -180,7 +198,7 @@ class Networks:
     async def changing(
         self, row: ContainerRow, policy: Mapping[str, Any], *, again: bool = False
     ) -> NetworkChange | None:
-        """Return what a request's `network_policy` changes in a container; None if nothing.
+        """Return what a request's `network_policy` changes in a container; None if nothing. Hold its lock.
 
         `again`: a request repeats its policy. One that asks then keeps the hosts that were allowed since.
         Raises `InvalidRequest`.

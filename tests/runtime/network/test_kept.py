@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.network.egress import NetworkOptions
+from agent_kernel.runtime.network.inside import OWN
 from agent_kernel.store.rows import Rows
+from tests.egress.tls.outside import NAME, VALUE, HttpsServer
 from tests.runtime.containers.lifecycle import expire, run
 
 Make = Callable[..., LocalContainers]
@@ -99,3 +102,58 @@ async def test_warm_container_takes_the_default_network(make: Make, store: Rows,
     assert "hello" not in await run(containers, made.id, dial("a.internal", port))
     await containers.set_network(made.id, bound.to_json())
     assert await run(containers, made.id, dial("a.internal", port)) == "hello\n"
+
+
+READ = f'curl -sS -H "X-Token: $TOKEN" https://{NAME}/'
+WRITE = f"curl -sS -d written https://{NAME}/"
+AUTHORITY = f"grep -c 'agent-kernel sandbox: begin' $SSL_CERT_FILE; cat {OWN}"
+RULE = f"GET {NAME}"
+POLICY = {
+    "type": "allowlist",
+    "allowed_domains": [RULE],
+    "domain_secrets": [{"domain": NAME, "name": "TOKEN", "value": VALUE}],
+}
+
+
+async def public(name: str) -> list[Address]:
+    return [ip_address("9.9.9.9")]
+
+
+@pytest.fixture
+async def https(tmp_path: Path) -> AsyncIterator[HttpsServer]:
+    server = HttpsServer(tmp_path, ("http/1.1",))
+    await server.start()
+    async with server.server:
+        yield server
+
+
+async def test_secret_and_read_only_host_are_kept_with_a_new_authority(
+    make: Make, store: Rows, https: HttpsServer
+) -> None:
+    options = NetworkOptions(resolver=public, dialler=https.dial, trust=https.trust)
+    settings: dict[str, Any] = {"network": NetworkPolicy.parse([RULE]), "network_options": options}
+    containers, authorities = make(**settings), set[str]()
+
+    async def check(containers: LocalContainers, container: str) -> None:
+        before = len(https.got)
+        assert await run(containers, container, READ) == "here\n"
+        assert "allows only GET, HEAD and OPTIONS, not POST" in await run(containers, container, WRITE)
+        assert [got.headers[b"x-token"] for got in https.got[before:]] == [VALUE.encode()]
+        blocks, _, authority = (await run(containers, container, AUTHORITY)).partition("\n")
+        assert blocks == "1"
+        assert authority not in authorities
+        authorities.add(authority)
+
+    made = await containers.create({"network_policy": POLICY})
+    await check(containers, made.id)
+    await check(containers, (await containers.fork(made.id)).id)
+    await expire(store, containers, made.id)
+    await check(containers, made.id)
+    checkpoint = await containers.checkpoint(made.id)
+    await check(containers, (await containers.restore(checkpoint.id)).id)
+    another = make(**settings)  # as after a restart: it does not know the value
+    assert "here" not in await run(another, made.id, READ)
+    (refused,) = another.take_refusals(made.id)
+    assert "the value of its secret TOKEN is not known to this server any more" in refused
+    await another.set_network(made.id, POLICY)
+    await check(another, made.id)
