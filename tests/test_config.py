@@ -61,6 +61,11 @@ def test_the_kernels_own_settings_come_from_the_file(tmp_path: Path) -> None:
     assert load(tmp_path).kernel.max_upload == 7
 
 
+def test_provenance_is_switched_off_by_the_environment(tmp_path: Path) -> None:
+    assert load(tmp_path).kernel.provenance
+    assert not load(tmp_path, {"AGENT_KERNEL_PROVENANCE": "false"}).kernel.provenance
+
+
 def test_numbers_are_read_from_text(tmp_path: Path) -> None:
     assert load(tmp_path, port="80").server.port == 80
 

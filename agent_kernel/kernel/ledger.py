@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST_TURNS = 2000
 """The number of turns remembered; older ones are dropped."""
 
+MOST_ASKED = 8000
+"""Characters of a prompt that are remembered."""
+
 _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -26,10 +29,13 @@ _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 class TurnRecord:
     """One turn of a cell. Token counts are 0 if the model reports none.
 
-    `context` has the tokens of the last model call and the size of the model's window, None if it is unknown.
+    `asked` is the beginning of the prompt, `again` how many turns before had the same. `context` has the
+    tokens of the last model call and the size of the model's window, None if it is unknown.
     """
 
     cell: int
+    asked: str = ""
+    again: int = 0
     model: str = ""
     response_ids: list[str] = field(default_factory=list)
     input_tokens: int = 0
@@ -76,12 +82,18 @@ class Ledger:
         self.cell = 0
         self.records: deque[TurnRecord] = deque(maxlen=MOST_TURNS)
 
+    def begin(self, asked: str, container_id: str) -> TurnRecord:
+        """Begin the record of a turn."""
+        asked = asked[:MOST_ASKED]
+        again = sum(record.asked == asked for record in self.records)
+        record = TurnRecord(self.cell, asked, again, container_id=container_id)
+        self.records.append(record)
+        return record
+
     async def watch(
-        self, events: AsyncGenerator[SessionEvent, None], container_id: str
+        self, events: AsyncGenerator[SessionEvent, None], record: TurnRecord
     ) -> AsyncGenerator[SessionEvent, None]:
         """Yield the events unchanged, recording the turn. Closing this closes `events`."""
-        record = TurnRecord(self.cell, container_id=container_id)
-        self.records.append(record)
         async with aclosing(events):
             async for event in events:
                 record.take(event)

@@ -116,6 +116,12 @@ class Notebook:
         return "\n\n".join(filter(None, (self.settings.instructions, self.choices.now.instructions)))
 
     @property
+    def provenance(self) -> bool:
+        """Whether figures of answers are linked to the outputs that have them."""
+        chosen = self.choices.now.provenance
+        return self.settings.provenance if chosen is None else chosen
+
+    @property
     def approval(self) -> Policy:
         """The notebook's approval policy; the runtime applies its own policy as well."""
         return self.approvals.policy(self.choices.notebook.approval)
@@ -160,18 +166,21 @@ class Notebook:
         await self._respond(Prompt(command), outputs, SHELL_MODEL)
 
     async def _respond(self, prompt: Prompt, outputs: CellOutputs, model: str | None) -> None:
+        from agent_kernel.kernel.provenance.turn import TurnItems
         from agent_kernel.kernel.turn_view import TurnFailed, TurnView
 
         container = await self.container.open(outputs)
         await self._look_for_unsettled()
         runtime = await self.runtime()
-        turn = TurnView(outputs, announce_script=model is None and not self._announced)
+        record = self.ledger.begin(prompt.text, container.id)
+        items = TurnItems(record.asked, record.again, linked=self.provenance)
+        turn = TurnView(outputs, items, announce_script=model is None and not self._announced)
         self._line = line = runtime.session()
         self._running = turn
         try:
             request = self._request(prompt, model, container.id)
             events = self.approvals.through(line.respond, request, outputs, runtime)
-            await turn.run(self.ledger.watch(events, container.id))
+            await turn.run(self.ledger.watch(events, record))
         except asyncio.CancelledError:
             await self._settle(turn)
             raise

@@ -1,4 +1,4 @@
-"""A notebook's preferences, from its metadata and its magics: model, instructions, budget."""
+"""A notebook's preferences, from its metadata and its magics: model, instructions, budget, provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_NOTEBOOK = 256 << 20
 _LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "tool_calls": int}
 _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 
-_NAMES = ("model", "instructions", "budget", "approval")
+_NAMES = ("model", "instructions", "budget", "approval", "provenance")
 
 Budget = dict[str, int | float]
 """Limits of one turn by name: `tokens`, `seconds`, `tool_calls`. A missing name means no limit."""
@@ -34,6 +34,7 @@ class Preferences:
     instructions: str | None = None
     budget: Budget | None = None
     approval: Policy | None = None
+    provenance: bool | None = None
 
     def over(self, other: Preferences) -> Preferences:
         """Return these preferences, with unset ones taken from `other`."""
@@ -42,6 +43,7 @@ class Preferences:
             self.instructions if self.instructions is not None else other.instructions,
             self.budget if self.budget is not None else other.budget,
             self.approval if self.approval is not None else other.approval,
+            self.provenance if self.provenance is not None else other.provenance,
         )
 
     def choose(self, **chosen: Any) -> Preferences:
@@ -74,7 +76,10 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
     found = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     if found is None:
         return Preferences()
-    hint = 'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask"}.'
+    hint = (
+        'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask", '
+        '"provenance": false}.'
+    )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
     unknown = [str(name) for name in found if name not in _NAMES]
@@ -88,11 +93,17 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         raise InvalidRequest(
             f"`agent_kernel.budget` in the metadata of {where} must be an object.", hint=hint
         )
+    provenance = found.get("provenance")
+    if not isinstance(provenance, bool | None):
+        raise InvalidRequest(
+            f"`agent_kernel.provenance` in the metadata of {where} must be true or false.", hint=hint
+        )
     return Preferences(
         model=found.get("model") or None,
         instructions=found.get("instructions"),
         budget=None if budget is None else check_budget(budget),
         approval=_approval(found.get("approval"), where, hint),
+        provenance=provenance,
     )
 
 

@@ -35,6 +35,7 @@ class KernelSettings(Configurable):
         max_inline: int
         max_inline_files: int
         live: bool
+        provenance: bool
         approval: Policy
     else:
         model = Unicode(
@@ -85,6 +86,11 @@ class KernelSettings(Configurable):
             True,
             help="""Show a running turn in a live widget where the front end has cells.""",
         ).tag(config=True)
+        provenance = Bool(
+            True,
+            help="""Link the figures of an answer to the outputs of its turn that have them, and mark those
+            that none has.""",
+        ).tag(config=True, variable="AGENT_KERNEL_PROVENANCE")
         approval = Instance(Policy, ())
 
     @validate("prices")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.live.progress import Progress
+from agent_kernel.kernel.provenance.turn import TurnItems
 from agent_kernel.kernel.render.approval import one_line
 from agent_kernel.kernel.render.bundles import note, notice
 from agent_kernel.kernel.render.endings import STEERED, turn_ending
-from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.text import code
 
 if TYPE_CHECKING:
@@ -47,17 +47,18 @@ class TurnFailed(AgentKernelError):
 class TurnView:
     """Shows one response, and the responses that continue it after steering.
 
-    `announce_script` shows the demo-mode notice if a scripted model answers. `response_id` is the last
-    response that began, `continued_from` the last that can be continued.
+    `items` renders them. `announce_script` shows the demo-mode notice if a scripted model answers.
+    `response_id` is the last response that began, `continued_from` the last that can be continued.
     """
 
-    def __init__(self, outputs: CellOutputs, *, announce_script: bool) -> None:
+    def __init__(self, outputs: CellOutputs, items: TurnItems, *, announce_script: bool) -> None:
         self.response_id: str | None = None
         self.continued_from: str | None = None
         self.ending: Ending = "running"
         self.announced = False
         self.ran_tools = False
         self._outputs = outputs
+        self._items = items
         self._announce_script = announce_script
         self._progress = Progress()
         self._emitted: set[int] = set()
@@ -77,6 +78,7 @@ class TurnView:
 
     def said(self, text: str) -> None:
         """Show a message that the user sent to the running turn."""
+        self._items.said(text)
         self._outputs.said(text)
 
     def _take(self, event: Any) -> None:
@@ -106,8 +108,7 @@ class TurnView:
         self._emitted.add(index)
         self._progress.forget(index)
         self.ran_tools |= "_call" in str(item.get("type"))
-        bundle = render_item(item)
-        if bundle is not None:
+        for bundle in self._items.render(item):
             self._outputs.emit(bundle)
 
     def _end(self, ending: Any, response: Response) -> None:
@@ -135,8 +136,7 @@ class TurnView:
                 self._item(index, plain)
             return
         for growing in self._progress.items.values():
-            bundle = render_item(growing.item()) if growing.parts else None
-            if bundle is not None:
+            for bundle in self._items.render(growing.item()) if growing.parts else ():
                 self._outputs.emit(bundle)
 
 

@@ -1,4 +1,4 @@
-"""Magics for settings of turns: `%model`, `%instructions`, `%budget`, `%set`, `%container`."""
+"""Magics for settings of turns: `%model`, `%instructions`, `%budget`, `%provenance`, `%set`, `%container`."""
 
 from __future__ import annotations
 
@@ -114,6 +114,18 @@ async def budget(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
     else:
         now = notebook.budget
         outputs.result(note(f"Each turn may use {_limits(now)}." if now else "No limit is set for a turn."))
+
+
+async def provenance(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    """Show or change whether figures are linked to the outputs that have them."""
+    from agent_kernel.kernel.render.bundles import note
+
+    if arguments not in ("", "on", "off"):
+        raise InvalidRequest(f"%provenance does not know {arguments!r}.", hint="Use on or off.")
+    if arguments:
+        notebook.choices.said = notebook.choices.said.choose(provenance=arguments == "on")
+    words = "are linked to the outputs of their turn" if notebook.provenance else "are shown as they are"
+    (outputs.emit if arguments else outputs.result)(note(f"The figures of answers {words}."))
 
 
 def _limits(limits: Budget) -> str:

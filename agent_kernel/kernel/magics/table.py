@@ -166,6 +166,14 @@ MAGICS: dict[str, Magic] = {
         "A turn that reaches a limit ends as incomplete; its work is kept, and it can be continued.",
         words=("tokens=", "seconds=", "tool_calls=", "--clear"),
     ),
+    "provenance": Magic(
+        "%provenance [on | off]",
+        "Show or change whether figures of answers are linked to the outputs that have them.",
+        magics_settings.provenance,
+        "A figure that was printed or displayed in the same turn leads to that output, and says what it was "
+        "rounded from. Figures that no output of the turn has are marked.",
+        words=("on", "off"),
+    ),
     "approve": Magic(
         "%approve [auto | ask | never] [allow|ask|deny PATTERN | --host HOST] [--clear]",
         "Show or change which commands run without asking, which ask first, and which never run.",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.ledger import TurnRecord
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.provenance.turn import TurnItems
 
 
 async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
@@ -76,7 +77,10 @@ def _money(amount: float | None) -> str:
 
 async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the outputs of a cell's turns again."""
+    from agent_kernel.kernel.provenance.turn import TurnItems
+
     for record in notebook.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
+        items = TurnItems(record.asked, record.again, linked=notebook.provenance)
         for response_id in record.response_ids:
             try:
                 response = await (await notebook.runtime()).retrieve(response_id)
@@ -84,19 +88,17 @@ async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
                 raise InvalidRequest(
                     f"Cell [{record.cell}]: the runtime has no stored response.", hint="Run the cell again."
                 ) from error
-            _show(response, outputs)
+            _show(response, items, outputs)
         await _show_files(notebook, record, outputs)
 
 
-def _show(response: Response, outputs: CellOutputs) -> None:
+def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> None:
     from agent_kernel.kernel.render.bundles import note, notice
     from agent_kernel.kernel.render.endings import turn_ending
-    from agent_kernel.kernel.render.items import render_item
 
     for item in response.output:
         plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
-        bundle = render_item(plain)
-        if bundle is not None:
+        for bundle in items.render(plain):
             outputs.emit(bundle)
     if response.status == "failed" and response.error is not None:
         outputs.emit(notice(f"The turn failed: {response.error.message}"))

@@ -37,9 +37,14 @@ class ShownItem:
     markdown: str
     plain: str
 
-    def bundle(self, **more: Any) -> Bundle:
-        """Return the bundle; `more` goes to the metadata under the kernel's key."""
-        html = f'<div class="{IGNORED}">{_BLANK_LINE.sub("&#10;", self.html)}</div>'
+    def bundle(self, anchor: str = "", **more: Any) -> Bundle:
+        """Return the bundle; `more` goes to the metadata under the kernel's key.
+
+        `anchor` makes the output a target of links. JupyterLab's sanitiser turns the `id` into an attribute
+        that its links find as well.
+        """
+        target = f' id="{anchor}"' if anchor else ""
+        html = f'<div{target} class="{IGNORED}">{_BLANK_LINE.sub("&#10;", self.html)}</div>'
         data = {"text/html": html, "text/markdown": self.markdown, "text/plain": self.plain}
         return Bundle(data, {METADATA_KEY: more} if more else {})
 

@@ -37,6 +37,14 @@ def code_call(item: Mapping[str, Any], limit: int) -> ShownItem | None:
     )
 
 
+def code_texts(item: Mapping[str, Any], limit: int) -> Iterator[str]:
+    """Yield the texts that `code_call` shows below the code."""
+    outputs = item.get("outputs")
+    for part in outputs if isinstance(outputs, list) else []:
+        if isinstance(part, Mapping) and part.get("type") == "logs":
+            yield clean(clip(str(part.get("logs") or ""), limit))
+
+
 def _prompted(code: str) -> str:
     return ">>> " + code.replace("\n", "\n... ")
 

@@ -40,15 +40,23 @@ def renderer_for(item_type: str) -> Render:
     return RENDERERS.get(item_type) or INSTALLED.get(item_type) or generic
 
 
-def render_item(item: Item) -> Bundle | None:
-    """Return the bundle of one item; None for an item with nothing to show (reasoning without a summary)."""
-    limit = MAX_STORED // max(1, _long_texts(item))
-    shown = renderer_for(str(item.get("type")))(item, limit)
+def render_item(item: Item, render: Render | None = None, *, anchor: str = "") -> Bundle | None:
+    """Return the bundle of one item; None for an item with nothing to show (reasoning without a summary).
+
+    `render` replaces the renderer of its type. `anchor` makes the output a target of links.
+    """
+    limit = limit_of(item)
+    shown = (render or renderer_for(str(item.get("type"))))(item, limit)
     if shown is None:
         return None
-    bundle = shown.bundle(**particulars(item))
+    bundle = shown.bundle(anchor, **particulars(item))
     bundle.data[ITEM_MIME] = public(item, limit)
     return bundle
+
+
+def limit_of(item: Item) -> int:
+    """Return how many characters of each long text of the item the notebook stores."""
+    return MAX_STORED // max(1, _long_texts(item))
 
 
 def _long_texts(value: Any) -> int:

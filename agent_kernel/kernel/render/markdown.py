@@ -15,7 +15,10 @@ from agent_kernel.kernel.render.mathematics import delimited, mathematics
 from agent_kernel.kernel.render.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _ALLOWED_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
@@ -40,12 +43,17 @@ def _formula_parser() -> MarkdownIt:
     return parser
 
 
-def to_html(markdown: str) -> str:
+def to_html(markdown: str, rewrite: Callable[[list[Token]], None] | None = None) -> str:
     """Return HTML without the text's raw markup or pictures; links only to http, https and mailto.
 
     Only marked formulas are mathematics: the outer element of the output forbids it for all other dollars.
+    `rewrite` may change the tokens of the text before they become HTML.
     """
-    rendered: str = _formula_parser().render(clean(markdown))
+    parser = _formula_parser()
+    tokens = parser.parse(clean(markdown))
+    if rewrite is not None:
+        rewrite(tokens)
+    rendered: str = parser.renderer.render(tokens, parser.options, {})
     return rendered
 
 

@@ -13,13 +13,20 @@ from agent_kernel.kernel.render.text import clean, clip
 
 def message(item: Item, limit: int) -> ShownItem | None:
     """Render the message's Markdown; None for an empty message."""
+    text = message_text(item, limit)
+    return ShownItem(answer_html(to_html(text)), to_safe_markdown(text), clean(text)) if text else None
+
+
+def message_text(item: Item, limit: int) -> str:
+    """Return the message's Markdown, cut to `limit` characters; "" for an empty message."""
     texts = [_part_text(part) for part in item.get("content") or []]
     text = clip("\n\n".join(text for text in texts if text), limit)
-    if not text.strip():
-        return None
-    return ShownItem(
-        f'<div style="margin-top: 6px">{to_html(text)}</div>', to_safe_markdown(text), clean(text)
-    )
+    return text if text.strip() else ""
+
+
+def answer_html(body_html: str) -> str:
+    """Return the block of an answer; `body_html` is not escaped."""
+    return f'<div style="margin-top: 6px">{body_html}</div>'
 
 
 def _part_text(part: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ Markdown and plain text have none, even in a terminal: a notebook's text must be
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,14 @@ def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:
         markdown="\n\n".join(part.markdown for part in parts),
         plain="\n".join(part.plain.rstrip("\n") for part in parts),
     )
+
+
+def shell_texts(item: Mapping[str, Any], limit: int) -> Iterator[str]:
+    """Yield the text of each stream that `shell_output` shows, without colours."""
+    for part in item.get("output") or []:
+        for name in ("stdout", "stderr"):
+            if text := str(part.get(name) or ""):
+                yield _Printed.of(text, limit).whole()
 
 
 def _command_output(part: Mapping[str, Any], limit: int, *, cut: bool) -> ShownItem:
@@ -150,6 +158,10 @@ class _Printed:
         if self.log:
             words.append(f"the log is {clean(self.log)}")
         return "; ".join(words)
+
+    def whole(self) -> str:
+        """Return all of it, without colours."""
+        return clean(self.folded.head + self.folded.middle + self.folded.tail)
 
     def html(self) -> str:
         painter = AnsiToHtml()

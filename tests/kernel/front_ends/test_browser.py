@@ -80,6 +80,52 @@ def as_text(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) else value
 
 
+SEEN = "element => { const { top } = element.getBoundingClientRect(); return top >= 0 && top < innerHeight; }"
+
+
+def follow(page: Page, target: str) -> None:
+    """Click the figure in the answer, and expect that the output comes into view."""
+    output = page.locator(target)
+    expect(output).to_contain_text("mean 4201.754385964912")
+    figure = page.get_by_role("link", name="4,201.8", exact=True).first
+    figure.scroll_into_view_if_needed()
+    assert not output.evaluate(SEEN)
+    figure.click()
+    handle = output.element_handle()
+    page.wait_for_function(SEEN, arg=handle)
+
+
+def test_a_figure_leads_to_its_output(
+    opened: Opened, lab_folder: Path, pictures: Path, lab_tab: Page, tmp_path: Path
+) -> None:
+    """In a notebook that was just run, in one that is not trusted, and in an exported page."""
+    path = lab_folder / "figures.ipynb"
+    write_notebook(path, ["weigh the penguins"])
+    with opened(path.name, height=420) as page:
+        lab.start_command(page, "notebook:run-all-cells")
+        expect(page.get_by_text("They weigh")).to_be_visible(timeout=WAIT)
+        follow(page, "[id^=output-] >> nth=0")
+        page.locator("summary", has_text="outputs: 2 printed").click()
+        page.set_viewport_size({"width": 1100, "height": 1100})
+        page.screenshot(path=pictures / "figures.png")
+        outputs = saved(page, path)
+
+    notebook = json.loads(path.read_text())
+    notebook["metadata"]["copied"] = True  # no signature, so no trust
+    (lab_folder / "foreign.ipynb").write_text(json.dumps(notebook))
+    with opened("foreign.ipynb", height=420) as page:
+        expect(page.locator("[id^=output-]")).to_have_count(0)
+        follow(page, "[data-jupyter-id^=output-] >> nth=0")
+        assert saved(page, lab_folder / "foreign.ipynb") == outputs
+
+    exported = HTMLExporter().from_filename(str(path))[0]  # type: ignore[no-untyped-call]
+    (tmp_path / "figures.html").write_text(exported)
+    with lab_tab.context.new_page() as page:
+        page.set_viewport_size({"width": 1100, "height": 420})
+        page.goto((tmp_path / "figures.html").as_uri())
+        follow(page, "[id^=output-] >> nth=0")
+
+
 def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(opened: Opened, lab_folder: Path) -> None:
     write_notebook(lab_folder / "stopped.ipynb", ["wait for ever", "say hello"])
     with opened("stopped.ipynb") as page:

@@ -57,6 +57,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
     "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
     "%instructions": [("%%instructions --now\nText", "does not know --now", "Use --clear.")],
+    "provenance": [("%provenance maybe", "%provenance does not know 'maybe'", "Use on or off.")],
     "budget": [
         ("%budget tokens", "'tokens' is not a limit.", "For example:"),
         ("%budget minutes=5", "A budget has no 'minutes'.", "tokens, seconds, tool_calls"),
@@ -193,6 +194,24 @@ def test_a_budget_ends_a_turn(shared: Notebook) -> None:
     assert shared.run("say hello").plain == ["Hello, **world**."]
 
 
+def test_figures_are_linked_unless_it_is_switched_off(shared: Notebook) -> None:
+    linked = shared.run("weigh the penguins")
+    answer = "They weigh **4,201.8[a] g**, all 344[b] of 345[?]."
+    assert linked.plain[-1].partition("\n")[0] == answer
+    whole = [output["data"]["text/html"] for output in linked.final]
+    targets = re.findall(r'<div id="([^"]+)"', "".join(whole))
+    assert len(targets) == 2
+    assert re.findall('href="#([^"]+)" title', whole[-1]) == [targets[0]] * 2
+    assert shared.run("%replay").plain[-1].partition("\n")[0] == answer
+
+    off = shared.run("%provenance off\nweigh the penguins")
+    assert off.plain[0] == "The figures of answers are shown as they are."
+    assert off.plain[-1] == "They weigh **4,201.8 g**, all 344 of 345."
+    assert shared.run("%provenance on").plain == [
+        "The figures of answers are linked to the outputs of their turn."
+    ]
+
+
 def test_instructions_are_told_beside_the_kernels_own(talking: Notebook, upstream: Played) -> None:
     assert talking.run("%instructions").plain == ["This notebook has no instructions."]
     talking.run("%%instructions\nAnswer in German.\nBriefly.")
@@ -208,17 +227,20 @@ def test_metadata_of_notebook_and_cell(start: Start, tmp_path: Path, monkeypatch
     path = tmp_path / "told.ipynb"
     write_notebook(path, [])
     saved = json.loads(path.read_text())
-    saved["metadata"]["agent_kernel"] = {"budget": {"tool_calls": 7}, "model": "nosuch/of-notebook"}
+    ours = {"budget": {"tool_calls": 7}, "model": "nosuch/of-notebook", "provenance": False}
+    saved["metadata"]["agent_kernel"] = ours
     path.write_text(json.dumps(saved))
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     notebook = start()
     assert "there is no jpserver-" in notebook.run("%budget").plain[0]  # no server started this kernel
     assert notebook.run("%budget").plain == ["Each turn may use 7 tool calls."]
+    assert notebook.run("%provenance").plain == ["The figures of answers are shown as they are."]
     assert "nosuch/of-notebook" in notebook.run("say hello").error
     for metadata, words in [
         ({"model": "nosuch/of-cell"}, "nosuch/of-cell"),
         ({"budget": {"tool_calls": 0}}, "tool_calls cannot be 0"),
         ({"modle": "x"}, "has 'modle'"),
+        ({"provenance": "off"}, "provenance` in the metadata of this cell must be true or false"),
         ([], "must be an object"),
     ]:
         content = {"code": "say hello", "silent": False, "store_history": True, "allow_stdin": False}

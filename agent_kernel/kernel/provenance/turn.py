@@ -1,0 +1,67 @@
+"""The items of one turn as outputs: each output has an address, and each answer's figures lead to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import blake2b
+
+from agent_kernel.kernel.provenance.evidence import Evidence
+from agent_kernel.kernel.provenance.marks import annotated
+from agent_kernel.kernel.provenance.notes import Notes
+from agent_kernel.kernel.render.bundles import Bundle, ShownItem
+from agent_kernel.kernel.render.code import code_texts
+from agent_kernel.kernel.render.items import limit_of, render_item
+from agent_kernel.kernel.render.message import answer_html, message, message_text
+from agent_kernel.kernel.render.shell import shell_texts
+from agent_kernel.kernel.render.stored import Item, public
+
+Texts = Callable[[Item, int], Iterator[str]]
+
+TEXTS: dict[str, Texts] = {"shell_call_output": shell_texts, "code_interpreter_call": code_texts}
+"""The outputs in which figures are looked for, by item type: from an item and the limit to what is shown."""
+
+
+class TurnItems:
+    """Renders the items of one turn, in order.
+
+    `asked` is the prompt: its figures need no source. `again` counts the turns with the same prompt before.
+    With `linked` false, items are shown as they are.
+    """
+
+    def __init__(self, asked: str = "", again: int = 0, *, linked: bool = True) -> None:
+        self._linked = linked
+        self._key = [asked, again]
+        self._evidence, self._given = Evidence(), Evidence()
+        self._anchors: dict[int, str] = {}
+        self.said(asked)
+
+    def said(self, text: str) -> None:
+        """Take what the user says: its figures need no source either."""
+        self._given.add([text])
+
+    def render(self, item: Item) -> Iterator[Bundle]:
+        """Yield the outputs of the turn's next item; none for an item with nothing to show."""
+        texts = TEXTS.get(str(item.get("type"))) if self._linked else None
+        anchor = ""
+        if texts is not None:
+            number = self._evidence.add(texts(item, limit_of(item)))
+            self._anchors[number] = anchor = self._anchor(number, item)
+        answers = self._linked and item.get("type") == "message"
+        bundle = render_item(item, self._message if answers else None, anchor=anchor)
+        if bundle is not None:
+            yield bundle
+
+    def _message(self, item: Item, limit: int) -> ShownItem | None:
+        notes = Notes(self._evidence, self._given, self._anchors)
+        shown = annotated(message_text(item, limit), notes)
+        return message(item, limit) if shown is None else replace(shown, html=answer_html(shown.html))
+
+    def _anchor(self, number: int, item: Item) -> str:
+        """Return the id of an output's element.
+
+        Each output of a notebook has its own, and the same one when the notebook is run again from its top.
+        """
+        content = json.dumps([self._key, number, public(item)])
+        return f"output-{blake2b(content.encode(), digest_size=6).hexdigest()}"
