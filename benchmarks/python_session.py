@@ -1,9 +1,10 @@
 """How long a cell of `code_interpreter` takes in bubblewrap, beside an ipykernel on this machine, in one run.
 
-    python benchmarks/python_session.py [--runs 200] [--json]
+    python benchmarks/python_session.py [--runs 200] [--docker] [--json]
 
-The figures are medians in milliseconds of `1+1` in a warm session, and single durations of a cold start; what
-counts are the ratios. Ours begins with a new sandbox. 200 MB of printed output show what the host keeps.
+The figures are medians in milliseconds of `1+1` in a warm session and of a first call from a warm pool, and
+single durations of a cold start; what counts are the ratios. Ours begins with a new sandbox, on Docker with
+the first call in one that has started. 200 MB of printed output show what the host keeps.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ from agent_kernel.config import RuntimeSettings
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
+from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.tools.catalogue import warm_up
 from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
 
 PRINTS = "for _ in range(2000): print('x' * 100_000)"
 """200 MB."""
+
+POOLED = 5
+"""Sandboxes that are taken from the pool."""
 
 
 def resident() -> float:
@@ -60,6 +68,43 @@ def median(durations: list[float]) -> float:
     return statistics.median(durations) * 1000
 
 
+async def pooled(backend: BubblewrapBackend) -> dict[str, float]:
+    """Measure a first cell in a sandbox from the warm pool, from asking for the sandbox on."""
+    spec = SandboxSpec("")
+    pool = WarmPool(backend, 1, spec, lambda: f"bench-{time.time_ns()}", warm_up)
+    durations = []
+    try:
+        for number in range(POOLED):
+            pool.fill()
+            await pool.filled()
+            begun = time.perf_counter()
+            warm = await pool.take(spec)
+            if warm is None:
+                raise RuntimeError("the pool is empty: see the warning above")
+            await run_cell(warm.channel, CodeCell(f"bench/{number}", "1+1", 60, 50_000))
+            durations.append(time.perf_counter() - begun)
+            await warm.channel.aclose()
+            await backend.delete(warm.ref)
+    finally:
+        await pool.aclose()
+    return {"session, from a warm pool": median(durations)}
+
+
+async def on_docker(backend: DockerBackend) -> dict[str, float]:
+    """Measure a first cell in a new container, without the container's own start."""
+    ref = await backend.create(SandboxSpec(f"bench-{time.time_ns()}"))
+    try:
+        channel = await Channel.open(await backend.stream(ref))
+        begun = time.perf_counter()
+        await run_cell(channel, CodeCell("bench/docker", "1+1", 60, 50_000))
+        cold = time.perf_counter() - begun
+        await channel.aclose()
+    finally:
+        await backend.delete(ref)
+        await backend.aclose()
+    return {"session, cold on Docker without its start": cold * 1000}
+
+
 async def ours(backend: BubblewrapBackend, runs: int) -> dict[str, float]:
     """Measure a session in a new sandbox."""
     numbers = iter(range(10**9))
@@ -85,20 +130,32 @@ async def ours(backend: BubblewrapBackend, runs: int) -> dict[str, float]:
     return {"session, cold": cold * 1000, "session, warm": warm, "host memory after 200 MB": grown}
 
 
-def measure(runs: int) -> dict[str, float]:
+async def all_of_ours(toolbox: Toolbox, runs: int, docker: bool) -> dict[str, float]:
+    """Measure our sessions, each in sandboxes of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        backend = BubblewrapBackend(Path(folder), toolbox)
+        found = {**await ours(backend, runs), **await pooled(backend)}
+        await backend.aclose()
+    return {**found, **(await on_docker(DockerBackend(DEFAULT_IMAGE)) if docker else {})}
+
+
+def measure(runs: int, docker: bool = False) -> dict[str, float]:
     """Return all figures by name: milliseconds, and megabytes of memory."""
     toolbox = Toolbox(RuntimeSettings().data_path())
-    with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(ours(BubblewrapBackend(Path(folder), toolbox), runs))
-    return {**found, **beside(runs)}
+    return {**asyncio.run(all_of_ours(toolbox, runs, docker)), **beside(runs)}
 
 
 def ratios(found: dict[str, float]) -> dict[str, float]:
     """Return what is claimed, as numbers."""
-    return {
+    cold = found["ipykernel, cold"]
+    claims = {
         "warm call against ipykernel": found["session, warm"] / found["ipykernel, warm"],
-        "first call in a new sandbox against ipykernel": found["session, cold"] / found["ipykernel, cold"],
+        "first call in a new sandbox against ipykernel": found["session, cold"] / cold,
+        "first call from a warm pool against ipykernel": found["session, from a warm pool"] / cold,
     }
+    if (docker := found.get("session, cold on Docker without its start")) is not None:
+        claims["first call on Docker without its start"] = docker / cold
+    return claims
 
 
 def main() -> int:
@@ -107,9 +164,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--docker", action="store_true", help="measure a container too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(options.runs)
+    found = measure(options.runs, options.docker)
     if options.json:
         json.dump({"figures": found, "ratios": ratios(found)}, sys.stdout)
         return 0

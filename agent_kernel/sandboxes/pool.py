@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agent_kernel.errors import SandboxError
@@ -36,14 +36,23 @@ class Warm:
 class WarmPool:
     """Keeps `size` sandboxes of the `template` ready; `new_id` names them. Use from one event loop.
 
-    A failure to make one is logged as a warning, and tried again when one is taken.
+    `prepare` is called with the channel into each. A failure to make one is logged as a warning, and tried
+    again when one is taken.
     """
 
-    def __init__(self, backend: Backend, size: int, template: SandboxSpec, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        size: int,
+        template: SandboxSpec,
+        new_id: Callable[[], str],
+        prepare: Callable[[Channel], Awaitable[None]] | None = None,
+    ) -> None:
         self._backend = backend
         self._size = size
         self._template = replace(template, id="")
         self._new_id = new_id
+        self._prepare = prepare
         self._ready: deque[Warm] = deque()
         self._filling: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -91,9 +100,15 @@ class WarmPool:
     async def _make(self) -> Warm:
         labels = {**self._template.labels, OWNER_LABEL: process_name()}
         ref = await self._backend.create(replace(self._template, id=self._new_id(), labels=labels))
+        channel: Channel | None = None
         try:
-            return Warm(ref, await Channel.open(await self._backend.stream(ref)))
+            channel = await Channel.open(await self._backend.stream(ref))
+            if self._prepare is not None:
+                await self._prepare(channel)
+            return Warm(ref, channel)
         except BaseException:
+            if channel is not None:
+                await channel.aclose()
             await asyncio.shield(self._backend.delete(ref))
             raise
 

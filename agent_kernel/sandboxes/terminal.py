@@ -66,7 +66,8 @@ class Program:
     """A program that this host uses; made by `Channel.program`.
 
     `number` counts the processes that had its name in this sandbox. `started` says that this call started the
-    process, `before` in words how the last one ended, if no host has been told.
+    process, `before` in words how the last one ended, if no host has been told. `variables` are those of
+    commands that have changed since the process began, None for one that is removed.
     """
 
     def __init__(self, connection: SandboxConnection, call: Call, report: dict[str, Any]) -> None:
@@ -78,6 +79,7 @@ class Program:
         self.started = report.get("started") is True
         self.number = number if type(number) is int else 0
         self.before = _ended(report.get("before"))
+        self.variables = _variables(report.get("variables"))
 
     async def read(self) -> Output | Exited:
         """Return the next piece of what it prints; `Exited` when it has ended, with all that it started.
@@ -116,6 +118,11 @@ class Program:
 
     async def _signal(self, name: str) -> None:
         await self._connection.send(wire.message(wire.EVENT, self._call.number, {"signal": name}))
+
+
+def _variables(changed: object) -> dict[str, str | None]:
+    given = changed.items() if isinstance(changed, dict) else ()
+    return {name: value for name, value in given if value is None or isinstance(value, str)}
 
 
 def _ended(before: object) -> str | None:

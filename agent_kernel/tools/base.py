@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
@@ -22,6 +22,9 @@ from agent_kernel.protocol.calls import CallDelta, CallDone, CallDraft, CallItem
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.live import LiveCall
+
+if TYPE_CHECKING:
+    from agent_kernel.sandboxes.channel import Channel
 
 Json = Mapping[str, Any]
 
@@ -211,6 +214,9 @@ class Tool(ABC):
         """
         raise NotImplementedError
 
+    async def warm_up(self, channel: Channel) -> None:  # noqa: B027 (most tools need nothing)
+        """Begin in a fresh sandbox what makes the first call fast. Raises as `run`."""
+
     def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
         """Decide how to resume the calls of one step after their process died. `run` is then called for each.
 
@@ -219,6 +225,14 @@ class Tool(ABC):
         unknown, and ends the turn. Nothing may run twice.
         """
         return []
+
+    async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
+        """Return a sentence for the model about state of earlier calls that is gone; None: there is none.
+
+        `items` are the conversation. `channel` leads into the container that was restored, or is None if the
+        turn has a new one. Raises as `run`.
+        """
+        return None
 
     # -- after it ran -------------------------------------------------------------------------------------
 

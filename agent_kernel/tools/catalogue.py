@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from agent_kernel.sandboxes.channel import Channel
     from agent_kernel.tools.base import Tool
 
 GROUP = "agent_kernel.tools"
@@ -98,6 +99,13 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """Return all tools. Raises `ConfigurationError`, naming the package, if one cannot be loaded."""
     return Catalogue([*map(_built_in, BUILT_IN), *map(_loaded, entry_points(group=GROUP))])
+
+
+async def warm_up(channel: Channel) -> None:
+    """Let each tool begin in a fresh sandbox what makes its first call fast. Raises as `Tool.run`."""
+    for tool_type in catalogue().types:
+        if (tool := catalogue().get(tool_type)) is not None:
+            await tool.warm_up(channel)
 
 
 def _built_in(path: str) -> Tool:

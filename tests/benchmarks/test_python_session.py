@@ -29,4 +29,5 @@ def test_a_cell_is_faster_than_in_an_ipykernel(toolbox: Toolbox) -> None:
     found = json.loads(done.stdout)
     assert found["ratios"]["warm call against ipykernel"] < 0.8, found
     assert found["ratios"]["first call in a new sandbox against ipykernel"] < 1, found
+    assert found["ratios"]["first call from a warm pool against ipykernel"] < 0.4, found
     assert found["figures"]["host memory after 200 MB"] < 30, found

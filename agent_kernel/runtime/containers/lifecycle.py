@@ -41,6 +41,7 @@ from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.catalogue import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Lifecycle:
             resources = await self.settings.allowed.resolve(Resources(), backend)
             template = await self._spec(new_id(), self.memory_limit(backend, None), resources)
             template = replace(template, network=await self.networks.default(backend))
-            self._pool = WarmPool(backend, self.settings.warm, template, new_id)
+            self._pool = WarmPool(backend, self.settings.warm, template, new_id, warm_up)
             self._pool.fill()
 
     def memory_limit(self, backend: Backend, asked: str | None) -> str | None:

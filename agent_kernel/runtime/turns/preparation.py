@@ -21,7 +21,7 @@ from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
-from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH, Return
+from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.skills import (
     Skill,
@@ -40,7 +40,8 @@ from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
-from agent_kernel.runtime.uploads.attachments import Attachments
+from agent_kernel.runtime.uploads.attachments import Attachments, attached
+from agent_kernel.runtime.uploads.input_files import InputFiles
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
@@ -88,6 +89,7 @@ class Preparation:
         self._conversations = parts.conversations
         self._files = parts.files
         self.attachments = parts.attachments
+        self._input_files = InputFiles(parts.files, parts.containers)
         self._owner = parts.owner
         self._approval = parts.approval
         self._skills = parts.skills
@@ -128,18 +130,12 @@ class Preparation:
         to_come = [json_key(each.call) for each in approvals.answers]
         elsewhere = await answered_elsewhere(history.items, self._store)
         joined = join(history, turn.input, to_come, elsewhere)
-        conversation = await self.attachments.filled(joined)  # for the model only, not for the store
+        # for the model only, not for the store
+        conversation = await self.attachments.filled(joined, in_container=turn.input_files)
         earlier = history.container_id or _container_in(turn.input)
-        skills = await self._skills.read(**_asked_skills(turn))
-        container_id, is_new = await self._container(turn, earlier, skills)
-        back: Return | None = None
-        if is_new and earlier is not None:
-            conversation.insert(_place(conversation, turn), message("developer", CONTAINER_LOST))
-        elif container_id is not None:
-            back = await self._containers.was_brought_back(container_id)
-            if back is not None:
-                told = message("developer", CONTAINER_BACK if back == "expired" else BACK_FROM_DEATH)
-                conversation.insert(_place(conversation, turn), told)
+        container_id, is_new = await self._container(turn, earlier, joined)
+        new = is_new and earlier is not None
+        notices = await self._tell_of_losses(turn, conversation, container_id, new=new)
         left_out = unserved(turn.request.get("tools"))
         turn = await self._told(turn, container_id)
         response = new_response(
@@ -155,8 +151,8 @@ class Preparation:
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
-        if back == "dead":
-            assembler.notice(BACK_FROM_DEATH)
+        for line in notices:
+            assembler.notice(line)
         if left_out:
             assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")
         record = Record(self._store, self._histories, self._owner)
@@ -259,20 +255,46 @@ class Preparation:
         return replace(turn, request=request, instructions=instructions_with(instructions, notes))
 
     async def _container(
-        self, turn: TurnRequest, earlier: str | None, skills: Sequence[Skill]
+        self, turn: TurnRequest, earlier: str | None, conversation: Sequence[Json]
     ) -> tuple[str | None, bool]:
         """Return the turn's container and whether it is new. `earlier` is the container of earlier turns."""
         if turn.environment is None or turn.environment.kind == "local":
             return None, False
+        files = attached(conversation) if turn.input_files else ()
         if turn.environment.container_id is not None:
+            await self._input_files.put(turn.environment.container_id, (), files)
             return turn.environment.container_id, False
+        skills = await self._skills.read(**_asked_skills(turn))
         if earlier is not None and await self._containers.is_alive(earlier):
             await self._apply_network(earlier, turn.environment.params or {})
             await self._equip(earlier, skills)
+            if turn.input_files:
+                await self._input_files.put(earlier, turn.file_ids, files)
             return earlier, False
         params = {**(turn.environment.params or {}), "name": "auto", "skills": None}
-        of_interpreter = turn.environment.field == "container"
-        return await self.container(params, skills, prefixed=of_interpreter), True
+        return await self.container(params, skills, attached=files, prefixed=turn.input_files), True
+
+    async def _tell_of_losses(
+        self, turn: TurnRequest, conversation: list[Json], container_id: str | None, *, new: bool
+    ) -> list[str]:
+        """Tell the model what of earlier turns is gone, if their container is. Return notices for the user.
+
+        `new`: the turn has another container than the turns before.
+        """
+        back = None if new or container_id is None else await self._containers.was_brought_back(container_id)
+        if back is None and not new:
+            return []
+        lost: list[str] = []
+        for tool in (entry.tool for entry in turn.tools if entry.tool.in_sandbox and not entry.by_client):
+            if new or container_id is None:
+                found = await tool.lost(conversation, None)
+            else:
+                async with self._containers.use(container_id) as channel:
+                    found = await tool.lost(conversation, channel)
+            lost += [found] if found is not None else []
+        what = CONTAINER_LOST if new else CONTAINER_BACK if back == "expired" else BACK_FROM_DEATH
+        conversation.insert(_place(conversation, turn), message("developer", " ".join([what, *lost])))
+        return lost if new else [BACK_FROM_DEATH] if back == "dead" else []
 
     async def _apply_network(self, container_id: str, params: Mapping[str, Any]) -> None:
         """Give a container the policy of the request, if the request has one."""
@@ -294,20 +316,27 @@ class Preparation:
             await self._store.put_skill(container_id, skill.note)
 
     async def container(
-        self, params: Mapping[str, Any], skills: Sequence[Skill] = (), *, prefixed: bool = False
+        self,
+        params: Mapping[str, Any],
+        skills: Sequence[Skill] = (),
+        attached: Sequence[str] = (),
+        *,
+        prefixed: bool = False,
     ) -> str:
         """Make a container with the uploaded files that `file_ids` names, and the skills, also of `params`.
 
-        `prefixed` puts the id of each file before its name, as OpenAI's `code_interpreter` has it. A failure
-        leaves no container behind.
+        `prefixed` puts the id of each file before its name, as OpenAI's `code_interpreter` has it, and adds
+        the files that are `attached` to the conversation. A failure leaves no container behind.
         """
         skills = [*skills, *await self._skills.read(params.get("skills"), "skills")]
         file_ids = read_file_ids(params)
         await self._files.check(tuple(file_ids))
         container = await self._containers.create({**params, "file_ids": None, "skills": None})
         try:
-            for file_id in file_ids:
-                await self._files.copy(file_id, container.id, self._containers.files, prefixed=prefixed)
+            if prefixed:
+                await self._input_files.put(container.id, file_ids, attached)
+            for file_id in () if prefixed else file_ids:
+                await self._files.copy(file_id, container.id, self._containers.files)
             await self._equip(container.id, skills)
         except BaseException:
             await self._containers.delete(container.id)

@@ -69,7 +69,14 @@ class TurnRequest:
     answers: bool = False
     """Whether the client answers questions about the network while the turn runs."""
     file_ids: Sequence[str] = ()
-    """Uploaded files that a container created for this turn starts with."""
+    """Uploaded files that the request's container has."""
+
+    @property
+    def input_files(self) -> bool:
+        """Whether a tool expects uploaded files where OpenAI's `code_interpreter` has them."""
+        return any(
+            entry.environment is not None and entry.environment.field == "container" for entry in self.tools
+        )
 
     @property
     def encrypted_reasoning(self) -> bool:

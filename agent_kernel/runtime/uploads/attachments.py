@@ -13,7 +13,7 @@ from openai.types import FileObject
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.runtime.uploads.uploaded_files import LocalFiles, container_path
 
 Json = Mapping[str, Any]
 
@@ -21,6 +21,7 @@ MOST_BYTES = 32 << 20
 """Bytes of attached files that one model call may carry, before they are encoded as base64."""
 
 DELETED = "[An attached file no longer exists.]"
+IN_CONTAINER = "[The attached file {} is in the container: /mnt/data/{}]"
 TOO_MUCH = "[The attached file {} is not sent again: the files of this conversation are too large together.]"
 
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -71,8 +72,10 @@ class Attachments:
                         code="invalid_image_format",
                     )
 
-    async def filled(self, items: Sequence[Json]) -> list[Json]:
+    async def filled(self, items: Sequence[Json], *, in_container: bool = False) -> list[Json]:
         """Return the items with the data of the files in place of their ids.
+
+        `in_container`: the files are in the turn's container too; a line behind each says where.
 
         The newest files have priority. One that was deleted, or that makes them too large together, becomes a
         line of text: a conversation can be continued without its files.
@@ -85,6 +88,8 @@ class Attachments:
                 parts = changed.setdefault(part.field, list(items[number][part.field]))
                 try:
                     file = await self._files.retrieve(part.file_id)
+                    if in_container:
+                        parts.append(_text(IN_CONTAINER.format(file.filename, container_path(file))))
                     if file.bytes > left:
                         parts[part.index] = _text(TOO_MUCH.format(file.filename))
                         continue
@@ -117,6 +122,11 @@ class Attachments:
     async def _start(self, file_id: str) -> bytes:
         async with aclosing(self._files.content(file_id)) as chunks:
             return await anext(chunks, b"")
+
+
+def attached(items: Sequence[Json]) -> list[str]:
+    """Return the ids of the files that items name, each once."""
+    return list(dict.fromkeys(part.file_id for item in items for part in _parts(item)))
 
 
 def _parts(item: Json) -> Iterator[_Part]:

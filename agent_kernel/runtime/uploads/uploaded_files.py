@@ -130,7 +130,7 @@ class LocalFiles:
         """
         row = await self._row(file_id)
         content = self.content(file_id)
-        path = f"{file_id}-{row.filename}" if prefixed else row.filename
+        path = container_path(_resource(row)) if prefixed else row.filename
         return await files.create(container_id, path=path, content=content, size=row.bytes)
 
     async def check(self, file_ids: tuple[str, ...]) -> None:
@@ -147,6 +147,11 @@ class LocalFiles:
                 await self.delete(file_id)
             raise _unknown(file_id)
         return row
+
+
+def container_path(file: FileObject) -> str:
+    """Return where OpenAI's `code_interpreter` has a file, relative to the workspace."""
+    return f"{file.id}-{file.filename}"
 
 
 def _purpose(given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The host's end of the Python session in a container: runs one cell in it.
+"""The host's end of a session in a container, in Python or R: runs one cell in it.
 
 The session is a program of the sandbox (`Channel.program`). What it answers is a claim: bounded and checked.
 """
@@ -6,6 +6,7 @@ The session is a program of the sandbox (`Channel.program`). What it answers is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -16,15 +17,20 @@ from typing import Any, Literal
 
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
+from agent_kernel.tools.code_interpreter import notes
 from agent_kernel.tools.code_interpreter.inside import HERE, ORDER
+from agent_kernel.tools.code_interpreter.names import NAMES_FILE, forget_names, last_names
 
 log = logging.getLogger(__name__)
 
 NAME = "python"
-"""The name of the session's program in the sandbox."""
+"""The language of a session, and the name of its program in the sandbox; the other is `r`."""
 
 GRACE = 5.0
 """Seconds that an interrupted cell has to end. Then the session is ended."""
+
+INTERRUPTS = 5
+"""Interrupts in that time. The session passes one of them to the cell."""
 
 LONGEST_ANSWER = 32 << 20
 """Bytes of an answer. A session that sends more is ended."""
@@ -54,7 +60,7 @@ class CellResult:
 class CodeCell:
     """A cell to run. `name` is unique in the sandbox; `characters` bounds its logs, `seconds` its time.
 
-    `known`: only ask for the result, if the session has run it.
+    `known`: only ask for the result, if the session has run it. `language` is `python` or `r`.
     """
 
     name: str
@@ -62,6 +68,7 @@ class CodeCell:
     seconds: float
     characters: int
     known: bool = False
+    language: str = NAME
 
 
 _BOOT = """\
@@ -89,24 +96,25 @@ for name, text in SOURCES.items():
     module.__builtins__ = own
     exec(compile(text, "<agent-kernel " + name + ">", "exec"), module.__dict__)
     setattr(package, name, module)
-package.session.main(LIMIT)
+package.session.main(LIMIT, NAMES, LANGUAGE)
 """
 
 
 @cache
-def source(characters: int) -> bytes:
+def source(characters: int, language: str = NAME) -> bytes:
     """Return the session's program, which keeps at most `characters` of a cell's logs."""
     folder = Path(__file__).parent / "inside"
     texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in ORDER}
     sources = {
         name: text.replace(f"from {HERE}.", "from agent_kernel_session.") for name, text in texts.items()
     }
-    return f"LIMIT = {characters}\nSOURCES = {sources!r}\n{_LOADER}".encode()
+    settings = f"LIMIT = {characters}\nNAMES = {NAMES_FILE.format(language)!r}\nLANGUAGE = {language!r}\n"
+    return f"{settings}SOURCES = {sources!r}\n{_LOADER}".encode()
 
 
-def command(characters: int) -> list[str]:
+def command(characters: int, language: str = NAME) -> list[str]:
     """Return the command that starts the session; it then reads `source` from its input."""
-    return ["python3", "-c", _BOOT, str(len(source(characters)))]
+    return ["python3", "-c", _BOOT, str(len(source(characters, language)))]
 
 
 async def run_cell(channel: Channel, cell: CodeCell) -> CellResult:
@@ -116,18 +124,21 @@ async def run_cell(channel: Channel, cell: CodeCell) -> CellResult:
     stays, unless the cell does not end even then. Cancelling it interrupts the cell in the same way. Raises
     `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
     """
-    async with channel.program(NAME, command(cell.characters)) as program:
-        talk = _Talk(program, cell)
+    async with channel.program(cell.language, command(cell.characters, cell.language)) as program:
+        talk = _Talk(channel, program, cell)
         try:
-            return await talk.run()
+            found = await talk.run()
         except asyncio.CancelledError:
             await asyncio.shield(talk.stop())
             raise
+        if talk.told:
+            await forget_names(channel, cell.language)
+        return found
 
 
-async def end_session(channel: Channel) -> None:
+async def end_session(channel: Channel, language: str = NAME) -> None:
     """End the container's session with all that it has started. The next cell begins a new one."""
-    async with channel.program(NAME, ["true"]) as program:
+    async with channel.program(language, ["true"]) as program:
         await program.kill()
         while not isinstance(await program.read(), Exited):
             pass
@@ -137,34 +148,48 @@ async def end_session(channel: Channel) -> None:
 class _Talk:
     """One cell's exchange with the session."""
 
+    channel: Channel
     program: Program
     cell: CodeCell
     received: bytearray = field(default_factory=bytearray)
     printed: str = ""
+    gone: str = ""
+    """The variables of the session before, if this one is new."""
+    ready: bool = True
+    """Whether the session has started."""
+    waited: float | None = None
+    """Seconds after which a session that is not ready was ended."""
+    told: bool = False
+    """Whether the answer names the variables of a session that has ended."""
 
     async def run(self) -> CellResult:
         program, cell = self.program, self.cell
         if program.started:
-            await program.write(source(cell.characters))
-        request = {"id": cell.name, "code": cell.code, "known": cell.known}
+            self.ready = False
+            self.gone = await last_names(self.channel, cell.language)
+            await program.write(source(cell.characters, cell.language))
+        request = {"id": cell.name, "code": cell.code, "known": cell.known, "variables": program.variables}
         try:
             async with asyncio.timeout(cell.seconds):
                 await program.write(json.dumps(request).encode("ascii") + b"\n")
                 return self._with_notes(await self._answer())
         except TimeoutError:
+            self.waited = None if self.ready else cell.seconds
             found = await self.stop()
+            if not self.ready:
+                return found
             kept = "" if found.status == "ended" else "; the variables are kept"
             note = f"[The cell took longer than {cell.seconds:g} s and was stopped{kept}.]"
             return self._with_notes(replace(found, status="timed_out", logs=_lines(found.logs, note)))
 
     async def stop(self) -> CellResult:
         """Interrupt the cell, and end the session if it goes on. Return what the cell had printed."""
-        try:
-            async with asyncio.timeout(GRACE):
-                await self.program.interrupt()
-                return await self._answer()
-        except TimeoutError:
-            log.info("A cell could not be interrupted, so its Python session is ended.")
+        for _ in range(INTERRUPTS if self.ready else 0):  # a cell that has not begun yet misses the first
+            await self.program.interrupt()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE / INTERRUPTS):
+                    return await self._answer()
+        log.info("A cell could not be interrupted, so its session is ended.")
         await self.program.kill()
         return await self._answer()
 
@@ -173,7 +198,7 @@ class _Talk:
         while True:
             event = await self.program.read()
             if isinstance(event, Exited):
-                return self._ended(event)
+                return await self._ended(event)
             if event.stream == "stderr":
                 self.printed = (self.printed + event.data.decode("utf-8", "replace"))[-_STDERR:]
                 continue
@@ -188,12 +213,15 @@ class _Talk:
                     return found
 
     def _read(self, line: bytes) -> CellResult | None:
-        """Read an answer. None: it is half a line, or about a cell of a host that is gone."""
+        """Read a line. None: it is no answer about this cell, or half of one."""
         try:
             value: Any = json.loads(line)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(value, Mapping) or value.get("id") != self.cell.name:
+        if not isinstance(value, Mapping):
+            return None
+        self.ready = self.ready or value.get("ready") is True
+        if value.get("id") != self.cell.name:
             return None
         status, logs = value.get("status"), value.get("logs")
         if status not in ("ok", "error", "interrupted", "unknown") or not isinstance(logs, str):
@@ -204,19 +232,20 @@ class _Talk:
         limit = 2 * self.cell.characters  # the session keeps less; more is not its own
         return CellResult(status, logs[:limit], tuple(images), self.program.number)
 
-    def _ended(self, end: Exited) -> CellResult:
-        why = ", ".join(end.reached) or f"exit code {end.code}"
-        note = f"[The Python session ended ({why}). Its variables are gone; the next call begins a new one.]"
-        if end.code == 127:
-            note = "[The container has no Python: python3 cannot be started.]"
+    async def _ended(self, end: Exited) -> CellResult:
+        if self.ready:
+            note = notes.ended(self.cell.language, end, await last_names(self.channel, self.cell.language))
+            self.told = True
+        else:
+            note = notes.not_started(self.cell.language, end, self.waited)
         return CellResult("ended", _lines(_printable(self.printed), note), (), self.program.number)
 
     def _with_notes(self, found: CellResult) -> CellResult:
         """Add that this session is a new one, if the container had another before."""
-        if not self.program.started or self.program.number == 1 or found.status in ("ended", "unknown"):
+        new = self.program.started and (self.gone or self.program.before)
+        if not new or found.status in ("ended", "unknown"):
             return found
-        why = self.program.before
-        note = f"[A new Python session: variables of earlier calls are gone{f' ({why})' if why else ''}.]"
+        note = notes.new(self.cell.language, self.program.before, self.gone)
         return replace(found, logs=_lines(note, found.logs))
 
 

@@ -9,8 +9,10 @@ import jiter
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.arguments import UnreadableArguments, read_object
 from agent_kernel.tools.base import Environment
+from agent_kernel.tools.code_interpreter.notes import NAMES
 from agent_kernel.tools.live import LiveCall, malformed_call
 
 if TYPE_CHECKING:
@@ -31,12 +33,54 @@ DESCRIPTION = (
     "there. There is no network unless the user says otherwise."
 )
 
-PARAMETERS: dict[str, Any] = {
-    "type": "object",
-    "properties": {"code": {"type": "string", "description": "The Python code to run."}},
-    "required": ["code"],
-    "additionalProperties": False,
-}
+_IN_R = (
+    "Run R code in this conversation's container, in a session that stays alive: variables and loaded "
+    "packages are kept from call to call. Returns what the code prints and the values of expressions. Plots "
+    "are shown to the user. The working directory is /mnt/data; files the user should get belong there. "
+    "There is no network unless the user says otherwise."
+)
+
+LANGUAGES = {"python": DESCRIPTION, "r": _IN_R}
+"""The languages of `agent_kernel.language`, each with what models read about the tool."""
+
+
+def parameters(language: str) -> Json:
+    """Return the JSON schema of the function's arguments."""
+    code = {"type": "string", "description": f"The {NAMES[language]} code to run."}
+    return {
+        "type": "object",
+        "properties": {"code": code},
+        "required": ["code"],
+        "additionalProperties": False,
+    }
+
+
+def language_of(spec: Json) -> str:
+    """Return the language of a checked entry."""
+    ours = spec.get("agent_kernel")
+    return str(ours.get("language") or "python") if isinstance(ours, Mapping) else "python"
+
+
+def check_language(spec: Json, index: int) -> None:
+    """Check the extension fields of entry number `index` of `tools`. Raises `InvalidRequest`."""
+    ours, where = spec.get("agent_kernel"), f"tools[{index}].agent_kernel"
+    if ours is None:
+        return
+    if not isinstance(ours, Mapping):
+        raise InvalidRequest(f"{where} must be an object, not {shortened(ours)}.", param=where)
+    if unknown := [name for name in ours if name != "language"]:
+        raise InvalidRequest(
+            f"Unknown field {where}.{shortened(unknown[0])}.",
+            hint="The field of code_interpreter is language.",
+            param=where,
+            code="unknown_parameter",
+        )
+    language = ours.get("language")
+    if language is not None and (not isinstance(language, str) or language not in LANGUAGES):
+        raise InvalidRequest(
+            f"{where}.language must be {' or '.join(LANGUAGES)}, not {shortened(language)}.",
+            param=f"{where}.language",
+        )
 
 
 def read_container(given: object, index: int) -> Environment:

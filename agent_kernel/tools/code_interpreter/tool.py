@@ -9,6 +9,7 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDone, CallItem, CallStart
 from agent_kernel.protocol.items import to_json
+from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import ToolEntry
 from agent_kernel.tools.code_interpreter.drafts import (
     CALL,
@@ -19,11 +20,14 @@ from agent_kernel.tools.code_interpreter.drafts import (
     CodeOutputDraft,
     outputs_of,
 )
+from agent_kernel.tools.code_interpreter.names import last_names, names_in
 from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell
 from agent_kernel.tools.code_interpreter.spec import (
-    DESCRIPTION,
-    PARAMETERS,
+    LANGUAGES,
     LiveCode,
+    check_language,
+    language_of,
+    parameters,
     parse_call,
     read_container,
     without_secrets,
@@ -69,6 +73,7 @@ class CodeInterpreter(OneItemTool):
     # -- the request
 
     def read(self, spec: Json, index: int) -> ToolEntry:
+        check_language(spec, index)
         return ToolEntry(self, index, spec, read_container(spec.get("container"), index))
 
     def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
@@ -77,7 +82,8 @@ class CodeInterpreter(OneItemTool):
     # -- offering it, and reading a call
 
     def function_spec(self, entry: ToolEntry) -> Json:
-        return {"description": DESCRIPTION, "parameters": PARAMETERS}
+        language = language_of(entry.spec)
+        return {"description": LANGUAGES[language], "parameters": parameters(language)}
 
     def live_call(self, call_id: str) -> LiveCode:
         return LiveCode(self, call_id)
@@ -118,7 +124,14 @@ class CodeInterpreter(OneItemTool):
     async def run(self, call: Json, context: ToolContext) -> None:
         limits = context.limits if isinstance(context.limits, CodeLimits) else CodeLimits()
         rejoin = context.rejoin if isinstance(context.rejoin, _Rejoin) else None
-        cell = CodeCell(context.name, call["code"], limits.timeout, limits.characters, rejoin is not None)
+        cell = CodeCell(
+            context.name,
+            call["code"],
+            limits.timeout,
+            limits.characters,
+            rejoin is not None,
+            language_of(context.spec),
+        )
         async with context.sandbox() as channel:
             result = await run_cell(channel, cell)
             if rejoin is not None and result.status == "unknown":
@@ -132,9 +145,21 @@ class CodeInterpreter(OneItemTool):
         logs = "\n".join([*([result.logs.rstrip("\n")] if result.logs else []), *lines])
         await context.emit(replace(result, logs=f"{logs}\n") if lines else result)
 
+    async def warm_up(self, channel: Channel) -> None:
+        limits = CodeLimits()
+        await run_cell(channel, CodeCell("warm-up", "", limits.timeout, limits.characters, known=True))
+
     def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
         state = _Rejoin()
         return [RejoinedCall(call.draft is not None, state) for call in calls]
+
+    async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
+        if channel is None:
+            gone = [names_in([str(each.get("code") or "") for each in items if each["type"] == CALL])]
+        else:
+            gone = [await last_names(channel, language) for language in LANGUAGES]
+        listed = ", ".join(filter(None, gone))
+        return f"These variables of earlier calls are gone: {listed}." if listed else None
 
     # -- after it ran, or did not
 
@@ -169,7 +194,7 @@ class CodeInterpreter(OneItemTool):
 
     def transcript(self, item: Json) -> Iterator[str]:
         if item["type"] == CALL:
-            yield f"ran Python: {item['code']}"
+            yield f"ran code: {item['code']}"
         else:
             yield f"printed: {item['output']}"
 

@@ -160,6 +160,10 @@ def shell(**environment: Any) -> dict[str, Any]:
     return {"input": "make a file", "tools": [{"type": "shell", "environment": environment}]}
 
 
+def python(container: Any) -> dict[str, Any]:
+    return {"input": "make a file", "tools": [{"type": "code_interpreter", "container": container}]}
+
+
 def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     """For each kind of body: bodies that name something of Alice's, and its id."""
     turns: list[tuple[str, dict[str, Any]]] = [
@@ -172,6 +176,8 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     commands = [
         (world.container, shell(type="container_reference", container_id=world.container)),
         (world.file, shell(type="container_auto", file_ids=[world.file])),
+        (world.container, python(world.container)),
+        (world.file, python({"type": "auto", "file_ids": [world.file]})),
     ]
     return {
         "ResponseCreateParams": [*turns, *commands],

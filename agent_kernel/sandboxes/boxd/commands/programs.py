@@ -126,6 +126,7 @@ class RunningProgram:
         self._loop = loop
         self._name = name
         self._environment = environment
+        self._began_with: dict[str, str] = {}
         self._memory = limits.Memory()
         self._number = 0
         self._pid = self._session = 0
@@ -163,8 +164,14 @@ class RunningProgram:
                 self.next()
                 return
         report = {"started": started, "number": self._number, "before": before if started else None}
-        call.channel.tell(report, now=True)
+        call.channel.tell(dict(report, variables=self._changed_variables()), now=True)
         self.watch()
+
+    def _changed_variables(self) -> dict[str, str | None]:
+        """Return the variables of commands that have changed since the program began; None: removed."""
+        now, then = self._environment, self._began_with
+        changed = {name: value for name, value in now.items() if then.get(name) != value}
+        return dict(dict.fromkeys(then.keys() - now.keys()), **changed)
 
     def let_go(self, call: ProgramCall) -> None:
         """Take a call out, and attach the next one. The program goes on."""
@@ -187,10 +194,9 @@ class RunningProgram:
             raise
         theirs = (pipes[0], pipes[3], pipes[5])
         self._number += 1
+        self._began_with = dict(self._environment)
         if pid == 0:
-            _become(
-                command, directory, dict(self._environment, **{processes.JOB_VARIABLE: self._job}), theirs
-            )
+            _become(command, directory, dict(self._began_with, **{processes.JOB_VARIABLE: self._job}), theirs)
         for fd in theirs:
             os.close(fd)
         self._memory.reached()  # what was reached before is not its doing

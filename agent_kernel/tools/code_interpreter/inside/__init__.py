@@ -1,7 +1,7 @@
-"""The Python session's program. It runs inside the sandbox and needs only Python's standard library.
+"""The program of a session. It runs inside the sandbox and needs only Python's standard library.
 
 `session.program` on the host's side sends these modules over the stream, in the order of `ORDER`.
 """
 
 HERE = __name__
-ORDER = ("capture", "pictures", "engine", "ipython", "session")
+ORDER = ("names", "capture", "pictures", "engine", "ipython", "r", "session")

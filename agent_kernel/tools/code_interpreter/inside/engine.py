@@ -6,9 +6,12 @@ import ast
 import builtins
 import inspect
 import linecache
+import os
 import sys
 import traceback
 import types
+
+from agent_kernel.tools.code_interpreter.inside.names import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +24,15 @@ _NO_INPUT = "input() is not available here: nobody can answer. Put the value int
 def refuse_input(*_: object, **__: object) -> str:
     """Stand in for `input`."""
     raise RuntimeError(_NO_INPUT)
+
+
+def adopt(variables: dict[str, str | None]) -> None:
+    """Set variables of this process."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def main_module() -> types.ModuleType:
@@ -73,6 +85,14 @@ class PlainEngine:
             self._say(told(error, name))
             return False
         return True
+
+    def adopt(self, variables: dict[str, str | None]) -> None:
+        """Set environment variables; None removes one."""
+        adopt(variables)
+
+    def names(self) -> list[str]:
+        """Return the names of the user's variables."""
+        return visible(self._names)
 
     def _run(self, code: types.CodeType) -> Any:
         value = eval(code, self._names)  # noqa: S307 (this is what a session is for)

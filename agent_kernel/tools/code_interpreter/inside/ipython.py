@@ -6,7 +6,8 @@ import base64
 import builtins
 from importlib import import_module
 
-from agent_kernel.tools.code_interpreter.inside.engine import main_module, refuse_input
+from agent_kernel.tools.code_interpreter.inside.engine import adopt, main_module, refuse_input
+from agent_kernel.tools.code_interpreter.inside.names import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ class IPythonEngine:
         if isinstance(error, KeyboardInterrupt):
             raise error
         return error is None
+
+    def adopt(self, variables: dict[str, str | None]) -> None:
+        """Set environment variables; None removes one."""
+        adopt(variables)
+
+    def names(self) -> list[str]:
+        """Return the names of the user's variables."""
+        return visible(self._shell.user_ns, self._shell.user_ns_hidden)
 
 
 def _hook(show: Callable[[Any], None]) -> Any:

@@ -1,14 +1,17 @@
-"""The Python session: reads requests and answers them, one JSON object a line, on descriptors of its own.
+"""The session: reads requests and answers them, one JSON object a line, on descriptors of its own.
 
-A request is `{"id", "code", "known"}`; the answer `{"id", "status", "logs", "images", "left_out"}`. `status`
-is `ok`, `error`, `interrupted`, or `unknown` for a request with `known` whose id was never run here. An id
-that was run is answered again and not run again. SIGINT interrupts the cell that runs, and nothing else.
+A request is `{"id", "code", "known", "variables"}`; the answer `{"id", "status", "logs", "images",
+"left_out"}`. `status` is `ok`, `error`, `interrupted`, or `unknown` for a request with `known` whose id was
+never run here. An id that was run is answered again and not run again. `variables` are the environment
+variables that differ from those at the start, null for one that is removed. SIGINT interrupts the cell that
+runs, and nothing else. The first line that the session writes is `{"ready": true}`.
 """
 
 from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import fcntl
 import json
 import os
@@ -17,7 +20,9 @@ import sys
 
 from agent_kernel.tools.code_interpreter.inside.capture import Capture
 from agent_kernel.tools.code_interpreter.inside.engine import PlainEngine
+from agent_kernel.tools.code_interpreter.inside.names import NamesFile
 from agent_kernel.tools.code_interpreter.inside.pictures import Pictures
+from agent_kernel.tools.code_interpreter.inside.r import REngine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,24 +35,32 @@ INTERRUPTED = "KeyboardInterrupt\n"
 
 
 class PythonSession:
-    """One session, for the life of its process. `limit` is the most characters of a cell's logs."""
+    """One session, for the life of its process. `limit` is the most characters of a cell's logs.
 
-    def __init__(self, limit: int) -> None:
+    `names` is the path of the file with the names of its variables. `language` is `python` or `r`.
+    """
+
+    def __init__(self, limit: int, names: str, language: str) -> None:
         self._requests = open(_private(0), "rb")  # noqa: SIM115 (for life)
         self._answers = open(_private(1), "wb")  # noqa: SIM115
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
         self._pid = os.getpid()
+        self._began_with = dict(os.environ)
+        self._adopted: dict[str, str | None] = {}
         self._running = False
         self._number = 0
         self._pictures = Pictures()
         self._known: collections.OrderedDict[str, bytes] = collections.OrderedDict()
         self._capture = Capture(limit)
         signal.signal(signal.SIGINT, self._interrupt)
-        self._engine = self._made()
+        self._engine = self._made(language)
+        self._names = NamesFile(names)
 
-    def _made(self) -> Any:
+    def _made(self, language: str) -> Any:
+        if language == "r":
+            return REngine(lambda kind, data: self._pictures.add(kind, data))
         try:
             from agent_kernel.tools.code_interpreter.inside.ipython import IPythonEngine
 
@@ -67,10 +80,12 @@ class PythonSession:
 
     def serve(self) -> None:
         """Answer requests until there are no more."""
+        self._write(b'{"ready": true}\n')
         for line in self._requests:
             try:
                 request = json.loads(line.decode("ascii"))
                 key, code, known = str(request["id"]), request["code"], request["known"]
+                self._adopt(dict(request.get("variables") or {}))
             except (ValueError, KeyError, TypeError):  # half a line of a host that is gone
                 continue
             if key in self._known:
@@ -81,8 +96,18 @@ class PythonSession:
                 answer = self._known[key] = self._run(key, code)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-            self._answers.write(answer)
-            self._answers.flush()
+            self._write(answer)
+
+    def _adopt(self, variables: dict[str, str | None]) -> None:
+        """Set environment variables. Only what is new is set: a cell may have changed the others."""
+        before, self._adopted = self._adopted, variables
+        restored = {name: self._began_with.get(name) for name in before.keys() - variables.keys()}
+        new = {name: value for name, value in variables.items() if (name, value) not in before.items()}
+        self._engine.adopt({**restored, **new})
+
+    def _write(self, line: bytes) -> None:
+        self._answers.write(line)
+        self._answers.flush()
 
     def _run(self, key: str, code: str) -> bytes:
         self._pictures = Pictures()
@@ -106,6 +131,8 @@ class PythonSession:
         if os.getpid() != self._pid:  # the cell has forked, and this is the child
             self._capture.flush()
             os._exit(0)
+        with contextlib.suppress(Exception):  # whatever a cell has made of its variables
+            self._names.write(self._engine.names())
         return self._answer(key, status, self._capture.end(), self._pictures)
 
     def _answer(self, key: str, status: str, logs: str, pictures: Pictures) -> bytes:
@@ -124,9 +151,9 @@ def _private(number: int) -> int:
         return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
-def main(limit: int) -> None:
+def main(limit: int, names: str, language: str) -> None:
     """Serve on standard input and output."""
-    session = PythonSession(limit)
+    session = PythonSession(limit, names, language)
     sys.path.insert(0, "")
     sys.argv = [""]
     session.serve()
