@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
+
+import jiter
 
 from agent_kernel.errors import MalformedCall
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallKind
 
+_PARSED = 64 * 1024
+"""Characters of a call's JSON that are shown while the model writes it."""
 _EXCERPT = 200
 """Characters of a malformed call that the error message repeats."""
 
@@ -33,6 +37,20 @@ class LiveCall:
         self.arguments += piece
         if piece:
             yield CallDelta(self.tool, self.call_id, piece)
+
+    def begun(self, piece: str) -> Any:
+        """Add a piece of the JSON; return the value as far as it is written, or None.
+
+        Each piece is parsed together with all before it, so this stops at a certain length. `done` returns
+        the whole call all the same, and reports what is no JSON.
+        """
+        self.arguments += piece
+        if not piece or len(self.arguments) > _PARSED:
+            return None
+        try:
+            return jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
+        except ValueError:
+            return None
 
     def done(self) -> CallDone:
         """Return the complete call. Raises `MalformedModelOutput`."""

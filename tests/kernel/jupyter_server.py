@@ -9,78 +9,45 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import threading
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from tests.logging_server import LoggingServer, logging_server
 
 ON_LOOPBACK = ("--ip=127.0.0.1", "--port=0", "--ServerApp.port_retries=50")
-TRIES = 5
-TAKEN = "is already in use"
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server process, the line that announced its address, and all that it logged until it ended."""
-
-    process: subprocess.Popen[str]
-    announced: re.Match[str]
-    log: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def running_server(
     command: Sequence[str], environment: Mapping[str, str], announcement: str
-) -> Iterator[RunningServer]:
-    """Run the server until the block ends.
+) -> Iterator[tuple[LoggingServer, str]]:
+    """Run the server until the block ends; yield the line that announced its address as well.
 
-    `announcement` is the pattern of a line of its log, with a group `port` or `socket`, a quoted path.
+    `announcement` is the pattern of that line, with a group `port` or `socket`, a quoted path.
     """
-    for _ in range(TRIES):
-        with _process(command, environment, announcement) as server:
-            if _takes_connections(server):
-                yield server
-                return
-        assert TAKEN in "".join(server.log), "".join(server.log)
-    raise AssertionError(f"each of {TRIES} ports was taken by another process")
+    said = []
+
+    def start(_: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def answers(server: LoggingServer, announced: re.Match[str]) -> bool:
+        said.append(announced[0])
+        return _takes_connections(server.process, announced.groupdict())
+
+    with logging_server(start, announcement, answers=answers) as server:
+        yield server, said[-1]
 
 
-@contextmanager
-def _process(
-    command: Sequence[str], environment: Mapping[str, str], announcement: str
-) -> Iterator[RunningServer]:
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    lines: list[str] = []
-    drain = threading.Thread(target=lines.extend, args=(process.stderr,))
-    try:
-        found = None
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.search(announcement, line):
-                break
-        assert found, "".join(lines)
-        drain.start()
-        yield RunningServer(process, found, lines)
-    finally:
-        process.terminate()  # shuts its kernels down
-        process.wait(30)
-        if drain.ident is not None:
-            drain.join()
-        process.stderr.close()
-
-
-def _takes_connections(server: RunningServer) -> bool:
-    """Return False when the server ended instead."""
-    while server.process.poll() is None:
+def _takes_connections(process: subprocess.Popen[str], address: Mapping[str, str | None]) -> bool:
+    while process.poll() is None:
         try:
-            _connect(server.announced.groupdict())
+            _connect(address)
         except (ConnectionRefusedError, FileNotFoundError):
             time.sleep(0.02)  # nothing tells when it listens
         else:
-            return server.process.poll() is None
+            return process.poll() is None
     return False
 
 

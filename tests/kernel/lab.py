@@ -56,9 +56,9 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
         "--JupyterNotebookApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={root}",
     ]
-    with running_server(command, environment, ADDRESS) as server:
+    with running_server(command, environment, ADDRESS) as (server, address):
         try:
-            yield server.announced[0]
+            yield address
         finally:
             (folder / "lab.log").write_text("".join(server.log))
 

@@ -31,7 +31,7 @@ def command(program: str, folder: Path) -> list[str]:
 
 
 def test_server_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
-    with running_server(command(SERVER, tmp_path), os.environ, r":(?P<port>\d+)/") as server:
+    with running_server(command(SERVER, tmp_path), os.environ, r":(?P<port>\d+)/") as (server, _):
         assert server.process.poll() is None
         assert (tmp_path / "first").exists()
 

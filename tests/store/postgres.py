@@ -9,15 +9,15 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from tests.logging_server import logging_server
 
 PASSWORD = "s3cret/of:the@database"
 QUICK = dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "off") | {"max_wal_senders": "0"}
@@ -84,38 +84,20 @@ def running(programs: Path) -> Iterator[Postgres]:
             ],
             check=True, capture_output=True, cwd="/",
         )  # fmt: skip
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
         settings |= {"max_connections": "50", "shared_buffers": "32MB", **QUICK}
-        server = subprocess.Popen(
-            [
-                *prefix, *(["--pdeathsig", "INT"] if prefix else []),
-                programs / "postgres", "-D", data, *(f"-c{name}={value}" for name, value in settings.items()),
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/",
-        )  # fmt: skip
-        try:
-            drained = _until_ready(server)
-            yield Postgres(folder, port)
-        finally:
-            server.send_signal(signal.SIGQUIT)  # its data goes anyway
-            server.wait(60)
-            drained.join()
-            server.stderr.close()  # type: ignore[union-attr]  # it is a pipe
+
+        def start(port: int) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                [
+                    *prefix, *(["--pdeathsig", "INT"] if prefix else []), programs / "postgres", "-D", data,
+                    f"-cport={port}", *(f"-c{name}={value}" for name, value in settings.items()),
+                ],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/",
+            )  # fmt: skip
+
+        ready = "database system is ready to accept connections"
+        with logging_server(start, ready, end=signal.SIGQUIT) as server:  # its data goes anyway
+            yield Postgres(folder, server.port)
     finally:
         shutil.rmtree(folder)
-
-
-def _until_ready(server: subprocess.Popen[str]) -> threading.Thread:
-    """Wait for the line that says so; return the thread that reads what it logs later."""
-    assert server.stderr is not None
-    lines = []
-    for line in server.stderr:
-        lines.append(line)
-        if "database system is ready to accept connections" in line:
-            drain = threading.Thread(target=server.stderr.read)
-            drain.start()
-            return drain
-    raise AssertionError("".join(lines))

@@ -27,11 +27,19 @@ class LineAsker:
         if request.about == "network":
             return await self._connection(request)
         kind = clean(request.kind) or ("exactly these" if len(request.commands) > 1 else "exactly this")
-        choices = f"[y]es, [n]o, {'[e]dit, ' * request.editable}[a]lways: {kind}, until the kernel stops"
-        prompt = f"{_shown(request)}\nMay this run? {choices}: "
+        edit = "[e]dit, " * request.editable
+        choices = f"[y]es, [n]o, {edit}[a]lways: {kind}, until the kernel stops"
+        return await self._choice(request, f"{_shown(request)}\nMay this run?", choices)
+
+    async def _connection(self, request: ApprovalRequest) -> Decision:
+        (destination,) = request.commands
+        question = f"{clean(request.reason)}\nMay it connect to {clean(destination)}?"
+        return await self._choice(request, question, "[y]es, once, [n]o, [a]lways in this notebook")
+
+    async def _choice(self, request: ApprovalRequest, question: str, choices: str) -> Decision:
         try:
             while True:
-                match (await self._ask_line(prompt)).strip().casefold():
+                match (await self._ask_line(f"{question} {choices}: ")).strip().casefold():
                     case "y" | "yes":
                         return Decision(True)
                     case "n" | "no":
@@ -40,24 +48,7 @@ class LineAsker:
                         return await self._edited(request)
                     case "a" | "always":
                         return Decision(True, remember=True)
-                prompt = f"Please answer with one of these letters. {choices}: "
-        except EOFError:
-            return Decision(False, reason=CLOSED)
-
-    async def _connection(self, request: ApprovalRequest) -> Decision:
-        (destination,) = request.commands
-        choices = "[y]es, once, [n]o, [a]lways in this notebook"
-        prompt = f"{clean(request.reason)}\nMay it connect to {clean(destination)}? {choices}: "
-        try:
-            while True:
-                match (await self._ask_line(prompt)).strip().casefold():
-                    case "y" | "yes":
-                        return Decision(True)
-                    case "n" | "no":
-                        return await self._denied()
-                    case "a" | "always":
-                        return Decision(True, remember=True)
-                prompt = f"Please answer with one of these letters. {choices}: "
+                question = "Please answer with one of these letters."
         except EOFError:
             return Decision(False, reason=CLOSED)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import jiter
-
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.protocol.validation import shortened
@@ -22,9 +20,6 @@ Json = Mapping[str, Any]
 
 LONGEST_CODE = 1_000_000
 """Characters of one cell."""
-
-_LIVE = 64 * 1024
-"""Characters of arguments up to which a call is streamed while it is written."""
 
 DESCRIPTION = (
     "Run Python code in this conversation's container, in a session that stays alive: variables and imports "
@@ -125,13 +120,7 @@ class LiveCode(LiveCall):
 
     def write(self, piece: str) -> Iterator[CallDelta]:
         """Add a piece of the JSON and yield what it adds to the code."""
-        self.arguments += piece
-        if not piece or len(self.arguments) > _LIVE:
-            return
-        try:
-            value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
-        except ValueError:  # not JSON: `done` reports it
-            return
+        value = self.begun(piece)
         code = value.get("code") if isinstance(value, dict) else None
         if isinstance(code, str) and len(code) > self._shown:
             yield CallDelta(self.tool, self.call_id, code[self._shown :])

@@ -6,17 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import jiter
-
 from agent_kernel.protocol.calls import CallDelta, CallDone
 from agent_kernel.tools.arguments import UnreadableArguments, read_object
 from agent_kernel.tools.live import LiveCall, malformed_call
 
 if TYPE_CHECKING:
     from agent_kernel.tools.base import Tool
-
-_LIVE = 64 * 1024
-"""Characters of arguments up to which a call is streamed while it is written."""
 
 LIMITS = ("timeout_ms", "max_output_length")
 """The options of a call."""
@@ -51,11 +46,7 @@ PARAMETERS: dict[str, Any] = {
 
 
 class LiveShellCall(LiveCall):
-    """A shell call in progress: streams the commands as far as they can be parsed.
-
-    Each piece is parsed together with all pieces before it, so streaming stops at a certain length. `done`
-    always returns the whole call.
-    """
+    """A shell call in progress: streams the commands as far as they can be parsed."""
 
     def __init__(self, tool: Tool, call_id: str) -> None:
         super().__init__(tool, call_id)
@@ -63,13 +54,7 @@ class LiveShellCall(LiveCall):
 
     def write(self, piece: str) -> Iterator[CallDelta]:
         """Add a piece of the JSON and yield what it adds to the commands."""
-        self.arguments += piece
-        if not piece or len(self.arguments) > _LIVE:
-            return
-        try:
-            value = jiter.from_json(self.arguments.encode(), partial_mode="trailing-strings")
-        except ValueError:  # not JSON: `done` reports it
-            return
+        value = self.begun(piece)
         commands = _commands(value) if not _may_be_list(value) else None
         for index, command in enumerate(commands or ()):
             if index == len(self._shown):

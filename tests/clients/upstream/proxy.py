@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.clients.cache import folder_for, installed
+from tests.logging_server import logging_server
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
@@ -46,38 +44,24 @@ def _install() -> None:
 @contextmanager
 def running(program: Path) -> Iterator[str]:
     """Run it on a free port of loopback; give its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_", "PYTHON"))}
-    process = subprocess.Popen(
-        [program, "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=FOLDER,
-        env={
-            **kept,
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "HTTP_PROXY": NOWHERE,
-            "HTTPS_PROXY": NOWHERE,
-            "NO_PROXY": "127.0.0.1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    tail: deque[str] = deque(maxlen=40)
-    try:
-        for line in process.stdout:
-            tail.append(line)
-            if "Uvicorn running on" in line:
-                break
-        assert "Uvicorn running on" in tail[-1], "".join(tail)
-        reader = threading.Thread(target=tail.extend, args=(process.stdout,))  # or it blocks on a full pipe
-        reader.start()
-        yield f"http://127.0.0.1:{port}/v1"
-        process.terminate()
-        reader.join()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+
+    def start(port: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [program, "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=FOLDER,
+            env={
+                **kept,
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+                "HTTP_PROXY": NOWHERE,
+                "HTTPS_PROXY": NOWHERE,
+                "NO_PROXY": "127.0.0.1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    with logging_server(start, "Uvicorn running on") as server:
+        yield f"http://127.0.0.1:{server.port}/v1"

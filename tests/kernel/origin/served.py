@@ -64,7 +64,7 @@ def jupyter_server(root: Path, folder: Path, *options: str) -> Iterator[JupyterS
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
     }
-    with running_server(command, environment, ADDRESS) as server:
+    with running_server(command, environment, ADDRESS) as (server, _):
         file = runtime / f"jpserver-{server.process.pid}.json"
         info = json.loads(file.read_bytes())
         yield JupyterServer(f"http://127.0.0.1:{info['port']}", info["token"], root, file)
