@@ -54,9 +54,10 @@ class Printed:
     def line(self) -> str:
         """The line around it, cut."""
         start, end = self.number.start, self.number.end
-        first = max(self.whole.rfind("\n", 0, start) + 1, start - _AROUND)
-        last = self.whole.find("\n", end, end + _AROUND)
-        return " ".join(self.whole[first : end + _AROUND if last < 0 else last].split())
+        before = self.whole[max(0, start - _AROUND) : start].rpartition("\n")[2]
+        after = self.whole[end : end + _AROUND].partition("\n")[0]
+        cut = ["…" if len(each) == _AROUND else "" for each in (before, after)]
+        return " ".join(f"{cut[0]}{before}{self.text}{after}{cut[1]}".split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def test_last_of_several_outputs_is_linked_and_others_counted() -> None:
 def test_line_around_a_number_is_cut() -> None:
     source = found("3.5", f"{'a' * 500} 3.5 {'b' * 500}\nnext")
     assert isinstance(source, Source)
-    assert source.printed.line == f"{'a' * 49} 3.5 {'b' * 49}"
+    assert source.printed.line == f"…{'a' * 49} 3.5 {'b' * 49}…"
 
 
 FORMS = ("{:.0f}", "{:.1f}", "{:.2f}", "{:,.1f}", "{:.3g}", "{:.1%}", "{:.2e}")
