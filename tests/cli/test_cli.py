@@ -259,13 +259,13 @@ def test_the_demo(own_environment: Environment, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "▶ Is a longer bill a deeper bill?" in done.stdout
     assert "$ head -n 5 penguins.csv" in done.stdout
-    assert "344 penguins" in done.stdout
+    assert "344[a] penguins" in done.stdout
     assert "Demo mode: the answers are pre-written" in done.stdout
     assert "\x1b" not in done.stdout
     notebook = json.loads((tmp_path / "out" / "01_first_questions.ipynb").read_text())
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     assert any("image/png" in output["data"] for output in outputs)
     page = (tmp_path / "out" / "01_first_questions.html").read_text()
-    assert "344 penguins" in page
+    assert ">344</a> penguins" in page
     assert str(tmp_path / "out") in done.stdout
     assert not any((Path(own_environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes").iterdir())
