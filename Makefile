@@ -3,7 +3,8 @@
 # make test       sets up what the tests need (as root: a Docker Engine too) and runs them on all cores
 # make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, and cases that repeat a short
 #                 one on Docker or gVisor
-# make lint       ruff and mypy
+# make extension  builds the JupyterLab extension, where there is Node; see extension/README.md
+# make lint       ruff and mypy; of the extension: tsc, eslint and prettier
 # make lock       compiles the locks anew from pyproject.toml
 #
 # Everything goes into .venv, installed from locks with hashes; a stamp per lock says what is there already.
@@ -20,12 +21,13 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab test test-slow suite pytest lint format lock notebooks clean
+.PHONY: demo lab extension test test-slow suite pytest lint format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
 
-lab: $(VENV)/.lab $(VENV)/.bwrap
+lab:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.lab $(VENV)/.bwrap extension
 	@agent-kernel install --sys-prefix
 	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) notebooks $(LAB)
@@ -37,7 +39,8 @@ PARALLEL := -n $(WORKERS) --dist worksteal
 
 test: SELECT := $(PARALLEL) -m "not slow"
 test-slow: SELECT := -m slow
-test test-slow: $(VENV)/.dev
+test test-slow:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev extension
 	@.ci/debian-packages
 	@.ci/engine $(MAKE) --no-print-directory suite SELECT='$(SELECT)'
 
@@ -49,7 +52,7 @@ pytest:
 	agent-kernel install --sys-prefix
 	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev lint-extension
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,6 +60,22 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The JupyterLab extension. It is built again when a file of it has changed, and linked into the environment.
+# Without Node nothing is built, and only CI fails. Without Node on the machine the one in .venv is used.
+WITHOUT_NODE := { [ $$? = 3 ] && [ "$$AGENT_KERNEL_REQUIRE_ALL" != 1 ]; }
+EXTENSION := $(shell git ls-files --cached --others --exclude-standard extension 2>/dev/null)
+
+extension: $(VENV)/.extension
+
+$(VENV)/.extension: $(EXTENSION) .ci/extension | $(BIN)/python $(if $(shell command -v npm),,$(filter $(VENV)/.dev,$(MAKECMDGOALS)))
+	@.ci/extension $(CURDIR)/$(VENV) build || $(WITHOUT_NODE)
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@[ ! -d extension/labextension ] || { \
+	  ln -sfn $(CURDIR)/extension/labextension $(VENV)/share/jupyter/labextensions/jupyter-agent-kernel && touch $@; }
+
+lint-extension: $(VENV)/.extension
+	@.ci/extension $(CURDIR)/$(VENV) lint || $(WITHOUT_NODE)
 
 notebooks: $(VENV)/.dev $(VENV)/.bwrap # runs the examples again and saves them with their outputs
 	@agent-kernel install --sys-prefix
@@ -73,7 +92,8 @@ $(VENV)/.demo $(VENV)/.lab $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyprojec
 	@$(SELF)
 	@touch $@
 
-$(VENV)/.bwrap: requirements/bubblewrap.txt | $(BIN)/python
+# pip changes one thing in an environment at a time.
+$(VENV)/.bwrap: requirements/bubblewrap.txt | $(BIN)/python $(filter $(VENV)/.lab,$(MAKECMDGOALS))
 	@.ci/bubblewrap $(VENV)
 	@touch $@
 

@@ -11,6 +11,7 @@ from agent_kernel.kernel.asking.types import Asker
 from agent_kernel.kernel.cells import MagicLine, parse
 
 if TYPE_CHECKING:
+    from agent_kernel.kernel.live.live import LiveTurn
     from agent_kernel.kernel.live.views import LiveViews
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
@@ -33,6 +34,10 @@ class CellRunner:
         self._notebook = notebook
         self._stop = stop
         self._views: LiveViews | None = None
+        self.watch: Callable[[], None] = lambda: None
+        """Called whenever the state of a live view has changed."""
+        self.view: LiveTurn | None = None
+        """The last live view; it is closed once its cell has ended."""
 
     async def run(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
         """Run the cell. Raises `InvalidRequest` for an unknown magic before anything runs."""
@@ -68,7 +73,8 @@ class CellRunner:
         views = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.views")
         if self._views is None:
             self._views = views.LiveViews(self._stop, self._notebook.steer)
-        view = self._views.open()
+        self.view = view = self._views.open()
+        view.observe(lambda _change: self.watch(), "state")
         outputs.show_live(view, view.bundle())
         if isinstance(view, Asker):
             self._notebook.approvals.asker = view

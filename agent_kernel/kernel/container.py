@@ -13,6 +13,8 @@ from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, Sand
 from agent_kernel.runtime.progress import listening
 
 if TYPE_CHECKING:
+    from openai.types import ContainerCreateResponse
+
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.written import WrittenFiles
     from agent_kernel.runtime.base import Runtime
@@ -50,10 +52,12 @@ class NotebookContainer:
         self.id: str | None = None
         self.name = "notebook"
         self.params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
+        self.shown: Mapping[str, str] = {}  # its `sandbox` and `isolation`, where the server says so
         self._runtime = runtime
         self._tell_model = tell_model
         self._log = log
         self._keeper: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
 
     async def open(self, outputs: CellOutputs, params: Mapping[str, Any] | None = None) -> OpenContainer:
         """Return the live container. One that died comes back with its files; one that is gone is replaced.
@@ -61,8 +65,13 @@ class NotebookContainer:
         Both are said in `outputs`.
 
         A new one is created with `params` (`ContainerCreateParams`), or else with those of the one before.
-        Raises what `Containers.create` raises.
+        Raises what `Containers.create` raises. A file that is dropped while a cell begins waits for the same
+        container.
         """
+        async with self._opening:
+            return await self._open(outputs, params)
+
+    async def _open(self, outputs: CellOutputs, params: Mapping[str, Any] | None) -> OpenContainer:
         from agent_kernel.kernel.render.bundles import note, notice
         from agent_kernel.kernel.render.text import clean
         from agent_kernel.kernel.written import WrittenFiles
@@ -85,7 +94,7 @@ class NotebookContainer:
         outputs.step("Starting the container")
         with listening(lambda text: outputs.progress(note(clean(text)))):
             created = await containers.create({"name": self.name, **params})
-        self.id, self.params = created.id, params
+        self.id, self.params, self.shown = created.id, params, _described(created)
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
@@ -143,3 +152,9 @@ class NotebookContainer:
                         await runtime.containers.delete(container_id)
         except (AgentKernelError, TimeoutError):
             self._log.warning("Container %s will end with its lease.", container_id, exc_info=True)
+
+
+def _described(created: ContainerCreateResponse) -> dict[str, str]:
+    ours = (created.model_extra or {}).get("agent_kernel")
+    found = ours if isinstance(ours, Mapping) else {}
+    return {name: str(found[name]) for name in ("sandbox", "isolation") if name in found}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,6 +19,8 @@ from agent_kernel.kernel.cell_run import CellRunner, SubmittedCell
 from agent_kernel.kernel.front_end import FrontEnd, front_end_of
 from agent_kernel.kernel.history import CellHistory
 from agent_kernel.kernel.outputs import CellOutputs
+from agent_kernel.kernel.panel.panel import Panel
+from agent_kernel.kernel.panel.source import PanelSource, RunningCell
 from agent_kernel.kernel.replies import Reply, described, error_content, stopped_after, succeeded
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ class AgentKernel(Kernel):
         self._history = CellHistory(wiring.history)
         self._cell: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
-        self._began = 0.0
         self._closing: asyncio.Task[None] | None = None
         self._terminating: asyncio.Task[None] | None = None
         self.comm_manager = comm.get_comm_manager()
         for name in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[name] = getattr(self.comm_manager, name)
+        self._running: RunningCell | None = None
+        source = PanelSource(
+            self._agent, self._interrupt_cell, lambda: self._running, lambda: self._cells.view
+        )
+        self._panel = Panel(source, self.log)
+        self._panel.register(self.comm_manager)
+        self._cells.watch = self._panel.changed
 
     def start(self) -> None:
         """Start answering messages, and shut down cleanly on SIGTERM."""
@@ -128,14 +135,16 @@ class AgentKernel(Kernel):
         live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
         submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live)
         self._stop_asked.clear()
-        self._began = time.monotonic()
+        self._running = running = RunningCell(cell_id, self.execution_count)
+        self._panel.changed()
         self._agent.approvals.asker = self._line_asker() if allow_stdin else None
         self._cell = cell = asyncio.create_task(self._cells.run(submitted, outputs))
         try:
             await self._ended(cell)
-            reply = self._reply(cell, outputs)
+            reply = self._reply(cell, outputs, running)
         finally:
-            self._cell = None
+            self._cell = self._running = None
+            self._panel.changed()
         if store_history:
             await self._history.add(self.execution_count, code, outputs.plain_result)
         return reply
@@ -156,13 +165,13 @@ class AgentKernel(Kernel):
         if not cell.done():
             await asyncio.wait({cell}, timeout=STOP_SECONDS)
 
-    def _reply(self, cell: asyncio.Task[None], outputs: CellOutputs) -> Reply:
+    def _reply(self, cell: asyncio.Task[None], outputs: CellOutputs, running: RunningCell) -> Reply:
         outputs.finish()
         if not cell.done():
             return self._failed("StillRunning", "The runtime did not stop in time. Restart the kernel.")
         if cell.cancelled():
             by_person = outputs.front_end is not FrontEnd.BATCH
-            said = stopped_after(time.monotonic() - self._began, by_person=by_person)
+            said = stopped_after(running.seconds, by_person=by_person)
             return self._failed("KeyboardInterrupt", said)
         error = cell.exception()
         if error is None:
@@ -299,6 +308,7 @@ class AgentKernel(Kernel):
 
     async def _close(self, restart: bool) -> None:
         cell = self._cell
+        self._panel.close()
         self._interrupt_cell()
         if cell is not None:
             await asyncio.wait({cell}, timeout=CLOSE_SECONDS)

@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+EXTENSION = "jupyter-agent-kernel"
 START_MILLISECONDS = 60_000
 ADDRESS = r"http://127\.0\.0\.1:(?P<port>\d+)/lab\?token=\w+"
 EMPTY = "about:blank"
@@ -36,13 +37,24 @@ _SETTINGS = {
 
 
 @contextmanager
-def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]:
-    """JupyterLab on loopback, serving `root`; yields its address. `folder` takes its settings and its log."""
+def lab_server(
+    root: Path, folder: Path, *, theme: str = "JupyterLab Light", extension: Path | None = None
+) -> Iterator[str]:
+    """JupyterLab on loopback, serving `root`; yields its address. `folder` takes its settings and its log.
+
+    It runs with the built `extension`, and without ours by default, whatever is installed.
+    """
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True, exist_ok=True)
     for name, values in {**_SETTINGS, "themes": {"theme": theme}}.items():
         (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
+    disabled = {} if extension else {"disabledExtensions": {EXTENSION: True}}
+    (folder / "config" / "labconfig").mkdir(parents=True, exist_ok=True)
+    (folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
     environment = os.environ | {
+        "JUPYTER_PATH": os.pathsep.join(
+            filter(None, [f"{folder / 'share'}", os.environ.get("JUPYTER_PATH")])
+        ),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
@@ -56,6 +68,9 @@ def lab_server(root: Path, folder: Path, *, theme: str = "JupyterLab Light") -> 
         "--JupyterNotebookApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={root}",
     ]
+    if extension:
+        (folder / "share" / "labextensions").mkdir(parents=True)
+        (folder / "share" / "labextensions" / EXTENSION).symlink_to(extension)
     with running_server(command, environment, ADDRESS) as (server, address):
         try:
             yield address

@@ -187,7 +187,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             "ended": self._closed,
             "tokens": self._tokens,
             "step": self._step,
-            "question": question_json(self._question[0]) if self._question else None,
+            "question": self.question,
             "items": items[::-1],
         }
 
@@ -236,7 +236,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             case {"type": "steer", "text": str(text)} if text.strip():
                 return await self._steer(text.strip())
             case {"type": "decide", "question": str(question)}:
-                return self._decide(question, content)
+                return self.decide(question, content)
         return "The kernel does not know this action."
 
     # -- questions ----------------------------------------------------------------------------------------
@@ -252,7 +252,18 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._question = None
             self._sync()
 
-    def _decide(self, question: str, content: dict[str, Any]) -> str | None:
+    @property
+    def doing(self) -> str:
+        """What is being done before the model is asked; empty after that."""
+        return self._step
+
+    @property
+    def question(self) -> dict[str, Any] | None:
+        """The question that waits for the user, as the page gets it."""
+        return question_json(self._question[0]) if self._question else None
+
+    def decide(self, question: str, content: dict[str, Any]) -> str | None:
+        """Answer the question with this id. Return None, or why the answer was not taken."""
         if self._question is None or self._question[0].id != question or self._question[1].done():
             return GONE
         request, answer = self._question

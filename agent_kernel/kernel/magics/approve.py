@@ -48,10 +48,10 @@ async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         outputs.result(_table(notebook))
         return
     policy = notebook.approval
-    outputs.emit(note(_sentence(policy)))
+    outputs.emit(note(sentence(policy)))
 
 
-def _sentence(policy: Policy) -> str:
+def sentence(policy: Policy) -> str:
     """Return the policy in one line: its rules in order, then its default."""
     if not policy.rules:
         return _ALL[policy.default]
@@ -113,7 +113,7 @@ def _table(notebook: Notebook) -> Bundle:
         ["allow", kind, "", "you allowed it, until the kernel stops"] for kind in notebook.approvals.allowed
     ]
     rows.append([policy.default, "everything else", "", ""])
-    caption = f"{_sentence(policy)} The operator has a policy as well: the stricter of the two decides."
+    caption = f"{sentence(policy)} The operator has a policy as well: the stricter of the two decides."
     return table(["action", "commands", "larger than", "why"], rows, caption).bundle()
 
 

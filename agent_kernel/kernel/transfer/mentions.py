@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -107,6 +107,20 @@ def resolve(mention: Mention) -> Path | None:
     return expanded(word)  # it was created just now
 
 
+def as_text(prompt: str, there: Collection[str]) -> str:
+    """Return the prompt with mentions of the files `there` written as text, unless such a file is here.
+
+    They arrived in the container from the page of the front end: there is nothing to upload.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        word = match[1] or match[2] or match[3].replace("\\ ", " ")
+        names = {word, word.rstrip(_ENDS)} & {*there}
+        return "\\" + match[0] if any(not os.path.lexists(name) for name in names) else match[0]
+
+    return _MENTION.sub(escaped, prompt) if there else prompt
+
+
 def _with_spaces(mention: Mention) -> Path | None:
     """Return the file with the longest name that the line begins with, if the name has spaces."""
     line = mention.line
@@ -175,6 +189,7 @@ async def attach(notebook: FileSharer, outputs: CellOutputs, prompt: str) -> Pro
     from agent_kernel.kernel.render.bundles import notice
     from agent_kernel.kernel.render.files.artifacts import snapshot
 
+    prompt = as_text(prompt, notebook.uploaded.only_there(notebook.container.id))
     plan = await asyncio.to_thread(find_mentioned, prompt, notebook.settings)
     for name in await asyncio.to_thread(unfound, prompt):
         outputs.emit(notice(not_uploaded(name)))

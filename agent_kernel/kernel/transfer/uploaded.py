@@ -29,16 +29,33 @@ class Uploaded:
     def __init__(self) -> None:
         self._container_id: str | None = None
         self._known: dict[str, tuple[HostFile, str]] = {}
+        self._received: set[str] = set()
         self._originals = Originals()
 
     def remember(
         self, container_id: str, upload: PendingUpload, digest: str, content: bytes | None = None
     ) -> None:
         """Record an upload that arrived; `digest` is its SHA-256, `content` its bytes if they are kept."""
-        if container_id != self._container_id:
-            self._container_id, self._known, self._originals = container_id, {}, Originals()
+        self._use(container_id)
+        self._received.discard(upload.target)
         self._known[upload.target] = (upload.file, digest)
         self._originals.keep(upload.target, upload.file.size, digest, content)
+
+    def received(self, container_id: str, target: str, size: int, digest: str, content: bytes | None) -> None:
+        """Record a file that arrived from the page of the front end: there is no such file here."""
+        self._use(container_id)
+        self._known.pop(target, None)
+        self._received.add(target)
+        self._originals.keep(target, size, digest, content)
+
+    def only_there(self, container_id: str | None) -> frozenset[str]:
+        """Return the files that arrived from the page, by their paths below /mnt/data."""
+        return frozenset(self._received if container_id == self._container_id else ())
+
+    def _use(self, container_id: str) -> None:
+        if container_id != self._container_id:
+            self._container_id, self._known, self._originals = container_id, {}, Originals()
+            self._received = set()
 
     def originals(self, container_id: str) -> Originals:
         """Return what was uploaded to a container."""

@@ -1,0 +1,1 @@
+"""What the kernel tells the JupyterLab extension, and what a person asks for there: one comm target."""

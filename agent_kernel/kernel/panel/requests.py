@@ -1,0 +1,68 @@
+"""The table of requests: one more is one function, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.panel import files, settings
+from agent_kernel.kernel.panel.source import AnswersInPanel
+from agent_kernel.kernel.panel.state import state_of
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.panel.messages import PanelRequest
+    from agent_kernel.kernel.panel.source import PanelSource
+
+Result = Mapping[str, Any]
+Answer = Callable[["PanelSource", "PanelRequest"], Awaitable[Result]]
+"""Carries out a request and returns its result as JSON. Raises any `AgentKernelError`."""
+
+CLOSED = "This question is closed: it was answered elsewhere, or the turn has ended."
+
+
+async def _state(source: PanelSource, request: PanelRequest) -> Result:
+    request.only(())
+    return state_of(source)
+
+
+async def _stop(source: PanelSource, request: PanelRequest) -> Result:
+    """Interrupt the running cell; nothing happens if there is none."""
+    request.only(())
+    running = source.cell() is not None
+    source.stop()
+    return {"stopping": running}
+
+
+async def _decide(source: PanelSource, request: PanelRequest) -> Result:
+    """Answer the question that waits, as the live view's card does."""
+    request.only(("question", "approve", "remember", "commands", "reason"))
+    view = source.view()
+    why = CLOSED
+    if isinstance(view, AnswersInPanel):
+        why = view.decide(request.text("question"), dict(request.arguments)) or ""
+    if why:
+        raise InvalidRequest(why)
+    return {}
+
+
+REQUESTS: dict[str, Answer] = {
+    "state": _state,
+    "stop": _stop,
+    "decide": _decide,
+    "settings": settings.read,
+    "set": settings.change,
+    "files": files.listing,
+    "upload": files.upload,
+    "chunk": files.chunk,
+    "cancel": files.cancel,
+}
+
+
+async def carry_out(source: PanelSource, request: PanelRequest) -> Result:
+    """Return the result of a request. Raises `InvalidRequest` for an unknown one, and what it raises."""
+    answer = REQUESTS.get(request.name)
+    if answer is None:
+        known = ", ".join(REQUESTS)
+        raise InvalidRequest("The kernel does not know this request.", hint=f"It knows: {known}.")
+    return await answer(source, request)

@@ -1,0 +1,109 @@
+/** The messages of the comm, as docs/extension-protocol.md describes them. */
+
+import type { JSONObject } from "@lumino/coreutils";
+
+export const TARGET = "agent_kernel";
+export const VERSION = 1;
+
+/** A question that waits for the user: may these commands run, or this connection be made? */
+export interface Question {
+  readonly id: string;
+  readonly commands: readonly string[];
+  readonly reason: string;
+  readonly kind: string;
+  readonly editable: boolean;
+  readonly about: string;
+  readonly cell: string | null;
+}
+
+export interface RunningCell {
+  readonly id: string | null;
+  readonly number: number;
+  readonly seconds: number;
+  readonly step: string;
+}
+
+export interface State {
+  readonly model: string | null;
+  readonly container: { readonly id: string | null; readonly sandbox: string; readonly isolation: string };
+  readonly cell: RunningCell | null;
+  readonly usage: { readonly tokens: number; readonly cost: number | null };
+  readonly questions: readonly Question[];
+}
+
+/** What the kernel said about a request that failed; `hint` is the next step. */
+export class Refused extends Error {
+  constructor(
+    message: string,
+    readonly hint: string | null,
+  ) {
+    super(message);
+  }
+}
+
+type Fields = Record<string, unknown>;
+
+/** An object of a message; empty for anything else. */
+export function fields(value: unknown): Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+}
+
+export function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}
+
+function count(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0;
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** The state in a message. Fields of the wrong type count as missing. */
+export function readState(value: unknown): State {
+  const given = fields(value);
+  const container = fields(given["container"]);
+  const usage = fields(given["usage"]);
+  return {
+    model: textOrNull(given["model"]),
+    container: {
+      id: textOrNull(container["id"]),
+      sandbox: text(container["sandbox"]),
+      isolation: text(container["isolation"]),
+    },
+    cell: given["cell"] == null ? null : readCell(fields(given["cell"])),
+    usage: {
+      tokens: count(usage["input_tokens"]) + count(usage["output_tokens"]),
+      cost: typeof usage["cost"] === "number" ? usage["cost"] : null,
+    },
+    questions: list(given["questions"]).map((each) => readQuestion(fields(each))),
+  };
+}
+
+function readCell(given: Fields): RunningCell {
+  return {
+    id: textOrNull(given["id"]),
+    number: count(given["number"]),
+    seconds: count(given["seconds"]),
+    step: text(given["step"]),
+  };
+}
+
+function readQuestion(given: Fields): Question {
+  return {
+    id: text(given["id"]),
+    commands: list(given["commands"]).map(text),
+    reason: text(given["reason"]),
+    kind: text(given["kind"]),
+    editable: given["editable"] === true,
+    about: text(given["about"]),
+    cell: textOrNull(given["cell"]),
+  };
+}
+
+export type Arguments = JSONObject;

@@ -1,0 +1,98 @@
+/** A notebook, and the connection to its kernel if that is one of ours. */
+
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { Kernel } from "@jupyterlab/services";
+import { type ISignal, Signal } from "@lumino/signaling";
+
+import { Connection } from "./connection";
+import type { State } from "./messages";
+
+const IMPLEMENTATION = "agent-kernel";
+
+export class AgentNotebook {
+  constructor(readonly panel: NotebookPanel) {
+    const { sessionContext } = panel;
+    sessionContext.kernelChanged.connect(this._look, this);
+    sessionContext.statusChanged.connect(this._look, this);
+    sessionContext.connectionStatusChanged.connect(this._reconnected, this);
+    panel.disposed.connect(this._end, this);
+    this._look();
+  }
+
+  /** Whether the notebook's kernel is one of ours. It stays true while the kernel restarts. */
+  get isOurs(): boolean {
+    return this._ours;
+  }
+
+  /** The open connection; null while there is none. */
+  get connection(): Connection | null {
+    return this._connection?.isDisposed === false ? this._connection : null;
+  }
+
+  get state(): State | null {
+    return this.connection?.state ?? null;
+  }
+
+  /** Emitted when `isOurs`, `connection` or `state` changes. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** The place of a cell among the code cells, from 1, and their number; null for an unknown cell. */
+  place(cell: string | null): { at: number; of: number } | null {
+    const codes = this.panel.content.widgets.filter((each) => each.model.type === "code");
+    const at = codes.findIndex((each) => each.model.id === cell);
+    return at < 0 ? null : { at: at + 1, of: codes.length };
+  }
+
+  /** Shows a cell, and the notebook if it is hidden. */
+  async show(cell: string | null): Promise<void> {
+    const { content } = this.panel;
+    const index = content.widgets.findIndex((each) => each.model.id === cell);
+    if (index < 0) return;
+    content.activeCellIndex = index;
+    await content.scrollToItem(index, "smart");
+  }
+
+  private _look(): void {
+    const kernel = this.panel.sessionContext.session?.kernel ?? null;
+    if (kernel === null || this._looking || !["idle", "busy"].includes(kernel.status)) return;
+    if (kernel === this._kernel && (this.connection || !this._ours)) return;
+    this._looking = true;
+    void this._connect(kernel).finally(() => {
+      this._looking = false;
+      if (kernel !== this.panel.sessionContext.session?.kernel) this._look();
+    });
+  }
+
+  private async _connect(kernel: Kernel.IKernelConnection): Promise<void> {
+    const ours = (await kernel.info).implementation === IMPLEMENTATION;
+    if (kernel.isDisposed || this.panel.isDisposed) return;
+    this._connection?.dispose();
+    this._kernel = kernel;
+    this._ours = ours;
+    this._connection = ours ? new Connection(kernel) : null;
+    this._connection?.changed.connect(() => {
+      this._changed.emit();
+    });
+    this._changed.emit();
+  }
+
+  private _reconnected(): void {
+    const kernel = this.panel.sessionContext.session?.kernel;
+    // A kernel that restarts meanwhile ends the connection, and `_look` makes a new one.
+    if (kernel?.connectionStatus === "connected") this.connection?.refresh().catch(() => undefined);
+    this._look();
+  }
+
+  private _end(): void {
+    this._connection?.dispose();
+    Signal.clearData(this);
+  }
+
+  private readonly _changed = new Signal<this, void>(this);
+  private _kernel: Kernel.IKernelConnection | null = null;
+  private _connection: Connection | null = null;
+  private _ours = false;
+  private _looking = false;
+}

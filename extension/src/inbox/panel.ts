@@ -1,0 +1,89 @@
+/** The side panel with all questions that wait, of every open notebook. */
+
+import { PathExt } from "@jupyterlab/coreutils";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import { Widget } from "@lumino/widgets";
+
+import type { Arguments, Question } from "../connection/messages";
+import type { AgentNotebook } from "../connection/notebook";
+import type { IAgentNotebooks } from "../connection/plugin";
+import { button, element } from "../dom";
+import { Card } from "./card";
+
+/** A question that waits, and its notebook. */
+export interface Waiting {
+  readonly notebook: AgentNotebook;
+  readonly question: Question;
+}
+
+/** All questions that wait. */
+export function waiting(notebooks: IAgentNotebooks): Waiting[] {
+  return notebooks.all.flatMap((notebook) =>
+    (notebook.state?.questions ?? []).map((question) => ({ notebook, question })),
+  );
+}
+
+export function nameOf(notebook: AgentNotebook): string {
+  return PathExt.basename(notebook.panel.context.path);
+}
+
+export class InboxPanel extends Widget {
+  constructor(
+    private readonly _notebooks: IAgentNotebooks,
+    private readonly _show: (notebook: AgentNotebook, cell: string | null) => void,
+    private readonly _trans: TranslationBundle,
+  ) {
+    super();
+    this.addClass("jp-agent-inbox");
+    element("h2", "jp-agent-inbox-title", this.node, _trans.__("Approvals"));
+    this._empty = element(
+      "p",
+      "jp-agent-inbox-empty",
+      this.node,
+      _trans.__("No turn waits for you. Commands that need your approval appear here."),
+    );
+    this._list = element("div", "jp-agent-inbox-list", this.node);
+    _notebooks.changed.connect(this._draw, this);
+    this._draw();
+  }
+
+  private _draw(): void {
+    const open = waiting(this._notebooks);
+    const keys = new Set(open.map(keyOf));
+    for (const [key, node] of this._drawn) {
+      if (keys.has(key)) continue;
+      node.remove();
+      this._drawn.delete(key);
+    }
+    for (const each of open) {
+      if (!this._drawn.has(keyOf(each))) this._add(each);
+    }
+    this._empty.hidden = open.length > 0;
+  }
+
+  private _add(each: Waiting): void {
+    const { notebook, question } = each;
+    const entry = element("section", "jp-agent-inbox-entry", this._list);
+    const place = notebook.place(question.cell);
+    const where = place
+      ? this._trans.__("%1, cell %2 of %3", nameOf(notebook), place.at, place.of)
+      : nameOf(notebook);
+    entry.setAttribute("aria-label", where);
+    const show = () => this._show(notebook, question.cell);
+    button(where, entry, show, "jp-agent-inbox-where").title = this._trans.__("Show this cell");
+    const decide = async (answer: Arguments) => {
+      if (!notebook.connection) throw new Error(this._trans.__("The kernel is not connected."));
+      await notebook.connection.request("decide", answer);
+    };
+    entry.append(new Card(question, decide, this._trans).node);
+    this._drawn.set(keyOf(each), entry);
+  }
+
+  private readonly _empty: HTMLElement;
+  private readonly _list: HTMLElement;
+  private readonly _drawn = new Map<string, HTMLElement>();
+}
+
+function keyOf({ notebook, question }: Waiting): string {
+  return `${notebook.panel.id} ${question.id}`;
+}

@@ -1,0 +1,9 @@
+/** The plugins of this extension: one folder each. */
+
+import { notebooks } from "./connection/plugin";
+import { files } from "./files/plugin";
+import { inbox } from "./inbox/plugin";
+import { prompt } from "./prompt/plugin";
+import { status } from "./status/plugin";
+
+export default [notebooks, prompt, status, inbox, files];

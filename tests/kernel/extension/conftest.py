@@ -1,0 +1,69 @@
+"""JupyterLab with the extension, and pages of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.conftest import CHECKOUT
+from tests.kernel import lab
+from tests.kernel.notebooks import write_notebook
+from tests.kernel.running import use_kernels
+
+EXTENSION = CHECKOUT / "extension"
+Opened = Callable[..., AbstractContextManager[Page]]
+
+
+@pytest.fixture(scope="session")
+def built(missing: Callable[[str], NoReturn]) -> Path:
+    """The folder with the built extension."""
+    if not (EXTENSION / "labextension" / "package.json").exists():
+        missing("The JupyterLab extension is not built. With Node on this machine: make extension")
+    return EXTENSION / "labextension"
+
+
+@pytest.fixture(scope="module")
+def address(
+    lab_folder: Path, jupyter_path: Path, built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """One JupyterLab with the extension for all of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_kernels(jupyter_path, patch)
+        with lab.lab_server(lab_folder, tmp_path_factory.mktemp("extended"), extension=built) as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[Browser]:
+    with lab.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context() as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def lab_tab(context: BrowserContext) -> Page:
+    """One page for these tests: to load JupyterLab takes longer than most of them."""
+    return context.new_page()
+
+
+@pytest.fixture
+def opened(lab_tab: Page, address: str, lab_folder: Path) -> Opened:
+    """Writes a notebook with these cells and opens it."""
+
+    def opener(
+        name: str, cells: list[str], kernel: str = "agent-live", **size: int
+    ) -> AbstractContextManager[Page]:
+        write_notebook(lab_folder / name, cells, kernel=kernel)
+        return lab.notebook_in(lab_tab, address, name, **size)
+
+    return opener

@@ -1,0 +1,247 @@
+"""The JupyterLab extension as a person sees it: the real kernel in the real JupyterLab in Chromium.
+
+Set AGENT_KERNEL_PICTURES to a folder to keep the screenshots.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.kernel import lab
+from tests.kernel.extension.conftest import EXTENSION, Opened
+from tests.kernel.notebooks import write_notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(240)]
+
+WAIT = 60_000.0
+LONG = "Please compare the ages in @people.csv with last year and tell me " + "very " * 40 + "briefly."
+CELLS = [LONG, "!ls -l", "%%python\nprint(1)", "%budget seconds=20\n%model", ""]
+CONTENT = "window.jupyterapp.shell.currentWidget.content"
+
+
+@contextmanager
+def dark(page: Page) -> Iterator[None]:
+    lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+    try:
+        expect(page.locator("body[data-jp-theme-light='false']")).to_have_count(1, timeout=WAIT)
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
+        yield
+    finally:
+        lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+
+
+def cell(page: Page, number: int) -> Locator:
+    return page.locator(".jp-Notebook:visible .jp-CodeCell").nth(number)
+
+
+def start(page: Page, number: int) -> Locator:
+    """Select a cell and start it; the cell."""
+    page.evaluate(f"(number) => {{ {CONTENT}.activeCellIndex = number; }}", number)
+    lab.start_command(page, "notebook:run-cell")
+    return cell(page, number)
+
+
+def source(page: Page, number: int) -> str:
+    found: str = page.evaluate(f"(n) => {CONTENT}.widgets[n].model.sharedModel.getSource()", number)
+    return found
+
+
+def violations(page: Page, selector: str) -> list[str]:
+    """What axe-core finds serious below an element."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.add_script_tag(path=EXTENSION / "node_modules" / "axe-core" / "axe.min.js")
+    found: list[dict[str, Any]] = page.evaluate(
+        "(selector) => axe.run(selector).then((found) => found.violations)", selector
+    )
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+def test_prompts_wrap_and_cells_say_what_they_are(opened: Opened, pictures: Path) -> None:
+    with opened("prompts.ipynb", CELLS, height=620) as page:
+        badges = page.locator(".jp-agent-badge")
+        expect(badges).to_have_text(["Prompt", "Shell", "Python", "Line", "Prompt"])
+        content = cell(page, 0).locator(".cm-content")
+        expect(content).to_have_class(re.compile("cm-lineWrapping"))
+        wide = "(e) => [e.closest('.cm-scroller').scrollWidth, e.closest('.cm-scroller').clientWidth]"
+        assert len(set(content.evaluate(wide))) == 1
+        fonts = [
+            cell(page, number).locator(".cm-content").evaluate("(e) => getComputedStyle(e).fontFamily")
+            for number in (0, 2)
+        ]
+        assert "mono" not in fonts[0]
+        assert "mono" in fonts[1]
+        expect(cell(page, 0).locator(".jp-agent-mention")).to_have_text("@people.csv")
+        expect(cell(page, 1).locator(".jp-agent-command")).to_have_text("!ls -l")
+        expect(cell(page, 3).locator(".jp-agent-top")).to_have_text(["%budget", "%model"])
+        expect(cell(page, 4).locator(".cm-placeholder")).to_contain_text("What is in @people.csv?")
+        assert violations(page, ".jp-AgentNotebook .jp-agent-badge") == []
+        page.screenshot(path=pictures / "prompts.png")
+        with dark(page):
+            page.screenshot(path=pictures / "prompts-dark.png")
+
+
+def test_key_switches_between_prompt_python_and_shell(opened: Opened) -> None:
+    with opened("switched.ipynb", ["say hello", "%model"]) as page:
+        cell(page, 0).locator(".cm-content").click()
+        for badge, prefix in (("Python", "%%python\n"), ("Shell", "%%bash\n"), ("Prompt", "")):
+            page.keyboard.press("Alt+k")
+            expect(cell(page, 0).locator(".jp-agent-badge")).to_have_text(badge)
+            assert source(page, 0) == f"{prefix}say hello"
+        expect(cell(page, 1).locator(".jp-agent-badge")).to_be_disabled()
+
+
+def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Path) -> None:
+    with opened("status.ipynb", ["%model", "wait for ever", ""], height=700) as page:
+        status = page.locator(".jp-agent-status")
+        expect(status).to_contain_text("No container yet")
+        running = start(page, 1)
+        expect(running.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
+        expect(status.locator(".jp-agent-status-doing")).to_contain_text(re.compile(r"Cell 2 of 3, \d+ s"))
+        expect(status).to_contain_text("bubblewrap", timeout=WAIT)
+        assert violations(page, ".jp-agent-status") == []
+        page.screenshot(path=pictures / "status.png")
+        with dark(page):
+            page.screenshot(path=pictures / "status-dark.png")
+        status.get_by_role("button", name="Stop").click()
+        expect(running.locator(".jp-OutputArea")).to_contain_text("Stopped by you after", timeout=WAIT)
+        expect(status).to_contain_text("Idle")
+        expect(status.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_restarted_kernel_is_connected_again(opened: Opened) -> None:
+    with opened("restarted.ipynb", ["wait for ever"]) as page:
+        status = page.locator(".jp-agent-status")
+        start(page, 0)
+        expect(status).to_contain_text("Cell 1 of 1", timeout=WAIT)
+        page.evaluate(f"() => {lab.KERNEL}.restart()")
+        expect(status).to_contain_text("Idle", timeout=WAIT)
+        expect(status).to_contain_text("No container yet")
+        start(page, 0)
+        expect(status).to_contain_text("Cell 1 of 1", timeout=WAIT)
+        status.get_by_role("button", name="Stop").click()
+        expect(status).to_contain_text("Idle", timeout=WAIT)
+
+
+def test_hidden_notebook_is_answered_in_the_inbox(
+    opened: Opened, address: str, lab_folder: Path, pictures: Path
+) -> None:
+    write_notebook(lab_folder / "front.ipynb", ["say hello"], kernel="agent-live")
+    with opened("asking.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
+        expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
+        asking = start(page, 1)
+        expect(asking.locator(".agent-live-question")).to_be_visible(timeout=WAIT)
+        lab.command(page, "docmanager:save")
+        page.reload()
+        expect(asking.locator(".agent-live-question")).to_be_visible(timeout=WAIT)
+        lab.command(page, "docmanager:open", {"path": "front.ipynb"})
+        lab.command(page, "agent-kernel:show-approvals")
+        card = page.locator(".jp-agent-card")
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("asking.ipynb, cell 2 of 2", timeout=WAIT)
+        expect(card).to_contain_text("rm -f results.txt")
+        expect(page.locator(".jp-agent-inbox-waits")).to_have_text("1")
+        assert violations(page, ".jp-agent-inbox") == []
+        page.screenshot(path=pictures / "inbox.png")
+        with dark(page):
+            page.screenshot(path=pictures / "inbox-dark.png")
+        card.get_by_role("button", name="Allow once").click()
+        expect(card).to_have_count(0, timeout=WAIT)
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("No turn waits for you")
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.dispose()")
+        lab.command(page, "docmanager:open", {"path": "asking.ipynb"})
+        expect(page.locator(".jp-agent-status:visible")).to_contain_text("Idle", timeout=WAIT)
+
+
+DROP = """([cell, type, files]) => {
+  const data = new DataTransfer();
+  for (const [name, text] of files) data.items.add(new File([text], name));
+  const target = document.querySelectorAll(".jp-Notebook .jp-CodeCell .cm-content")[cell];
+  const event = { bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data };
+  target.dispatchEvent(type === "paste" ? new ClipboardEvent(type, event) : new DragEvent(type, event));
+}"""
+
+
+def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Opened, pictures: Path) -> None:
+    with opened("dropped.ipynb", ["wait for ever", "Compare", "!ls -l"], kernel="agent", height=700) as page:
+        expect(start(page, 0).locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
+        page.evaluate(DROP, [1, "dragover", [["a", ""]]])
+        expect(page.locator(".jp-agent-drop")).to_have_count(1)
+        page.evaluate(DROP, [1, "drop", [["ages.csv", "a\n1\n"], ["my notes.txt", "x" * 3_000_000]]])
+        page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('notes')")
+        assert source(page, 1) == 'Compare @ages.csv @"my notes.txt" '
+        expect(page.locator(".jp-agent-upload")).to_have_count(0)
+        page.evaluate(DROP, [1, "drop", [["bad\nname.txt", "x"]]])
+        expect(page.locator(".jp-agent-upload")).to_contain_text("was not uploaded", timeout=WAIT)
+        page.screenshot(path=pictures / "drop.png")
+        page.evaluate(DROP, [1, "paste", [["image.png", "x"]]])
+        page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('image')")
+        page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
+        expect(cell(page, 0)).to_contain_text("Stopped by you", timeout=WAIT)
+        expect(start(page, 2)).to_contain_text("3000000", timeout=WAIT)
+
+
+def test_notebook_of_another_kernel_is_left_alone(opened: Opened) -> None:
+    with opened("python.ipynb", ["x = '@people.csv'"], kernel="python3") as page:
+        expect(cell(page, 0).locator(".cm-content")).to_contain_text("people")
+        expect(page.locator(".jp-agent-badge")).to_have_count(0)
+        expect(page.locator(".jp-agent-mention")).to_have_count(0)
+        expect(page.locator(".jp-agent-status")).to_be_hidden()
+
+
+def test_saved_notebook_is_the_same_without_the_extension(
+    opened: Opened, context: BrowserContext, address: str, lab_folder: Path
+) -> None:
+    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo hello", "%budget", ""]
+
+    def run(page: Page, name: str) -> dict[str, Any]:
+        lab.start_command(page, "notebook:run-all-cells")
+        expect(page.locator(".jp-InputPrompt", has_text="[3]:")).to_have_count(1, timeout=WAIT)
+        lab.command(page, "docmanager:save")
+        saved: dict[str, Any] = json.loads((lab_folder / name).read_text())
+        return saved
+
+    with opened("with.ipynb", cells, kernel="agent") as page:
+        expect(page.locator(".jp-agent-badge")).to_have_count(4)
+        with_it = run(page, "with.ipynb")
+    write_notebook(lab_folder / "without.ipynb", cells)
+    with context.new_page() as page:
+        page.route(f"**/lab/extensions/{lab.EXTENSION}/**", lambda route: route.abort())
+        with lab.notebook_in(page, address, "without.ipynb"):
+            expect(page.locator(".jp-agent-badge")).to_have_count(0)
+            assert run(page, "without.ipynb") == with_it
+
+
+@pytest.mark.timeout(300)
+def test_all_of_it_in_notebook_7(
+    context: BrowserContext, address: str, lab_folder: Path, pictures: Path
+) -> None:
+    write_notebook(lab_folder / "seven.ipynb", ["%approve ask rm *", "clean up", ""], kernel="agent-live")
+    with context.new_page() as page:
+        server, _, token = address.partition("/lab?")
+        page.set_viewport_size({"width": 1100, "height": 700})
+        page.goto(f"{server}/notebooks/seven.ipynb?{token}", timeout=lab.START_MILLISECONDS)
+        page.wait_for_function(f"() => {lab.KERNEL}?.status === 'idle'", timeout=lab.START_MILLISECONDS)
+        expect(page.locator(".jp-agent-badge")).to_have_text(["Line", "Prompt", "Prompt"], timeout=WAIT)
+        status = page.locator(".jp-agent-status")
+        expect(status).to_contain_text("Idle")
+        expect(cell(page, 2).locator(".cm-placeholder")).to_contain_text("@people.csv")
+        expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
+        asking = start(page, 1)
+        expect(status).to_contain_text("Waiting for you", timeout=WAIT)
+        lab.command(page, "agent-kernel:show-approvals")
+        page.screenshot(path=pictures / "notebook7.png")
+        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        expect(asking.locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
+        expect(asking.locator(".jp-OutputArea")).to_contain_text("removed")
+        page.evaluate(lab.SHUT_DOWN)

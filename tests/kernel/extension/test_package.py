@@ -1,0 +1,102 @@
+"""The extension in the wheel and the source distribution: built, small, and each file once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jupyter_builder.federated_extensions_requirements import get_federated_extensions
+
+from tests.conftest import CHECKOUT
+from tests.kernel.lab import EXTENSION
+
+PLACE = f"share/jupyter/labextensions/{EXTENSION}"
+LARGEST_FIRST_LOAD = 150_000
+"""Bytes after gzip of everything that a page loads before the extension is used."""
+
+LAZY: tuple[str, ...] = ()
+"""Beginnings of the names of files that are loaded when they are needed."""
+
+
+@pytest.fixture(scope="module")
+def package(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds a distribution, "wheel" or "sdist", without Node."""
+    folder = tmp_path_factory.mktemp("dist")
+
+    def build(target: str) -> Path:
+        command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+        subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, env=without_node())
+        return next(folder.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+    return build
+
+
+def without_node() -> dict[str, str]:
+    return {**os.environ, "PATH": os.path.dirname(sys.executable), "AGENT_KERNEL_REQUIRE_ALL": "1"}
+
+
+def test_first_load_of_the_bundle_is_small(built: Path) -> None:
+    sizes = {
+        path.name: len(gzip.compress(path.read_bytes()))
+        for path in (built / "static").iterdir()
+        if path.suffix in (".js", ".css") and not path.name.startswith(LAZY or ("\0",))
+    }
+    assert 0 < sum(sizes.values()) <= LARGEST_FIRST_LOAD, sizes
+
+
+def test_wheel_installs_the_extension_without_node(
+    package: Callable[[str], Path], built: Path, tmp_path: Path
+) -> None:
+    wheel = package("wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        names = Counter(name.rpartition(".data/data/")[2] for name in archive.namelist())
+    expected = {f"{PLACE}/{path.relative_to(built)}" for path in built.rglob("*") if path.is_file()}
+    expected.add(f"{PLACE}/install.json")
+    assert [name for name, count in names.items() if count > 1] == []
+    assert {name for name in names if EXTENSION in name and name.startswith("share/")} == expected
+    assert not any("node_modules" in name or name.startswith("extension/") for name in names)
+
+    environment = tmp_path / "environment"
+    uv = [
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-deps",
+        "--prefix",
+        str(environment),
+        str(wheel),
+    ]
+    subprocess.run(uv, check=True, env=without_node())
+    found = get_federated_extensions([str(environment / "share" / "jupyter" / "labextensions")])
+    assert found[EXTENSION]["version"] == json.loads((built / "package.json").read_text())["version"]
+
+
+def test_source_distribution_has_the_built_extension(package: Callable[[str], Path]) -> None:
+    with tarfile.open(package("sdist")) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert "extension/labextension/package.json" in names
+    assert "extension/src/index.ts" in names
+    assert not any("node_modules" in name for name in names)
+
+
+def test_versions_of_both_halves_are_equal() -> None:
+    from agent_kernel import __version__
+
+    assert json.loads((CHECKOUT / "extension" / "package.json").read_text())["version"] == __version__
+
+
+def test_lock_names_no_registry() -> None:
+    lock = json.loads((CHECKOUT / "extension" / "package-lock.json").read_text())
+    assert len(lock["packages"]) > 100
+    assert [name for name, each in lock["packages"].items() if "resolved" in each] == []

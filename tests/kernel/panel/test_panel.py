@@ -1,0 +1,187 @@
+"""The comm target of the extension, asked by a client of a real kernel, also while a cell runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.kernel.ledger import TurnRecord
+from agent_kernel.kernel.notebook import SHELL_MODEL
+from agent_kernel.kernel.notebook import Notebook as AgentNotebook
+from agent_kernel.kernel.panel.messages import LARGEST_BUFFER, LONGEST_ID, MOST_BUFFERS, VERSION
+from agent_kernel.kernel.panel.panel import MOST_PAGES
+from agent_kernel.kernel.panel.source import PanelSource
+from agent_kernel.kernel.panel.state import state_of
+from agent_kernel.kernel.settings import KernelSettings
+from tests.conftest import CHECKOUT
+from tests.kernel.client import RENEW, Notebook
+from tests.kernel.panel.page import Page
+from tests.kernel.running import running
+
+pytestmark = pytest.mark.bubblewrap
+
+
+@pytest.fixture(scope="module")
+def kernel(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    with running(jupyter_path, tmp_path_factory.mktemp("notebook")) as notebook:
+        yield notebook
+
+
+@pytest.fixture
+def page(kernel: Notebook) -> Iterator[Page]:
+    page = Page(kernel)
+    yield page
+    page.close()
+
+
+def refused(answer: dict[str, Any]) -> str:
+    return str(answer["error"]["message"])
+
+
+def test_connected_page_gets_the_state(page: Page) -> None:
+    state = page.state()
+    assert state["cell"] is None
+    assert state["questions"] == []
+    assert state == page.result("state")
+
+
+def test_state_follows_a_cell_and_stop_ends_it(page: Page, kernel: Notebook) -> None:
+    sent = kernel.send("wait for ever", cell_id="cell-7")
+    state = page.state(lambda state: state["cell"] is not None and state["container"]["id"] is not None)
+    assert state["cell"]["id"] == "cell-7"
+    assert state["container"]["sandbox"] == "bubblewrap"
+    assert page.result("state")["cell"]["number"] == state["cell"]["number"]
+    assert page.result("stop") == {"stopping": True}
+    assert kernel.reply(sent)["evalue"].startswith("Stopped by you after")
+    assert page.result("state")["cell"] is None
+    assert page.result("stop") == {"stopping": False}
+
+
+async def test_state_shows_model_tokens_and_cost_of_turns() -> None:
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError("the state asks no runtime")
+
+    settings = KernelSettings(prices={"small": [1.0, 2.0]})
+    notebook = AgentNotebook(nothing, settings, logging.getLogger(__name__), nothing)
+    source = PanelSource(notebook, stop=lambda: None, cell=lambda: None, view=lambda: None)
+    assert state_of(source)["usage"] == {"input_tokens": 0, "output_tokens": 0, "cost": None}
+    notebook.ledger.records += [
+        TurnRecord(1, "chat/small", input_tokens=1_000_000, output_tokens=500_000),
+        TurnRecord(2, "chat/unknown", input_tokens=3, output_tokens=4),
+        TurnRecord(3, SHELL_MODEL),
+    ]
+    state = state_of(source)
+    assert state["model"] == "chat/unknown"
+    assert state["usage"] == {"input_tokens": 1_000_003, "output_tokens": 500_004, "cost": 2.0}
+
+
+def test_settings_are_those_of_the_lines(page: Page, kernel: Notebook) -> None:
+    default = page.result("settings")
+    chosen = {
+        "model": "chat/small",
+        "instructions": "Be brief.",
+        "budget": {"seconds": 30.0},
+        "approval": {"default": "ask", "rules": []},
+    }
+    assert {name: page.result("set", chosen)[name] for name in chosen} == chosen
+    assert "chat/small" in kernel.run("%model").plain[0]
+    assert "Be brief." in kernel.run("%instructions").plain[0]
+    assert "30 seconds" in kernel.run("%budget").plain[0]
+    assert "You are asked before every command." in kernel.run("%approve").plain[0]
+    kernel.run("%budget tokens=7")
+    assert page.result("settings")["budget"] == {"tokens": 7}
+    kernel.run(RENEW)
+    assert page.result("settings") == default
+    page.result("set", chosen)
+    assert page.result("set", dict.fromkeys(chosen)) == default
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"model": 1},
+        {"model": "two words"},
+        {"model": "x" * 2000},
+        {"budget": {"seconds": -1}},
+        {"budget": [1]},
+        {"budget": {"model": 1}},
+        {"approval": {"default": "perhaps"}},
+        {"instructions": ["a"]},
+        {"instructions": "x" * 100_001},
+        {"approve": "auto"},
+        {"model": "chat/small", "budget": "none"},
+    ],
+)
+def test_wrong_settings_change_nothing(page: Page, wrong: dict[str, Any]) -> None:
+    before = page.result("settings")
+    assert refused(page.ask("set", wrong))
+    assert page.result("settings") == before
+
+
+def envelope(**changed: Any) -> dict[str, Any]:
+    return {"version": VERSION, "id": "odd", "request": "state", "arguments": {}, **changed}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        envelope(version=2),
+        envelope(version=True),
+        envelope(version=None),
+        envelope(request="no such request"),
+        envelope(request="__class__"),
+        envelope(request=["state"]),
+        envelope(arguments=[1]),
+        envelope(arguments={"more": 1}),
+        envelope(request="decide", arguments={}),
+        envelope(request="decide", arguments={"question": 5, "approve": True}),
+        envelope(request="decide", arguments={"question": "x" * 200_000, "approve": True}),
+        envelope(request="decide", arguments={"question": "none", "approve": True}),
+        envelope(request="stop", arguments={"cell": "1"}),
+    ],
+)
+def test_wrong_request_gets_a_reason(page: Page, data: dict[str, Any]) -> None:
+    page.say(data)
+    answer = page.until(lambda data: data.get("reply") == "odd")
+    assert refused(answer)
+    assert "Traceback" not in json.dumps(answer)
+    assert page.result("state")["cell"] is None
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], "state", 5, {}, {"id": 5}, {"id": "x" * (LONGEST_ID + 1)}, {"id": ""}]
+)
+def test_message_without_id_is_ignored(page: Page, data: object) -> None:
+    page.say(data)
+    page.say(envelope())
+    assert page.until(lambda data: "reply" in data)["reply"] == "odd"
+
+
+@pytest.mark.parametrize("buffers", [[b"x" * (LARGEST_BUFFER + 1)], [b"x"] * (MOST_BUFFERS + 1)])
+def test_too_many_bytes_are_refused(page: Page, buffers: list[bytes]) -> None:
+    assert "buffer" in refused(page.ask("state", buffers=buffers))
+
+
+def test_oldest_page_is_closed_for_a_new_one(kernel: Notebook) -> None:
+    pages = [Page(kernel) for _ in range(MOST_PAGES + 1)]
+    closed = None
+    while closed is None:
+        message = kernel.message()
+        closed = message["content"]["comm_id"] if message["msg_type"] == "comm_close" else None
+    assert closed == pages[0].id
+    assert pages[-1].result("state")["cell"] is None
+    for page in pages[1:]:
+        page.close()
+
+
+def test_every_request_is_documented() -> None:
+    from agent_kernel.kernel.panel.requests import REQUESTS
+
+    page = (CHECKOUT / "docs" / "extension-protocol.md").read_text()
+    assert [name for name in REQUESTS if f"| `{name}` |" not in page] == []
