@@ -60,7 +60,8 @@ export class FileDrop {
   }
 
   private async _send(cell: CodeCell, file: File): Promise<void> {
-    const line = element("div", "jp-agent-upload", cell.inputArea?.node.parentElement ?? cell.node);
+    const line = element("div", "jp-agent-upload");
+    (cell.inputArea?.node.parentElement ?? cell.node).after(line); // below what is typed, above the outputs
     line.setAttribute("role", "status");
     const shown = element("span", "", line, this._trans.__("Uploading %1 …", file.name));
     const bar = element("progress", "", line);

@@ -3,10 +3,10 @@
 import { ILayoutRestorer, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { Notification } from "@jupyterlab/apputils";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-import { infoIcon } from "@jupyterlab/ui-components";
 
 import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks } from "../connection/plugin";
+import { approvalIcon } from "../icons";
 import { InboxPanel, nameOf, waiting } from "./panel";
 
 export const INBOX = "agent-kernel:show-approvals";
@@ -30,7 +30,7 @@ export const inbox: JupyterFrontEndPlugin<void> = {
     };
     const panel = new InboxPanel(notebooks, show, trans);
     panel.id = "jp-agent-inbox";
-    panel.title.icon = infoIcon;
+    panel.title.icon = approvalIcon;
     panel.title.caption = trans.__("Approvals");
     app.shell.add(panel, "right", { rank: 900, type: "Agent" });
     restorer?.add(panel, panel.id);

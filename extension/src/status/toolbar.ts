@@ -1,4 +1,8 @@
-/** The item in a notebook's toolbar: model, container, the running cell, use, and Stop. */
+/**
+ * The item in a notebook's toolbar: model, container, the running cell, use, and Stop.
+ *
+ * Its width is always the same. JupyterLab moves items that become too wide into a menu, and leaves them there.
+ */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
@@ -15,7 +19,9 @@ export class ToolbarStatus extends Widget {
   ) {
     super();
     this.addClass("jp-agent-status");
-    this._about = element("span", "jp-agent-status-about", this.node);
+    const about = element("div", "jp-agent-status-about", this.node);
+    this._about = element("div", "jp-agent-status-line", about);
+    this._used = element("div", "jp-agent-status-line", about);
     this._doing = element("button", "jp-agent-status-doing", this.node);
     this._doing.type = "button";
     this._doing.title = _trans.__("Show the running cell");
@@ -49,23 +55,24 @@ export class ToolbarStatus extends Widget {
     const { state, connection } = this._notebook;
     this.setHidden(!this._notebook.isOurs);
     if (!state) {
-      this._about.textContent = this._trans.__("Not connected");
-      this._doing.hidden = this._stop.hidden = true;
+      this._about.textContent = this._trans.__("Connecting …");
+      this._used.textContent = this._doing.textContent = "";
+      this._stop.style.visibility = "hidden";
       return;
     }
-    const parts = [model(state, this._trans), sandbox(state, this._trans), used(state, this._trans)];
-    this._about.textContent = parts.filter(Boolean).join(" · ");
+    this._about.textContent = `${model(state, this._trans)} · ${sandbox(state, this._trans)}`;
     this._about.title = state.model ?? "";
+    this._used.textContent = used(state, this._trans);
     const place = this._notebook.place(state.cell?.id ?? null);
     this._doing.textContent = doing(state, place, connection?.age ?? 0, this._trans);
-    this._doing.hidden = false;
     this._doing.disabled = !state.cell;
-    this._stop.hidden = !state.cell;
+    this._stop.style.visibility = state.cell ? "visible" : "hidden";
     this.node.classList.toggle("jp-agent-running", state.cell !== null);
     this.node.classList.toggle("jp-agent-waiting", state.questions.length > 0);
   }
 
-  private readonly _about: HTMLSpanElement;
+  private readonly _about: HTMLDivElement;
+  private readonly _used: HTMLDivElement;
   private readonly _doing: HTMLButtonElement;
   private readonly _stop: HTMLButtonElement;
   private _clock: ReturnType<typeof setInterval> | undefined;

@@ -14,13 +14,13 @@ export function duration(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** What the kernel does: "Cell 3 of 8, 12 s". `later` are the seconds since the state arrived. */
+/** What the kernel does: "Cell 3 of 8, 12 s". `later` are the seconds since the state arrived. Short. */
 export function doing(state: State, place: Place | null, later: number, trans: TranslationBundle): string {
   const { cell } = state;
   if (!cell) return trans.__("Idle");
   if (state.questions.length > 0) return trans.__("Waiting for you");
   const which = place ? trans.__("Cell %1 of %2", place.at, place.of) : trans.__("Cell [%1]", cell.number);
-  return [which, cell.step, duration(cell.seconds + later)].filter(Boolean).join(", ");
+  return `${which}, ${duration(cell.seconds + later)}`;
 }
 
 /** The model's name without its provider. */
