@@ -278,14 +278,12 @@ def network(settings: Settings) -> tuple[NetworkPolicy, Presets]:
     Raises `ConfigurationError` for an invalid entry, and for a preset that names no host here.
     """
     from agent_kernel.config.tools import tool_environment
-    from agent_kernel.egress.policy import NetworkPolicy, entries_in
     from agent_kernel.egress.presets.ask import Route
     from agent_kernel.egress.presets.operator import Operator
     from agent_kernel.egress.presets.presets import Presets
 
-    entries = entries_in(settings.container.network.replace(",", " ").split())
     try:
-        policy = NetworkPolicy.parse(entries) if entries else NetworkPolicy()
+        policy = network_entries(settings)
         presets = Presets(Operator(tool_environment()), Route(policy.rules))
         for preset in policy.presets:
             presets.configured(preset)
@@ -294,6 +292,14 @@ def network(settings: Settings) -> tuple[NetworkPolicy, Presets]:
         raise ConfigurationError(
             f"AGENT_KERNEL_NETWORK cannot be used: {error.message}", hint=error.hint
         ) from None
+
+
+def network_entries(settings: Settings) -> NetworkPolicy:
+    """Return the operator's entries, presets by name. Raises `InvalidRequest`."""
+    from agent_kernel.egress.policy import NetworkPolicy, entries_in
+
+    entries = entries_in(settings.container.network.replace(",", " ").split())
+    return NetworkPolicy.parse(entries) if entries else NetworkPolicy()
 
 
 def local_runtime(

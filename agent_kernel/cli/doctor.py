@@ -15,6 +15,7 @@ from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
     from agent_kernel.models.server_report import ServerReport
@@ -128,8 +129,18 @@ async def _network(settings: Settings) -> list[Finding]:
     rows = (_preset(name, presets, used=name in policy.presets) for name in PRESETS)
     return [
         Finding("network", True, f"containers may reach {', '.join(allowed)}"),
+        _secrets(policy),
         *await asyncio.gather(*rows),
     ]
+
+
+def _secrets(operator: NetworkPolicy) -> Finding:
+    """Check the packages that hosts with a secret need, and those that the operator limits to reading."""
+    from agent_kernel.runtime.network.secrets import INSTALL, lacking
+
+    problem = lacking(operator)
+    detail = problem or "requests may have domain_secrets and read-only hosts"
+    return Finding("secrets", problem is None, detail, INSTALL, needed=operator.reads)
 
 
 async def _preset(name: str, presets: Presets, *, used: bool) -> Finding:

@@ -35,6 +35,8 @@ def run(settings: Settings, container_id: str, *, as_json: bool) -> None:
         print(json.dumps({"policy": policy, "operator": operator, "connections": found}, indent=1))
         return
     print(f"allowed: {_listed(policy)}\nthe operator allows: {_listed(operator)}")
+    if secrets := policy.get("domain_secrets"):
+        print("secrets:", ", ".join(f"{each['name']} for {each['domain']}" for each in secrets))
     if found:
         rows: list[tuple[str, ...]] = [
             ("TIME", "DESTINATION", "ADDRESS", "DECISION", "SENT", "RECEIVED", "RESPONSE", "COMMAND")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.cli import flags
@@ -11,6 +12,8 @@ from agent_kernel.config import Settings
 
 if TYPE_CHECKING:
     from agent_kernel.keys import KeyLimits
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("starlette", "uvicorn", "multipart", "python_multipart", "websockets", "pythonjsonlogger")
 
@@ -84,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     restart: Any = settings.runtime.background_restart
     lease = settings.runtime.server_lease
     runtime = local_runtime(settings, lease=lease, script_files=False, warm=warm, restart=restart)
+    _warn(settings)
     warming: list[asyncio.Task[None]] = []
 
     def announce(url: str) -> None:
@@ -102,6 +106,15 @@ def run(arguments: argparse.Namespace) -> int:
         announce=announce,
     )
     return 0
+
+
+def _warn(settings: Settings) -> None:
+    """Log what the operator's network policy names and this installation cannot do."""
+    from agent_kernel.cli.compose import network_entries
+    from agent_kernel.runtime.network.secrets import INSTALL, lacking
+
+    if (problem := lacking(network_entries(settings))) is not None:
+        log.warning("AGENT_KERNEL_NETWORK: %s. Install them: %s", problem, INSTALL)
 
 
 def _limits(settings: Settings) -> KeyLimits:

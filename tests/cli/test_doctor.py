@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_kernel.cli.doctor import _packages
+from agent_kernel.cli.doctor import _network, _packages
+from agent_kernel.config import load
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.cli.command import call
@@ -121,7 +124,7 @@ async def test_sandbox_that_does_not_start_fails(tmp_path: Path) -> None:
 
 @pytest.mark.bubblewrap
 def test_network_and_presets_are_shown(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / ".npmrc").write_text("registry=https://user:secret@npm.invalid/\n")
+    (tmp_path / ".npmrc").write_text("registry=https://user:hunter2@npm.invalid/\n")
     settings = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull}
     tools = {
         "GOPROXY": "http://go.invalid",
@@ -136,8 +139,34 @@ def test_network_and_presets_are_shown(environment: dict[str, str], tmp_path: Pa
     assert found["preset npm"]["detail"] == "not in AGENT_KERNEL_NETWORK; it would allow npm.invalid:443"
     assert (found["preset git"]["ok"], found["preset git"]["needed"]) == (False, False)
     assert "git config --global" in found["preset git"]["hint"]
-    assert "secret" not in str(found)
+    assert (found["secrets"]["ok"], found["secrets"]["needed"]) == (True, False)
+    assert "hunter2" not in str(found)
     assert "first sandbox" not in found
+
+
+@pytest.mark.parametrize(
+    ("allowed", "problem"),
+    [
+        ("a.example, GET b.example", "`GET b.example` and domain_secrets are refused: the packages"),
+        ("a.example", "domain_secrets are refused: the packages"),
+    ],
+)
+def test_missing_packages_of_secrets_are_named(
+    environment: dict[str, str],
+    allowed: str,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given = {**environment, "AGENT_KERNEL_NETWORK": allowed}
+    monkeypatch.setitem(sys.modules, "h2", None)
+    found = asyncio.run(_network(load(environ=given, folders=[])))[1]
+    assert (found.name, found.ok, found.needed) == ("secrets", False, "GET" in allowed)
+    assert found.detail.startswith(problem)
+    assert found.hint == 'pip install "jupyter-agent-kernel[egress]"'
+    served = call("serve", "--host", "0.0.0.0", "--port", "0", environment=given)
+    assert f"AGENT_KERNEL_NETWORK: {problem}" in caplog.text
+    assert "AGENT_KERNEL_API_KEY" in served.stderr
 
 
 @pytest.mark.bubblewrap

@@ -11,6 +11,7 @@ from agent_kernel.cli import compose, network
 from agent_kernel.config import Settings, load
 from agent_kernel.egress.limits import NetworkLimits
 from agent_kernel.egress.policy import NetworkPolicy
+from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import ConfigurationError, NotFound
 from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.observe.audit import AuditLog
@@ -31,7 +32,8 @@ async def folder(tmp_path: Path) -> Path:
     policy = NetworkPolicy.parse(["a.example", "x.b.example:443"])
     row = ContainerRow("cntr_a", "n", "bubblewrap", 1, 1, 20, "running", None)
     store = sqlite_store(tmp_path)
-    kept = ContainerNetwork.new(policy, policy).as_json()
+    secret = DomainSecret("a.example", "TOKEN", "secret_of_a", "a-value-of-a-secret")
+    kept = ContainerNetwork.new(policy, policy, [secret]).as_json()
     await store.rows.put_container(ContainerRow(**{**vars(row), "network": kept}))
     await store.aclose()
     older = AuditLog(tmp_path / "audit.jsonl.1")
@@ -47,17 +49,20 @@ async def folder(tmp_path: Path) -> Path:
 def test_policy_and_connections_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network.run(settings_in(folder), "cntr_a", as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == [
+    assert lines[:3] == [
         "allowed: a.example, x.b.example:443",
         "the operator allows: a.example, *.b.example:443, GET c.example",
+        "secrets: TOKEN for a.example",
     ]
-    assert [line.split()[1:] for line in lines[3:]] == [
+    assert [line.split()[1:] for line in lines[4:]] == [
         ["a.example:443", "192.0.2.1", "allowed", "by", "alice", "1", "2", "resp_1", "curl", "-s", "x"],
         ["d.example:80", "-", "refused:", "why", "0", "0", "-", "-"],
     ]
     network.run(settings_in(folder, "a.example"), "cntr_a", as_json=True)
     found = json.loads(capsys.readouterr().out)
-    assert found["policy"] == found["operator"] == {"type": "allowlist", "allowed_domains": ["a.example"]}
+    assert found["operator"] == {"type": "allowlist", "allowed_domains": ["a.example"]}
+    secrets = [{"domain": "a.example", "name": "TOKEN"}]
+    assert found["policy"] == {**found["operator"], "domain_secrets": secrets}
     assert [each["name"] for each in found["connections"]] == ["a.example", "d.example"]
 
 

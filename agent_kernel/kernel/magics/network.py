@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
 
+_Secrets = Sequence[Mapping[str, str]]
+"""A policy's `domain_secrets` as a report has them: without values."""
+
 _USAGE = "Use %network allow HOST ..., %network ask, %network off, or %network alone."
 
 
@@ -50,22 +53,24 @@ async def _report(notebook: Notebook) -> NetworkReport:
 async def _allow(
     notebook: Notebook, outputs: CellOutputs, hosts: Sequence[str], *, fresh: bool, asks: bool = False
 ) -> None:
-    """Add hosts to the policy. It goes on to ask about others, or begins to (`asks`).
+    """Add hosts to the policy. It keeps its secrets, and goes on to ask about others, or begins to (`asks`).
 
-    `GET` and the host after it are one entry.
+    `GET` and the host after it are one entry. A new container (`fresh`) gets no secrets: only the server has
+    their values, for the earlier one.
     """
     from agent_kernel.egress.policy import entries_in
 
     before = (await _report(notebook)).policy
     kind = "ask" if asks or before["type"] == "ask" else "allowlist"
     allowed = before.get("allowed_domains") or []
+    secrets = before.get("domain_secrets") or []
     policy = {"type": kind, "allowed_domains": list(dict.fromkeys([*allowed, *entries_in(hosts)]))}
     if notebook.container.id is None or fresh:
         await notebook.container.renew({**notebook.container.params, "network_policy": policy}, outputs)
-        await _confirm(notebook, outputs)
+        await _confirm(notebook, outputs, gone=secrets)
         return
     try:
-        await _change(notebook, outputs, policy)
+        await _change(notebook, outputs, policy, secrets)
     except InvalidRequest as error:
         words = ["ask"] if asks else ["allow", *hosts]
         if "was created without" not in error.message:
@@ -76,24 +81,30 @@ async def _allow(
         ) from None
 
 
-async def _change(notebook: Notebook, outputs: CellOutputs, policy: Mapping[str, Any]) -> None:
+async def _change(
+    notebook: Notebook, outputs: CellOutputs, policy: Mapping[str, Any], secrets: _Secrets = ()
+) -> None:
     if notebook.container.id is not None:
-        await (await _containers(notebook)).set_network(notebook.container.id, policy)
+        asked = {**policy, "domain_secrets": secrets} if secrets else policy
+        await (await _containers(notebook)).set_network(notebook.container.id, asked)
     notebook.container.params = {**notebook.container.params, "network_policy": policy}
     await _confirm(notebook, outputs)
 
 
-async def _confirm(notebook: Notebook, outputs: CellOutputs) -> None:
+async def _confirm(notebook: Notebook, outputs: CellOutputs, gone: _Secrets = ()) -> None:
+    """Say what is allowed now, and which secrets of the earlier container are not in the new one."""
     from agent_kernel.kernel.render.bundles import note
 
-    outputs.emit(note(f"Allowed: {_listed((await _report(notebook)).policy)}."))
+    outputs.emit(note(_described((await _report(notebook)).policy)))
+    if gone:
+        outputs.emit(note(f"The secrets of the earlier container are not in the new one: {_named(gone)}."))
 
 
 async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
     from agent_kernel.kernel.render.bundles import note, table
 
     found = await _report(notebook)
-    outputs.emit(note(f"Allowed: {_listed(found.policy)}. The operator offers: {_listed(found.operator)}."))
+    outputs.emit(note(f"{_described(found.policy)} The operator offers: {_listed(found.operator)}."))
     if not found.destinations:
         return
     rows = [
@@ -109,6 +120,15 @@ async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
     ]
     header = ["destination", "connections", "bytes sent", "bytes received", "refused", "latest command"]
     outputs.result(table(header, rows).bundle())
+
+
+def _described(policy: Mapping[str, Any]) -> str:
+    secrets = policy.get("domain_secrets")
+    return f"Allowed: {_listed(policy)}." + (f" Secrets: {_named(secrets)}." if secrets else "")
+
+
+def _named(secrets: _Secrets) -> str:
+    return ", ".join(f"`{each['name']}` for `{each['domain']}`" for each in secrets)
 
 
 def _listed(policy: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ REQUEST = "mcp_approval_request"
 RESPONSE = "mcp_approval_response"
 
 SERVER_LABEL = "agent_kernel"
+NETWORK = "network"
+"""The `name` of a question about the network. It names no call."""
 
 UNDECIDED = "Not run: no approval was given."
 BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
@@ -237,8 +239,16 @@ def not_found(request_id: str) -> InvalidRequest:
 
 
 def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
-    if not any(item.get("id") == request_id and item["type"] == REQUEST for item in history):
+    asked = [item for item in history if item.get("id") == request_id and item["type"] == REQUEST]
+    if not asked:
         return not_found(request_id)
+    if asked[0].get("name") == NETWORK and _call_id(asked[0]) is None:
+        return InvalidRequest(
+            f"The question '{request_id}' about the network ended with its response.",
+            hint="To allow the host from now on, add it to allowed_domains of this request's network_policy.",
+            param="input",
+            code="approval_not_open",
+        )
     if any(item["type"] == RESPONSE and item.get("approval_request_id") == request_id for item in history):
         return answered_already(request_id)
     return InvalidRequest(

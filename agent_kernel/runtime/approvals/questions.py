@@ -15,15 +15,12 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
-from agent_kernel.runtime.approvals.items import REQUEST, RESPONSE, SERVER_LABEL, check_answer
+from agent_kernel.runtime.approvals.items import NETWORK, REQUEST, RESPONSE, SERVER_LABEL, check_answer
 from agent_kernel.runtime.network.egress import DENIED
 from agent_kernel.runtime.network.questions import NetworkAnswer, NetworkQuestion, Scope
 from agent_kernel.runtime.observe.audit import AuditLog
 
 Json = Mapping[str, Any]
-
-NAME = "network"
-"""The `name` of the items."""
 
 WITHDRAWN = "withdrawn: the connection or its command ended first"
 PERSON = "person"
@@ -173,7 +170,7 @@ def question_item(question: NetworkQuestion) -> Json:
         "id": ids.item_id(REQUEST),
         "type": REQUEST,
         "server_label": SERVER_LABEL,
-        "name": NAME,
+        "name": NETWORK,
         "arguments": json.dumps(asked, ensure_ascii=False),
         "agent_kernel": {"container_id": question.container},
     }

@@ -24,11 +24,21 @@ _FIELDS = ("domain", "name", "value")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?", re.ASCII)
 _NEEDED = ("h2", "cryptography")
+INSTALL = 'pip install "jupyter-agent-kernel[egress]"'
 
 
 def can_be_read() -> bool:
     """Whether the packages are here with which TLS is read."""
     return all(importlib.util.find_spec(name) for name in _NEEDED)
+
+
+def lacking(operator: NetworkPolicy) -> str | None:
+    """Return what the operator's policy cannot offer because packages are missing; None if there are none."""
+    if can_be_read() or not (operator.rules or operator.presets):
+        return None
+    hosts = ", ".join(f"`{rule}`" for rule in operator.rules if rule.read_only)
+    refused = f"{hosts} and domain_secrets are refused" if hosts else "domain_secrets are refused"
+    return f"{refused}: the packages that read TLS are not installed"
 
 
 def read_secrets(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -133,6 +134,33 @@ def test_socket_takes_answers_while_a_turn_runs(server: Keyed, port: int) -> Non
         ended = heard(socket, "response.completed")
     why = "denied by the person who was asked: not now."
     assert output(ended["response"])["stderr"].endswith(f"Network: echo.internal:{port} was refused: {why}\n")
+
+
+def polled(server: Keyed, response_id: str, done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return a response once it is as wanted, as a client asks for it that follows no stream."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        response: dict[str, Any] = server.ask("alice", "GET", f"/v1/responses/{response_id}").json()
+        if done(response):
+            return response
+        time.sleep(0.05)
+    raise AssertionError(response)
+
+
+def test_question_in_the_background_is_answered_without_a_stream(server: Keyed, port: int) -> None:
+    def asked(response: dict[str, Any]) -> list[dict[str, Any]]:
+        return [item for item in response["output"] if item["type"] == ASKS]
+
+    started = server.ask("alice", "POST", "/v1/responses", json=body(port, background=True)).json()
+    (question,) = asked(polled(server, started["id"], lambda found: bool(asked(found))))
+    path = f"/v1/responses/{started['id']}/agent_kernel/approvals"
+    assert server.ask("alice", "POST", path, json=answer(question)).status_code == 200
+    ended = polled(server, started["id"], lambda found: found["status"] not in ("queued", "in_progress"))
+    assert (ended["status"], output(ended)["stdout"]) == ("completed", "hello\n")
+    later = body(port, previous_response_id=started["id"], input=[answer(question)], stream=True)
+    refused = server.ask("alice", "POST", "/v1/responses", json=later).json()["error"]
+    assert (refused["code"], refused["param"]) == ("approval_not_open", "input")
+    assert "add it to allowed_domains of this request's network_policy" in refused["message"]
 
 
 async def test_remote_runtime_answers(server: Keyed, port: int) -> None:
