@@ -16,4 +16,4 @@ def test_table_lists_the_clients_under_test() -> None:
         for each in CLIENTS
     ]
     listed = rows(section("network.md", "Clients"), *COLUMNS)
-    assert listed == [*tested, ["apt-get", "no", "yes", "-", EXPLAINS]]
+    assert listed == [*tested, ["apt-get", "no", "yes", "yes", EXPLAINS]]

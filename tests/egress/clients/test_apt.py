@@ -6,13 +6,23 @@ import pytest
 
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.docker.backend import DockerBackend
+from tests.egress.clients.certificate import Certificate
 from tests.egress.clients.conftest import NETWORK
 from tests.egress.clients.internet import ELSEWHERE, Inside, Internet
+from tests.egress.clients.login import VALUE, guarded, logged_in
 from tests.egress.clients.sites import WORD
 from tests.sandboxes.inside import started
 
+__all__ = ["guarded"]
+
 INSTALL = """
 echo 'deb [trusted=yes] http://apt.test ./' >/etc/apt/sources.list
+apt-get -o Acquire::Retries=0 update && apt-get install --yes tiny && tiny
+"""
+
+LOGIN = """
+echo "machine apt.test login user password $TOKEN" >/etc/apt/auth.conf
+echo 'deb [trusted=yes] https://apt.test ./' >/etc/apt/sources.list
 apt-get -o Acquire::Retries=0 update && apt-get install --yes tiny && tiny
 """
 
@@ -36,6 +46,17 @@ async def test_apt_installs_from_an_allowed_repository(
         reached = await inside(INSTALL, repository)
         assert (reached.code, reached.told) == (0, []), reached.printed
         assert WORD in reached.printed.splitlines()
+
+
+@pytest.mark.docker
+async def test_apt_logs_in_with_a_secret(
+    docker_backend: DockerBackend, guarded: Internet, certificate: Certificate, repository: str
+) -> None:
+    async with started(docker_backend, network=NETWORK) as run:
+        done = await logged_in(run, guarded, certificate, repository, LOGIN)
+    assert (done.code, done.told) == (0, []), done.printed
+    assert WORD in done.printed.splitlines()
+    assert VALUE not in done.printed
 
 
 @pytest.mark.bubblewrap

@@ -1,4 +1,4 @@
-"""pip in a sandbox installs from the index that the operator's pip is configured for, through the preset."""
+"""Tools in a sandbox install from what the operator's tool is configured for, through its preset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.egress.resolve import dial, system_resolver
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.mounts import HostMount
 from agent_kernel.sandboxes.network import Network
+from tests.conftest import Missing
+from tests.egress.clients.catalogue import CARGO_ROOT
+from tests.egress.clients.scripts import CARGO_FETCH
+from tests.egress.clients.sites import WORD, cargo_registry
 from tests.egress.presets.world import Certificate, World
 from tests.sandboxes.inside import Sandbox, started
 
@@ -35,14 +40,15 @@ PIP = "PIP_RETRIES=0 pip install -q --no-deps --target found --cert /tmp/ca.pem"
 
 @asynccontextmanager
 async def sandbox(
-    backend: BubblewrapBackend, operator: Operator, route: Route, trust: bytes
+    backend: BubblewrapBackend, operator: Operator, route: Route, trust: bytes, preset: str = "pip"
 ) -> AsyncIterator[Sandbox]:
-    """Start a sandbox that may connect to what a request's `pip` allows within the operator's `pip`."""
-    asked = NetworkPolicy.parse(["pip"])
+    """Start a sandbox that may connect to what a request's preset allows within the operator's."""
+    asked = NetworkPolicy.parse([preset])
     bound = NetworkBound(asked, Presets(operator, route))
     policy = await bound.narrowed(asked)
     network = Network(variables=tuple(bound.variables.items()))
-    async with started(backend, network=network) as run:
+    mounts = (HostMount("cargo", str(CARGO_ROOT)),) if preset == "cargo" else ()
+    async with started(backend, network=network, mounts=mounts) as run:
         run.channel.decide_by(Broker(policy, resolver=route.resolver, dialler=route.dialler))
         await run(f"cat >/tmp/ca.pem <<'END'\n{trust.decode()}\nEND")
         yield run
@@ -83,6 +89,35 @@ async def test_mirror_and_its_file_hosts_are_reached(
     assert b"403" in done.stderr
     assert b"secret" not in done.stdout
     assert "other.example.org" not in world.resolved
+
+
+CARGO = """
+[source.crates-io]
+replace-with = "mirror"
+[source.mirror]
+registry = "sparse+https://mirror.example.org/"
+"""
+
+
+async def test_crate_comes_from_the_file_host_of_the_mirror(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path, world: World, made: Certificate, missing: Missing
+) -> None:
+    if not (CARGO_ROOT / "bin" / "cargo").exists():
+        missing("Cargo is missing; it comes with the package cargo")
+    settings = tmp_path / ".cargo" / "config.toml"
+    settings.parent.mkdir()
+    settings.write_text(CARGO)
+    for path, content in cargo_registry("https://files.example.org").items():
+        host = "files" if path.startswith("files/") else "mirror"
+        world.pages[f"{host}.example.org/{path}"] = (
+            content if isinstance(content, bytes) else content.encode()
+        )
+    operator, trust = Operator({"HOME": str(tmp_path), "PATH": ""}), made[0].read_bytes()
+    async with sandbox(bubblewrap_backend, operator, world.route(), trust, "cargo") as run:
+        index = "CARGO_REGISTRIES_TESTS_INDEX=sparse+https://mirror.example.org/ SSL_CERT_FILE=/tmp/ca.pem"
+        done = await run(f"export {index}{CARGO_FETCH}")
+        assert (done.code, WORD in done.stdout.decode()) == (0, True), done.stderr
+    assert set(world.resolved) == {"mirror.example.org", "files.example.org"}
 
 
 class Outside:

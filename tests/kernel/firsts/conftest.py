@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +99,15 @@ def notebook_bubblewrap(
 def notebook_docker(on_docker: Keyed, jupyter_path: Path, tmp_path: Path) -> Iterator[Notebook]:
     with notebook_on(on_docker, jupyter_path, tmp_path) as notebook:
         yield notebook
+
+
+def allow(notebook: Notebook, web: WebServer, *hosts: str) -> None:
+    """Allow hosts for a notebook's container."""
+    allowed = notebook.run(f"%network allow {' '.join(f'{host}:{web.port}' for host in hosts)}")
+    assert allowed.reply["status"] == "ok", allowed.error
+
+
+def shell(web: WebServer, *hosts: str, **more: Any) -> Any:
+    """The tool as older texts spell it, with a network."""
+    policy = {"type": "allowlist", "allowed_domains": [f"{host}:{web.port}" for host in hosts]}
+    return [{"type": "shell", "container": {"type": "auto", "network_policy": policy, **more}}]

@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from tests.egress.clients.web import WebServer
-from tests.kernel.firsts.conftest import PERSON
+from tests.kernel.firsts.conftest import PERSON, shell
 from tests.kernel.firsts.sites import DATA, GIT, PACKAGES
 from tests.server.keyed import Keyed
 
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.bubblewrap
 def client(on_bubblewrap: Keyed) -> Iterator[OpenAI]:
     with on_bubblewrap.client(PERSON) as client:
         yield client
-
-
-def shell(web: WebServer, *hosts: str, **more: Any) -> Any:
-    """The tool as older texts spell it, with a network."""
-    policy = {"type": "allowlist", "allowed_domains": [f"{host}:{web.port}" for host in hosts]}
-    return [{"type": "shell", "container": {"type": "auto", "network_policy": policy, **more}}]
 
 
 def test_pip_installs_beside_the_toolbox(client: OpenAI, web: WebServer) -> None:

@@ -10,10 +10,8 @@ import pytest
 
 from tests.egress.clients.web import WebServer
 from tests.kernel.client import Notebook
-from tests.kernel.firsts.conftest import PERSON
-from tests.kernel.firsts.debian import PACK, PACKED, REMOVE, describe
-from tests.kernel.firsts.sites import DATA, DEBIAN, GIT, PACKAGES, TESTS
-from tests.server.keyed import Keyed
+from tests.kernel.firsts.conftest import allow
+from tests.kernel.firsts.sites import DATA, GIT, PACKAGES, TESTS
 
 HEIGHTS = [171.5, 168.25, 182.0, 177.75, 165.5, 190.0, 173.25]
 
@@ -23,11 +21,6 @@ def notebook(notebook_bubblewrap: Notebook) -> Notebook:
     """A reused kernel, in a new container and an empty folder."""
     notebook_bubblewrap.renew()
     return notebook_bubblewrap
-
-
-def allow(notebook: Notebook, web: WebServer, *hosts: str) -> None:
-    allowed = notebook.run(f"%network allow {' '.join(f'{host}:{web.port}' for host in hosts)}")
-    assert allowed.reply["status"] == "ok", allowed.error
 
 
 @pytest.mark.bubblewrap
@@ -70,32 +63,3 @@ def test_failing_tests_are_fixed_and_exported_as_a_patch(
         ["python3", "-m", "unittest"], cwd=clone, capture_output=True, text=True, check=False
     )
     assert passed.returncode == 0, passed.stderr
-
-
-@pytest.fixture(scope="module")
-def debian(on_docker: Keyed, web: WebServer) -> None:
-    """Put jq into the Debian repository: the packages of the image itself."""
-    shell = {"type": "shell", "environment": {"type": "container_auto"}}
-    with on_docker.client(PERSON) as client:
-        tools = [shell]
-        made = client.responses.create(model="agent_kernel/shell", input=PACK, tools=tools)  # type: ignore[arg-type]
-        container = made.tools[0].environment.container_id  # type: ignore[union-attr]
-        for file in client.containers.files.list(container):
-            content = client.containers.files.content.retrieve(file.id, container_id=container).read()
-            (web.folder / DEBIAN / Path(file.path).name).write_bytes(content)
-        client.containers.delete(container)
-    assert {f"{name}.deb" for name in PACKED} <= {path.name for path in (web.folder / DEBIAN).iterdir()}, made
-    describe(web.folder / DEBIAN)
-
-
-@pytest.mark.docker
-def test_jq_is_installed_and_keeps_the_errors(
-    notebook_docker: Notebook, web: WebServer, debian: None
-) -> None:
-    notebook = notebook_docker
-    allow(notebook, web, DEBIAN, DATA)
-    assert notebook.run(f"!{REMOVE}").reply["status"] == "ok"
-    said = notebook.run("Install jq, fetch the log and keep only the errors.").plain
-    assert "There are **3 errors**; they are in errors.jsonl." in said, "\n".join(said)
-    notebook.run("%download errors.jsonl")
-    assert (notebook.folder / "errors.jsonl").read_text().count('"level":"error"') == 3

@@ -21,12 +21,12 @@ from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkPolicy
 from tests.docs.tables import rows, section
 from tests.egress.test_hello import built, openssl_hello, records_of, server_name
-from tests.sandboxes.inside import Sandbox
-from tests.sandboxes.network import attempts
+from tests.sandboxes.inside import Sandbox, chunks
+from tests.sandboxes.network.attempts.program import ATTEMPTS
 from tests.sandboxes.network.networked import NETWORK
 from tests.sandboxes.shared import SHARED, SharedSandbox
 
-PROGRAM = Path(attempts.__file__).read_text()
+PROGRAM = sorted(Path(__file__).with_name("attempts").glob("*.py"))
 ROWS = dict(rows(section("network.md", "What is refused"), "a program tries", "result"))
 ENDED = ".ended.test"
 OWN = ip_address("9.9.9.9")
@@ -115,6 +115,8 @@ async def neighbour(sandbox: Sandbox) -> AsyncIterator[int]:
 
 
 async def try_all(run: Sandbox, other: Sandbox, outside: Outside) -> dict[str, str]:
+    for file in PROGRAM:
+        await run.channel.put(f"/mnt/data/attempts/{file.name}", chunks(file.read_bytes()))
     async with neighbour(other) as port:
         facts = {
             "hellos": {kind: sent.hex() for kind, sent in HELLOS.items()},
@@ -122,7 +124,7 @@ async def try_all(run: Sandbox, other: Sandbox, outside: Outside) -> dict[str, s
             "neighbour": other.ref.id,
             "neighbour_port": port,
         }
-        done = await run(f"python3 -c {shlex.quote(PROGRAM)} {shlex.quote(json.dumps(facts))}")
+        done = await run(f"python3 -m attempts.program {shlex.quote(json.dumps(facts))}")
     assert done.code == 0, done.stderr.decode()
     return dict(json.loads(done.stdout))
 
@@ -153,11 +155,11 @@ async def tried(shared_sandbox: SharedSandbox) -> AsyncIterator[Tried]:
 
 
 def test_page_lists_every_attempt() -> None:
-    assert list(ROWS) == list(attempts.ATTEMPTS)
+    assert list(ROWS) == list(ATTEMPTS)
 
 
 @SHARED
-@pytest.mark.parametrize("name", attempts.ATTEMPTS)
+@pytest.mark.parametrize("name", ATTEMPTS)
 async def test_attempt_is_refused_as_the_page_says(tried: Tried, name: str) -> None:
     outcome = tried[0][name]
     for words in ROWS[name].split("; "):
