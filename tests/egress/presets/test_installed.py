@@ -109,9 +109,7 @@ async def test_crate_comes_from_the_file_host_of_the_mirror(
     settings.write_text(CARGO)
     for path, content in cargo_registry("https://files.example.org").items():
         host = "files" if path.startswith("files/") else "mirror"
-        world.pages[f"{host}.example.org/{path}"] = (
-            content if isinstance(content, bytes) else content.encode()
-        )
+        world.pages[f"{host}.example.org/{path}"] = content
     operator, trust = Operator({"HOME": str(tmp_path), "PATH": ""}), made[0].read_bytes()
     async with sandbox(bubblewrap_backend, operator, world.route(), trust, "cargo") as run:
         index = "CARGO_REGISTRIES_TESTS_INDEX=sparse+https://mirror.example.org/ SSL_CERT_FILE=/tmp/ca.pem"

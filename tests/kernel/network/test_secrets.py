@@ -50,7 +50,7 @@ class Saved:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._notebook = nbformat.v4.new_notebook()
+        self._notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
         self._client = NotebookClient(self._notebook, timeout=60, kernel_name="agent-demo")
 
     @contextmanager
@@ -60,10 +60,10 @@ class Saved:
 
     def run(self, source: str) -> list[str]:
         """Run a new cell, save the notebook, and return what the cell shows as plain text."""
-        cell = nbformat.v4.new_code_cell(source)
+        cell = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
         self._notebook.cells.append(cell)
         self._client.execute_cell(cell, len(self._notebook.cells) - 1)
-        nbformat.write(self._notebook, self.path)
+        nbformat.write(self._notebook, self.path)  # type: ignore[no-untyped-call]
         return [output.data["text/plain"] for output in cell.outputs if "data" in output]
 
 
