@@ -13,7 +13,7 @@ from agent_kernel.egress.limits import LimitExceeded, NetworkLimits, NetworkMete
 from agent_kernel.egress.names import Address
 from agent_kernel.egress.policy import NetworkDecision, NetworkPolicy, NetworkRule
 from agent_kernel.egress.records import ConnectionRecord, NetworkUse
-from agent_kernel.egress.relay import Relay, say_goodbye
+from agent_kernel.egress.relay import carry, say_goodbye
 from agent_kernel.egress.resolve import (
     Dialler,
     Resolver,
@@ -249,9 +249,7 @@ class Broker:
                 await secrets.carry(to, stream, connected, count)
                 return
             gate = gate_for(rule, name, port)
-            await Relay(stream, connected).run(
-                gate if secrets is None else secrets.guarded(gate, port), count
-            )
+            await carry(stream, connected, gate if secrets is None else secrets.guarded(gate, port), count)
         finally:
             connected.close()
 

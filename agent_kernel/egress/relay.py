@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent_kernel.egress.gate import Gate
+from agent_kernel.egress.pump import Pump
 from agent_kernel.sandboxes.boxd import wire
+from agent_kernel.sandboxes.near.program_socket import ProgramSocket
+from agent_kernel.sandboxes.near.waiting import readable
 
 PIECE = 64 << 10
 """Bytes of the sandbox that are read at once."""
@@ -97,7 +100,7 @@ class Relay:
                 received = self._socket.recv_into(frame[wire.DATA_HEAD :])
             except BlockingIOError:
                 del frame  # an idle connection holds no memory
-                await self._readable()
+                await readable(self._socket)
                 continue
             if not received:
                 break
@@ -106,19 +109,13 @@ class Relay:
         self._received_all = True
         await self._stream.write_eof()
 
-    async def _readable(self) -> None:
-        """Wait until the server has sent something, or has ended its direction."""
-        ready = self._loop.create_future()
 
-        def wake() -> None:
-            if not ready.done():
-                ready.set_result(None)
-
-        self._loop.add_reader(self._socket, wake)
-        try:
-            await ready
-        finally:
-            self._loop.remove_reader(self._socket)
+async def carry(stream: InsideStream, connected: socket.socket, gate: Gate, count: Count) -> None:
+    """Carry the bytes of a connection until both directions have ended; see `Relay.run` and `Pump.run`."""
+    if isinstance(stream, ProgramSocket):
+        await Pump(stream, connected, gate, count).run()
+    else:
+        await Relay(stream, connected).run(gate, count)
 
 
 async def say_goodbye(stream: InsideStream, answer: bytes) -> None:

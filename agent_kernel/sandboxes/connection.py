@@ -24,6 +24,7 @@ from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import Call, Frame, reason
 from agent_kernel.sandboxes.idle_timeout import Silence
 from agent_kernel.sandboxes.incoming import IncomingCalls, Method
+from agent_kernel.sandboxes.socket_stream import SocketStream
 
 CONTENT_CHUNK = 128 << 10
 """Bytes of a file that are sent at once. Four programs handle each piece on its way."""
@@ -42,7 +43,8 @@ class SandboxConnection:
         self._next_number = 1
         self._reader: asyncio.Task[None] | None = None
         self._write_lock = asyncio.Lock()
-        self._incoming = IncomingCalls(methods, self.send)
+        self._takes_descriptors = bool(methods) and isinstance(stream, SocketStream)
+        self._incoming = IncomingCalls(methods, self.send, self._descriptor)
         self._greeting: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
         self._silence = Silence(lambda: bool(self._calls or self._incoming.any), self._ping, self._unanswered)
         self.failure: SandboxError | None = None
@@ -57,7 +59,8 @@ class SandboxConnection:
         """
         self._reader = asyncio.create_task(self._read())
         try:
-            await self.send(wire.hello(self._incoming.methods))
+            descriptors = self._takes_descriptors
+            await self.send(wire.hello(self._incoming.methods, descriptors=descriptors))
             async with asyncio.timeout(HELLO_TIMEOUT):
                 self.peer_methods = await self._greeting
         except TimeoutError:
@@ -218,6 +221,11 @@ class SandboxConnection:
             self._take_answer(kind, number, payload)
         else:
             self._incoming.take(kind, number, payload)
+
+    def _descriptor(self) -> int | None:
+        if not isinstance(self._stream, SocketStream):
+            raise wire.WireError("a descriptor on a stream that has none")
+        return self._stream.take_descriptor()
 
     def _take_greeting(self, kind: int, number: int, payload: bytes) -> None:
         if kind == wire.ERROR and number == 0:

@@ -121,6 +121,10 @@ class EgressStream:
             await self._send(wire.data(self.number, wire.CONTENT, piece))
             view = view[len(piece) :]
 
+    def let_go(self) -> dict[str, Any]:
+        """End the connection at this end. Return what boxd learns about it with the answer."""
+        return {}
+
     async def room(self) -> int:
         """Wait while the program inside does not read. Return how many bytes it takes now."""
         while not (room := self._credit.room):

@@ -10,6 +10,8 @@ from typing import Any
 from agent_kernel.errors import ConnectDenied, SandboxError
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.egress import EgressStream
+from agent_kernel.sandboxes.near.closing import close_apart
+from agent_kernel.sandboxes.near.program_socket import MOST_REPLY, ProgramSocket, take_over
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +19,22 @@ Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
 """A handler for a channel that boxd opened: `(arguments, stream)`."""
 
 
-class IncomingCalls:
-    """Serves `methods` to one boxd. `send` sends a frame to it."""
+Descriptors = Callable[[], int | None]
+"""Returns the descriptor that came with a call. None: this process could not take it. Raises `WireError`."""
 
-    def __init__(self, methods: Mapping[str, Method], send: Callable[[wire.Bytes], Awaitable[None]]) -> None:
+
+class IncomingCalls:
+    """Serves `methods` to one boxd. `send` sends a frame; `descriptors` returns what its calls bring."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        send: Callable[[wire.Bytes], Awaitable[None]],
+        descriptors: Descriptors,
+    ) -> None:
         self.methods = methods
         self._send = send
+        self._descriptors = descriptors
         self._served: dict[int, tuple[EgressStream, asyncio.Task[None]]] = {}
         self._last_served = 0
         self._closing = False
@@ -46,10 +58,29 @@ class IncomingCalls:
         if not isinstance(method, str) or method not in self.methods:
             raise wire.WireError("a call to a method that the host does not serve")
         self._last_served = number
-        stream = EgressStream(number, self._send)
-        task = asyncio.create_task(self._serve(stream, self.methods[method], request))
+        if request.get("passed") is True:
+            stream, serve = self._passed(number, request, self.methods[method])
+        else:
+            stream, serve = EgressStream(number, self._send), self.methods[method]
+        task = asyncio.create_task(self._serve(stream, serve, request))
         self._served[number] = stream, task
-        task.add_done_callback(lambda _: self._served.pop(number, None))
+        task.add_done_callback(lambda _: self._ended(number))
+        if isinstance(stream, ProgramSocket):
+            stream.left = lambda: self._give_up(stream, task)
+
+    def _ended(self, number: int) -> None:
+        stream, _ = self._served.pop(number)
+        stream.let_go()  # a task that was cancelled before it began has not done so
+
+    def _passed(self, number: int, request: dict[str, Any], method: Method) -> tuple[EgressStream, Method]:
+        """Return the stream of a connection whose socket came with the call, and what serves it."""
+        descriptor, reply = self._descriptors(), request.get("reply", "")
+        if descriptor is None:
+            return EgressStream(number, self._send), _no_descriptors
+        if not (isinstance(reply, str) and len(reply) <= MOST_REPLY and reply.isascii()):
+            close_apart(descriptor)
+            raise wire.WireError("a reply that no program gets")
+        return ProgramSocket(number, self._send, take_over(descriptor), reply.encode("ascii")), method
 
     def take(self, kind: int, number: int, payload: bytes) -> None:
         """Take a frame on a channel of boxd's. Raises `WireError` if it does not belong there."""
@@ -61,10 +92,14 @@ class IncomingCalls:
         if stream.answered:
             return
         if kind == wire.CANCEL:
-            stream.cancelled = True
-            asyncio.get_running_loop().call_soon(_stop, stream, task)  # once it has begun, so that it answers
+            self._give_up(stream, task)
         else:
             stream.receive(kind, payload)
+
+    @staticmethod
+    def _give_up(stream: EgressStream, task: asyncio.Task[None]) -> None:
+        stream.cancelled = True
+        asyncio.get_running_loop().call_soon(_stop, stream, task)  # once it has begun, so that it answers
 
     async def _serve(self, stream: EgressStream, method: Method, request: dict[str, Any]) -> None:
         answer: dict[str, str] | None = None
@@ -84,10 +119,12 @@ class IncomingCalls:
         except Exception:
             log.exception("A connection out of a sandbox failed.")
             answer = {"code": "failed", "message": "the host could not make the connection"}
+        finally:
+            known = stream.let_go()
         stream.answered = True
         kind = wire.RESULT if answer is None else wire.ERROR
         try:
-            await self._send(wire.message(kind, stream.number, answer or {}))
+            await self._send(wire.message(kind, stream.number, {**known, **(answer or {})}))
         except SandboxError:
             return  # this connection has ended, which is reported elsewhere
 
@@ -101,6 +138,10 @@ class IncomingCalls:
         """Cancel every call and wait for its end."""
         self.cancel()
         await asyncio.gather(*(task for _, task in self._served.values()), return_exceptions=True)
+
+
+async def _no_descriptors(request: dict[str, Any], stream: EgressStream) -> None:
+    raise OSError(None, "this server could not take the connection")
 
 
 def _stop(stream: EgressStream, task: asyncio.Task[None]) -> None:

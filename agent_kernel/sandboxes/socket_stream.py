@@ -1,61 +1,167 @@
-"""A connected socket as a byte stream to boxd."""
+"""A connected UNIX socket as a byte stream to boxd, which can give the host descriptors with its frames."""
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 
-from agent_kernel.errors import SandboxUnreachable
+from agent_kernel.errors import ChannelBroken, SandboxUnreachable
+from agent_kernel.sandboxes.boxd import wire
+from agent_kernel.sandboxes.near.closing import close_apart
+from agent_kernel.sandboxes.near.waiting import tell
 
 _SEND_BUFFER = 1 << 20
 """Bytes; the kernel gives less where it allows less."""
 
+_WAITING = 64 << 10
+"""Bytes that may wait to be sent; a write that leaves more returns when they are gone."""
+
+_MOST_DESCRIPTORS = 64
+"""Descriptors that wait for the frames they belong to."""
+
+Hook = Callable[[], Awaitable[None]]
+
+_SPACE = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+
 
 class SocketStream:
-    """`ByteStream` over a connected stream socket; made by `open`."""
+    """`ByteStream` over a connected UNIX socket; made by `open`. One task reads, and one writes at a time."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        on_end: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, connected: socket.socket, on_end: Hook, on_close: Hook | None) -> None:
+        connected.setblocking(False)
+        self._socket = connected
         self._on_end = on_end
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._descriptors: deque[int | None] = deque()
+        self._out = bytearray()
+        self._sent = asyncio.Event()
+        self._reading: asyncio.Future[None] | None = None
+        self._broken = False
         self._closed = False
 
     @classmethod
-    async def open(cls, connected: socket.socket, on_end: Callable[[], Awaitable[None]]) -> SocketStream:
-        """Take over a connected socket. `on_end` may raise to report that the sandbox lives on."""
+    async def open(cls, connected: socket.socket, on_end: Hook, on_close: Hook | None = None) -> SocketStream:
+        """Take over a connected socket. `on_end` may raise to report that the sandbox lives on.
+
+        `on_close` is awaited when the stream was closed.
+        """
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        reader, writer = await asyncio.open_connection(sock=connected, limit=1 << 18)
-        return cls(reader, writer, on_end)
+        return cls(connected, on_end, on_close)
 
     async def read(self, limit: int) -> bytes:
-        """See `ByteStream.read`. A reset counts as the end; after `aclose` it is no news of the sandbox."""
-        try:
-            received = await self._reader.read(limit)
-        except ConnectionError:
-            received = b""
+        """See `ByteStream.read`. A reset counts as the end; after `aclose` it is no news of the sandbox.
+
+        Raises `ChannelBroken` for descriptors that belong to nothing.
+        """
+        received = b""
+        while not self._closed:
+            try:
+                received, ancillary, flags, _ = self._socket.recvmsg(limit, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                await self._readable()
+                continue
+            except ConnectionError:
+                break
+            if ancillary or flags & socket.MSG_CTRUNC:
+                self._keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
+            break
         if not received and not self._closed:
             await self._on_end()
         return received
 
-    async def write(self, data: bytes | memoryview) -> None:
-        """See `ByteStream.write`."""
+    async def _readable(self) -> None:
+        """Wait until bytes have come, or until `aclose`."""
+        self._reading = told = self._loop.create_future()
+        self._loop.add_reader(self._socket, tell, told)
         try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise SandboxUnreachable("The stream to the sandbox broke off.") from error
+            await told
+        finally:
+            self._reading = None
+            if not self._closed:
+                self._loop.remove_reader(self._socket)
+
+    def _keep(self, rights: list[bytes]) -> None:
+        """Keep the descriptor of one frame. A process that has too many open gets none, and notes that."""
+        came = array.array("i")
+        for each in rights:
+            came.frombytes(each[: len(each) - len(each) % came.itemsize])
+        self._descriptors += came or [None]
+        if len(came) > 1 or len(self._descriptors) > _MOST_DESCRIPTORS:
+            raise ChannelBroken("The sandbox sent descriptors that belong to no connection.")
+
+    def take_descriptor(self) -> int | None:
+        """Return the descriptor that came with the oldest frame that has one; it is the caller's.
+
+        None if this process could not take it. Raises `WireError` if there is no such frame.
+        """
+        if not self._descriptors:
+            raise wire.WireError("a call without the descriptor that it names")
+        return self._descriptors.popleft()
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """See `ByteStream.write`. After a cancellation the rest is sent nevertheless: frames stay whole."""
+        self._check()
+        if not self._out:
+            sent = self._send(data)
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+            self._loop.add_writer(self._socket, self._flush)
+        self._out += data
+        while len(self._out) > _WAITING:
+            self._sent.clear()
+            await self._sent.wait()
+            self._check()
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        """Send what the socket takes now. Raises `SandboxUnreachable`."""
+        try:
+            return self._socket.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._broken = True
+            raise self._unreachable() from error
+
+    def _flush(self) -> None:
+        try:
+            del self._out[: self._send(self._out)]
+        except SandboxUnreachable:  # the next write reports it
+            self._out.clear()
+        if not self._out:
+            self._loop.remove_writer(self._socket)
+        if len(self._out) <= _WAITING:
+            self._sent.set()
+
+    def _check(self) -> None:
+        if self._closed or self._broken:
+            raise self._unreachable()
+
+    @staticmethod
+    def _unreachable() -> SandboxUnreachable:
+        return SandboxUnreachable("The stream to the sandbox broke off.")
 
     async def aclose(self) -> None:
         """See `ByteStream.aclose`."""
+        if self._closed:
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        with contextlib.suppress(SandboxUnreachable):
+            self._send(self._out)
         self._closed = True
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except ConnectionError:
-            return  # the other side has closed it first
+        self._socket.close()
+        for descriptor in self._descriptors:
+            if descriptor is not None:
+                close_apart(descriptor)
+        self._descriptors.clear()
+        self._sent.set()
+        if self._reading is not None:
+            tell(self._reading)
+        if self._on_close is not None:
+            await self._on_close()

@@ -309,6 +309,13 @@ class Rows(
         """Return one tenant's view of the same rows. Closing any view closes all."""
         ...
 
+    def version(self) -> int | None:
+        """Return a number that each change by any process replaces; None if telling it would take a wait.
+
+        Call it in the event loop.
+        """
+        ...
+
     async def identity(self) -> str:
         """Return the id of this store, which never changes. It labels the sandboxes of the store."""
         ...

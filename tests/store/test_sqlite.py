@@ -211,3 +211,22 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path)
         assert await store.item("msg_1") is None
     finally:
         await store.aclose()
+
+
+async def test_version_tells_of_every_commit(store: Rows, tmp_path: Path) -> None:
+    assert store.version() is None  # nothing was read yet
+    await store.put_container(container("a"))
+    other = sqlite_rows(tmp_path / "deep" / "store.sqlite")  # as of another process
+    try:
+        assert await other.container("a") is not None
+        first = store.version()
+        assert first is not None
+        assert [store.version(), store.of("x").version()] == [first, first]
+        assert await other.container("a") is not None
+        assert store.version() == first  # reading changes nothing
+        await other.put_network("a", '{"x": 1}')
+        assert store.version() != first
+    finally:
+        await other.aclose()
+    await store.aclose()
+    assert store.version() is None

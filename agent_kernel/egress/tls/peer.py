@@ -29,7 +29,7 @@ SETTINGS_SECONDS = 30.0
 _PIECE = 64 << 10
 _WINDOW = 256 << 10
 """Bytes that a stream may have on the way. A connection may have four times as many."""
-_QUEUED = 256 << 10
+_QUEUED = 64 << 10
 """Bytes that wait to be written until those who send data wait too."""
 _MOST_QUEUED = 4 << 20
 """Bytes that wait to be written until the connection ends: answers to a flood of frames."""

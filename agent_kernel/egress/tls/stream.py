@@ -9,6 +9,7 @@ import ssl
 from agent_kernel.egress.relay import InsideStream
 
 _PIECE = 64 << 10
+_RECORD = 16 << 10
 _LAST_SECONDS = 2.0
 
 
@@ -73,8 +74,9 @@ class SecureStream:
 
     async def write(self, data: bytes) -> None:
         """Send all of `data`, waiting while the program does not read."""
-        if data:
-            self._tls.write(data)
+        view = memoryview(data)
+        while view:  # all at once would be held here, encrypted, until a slow program has read it
+            view = view[self._tls.write(view[:_RECORD]) :]
             await self._flush()
 
     async def finish(self) -> None:

@@ -15,7 +15,7 @@ import h11
 
 from agent_kernel.egress.gate import ACCESS_DENIED, HTTP_PORT, Gate, NotForwarded, TlsGate, forbidden
 from agent_kernel.egress.hello import ClientHello
-from agent_kernel.egress.relay import PIECE, Count, InsideStream, Relay
+from agent_kernel.egress.relay import PIECE, Count, InsideStream, carry
 from agent_kernel.egress.secret_hosts import AllowedTarget
 from agent_kernel.egress.tls.authority import Authority
 from agent_kernel.egress.tls.heads import Heads, HttpRefused
@@ -25,6 +25,7 @@ from agent_kernel.egress.tls.needles import Needles
 from agent_kernel.egress.tls.peer import Http2Peer
 from agent_kernel.egress.tls.plain import PlaceholderGate, SshGate
 from agent_kernel.egress.tls.secrets import DomainSecret, HostSecrets
+from agent_kernel.egress.tls.server import ServerSocket
 from agent_kernel.egress.tls.stream import HandshakeFailed, SecureStream
 from agent_kernel.errors import ConnectDenied
 
@@ -93,41 +94,36 @@ class Termination:
         """
         try:
             if to.port == SSH_PORT and not to.rule.read_only:
-                await Relay(stream, connected).run(SshGate(), count)
+                await carry(stream, connected, SshGate(), count)
                 return
             if to.port == HTTP_PORT:
                 reason = "this host has a secret, so only HTTPS is possible; use https"
                 raise NotForwarded(reason, forbidden(reason))
             first, hello = await _read_hello(TlsGate(to.rule, to.name), stream)
-            reader, writer = await self._secured(to, hello, connected)
+            outside = await self._secured(to, hello, connected)
             try:
-                await self._exchange(to, stream, first, (reader, writer), count)
+                await self._exchange(to, stream, first, outside, count)
             finally:
-                writer.transport.abort()
+                outside.close()
         finally:
             connected.close()
 
-    async def _secured(
-        self, to: AllowedTarget, hello: ClientHello, connected: socket.socket
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _secured(self, to: AllowedTarget, hello: ClientHello, connected: socket.socket) -> ServerSocket:
         """Begin TLS with the server, with the protocols that the program offers. Raises as `carry`."""
         protocols = tuple(each for each in _PROTOCOLS if each in hello.protocols)
         if hello.protocols and not protocols:
             kind = "with a secret" if self.covers(to.name) else "that may only be read"
             raise NotForwarded(f"only HTTP is possible to a host {kind}", ACCESS_DENIED)
+        outside = ServerSocket(connected, self._context(protocols), to.name)
         try:
-            return await asyncio.open_connection(
-                sock=connected,
-                limit=PIECE,
-                ssl=self._context(protocols),
-                server_hostname=to.name,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            )
-        except ssl.SSLCertVerificationError as error:
-            reason = f"the server's certificate is not valid ({error.verify_message})"
-            raise NotForwarded(reason, ACCESS_DENIED) from None
-        except ssl.SSLError:
-            raise OSError(None, "the TLS handshake with the server failed") from None
+            await outside.handshake(HANDSHAKE_SECONDS)
+        except BaseException as error:
+            outside.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                reason = f"the server's certificate is not valid ({error.verify_message})"
+                raise NotForwarded(reason, ACCESS_DENIED) from None
+            raise
+        return outside
 
     def _context(self, protocols: tuple[str, ...]) -> ssl.SSLContext:
         if protocols not in self._contexts:
@@ -142,26 +138,24 @@ class Termination:
         to: AllowedTarget,
         stream: InsideStream,
         first: bytes,
-        outside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        outside: ServerSocket,
         count: Count,
     ) -> None:
         """Begin TLS with the program, with the protocol that the server chose, and carry HTTP."""
-        reader, writer = outside
-        chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+        chosen = outside.protocol
         inside = SecureStream(stream, self.authority.context(to.name, [chosen] if chosen else []), first)
 
         async def read(limit: int) -> bytes:
-            data = await reader.read(limit)
+            data = await outside.read(limit)
             count(0, len(data))
             return data
 
         async def write(data: bytes) -> None:
             count(len(data), 0)
-            writer.write(data)
-            await writer.drain()
+            await outside.write(data)
 
         async def gone() -> None:
-            await reader.read(1)
+            await outside.read(1)
 
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):

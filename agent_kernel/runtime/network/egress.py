@@ -126,6 +126,7 @@ class ContainerEgress:
         self._callers: list[RunningCall] = []
         self._version = 0
         self._open = 0
+        self._recheck_at: asyncio.TimerHandle | None = None
         self._rechecking: asyncio.Task[None] | None = None
 
     def change(self, policy: NetworkPolicy) -> None:
@@ -149,16 +150,12 @@ class ContainerEgress:
         await self._read_policy()
         _CALLER.set(self._callers[0] if len(self._callers) == 1 else None)
         self._open += 1
-        if self._rechecking is None:
-            self._rechecking = asyncio.create_task(self._recheck(), name=f"network-policy-{self._id}")
+        self._recheck_later()
         try:
             caller = _CALLER.get()
             await self.broker.connect(name, port, stream, caller.command if caller else "")
         finally:
             self._open -= 1
-            if not self._open and self._rechecking is not None:
-                self._rechecking.cancel()
-                self._rechecking = None
 
     async def _read_policy(self) -> None:
         while True:
@@ -169,16 +166,25 @@ class ContainerEgress:
         if policy != self.broker.policy:
             self._apply(policy)
 
+    def _recheck_later(self) -> None:
+        """Read the policy again after a while, and again, as long as a connection is open then."""
+        if self._open and self._recheck_at is None:
+            self._recheck_at = asyncio.get_running_loop().call_later(RECHECK, self._begin_recheck)
+
+    def _begin_recheck(self) -> None:
+        self._recheck_at = None
+        if self._open:
+            self._rechecking = asyncio.create_task(self._recheck(), name=f"network-policy-{self._id}")
+
     async def _recheck(self) -> None:
-        """Read the policy again and again, and close what it no longer allows."""
-        while True:
-            await asyncio.sleep(RECHECK)
-            try:
-                await self._read_policy()
-            except ValueError:
-                self._apply(NetworkPolicy())
-            except Exception:  # the store fails, and new connections fail with it
-                log.exception("The network policy of container %s could not be read again.", self._id)
+        """Read the policy, and close what it no longer allows."""
+        try:
+            await self._read_policy()
+        except ValueError:
+            self._apply(NetworkPolicy())
+        except Exception:  # the store fails, and new connections fail with it
+            log.exception("The network policy of container %s could not be read again.", self._id)
+        self._recheck_later()
 
     @contextmanager
     def calling(self, caller: RunningCall) -> Iterator[None]:

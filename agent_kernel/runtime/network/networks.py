@@ -50,6 +50,8 @@ class RowPolicy:
         self._audit = audit
         self._apply = apply
         self._lock = lock
+        self._seen: tuple[int, str | None] | None = None
+        """The version of the rows, and what the row held then; None as text if there was no row."""
         self._last: tuple[str, NetworkPolicy, ContainerNetwork] | None = None
 
     async def bound(self) -> NetworkPolicy:
@@ -58,12 +60,12 @@ class RowPolicy:
 
     async def read(self) -> NetworkPolicy:
         """Return the present policy within the operator's; that of a deleted container allows nothing."""
-        row = await self._rows.container(self._id)
-        if row is None:
+        text = await self._text()
+        if text is None:
             return NetworkPolicy()
         bound = await self.bound()
-        if self._last is None or self._last[0] != row.network or self._last[1] is not bound:
-            self._last = row.network, bound, ContainerNetwork.of_json(row.network).within(bound)
+        if self._last is None or self._last[0] != text or self._last[1] is not bound:
+            self._last = text, bound, ContainerNetwork.of_json(text).within(bound)
         return self._last[2].policy
 
     def use_secrets(self) -> None:
@@ -71,6 +73,16 @@ class RowPolicy:
         if self._last is not None:
             _, bound, network = self._last
             self._apply(network.secrets, network.reads(bound))
+
+    async def _text(self) -> str | None:
+        """Return the network in the row, which is read again only if something in the store has changed."""
+        version = self._rows.version()  # before the row: a change between them shows next time
+        if version is not None and self._seen is not None and self._seen[0] == version:
+            return self._seen[1]
+        row = await self._rows.container(self._id)
+        text = None if row is None else row.network
+        self._seen = None if version is None else (version, text)
+        return text
 
     async def allow(self, rule: NetworkRule, by: str) -> NetworkPolicy:
         """Add a destination to the policy, if it still asks and has room; see `KeptPolicy.allow`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import os
 import selectors
+import socket
 import struct
 
 from . import wire
@@ -53,6 +55,7 @@ class HostConnection:
         self._next = 2
         self._held = b""
         self._release: Timer | None = None
+        self._passing: socket.socket | None = None
         self.greeted = False
         self.methods: frozenset[str] = frozenset()
         self.closed = False
@@ -119,6 +122,8 @@ class HostConnection:
         """Answer the host's greeting. Until then nothing is sent, so another version gets only an error."""
         self.methods = wire.parse_hello(payload)
         self._most = wire.parse_channels(payload)
+        if wire.parse_descriptors(payload):
+            self._passing = _unix_socket(self._fds[1])
         self.greeted = True
         self.send(wire.hello(self._service.methods))
         self._service.greeted()
@@ -137,13 +142,43 @@ class HostConnection:
 
         The caller sets `handler` before it returns to the loop.
         """
+        channel = self._new_channel(method)
+        if channel is None:
+            return None
+        self.send(wire.message(wire.CALL, channel.number, dict(arguments, method=method)))
+        return channel if channel.number in self._channels else None  # a broken stream has closed it
+
+    def hand_over(self, method: str, arguments: dict[str, Any], fd: int) -> BoxChannel | None:
+        """Call the host as `open` does, and give it a descriptor with the call. None: it cannot be given now.
+
+        The descriptor arrives with the first byte of the frame, so nothing may wait to be sent before it.
+        """
+        self.send(b"")
+        if self._passing is None or self._out:
+            return None
+        channel = self._new_channel(method)
+        if channel is None:
+            return None
+        call = wire.message(wire.CALL, channel.number, dict(arguments, method=method, passed=True))
+        try:
+            sent = self._passing.sendmsg(
+                [call], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+            )
+        except OSError:  # the host does not read now, or too many descriptors are under way
+            del self._channels[channel.number]
+            self._opened -= 1
+            return None
+        if sent < len(call):
+            self.send(call[sent:])
+        return channel if channel.number in self._channels else None
+
+    def _new_channel(self, method: str) -> BoxChannel | None:
         if method not in self.methods or self._opened >= self._most or self.closed:
             return None
         number, self._next = self._next, self._next + 2
         channel = self._channels[number] = BoxChannel(self, number)
         self._opened += 1
-        self.send(wire.message(wire.CALL, number, dict(arguments, method=method)))
-        return channel if channel.number in self._channels else None  # a broken stream has closed it
+        return channel
 
     def _continue(self, channel: BoxChannel, kind: int, payload: memoryview) -> None:
         handler = channel.handler or BoxHandler()
@@ -233,10 +268,26 @@ class HostConnection:
                 channel.handler.on_lost()
         self._channels.clear()
         self._opened = 0
+        if self._passing is not None:
+            self._passing.close()
         for fd in set(self._fds):
             self._loop.watch(fd, 0, None)
             os.close(fd)
         self._service.closed(self)
+
+
+def _unix_socket(fd: int) -> socket.socket | None:
+    """Return a UNIX socket under another descriptor, or None if `fd` is something else."""
+    copy = os.dup(fd)
+    try:
+        connected = socket.socket(fileno=copy)
+    except OSError:  # a pipe
+        os.close(copy)
+        return None
+    if connected.family == socket.AF_UNIX:
+        return connected
+    connected.close()
+    return None
 
 
 def _mismatch(mismatch: wire.VersionMismatch) -> str:

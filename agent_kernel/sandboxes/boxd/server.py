@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 
-from . import families, guard, gvisor, interactive, namespaces
+from . import families, guard, gvisor, interactive, namespaces, wire
 from .box import Box
 from .commands.shell import Shell
 from .loop import Loop
@@ -57,14 +57,22 @@ class Listener:
         self._loop.watch(connected.fileno(), selectors.EVENT_READ, lambda mask: self._take_over(connected))
 
     def _take_over(self, connected: socket.socket) -> None:
-        """Receive the input and output of the attach program, which waits until `connected` closes."""
+        """Receive the input and output of a host, from itself or from the attach program.
+
+        That program waits until `connected` closes.
+        """
         self._loop.watch(connected.fileno(), 0, None)
         size = struct.calcsize("ii")
+        fds: tuple[int, ...] = ()
         try:
-            _, ancillary, _, _ = connected.recvmsg(1, socket.CMSG_SPACE(size))
+            asked, ancillary, _, _ = connected.recvmsg(1, socket.CMSG_SPACE(size))
             fds = struct.unpack("ii", ancillary[0][2][:size])
+            if asked == wire.CONFIRM:
+                connected.send(asked)
         except (OSError, IndexError, struct.error):
             connected.close()
+            for fd in fds:
+                os.close(fd)
             return
         self._box.accept(fds[0], fds[1], connected.close)
 

@@ -41,6 +41,8 @@ MAX_CALL = 4096
 """The size limit in bytes of a `CALL` payload from boxd."""
 MAX_METHODS = 64
 MAX_NAME = 40
+CONFIRM = b"\1"
+"""Goes with a host's descriptors to a listening boxd, which sends it back: the kernel may refuse them."""
 BUFFER = 512 << 10
 """The size in bytes of the receive buffer."""
 
@@ -96,9 +98,13 @@ def credit(channel: int, amount: int) -> bytes:
     return frame(CREDIT, channel, CREDIT_PAYLOAD.pack(amount))
 
 
-def hello(methods: Iterable[str]) -> bytes:
-    """Encode the greeting of a side that serves `methods`, and takes `MAX_OPENED` channels."""
-    return message(HELLO, 0, {"version": VERSION, "methods": sorted(methods), "channels": MAX_OPENED})
+def hello(methods: Iterable[str], *, descriptors: bool = False) -> bytes:
+    """Encode the greeting of a side that serves `methods`, and takes `MAX_OPENED` channels.
+
+    `descriptors`: it also takes the sockets of connections, which only a UNIX socket carries.
+    """
+    greeting = {"version": VERSION, "methods": sorted(methods), "channels": MAX_OPENED}
+    return message(HELLO, 0, dict(greeting, descriptors=True) if descriptors else greeting)
 
 
 def parse_hello(payload: Bytes) -> frozenset[str]:
@@ -143,6 +149,11 @@ def parse_channels(payload: Bytes) -> int:
     """Decode from a greeting how many channels boxd may open. Raises `WireError`."""
     channels = parse_json(payload).get("channels")
     return min(channels, MAX_OPENED) if type(channels) is int and channels >= 0 else OLD_MAX_OPENED
+
+
+def parse_descriptors(payload: Bytes) -> bool:
+    """Decode from a greeting whether the peer takes descriptors. Raises `WireError`."""
+    return parse_json(payload).get("descriptors") is True
 
 
 class Credit:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import SandboxError, SandboxGone, SandboxUnreachable
 from agent_kernel.sandboxes import launch
@@ -14,6 +15,8 @@ from agent_kernel.sandboxes.docker.engine import Engine, reason
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.start import PYTHON
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
+from agent_kernel.sandboxes.near.process_socket import reach
+from agent_kernel.sandboxes.socket_stream import Hook, SocketStream
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -29,6 +32,22 @@ async def attach(api: APIClient, address: Address, name: str) -> DockerStream:
     argv = launch.attach_argv(python=PYTHON, path=launch.SOCKET)
     made = await asyncio.to_thread(api.exec_create, name, argv, stdin=True, user="0:0")
     return await hijack(address, f"/v{api.api_version}/exec/{made['Id']}/start", {})
+
+
+async def enter(
+    address: Address, container: Mapping[str, Any], end: ContainerEnd, on_end: Hook
+) -> SocketStream | None:
+    """Return a stream that the engine does not carry; None where this process cannot reach boxd itself.
+
+    `container` is what the engine says about it; `end` is closed with the stream.
+    """
+    if address.path is None:  # the engine is on another machine
+        return None
+    connected = await reach(container["State"]["Pid"], container["Id"], launch.SOCKET)
+    if connected is None:
+        return None
+    end.then(lambda: None)
+    return await SocketStream.open(connected, on_end, end.aclose)
 
 
 async def explain_end(engine: Engine, id: str, end: ContainerEnd) -> None:  # noqa: A002 (the field's own word)

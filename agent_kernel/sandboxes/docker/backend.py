@@ -16,6 +16,7 @@ from agent_kernel.errors import (
 )
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
+    ByteStream,
     Capabilities,
     Probe,
     SandboxRef,
@@ -25,10 +26,11 @@ from agent_kernel.sandboxes.docker import removal as docker_removal
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker import volumes as docker_volumes
 from agent_kernel.sandboxes.docker.address import RequestRefused
-from agent_kernel.sandboxes.docker.attachment import attach, explain_end, refusal
+from agent_kernel.sandboxes.docker.attachment import attach, enter, explain_end, refusal
 from agent_kernel.sandboxes.docker.container import (
     container_name,
     reference,
+    status_of,
 )
 from agent_kernel.sandboxes.docker.engine import (
     Engine,
@@ -49,7 +51,6 @@ from agent_kernel.sandboxes.docker.refusals import (
 )
 from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
-from agent_kernel.sandboxes.docker.stream import DockerStream
 from agent_kernel.sandboxes.optional import Snapshot, Volume
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -134,15 +135,22 @@ class DockerBackend:
             if name.startswith(prefix)
         ]
 
-    async def stream(self, ref: SandboxRef) -> DockerStream:
-        """Return the stream of the start, or start boxd's attach program and take over its streams."""
+    async def stream(self, ref: SandboxRef) -> ByteStream:
+        """Reach boxd's socket where this process may; else return the stream of the start, or attach."""
         api, address = await self._engine.api(), await self._engine.address()
         name = container_name(ref.id)
         end: ContainerEnd | None = None
         try:
             end = await ContainerEnd.follow(address, api.api_version, name)
-            if ref.id in self._first and (await self.get(ref.id)).status != "running":
-                await self._first.drop(ref.id)  # the engine's own message explains it best
+            why = partial(explain_end, self._engine, ref.id, end)
+            running = await self._engine.inspect(name)
+            if running is not None and status_of(running["State"]) != "running":
+                running = None
+            entered = await enter(address, running, end, why) if running is not None else None
+            if entered is not None or running is None:
+                await self._first.drop(ref.id)  # of one that does not run, the engine's own message is best
+            if entered is not None:
+                return entered
             stream = await self._first.take(ref.id) or await attach(api, address, name)
         except BaseException as error:
             if end is not None:
@@ -152,7 +160,7 @@ class DockerBackend:
             ):
                 raise refusal(ref.id, (await self.get(ref.id)).status, error) from error
             raise
-        stream.on_end = partial(explain_end, self._engine, ref.id, end)
+        stream.on_end = why
         stream.follow(end)
         return stream
 

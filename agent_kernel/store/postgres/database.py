@@ -120,6 +120,10 @@ class PostgresDatabase:
             hint="Check that the server runs, and AGENT_KERNEL_STORE.",
         )
 
+    def version(self) -> int | None:
+        """Return None: only a query would tell."""
+        return None
+
     async def purge(self) -> None:
         """Do nothing: PostgreSQL reuses the space of deleted rows after its own vacuum."""
 

@@ -57,6 +57,10 @@ class Database(Protocol):
         """
         ...
 
+    def version(self) -> int | None:
+        """Return a number that each commit by any connection replaces; None if that needs a wait."""
+        ...
+
     async def purge(self) -> None:
         """Make deleted rows unreadable in the database's files, as far as the database can."""
         ...

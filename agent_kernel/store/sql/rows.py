@@ -20,6 +20,10 @@ class SqlRows(
 ):
     """See `Rows`."""
 
+    def version(self) -> int | None:
+        """See `Rows`."""
+        return self._database.version()
+
     async def identity(self) -> str:
         """See `Rows`."""
 

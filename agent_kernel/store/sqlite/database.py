@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ class SqliteDatabase:
         self._path = path
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
+        self._watching: sqlite3.Connection | None = None
         self._closed = False
 
     async def do(self, work: Callable[[Transaction], T], *, alone: bool = False) -> T:
@@ -52,6 +53,18 @@ class SqliteDatabase:
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, transaction)
 
+    def version(self) -> int | None:
+        """See `Database`. It reads shared memory only; `PRAGMA data_version` is made for this."""
+        try:
+            if self._watching is None:
+                if self._connection is None or self._closed:  # nothing was read yet
+                    return None
+                self._watching = sqlite3.connect(self._path, timeout=0)
+            ((version,),) = self._watching.execute("PRAGMA data_version").fetchall()
+        except sqlite3.Error:  # another process repairs the file, for instance
+            return None
+        return int(version)
+
     async def purge(self) -> None:
         """Move the write-ahead log into the file and empty it.
 
@@ -65,6 +78,10 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        if self._watching is not None:
+            with suppress(sqlite3.ProgrammingError):  # it belongs to another thread's loop
+                self._watching.close()
+            self._watching = None
 
         def close() -> None:
             if self._connection is not None:

@@ -66,6 +66,9 @@ class ToyRows:
     def of(self, tenant: str) -> ToyRows:
         return ToyRows(self._memory, tenant)
 
+    def version(self) -> int | None:
+        return None
+
     async def identity(self) -> str:
         return self._memory.identity
 

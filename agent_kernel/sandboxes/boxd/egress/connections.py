@@ -9,6 +9,7 @@ import socket
 from .. import wire
 from . import ends
 from .carried import Carried
+from .handed_over import HandedOver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,10 +94,19 @@ class Connections:
     ) -> None:
         """Ask the host for a target (name, port), and carry a program's connection to it.
 
+        A host that takes sockets gets this one, and carries the bytes itself.
+
         `first` is what the program has sent already; it may send `body` bytes more (None: any number).
         """
-        host = self._host()
-        channel = host and host.open(wire.CONNECT, {"name": target[0], "port": target[1]})
+        host, wanted = self._host(), {"name": target[0], "port": target[1]}
+        if host is not None and not first and body is None:
+            asked = dict(wanted, reply=reply.accepted.decode("latin-1")) if reply.accepted else wanted
+            handed = host.hand_over(wire.CONNECT, asked, connected.fileno())
+            if handed is not None:
+                handed.handler = HandedOver(self._loop, handed, connected, reply, self)
+                self.hold(handed.handler)
+                return
+        channel = host and host.open(wire.CONNECT, wanted)
         if not channel:
             reason = "no host connects this sandbox" if host is None else "too many connections are open"
             self.refuse(connected, reply.refused("lost" if host is None else "many", reason))
@@ -107,7 +117,7 @@ class Connections:
 
     def killed(self) -> None:
         """Give up the connections of programs that were killed just now."""
-        carried = [each for each in self._held if isinstance(each, Carried)]
+        carried = [each for each in self._held if isinstance(each, (Carried, HandedOver))]
         table = ends.table() if carried else {}
         for each in carried:
             each.check_killed(table)
