@@ -29,7 +29,7 @@ from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.catalogue import warm_up
-from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
+from agent_kernel.tools.code_interpreter.session import CodeCell, NewText, run_cell
 
 PRINTS = "for _ in range(2000): print('x' * 100_000)"
 """200 MB."""
@@ -66,6 +66,10 @@ def beside(runs: int) -> dict[str, float]:
 def median(durations: list[float]) -> float:
     """Return the median in milliseconds."""
     return statistics.median(durations) * 1000
+
+
+async def dropped(new: NewText) -> None:
+    """Take new text, as a notebook's live view does."""
 
 
 async def pooled(backend: BubblewrapBackend) -> dict[str, float]:
@@ -113,16 +117,17 @@ async def ours(backend: BubblewrapBackend, runs: int) -> dict[str, float]:
     try:
         channel = await Channel.open(await backend.stream(ref))
 
-        async def once(code: str) -> float:
+        async def once(code: str, *, live: bool = False) -> float:
             begun = time.perf_counter()
-            await run_cell(channel, CodeCell(f"bench/{next(numbers)}", code, 60, 50_000))
+            cell = CodeCell(f"bench/{next(numbers)}", code, 60, 50_000, live=dropped if live else None)
+            await run_cell(channel, cell)
             return time.perf_counter() - begun
 
         await once("1+1")
         cold = time.perf_counter() - start
         warm = median([await once("1+1") for _ in range(runs)])
         before = resident()
-        await once(PRINTS)
+        await once(PRINTS, live=True)
         grown = resident() - before
         await channel.aclose()
     finally:

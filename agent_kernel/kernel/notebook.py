@@ -42,6 +42,9 @@ SHELL_MODEL = "agent_kernel/shell"
 MAX_NOTES = 40
 """The number of developer messages kept for the model's next turn; older ones are dropped."""
 
+INCLUDE = ["code_interpreter_call.outputs"]
+"""What responses have only on request: the outputs of code, also from servers that know no others."""
+
 SETTLE_SECONDS = 5.0
 """Seconds that an interrupted cell waits for the runtime's record of the turn."""
 
@@ -220,7 +223,9 @@ class Notebook:
         limits = GalleryLimits(self.settings.max_inline, self.settings.max_inline_files)
         tables: list[str] = []
         runtime = await self.runtime()
-        bundles = show_files(runtime, changed.files, limits, count=changed.count, captions=tables)
+        bundles = show_files(
+            runtime, changed.files, limits, count=changed.count, captions=tables, displayed=turn.displayed
+        )
         async for bundle in bundles:
             outputs.emit(bundle)
         for table in tables:
@@ -235,22 +240,26 @@ class Notebook:
                 {"type": "message", "role": role, "content": content}
                 for role, content in [*told, ("user", prompt.content())]
             ],
-            "tools": [
-                {
-                    "type": "shell",
-                    "environment": {"type": "container_reference", "container_id": container_id},
-                }
-            ],
+            "tools": self._tools(container_id, model),
             "store": True,
             "stream": True,
         }
         optional = {
             "model": model,
             "previous_response_id": self._previous_id,
+            "include": INCLUDE if self.settings.python else None,
             "instructions": self.instructions if model != SHELL_MODEL else None,
             "agent_kernel": (self._extensions() if model != SHELL_MODEL else {}) | self.answers(),
         }
         return request | {name: value for name, value in optional.items() if value}
+
+    def _tools(self, container_id: str, model: str | None) -> list[dict[str, Any]]:
+        environment = {"type": "container_reference", "container_id": container_id}
+        tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
+        if self.settings.python and model != SHELL_MODEL:
+            everything = {"outputs": True}
+            tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": everything})
+        return tools
 
     def _extensions(self) -> dict[str, Any]:
         """Return the request's `agent_kernel` field; empty if the notebook sets none of it."""
@@ -291,7 +300,7 @@ class Notebook:
         runtime = await self.runtime()
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                response = await runtime.retrieve(response_id)
+                response = await runtime.retrieve(response_id, include=INCLUDE)
         except (AgentKernelError, TimeoutError):
             self._log.info("Response %s was not stored.", response_id, exc_info=True)
             return None

@@ -16,9 +16,9 @@ notebook's own container. Its state (working directory, variables, files) persis
 person's files are in /mnt/data, the working directory. Python has pandas, numpy, scipy, scikit-learn,
 statsmodels, matplotlib, seaborn, openpyxl, xlrd and lxml. Some containers also have pyarrow, polars, duckdb,
 pyreadstat and python-calamine; others have odfpy. There may be no network. Pictures (PNG, JPEG) and tables
-(CSV) that you save to /mnt/data appear in the notebook below your answer, so save plots there instead of
-describing them. Look at the data before you draw conclusions. Say briefly what you did, and report anything
-that did not work."""
+(CSV) that you save to /mnt/data appear in the notebook below your answer, and so do figures and tables that
+Python code displays: show them once instead of describing them. Look at the data before you draw
+conclusions. Say briefly what you did, and report anything that did not work."""
 
 
 class KernelSettings(Configurable):
@@ -34,6 +34,7 @@ class KernelSettings(Configurable):
         max_files: int
         max_inline: int
         max_inline_files: int
+        python: bool
         live: bool
         provenance: bool
         approval: Policy
@@ -82,6 +83,10 @@ class KernelSettings(Configurable):
             min=0,
             help="""How many of the files that a turn wrote are shown; the rest is counted.""",
         ).tag(config=True)
+        python = Bool(
+            True,
+            help="""Offer the model `code_interpreter`, Python in the container, beside the shell.""",
+        ).tag(config=True, variable="AGENT_KERNEL_PYTHON")
         live = Bool(
             True,
             help="""Show a running turn in a live widget where the front end has cells.""",

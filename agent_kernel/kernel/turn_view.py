@@ -11,6 +11,7 @@ from agent_kernel.kernel.live.progress import Progress
 from agent_kernel.kernel.provenance.turn import TurnItems
 from agent_kernel.kernel.render.approval import one_line
 from agent_kernel.kernel.render.bundles import note, notice
+from agent_kernel.kernel.render.code.display import picture_digests
 from agent_kernel.kernel.render.endings import STEERED, turn_ending
 from agent_kernel.kernel.render.text import code
 
@@ -57,6 +58,8 @@ class TurnView:
         self.ending: Ending = "running"
         self.announced = False
         self.ran_tools = False
+        self.displayed: set[bytes] = set()
+        """Digests of the pictures that code displayed."""
         self._outputs = outputs
         self._items = items
         self._announce_script = announce_script
@@ -108,6 +111,7 @@ class TurnView:
         self._emitted.add(index)
         self._progress.forget(index)
         self.ran_tools |= "_call" in str(item.get("type"))
+        self.displayed |= picture_digests(item)
         for bundle in self._items.render(item):
             self._outputs.emit(bundle)
 

@@ -1,4 +1,4 @@
-"""Citations of container files that a message names."""
+"""Citations of container files: of those that a message names, and of pictures that were shown before it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ class Citations:
         self.text = ""
         """Text of the open message part."""
         self._known: dict[str, str | None] = {}
+        self._shown: dict[str, None] = {}
+
+    def show(self, path: str) -> None:
+        """Cite a picture at the beginning of the next text that ends, unless the text names its file."""
+        self._shown[path] = None
 
     def unknown(self) -> list[str]:
         """Return the paths in the open text that have not been looked up."""
-        if "/mnt/data/" not in self.text:
+        if not self.text or ("/mnt/data/" not in self.text and not self._shown):
             return []
-        paths = dict.fromkeys(path for path, _, _ in _named(self.text))
+        paths = {**dict.fromkeys(path for path, _, _ in _named(self.text)), **self._shown}
         return [path for path in paths if path not in self._known][:MOST]
 
     def found(self, container_id: str, files: Mapping[str, str | None]) -> None:
@@ -43,24 +48,30 @@ class Citations:
 
     def annotations(self) -> list[AnnotationContainerFileCitation]:
         """Return the annotations of the open text; `start_index` and `end_index` are those of a slice."""
-        made = []
-        for path, start, end in _named(self.text):
-            file_id = self._known.get(path)
-            if file_id is not None:
-                made.append(
-                    AnnotationContainerFileCitation.construct(
-                        type="container_file_citation",
-                        container_id=self._container_id,
-                        file_id=file_id,
-                        filename=posixpath.basename(path),
-                        start_index=start,
-                        end_index=end,
-                    )
-                )
-        return made
+        named = _named(self.text)
+        paths = {path for path, _, _ in named}
+        places = [*((path, 0, 0) for path in self._shown if path not in paths), *named]
+        return [
+            self._citation(file_id, path, start, end)
+            for path, start, end in places
+            if (file_id := self._known.get(path)) is not None
+        ]
+
+    def _citation(self, file_id: str, path: str, start: int, end: int) -> AnnotationContainerFileCitation:
+        own = file_id + posixpath.splitext(path)[1]  # as the API names a picture that has no name
+        return AnnotationContainerFileCitation.construct(
+            type="container_file_citation",
+            container_id=self._container_id,
+            file_id=file_id,
+            filename=posixpath.basename(path) if end else own,
+            start_index=start,
+            end_index=end,
+        )
 
     def close(self) -> None:
         """End the part and forget its lookups, as files can appear and disappear."""
+        if self.text:
+            self._shown.clear()
         self.text = ""
         self._known.clear()
 

@@ -12,6 +12,9 @@ from openai import BaseModel
 from agent_kernel.errors import UpstreamInterrupted
 from agent_kernel.protocol.items import ResponseStreamEvent, to_json
 
+OWN = "agent_kernel."
+"""The beginning of the types of this project's events."""
+
 
 def encode(event: ResponseStreamEvent) -> bytes:
     """Return an event as bytes, with its blank line. Send it in one chunk: some clients do not reassemble."""
@@ -22,8 +25,9 @@ def encode(event: ResponseStreamEvent) -> bytes:
 async def decode(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ResponseStreamEvent, None]:
     """Yield the events of a byte stream, split anywhere. Lines may end in LF, CRLF or CR.
 
-    Skips comments, unknown fields and events of types that the `openai` package does not know. Ends at
-    `[DONE]` or at the end of the stream. Raises `UpstreamInterrupted` for data that is not JSON.
+    Skips comments, unknown fields, and events of types that the `openai` package does not know and that are
+    not this project's. Ends at `[DONE]` or at the end of the stream. Raises `UpstreamInterrupted` for data
+    that is not JSON.
     """
     lines = _Lines()
     data: list[str] = []
@@ -85,4 +89,6 @@ def _event(text: str) -> ResponseStreamEvent | None:
         value: Any = json.loads(text)
     except ValueError as error:
         raise UpstreamInterrupted(f"The stream contains data that is not JSON: {text[:80]!r}.") from error
+    if isinstance(value, dict) and str(value.get("type")).startswith(OWN):
+        return own_event(value)
     return event_of(value)

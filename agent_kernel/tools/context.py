@@ -49,6 +49,10 @@ def _ignore(part: int, line: str) -> None:
     """Drop a line: no model reads it."""
 
 
+def _nothing(path: str) -> None:
+    """Cite nothing: no message follows."""
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """The context of one call."""
@@ -63,6 +67,8 @@ class ToolContext:
     """Return a line for each destination that the sandbox was refused since the last call."""
     tell: Callable[[int, str], None] = _ignore
     """Tell the model, and only the model, a line about part number n of the output; for this turn only."""
+    cite: Callable[[str], None] = _nothing
+    """Cite a picture, by its path in the container, in the next message of the turn."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The tool's entry in the request's `tools`."""
     limits: Any = None

@@ -16,7 +16,7 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.sse import event_of
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.code_interpreter.session import CellResult
+from agent_kernel.tools.code_interpreter.session import told
 from agent_kernel.tools.shell.run import CommandOutput, CommandResult
 from tests.tools.made import code_delta, code_done, function_delta, shell_done
 
@@ -40,7 +40,7 @@ def whole() -> list[dict[str, Any]]:
     events += assembler.output("call_1", CommandResult(0, "1", "", 0))
     events += assembler.output("call_1", CommandOutput(1, stdout="half", stderr="wrong"))
     events += assembler.output("call_1", CommandResult(1, "half", "wrong", 1))
-    events += assembler.output(code.id, CellResult("ok", "2"))
+    events += assembler.output(code.id, told("ok", "2"))
     events += assembler.close_output(code.id)
     events += assembler.close_output("call_1")
     for last in (TextDelta("Here "), TextDelta("it is."), function_delta("call_2", "f", '{"a": 1}')):

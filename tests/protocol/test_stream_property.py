@@ -26,7 +26,7 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import ResponseStreamEvent, to_json
 from agent_kernel.protocol.response import new_response
-from agent_kernel.tools.code_interpreter.session import CellResult
+from agent_kernel.tools.code_interpreter.session import told
 from agent_kernel.tools.shell.run import CommandOutput, CommandResult
 from tests.tools.made import code_delta, code_done, function_delta, shell_delta, shell_done
 
@@ -102,7 +102,7 @@ def run(assembler: Assembler, data: st.DataObject) -> list[ResponseStreamEvent]:
         events += assembler.open_output(call, runs=runs)
         if call.type == "code_interpreter_call":
             if runs:
-                events += assembler.output(call.id, CellResult("ok", "printed"))
+                events += assembler.output(call.id, told("ok", "printed"))
             events += assembler.close_output(call.id)
             continue
         for index, command in enumerate(call.action.commands):

@@ -21,6 +21,7 @@ import traitlets
 
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.live.decisions import in_words, question_json, read_decision
+from agent_kernel.kernel.live.pictures import shown_pictures
 from agent_kernel.kernel.live.progress import Delta, Progress
 from agent_kernel.kernel.render.bundles import Bundle
 
@@ -43,7 +44,7 @@ MOST_ITEMS = 200
 """The number of items the view keeps; older ones are dropped."""
 
 _STATIC = files("agent_kernel.kernel.live") / "static"
-_PARTS = ("terminal.js", "shell.js", "markdown.js", "items.js", "live.js")
+_PARTS = ("terminal.js", "shell.js", "python.js", "markdown.js", "items.js", "live.js")
 
 OPENING = "Preparing"
 """The first step of a cell: the runtime may have to be opened."""
@@ -109,6 +110,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._tokens[0] += usage.input_tokens
             self._tokens[1] += usage.output_tokens
             self._untold = True
+        if pictures := shown_pictures(event):
+            self.send({"pictures": [self._progress.number(event), pictures]})
         if deltas or usage is not None or event.type.startswith("response.output_item."):
             self._changed(deltas)
 

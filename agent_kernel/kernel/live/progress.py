@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_kernel.kernel.render.code.outputs import outputs_of, text_of
 from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.generic import ARGUMENTS, OUTPUTS, readable
 
@@ -53,7 +54,8 @@ class Growing:
     """An unfinished item.
 
     `parts` are its texts by name: `text` (message), `summary.N`, `command.N`, `stdout.N`, `stderr.N`,
-    `outcome.N`, `seconds.N`; for all other items the names of their fields, for example `arguments`.
+    `outcome.N`, `seconds.N`; of code `code`, `begun`, `printed`, `outcome`, `seconds`; for all other items
+    the names of their fields, for example `arguments`.
     `call_id` links a call and its output; `name` is the function or tool called.
     """
 
@@ -81,6 +83,10 @@ class Growing:
         if self.kind == "shell_call_output":
             indices = sorted({int(name.partition(".")[2]) for name in self.parts if "." in name})
             return {"type": self.kind, "output": [self._content(index) for index in indices]}
+        if self.kind == "code_interpreter_call":
+            logs = {"type": "logs", "logs": str(self.parts.get("printed", ""))}
+            code = str(self.parts.get("code", ""))
+            return {"type": self.kind, "status": "incomplete", "code": code, "outputs": [logs]}
         if self.kind == "message":
             text = str(self.parts.get("text", ""))
             return {"type": self.kind, "content": [{"type": "output_text", "text": text}]}
@@ -133,6 +139,10 @@ class Progress:
         self.items[number].done = True
         return self._append(number, "text", text)
 
+    def number(self, event: Any) -> int | None:
+        """Return the number of the item that an event is about."""
+        return self._numbers.get(event.output_index)
+
     def forget(self, output_index: int) -> None:
         """Drop an item of the current turn that is kept elsewhere."""
         number = self._numbers.get(output_index)
@@ -164,9 +174,14 @@ class Progress:
         number = self._numbers[event.output_index]
         if number not in self.items:
             return []
-        self.items[number].done = True
+        growing = self.items[number]
+        growing.done = True
         self.changed.add(number)
-        return [delta for part, text in _final_parts(item) for delta in self._complete(number, part, text)]
+        seconds = f"{time.monotonic() - growing.touched:.1f}" if "begun" in growing.parts else ""
+        deltas = self._append(number, "seconds", seconds)
+        return deltas + [
+            delta for part, text in _final_parts(item) for delta in self._complete(number, part, text)
+        ]
 
     def _complete(self, number: int, part: str, text: str) -> list[Delta]:
         """Append the missing end of a complete text. If the deltas differ from it, keep the deltas."""
@@ -215,6 +230,17 @@ class Progress:
         out = self._delta(event, f"stdout.{event.command_index}", event.delta.stdout)
         return out + self._delta(event, f"stderr.{event.command_index}", event.delta.stderr)
 
+    def _code_begun(self, event: Any) -> list[Delta]:
+        """Record that code runs, from now on."""
+        number = self._numbers.get(event.output_index)
+        if number is not None and (growing := self.items.get(number)) is not None:
+            growing.touched = time.monotonic()
+            self.changed.add(number)
+        return self._append(number, "begun", "1")
+
+    def _printed(self, event: Any) -> list[Delta]:
+        return self._delta(event, "printed", event.delta)
+
     def _output_done(self, event: Any) -> list[Delta]:
         """Record the end of a command: its outcome and duration."""
         index = event.command_index
@@ -239,6 +265,8 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
     "response.refusal.delta": Progress._text,
     "response.reasoning_summary_text.delta": Progress._summary,
     "response.shell_call_command.delta": Progress._command,
+    "response.code_interpreter_call.interpreting": Progress._code_begun,
+    "agent_kernel.code_interpreter_call.printed": Progress._printed,
     "response.shell_call_output_content.delta": Progress._output,
     "response.shell_call_output_content.done": Progress._output_done,
 }
@@ -264,6 +292,14 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
             part
             for number, content in enumerate(item.get("output") or [])
             for part in _output_parts(number, content)
+        ]
+    if item["type"] == "code_interpreter_call":
+        outputs = outputs_of(item)
+        failed = item.get("status") == "failed" or any(each.get("output_type") == "error" for each in outputs)
+        return [
+            ("code", str(item.get("code") or "")),
+            ("printed", text_of(outputs)),
+            ("outcome", "failed" if failed else ""),
         ]
     if item["type"] in ("message", "reasoning", "mcp_approval_request", "mcp_approval_response"):
         return []

@@ -77,27 +77,33 @@ def _money(amount: float | None) -> str:
 
 async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the outputs of a cell's turns again."""
+    from agent_kernel.kernel.notebook import INCLUDE
     from agent_kernel.kernel.provenance.turn import TurnItems
 
     for record in notebook.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
+        displayed: set[bytes] = set()
         items = TurnItems(record.asked, record.again, linked=notebook.provenance)
         for response_id in record.response_ids:
             try:
-                response = await (await notebook.runtime()).retrieve(response_id)
+                response = await (await notebook.runtime()).retrieve(response_id, include=INCLUDE)
             except NotFound as error:
                 raise InvalidRequest(
                     f"Cell [{record.cell}]: the runtime has no stored response.", hint="Run the cell again."
                 ) from error
-            _show(response, items, outputs)
-        await _show_files(notebook, record, outputs)
+            displayed |= _show(response, items, outputs)
+        await _show_files(notebook, record, outputs, displayed)
 
 
-def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> None:
+def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> set[bytes]:
+    """Show a response. Return the digests of the pictures that its code displayed."""
     from agent_kernel.kernel.render.bundles import note, notice
+    from agent_kernel.kernel.render.code.display import picture_digests
     from agent_kernel.kernel.render.endings import turn_ending
 
+    displayed: set[bytes] = set()
     for item in response.output:
         plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+        displayed |= picture_digests(plain)
         for bundle in items.render(plain):
             outputs.emit(bundle)
     if response.status == "failed" and response.error is not None:
@@ -106,9 +112,12 @@ def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> None:
         details = response.incomplete_details
         reason = str(details.reason) if details and details.reason else str(response.status)
         outputs.emit(note(turn_ending(reason)))
+    return displayed
 
 
-async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutputs) -> None:
+async def _show_files(
+    notebook: Notebook, record: TurnRecord, outputs: CellOutputs, displayed: set[bytes]
+) -> None:
     from agent_kernel.kernel.render.bundles import note
     from agent_kernel.kernel.render.files.artifacts import snapshot
     from agent_kernel.kernel.render.files.gallery import GalleryLimits, show_files
@@ -123,5 +132,5 @@ async def _show_files(notebook: Notebook, record: TurnRecord, outputs: CellOutpu
         return
     still = [there[path] for path in record.paths if path in there]
     limits = GalleryLimits(notebook.settings.max_inline, notebook.settings.max_inline_files)
-    async for bundle in show_files(runtime, still, limits, count=len(still)):
+    async for bundle in show_files(runtime, still, limits, count=len(still), displayed=displayed):
         outputs.emit(bundle)

@@ -11,8 +11,9 @@ from agent_kernel.kernel.provenance.evidence import Evidence
 from agent_kernel.kernel.provenance.marks import annotated
 from agent_kernel.kernel.provenance.notes import Notes
 from agent_kernel.kernel.render.bundles import Bundle, ShownItem
-from agent_kernel.kernel.render.code import code_texts
-from agent_kernel.kernel.render.items import limit_of, render_item
+from agent_kernel.kernel.render.code.call import code_texts
+from agent_kernel.kernel.render.code.outputs import stored
+from agent_kernel.kernel.render.items import limit_of, render_all
 from agent_kernel.kernel.render.message import answer_html, message, message_text
 from agent_kernel.kernel.render.shell import shell_texts
 from agent_kernel.kernel.render.stored import Item, public
@@ -49,9 +50,7 @@ class TurnItems:
             number = self._evidence.add(texts(item, limit_of(item)))
             self._anchors[number] = anchor = self._anchor(number, item)
         answers = self._linked and item.get("type") == "message"
-        bundle = render_item(item, self._message if answers else None, anchor=anchor)
-        if bundle is not None:
-            yield bundle
+        yield from render_all(item, self._message if answers else None, anchor=anchor)
 
     def _message(self, item: Item, limit: int) -> ShownItem | None:
         notes = Notes(self._evidence, self._given, self._anchors)
@@ -63,5 +62,5 @@ class TurnItems:
 
         Each output of a notebook has its own, and the same one when the notebook is run again from its top.
         """
-        content = json.dumps([self._key, number, public(item)])
+        content = json.dumps([self._key, number, public(stored(item))])
         return f"output-{blake2b(content.encode(), digest_size=6).hexdigest()}"

@@ -59,6 +59,7 @@ CALL = f"{_BAR}rgba(66, 133, 244, 0.7); background-color: rgba(128, 128, 128, 0.
 OUTPUT = f"{_BAR}rgba(128, 128, 128, 0.35)"
 QUIET = f"{_BAR}transparent"
 _NOTICE = f"{_BAR}rgba(244, 160, 0, 0.9); background-color: rgba(244, 160, 0, 0.1)"
+ERRORS = "border-left: 2px solid rgba(219, 68, 55, 0.5); padding-left: 8px; margin: 2px 0"
 SUMMARY = "cursor: pointer; opacity: 0.75; font-size: 12px"
 
 

@@ -7,13 +7,15 @@ in the output's metadata, so that equal runs compare equal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent_kernel.kernel.render.approval import approval_request, approval_response
 from agent_kernel.kernel.render.base import Render
-from agent_kernel.kernel.render.bundles import Bundle
-from agent_kernel.kernel.render.code import code_call
+from agent_kernel.kernel.render.bundles import METADATA_KEY, Bundle
+from agent_kernel.kernel.render.code import outputs
+from agent_kernel.kernel.render.code.call import code_call, displays
+from agent_kernel.kernel.render.code.outputs import CODE
 from agent_kernel.kernel.render.generic import generic
 from agent_kernel.kernel.render.message import message
 from agent_kernel.kernel.render.reasoning import reasoning
@@ -27,7 +29,7 @@ RENDERERS: dict[str, Render] = {
     "reasoning": reasoning,
     "shell_call": shell_call,
     "shell_call_output": shell_output,
-    "code_interpreter_call": code_call,
+    CODE: code_call,
     "mcp_approval_request": approval_request,
     "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,
@@ -43,20 +45,31 @@ def renderer_for(item_type: str) -> Render:
 def render_item(item: Item, render: Render | None = None, *, anchor: str = "") -> Bundle | None:
     """Return the bundle of one item; None for an item with nothing to show (reasoning without a summary).
 
-    `render` replaces the renderer of its type. `anchor` makes the output a target of links.
+    `render` replaces the renderer of its type. `anchor` makes the output a target of links. `render_all` also
+    has what code displayed.
     """
     limit = limit_of(item)
     shown = (render or renderer_for(str(item.get("type"))))(item, limit)
     if shown is None:
         return None
     bundle = shown.bundle(anchor, **particulars(item))
-    bundle.data[ITEM_MIME] = public(item, limit)
+    bundle.data[ITEM_MIME] = public(outputs.stored(item), limit)
     return bundle
+
+
+def render_all(item: Item, render: Render | None = None, *, anchor: str = "") -> Iterator[Bundle]:
+    """Yield the bundles of one item: its own, and one for each thing that its code displayed."""
+    if (bundle := render_item(item, render, anchor=anchor)) is not None:
+        yield bundle
+    if item.get("type") == CODE:
+        for shown in displays(item, limit_of(item)):
+            shown.metadata.setdefault(METADATA_KEY, {}).update(particulars(item))
+            yield shown
 
 
 def limit_of(item: Item) -> int:
     """Return how many characters of each long text of the item the notebook stores."""
-    return MAX_STORED // max(1, _long_texts(item))
+    return MAX_STORED // max(1, _long_texts(outputs.stored(item)))
 
 
 def _long_texts(value: Any) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from agent_kernel.kernel.render.ansi import AnsiToHtml
 from agent_kernel.kernel.render.bundles import (
     CALL,
+    ERRORS,
     OUTPUT,
     SUMMARY,
     ShownItem,
@@ -86,7 +87,7 @@ def _command_output(part: Mapping[str, Any], limit: int, *, cut: bool) -> ShownI
     outcome = _outcome(part.get("outcome"))
     if cut and (found := stopped(texts["stderr"], _exit_code(part.get("outcome")))) is not None:
         texts["stderr"], outcome = found
-    pieces = [_stream(name, text, limit) for name, text in texts.items() if text.strip("\n")]
+    pieces = [stream(name, text, limit) for name, text in texts.items() if text.strip("\n")]
     if outcome:
         badge = f'<span style="{_BADGE}">{escape(outcome)}</span>'
         pieces.append(ShownItem(badge, f"**{outcome}**", f"[{outcome}]"))
@@ -113,13 +114,13 @@ def _exit_code(outcome: Any) -> Any:
     return outcome.get("exit_code") if isinstance(outcome, Mapping) else None
 
 
-def _stream(name: str, text: str, limit: int) -> ShownItem:
+def stream(name: str, text: str, limit: int) -> ShownItem:
+    """Return what a program wrote to its `stdout` or `stderr`, cut to `limit` characters."""
     printed = _Printed.of(text, limit)
     if name == "stdout":
         return ShownItem(printed.html(), fence(printed.plain(), "text"), printed.plain())
-    bar = "border-left: 2px solid rgba(219, 68, 55, 0.5); padding-left: 8px; margin: 2px 0"
     return ShownItem(
-        html=f'<div style="{bar}">{printed.html()}</div>',
+        html=box(ERRORS, printed.html()),
         markdown=f"*stderr*\n\n{fence(printed.plain(), 'text')}",
         plain=f"[stderr]\n{printed.plain()}",
     )

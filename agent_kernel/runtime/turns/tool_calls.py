@@ -185,6 +185,7 @@ class ToolCalls:
         return ToolContext(
             emit=emit,
             tell=tell,
+            cite=run.assembler.citations.show,
             sandbox=partial(self._sandbox, run, _running(run, call)),
             refusals=partial(self._containers.take_refusals, run.container_id),
             audit=audit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from openai.types.responses import (
@@ -17,7 +18,9 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDraft, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
-from agent_kernel.tools.code_interpreter.session import CellResult
+from agent_kernel.protocol.sse import own_event
+from agent_kernel.tools.code_interpreter.outputs import note
+from agent_kernel.tools.code_interpreter.session import CellResult, NewText
 
 Json = Mapping[str, Any]
 
@@ -25,6 +28,8 @@ CALL = "code_interpreter_call"
 PREFIX = "ci_"
 CODE_DELTA = "response.code_interpreter_call_code.delta"
 CODE_DONE = "response.code_interpreter_call_code.done"
+PRINTED = "agent_kernel.code_interpreter_call.printed"
+"""An event with new text while the code runs, for clients that ask for `agent_kernel.outputs`."""
 
 
 def outputs_of(result: CellResult) -> list[Json]:
@@ -87,20 +92,35 @@ class CodeCallDraft(CallDraft):
         ]
 
 
+@dataclass(frozen=True)
+class RichResult:
+    """A result whose item also gets all outputs, in its field `agent_kernel.outputs`."""
+
+    result: CellResult
+
+
 class CodeOutputDraft(OutputDraft):
-    """The item from when the code runs. It accepts one `CellResult`; no event carries output."""
+    """The item from when the code runs. It accepts one `CellResult` or `RichResult`, and before it `NewText`.
+
+    No event of the API carries output. `NewText` is an event of ours, and only for clients that ask for it.
+    """
 
     def __init__(self, index: int, numbers: Iterator[int], call: Json) -> None:
         super().__init__(index, numbers)
         self._call = call
         self._result: CellResult | None = None
+        self._printed = ""
+        self._rich = False
         self._ran = False
 
     def item(self, status: ItemStatus) -> ResponseOutputItem:
         result = self._result
         outputs = outputs_of(result) if result is not None else []
         final = "failed" if status == "completed" and not self._ran else status
-        return item_of({**self._call, "outputs": outputs, "status": final})
+        fields = {**self._call, "outputs": outputs, "status": final}
+        if result is not None and self._rich:
+            fields["agent_kernel"] = {**self._call.get("agent_kernel", {}), "outputs": list(result.outputs)}
+        return item_of(fields)
 
     def restore(self, item: Json, events: Sequence[Json]) -> None:
         """Do nothing: the result is asked for again."""
@@ -115,14 +135,29 @@ class CodeOutputDraft(OutputDraft):
             )
         ]
 
-    def write(self, piece: CellResult) -> Events:
-        self._result = piece
-        self._ran = piece.status not in ("ended", "unknown")
+    def write(self, piece: CellResult | RichResult | NewText) -> Events:
+        if isinstance(piece, NewText):
+            return self._new_text(piece.text)
+        self._rich = isinstance(piece, RichResult)
+        self._result = piece.result if isinstance(piece, RichResult) else piece
+        self._ran = self._result.status not in ("ended", "unknown")
         return []
+
+    def _new_text(self, text: str) -> Events:
+        self._printed += text
+        event = {
+            "type": PRINTED,
+            "item_id": self._call["id"],
+            "output_index": self.index,
+            "delta": text,
+            "sequence_number": next(self.numbers),
+        }
+        return [own_event(event)]
 
     def close_unfinished(self, why: str) -> Events:
         if self._result is None:
-            self._result = CellResult("unknown", why)
+            printed = (note(self._printed),) if self._printed else ()
+            self._result = CellResult("unknown", printed).noted(why)
         return []
 
     def done(self, item: ResponseOutputItem) -> Events:

@@ -9,19 +9,24 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.tools.code_interpreter import notes
 from agent_kernel.tools.code_interpreter.inside import HERE, ORDER
+from agent_kernel.tools.code_interpreter.inside.record import shortened
 from agent_kernel.tools.code_interpreter.names import NAMES_FILE, forget_names, last_names
+from agent_kernel.tools.code_interpreter.outputs import note, pictures_of, read_outputs, text_of, with_note
 
 log = logging.getLogger(__name__)
+
+Json = Mapping[str, Any]
 
 NAME = "python"
 """The language of a session, and the name of its program in the sandbox; the other is `r`."""
@@ -35,7 +40,9 @@ INTERRUPTS = 5
 LONGEST_ANSWER = 32 << 20
 """Bytes of an answer. A session that sends more is ended."""
 
-MOST_IMAGES = 10
+MOST_LIVE = 400_000
+"""Characters that are passed on while a cell runs. Its session sends less; more is not its own."""
+
 _STDERR = 2000
 """Characters of what the program prints that explain its end."""
 
@@ -44,16 +51,43 @@ Status = Literal["ok", "error", "interrupted", "timed_out", "ended", "unknown"]
 
 @dataclass(frozen=True)
 class CellResult:
-    """The end of a cell. `images` are data URLs, `logs` what it printed and what the host adds.
+    """The end of a cell, with its `outputs` in order and what the host adds; see `outputs`.
 
     `ended`: the session ended, and its variables are gone. `unknown`: the session never ran the cell.
     """
 
     status: Status
-    logs: str = ""
-    images: tuple[str, ...] = ()
+    outputs: tuple[Json, ...] = ()
     session: int = 0
     """Counts the sessions in this sandbox."""
+    characters: int = 50_000
+    """Bounds `logs` to twice as many: its session keeps less, and more is not its own."""
+
+    @property
+    def logs(self) -> str:
+        """Everything that was printed, as text; see `outputs.text_of`."""
+        return shortened(text_of(self.outputs), 2 * self.characters)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The data URLs of the pictures."""
+        return pictures_of(self.outputs)
+
+    def noted(self, line: str) -> CellResult:
+        """Return this result with a line from the host below its outputs."""
+        return replace(self, outputs=with_note(self.outputs, line))
+
+
+def told(status: Status, line: str, session: int = 0) -> CellResult:
+    """Return a result that has only a line from the host."""
+    return CellResult(status, (note(line),), session)
+
+
+@dataclass(frozen=True)
+class NewText:
+    """New text of a cell that still runs."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,8 @@ class CodeCell:
     characters: int
     known: bool = False
     language: str = NAME
+    live: Callable[[NewText], Awaitable[None]] | None = None
+    """Gets texts while the cell runs: not all, and only as fast as it takes them."""
 
 
 _BOOT = """\
@@ -106,7 +142,7 @@ def source(characters: int, language: str = NAME) -> bytes:
     folder = Path(__file__).parent / "inside"
     texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in ORDER}
     sources = {
-        name: text.replace(f"from {HERE}.", "from agent_kernel_session.") for name, text in texts.items()
+        name: text.replace(f"from {HERE}", "from agent_kernel_session") for name, text in texts.items()
     }
     settings = f"LIMIT = {characters}\nNAMES = {NAMES_FILE.format(language)!r}\nLANGUAGE = {language!r}\n"
     return f"{settings}SOURCES = {sources!r}\n{_LOADER}".encode()
@@ -153,6 +189,7 @@ class _Talk:
     cell: CodeCell
     received: bytearray = field(default_factory=bytearray)
     printed: str = ""
+    live_room: int = MOST_LIVE
     gone: str = ""
     """The variables of the session before, if this one is new."""
     ready: bool = True
@@ -168,7 +205,13 @@ class _Talk:
             self.ready = False
             self.gone = await last_names(self.channel, cell.language)
             await program.write(source(cell.characters, cell.language))
-        request = {"id": cell.name, "code": cell.code, "known": cell.known, "variables": program.variables}
+        request = {
+            "id": cell.name,
+            "code": cell.code,
+            "known": cell.known,
+            "live": cell.live is not None,
+            "variables": program.variables,
+        }
         try:
             async with asyncio.timeout(cell.seconds):
                 await program.write(json.dumps(request).encode("ascii") + b"\n")
@@ -180,7 +223,7 @@ class _Talk:
                 return found
             kept = "" if found.status == "ended" else "; the variables are kept"
             note = f"[The cell took longer than {cell.seconds:g} s and was stopped{kept}.]"
-            return self._with_notes(replace(found, status="timed_out", logs=_lines(found.logs, note)))
+            return self._with_notes(replace(found.noted(note), status="timed_out"))
 
     async def stop(self) -> CellResult:
         """Interrupt the cell, and end the session if it goes on. Return what the cell had printed."""
@@ -209,10 +252,13 @@ class _Talk:
                 continue
             while (end := self.received.find(b"\n")) >= 0:
                 line, self.received = bytes(self.received[:end]), self.received[end + 1 :]
-                if (found := self._read(line)) is not None:
+                found = self._read(line)
+                if isinstance(found, CellResult):
                     return found
+                if found is not None and self.cell.live is not None:
+                    await self.cell.live(found)
 
-    def _read(self, line: bytes) -> CellResult | None:
+    def _read(self, line: bytes) -> CellResult | NewText | None:
         """Read a line. None: it is no answer about this cell, or half of one."""
         try:
             value: Any = json.loads(line)
@@ -223,55 +269,37 @@ class _Talk:
         self.ready = self.ready or value.get("ready") is True
         if value.get("id") != self.cell.name:
             return None
-        status, logs = value.get("status"), value.get("logs")
-        if status not in ("ok", "error", "interrupted", "unknown") or not isinstance(logs, str):
+        if isinstance(new := value.get("live"), str):
+            new = new[: self.live_room]
+            self.live_room -= len(new)
+            return NewText(well_formed(new)) if new else None
+        if (status := value.get("status")) not in ("ok", "error", "interrupted", "unknown"):
             return None
-        images = [url for each in _list(value.get("images")) if (url := _data_url(each)) is not None]
-        if value.get("left_out"):
-            logs = _lines(logs, "[Some pictures are left out: there were too many, or they are too large.]")
         limit = 2 * self.cell.characters  # the session keeps less; more is not its own
-        return CellResult(status, logs[:limit], tuple(images), self.program.number)
+        outputs = read_outputs(value.get("outputs"), limit)
+        found = CellResult(status, outputs, self.program.number, self.cell.characters)
+        if value.get("left_out"):
+            found = found.noted("[Some displays are left out: there were too many, or they are too large.]")
+        return found
 
     async def _ended(self, end: Exited) -> CellResult:
         if self.ready:
-            note = notes.ended(self.cell.language, end, await last_names(self.channel, self.cell.language))
+            gone = await last_names(self.channel, self.cell.language)
+            line = notes.ended(self.cell.language, end, gone)
             self.told = True
         else:
-            note = notes.not_started(self.cell.language, end, self.waited)
-        return CellResult("ended", _lines(_printable(self.printed), note), (), self.program.number)
+            line = notes.not_started(self.cell.language, end, self.waited)
+        printed = (note(_printable(self.printed)),) if self.printed else ()
+        return CellResult("ended", printed, self.program.number, self.cell.characters).noted(line)
 
     def _with_notes(self, found: CellResult) -> CellResult:
         """Add that this session is a new one, if the container had another before."""
         new = self.program.started and (self.gone or self.program.before)
         if not new or found.status in ("ended", "unknown"):
             return found
-        note = notes.new(self.cell.language, self.program.before, self.gone)
-        return replace(found, logs=_lines(note, found.logs))
-
-
-def _list(value: object) -> list[Any]:
-    return value[:MOST_IMAGES] if isinstance(value, list) else []
-
-
-def _data_url(image: object) -> str | None:
-    """Return the data URL of a picture. None if it is none."""
-    if not isinstance(image, Mapping) or image.get("type") not in ("image/png", "image/jpeg"):
-        return None
-    data = image.get("data")
-    if not isinstance(data, str) or not data.isascii() or set(data) - _BASE64:
-        return None
-    return f"data:{image['type']};base64,{data}"
-
-
-_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+        line = notes.new(self.cell.language, self.program.before, self.gone)
+        return replace(found, outputs=(note(f"{line}\n"), *found.outputs))
 
 
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
-
-
-def _lines(first: str, second: str) -> str:
-    """Join two texts, the second on a line of its own."""
-    if not first or not second:
-        return first + second
-    return first + second if first.endswith("\n") else f"{first}\n{second}"

@@ -24,8 +24,8 @@ LONGEST_CODE = 1_000_000
 DESCRIPTION = (
     "Run Python code in this conversation's container, in a session that stays alive: variables and imports "
     "are kept from call to call. Returns what the code prints and the value of a last expression. Figures of "
-    "matplotlib are shown to the user. The working directory is /mnt/data; files the user should get belong "
-    "there. There is no network unless the user says otherwise."
+    "matplotlib, tables of pandas and other rich displays are shown to the user. The working directory is "
+    "/mnt/data; files the user should get belong there. There is no network unless the user says otherwise."
 )
 
 _IN_R = (
@@ -56,20 +56,22 @@ def language_of(spec: Json) -> str:
     return str(ours.get("language") or "python") if isinstance(ours, Mapping) else "python"
 
 
-def check_language(spec: Json, index: int) -> None:
+def check_options(spec: Json, index: int) -> None:
     """Check the extension fields of entry number `index` of `tools`. Raises `InvalidRequest`."""
     ours, where = spec.get("agent_kernel"), f"tools[{index}].agent_kernel"
     if ours is None:
         return
     if not isinstance(ours, Mapping):
         raise InvalidRequest(f"{where} must be an object, not {shortened(ours)}.", param=where)
-    if unknown := [name for name in ours if name != "language"]:
+    if unknown := [name for name in ours if name not in ("language", "outputs")]:
         raise InvalidRequest(
             f"Unknown field {where}.{shortened(unknown[0])}.",
-            hint="The field of code_interpreter is language.",
+            hint="The fields of code_interpreter are language and outputs.",
             param=where,
             code="unknown_parameter",
         )
+    if not isinstance(ours.get("outputs", False), bool):
+        raise InvalidRequest(f"{where}.outputs must be true or false.", param=f"{where}.outputs")
     language = ours.get("language")
     if language is not None and (not isinstance(language, str) or language not in LANGUAGES):
         raise InvalidRequest(
@@ -90,6 +92,12 @@ def read_container(given: object, index: int) -> Environment:
         hint="For a new container: container = {'type': 'auto'}.",
         param=where,
     )
+
+
+def wants_outputs(spec: Json) -> bool:
+    """Return whether an entry asks for all outputs of a call; see `drafts.RichResult`."""
+    given = spec.get("agent_kernel")
+    return isinstance(given, Mapping) and given.get("outputs") is True
 
 
 def without_secrets(spec: Json) -> Json:

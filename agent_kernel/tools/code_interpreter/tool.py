@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+import base64
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import InvalidRequest, SandboxFileError
 from agent_kernel.protocol.calls import CallDone, CallItem, CallStart
 from agent_kernel.protocol.items import to_json
+from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import ToolEntry
 from agent_kernel.tools.code_interpreter.drafts import (
@@ -18,24 +22,28 @@ from agent_kernel.tools.code_interpreter.drafts import (
     PREFIX,
     CodeCallDraft,
     CodeOutputDraft,
+    RichResult,
     outputs_of,
 )
 from agent_kernel.tools.code_interpreter.names import last_names, names_in
-from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell
+from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell, told
 from agent_kernel.tools.code_interpreter.spec import (
     LANGUAGES,
     LiveCode,
-    check_language,
+    check_options,
     language_of,
     parameters,
     parse_call,
     read_container,
+    wants_outputs,
     without_secrets,
 )
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.one_item import NO_END, OneItemTool
 
 Json = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 LOST = "The server ended while the code ran, so its result is not known."
 
@@ -73,7 +81,7 @@ class CodeInterpreter(OneItemTool):
     # -- the request
 
     def read(self, spec: Json, index: int) -> ToolEntry:
-        check_language(spec, index)
+        check_options(spec, index)
         return ToolEntry(self, index, spec, read_container(spec.get("container"), index))
 
     def shown(self, entry: ToolEntry, container_id: str | None) -> Json:
@@ -117,20 +125,22 @@ class CodeInterpreter(OneItemTool):
         return {**call, "code": "\n".join(commands)}
 
     def refuse(self, call: Json, why: str) -> Iterator[CellResult]:
-        yield CellResult("unknown", why)
+        yield told("unknown", why)
 
     # -- running it
 
     async def run(self, call: Json, context: ToolContext) -> None:
         limits = context.limits if isinstance(context.limits, CodeLimits) else CodeLimits()
         rejoin = context.rejoin if isinstance(context.rejoin, _Rejoin) else None
+        rich = wants_outputs(context.spec)
         cell = CodeCell(
             context.name,
             call["code"],
             limits.timeout,
             limits.characters,
-            rejoin is not None,
-            language_of(context.spec),
+            known=rejoin is not None,
+            language=language_of(context.spec),
+            live=context.emit if rich else None,
         )
         async with context.sandbox() as channel:
             result = await run_cell(channel, cell)
@@ -138,12 +148,14 @@ class CodeInterpreter(OneItemTool):
                 if rejoin.session == result.session:
                     result = await run_cell(channel, replace(cell, known=False))
                 else:
-                    result = replace(result, logs=LOST)
+                    result = told("unknown", LOST, result.session)
             elif rejoin is not None:
                 rejoin.session = result.session
-        lines = [*context.refusals(), *([context.note] if context.note else [])]
-        logs = "\n".join([*([result.logs.rstrip("\n")] if result.logs else []), *lines])
-        await context.emit(replace(result, logs=f"{logs}\n") if lines else result)
+            if not rich:  # those who get all outputs need no files
+                await _cite_pictures(channel, result, context)
+        for line in (*context.refusals(), *([context.note] if context.note else [])):
+            result = result.noted(line)
+        await context.emit(RichResult(result) if rich else result)
 
     async def warm_up(self, channel: Channel) -> None:
         limits = CodeLimits()
@@ -171,7 +183,7 @@ class CodeInterpreter(OneItemTool):
 
     def interrupted_output(self, item: Json, call: Json | None, events: Sequence[Json]) -> Json:
         written = "".join(event["delta"] for event in events if event["type"] == CODE_DELTA)
-        outputs = outputs_of(CellResult("unknown", NO_END))
+        outputs = outputs_of(told("unknown", NO_END))
         return {**item, "code": written or item.get("code"), "outputs": outputs, "status": "incomplete"}
 
     # -- presenting it to a model
@@ -197,6 +209,24 @@ class CodeInterpreter(OneItemTool):
             yield f"ran code: {item['code']}"
         else:
             yield f"printed: {item['output']}"
+
+
+async def _cite_pictures(channel: Channel, result: CellResult, context: ToolContext) -> None:
+    """Make files of the pictures shown, so that the next message can cite them, as in the API."""
+    for url in result.images:
+        kind, data = url.removeprefix("data:image/").split(";base64,", 1)
+        content = base64.b64decode(data)
+        path = f"{WORKSPACE}/picture-{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
+        try:
+            await channel.put(path, _once(content), within=WORKSPACE)
+        except SandboxFileError as error:  # the disk may be full; the picture is in the item
+            log.info("A picture cannot be cited: %s", error)
+            return
+        context.cite(path)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 CODE_INTERPRETER = CodeInterpreter()

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Dialog, Frame, Page
 
 from agent_kernel.kernel.render.bundles import Bundle, note, table
 from agent_kernel.kernel.render.files import pages, pictures
-from agent_kernel.kernel.render.items import render_item
+from agent_kernel.kernel.render.items import render_all, render_item
 from agent_kernel.kernel.render.text import code
 from tests.kernel import lab
 from tests.kernel.client import Notebook
@@ -65,10 +65,30 @@ def items(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def displays(text: str, *, is_markup: bool) -> dict[str, Any]:
+    """A call whose code prints, raises and displays this, in every form that a display may have."""
+    forms: list[dict[str, Any]] = [
+        {kind: text} for kind in ("text/markdown", "text/latex", "text/plain", text)
+    ]
+    if is_markup:
+        forms.append({"text/html": text, "text/plain": text})
+    forms.append({"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{text}</svg>"})
+    forms.append({"image/png": text, "image/jpeg": f"{text}=", "text/plain": text})
+    forms.append(
+        {"application/vnd.vegalite.v5+json": {"data": {"url": text}}, "application/javascript": text}
+    )
+    outputs = [{"output_type": "display_data", "data": data, "metadata": {text: text}} for data in forms]
+    printed = {"output_type": "stream", "name": text, "text": text}
+    raised = {"output_type": "error", "ename": text, "evalue": text, "traceback": [text, text]}
+    ours = {"outputs": [printed, raised, *outputs]}
+    return {"type": "code_interpreter_call", "id": "ci", "code": text, "agent_kernel": ours}
+
+
 def bundles(address: str) -> Iterator[Bundle]:
     for text in TEXTS:
         there = text.replace("CANARY", address)
         yield from filter(None, map(render_item, items(there)))
+        yield from render_all(displays(there, is_markup=text in MARKUP))
         yield table([there], [[there]], code(there), [there]).bundle()
         yield note(f"Wrote {code(there)}")
     for name, page in zip(TEXTS, PAGES, strict=False):
@@ -141,10 +161,16 @@ LOOSE = """() => [...document.querySelectorAll('.jp-OutputArea-output *')]
   .map((element) => element.outerHTML.slice(0, 200))"""
 
 
-def wait_for_frames(page: Page) -> None:
+def isolated(notebook: Any) -> int:
+    """How many pages and displays of the notebook are in frames."""
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    return sum(output["data"].get("text/html", "").count("<iframe sandbox height=") for output in outputs)
+
+
+def wait_for_frames(page: Page, count: int) -> None:
     """Until each page of the corpus, and that of the sandbox, stands in its two frames and has been read."""
     deadline = time.monotonic() + WAIT / 1000
-    while len(page.frames) < 1 + 2 * (len(PAGES) + 1):
+    while len(page.frames) < 1 + 2 * count:
         assert time.monotonic() < deadline, f"{len(page.frames)} frames"
         page.wait_for_timeout(100)
     for frame in page.frames:
@@ -211,7 +237,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebo
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
-def test_in_jupyterlab(address: str, lab_tab: Page, trap: Canary, trusted: bool) -> None:
+def test_in_jupyterlab(address: str, lab_tab: Page, notebook: Any, trap: Canary, trusted: bool) -> None:
     dialogs: list[str] = []
     name = "trusted.ipynb" if trusted else "untrusted.ipynb"
     opened: list[Page] = []
@@ -230,7 +256,7 @@ def test_in_jupyterlab(address: str, lab_tab: Page, trap: Canary, trusted: bool)
         place = page.url
         assert page.evaluate(LOOSE) == []
         if trusted:
-            wait_for_frames(page)
+            wait_for_frames(page, isolated(notebook))
         else:
             assert page.frames == [page.main_frame]
         assert touch(page) > 3_000
@@ -252,7 +278,7 @@ def test_as_the_page_that_nbconvert_makes(notebook: Any, browser: Browser, trap:
         host.pages["/"] = exported.encode("utf-8", "replace")
         page.on("dialog", partial(_dismiss, dialogs))
         page.goto(host.address, wait_until="domcontentloaded", timeout=WAIT)
-        wait_for_frames(page)
+        wait_for_frames(page, isolated(notebook))
         assert touch(page) > 3_000
         assert page.url == f"{host.address}/"
         assert [page.evaluate("window.__canary"), *dialogs] == [None]

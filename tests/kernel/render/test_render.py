@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from html.parser import HTMLParser
 from typing import Any
@@ -242,47 +241,6 @@ def test_other_mcp_calls_are_shown_as_any_item() -> None:
     assert bundle is not None
     assert "find" in bundle.data["text/plain"]
     assert "ok" in bundle.data["text/plain"]
-
-
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-PNG = f"data:image/png;base64,{base64.b64encode(PNG_MAGIC).decode()}"
-
-
-def test_code_with_its_picture_and_what_it_printed() -> None:
-    item = {
-        **code_call("x = 1\nx"),
-        "outputs": [{"type": "image", "url": PNG}, {"type": "logs", "logs": "1\n"}],
-    }
-    bundle = render_item(item)
-    assert bundle is not None
-    assert bundle.data["text/plain"] == ">>> x = 1\n... x\n[picture]\n1"
-    assert bundle.data["text/markdown"] == "```python\nx = 1\nx\n```\n\n*picture*\n\n```text\n1\n```"
-    assert f'<img src="{PNG}" alt="picture"' in bundle.data["text/html"]
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "data:image/svg+xml;base64,PHN2Zz4=",
-        "http://127.0.0.1/x.png",
-        f'{PNG}" onerror="alert(1)',
-        PNG[:-3],
-        7,
-    ],
-    ids=["svg", "address", "attribute", "cut", "number"],
-)
-def test_a_picture_that_is_none_is_not_embedded(url: Any) -> None:
-    bundle = render_item({**code_call("x"), "outputs": [{"type": "image", "url": url}]})
-    assert bundle is not None
-    assert "<img" not in bundle.data["text/html"]
-    assert bundle.data["text/plain"] == ">>> x\n[picture]"
-
-
-@pytest.mark.parametrize(("status", "words"), [("incomplete", "[not finished]"), ("failed", "[failed]")])
-def test_code_that_did_not_run_to_its_end_says_so(status: str, words: str) -> None:
-    bundle = render_item({**code_call("x"), "status": status, "outputs": None})
-    assert bundle is not None
-    assert bundle.data["text/plain"] == f">>> x\n{words}"
 
 
 @pytest.mark.parametrize(

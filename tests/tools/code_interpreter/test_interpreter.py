@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,8 +20,9 @@ from agent_kernel.errors import InvalidRequest, MalformedCall
 from agent_kernel.policy.rules import Policy, Rule
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.sse import event_of
+from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.tools.code_interpreter.drafts import CALL
+from agent_kernel.tools.code_interpreter.drafts import CALL, PRINTED
 from agent_kernel.tools.code_interpreter.spec import LONGEST_CODE
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import environment_of, read_tools
@@ -81,6 +83,16 @@ def check_stream(events: list[Json]) -> list[Json]:
     return calls
 
 
+async def check_shown(running: LocalRuntime, events: list[Json], call: Json) -> None:
+    """The message cites the call's picture, which has no name, as the API does."""
+    (cited,) = events[-1]["response"]["output"][-1]["content"][0]["annotations"]
+    assert (cited["start_index"], cited["end_index"]) == (0, 0)
+    assert cited["filename"] == f"{cited['file_id']}.png"
+    async with aclosing(running.containers.files.content(cited["container_id"], cited["file_id"])) as chunks:
+        data = b"".join([chunk async for chunk in chunks])
+    assert call["outputs"][0]["url"].endswith(base64.b64encode(data).decode())
+
+
 async def test_the_documented_streams(runtime: Make) -> None:
     """Text only, one call, three calls, a second turn, an exception, a picture, and a cited file."""
     async with runtime() as running:
@@ -103,7 +115,9 @@ async def test_the_documented_streams(runtime: Make) -> None:
         assert failed["status"] == "completed"
         assert output["logs"].startswith("before\nTraceback (most recent call last):\n")
         assert output["logs"].endswith("ZeroDivisionError: division by zero\n")
-        (drawn,) = check_stream(await events_of(running, "picture", **SHOWN, previous_response_id=second))
+        events = await events_of(running, "picture", **SHOWN, previous_response_id=second)
+        (drawn,) = check_stream(events)
+        await check_shown(running, events, drawn)
         picture, printed = drawn["outputs"]
         assert picture["type"] == "image"
         assert picture["url"].startswith("data:image/png;base64,iVBOR")
@@ -126,6 +140,30 @@ async def test_without_include_the_outputs_are_null(runtime: Make) -> None:
         assert shown["output"][0]["outputs"] == logs("hello\n42\n")
         async with aclosing(running.follow(response["id"], include=INCLUDE)) as followed:
             check_stream([to_json(event) async for event in followed])
+
+
+async def test_outputs_of_all_kinds_come_on_request(runtime: Make) -> None:
+    """The items and events of the API stay what they are; ours are added to them."""
+    asks = {**PYTHON, "agent_kernel": {"outputs": True}}
+    async with runtime() as running:
+        plain = await events_of(running, "slow table", **SHOWN)
+        events = await events_of(running, "slow table", **{**SHOWN, "tools": [asks]})
+    check_stream(plain)
+    kinds = [event["type"] for event in events]
+    assert [kind for kind in kinds if kind != PRINTED] == [event["type"] for event in plain]
+    printed = [event["delta"] for event in events if event["type"] == PRINTED]
+    assert "".join(printed) == "begun\n"
+    before, item = (next(each for each in found[-1]["response"]["output"]) for found in (plain, events))
+    assert (item["outputs"], item["code"]) == (before["outputs"], before["code"])
+    assert "agent_kernel" not in before
+    stream, table = item["agent_kernel"]["outputs"]
+    assert stream == {"output_type": "stream", "name": "stdout", "text": "begun\n"}
+    assert table["data"] == {"text/html": "<table></table>", "text/plain": "a table"}
+
+
+@pytest.mark.parametrize("wrong", [7, [], {"outputs": 1}, {"output": True}])
+def test_wrong_options_are_refused(wrong: Any) -> None:
+    assert str(refused({**PYTHON, "agent_kernel": wrong})).startswith("tools[0].agent_kernel")
 
 
 async def test_it_shares_the_shells_container(runtime: Make) -> None:

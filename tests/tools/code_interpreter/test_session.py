@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ import pytest_asyncio
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.sandboxes.toolbox import Toolbox
+from agent_kernel.tools.code_interpreter.outputs import read_outputs, text_of
 from agent_kernel.tools.code_interpreter.session import (
     NAME,
     CellResult,
     CodeCell,
+    NewText,
     command,
     end_session,
     run_cell,
@@ -81,6 +85,82 @@ async def test_an_exception_is_told_from_the_cell_on(run: Run) -> None:
     assert (await run("1\x00")).status == "error"
 
 
+def shown(found: CellResult) -> list[Any]:
+    """Each output's kind, and its text or MIME types."""
+    return [
+        (each["output_type"], each.get("text") or each.get("ename") or sorted(each["data"]))
+        for each in found.outputs
+    ]
+
+
+async def test_displays_keep_their_forms_and_order(run: Run) -> None:
+    code = """
+        import sys
+        from IPython.display import HTML, Latex, Markdown, Math, SVG, display, clear_output
+        print("gone"); clear_output()
+        class Rich:
+            def _repr_mimebundle_(self, include=None, exclude=None):
+                deep = []
+                for _ in range(200): deep = [deep]
+                json = {"application/x+json": {"a": [1]}, "application/deep+json": deep}
+                return {"text/html": "<b>r</b>", **json}
+        print("out"); print("err", file=sys.stderr)
+        display(HTML("<b>x</b>"), Markdown("*y*"), Latex("$x$"), Math("x"), SVG("<svg/>"))
+        handle = display("first", display_id="one")
+        print("last")
+        handle.update("second")
+        Rich()
+    """
+    found = await run(textwrap.dedent(code))
+    plain, html, latex = "text/plain", "text/html", "text/latex"
+    assert shown(found) == [
+        ("stream", "out\n"),
+        ("stream", "err\n"),
+        ("display_data", [html, plain]),
+        ("display_data", ["text/markdown", plain]),
+        *[("display_data", [latex, plain])] * 2,
+        ("display_data", ["image/svg+xml", plain]),
+        ("display_data", [plain]),
+        ("stream", "last\n"),
+        ("execute_result", ["application/x+json", html, plain]),
+    ]
+    assert found.outputs[-3]["data"] == {plain: "'second'"}
+    assert found.outputs[-3]["transient"] == {"display_id": "one"}
+    assert found.outputs[-1]["data"]["application/x+json"] == {"a": [1]}
+    assert "*y*\n$x$\n$\\displaystyle x$\n" in found.logs
+    (later,) = (await run("handle.update('third')")).outputs
+    assert (later["output_type"], later["transient"]) == ("update_display_data", {"display_id": "one"})
+    (failed,) = (await run("1 / 0")).outputs
+    assert (failed["ename"], failed["evalue"]) == ("ZeroDivisionError", "division by zero")
+    assert failed["traceback"][-1] == "\x1b[1;31mZeroDivisionError\x1b[0m: division by zero"
+
+
+async def test_displays_are_bounded(run: Run) -> None:
+    found = await run("from IPython.display import HTML, display\nfor n in range(60): display(HTML(str(n)))")
+    assert len(found.outputs) == 51
+    assert found.logs.endswith("[Some displays are left out: there were too many, or they are too large.]\n")
+    found = await run("for n in range(3): display(HTML('x' * 7_000_000))")
+    assert "text/html" not in str(found.outputs)
+    found = await run("for n in range(3_000): display('x' * 50)\nprint('end')")
+    assert found.logs.endswith("'\nend\n")
+    assert len(found.logs) < LIMIT + 100
+
+
+async def test_text_comes_while_the_cell_runs(run: Run, sandbox: Sandbox) -> None:
+    came = asyncio.Event()
+
+    async def live(new: NewText) -> None:
+        assert new.text == "begun\n"
+        came.set()
+
+    code = "import os, time\nprint('begun')\nwhile not os.path.exists('seen'): time.sleep(0.02)\nprint('end')"
+    cell = CodeCell(f"cell/{next(_NAMES)}", code, 60, LIMIT, live=live)
+    running = asyncio.create_task(run_cell(sandbox.channel, cell))
+    await came.wait()
+    await sandbox("touch seen")
+    assert (await running).logs == "begun\nend\n"
+
+
 async def test_a_picture_is_an_image(run: Run) -> None:
     png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 50).decode()
     code = f"import base64\nclass P:\n    def _repr_png_(self): return base64.b64decode('{png}')\n"
@@ -113,6 +193,60 @@ async def test_output_is_bounded_and_none_is_waited_for(run: Run) -> None:
     assert found.logs.endswith("xxx\ntail\n")
     assert "characters left out" in found.logs
     assert len(found.logs) < LIMIT + 100
+
+
+async def test_the_host_receives_little_of_much(run: Run, sandbox: Sandbox, monkeypatch: Any) -> None:
+    """Also while the cell runs: its memory does not depend on what is printed."""
+    received = []
+    read = Program.read
+
+    async def counted(program: Program) -> Any:
+        event = await read(program)
+        received.append(len(getattr(event, "data", b"")))
+        return event
+
+    async def live(new: NewText) -> None:
+        assert len(new.text) < 1000
+
+    monkeypatch.setattr(Program, "read", counted)
+    code = "for n in range(200): print('x' * 100_000)\ndisplay('y' * 10_000_000)\n'z' * 10_000_000"
+    found = await run_cell(sandbox.channel, CodeCell(f"cell/{next(_NAMES)}", code, 60, LIMIT, live=live))
+    assert "characters left out" in found.logs
+    assert sum(received) < 2_000_000
+
+
+TOO_LONG = "The cell took longer than 1 s"
+WRITER = "class O:\n    def write(self, text): raise SystemExit\nimport sys; sys.stdout = O(); print(1)"
+HOSTILE = {
+    "huge": (
+        "class H:\n    def __repr__(self): return 'h' * 50_000_000\nH()",
+        "characters left out",
+    ),
+    "recursive": ("class R:\n    def __repr__(self): return repr(self)\nR()", "RecursionError: maximum"),
+    "nested": ("class D:\n    def _repr_html_(self): display(self)\nD()", "D._repr_html_ failed: Recursion"),
+    "bundle": (
+        "class M:\n    def _repr_mimebundle_(self, **_): return {'a/b': M(), 7: 8}\nM()",
+        "<__main__.M",
+    ),
+    "endless": ("class E:\n    def _repr_html_(self):\n        while True: pass\nE()", TOO_LONG),
+    "displays": ("while True: display(display)", TOO_LONG),
+    "stdout": (WRITER, "SystemExit"),
+    "cause": ("e = ValueError(); e.__cause__ = e; raise e", "ValueError"),
+    "exception": (
+        "class S(Exception):\n    def __str__(self): return 1\nraise S",
+        "S: <exception str() failed>",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "told"), HOSTILE.values(), ids=HOSTILE)
+async def test_a_hostile_display_is_told_and_ends(run: Run, code: str, told: str) -> None:
+    before = await run("kept = 1")
+    found = await run(code, seconds=1)
+    assert told in found.logs
+    assert len(found.logs) < 12_000
+    after = await run("kept + 1")
+    assert (after.logs, after.session) == ("2\n", before.session)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +357,7 @@ async def test_an_image_without_python_is_told(
         patch.setattr("agent_kernel.tools.code_interpreter.session.command", lambda *_: ["no-python"])
         found = await run("1")
     assert found.status == "ended"
-    assert found.logs.endswith("[The container has no Python: python3 cannot be started.]")
+    assert found.logs.endswith("[The container has no Python: python3 cannot be started.]\n")
     assert (await run("1 + 1")).logs.endswith("2\n")
 
 
@@ -287,7 +421,7 @@ async def test_ipython_runs_the_cells_where_it_is_there(
         process.stdin.write(json.dumps({"id": name, "code": code, "known": False}).encode() + b"\n")
         value = json.loads(await process.stdout.readline())
         assert value["id"] == name
-        return value["status"], value["logs"]
+        return value["status"], text_of(read_outputs(value["outputs"], LIMIT))
 
     assert await run("x = 20\nx + 1") == ("ok", "21\n")
     assert await run("!echo from the shell") == ("ok", "from the shell\n")

@@ -79,12 +79,12 @@ class Generic {
   }
 }
 
-// One stream of one command's output, created with its first text.
+// A stream of output, created with its first text.
 class Stream {
-  constructor(parent, name, number) {
+  constructor(parent, name, label) {
     this.place = element("div", "", parent);
     this.name = name;
-    this.label = `${name === "stderr" ? "Errors" : "Output"} of command ${number + 1}`;
+    this.label = label;
   }
 
   draw(part) {
@@ -110,7 +110,8 @@ class Command {
     this.number = number;
     this.node = element("div", "agent-live-command-block", parent);
     this.words = element("pre", "agent-live-command", this.node);
-    this.streams = ["stdout", "stderr"].map((name) => new Stream(this.node, name, number));
+    const labels = [["stdout", "Output"], ["stderr", "Errors"]];
+    this.streams = labels.map(([name, label]) => new Stream(this.node, name, `${label} of command ${number + 1}`));
     this.outcome = element("div", "agent-live-outcome", this.node);
   }
 
@@ -149,6 +150,34 @@ class ShellCall {
   }
 }
 
+// Code, and what it prints while it runs.
+class CodeCall {
+  constructor(parent) {
+    this.node = element("div", "agent-live-command-block", parent);
+    this.code = element("pre", "agent-live-command", this.node);
+    this.stream = new Stream(this.node, "stdout", "Output of the code");
+    this.pictures = element("div", "agent-live-pictures", this.node);
+    this.outcome = element("div", "agent-live-outcome", this.node);
+  }
+
+  draw(item, now) {
+    const code = item.parts.get("code")?.text ?? "";
+    if (code !== this.drawn) drawPython(this.code, (this.drawn = code));
+    this.stream.draw(item.parts.get("printed"));
+    const pictures = item.pictures ?? [];
+    for (const url of pictures.slice(this.pictures.childElementCount)) {
+      Object.assign(element("img", "agent-live-picture", this.pictures), { src: url, alt: "picture" });
+    }
+    const ended = item.parts.get("outcome")?.text;
+    const seconds = item.parts.get("seconds")?.text;
+    const running = !item.done && item.parts.has("begun");
+    this.outcome.classList.toggle("agent-live-running", running);
+    this.outcome.classList.toggle("agent-live-bad", ended === "failed");
+    if (running) setText(this.outcome, `running · ${Math.max(0, Math.floor(now - item.at))} s`);
+    else setText(this.outcome, [ended, seconds && `${seconds} s`].filter(Boolean).join(" · "));
+  }
+}
+
 class Nothing {
   draw() {}
 }
@@ -160,6 +189,7 @@ const KINDS = {
   decided: Decided,
   shell_call: ShellCall,
   shell_call_output: ShellCall,
+  code_interpreter_call: CodeCall,
   mcp_approval_request: Nothing, // the open question is shown below the items
   mcp_approval_response: Nothing, // what was decided is an item of its own
 };
@@ -193,7 +223,7 @@ class Items {
       }
       if (item.kind === "shell_call") made.draw(item, outputs.get(item.call), now);
       else if (item.kind === "shell_call_output") made.draw(undefined, item, now);
-      else made.draw(item);
+      else made.draw(item, now);
     }
   }
 }

@@ -82,6 +82,12 @@ function takeMessage(store, message) {
     store.waiting.get(message.answered)?.(message.why);
     return;
   }
+  if ("pictures" in message) {
+    const item = store.items.get(message.pictures[0]);
+    if (item) item.pictures = message.pictures[1];
+    notify(store);
+    return;
+  }
   if ("step" in message) {
     store.step = message.step;
     notify(store);

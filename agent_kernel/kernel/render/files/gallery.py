@@ -48,19 +48,23 @@ async def show_files(
     *,
     count: int,
     captions: list[str] | None = None,
+    displayed: Set[bytes] = frozenset(),
 ) -> AsyncIterator[Bundle]:
     """Yield bundles for the files a turn wrote; `count` is how many it wrote in all.
 
+    Pictures whose digests are in `displayed` are neither shown nor named: the reader has seen them above.
     The captions of tables are also added to `captions`, with their columns, for the model.
     Raises what `ContainerFiles.content` raises.
     """
     environments = _environments([file.path for file in changed])
     visible = [file for file in changed if not _hidden(file.path, environments)]
-    viewer = _Viewer(runtime, limits.inline, TRIED * limits.files)
+    viewer = _Viewer(runtime, limits.inline, TRIED * limits.files, displayed)
     others: list[FileCreateResponse] = []
     shown = 0
     for file in visible:
         bundle = await viewer.view(file) if shown < limits.files else None
+        if bundle is None and file.path in viewer.repeated:
+            continue
         if bundle is None:
             others.append(file)
             continue
@@ -72,7 +76,7 @@ async def show_files(
     named = others[: limits.files]
     if named:
         yield _line(named, viewer.reasons)
-    rest = count - shown - len(named)
+    rest = count - shown - len(viewer.repeated) - len(named)
     if rest:
         yield note(f"…and {rest:,} more file{'' if rest == 1 else 's'}; `%files` lists them.")
 
@@ -117,13 +121,16 @@ def _line(files: Sequence[FileCreateResponse], reasons: Mapping[str, str]) -> Bu
 class _Viewer:
     """Creates the outputs for one turn's files; embedded files count against the turn's limit."""
 
-    def __init__(self, runtime: Runtime, limit: int, tries: int) -> None:
+    def __init__(self, runtime: Runtime, limit: int, tries: int, displayed: Set[bytes]) -> None:
+        self._displayed = displayed
         self._tries = tries
         self._runtime = runtime
         self._limit = limit
         self._room = TURN_LIMIT * limit
         self.tables: dict[str, Preview] = {}
         """The tables shown, by path."""
+        self.repeated: set[str] = set()
+        """The pictures that were displayed already, by path."""
         self.reasons: dict[str, str] = {}
         """Why a file with the name of a table is not shown as one, by path."""
 
@@ -132,6 +139,10 @@ class _Viewer:
         suffix = PurePosixPath(file.path).suffix.lower()
         if mime := pictures.kind_of(file.path):
             data = await self._embedded(file, self._limit)
+            if data and pictures.digest(data) in self._displayed:
+                self._room += len(data)
+                self.repeated.add(file.path)
+                return None
             return pictures.picture(short_path(file.path), data, mime) if data else None
         if suffix in (".html", ".htm"):
             data = await self._embedded(file, min(self._limit, pages.MAX_BYTES))

@@ -32,6 +32,7 @@ _LEADING = re.compile(
 )
 _NAMED_AS_LINKS = "<style>no-a { text-decoration: underline }</style>"
 _SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
+_HEIGHT = 400
 _FRAME = "width: 100%; border: 1px solid rgba(128, 128, 128, 0.35); background-color: white"
 
 
@@ -40,6 +41,14 @@ def frame(name: str, page: str, byte_count: int) -> Bundle:
     line = f"{code(name)}, a page of {size(byte_count)}"
     if _SCRIPT.search(page):
         line += "; its scripts do not run here"
+    # The text between the tags appears if the front end removes frames, as in untrusted notebooks.
+    html = f'<div style="margin: 4px 0">{to_inline_html(line)}</div>{isolated(page, _HEIGHT)}'
+    shown = ShownItem(html, f"{line}; front ends show it.", f"[page: {name}, {size(byte_count)}]")
+    return Bundle(shown.bundle().data, {METADATA_KEY: {}})
+
+
+def isolated(page: str, height: int) -> str:
+    """Return a frame of `height` pixels, as HTML, with a page in which nothing runs or is fetched."""
     inert = _LEADING.sub(r"<\1no-", page) + _NAMED_AS_LINKS
     inner = (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -47,14 +56,10 @@ def frame(name: str, page: str, byte_count: int) -> Bundle:
         "iframe { position: absolute }</style>"
         f'<iframe sandbox srcdoc="{_attribute(inert)}"></iframe>'
     )
-    # The text between the tags appears if the front end removes frames, as in untrusted notebooks.
-    html = (
-        f'<div style="margin: 4px 0">{to_inline_html(line)}</div>'
-        f'<iframe sandbox height="400" style="{_FRAME}" srcdoc="{_attribute(inner)}">'
+    return (
+        f'<iframe sandbox height="{height}" style="{_FRAME}" srcdoc="{_attribute(inner)}">'
         "(The page is shown when the notebook is trusted.)</iframe>"
     )
-    shown = ShownItem(html, f"{line}; front ends show it.", f"[page: {name}, {size(byte_count)}]")
-    return Bundle(shown.bundle().data, {METADATA_KEY: {}})
 
 
 def _attribute(text: str) -> str:

@@ -4,4 +4,17 @@
 """
 
 HERE = __name__
-ORDER = ("names", "capture", "pictures", "engine", "ipython", "r", "session")
+ORDER = (
+    "names",
+    "record",
+    "capture",
+    "representations",
+    "screen",
+    "shim",
+    "hooks",
+    "engine",
+    "ipython",
+    "r",
+    "live",
+    "session",
+)

@@ -1,9 +1,12 @@
-"""Collects what a cell prints: all that is written to descriptors 1 and 2, also by other processes."""
+"""Collects what a cell prints: all that is written to descriptors 1 and 2, also by other processes.
+
+Both share one pipe, which keeps their order. What Python code of the session itself writes to `sys.stderr` is
+known to be that; all else counts as `stdout`.
+"""
 
 from __future__ import annotations
 
 import codecs
-import collections
 import contextlib
 import fcntl
 import io
@@ -15,58 +18,24 @@ import termios
 import threading
 import weakref
 
+from agent_kernel.tools.code_interpreter.inside.record import CellRecord
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Callable
 
 _F_SETPIPE_SZ = 1031
 _PIPE = 1 << 20
 _CHUNK = 1 << 16
 
 
-class Kept:
-    """A text of which only the head and the tail are kept."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._head: list[str] = []
-        self._head_room = limit - limit // 2
-        self._tail: collections.deque[str] = collections.deque()
-        self._tail_length = 0
-        self._total = 0
-
-    def add(self, text: str) -> None:
-        """Add to the end."""
-        self._total += len(text)
-        head, text = text[: self._head_room], text[self._head_room :]
-        if head:
-            self._head_room -= len(head)
-            self._head.append(head)
-        text = text[-(self._limit // 2) :]
-        if text:
-            self._tail.append(text)
-            self._tail_length += len(text)
-            while self._tail_length - len(self._tail[0]) >= self._limit // 2:
-                self._tail_length -= len(self._tail.popleft())
-
-    def text(self) -> str:
-        """Return it, with a line about what is left out."""
-        head, tail = "".join(self._head), "".join(self._tail)
-        tail = tail[-(self._limit // 2) :]
-        left_out = self._total - len(head) - len(tail)
-        if not left_out:
-            return head + tail
-        return f"{head}\n[... {left_out} characters left out ...]\n{tail}"
-
-
 class Capture:
-    """Reads both outputs in a thread, so that no cell waits for a reader. `limit` is in characters."""
+    """Reads both outputs in a thread, so that no cell waits for a reader."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: Kept | None = None
+    def __init__(self) -> None:
+        self._record: CellRecord | None = None
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may print at any time
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._reader, self._writer = os.pipe()  # one for both outputs, which keeps their order
         os.set_blocking(self._reader, False)
@@ -86,36 +55,45 @@ class Capture:
                 setattr(sys, name, _Output(self, number))
                 setattr(sys, f"__{name}__", getattr(sys, name))
 
-    def begin(self) -> None:
+    def begin(self, record: CellRecord) -> None:
         """Begin a cell. What was printed since the last one belongs to no cell."""
         self._restore()
         self._drain()
         with self._lock:
-            self._kept = Kept(self._limit)
+            self._record = record
 
-    def add(self, text: str) -> None:
-        """Add a text behind all that was printed so far."""
+    def add(self, act: Callable[[CellRecord], None]) -> None:
+        """Add to the record, behind all that was printed so far. `act` must not run code of a cell."""
+        if not self.is_here:  # its memory is not the session's
+            return
         self.flush()
         self._drain()
         with self._lock:
-            if self._kept is not None:
-                self._kept.add(text)
+            if self._record is not None:
+                act(self._record)
 
-    def end(self) -> str:
-        """End the cell and return what was printed. Threads that still run belong to it for ever."""
+    def say(self, text: str) -> None:
+        """Add a text to what was printed as errors."""
+        self.add(lambda record: record.text("stderr", text))
+
+    def end(self) -> None:
+        """End the cell. Threads that still run belong to it for ever."""
         self.flush()
         self._drain()
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 self._old.add(thread)
-        with self._lock:
-            kept, self._kept = self._kept, None
         if self.dropped:
             note = f"[{self.dropped} characters that threads of earlier cells printed are left out]\n"
             self.dropped = 0
-            if kept is not None:
-                kept.add(note)
-        return kept.text() if kept is not None else ""
+            self.say(note)
+        with self._lock:
+            self._record = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the session's own process, and no fork of it."""
+        return os.getpid() == self._pid
 
     def is_old(self) -> bool:
         """Return whether the calling thread belongs to a cell that has ended."""
@@ -129,7 +107,7 @@ class Capture:
 
     def _drain(self) -> None:
         """Take all that is written now. What a fork of the session writes is read by the session."""
-        if os.getpid() != self._pid:
+        if not self.is_here:
             return
         with self._lock:
             left: int = struct.unpack("i", fcntl.ioctl(self._reader, termios.FIONREAD, b"\0\0\0\0"))[0]
@@ -149,8 +127,8 @@ class Capture:
         except BlockingIOError:  # another thread was faster
             return 0
         text = self._decoder.decode(data)
-        if self._kept is not None:
-            self._kept.add(text)
+        if self._record is not None:
+            self._record.text("stdout", text)
         return len(data)
 
 
@@ -163,10 +141,14 @@ class _Output(io.TextIOWrapper):
             io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
         self._capture = capture
+        self._is_stderr = number == 2
 
     def write(self, text: str) -> int:
         if self._capture.is_old():
             self._capture.dropped += len(text)
+            return len(text)
+        if self._is_stderr and self._capture.is_here and isinstance(text, str):
+            self._capture.say(text.encode("utf-8", "backslashreplace").decode("utf-8"))
             return len(text)
         return super().write(text)
 

@@ -7,17 +7,21 @@ import builtins
 import inspect
 import linecache
 import os
+import re
 import sys
 import traceback
 import types
 
+from agent_kernel.tools.code_interpreter.inside import shim
 from agent_kernel.tools.code_interpreter.inside.names import visible
+from agent_kernel.tools.code_interpreter.inside.screen import RESULT, Display, Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
+_PLACE = re.compile(r"(  File )(\"[^\"]*\")(, line )(\d+)")
+_NAMED = re.compile(r"[A-Za-z_][\w.]*(?=:|$)")
 _NO_INPUT = "input() is not available here: nobody can answer. Put the value into the code."
 
 
@@ -44,24 +48,19 @@ def main_module() -> types.ModuleType:
 
 
 class PlainEngine:
-    """Keeps the variables from cell to cell. `show` displays a value, `say` adds to what was printed."""
+    """Keeps the variables from cell to cell. Displays go to `screen`."""
 
-    def __init__(self, show: Callable[[Any], None], say: Callable[[str], None]) -> None:
-        self._show = show
-        self._say = say
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._names = main_module().__dict__
         self._loop: Any = None
+        display = Display(screen)
         builtins.input = refuse_input
-
-        def display(*values: Any, **_: Any) -> None:
-            """Show values, in order with what is printed."""
-            for value in values:
-                show(value)
-
-        builtins.display = display  # type: ignore[attr-defined]
+        builtins.display = display.display  # type: ignore[attr-defined]
+        shim.install(display)
 
     def run(self, code: str, number: int) -> bool:
-        """Run a cell. Return whether it ended without an exception; one is shown as a traceback.
+        """Run a cell. Return whether it ended without an exception; one is shown with its traceback.
 
         `KeyboardInterrupt` is raised.
         """
@@ -78,11 +77,11 @@ class PlainEngine:
                 value = self._run(compile(ast.Expression(last.value), name, "eval", flags, True))
                 if value is not None and not code.rstrip().endswith(";"):
                     self._names["_"] = value
-                    self._show(value)
+                    self._screen.show(value, RESULT)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 (a cell may raise anything, also SystemExit)
-            self._say(told(error, name))
+            self._screen.error(type(error).__name__, words_of(error), told(error, name))
             return False
         return True
 
@@ -105,9 +104,26 @@ class PlainEngine:
         return self._loop.run_until_complete(value)
 
 
-def told(error: BaseException, name: str) -> str:
-    """Return an exception as text: the traceback from the cell's first line on."""
+def words_of(error: BaseException) -> str:
+    """Return an exception's own text."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 (the class is a cell's)
+        return "<no text>"
+
+
+def told(error: BaseException, name: str) -> list[str]:
+    """Return an exception as lines with colours: the traceback from the cell's first line on."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename != name:
         found = found.tb_next
-    return "".join(traceback.format_exception(type(error), error, found))
+    lines = "".join(traceback.format_exception(type(error), error, found)).rstrip("\n").split("\n")
+    return [_coloured(line) for line in lines]
+
+
+def _coloured(line: str) -> str:
+    if place := _PLACE.match(line):
+        return f"{place[1]}\x1b[32m{place[2]}\x1b[0m{place[3]}\x1b[36m{place[4]}\x1b[0m{line[place.end() :]}"
+    if named := _NAMED.match(line):
+        return f"\x1b[1;31m{named[0]}\x1b[0m{line[named.end() :]}"
+    return line

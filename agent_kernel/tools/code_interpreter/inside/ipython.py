@@ -2,62 +2,52 @@
 
 from __future__ import annotations
 
-import base64
 import builtins
 from importlib import import_module
 
-from agent_kernel.tools.code_interpreter.inside.engine import adopt, main_module, refuse_input
+from agent_kernel.tools.code_interpreter.inside import representations
+from agent_kernel.tools.code_interpreter.inside.engine import adopt, main_module, refuse_input, words_of
 from agent_kernel.tools.code_interpreter.inside.names import visible
+from agent_kernel.tools.code_interpreter.inside.screen import RESULT, Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
-
-PICTURES = ("image/png", "image/jpeg")
 
 
 class IPythonEngine:
-    """As `engine.PlainEngine`. `picture` takes the MIME type and the bytes of a picture that is displayed."""
+    """As `engine.PlainEngine`."""
 
-    def __init__(self, picture: Callable[[str, bytes], None], say: Callable[[str], None]) -> None:
-        self._picture = picture
-        self._say = say
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._shell = self._made()
         builtins.input = refuse_input
 
     def _made(self) -> Any:
         base: Any = import_module("IPython.core.interactiveshell").InteractiveShell
         of_class: Any = import_module("traitlets").Type
-        say = self._say
+        screen = self._screen
 
         class Shell(base):  # type: ignore[misc]  # IPython is known only inside
             """IPython's shell with our displays."""
 
-            displayhook_class = of_class(_hook(self.show))
-            display_pub_class = of_class(_publisher(self.show))
+            displayhook_class = of_class(_hook(screen))
+            display_pub_class = of_class(_publisher(screen))
             system = base.system_raw  # the other one needs a terminal
 
+            def init_display_formatter(self) -> None:
+                self.display_formatter = _formatter(screen)(parent=self)
+                self.configurables.append(self.display_formatter)
+
             def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
-                say("\n".join(map(str, stb)) + "\n")
+                if etype is KeyboardInterrupt:  # told by the session
+                    return
+                screen.error(str(getattr(etype, "__name__", etype)), words_of(evalue), list(map(str, stb)))
 
         config: Any = import_module("traitlets.config").Config()
         config.HistoryManager.enabled = False
-        config.InteractiveShell.colors = "nocolor"
+        config.InteractiveShell.colors = "neutral"
         return Shell.instance(config=config, user_module=main_module())
-
-    def show(self, data: Any) -> None:
-        """Show what IPython displays: its picture, or its text."""
-        for kind in PICTURES:
-            found = data.get(kind)
-            if isinstance(found, str):
-                found = base64.b64decode(found)
-            if isinstance(found, bytes):
-                self._picture(kind, found)
-                return
-        text = data.get("text/plain")
-        if isinstance(text, str):
-            self._say(text + "\n")
 
     def run(self, code: str, number: int) -> bool:
         """Run a cell. Return whether it ended without an exception. `KeyboardInterrupt` is raised."""
@@ -76,7 +66,21 @@ class IPythonEngine:
         return visible(self._shell.user_ns, self._shell.user_ns_hidden)
 
 
-def _hook(show: Callable[[Any], None]) -> Any:
+def _formatter(screen: Screen) -> Any:
+    base: Any = import_module("IPython.core.formatters").DisplayFormatter
+
+    class Formatter(base):  # type: ignore[misc]  # IPython is known only inside
+        """Draws charts."""
+
+        def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
+            """Return the representations of an object."""
+            chart = representations.chart_of(obj, screen.say)
+            return (chart, {}) if chart is not None else super().format(obj, include, exclude)
+
+    return Formatter
+
+
+def _hook(screen: Screen) -> Any:
     base: Any = import_module("IPython.core.displayhook").DisplayHook
 
     class Hook(base):  # type: ignore[misc]  # IPython is known only inside
@@ -87,7 +91,7 @@ def _hook(show: Callable[[Any], None]) -> Any:
 
         def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
             """Show the value."""
-            show(format_dict)
+            screen.publish(format_dict, md_dict, RESULT)
 
         def finish_displayhook(self) -> None:
             """Write nothing more."""
@@ -95,17 +99,21 @@ def _hook(show: Callable[[Any], None]) -> Any:
     return Hook
 
 
-def _publisher(show: Callable[[Any], None]) -> Any:
+def _publisher(screen: Screen) -> Any:
     base: Any = import_module("IPython.core.displaypub").DisplayPublisher
 
     class Publisher(base):  # type: ignore[misc]  # IPython is known only inside
         """Shows what `display` is given."""
 
-        def publish(self, data: Any, metadata: Any = None, **_: Any) -> None:
+        def publish(
+            self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any
+        ) -> None:
             """Show it."""
-            show(data)
+            name = transient.get("display_id") if isinstance(transient, dict) else None
+            screen.publish(data, metadata, name=name, update=update)
 
         def clear_output(self, wait: bool = False) -> None:
-            """Keep what was shown: a record has no screen."""
+            """Drop what the cell has shown so far."""
+            screen.clear(wait)
 
     return Publisher

@@ -11,9 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from agent_kernel.tools.code_interpreter.inside.screen import Screen
 
 MISSING = 127
 """The exit code of a session whose program is not there."""
@@ -73,8 +71,8 @@ quit("no")
 class REngine:
     """As `engine.PlainEngine`, for R. A session whose R ends, ends with the same exit code."""
 
-    def __init__(self, picture: Callable[[str, bytes], None]) -> None:
-        self._picture = picture
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._folder = tempfile.mkdtemp(prefix="r-session-")
         self._names: list[str] = []
         theirs_in, self._requests = os.pipe()
@@ -162,7 +160,7 @@ class REngine:
             if name.endswith(".png"):
                 with contextlib.suppress(OSError):
                     with open(path, "rb") as file:
-                        self._picture("image/png", file.read())
+                        self._screen.publish({"image/png": file.read(), "text/plain": "[plot]"})
                     os.unlink(path)
 
 

@@ -1,15 +1,16 @@
 """The session: reads requests and answers them, one JSON object a line, on descriptors of its own.
 
-A request is `{"id", "code", "known", "variables"}`; the answer `{"id", "status", "logs", "images",
-"left_out"}`. `status` is `ok`, `error`, `interrupted`, or `unknown` for a request with `known` whose id was
-never run here. An id that was run is answered again and not run again. `variables` are the environment
-variables that differ from those at the start, null for one that is removed. SIGINT interrupts the cell that
-runs, and nothing else. The first line that the session writes is `{"ready": true}`.
+A request is `{"id", "code", "known", "live", "variables"}`; the answer `{"id", "status", "outputs",
+"left_out"}`, where the outputs are those of `record`. `status` is `ok`, `error`, `interrupted`, or `unknown`
+for a request with `known` whose id was never run here. An id that was run is answered again and not run
+again. With `live`, lines `{"id", "live"}` with new text come while the cell runs, if the host reads them.
+`variables` are the environment variables that differ from those at the start, null for one that is removed.
+SIGINT interrupts the cell that runs, and nothing else. The first line that the session writes is
+`{"ready": true}`.
 """
 
 from __future__ import annotations
 
-import base64
 import collections
 import contextlib
 import fcntl
@@ -19,10 +20,13 @@ import signal
 import sys
 
 from agent_kernel.tools.code_interpreter.inside.capture import Capture
-from agent_kernel.tools.code_interpreter.inside.engine import PlainEngine
+from agent_kernel.tools.code_interpreter.inside.engine import PlainEngine, words_of
+from agent_kernel.tools.code_interpreter.inside.hooks import Hooks
+from agent_kernel.tools.code_interpreter.inside.live import Live
 from agent_kernel.tools.code_interpreter.inside.names import NamesFile
-from agent_kernel.tools.code_interpreter.inside.pictures import Pictures
 from agent_kernel.tools.code_interpreter.inside.r import REngine
+from agent_kernel.tools.code_interpreter.inside.record import CellRecord
+from agent_kernel.tools.code_interpreter.inside.screen import Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 REMEMBERED = 3
 """Answers that are kept, for a host that takes over."""
 
-INTERRUPTED = "KeyboardInterrupt\n"
+INTERRUPTED = "KeyboardInterrupt"
 
 
 class PythonSession:
@@ -51,32 +55,30 @@ class PythonSession:
         self._adopted: dict[str, str | None] = {}
         self._running = False
         self._number = 0
-        self._pictures = Pictures()
+        self._limit = limit
         self._known: collections.OrderedDict[str, bytes] = collections.OrderedDict()
-        self._capture = Capture(limit)
+        self._capture = Capture()
+        self._screen = Screen(self._capture)
+        self._live = Live(self._answers)
+        Hooks(self._screen).install()
         signal.signal(signal.SIGINT, self._interrupt)
         self._engine = self._made(language)
         self._names = NamesFile(names)
 
     def _made(self, language: str) -> Any:
         if language == "r":
-            return REngine(lambda kind, data: self._pictures.add(kind, data))
+            return REngine(self._screen)
         try:
             from agent_kernel.tools.code_interpreter.inside.ipython import IPythonEngine
 
-            return IPythonEngine(lambda kind, data: self._pictures.add(kind, data), self._capture.add)
+            return IPythonEngine(self._screen)
         except ImportError:
-            return PlainEngine(self._show, self._capture.add)
+            return PlainEngine(self._screen)
 
     def _interrupt(self, number: int, frame: object) -> None:
         if self._running:
             self._running = False  # one interrupt, one exception
             raise KeyboardInterrupt
-
-    def _show(self, value: Any) -> None:
-        """Display a value: its picture, or what `repr` says."""
-        if not self._pictures.of(value):
-            self._capture.add(repr(value) + "\n")
 
     def serve(self) -> None:
         """Answer requests until there are no more."""
@@ -85,15 +87,16 @@ class PythonSession:
             try:
                 request = json.loads(line.decode("ascii"))
                 key, code, known = str(request["id"]), request["code"], request["known"]
+                live = request.get("live") is True
                 self._adopt(dict(request.get("variables") or {}))
             except (ValueError, KeyError, TypeError):  # half a line of a host that is gone
                 continue
             if key in self._known:
                 answer = self._known[key]
             elif known:
-                answer = self._answer(key, "unknown", "", Pictures())
+                answer = _answer(key, "unknown", CellRecord(0))
             else:
-                answer = self._known[key] = self._run(key, code)
+                answer = self._known[key] = self._run(key, code, live)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
             self._write(answer)
@@ -109,38 +112,39 @@ class PythonSession:
         self._answers.write(line)
         self._answers.flush()
 
-    def _run(self, key: str, code: str) -> bytes:
-        self._pictures = Pictures()
+    def _run(self, key: str, code: str, live: bool) -> bytes:
         self._number += 1
-        self._capture.begin()
+        record = CellRecord(self._limit, self._live.begin(key) if live else None)
+        self._capture.begin(record)
         signal.signal(signal.SIGINT, self._interrupt)  # a cell may have changed it
         status = "error"
         try:
             self._running = True
             try:
                 status = "ok" if self._engine.run(code, self._number) else "error"
-                self._pictures.open_figures()
+                self._screen.figures()
             finally:
                 self._running = False
         except KeyboardInterrupt:
             status = "interrupted"
-            self._capture.add(INTERRUPTED)
+            self._screen.error(INTERRUPTED, "", [INTERRUPTED])
         except BaseException as error:  # noqa: BLE001 (a figure that cannot be drawn, for instance)
             status = "error"
-            self._capture.add(f"{type(error).__name__}: {error}\n")
+            name, words = type(error).__name__, words_of(error)
+            self._screen.error(name, words, [f"{name}: {words}"])
         if os.getpid() != self._pid:  # the cell has forked, and this is the child
             self._capture.flush()
             os._exit(0)
         with contextlib.suppress(Exception):  # whatever a cell has made of its variables
             self._names.write(self._engine.names())
-        return self._answer(key, status, self._capture.end(), self._pictures)
+        self._capture.end()
+        self._live.end()
+        return _answer(key, status, record)
 
-    def _answer(self, key: str, status: str, logs: str, pictures: Pictures) -> bytes:
-        images = [
-            {"type": kind, "data": base64.b64encode(data).decode("ascii")} for kind, data in pictures.found
-        ]
-        value = {"id": key, "status": status, "logs": logs, "images": images, "left_out": pictures.left_out}
-        return json.dumps(value).encode("ascii") + b"\n"
+
+def _answer(key: str, status: str, record: CellRecord) -> bytes:
+    value = {"id": key, "status": status, "outputs": record.outputs(), "left_out": record.left_out}
+    return json.dumps(value).encode("ascii") + b"\n"
 
 
 def _private(number: int) -> int:

@@ -1,0 +1,108 @@
+"""Render calls of code: the code and what it printed first, then each display and the text after it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from agent_kernel.kernel.render.ansi import AnsiToHtml
+from agent_kernel.kernel.render.bundles import (
+    CALL,
+    ERRORS,
+    OUTPUT,
+    SUMMARY,
+    Bundle,
+    ShownItem,
+    box,
+    details,
+    pre_html,
+)
+from agent_kernel.kernel.render.code.display import displayed, picture_bytes
+from agent_kernel.kernel.render.code.outputs import Output, is_text, outputs_of, text_of, words_of
+from agent_kernel.kernel.render.code.python import coloured
+from agent_kernel.kernel.render.shell import stream
+from agent_kernel.kernel.render.stored import Item
+from agent_kernel.kernel.render.text import clean, clip, fence, fold
+
+
+def code_call(item: Item, limit: int) -> ShownItem | None:
+    """Render a call with the text before its first display, each text cut to `limit` characters.
+
+    None if it has no code. `displays` has the rest.
+    """
+    code = clean(clip(str(item.get("code") or ""), limit).rstrip("\n"))
+    if not code:
+        return None
+    outputs = outputs_of(item)
+    texts, _ = _split(outputs)
+    shown = list(_texts(texts, limit))
+    if not outputs and item.get("status") in ("incomplete", "failed"):
+        words = "not finished" if item["status"] == "incomplete" else "failed"
+        shown = [ShownItem(f'<span style="{SUMMARY}">{words}</span>', f"*{words}*", f"[{words}]")]
+    html = box(CALL, _code_html(code))
+    if shown:
+        html += box(OUTPUT, "".join(part.html for part in shown))
+    return ShownItem(
+        html=html,
+        markdown="\n\n".join([fence(code, "python"), *(part.markdown for part in shown)]),
+        plain="\n".join([_prompted(code), *(part.plain.rstrip("\n") for part in shown)]),
+    )
+
+
+def code_texts(item: Item, limit: int) -> Iterator[str]:
+    """Yield the texts that a call printed, raised and displayed, as they are shown. Pictures have none."""
+    for output in outputs_of(item):
+        if picture_bytes(output) is None and (text := words_of(output)):
+            yield clean(clip(text, limit))
+
+
+def displays(item: Item, limit: int) -> Iterator[Bundle]:
+    """Yield what a call displayed, and the texts after it, each as an output of its own."""
+    _, rest = _split(outputs_of(item))
+    for text, group in groupby(rest, is_text):
+        if not text:
+            yield from (displayed(output, limit) for output in group)
+        elif shown := list(_texts(list(group), limit)):
+            yield ShownItem(
+                html=box(OUTPUT, "".join(part.html for part in shown)),
+                markdown="\n\n".join(part.markdown for part in shown),
+                plain="\n".join(part.plain.rstrip("\n") for part in shown),
+            ).bundle()
+
+
+def _split(outputs: Sequence[Output]) -> tuple[Sequence[Output], Sequence[Output]]:
+    """Return the texts before the first display, and all that follows."""
+    count = next((n for n, output in enumerate(outputs) if not is_text(output)), len(outputs))
+    return outputs[:count], outputs[count:]
+
+
+def _texts(outputs: Sequence[Output], limit: int) -> Iterator[ShownItem]:
+    """Yield texts, those of one kind that follow each other as one."""
+    for kind, group in groupby(outputs, _kind):
+        text = text_of(group)
+        if not text.strip("\n"):
+            continue
+        if kind != "error":
+            yield stream(kind, text, limit)
+            continue
+        shown = stream("stdout", text, limit)
+        yield ShownItem(box(ERRORS, shown.html), shown.markdown, shown.plain)
+
+
+def _kind(output: Output) -> str:
+    if output.get("output_type") == "error":
+        return "error"
+    return "stderr" if output.get("name") == "stderr" else "stdout"
+
+
+def _prompted(code: str) -> str:
+    return ">>> " + code.replace("\n", "\n... ")
+
+
+def _code_html(code: str) -> str:
+    folded = fold(coloured(code), head=20, tail=5)
+    painter = AnsiToHtml()
+    html = pre_html(painter.html(folded.head))
+    if folded.middle:
+        html += details(f"… {folded.hidden}", pre_html(painter.html(folded.middle)))
+    return html + (pre_html(painter.html(folded.tail)) if folded.tail else "")
