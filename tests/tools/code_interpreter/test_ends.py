@@ -26,7 +26,7 @@ async def test_an_end_names_the_variables_once(run: Run) -> None:
     found = await run("import os\nprint('before')\nos._exit(9)")
     assert found.status == "ended"
     note = "The Python session ended (exit code 9). Its variables are gone: frame, rate, clean."
-    assert found.logs == f"[{note} The next call begins a new one.]"
+    assert found.logs == f"[{note} The next call begins a new one.]\n"
     after = await run("globals().get('frame', 'none')")
     assert (after.status, after.logs, after.session) == ("ok", "'none'\n", found.session + 1)
 
@@ -90,7 +90,7 @@ async def test_a_session_that_does_not_start_is_told(
     with monkeypatch.context() as patch:
         patch.setattr("agent_kernel.tools.code_interpreter.session.command", lambda *_: ["sh", "-c", script])
         found = await run("1", seconds=seconds)
-    assert (found.status, found.logs) == ("ended", told)
+    assert (found.status, found.logs) == ("ended", f"{told}\n")
     assert await sleepers(sandbox, "8532") == 0
     assert (await run("1 + 1")).logs.endswith("2\n")
 
@@ -110,7 +110,7 @@ async def test_variables_brought_later_reach_the_session(run: Run, sandbox: Sand
 
 def out_of_memory(limit: str) -> str:
     what = f"was ended: it used more than the container's {limit} of memory. Its variables are gone: kept."
-    return f"[The Python session {what} The next call begins a new one.]"
+    return f"[The Python session {what} The next call begins a new one.]\n"
 
 
 BLOCKS = "blocks = []\nwhile True: blocks.append(bytearray(b'x') * (32 << 20))"
@@ -121,7 +121,7 @@ async def test_the_memory_limit_is_named(run: Run, sandbox: Sandbox) -> None:
     await end_session(sandbox.channel)
     await run("kept = 1")
     found = await run(BLOCKS)
-    assert (found.status, found.logs) == ("ended", out_of_memory("512 MiB"))
+    assert (found.status, found.logs) == ("ended", out_of_memory("512 MiB") + "\n")
     assert (await run("'on'")).logs == "'on'\n"
 
 

@@ -107,7 +107,7 @@ async def test_its_end_names_the_variables(run: Run, sandbox: Sandbox) -> None:
     found = await run("quit(status = 3)")
     assert found.status == "ended"
     note = "The R session ended (exit code 3). Its variables are gone: my.frame, rate."
-    assert found.logs == f"[{note} The next call begins a new one.]"
+    assert found.logs == f"[{note} The next call begins a new one.]\n"
     await run("again <- 1")
     await end_session(sandbox.channel, "r")
     new = "[A new R session: variables of earlier calls are gone: again.]"
