@@ -12,7 +12,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +20,9 @@ import pytest
 
 from agent_kernel.errors import PreparationFailed
 from agent_kernel.sandboxes.base import Backend, Probe
+from agent_kernel.sandboxes.bubblewrap import start as bubblewrap_start
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.sandboxes.bubblewrap.compiled import compiled
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
@@ -116,14 +118,28 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def toolbox(data_dir: Path) -> Toolbox:
-    """Prepare the toolbox of bubblewrap sandboxes if it is not ready. Concurrent runs take turns."""
+def toolbox(data_dir: Path) -> Iterator[Toolbox]:
+    """Prepare the toolbox of bubblewrap sandboxes if it is not ready. Concurrent runs take turns.
+
+    Backends of this process take boxd from the same data folder, because each test would compile it anew.
+    """
     toolbox = Toolbox(data_dir)
     try:
         toolbox.prepare()
     except PreparationFailed as error:
         _missing(str(error))
-    return toolbox
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bubblewrap_start, "compiled", lambda _: compiled(data_dir / "boxd"))
+        yield toolbox
+
+
+def share_programs(data: Path, toolbox: Toolbox) -> None:
+    """Give a data folder the shared toolbox, and boxd as it was compiled for other tests."""
+    shared = toolbox.path.parent
+    boxd = shared.with_name("boxd")
+    boxd.mkdir(exist_ok=True, mode=0o700)
+    (data / "toolbox").symlink_to(shared)
+    (data / "boxd").symlink_to(boxd)
 
 
 def environment_in(folder: Path, toolbox: Toolbox) -> dict[str, str]:
@@ -135,7 +151,7 @@ def environment_in(folder: Path, toolbox: Toolbox) -> dict[str, str]:
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_", "JUPYTER_"))}
     data = folder / "agent-kernel"
     data.mkdir()
-    (data / "toolbox").symlink_to(toolbox.path.parent)
+    share_programs(data, toolbox)
     return {
         **kept,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")])),

@@ -14,7 +14,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from tests import forked
 from tests.clients.node import NodeMissing, install
 from tests.clients.tap import Tap
-from tests.conftest import CHECKOUT, Missing
+from tests.conftest import CHECKOUT, Missing, share_programs
 
 KEY = "sk-clients"
 MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
@@ -24,7 +24,7 @@ MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
 def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
     """Run a server with its own data folder; at the end it is stopped and its containers are removed."""
     data.mkdir(exist_ok=True)
-    (data / "toolbox").symlink_to(toolbox.path.parent)
+    share_programs(data, toolbox)
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_"))}
     image = {n: v for n, v in os.environ.items() if n == "AGENT_KERNEL_IMAGE"}
     environment = {

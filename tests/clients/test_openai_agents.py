@@ -33,7 +33,7 @@ async def model(tap: Tap) -> AsyncIterator[OpenAIResponsesModel]:
         yield OpenAIResponsesModel(model="", openai_client=client)
 
 
-@function_tool
+@function_tool  # type: ignore[untyped-decorator]  # mypy does not follow the package
 def get_weather(city: str) -> str:
     """The weather of a city."""
     return {"Oslo": "minus 4 degrees", "Rome": "30 degrees"}[city]

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from agent_kernel.sandboxes.toolbox import Toolbox
+from tests.conftest import share_programs
 from tests.kernel import lab
 from tests.kernel.client import Notebook
 from tests.kernel.running import kernel_manager, running, use_kernels
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def kernel_data(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> Path:
     """A data folder of these tests' own, with the shared toolbox."""
     data = tmp_path_factory.mktemp("data")
-    (data / "toolbox").symlink_to(toolbox.path.parent)
+    share_programs(data, toolbox)
     return data
 
 
