@@ -71,9 +71,9 @@ async def test_state_shows_model_tokens_and_cost_of_turns() -> None:
     source = PanelSource(notebook, stop=lambda: None, cell=lambda: None, view=lambda: None)
     assert state_of(source)["usage"] == {"input_tokens": 0, "output_tokens": 0, "cost": None}
     notebook.ledger.records += [
-        TurnRecord(1, "chat/small", input_tokens=1_000_000, output_tokens=500_000),
-        TurnRecord(2, "chat/unknown", input_tokens=3, output_tokens=4),
-        TurnRecord(3, SHELL_MODEL),
+        TurnRecord(1, model="chat/small", input_tokens=1_000_000, output_tokens=500_000),
+        TurnRecord(2, model="chat/unknown", input_tokens=3, output_tokens=4),
+        TurnRecord(3, model=SHELL_MODEL),
     ]
     state = state_of(source)
     assert state["model"] == "chat/unknown"
