@@ -92,6 +92,8 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         decision += f": {record.get('reason', '')}"
     elif record.get("by", "policy") != "policy":
         decision += f" by {record['by']}"
+    if failure := record.get("failure"):
+        decision += f", failed: {failure}"
     return (
         record["time"][:19],
         f"{record['name']}:{record['port']}",

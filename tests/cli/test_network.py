@@ -43,6 +43,7 @@ async def folder(tmp_path: Path) -> Path:
     log.write("command", container="cntr_a", command='echo "connection"')
     log.write("connection", container="cntr_b", name="c.example", port=443, decision="allowed")
     log.write("connection", container="cntr_a", name="d.example", port=80, decision="refused", reason="why")
+    log.write("connection", container="cntr_a", name="e.example", port=80, decision="allowed", failure="gone")
     return tmp_path
 
 
@@ -57,13 +58,14 @@ def test_policy_and_connections_are_shown(folder: Path, capsys: pytest.CaptureFi
     assert [line.split()[1:] for line in lines[4:]] == [
         ["a.example:443", "192.0.2.1", "allowed", "by", "alice", "1", "2", "resp_1", "curl", "-s", "x"],
         ["d.example:80", "-", "refused:", "why", "0", "0", "-", "-"],
+        ["e.example:80", "-", "allowed,", "failed:", "gone", "0", "0", "-", "-"],
     ]
     network.run(settings_in(folder, "a.example"), "cntr_a", as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["operator"] == {"type": "allowlist", "allowed_domains": ["a.example"]}
     secrets = [{"domain": "a.example", "name": "TOKEN"}]
     assert found["policy"] == {**found["operator"], "domain_secrets": secrets}
-    assert [each["name"] for each in found["connections"]] == ["a.example", "d.example"]
+    assert [each["name"] for each in found["connections"]] == ["a.example", "d.example", "e.example"]
 
 
 def test_unknown_container_and_wrong_setting_are_explained(folder: Path) -> None:

@@ -261,6 +261,8 @@ class ContainerEgress:
         caller = _CALLER.get()
         if record.decision == "refused":
             self._refusals.add(record.name, record.port, record.reason)
+        elif record.failure is not None and record.address is None:  # it was never made
+            self._refusals.failed(record.name, record.port, record.failure)
         if caller is not None:
             self._turns.add(caller.response, record)
         self._audit.write(

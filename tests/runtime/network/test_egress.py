@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
@@ -150,7 +151,21 @@ async def test_few_refused_destinations_are_named(made: Made, port: int) -> None
     *named, rest = made.networks.take_refusals("cntr_a")
     assert len(named) == MOST_LINES
     assert named[0] == f"Network: host0.example:{port} was refused: not in the allowlist."
-    assert rest == "Network: 3 more connections were refused."
+    assert rest == "Network: 3 more connections were refused or failed."
+
+
+async def test_allowed_host_that_does_not_answer_is_told(store: Rows, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        closed = free.getsockname()[1]
+    policy = NetworkPolicy.parse([f"tcp://echo.internal:{closed}"])
+    await store.put_container(row(policy))
+    made = Made(store, AuditLog(tmp_path / "audit.jsonl"), policy)
+    with pytest.raises(OSError, match="refused"):
+        await made.ask(closed)
+    (line,) = made.networks.take_refusals("cntr_a")
+    assert line == (
+        f"Network: echo.internal:{closed} is allowed and could not be reached: Connection refused."
+    )
 
 
 async def test_change_by_another_process_counts(made: Made, port: int) -> None:
