@@ -55,6 +55,16 @@ with socket.create_connection(("db.test", {PORT})) as s:
     print(b"".join(iter(lambda: s.recv(99), b"")).decode())
 """
 
+KEPT = f"""
+import socket, time
+with socket.create_connection(("127.0.0.1", {PROXY_PORT})) as s:
+    s.sendall(b"GET http://index.test/ HTTP/1.1\\r\\nHost: index.test\\r\\n\\r\\n")
+    got = b""
+    while not got.endswith(b"here\\n"):
+        got += s.recv(99)
+    time.sleep(1000)
+"""
+
 BIND = """
 import socket
 def take(address, port, reuse=False):
@@ -162,6 +172,18 @@ async def test_killed_command_closes_its_connections(net: Networked) -> None:
     async with asyncio.timeout(4):  # less than a program that ends by itself may take to deliver
         await net.dialer.none_open()
     assert await fetch(net, "http://index.test/") == "5"
+
+
+async def test_connection_ends_with_the_server_of_its_request(net: Networked) -> None:
+    held = asyncio.create_task(net.python(KEPT))
+    await net.dialer.some_open()
+    async with asyncio.timeout(30):  # the command has more, and its program holds its end all the time
+        await net.dialer.none_open()
+    assert not held.done()
+    held.cancel()
+    await asyncio.gather(held, return_exceptions=True)
+    assert await net.python(KEPT.partition("    time")[0]) == ""
+    await net.dialer.none_open()
 
 
 async def test_program_that_leaves_delivers_what_it_sent(net: Networked) -> None:

@@ -65,6 +65,7 @@ class Carried(Tunnel):
         self._accepted = False
         self._last = False
         self._linger = False
+        self._sent_all = False
         self._look: Timer | None = None
         self._credited = 0.0
         super().__init__(loop, channel, connected)
@@ -140,20 +141,33 @@ class Carried(Tunnel):
                 self._stop_reading()
         else:  # the end of the program's data, or another request
             self._reading = False
-            self._watch_program()
+            self._linger = True  # what it still sends is dropped
+            self._finish()
 
     def _stop_reading(self) -> None:
         self._reading = False
-        self._channel.eof()
+        self._end_request()
         self._finish()
 
+    def _end_request(self) -> None:
+        """Tell the host, once, that the program sends nothing more."""
+        if not self._sent_all:
+            self._sent_all = True
+            self._channel.eof()
+
     def _finish(self) -> None:
-        """Close a connection whose directions have both ended. Watch a program that has ended its own."""
-        if self._reading or not self._open:
+        """Close a connection whose directions have both ended. Watch a program that has ended its own.
+
+        A server that has answered a whole request ends both, although the program may keep its end for
+        another one. The host then ends the connection.
+        """
+        if not self._open:
             return
-        if self._writing:
+        if self._body == 0 and not self._writing:
+            self._end_request()
+        elif not self._reading and self._writing:
             self._watch_program()
-        else:
+        elif not self._reading:
             self.close()
 
     def _watch_program(self) -> None:
