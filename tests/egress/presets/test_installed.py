@@ -40,14 +40,19 @@ PIP = "PIP_RETRIES=0 pip install -q --no-deps --target found --cert /tmp/ca.pem"
 
 @asynccontextmanager
 async def sandbox(
-    backend: BubblewrapBackend, operator: Operator, route: Route, trust: bytes, preset: str = "pip"
+    backend: BubblewrapBackend,
+    operator: Operator,
+    route: Route,
+    trust: bytes,
+    preset: str = "pip",
+    program: HostMount | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Start a sandbox that may connect to what a request's preset allows within the operator's."""
     asked = NetworkPolicy.parse([preset])
     bound = NetworkBound(asked, Presets(operator, route))
     policy = await bound.narrowed(asked)
     network = Network(variables=tuple(bound.variables.items()))
-    mounts = (HostMount("cargo", str(CARGO_ROOT)),) if preset == "cargo" else ()
+    mounts = () if program is None else (program,)
     async with started(backend, network=network, mounts=mounts) as run:
         run.channel.decide_by(Broker(policy, resolver=route.resolver, dialler=route.dialler))
         await run(f"cat >/tmp/ca.pem <<'END'\n{trust.decode()}\nEND")
@@ -111,7 +116,8 @@ async def test_crate_comes_from_the_file_host_of_the_mirror(
         host = "files" if path.startswith("files/") else "mirror"
         world.pages[f"{host}.example.org/{path}"] = content
     operator, trust = Operator({"HOME": str(tmp_path), "PATH": ""}), made[0].read_bytes()
-    async with sandbox(bubblewrap_backend, operator, world.route(), trust, "cargo") as run:
+    program = HostMount("cargo", str(CARGO_ROOT))
+    async with sandbox(bubblewrap_backend, operator, world.route(), trust, "cargo", program) as run:
         index = "CARGO_REGISTRIES_TESTS_INDEX=sparse+https://mirror.example.org/ SSL_CERT_FILE=/tmp/ca.pem"
         done = await run(f"export {index}{CARGO_FETCH}")
         assert (done.code, WORD in done.stdout.decode()) == (0, True), done.stderr
