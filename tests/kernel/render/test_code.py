@@ -146,6 +146,21 @@ def test_all_forms_have_a_safe_output() -> None:
     assert "height" not in vega.metadata["image/png"]
 
 
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml", "a/b"]
+)
+@pytest.mark.parametrize("text", ["\ud800", "<i>\ud800\x1b[31m", "<script>\ud800</script>"])
+def test_no_display_breaks_a_message(kind: str, text: str) -> None:
+    output = {
+        "output_type": "display_data",
+        "data": {kind: text, "text/plain": text},
+        "metadata": {text: text},
+    }
+    for bundle in shown(call(output, stream(text), code=text)):
+        json.dumps([bundle.data, bundle.metadata], ensure_ascii=False).encode()
+        assert "\x1b" not in bundle.data["text/plain"] + bundle.data["text/markdown"]
+
+
 def test_the_json_of_a_chart_is_kept_in_the_item() -> None:
     kind = "application/vnd.plotly.v1+json"
     data = {kind: {"data": [1]}, "text/html": "<b>", "image/png": PNG, "text/plain": "[Plotly chart]"}

@@ -121,7 +121,7 @@ async def test_the_memory_limit_is_named(run: Run, sandbox: Sandbox) -> None:
     await end_session(sandbox.channel)
     await run("kept = 1")
     found = await run(BLOCKS)
-    assert (found.status, found.logs) == ("ended", out_of_memory("512 MiB") + "\n")
+    assert (found.status, found.logs) == ("ended", out_of_memory("512 MiB"))
     assert (await run("'on'")).logs == "'on'\n"
 
 

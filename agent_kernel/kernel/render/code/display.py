@@ -18,7 +18,7 @@ from agent_kernel.kernel.render.files.pictures import digest, is_kind, picture
 from agent_kernel.kernel.render.markdown import to_html, to_safe_markdown
 from agent_kernel.kernel.render.shell import stream
 from agent_kernel.kernel.render.stored import Item
-from agent_kernel.kernel.render.text import clip, fence, size
+from agent_kernel.kernel.render.text import clean, clip, fence, size
 
 NAME = "picture"
 MAX_PICTURE = 8 << 20
@@ -90,7 +90,7 @@ def _html(data: Mapping[str, Any], value: str, limit: int) -> Bundle | None:
 
 def _markdown(data: Mapping[str, Any], value: str, limit: int) -> Bundle | None:
     text = clip(value, limit)
-    return ShownItem(to_html(text), to_safe_markdown(text), text).bundle() if text.strip() else None
+    return ShownItem(to_html(text), to_safe_markdown(text), clean(text)).bundle() if text.strip() else None
 
 
 def _latex(data: Mapping[str, Any], value: str, limit: int) -> Bundle | None:
@@ -106,7 +106,7 @@ def _text(data: Mapping[str, Any], limit: int, note: str) -> Bundle:
 
 def _plain(data: Mapping[str, Any], limit: int) -> str:
     text = data.get(PLAIN)
-    return clip(text, limit) if isinstance(text, str) else ""
+    return clean(clip(text, limit)) if isinstance(text, str) else ""
 
 
 _FORMS: dict[str, Callable[[Mapping[str, Any], str, int], Bundle | None]] = {

@@ -11,6 +11,7 @@ import re
 from html import unescape
 
 from agent_kernel.kernel.render.files import pages
+from agent_kernel.kernel.render.stored import whole
 from agent_kernel.kernel.render.text import escape
 
 MAX_CHARACTERS = 1_000_000
@@ -47,6 +48,7 @@ _BLOCK = re.compile(r"<(?:tr|p|h[1-6]|li|br|div|dt|dd)\b", re.IGNORECASE)
 
 def shown_html(html: str) -> str:
     """Return HTML that is safe to show, for any HTML up to `MAX_CHARACTERS`."""
+    html = whole(html)
     written = _Writer().written(html) if len(html) <= _MAX_READ else None
     return written if written is not None else _framed(html)
 
