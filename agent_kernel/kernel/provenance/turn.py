@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
@@ -10,18 +12,20 @@ from hashlib import blake2b
 from agent_kernel.kernel.provenance.evidence import Evidence
 from agent_kernel.kernel.provenance.marks import annotated
 from agent_kernel.kernel.provenance.notes import Notes
-from agent_kernel.kernel.render.bundles import Bundle, ShownItem
+from agent_kernel.kernel.render.bundles import Bundle, ShownItem, anchored
 from agent_kernel.kernel.render.code.call import code_texts
-from agent_kernel.kernel.render.code.outputs import stored
 from agent_kernel.kernel.render.items import limit_of, render_all
 from agent_kernel.kernel.render.message import answer_html, message, message_text
 from agent_kernel.kernel.render.shell import shell_texts
-from agent_kernel.kernel.render.stored import Item, public
+from agent_kernel.kernel.render.stored import Item
 
 Texts = Callable[[Item, int], Iterator[str]]
 
 TEXTS: dict[str, Texts] = {"shell_call_output": shell_texts, "code_interpreter_call": code_texts}
-"""The outputs in which figures are looked for, by item type: from an item and the limit to what is shown."""
+"""The items whose outputs are searched for figures, and the texts that the first output of one shows.
+
+Further outputs are displays; they are searched as they are shown.
+"""
 
 
 class TurnItems:
@@ -44,23 +48,38 @@ class TurnItems:
 
     def render(self, item: Item) -> Iterator[Bundle]:
         """Yield the outputs of the turn's next item; none for an item with nothing to show."""
-        texts = TEXTS.get(str(item.get("type"))) if self._linked else None
-        anchor = ""
-        if texts is not None:
-            number = self._evidence.add(texts(item, limit_of(item)))
-            self._anchors[number] = anchor = self._anchor(number, item)
         answers = self._linked and item.get("type") == "message"
-        yield from render_all(item, self._message if answers else None, anchor=anchor)
+        bundles = render_all(item, self._message if answers else None)
+        texts = TEXTS.get(str(item.get("type"))) if self._linked else None
+        if texts is None:
+            yield from bundles
+            return
+        for place, bundle in enumerate(bundles):
+            displayed = [text_of_html(str(bundle.data.get("text/html", "")))]
+            number = self._evidence.add(displayed if place else texts(item, limit_of(item)))
+            self._anchors[number] = self._anchor(number, bundle)
+            yield anchored(bundle, self._anchors[number])
 
     def _message(self, item: Item, limit: int) -> ShownItem | None:
         notes = Notes(self._evidence, self._given, self._anchors)
         shown = annotated(message_text(item, limit), notes)
         return message(item, limit) if shown is None else replace(shown, html=answer_html(shown.html))
 
-    def _anchor(self, number: int, item: Item) -> str:
+    def _anchor(self, number: int, bundle: Bundle) -> str:
         """Return the id of an output's element.
 
         Each output of a notebook has its own, and the same one when the notebook is run again from its top.
         """
-        content = json.dumps([self._key, number, public(stored(item))])
+        content = json.dumps([self._key, number, bundle.data.get("text/html")])
         return f"output-{blake2b(content.encode(), digest_size=6).hexdigest()}"
+
+
+_INLINE = re.compile(r"<summary.*?</summary>|</?(?:a|b|code|em|i|span|strong)\b[^>]*>", re.DOTALL)
+_BLOCK = re.compile(r"<[^>]*>")
+
+
+def text_of_html(shown: str) -> str:
+    """Return the text of a display as it is read, a line for each cell. `shown` is HTML of `render`."""
+    if "<iframe" in shown:  # a page of its own, of which nothing is known to be visible
+        return ""
+    return html.unescape(_BLOCK.sub("\n", _INLINE.sub("", shown)))

@@ -17,6 +17,8 @@ from agent_kernel.kernel.render.text import escape
 
 METADATA_KEY = "agent_kernel"
 
+_OPENING = f'<div class="{IGNORED}">'
+
 # Exporters put HTML into Markdown, where a blank line ends it: the rest would be parsed as Markdown.
 _BLANK_LINE = re.compile(r"\n(?=[ \t]*\n)")
 
@@ -37,16 +39,23 @@ class ShownItem:
     markdown: str
     plain: str
 
-    def bundle(self, anchor: str = "", **more: Any) -> Bundle:
-        """Return the bundle; `more` goes to the metadata under the kernel's key.
-
-        `anchor` makes the output a target of links. JupyterLab's sanitiser turns the `id` into an attribute
-        that its links find as well.
-        """
-        target = f' id="{anchor}"' if anchor else ""
-        html = f'<div{target} class="{IGNORED}">{_BLANK_LINE.sub("&#10;", self.html)}</div>'
+    def bundle(self, **more: Any) -> Bundle:
+        """Return the bundle; `more` goes to the metadata under the kernel's key."""
+        html = f"{_OPENING}{_BLANK_LINE.sub('&#10;', self.html)}</div>"
         data = {"text/html": html, "text/markdown": self.markdown, "text/plain": self.plain}
         return Bundle(data, {METADATA_KEY: more} if more else {})
+
+
+def anchored(bundle: Bundle, anchor: str) -> Bundle:
+    """Return the bundle as a target of links to `anchor`.
+
+    JupyterLab's sanitiser turns the `id` into an attribute that its links find as well.
+    """
+    html = str(bundle.data.get("text/html", ""))
+    if not html.startswith(_OPENING):
+        return bundle
+    target = f'<div id="{anchor}"{html[len("<div") :]}'
+    return Bundle({**bundle.data, "text/html": target}, bundle.metadata)
 
 
 # --- pieces of HTML ------------------------------------------------------------------------------------

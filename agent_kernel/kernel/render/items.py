@@ -42,24 +42,23 @@ def renderer_for(item_type: str) -> Render:
     return RENDERERS.get(item_type) or INSTALLED.get(item_type) or generic
 
 
-def render_item(item: Item, render: Render | None = None, *, anchor: str = "") -> Bundle | None:
+def render_item(item: Item, render: Render | None = None) -> Bundle | None:
     """Return the bundle of one item; None for an item with nothing to show (reasoning without a summary).
 
-    `render` replaces the renderer of its type. `anchor` makes the output a target of links. `render_all` also
-    has what code displayed.
+    `render` replaces the renderer of its type. `render_all` also has what code displayed.
     """
     limit = limit_of(item)
     shown = (render or renderer_for(str(item.get("type"))))(item, limit)
     if shown is None:
         return None
-    bundle = shown.bundle(anchor, **particulars(item))
+    bundle = shown.bundle(**particulars(item))
     bundle.data[ITEM_MIME] = public(outputs.stored(item), limit)
     return bundle
 
 
-def render_all(item: Item, render: Render | None = None, *, anchor: str = "") -> Iterator[Bundle]:
+def render_all(item: Item, render: Render | None = None) -> Iterator[Bundle]:
     """Yield the bundles of one item: its own, and one for each thing that its code displayed."""
-    if (bundle := render_item(item, render, anchor=anchor)) is not None:
+    if (bundle := render_item(item, render)) is not None:
         yield bundle
     if item.get("type") == CODE:
         for shown in displays(item, limit_of(item)):

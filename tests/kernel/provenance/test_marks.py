@@ -69,6 +69,22 @@ def test_figure_leads_to_the_output_that_has_it(output: Any) -> None:
     )
 
 
+def test_figure_leads_to_the_display_that_shows_it() -> None:
+    table = "<table><tr><th>mass_g</th></tr><tr><td>4201.75</td></tr><tr><td>57</td></tr></table>"
+    page = "<script>x</script><p>88.5</p>"
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "n 344\n"},
+        {"output_type": "display_data", "data": {"text/html": table, "text/plain": "hidden 99.5"}},
+        {"output_type": "display_data", "data": {"text/html": page, "text/plain": "hidden 99.5"}},
+        {"output_type": "stream", "name": "stdout", "text": "after 12.25\n"},
+    ]
+    call = {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "x = 66.5"}
+    item = {**call, "agent_kernel": {"outputs": outputs}}
+    *made, said = shown(item, answer("4201.75, 344, 57, 12.25, 66.5, 88.5 and 99.5"))
+    assert said.data[PLAIN].startswith("4201.75[a], 344[b], 57[c], 12.25[d], 66.5[?], 88.5[?] and 99.5[?]")
+    assert re.findall('href="#([^"]+)" title', said.data[HTML]) == [anchor(made[n]) for n in (1, 0, 1, 3)]
+
+
 def test_figures_without_a_source_are_marked() -> None:
     _, said = shown(shell("0.499 0.501"), answer("About 0.5 of 77.7, or 88."), asked="Of the 88?")
     assert said.data[PLAIN] == (

@@ -17,7 +17,7 @@ from agent_kernel.kernel.render.bundles import (
     details,
     pre_html,
 )
-from agent_kernel.kernel.render.code.display import displayed, picture_bytes
+from agent_kernel.kernel.render.code.display import displayed
 from agent_kernel.kernel.render.code.outputs import Output, is_text, outputs_of, text_of, words_of
 from agent_kernel.kernel.render.code.python import coloured
 from agent_kernel.kernel.render.shell import stream
@@ -50,10 +50,9 @@ def code_call(item: Item, limit: int) -> ShownItem | None:
 
 
 def code_texts(item: Item, limit: int) -> Iterator[str]:
-    """Yield the texts that a call printed, raised and displayed, as they are shown. Pictures have none."""
-    for output in outputs_of(item):
-        if picture_bytes(output) is None and (text := words_of(output)):
-            yield clean(clip(text, limit))
+    """Yield the texts that `code_call` shows below the code."""
+    for output in _split(outputs_of(item))[0]:
+        yield clean(clip(words_of(output), limit))
 
 
 def displays(item: Item, limit: int) -> Iterator[Bundle]:
