@@ -19,9 +19,12 @@ from nbclient import NotebookClient
 from agent_kernel.cli.install import install_spec
 
 CHECKOUT = Path(__file__).parents[2]
-NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data"]
-ON_DOCKER = [NOTEBOOKS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:])]
-"""The others ask Docker for nothing that the first one does not."""
+NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data", "04_one_session"]
+ON_DOCKER = [
+    *(NOTEBOOKS[0], NOTEBOOKS[3]),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:3]),
+]
+"""The others ask Docker for nothing that the first and the last do not: the shell, and the Python session."""
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -126,6 +126,22 @@ def test_a_figure_leads_to_its_output(
         follow(page, "[id^=output-] >> nth=0")
 
 
+def test_python_of_the_agent_and_the_user_reads_well(opened: Opened, lab_folder: Path, pictures: Path) -> None:
+    """The saved example, in a front end that does not trust it."""
+    example = Path(__file__).parents[3] / "notebooks" / "04_one_session.ipynb"
+    (lab_folder / example.name).write_bytes(example.read_bytes())
+    with opened(example.name, height=1700) as page:
+        plot = page.locator(".jp-Cell", has_text="Show the residuals.").first
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator("img")).to_be_visible()
+        expect(plot.get_by_role("link", name="141", exact=True)).to_be_visible()
+        plot.screenshot(path=pictures / "python.png")
+        own = page.locator(".jp-Cell", has_text="%%python").filter(has_text="nlargest").first
+        own.scroll_into_view_if_needed()
+        expect(own.locator("table")).to_contain_text("Chinstrap")
+        own.screenshot(path=pictures / "python-own.png")
+
+
 def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(opened: Opened, lab_folder: Path) -> None:
     write_notebook(lab_folder / "stopped.ipynb", ["wait for ever", "say hello"])
     with opened("stopped.ipynb") as page:

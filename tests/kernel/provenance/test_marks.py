@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_kernel.kernel.provenance import evidence
@@ -176,6 +176,7 @@ def test_ids_of_outputs_differ_and_are_the_same_in_another_run() -> None:
     assert len({*run, *others}) == len(run) + len(others)
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=200), st.lists(st.text(max_size=100), max_size=3))
 def test_marks_change_nothing_but_figures(text: str, outputs: list[str]) -> None:
     hostile = text + " 344 **77.5%** `12.5` 1 234,5\n\n" + text
