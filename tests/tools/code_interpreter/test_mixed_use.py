@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from agent_kernel.models.catalogue import Models
 from agent_kernel.protocol.fold import fold
@@ -52,6 +52,7 @@ class MixedUse(RuleBasedStateMachine):
         self.written: set[str] = set()
         self.seen: int | None = None
         self.untold = False
+        self.killed = False
         self.runner.run(self.begin())
 
     async def begin(self) -> None:
@@ -102,6 +103,11 @@ class MixedUse(RuleBasedStateMachine):
         assert word == token
         return int(number)
 
+    def have_a_session(self) -> None:
+        """Begin a session if there is none. Rules have no preconditions, so each run draws the same ones."""
+        if self.untold or self.seen is None:
+            self.code_runs()
+
     def lose(self) -> None:
         self.untold = self.untold or self.seen is not None
         self.seen = None
@@ -115,6 +121,11 @@ class MixedUse(RuleBasedStateMachine):
     def code_runs(self) -> None:
         token = self.token()
         found = self.run(self.cell(MARK.format(token), token))
+        if self.killed and found.status == "ended":  # it was sent before the sandbox knew
+            assert "Its variables are gone: seen." in found.logs
+            self.untold, token = False, self.token()
+            found = self.run(self.cell(MARK.format(token), token))
+        self.killed = False
         assert found.status == "ok", found
         assert self.counted(found.logs, token) == (self.seen or 0) + 1
         self.seen = (self.seen or 0) + 1
@@ -126,8 +137,7 @@ class MixedUse(RuleBasedStateMachine):
 
     @rule()
     def calls_run_at_once(self) -> None:
-        if self.untold or self.seen is None:
-            self.code_runs()
+        self.have_a_session()
         one, two, three = self.token(), self.token(), self.token()
 
         async def all_of_them() -> tuple[CellResult, CellResult, str]:
@@ -151,9 +161,9 @@ class MixedUse(RuleBasedStateMachine):
         assert first.logs == again.logs
         self.seen = (self.seen or 0) + 1
 
-    @precondition(lambda self: self.seen is not None)
     @rule()
     def code_takes_too_long(self) -> None:
+        self.have_a_session()
         token = self.token()
         found = self.run(self.cell(MARK.format(token) + SLEEP, token, 0.7))
         assert found.status == "timed_out"
@@ -163,8 +173,7 @@ class MixedUse(RuleBasedStateMachine):
 
     @rule()
     def code_is_interrupted(self) -> None:
-        if self.untold or self.seen is None:
-            self.code_runs()
+        self.have_a_session()
         token = self.token()
 
         async def interrupted() -> None:
@@ -185,19 +194,20 @@ class MixedUse(RuleBasedStateMachine):
         assert (self.seen or 0) + 1 <= counted <= (self.seen or 0) + 2
         self.seen = counted
 
-    @precondition(lambda self: self.seen is not None)
     @rule()
     def code_ends_the_session(self) -> None:
+        self.have_a_session()
         token = self.token()
         found = self.run(self.cell(MARK.format(token) + "import os; os._exit(3)", token))
         assert found.status == "ended"
         assert "Its variables are gone: seen." in found.logs
         self.seen, self.untold = None, False
 
-    @precondition(lambda self: self.seen is not None)
     @rule()
     def a_command_kills_the_session(self) -> None:
+        self.have_a_session()
         self.run(self.shell(f"{SESSION} | sed 's|/proc/||; s|/environ||' | xargs kill -9"))
+        self.killed = True
         self.lose()
 
     @rule()
