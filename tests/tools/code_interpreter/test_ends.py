@@ -40,7 +40,7 @@ async def test_a_restart_names_the_variables(run: Run, sandbox: Sandbox) -> None
 
 async def test_a_session_killed_between_calls_is_told(run: Run, sandbox: Sandbox) -> None:
     pid = (await run("frame = 1\nimport os\nos.getpid()")).logs.strip()
-    await sandbox(f"kill -9 {pid}")
+    await sandbox(f"kill -9 {pid}; while kill -0 {pid}; do sleep 0.01; done")
     assert (await run("2")).logs == f"{NEW} (exit code 137): frame.]\n2\n"
 
 

@@ -134,7 +134,7 @@ async def test_an_image_without_r_is_told(docker_backend: DockerBackend) -> None
     async with started(docker_backend) as sandbox:
         found = await run_cell(sandbox.channel, CodeCell("r/1", "1", 60, LIMIT, language="r"))
         python = await run_cell(sandbox.channel, CodeCell("python/1", "1", 60, LIMIT))
-    assert (found.status, found.logs) == ("ended", "[The container has no R: R cannot be started.]")
+    assert (found.status, found.logs) == ("ended", "[The container has no R: R cannot be started.]\n")
     assert python.logs == "1\n"
 
 
