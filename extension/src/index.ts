@@ -4,6 +4,7 @@ import { notebooks } from "./connection/plugin";
 import { files } from "./files/plugin";
 import { inbox } from "./inbox/plugin";
 import { prompt } from "./prompt/plugin";
+import { record } from "./record/plugin";
 import { status } from "./status/plugin";
 
-export default [notebooks, prompt, status, inbox, files];
+export default [notebooks, prompt, status, inbox, files, record];

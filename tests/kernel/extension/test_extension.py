@@ -191,6 +191,59 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
         expect(start(page, 2)).to_contain_text("3000000", timeout=WAIT)
 
 
+def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Path) -> None:
+    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo alone"]
+    with opened("record.ipynb", cells, kernel="agent", height=800) as page:
+        record = start(page, 0).locator(".jp-OutputArea")
+        fold = record.get_by_role("button", name="3 commands")
+        expect(fold).to_have_attribute("aria-expanded", "false", timeout=WAIT)
+        answer, command = record.get_by_text("It has"), record.get_by_text("wc -l < people.csv")
+        expect(command).to_be_hidden()
+        expect(record.get_by_text("Uploaded people.csv")).to_be_visible()
+        assert top(answer) < top(fold)
+        expect(start(page, 1)).to_contain_text("alone", timeout=WAIT)
+        expect(cell(page, 1).locator(".jp-agent-fold")).to_have_count(0)
+        assert violations(page, ".jp-agent-record") == []
+        page.screenshot(path=pictures / "record.png")
+        with dark(page):
+            page.screenshot(path=pictures / "record-dark.png")
+        fold.press("Enter")
+        expect(command).to_be_visible()
+        assert top(fold) < top(command) < top(answer)
+        fold.click()
+        expect(command).to_be_hidden()
+        lab.command(page, "agent-kernel:show-work")
+        expect(command).to_be_visible()
+        page.screenshot(path=pictures / "record-work.png")
+        lab.command(page, "agent-kernel:show-work")
+        expect(command).to_be_hidden()
+
+
+def top(shown: Locator) -> float:
+    box = shown.bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def test_second_tab_shows_and_answers_the_question(opened: Opened, address: str) -> None:
+    with opened("tabs.ipynb", ["%approve ask rm *", "clean up"]) as page:
+        expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
+        start(page, 1)
+        expect(page.locator(".jp-agent-status")).to_contain_text("Waiting for you", timeout=WAIT)
+        lab.command(page, "docmanager:save")
+        other = lab.open_tab(page.context, address, "tabs.ipynb")
+        expect(other.locator(".jp-agent-status")).to_contain_text("Waiting for you", timeout=WAIT)
+        lab.command(other, "agent-kernel:show-approvals")
+        other.locator(".jp-agent-card").get_by_role("button", name="Deny …").click()
+        other.get_by_label("Reason").fill("Keep them.")
+        other.get_by_label("Reason").press("Enter")
+        for each in (page, other):
+            expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
+            expect(each.locator(".jp-agent-card")).to_have_count(0)
+        expect(cell(page, 1)).to_contain_text("Keep them.")
+        other.close()
+
+
 def test_notebook_of_another_kernel_is_left_alone(opened: Opened) -> None:
     with opened("python.ipynb", ["x = '@people.csv'"], kernel="python3") as page:
         expect(cell(page, 0).locator(".cm-content")).to_contain_text("people")
