@@ -64,7 +64,7 @@ format: $(VENV)/.dev
 # The JupyterLab extension. It is built again when a file of it has changed, and linked into the environment.
 # Without Node nothing is built, and only CI fails. Without Node on the machine the one in .venv is used.
 WITHOUT_NODE := { [ $$? = 3 ] && [ "$$AGENT_KERNEL_REQUIRE_ALL" != 1 ]; }
-EXTENSION := $(shell git ls-files --cached --others --exclude-standard extension 2>/dev/null)
+EXTENSION := $(wildcard $(shell git ls-files --cached --others --exclude-standard extension 2>/dev/null))
 
 extension: $(VENV)/.extension
 
@@ -123,4 +123,4 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	  tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) extension/node_modules extension/lib extension/labextension build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ from tests.kernel import lab
 from tests.kernel.extension.conftest import EXTENSION, Opened
 from tests.kernel.notebooks import write_notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 WAIT = 60_000.0
 LONG = "Please compare the ages in @people.csv with last year and tell me " + "very " * 40 + "briefly."
@@ -209,7 +209,7 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
             page.screenshot(path=pictures / "record-dark.png")
         fold.press("Enter")
         expect(command).to_be_visible()
-        assert top(fold) < top(command) < top(answer)
+        assert top(fold) < top(record.get_by_text("Uploaded")) < top(command) < top(answer)
         fold.click()
         expect(command).to_be_hidden()
         lab.command(page, "agent-kernel:show-work")
@@ -276,7 +276,6 @@ def test_saved_notebook_is_the_same_without_the_extension(
             assert run(page, "without.ipynb") == with_it
 
 
-@pytest.mark.timeout(300)
 def test_all_of_it_in_notebook_7(
     context: BrowserContext, address: str, lab_folder: Path, pictures: Path
 ) -> None:
