@@ -7,6 +7,7 @@ lead to private ones (6to4, NAT64).
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 
 from agent_kernel.egress.names import Address
@@ -45,6 +46,7 @@ _GLOBAL_IPV6 = IPv6Network("2000::/3")
 _PRIVATE_KINDS = frozenset({"a private address", "a loopback address"})
 
 
+@lru_cache(1024)
 def kind_of(address: Address) -> str | None:
     """Return None for a public address, otherwise its kind as a phrase (`a private address`)."""
     if address in _METADATA:

@@ -60,6 +60,8 @@ def _encode(text: str) -> str:
 
 def literal(text: str) -> Address | None:
     """Return the address that `text` is in canonical notation (`10.0.0.5`, `fd00::1`), otherwise None."""
+    if ":" not in text and not text[-1:].isdecimal():  # a name, most often
+        return None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

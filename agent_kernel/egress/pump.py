@@ -57,8 +57,8 @@ class Pump:
         """
         Pump.running += 1
         try:
+            self._down.watch(reads=True)
             self._advance(self._up)
-            self._advance(self._down)
             await self._done
         finally:
             Pump.running -= 1
@@ -125,6 +125,7 @@ class _Way:
         self._buffer = memoryview(b"")
         self._size = LEAST
         self._rest: bytes | memoryview = b""
+        self._full = False
         self._reads = self._writes = False
 
     def advance(self) -> None:
@@ -141,6 +142,8 @@ class _Way:
             if self.all_read:
                 self._end()
                 return
+            if not self._full:
+                break  # there was no more, most likely: the loop tells
         self.watch(reads=True)
 
     def _read(self) -> bool:
@@ -156,9 +159,12 @@ class _Way:
         except OSError as error:
             raise BrokenEnd(error, reading=True) from None
         self.all_read = not size
-        if size == most:
+        self._full = size == most
+        if self._full:
             self._size = min(2 * size, LARGEST)
         self._rest = self._check(self._buffer[:size])
+        if size < most // 2:
+            self._buffer, self._size = memoryview(b""), most // 2
         return True
 
     def _send(self) -> bool:
@@ -183,12 +189,12 @@ class _Way:
         if reads != self._reads:
             self._reads = reads
             if reads:
-                self._loop.add_reader(self._source, self._go)
+                self._loop.add_reader(self._source.fileno(), self._go)
             else:
-                self._loop.remove_reader(self._source)
+                self._loop.remove_reader(self._source.fileno())
         if writes != self._writes:
             self._writes = writes
             if writes:
-                self._loop.add_writer(self._target, self._go)
+                self._loop.add_writer(self._target.fileno(), self._go)
             else:
-                self._loop.remove_writer(self._target)
+                self._loop.remove_writer(self._target.fileno())

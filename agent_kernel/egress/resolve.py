@@ -18,6 +18,7 @@ from agent_kernel.egress.addresses import refusal
 from agent_kernel.egress.names import Address, literal
 from agent_kernel.egress.policy import NetworkRule
 from agent_kernel.errors import ConnectDenied
+from agent_kernel.sandboxes.near.waiting import writable
 
 Resolver = Callable[[str], Awaitable[Sequence[Address]]]
 """Returns the addresses of a canonical name, best first. Raises `OSError` if there are none."""
@@ -87,7 +88,10 @@ async def dial(address: Address, port: int) -> socket.socket:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        await asyncio.get_running_loop().sock_connect(connected, (str(address), port))
+        try:
+            connected.connect((str(address), port))
+        except BlockingIOError:
+            await _connection(connected)
     except OSError as error:
         connected.close()
         raise OSError(error.errno, os.strerror(error.errno or 0)) from None  # asyncio's text has the address
@@ -95,6 +99,16 @@ async def dial(address: Address, port: int) -> socket.socket:
         connected.close()
         raise
     return connected
+
+
+async def _connection(connected: socket.socket) -> None:
+    """Wait until a socket is connected. Raises `OSError`."""
+    try:
+        connected.getpeername()  # a server on this machine has answered already
+    except OSError:
+        await writable(connected)
+        if number := connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number)) from None
 
 
 async def connect_first(

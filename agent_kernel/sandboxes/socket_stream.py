@@ -34,6 +34,7 @@ class SocketStream:
     def __init__(self, connected: socket.socket, on_end: Hook, on_close: Hook | None) -> None:
         connected.setblocking(False)
         self._socket = connected
+        self._fd = connected.fileno()
         self._on_end = on_end
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
@@ -77,13 +78,13 @@ class SocketStream:
     async def _readable(self) -> None:
         """Wait until bytes have come, or until `aclose`."""
         self._reading = told = self._loop.create_future()
-        self._loop.add_reader(self._socket, tell, told)
+        self._loop.add_reader(self._fd, tell, told)
         try:
             await told
         finally:
             self._reading = None
             if not self._closed:
-                self._loop.remove_reader(self._socket)
+                self._loop.remove_reader(self._fd)
 
     def _keep(self, rights: list[bytes]) -> None:
         """Keep the descriptor of one frame. A process that has too many open gets none, and notes that."""
@@ -111,7 +112,7 @@ class SocketStream:
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-            self._loop.add_writer(self._socket, self._flush)
+            self._loop.add_writer(self._fd, self._flush)
         self._out += data
         while len(self._out) > _WAITING:
             self._sent.clear()
@@ -134,7 +135,7 @@ class SocketStream:
         except SandboxUnreachable:  # the next write reports it
             self._out.clear()
         if not self._out:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._fd)
         if len(self._out) <= _WAITING:
             self._sent.set()
 
@@ -150,8 +151,8 @@ class SocketStream:
         """See `ByteStream.aclose`."""
         if self._closed:
             return
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
         with contextlib.suppress(SandboxUnreachable):
             self._send(self._out)
         self._closed = True

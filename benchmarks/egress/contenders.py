@@ -109,9 +109,20 @@ async def tinyproxy(port: int) -> AsyncIterator[OnHost]:
             yield OnHost(port, ("127.0.0.1", own))
 
 
+READS_HTTP = ("--set", "stream_large_bodies=1")
+"""mitmproxy reads what is inside a CONNECT, and passes bodies on as they come."""
+
+PASSES_ALL = ("--set", "ignore_hosts=.*")
+"""mitmproxy passes all connections untouched: the same work as the way out of a sandbox does."""
+
+
+def mitmproxy(*options: str) -> Contender:
+    """Return the path through mitmproxy, which is installed for this run."""
+    return lambda port: _mitmproxy(port, options)
+
+
 @contextlib.asynccontextmanager
-async def mitmproxy(port: int) -> AsyncIterator[OnHost]:
-    """Connect through mitmproxy, which passes bodies on as they come. It is installed for this run."""
+async def _mitmproxy(port: int, more: Sequence[str]) -> AsyncIterator[OnHost]:
     with tempfile.TemporaryDirectory() as folder:
         own, environment = free_port(), Path(folder, "venv")
         await asyncio.to_thread(venv.create, environment, with_pip=True)
@@ -126,7 +137,7 @@ async def mitmproxy(port: int) -> AsyncIterator[OnHost]:
         if await process.wait():
             raise CannotError(f"{MITMPROXY} cannot be installed here")
         options = ["--quiet", "--listen-host", "127.0.0.1", "--listen-port", str(own)]
-        options += ["--set", "stream_large_bodies=1", "--set", f"confdir={folder}"]
+        options += [*more, "--set", f"confdir={folder}"]
         async with running(str(environment / "bin" / "mitmdump"), *options, port=own):
             yield OnHost(port, ("127.0.0.1", own))
 

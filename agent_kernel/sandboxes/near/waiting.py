@@ -1,4 +1,8 @@
-"""Wait for a socket in the event loop."""
+"""Wait for a socket in the event loop.
+
+asyncio gets descriptors here and elsewhere: it describes a socket object at each registration, for an error
+that it then drops.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,24 @@ import socket
 
 async def readable(connected: socket.socket) -> None:
     """Wait until a socket has something to read, or has ended. One task at a time."""
-    loop = asyncio.get_running_loop()
+    loop, fd = asyncio.get_running_loop(), connected.fileno()
     told: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(connected, tell, told)
+    loop.add_reader(fd, tell, told)
     try:
         await told
     finally:
-        loop.remove_reader(connected)
+        loop.remove_reader(fd)
 
 
 async def writable(connected: socket.socket) -> None:
     """Wait until a socket takes more, or has ended. One task at a time."""
-    loop = asyncio.get_running_loop()
+    loop, fd = asyncio.get_running_loop(), connected.fileno()
     told: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(connected, tell, told)
+    loop.add_writer(fd, tell, told)
     try:
         await told
     finally:
-        loop.remove_writer(connected)
+        loop.remove_writer(fd)
 
 
 def tell(told: asyncio.Future[None]) -> None:
