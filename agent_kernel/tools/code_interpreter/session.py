@@ -190,6 +190,8 @@ class _Talk:
     received: bytearray = field(default_factory=bytearray)
     printed: str = ""
     live_room: int = MOST_LIVE
+    seen: str = ""
+    """The text that came while the cell ran: a session that ends gives no other."""
     gone: str = ""
     """The variables of the session before, if this one is new."""
     ready: bool = True
@@ -270,9 +272,10 @@ class _Talk:
         if value.get("id") != self.cell.name:
             return None
         if isinstance(new := value.get("live"), str):
-            new = new[: self.live_room]
+            new = well_formed(new[: self.live_room])
             self.live_room -= len(new)
-            return NewText(well_formed(new)) if new else None
+            self.seen += new
+            return NewText(new) if new else None
         if (status := value.get("status")) not in ("ok", "error", "interrupted", "unknown"):
             return None
         limit = 2 * self.cell.characters  # the session keeps less; more is not its own
@@ -289,7 +292,8 @@ class _Talk:
             self.told = True
         else:
             line = notes.not_started(self.cell.language, end, self.waited)
-        printed = (note(_printable(self.printed)),) if self.printed else ()
+        texts = [shortened(self.seen, 2 * self.cell.characters), _printable(self.printed)]
+        printed = tuple(note(each) for each in texts if each)
         return CellResult("ended", printed, self.program.number, self.cell.characters).noted(line)
 
     def _with_notes(self, found: CellResult) -> CellResult:

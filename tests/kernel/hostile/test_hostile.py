@@ -67,16 +67,12 @@ def items(text: str) -> list[dict[str, Any]]:
 
 def displays(text: str, *, is_markup: bool) -> dict[str, Any]:
     """A call whose code prints, raises and displays this, in every form that a display may have."""
-    forms: list[dict[str, Any]] = [
-        {kind: text} for kind in ("text/markdown", "text/latex", "text/plain", text)
-    ]
+    forms: list[dict[str, Any]] = [{"text/latex": text}]
     if is_markup:
         forms.append({"text/html": text, "text/plain": text})
-    forms.append({"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{text}</svg>"})
-    forms.append({"image/png": text, "image/jpeg": f"{text}=", "text/plain": text})
-    forms.append(
-        {"application/vnd.vegalite.v5+json": {"data": {"url": text}}, "application/javascript": text}
-    )
+        forms.append({"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{text}</svg>"})
+    chart = {"application/vnd.vegalite.v5+json": {"data": {"url": text}}, "application/javascript": text}
+    forms.append({"image/png": text, "image/jpeg": f"{text}=", "text/plain": text, text: text, **chart})
     outputs = [{"output_type": "display_data", "data": data, "metadata": {text: text}} for data in forms]
     printed = {"output_type": "stream", "name": text, "text": text}
     raised = {"output_type": "error", "ename": text, "evalue": text, "traceback": [text, text]}

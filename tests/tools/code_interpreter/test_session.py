@@ -159,6 +159,10 @@ async def test_text_comes_while_the_cell_runs(run: Run, sandbox: Sandbox) -> Non
     await came.wait()
     await sandbox("touch seen")
     assert (await running).logs == "begun\nend\n"
+    code = "print('begun'); import os, time; time.sleep(1); os._exit(3)"
+    cell = CodeCell(f"cell/{next(_NAMES)}", code, 60, LIMIT, live=live)
+    ended = (await run_cell(sandbox.channel, cell)).logs
+    assert ended.startswith("begun\n[The Python session ended (exit code 3).")
 
 
 async def test_a_picture_is_an_image(run: Run) -> None:

@@ -34,10 +34,8 @@ warnings.filterwarnings("ignore", message=".*non-interactive, and thus cannot be
 def representations(value: Any, say: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the representations of a value, and their metadata; see `checked`. `say` gets what failed.
 
-    Raises what `repr` raises.
+    Raises what `repr` raises. Charts have `chart_of`.
     """
-    if (chart := chart_of(value, say)) is not None:
-        return chart, {}
     data: dict[str, Any] = {PLAIN: ""}
     metadata: dict[str, Any] = {}
     for kind, method in ((None, "_repr_mimebundle_"), *_METHODS.items()):

@@ -26,6 +26,9 @@ class Screen:
 
     def show(self, value: Any, kind: str = DISPLAY, name: str | None = None, *, update: bool = False) -> None:
         """Display a value. Raises what its representation raises."""
+        if (chart := representations.chart_of(value, self.say)) is not None:
+            self.publish(chart, {}, kind, name, update=update)
+            return
         own = getattr(type(value), "_ipython_display_", None)
         if callable(own) and not isinstance(value, type):
             own(value)
