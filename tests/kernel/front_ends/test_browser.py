@@ -126,7 +126,7 @@ def test_a_figure_leads_to_its_output(
         follow(page, "[id^=output-] >> nth=0")
 
 
-def test_python_of_the_agent_and_the_user_reads_well(opened: Opened, lab_folder: Path, pictures: Path) -> None:
+def test_python_of_agent_and_user_reads_well(opened: Opened, lab_folder: Path, pictures: Path) -> None:
     """The saved example, in a front end that does not trust it."""
     example = Path(__file__).parents[3] / "notebooks" / "04_one_session.ipynb"
     (lab_folder / example.name).write_bytes(example.read_bytes())
