@@ -31,7 +31,7 @@ from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.pool import WarmPool
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.catalogue import warm_up
-from agent_kernel.tools.code_interpreter.session import CodeCell, NewText, run_cell
+from agent_kernel.tools.code_interpreter.session import CodeCell, LiveOutput, run_cell
 
 PRINTS = "for _ in range(2000): print('x' * 100_000)"
 """200 MB."""
@@ -75,7 +75,7 @@ def median(durations: list[float]) -> float:
     return statistics.median(durations) * 1000
 
 
-async def dropped(new: NewText) -> None:
+async def dropped(new: LiveOutput) -> None:
     """Take new text, as a notebook's live view does."""
 
 

@@ -86,6 +86,7 @@ CONTRACT = (
     "agent_kernel.runtime.base",
     "agent_kernel.runtime.network.base",
     "agent_kernel.runtime.progress",
+    "agent_kernel.runtime.sessions",
 )
 
 

@@ -21,7 +21,14 @@ from agent_kernel.kernel.history import CellHistory
 from agent_kernel.kernel.outputs import CellOutputs
 from agent_kernel.kernel.panel.panel import Panel
 from agent_kernel.kernel.panel.source import PanelSource, RunningCell
-from agent_kernel.kernel.replies import Reply, described, error_content, stopped_after, succeeded
+from agent_kernel.kernel.replies import (
+    CellRaised,
+    Reply,
+    described,
+    error_content,
+    stopped_after,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.wiring import KernelWiring
@@ -176,6 +183,8 @@ class AgentKernel(Kernel):
         error = cell.exception()
         if error is None:
             return succeeded(self.execution_count, outputs.payload)
+        if isinstance(error, CellRaised):
+            return self._raised(error.content)
         if isinstance(error, AgentKernelError):
             self.log.info("The cell failed.", exc_info=error)
         else:
@@ -183,7 +192,9 @@ class AgentKernel(Kernel):
         return self._failed(*described(error))
 
     def _failed(self, ename: str, message: str) -> Reply:
-        content = error_content(ename, message)
+        return self._raised(error_content(ename, message))
+
+    def _raised(self, content: dict[str, Any]) -> Reply:
         self._publish("error", content, self.get_parent("shell"))
         return {"status": "error", "execution_count": self.execution_count, **content}
 
@@ -195,11 +206,18 @@ class AgentKernel(Kernel):
     # -- help while typing --------------------------------------------------------------------------------
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
-        """Return completions: names of magics, their arguments, and paths after `@`."""
+        """Return completions: names of magics, their arguments, paths after `@`, and Python's own."""
         from agent_kernel.kernel.magics.completion import complete, magic_at, runtime_names
+        from agent_kernel.kernel.python import cursor
 
-        names = await runtime_names(self._agent, magic_at(code, cursor_pos))
-        matches, start, end = await asyncio.to_thread(complete, code, cursor_pos, names)
+        part = cursor.python_part(code)
+        if part is not None and cursor_pos >= part.start:
+            idle = self._cell is None  # else the session may be busy for long
+            found = await cursor.complete(self._agent, part, cursor_pos) if idle else None
+            matches, start, end = found or ([], cursor_pos, cursor_pos)
+        else:
+            names = await runtime_names(self._agent, magic_at(code, cursor_pos))
+            matches, start, end = await asyncio.to_thread(complete, code, cursor_pos, names)
         return {
             "status": "ok",
             "matches": matches,
@@ -211,12 +229,19 @@ class AgentKernel(Kernel):
     async def do_inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: tuple[str, ...] = ()
     ) -> Reply:
-        """Return the help of the magic under the cursor."""
+        """Return the help of the magic under the cursor, or of the object in Python."""
         from agent_kernel.kernel.magics.completion import magic_at
+        from agent_kernel.kernel.python import cursor
 
-        magic = magic_at(code, cursor_pos)
-        data = {"text/plain": magic.help} if magic else {}
-        return {"status": "ok", "found": magic is not None, "data": data, "metadata": {}}
+        part = cursor.python_part(code)
+        if part is not None and cursor_pos >= part.start:
+            idle = self._cell is None
+            text = await cursor.explain(self._agent, part, cursor_pos, detail_level) if idle else None
+        else:
+            magic = magic_at(code, cursor_pos)
+            text = magic.help if magic else None
+        data = {"text/plain": text} if text else {}
+        return {"status": "ok", "found": bool(text), "data": data, "metadata": {}}
 
     async def do_history(  # type: ignore[override]
         self, hist_access_type: str, output: bool, raw: bool, **asked: Any

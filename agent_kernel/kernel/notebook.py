@@ -39,6 +39,11 @@ Attach = Callable[["Notebook", "CellOutputs", str], Awaitable["Prompt"]]
 SHELL_MODEL = "agent_kernel/shell"
 """The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
 
+PYTHON_MODEL = "agent_kernel/python"
+"""The model that runs its input in the Python session, so that a `%%python` cell is such a turn too."""
+
+USER_MODELS = (SHELL_MODEL, PYTHON_MODEL)
+
 MAX_NOTES = 40
 """The number of developer messages kept for the model's next turn; older ones are dropped."""
 
@@ -168,8 +173,18 @@ class Notebook:
 
         await self._respond(Prompt(command), outputs, SHELL_MODEL)
 
+    async def python(self, code: str, outputs: CellOutputs) -> None:
+        """Run code in the Python session, as a turn of the same conversation.
+
+        Raises `CellRaised` if it ends with an exception.
+        """
+        from agent_kernel.kernel.transfer.prompt import Prompt
+
+        await self._respond(Prompt(code), outputs, PYTHON_MODEL)
+
     async def _respond(self, prompt: Prompt, outputs: CellOutputs, model: str | None) -> None:
         from agent_kernel.kernel.provenance.turn import TurnItems
+        from agent_kernel.kernel.python.view import PythonView
         from agent_kernel.kernel.turn_view import TurnFailed, TurnView
 
         container = await self.container.open(outputs)
@@ -177,7 +192,11 @@ class Notebook:
         runtime = await self.runtime()
         record = self.ledger.begin(prompt.text, container.id)
         items = TurnItems(record.asked, record.again, linked=self.provenance)
-        turn = TurnView(outputs, items, announce_script=model is None and not self._announced)
+        turn = (
+            PythonView(outputs, items)
+            if model == PYTHON_MODEL
+            else TurnView(outputs, items, announce_script=model is None and not self._announced)
+        )
         self._line = line = runtime.session()
         self._running = turn
         try:
@@ -196,6 +215,8 @@ class Notebook:
             self._announced |= turn.announced
             self._advance(turn)
         await self._show_changes(turn, container.written, outputs)
+        if turn.raised is not None:
+            raise turn.raised
 
     async def steer(self, text: str) -> str | None:
         """Send `text` to the running turn. Returns None if it was accepted, else the reason."""
@@ -232,7 +253,7 @@ class Notebook:
             self.tell_model(f"The notebook shows a preview of this table to the user. {table}")
 
     def _request(self, prompt: Prompt, model: str | None, container_id: str) -> dict[str, Any]:
-        notes = [] if model == SHELL_MODEL else list(self._notes)
+        notes = [] if model in USER_MODELS else list(self._notes)
         self._sent = notes
         told = [("developer", [{"type": "input_text", "text": note}]) for note in notes]
         request: dict[str, Any] = {
@@ -247,16 +268,16 @@ class Notebook:
         optional = {
             "model": model,
             "previous_response_id": self._previous_id,
-            "include": INCLUDE if self.settings.python else None,
-            "instructions": self.instructions if model != SHELL_MODEL else None,
-            "agent_kernel": (self._extensions() if model != SHELL_MODEL else {}) | self.answers(),
+            "include": INCLUDE if self.settings.python or model == PYTHON_MODEL else None,
+            "instructions": self.instructions if model not in USER_MODELS else None,
+            "agent_kernel": (self._extensions() if model not in USER_MODELS else {}) | self.answers(),
         }
         return request | {name: value for name, value in optional.items() if value}
 
     def _tools(self, container_id: str, model: str | None) -> list[dict[str, Any]]:
         environment = {"type": "container_reference", "container_id": container_id}
         tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
-        if self.settings.python and model != SHELL_MODEL:
+        if model == PYTHON_MODEL or (self.settings.python and model != SHELL_MODEL):
             everything = {"outputs": True}
             tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": everything})
         return tools

@@ -6,7 +6,7 @@ Both ways produce exactly the same outputs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agent_kernel.kernel.front_end import FrontEnd
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Publish = Callable[[str, dict[str, Any]], None]
 """Send one iopub message (type, content) with the cell as its parent."""
+
+Message = tuple[str, dict[str, Any]]
 
 
 class LiveView(Protocol):
@@ -54,6 +56,7 @@ class CellOutputs:
         self._execution_count = execution_count
         self._kept: list[tuple[str, dict[str, Any]]] = []
         self._printed = 0
+        self._previewed = False
         self._live: LiveView | None = None
         self._progress_id: str | None = None
 
@@ -73,6 +76,42 @@ class CellOutputs:
     def page(self, bundle: Bundle) -> None:
         """Show a bundle in the front end's pager; the notebook does not store it."""
         self.payload.append({"source": "page", "data": bundle.data, "start": 0})
+
+    @property
+    def number(self) -> int:
+        """The number of the cell, `In [number]`."""
+        return self._execution_count
+
+    def preview(self, kind: str, content: dict[str, Any]) -> None:
+        """Send a message of code that runs, where the user watches; `settle` follows."""
+        if self.front_end is not FrontEnd.BATCH and self._live is None:
+            self.finish()  # there may be progress
+            self._previewed = True
+            self._publish(kind, content)
+
+    def settle(self, messages: Sequence[Message], rest: Sequence[Message] | None) -> None:
+        """Add the final outputs of code. `rest` are those that were not sent yet.
+
+        If it is None, what was sent differs from the final outputs, which then take its place.
+        """
+        sent, self._previewed = self._previewed, False
+        if sent and rest is not None:
+            for message in rest:
+                self._publish(*message)
+            self._kept += messages
+            self._printed = len(self._kept)
+            return
+        if sent:
+            self._clear(again=bool(self._kept or messages))
+        for message in messages:
+            self._keep(*message)
+
+    def _clear(self, *, again: bool) -> None:
+        """Clear what the front end shows; `again`: once something is sent, which is all that was kept."""
+        # `wait` makes the front end swap old for new in one step; without a new output it would never clear.
+        self._publish("clear_output", {"wait": again})
+        if self.front_end is not FrontEnd.CONSOLE:  # a console cannot remove printed output
+            self._printed = 0
 
     @property
     def plain_result(self) -> str | None:
@@ -132,10 +171,7 @@ class CellOutputs:
         progress, self._progress_id = self._progress_id, None
         if view is None and progress is None:
             return
-        # `wait` makes the front end swap old for new in one step; without a new output it would never clear.
-        self._publish("clear_output", {"wait": bool(self._kept)})
-        if self.front_end is not FrontEnd.CONSOLE:  # a console cannot remove printed output
-            self._printed = 0
+        self._clear(again=bool(self._kept))
         self._print()
         if view is not None:
             view.close()

@@ -16,6 +16,16 @@ WIDTH = 79
 _AS_WRITTEN: Any = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
 
 
+class CellRaised(AgentKernelError):
+    """A cell's own code raised an exception. `content` is that of the iopub message `error`."""
+
+    fault = "caller"
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__(str(content["evalue"]))
+        self.content = content
+
+
 def succeeded(execution_count: int, payload: Sequence[dict[str, Any]] = ()) -> Reply:
     """Return the reply to a cell that succeeded; `payload` has pages for the front end's pager."""
     return {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openai.types.responses import Response
 
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.replies import CellRaised
     from agent_kernel.runtime.base import SessionEvent
 
 SCRIPTED_NOTICE = """\
@@ -58,6 +59,8 @@ class TurnView:
         self.ending: Ending = "running"
         self.announced = False
         self.ran_tools = False
+        self.raised: CellRaised | None = None
+        """The exception that ended code of the user, if one did."""
         self.displayed: set[bytes] = set()
         """Digests of the pictures that code displayed."""
         self._outputs = outputs

@@ -16,13 +16,15 @@ from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.script import PACKAGED, load, load_packaged, packaged_names
 from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.models.upstream import DEFAULT_RETRY, OPENAI_URL, SILENCE, Upstream
+from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
-DIRECT = "agent_kernel/shell"
+DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
 
 _FORMS = (
     "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>",
     DIRECT,
+    PYTHON,
 )
 
 NOT_FOUND = "model_not_found"
@@ -65,6 +67,11 @@ class UpstreamOptions:
 
 DEFAULT_OPTIONS = UpstreamOptions()
 
+_OWN: Mapping[str, Callable[[], Model]] = {
+    DIRECT: DirectModel,
+    PYTHON: lambda: DirectModel(CODE_INTERPRETER, "code"),
+}
+
 
 class Models:
     """All models that can be named.
@@ -78,6 +85,7 @@ class Models:
     | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
     | `scripted/demo` | plays all packaged scripts |
     | `agent_kernel/shell` | no model: the message is run as a command |
+    | `agent_kernel/python` | no model: the message is run in the Python session |
     | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 
@@ -124,8 +132,8 @@ class Models:
                 code="missing_required_parameter",
             )
         prefix, slash, rest = name.partition("/")
-        if name == DIRECT:
-            return self._body(DIRECT, DirectModel), name
+        if name in _OWN:
+            return self._body(name, _OWN[name]), name
         if slash and not rest:
             raise InvalidRequest(
                 f"The model name {name!r} has nothing after its prefix.",
@@ -154,7 +162,7 @@ class Models:
     def names(self) -> list[str]:
         """List the default, then the other models that are known without asking an upstream."""
         scripted = ["scripted/demo", *(f"scripted/{name}" for name in packaged_names())]
-        return list(dict.fromkeys([*filter(None, [self.default]), *scripted, DIRECT]))
+        return list(dict.fromkeys([*filter(None, [self.default]), *scripted, DIRECT, PYTHON]))
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent. `resolve` afterwards creates the models again."""

@@ -1,29 +1,47 @@
-"""The model `agent_kernel/shell`, which runs the user's message as a shell command."""
+"""The models `agent_kernel/shell` and `agent_kernel/python`, which run what the user's message says."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from json import dumps
 
+from agent_kernel.errors import InvalidRequest, MalformedCall
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.models.conversation import last_user_message
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDone
 from agent_kernel.protocol.deltas import ModelDelta
+from agent_kernel.tools.base import Tool
 from agent_kernel.tools.shell.tool import SHELL
 
 
 class DirectModel:
-    """The model behind `!cmd`: front ends use it to run a command through any runtime.
+    """The model behind `!cmd` and `%%python`: front ends use it to run something through any runtime.
 
-    It calls the shell once, with the last user message as the command, and adds no message. An empty message
-    runs nothing.
+    It calls the tool once, with the last user message as the command, and adds no message. An empty message
+    runs nothing. `argument` is the name of the tool's only argument; the shell takes a command as it is.
     """
 
+    def __init__(self, tool: Tool = SHELL, argument: str | None = None) -> None:
+        self._tool = tool
+        self._argument = argument
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
-        """Stream the call, or nothing if it was made already; see `models.base.Model.stream`."""
+        """Stream the call, or nothing if it was made already; see `models.base.Model.stream`.
+
+        Raises `InvalidRequest` for a message that the tool cannot run.
+        """
         command, since = last_user_message(request.input)
-        if command.strip() and not any(item.get("type") == SHELL.call_type for item in since):
-            yield CallDone(SHELL, ids.call_id(), (command,))
+        if command.strip() and not any(item.get("type") == self._tool.call_type for item in since):
+            yield self._call(command)
+
+    def _call(self, command: str) -> CallDone:
+        if self._argument is None:
+            return CallDone(self._tool, ids.call_id(), (command,))
+        try:
+            return self._tool.read_arguments(ids.call_id(), dumps({self._argument: command}))
+        except MalformedCall as error:
+            raise InvalidRequest(f"This cannot run: {error.why}.", param="input") from error
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from agent_kernel.errors import CapabilityMissing, SandboxError, SandboxFileError
 from agent_kernel.sandboxes.base import ByteStream
@@ -212,6 +212,21 @@ class Channel:
             if call.report is None:
                 await self._connection.next(call)  # raises the refusal
             yield Program(self._connection, call, wire.parse_json(call.report or b"{}"))
+
+    @contextlib.asynccontextmanager
+    async def running_program(self, name: str) -> AsyncIterator[Program | Literal["absent", "busy"]]:
+        """Use a long-lived program as `program` does, but neither start it nor wait for others.
+
+        Yields `absent` if it does not run, and `busy` while another call uses it or waits for it.
+        """
+        async with self._connection.call("program", name=name, command=[]) as call:
+            while call.report is None and not call.answered:
+                await self._connection.news(call)
+            if call.report is not None:
+                yield Program(self._connection, call, wire.parse_json(call.report))
+                return
+            _, payload = await self._connection.next(call)
+            yield "absent" if wire.parse_json(payload).get("absent") else "busy"
 
     async def put(
         self,

@@ -9,6 +9,7 @@ from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.base import TracksChanges
 from agent_kernel.runtime.network.base import NetworkedContainers
+from agent_kernel.runtime.sessions import AsksSessions
 from agent_kernel.server.pages import answer, changed, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.streams import FileStream
 from agent_kernel.server.uploads import is_json, read_json, read_upload
@@ -43,6 +44,15 @@ async def delete_container(request: Request) -> Response:
 async def reset_container(request: Request) -> Response:
     """Begin a fresh shell in a container; its files stay."""
     return answer(await runtime_of(request).containers.reset(path(request, "container_id")))
+
+
+async def ask_session(request: Request) -> Response:
+    """Ask the Python session of a container: completions, help, variables, a table, or its end."""
+    containers = runtime_of(request).containers
+    if not isinstance(containers, AsksSessions):
+        raise NotFound("This server does not show the sessions of containers.")
+    found = await containers.ask_session(path(request, "container_id"), await read_json(request))
+    return JSONResponse({**found, "object": "agent_kernel.session"})
 
 
 async def list_mounts(request: Request) -> Response:

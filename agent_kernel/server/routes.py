@@ -89,6 +89,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _CONTAINER, c.retrieve_container),
     Endpoint("DELETE", _CONTAINER, c.delete_container, "Deleted"),
     Endpoint("POST", _CONTAINER + "/agent_kernel/reset", c.reset_container),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/session", c.ask_session),
     Endpoint("GET", _CONTAINER + "/agent_kernel/network", c.retrieve_network),
     Endpoint("POST", _CONTAINER + "/agent_kernel/network", c.update_network),
     Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),

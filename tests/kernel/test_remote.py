@@ -106,6 +106,20 @@ def test_an_interrupt_stops_the_command_on_the_server(remote: Notebook) -> None:
     assert remote.run("!pgrep -c sleep").plain[-1].startswith("0")
 
 
+def test_python_cells_and_their_session_over_http(remote: Notebook) -> None:
+    result = remote.run("%%python\nprint('out')\ntotal = 40\ntotal + 2", cell_id="c")
+    assert result.kinds == ["stream", "execute_result"]
+    assert remote.reply(remote.client.complete("%%python\ntot"))["matches"] == ["total"]
+    assert "total  int" in remote.run("%vars").plain[0]
+    live = remote.send("%%python\nprint('begun')\nimport time\ntime.sleep(600)", cell_id="c")
+    remote.collect(live, until=lambda message: message["content"].get("text") == "begun\n")
+    remote.interrupt()
+    assert remote.collect(live).reply["ename"] == "KeyboardInterrupt"
+    assert remote.run("%%python\ntotal").plain == ["40"]
+    assert remote.run("%python restart").reply["status"] == "ok"
+    assert remote.run("%%python\ntotal").reply["ename"] == "NameError"
+
+
 def test_shutdown_removes_the_container_on_the_server(
     server: str, start: Start, sandboxes: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,59 @@ class TestAgentKernel(jupyter_kernel_test.KernelTests):
         assert reply["content"]["supported_features"] == []
 
 
+class TestPythonCells(jupyter_kernel_test.KernelTests):
+    """The suite's cases of a Python kernel, in `%%python` cells."""
+
+    kernel_name = "agent"
+    code_hello_world = "%%python\nprint('hello, world')"
+    code_stderr = "%%python\nimport sys\nprint('oh no', file=sys.stderr)"
+    code_page_something = "%%python?"
+    code_generate_error = "%%python\nraise ValueError('wrong')"
+    code_execute_result = [
+        {"code": "%%python\n6 * 7", "result": "42"},
+        {"code": "%%python\nanswer = 'yes'\nanswer", "result": "'yes'"},
+        {"code": "%%python\n[n * n for n in range(4)]", "result": "[0, 1, 4, 9]"},
+    ]
+    code_history_pattern = "%%python??n * n for n in range(4)?"
+    supported_history_operations = ("tail", "range", "search")  # type: ignore[assignment]  # base: ()
+    code_display_data = [
+        {"code": "%%python\ndisplay('text')", "mime": "text/plain"},
+        {"code": "%%python\nimport pandas\ndisplay(pandas.DataFrame({'a': [1]}))", "mime": "text/html"},
+        {
+            "code": "%%python\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+            "mime": "image/png",
+        },
+    ]
+    completion_samples = [
+        {"text": "%%python\nzi", "matches": {"zip"}},
+        {"text": "%%python\nimport math\nanswer.isal", "matches": {"isalnum", "isalpha"}},
+    ]
+    complete_code_samples = ["%%python\nx = 1", "%%python\ndef f():\n    return 1\n\n", "%%python\n!ls"]
+    incomplete_code_samples = ["%%python", "%%python\nfor x in range(3):", "%%python\nprint('''end"]
+    invalid_code_samples = ["%%python\nx = = 1", "%%python\nimport = 7q"]
+    code_inspect_sample = "%%python\nzip"
+    code_clear_output = "%%python\nfrom IPython.display import clear_output\nprint(1)\nclear_output()"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Begin the session, so that there is something to complete and to inspect."""
+        super().setUpClass()
+        cls.kc.execute_interactive("%%python\nanswer = 'yes'", timeout=60, allow_stdin=False)
+
+    def test_input_is_refused(self) -> None:
+        self.flush_channels()
+        reply, outputs = self.execute_helper("%%python\ninput('name? ')")
+        assert reply["content"]["status"] == "error"
+        assert "nobody can answer" in reply["content"]["evalue"]
+        assert [each["msg_type"] for each in outputs] == ["error"]
+
+    def test_displays_are_updated(self) -> None:
+        self.flush_channels()
+        self.execute_helper("%%python\nhandle = display(1, display_id=True)")
+        _, outputs = self.execute_helper("%%python\nhandle.update(2)")
+        assert [each["msg_type"] for each in outputs] == ["update_display_data"]
+
+
 class TestWelcome(jupyter_kernel_test.IopubWelcomeTests):
     kernel_name = "agent"
     support_iopub_welcome = True

@@ -32,6 +32,7 @@ def catalogue(**fields: Any) -> Models:
         ("scripted/demo", ScriptedModel, "demo"),
         ("scripted/first_questions", ScriptedModel, "first_questions"),
         ("agent_kernel/shell", DirectModel, "agent_kernel/shell"),
+        ("agent_kernel/python", DirectModel, "agent_kernel/python"),
         (None, ScriptedModel, "demo"),
         ("", ScriptedModel, "demo"),
     ],
@@ -147,7 +148,7 @@ async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -
         models.resolve("slow/a")
     assert caught.value.hint == (
         "Model names have the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, "
-        "chat/<model>, ollama/<model>, scripted/<file>, agent_kernel/shell."
+        "chat/<model>, ollama/<model>, scripted/<file>, agent_kernel/shell, agent_kernel/python."
     )
     await models.aclose()
 

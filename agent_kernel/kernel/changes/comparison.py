@@ -103,7 +103,7 @@ async def comparison(
         for ending, content in (("zip", question.before), ("patch", b"" if question.patch else None)):
             if content is not None:
                 made[ending] = await files.create(
-                    container_id, path=f"{name}.{ending}", content=_once(content), size=len(content)
+                    container_id, path=f"{name}.{ending}", content=once(content), size=len(content)
                 )
         paths = {ending: file.path for ending, file in made.items()}
         found = await _asked(runtime, container_id, question, paths)
@@ -116,7 +116,8 @@ async def comparison(
             await _remove(files, file)
 
 
-async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
+async def once(content: bytes) -> AsyncGenerator[bytes, None]:
+    """Yield the content of a small file as one chunk."""
     yield content
 
 

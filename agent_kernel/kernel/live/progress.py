@@ -241,6 +241,9 @@ class Progress:
     def _printed(self, event: Any) -> list[Delta]:
         return self._delta(event, "printed", event.delta)
 
+    def _displayed(self, event: Any) -> list[Delta]:
+        return self._delta(event, "printed", text_of([event.output]))
+
     def _output_done(self, event: Any) -> list[Delta]:
         """Record the end of a command: its outcome and duration."""
         index = event.command_index
@@ -267,6 +270,7 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
     "response.shell_call_command.delta": Progress._command,
     "response.code_interpreter_call.interpreting": Progress._code_begun,
     "agent_kernel.code_interpreter_call.printed": Progress._printed,
+    "agent_kernel.code_interpreter_call.displayed": Progress._displayed,
     "response.shell_call_output_content.delta": Progress._output,
     "response.shell_call_output_content.done": Progress._output_done,
 }

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.kernel.cells import MagicLine, parse
 from agent_kernel.kernel.magics.table import MAGICS, Magic, find
+from agent_kernel.kernel.python.asking import ask
+from agent_kernel.kernel.python.cursor import completeness as python_completeness
+from agent_kernel.kernel.python.cursor import python_part
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
@@ -28,10 +31,11 @@ Matches = tuple[list[str], int, int]
 
 @dataclass(frozen=True)
 class Names:
-    """Names that only the runtime knows: models, and paths of files relative to /mnt/data."""
+    """Names that only the runtime knows: models, paths of files relative to /mnt/data, and variables."""
 
     models: Sequence[str] = ()
     files: Sequence[str] = ()
+    variables: Sequence[str] = ()
 
 
 async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
@@ -46,6 +50,9 @@ async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
         if runtime is not None and wanted == "files" and container_id is not None:
             found = await snapshot(runtime.containers.files, container_id)
             return Names(files=[short_path(path) for path in sorted(found.files)])
+        if wanted == "variables":
+            answer = await ask(notebook, {"ask": "variables"})
+            return Names(variables=[row[0] for row in (answer or {}).get("rows", ())])
     except AgentKernelError:
         log.info("Names could not be completed.", exc_info=True)
     return Names()
@@ -82,6 +89,8 @@ def _arguments(magic: Magic, word: str, names: Names) -> list[str]:
         return offered + _escaped(_paths(word.replace("\\ ", " ")))
     if magic.arguments == "files":
         return offered + _escaped(_one_folder(names.files, word.replace("\\ ", " ")))
+    if magic.arguments == "variables":
+        return offered + [each for each in names.variables if each.startswith(word)]
     if magic.arguments == "models":
         return offered + [each for each in names.models if each.startswith(word)]
     if magic.arguments == "magics":
@@ -155,6 +164,8 @@ def completeness(source: str) -> Literal["complete", "incomplete", "invalid"]:
                 find(line.name)
     except InvalidRequest:
         return "invalid"
+    if (part := python_part(source)) is not None:
+        return python_completeness(part.code)
     ends = source.endswith("\n")
     takes_lines = any(isinstance(line, MagicLine) and line.name.startswith("%") for line in cell.lines)
     if (takes_lines or len(_FENCE.findall(cell.prompt)) % 2) and not ends:

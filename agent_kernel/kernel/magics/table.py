@@ -13,6 +13,7 @@ from agent_kernel.kernel.magics import diff as magics_diff
 from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
+from agent_kernel.kernel.magics import python as magics_python
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import turns as magics_turns
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 Run = Callable[["Notebook", "CellOutputs", str], Awaitable[None]]
 """Runs a magic with its arguments. Raises any `AgentKernelError`."""
 
-Arguments = Literal["", "paths", "files", "models", "magics"]
-"""What Tab completes in an argument: local paths, files in the container, models or magics."""
+Arguments = Literal["", "paths", "files", "models", "magics", "variables"]
+"""What Tab completes in an argument: local paths, files in the container, models, magics or variables."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,48 @@ MAGICS: dict[str, Magic] = {
         "This is the shell that the model uses: variables, functions and the working directory are kept. "
         "With --private the model does not see it.",
         words=("--private",),
+        takes_turn=True,
+    ),
+    "%python": Magic(
+        "%%python",
+        "Run the rest of the cell in the agent's Python session; the model sees it and its output.",
+        magics_python.python,
+        "Variables and imports are those of the agent, and are kept from cell to cell. Tab completes and "
+        "Shift-Tab explains from live objects. An interrupt stops the cell and keeps the session.",
+    ),
+    "%r": Magic(
+        "%%r",
+        "Run the rest of the cell in R, if the container has R and IRkernel.",
+        magics_python.r,
+    ),
+    "python": Magic(
+        "%python restart",
+        "Restart the Python session: variables and imports are gone, files are kept.",
+        magics_python.control,
+        "The shell and the conversation go on. The model is told.",
+        words=("restart",),
+    ),
+    "vars": Magic(
+        "%vars",
+        "List the variables of the Python session, with type, shape, memory and value.",
+        magics_python.variables,
+    ),
+    "get": Magic(
+        "%get NAME [--head N] [--csv FILE [--force]]",
+        "Show a variable of the Python session as a table, or save it as CSV.",
+        magics_python.get,
+        "NAME is a DataFrame, a Series, an array, or a list or dictionary that makes a table. --csv writes "
+        "all rows to FILE in the notebook's folder. For files of the container use %download.",
+        arguments="variables",
+        words=("--head", "--csv", "--force"),
+    ),
+    "put": Magic(
+        "%put FILE [NAME]",
+        "Upload a file and read it into a variable of the Python session.",
+        magics_python.put,
+        "Tables (CSV, Excel, Parquet ...) become DataFrames, JSON and text what they are, other files bytes. "
+        "The model sees the code that reads the file.",
+        arguments="paths",
         takes_turn=True,
     ),
     "help": Magic(

@@ -34,13 +34,13 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show a table of tokens and cost by cell and model, and how full the context window is."""
     from agent_kernel.kernel.costs.prices import about, price_of
-    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.notebook import USER_MODELS
     from agent_kernel.kernel.render.bundles import note, table
 
     if arguments:
         raise InvalidRequest("%usage takes no arguments.", hint="It shows all cells.")
     prices = notebook.settings.prices
-    records = [record for record in notebook.ledger.records if record.model not in ("", SHELL_MODEL)]
+    records = [record for record in notebook.ledger.records if record.model not in ("", *USER_MODELS)]
     if not records:
         outputs.result(note("No cell has asked a model yet."))
         return

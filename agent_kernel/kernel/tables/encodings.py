@@ -31,10 +31,11 @@ _NAMES = {"cp1252": "Windows-1252 (Latin-1)", "utf_8": "UTF-8"}
 
 @dataclass(frozen=True)
 class Decoded:
-    """A file's text, and what the user should know about its encoding; empty for UTF-8."""
+    """A file's text, what the user should know about its encoding (empty for UTF-8), and Python's codec."""
 
     text: str
     note: str = ""
+    codec: str = "utf-8"
 
 
 def decode(data: bytes, *, whole: bool) -> Decoded:
@@ -42,9 +43,9 @@ def decode(data: bytes, *, whole: bool) -> Decoded:
     for mark, codec, name in _MARKS:
         if data.startswith(mark):
             text = _incrementally(data, codec, whole)
-            return Decoded(text, f"read as {name}" if name else "")
+            return Decoded(text, f"read as {name}" if name else "", codec)
     if codec := _utf16_without_mark(data):
-        return Decoded(_incrementally(data, codec, whole), "read as UTF-16 (a guess)")
+        return Decoded(_incrementally(data, codec, whole), "read as UTF-16 (a guess)", codec)
     try:
         return Decoded(codecs.getincrementaldecoder("utf-8")().decode(data, final=whole))
     except UnicodeDecodeError:
@@ -55,7 +56,7 @@ def decode(data: bytes, *, whole: bool) -> Decoded:
         return Decoded(text, f"{bytes_are} not UTF-8 and shown as \N{REPLACEMENT CHARACTER}")
     codec = _guess(data)
     text = _incrementally(data, codec, whole)
-    return Decoded(text, f"read as {_NAMES.get(codec, codec)} (a guess)")
+    return Decoded(text, f"read as {_NAMES.get(codec, codec)} (a guess)", codec)
 
 
 def _incrementally(data: bytes, codec: str, whole: bool) -> str:

@@ -37,6 +37,7 @@ from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
 from agent_kernel.runtime.containers.params import ContainerParams, check_params, new_id
 from agent_kernel.runtime.containers.resources import Resources, shown
+from agent_kernel.runtime.containers.sessions import ask_session
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
@@ -179,6 +180,10 @@ class LocalContainers:
             await channel.reset()
         self.audit.write("reset", container=container_id)
         return await self._resource(await self._row(container_id))
+
+    async def ask_session(self, container_id: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the Python session of a container; see `runtime.sessions.AsksSessions`."""
+        return await ask_session(self, container_id, question)
 
     async def mounts(self) -> Mapping[str, str]:
         """Return the folders that can be mounted; see `Containers.mounts`."""

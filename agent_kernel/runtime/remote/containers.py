@@ -66,6 +66,12 @@ class RemoteContainers:
                 f"/containers/{container_id}/agent_kernel/reset", cast_to=ContainerCreateResponse
             )
 
+    async def ask_session(self, container_id: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the Python session of a container; see `runtime.sessions.AsksSessions`."""
+        where = f"/containers/{container_id}/agent_kernel/session"
+        async with translated(self._client):
+            return await self._client.post(where, body=dict(question), cast_to=dict[str, Any])
+
     async def mounts(self) -> Mapping[str, str]:
         """Return the folders that can be mounted; see `Containers.mounts`."""
         try:

@@ -20,7 +20,7 @@ from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
 from agent_kernel.protocol.sse import own_event
 from agent_kernel.tools.code_interpreter.outputs import note
-from agent_kernel.tools.code_interpreter.session import CellResult, NewText
+from agent_kernel.tools.code_interpreter.session import CellResult, LiveOutput
 
 Json = Mapping[str, Any]
 
@@ -29,7 +29,8 @@ PREFIX = "ci_"
 CODE_DELTA = "response.code_interpreter_call_code.delta"
 CODE_DONE = "response.code_interpreter_call_code.done"
 PRINTED = "agent_kernel.code_interpreter_call.printed"
-"""An event with new text while the code runs, for clients that ask for `agent_kernel.outputs`."""
+DISPLAYED = "agent_kernel.code_interpreter_call.displayed"
+"""Events with new text, and with any other output, for clients that ask for `agent_kernel.outputs`."""
 
 
 def outputs_of(result: CellResult) -> list[Json]:
@@ -100,9 +101,9 @@ class RichResult:
 
 
 class CodeOutputDraft(OutputDraft):
-    """The item from when the code runs. It accepts one `CellResult` or `RichResult`, and before it `NewText`.
+    """The item from when the code runs. It accepts one `CellResult` or `RichResult`, before it `LiveOutput`.
 
-    No event of the API carries output. `NewText` is an event of ours, and only for clients that ask for it.
+    No event of the API carries output. `LiveOutput` makes events of ours, for clients that ask for them.
     """
 
     def __init__(self, index: int, numbers: Iterator[int], call: Json) -> None:
@@ -135,24 +136,21 @@ class CodeOutputDraft(OutputDraft):
             )
         ]
 
-    def write(self, piece: CellResult | RichResult | NewText) -> Events:
-        if isinstance(piece, NewText):
-            return self._new_text(piece.text)
+    def write(self, piece: CellResult | RichResult | LiveOutput) -> Events:
+        if isinstance(piece, LiveOutput):
+            return self._shown(piece.output)
         self._rich = isinstance(piece, RichResult)
         self._result = piece.result if isinstance(piece, RichResult) else piece
         self._ran = self._result.status not in ("ended", "unknown")
         return []
 
-    def _new_text(self, text: str) -> Events:
-        self._printed += text
-        event = {
-            "type": PRINTED,
-            "item_id": self._call["id"],
-            "output_index": self.index,
-            "delta": text,
-            "sequence_number": next(self.numbers),
-        }
-        return [own_event(event)]
+    def _shown(self, output: Json) -> Events:
+        event = {"type": DISPLAYED, "output": output}
+        if output["output_type"] == "stream":
+            self._printed += output["text"]
+            event = {"type": PRINTED, "name": output["name"], "delta": output["text"]}
+        place = {"item_id": self._call["id"], "output_index": self.index}
+        return [own_event({**event, **place, "sequence_number": next(self.numbers)})]
 
     def close_unfinished(self, why: str) -> Events:
         if self._result is None:

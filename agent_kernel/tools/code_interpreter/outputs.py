@@ -39,6 +39,13 @@ def read_outputs(given: object, characters: int) -> tuple[Json, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def read_live(given: object, characters: int) -> Json | None:
+    """Return an output that a session sent while its cell runs, or a `clear_output`; None if it is none."""
+    if isinstance(given, Mapping) and given.get("output_type") == "clear_output":
+        return {"output_type": "clear_output", "wait": given.get("wait") is True}
+    return next(iter(read_outputs([given], characters)), None)
+
+
 def _mappings(given: object) -> list[Mapping[str, Any]]:
     listed = given[:MOST] if isinstance(given, list) else []
     return [each for each in listed if isinstance(each, Mapping)]

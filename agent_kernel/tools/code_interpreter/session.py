@@ -15,14 +15,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.tools.code_interpreter import notes
 from agent_kernel.tools.code_interpreter.inside import HERE, ORDER
 from agent_kernel.tools.code_interpreter.inside.record import shortened
 from agent_kernel.tools.code_interpreter.names import NAMES_FILE, forget_names, last_names
-from agent_kernel.tools.code_interpreter.outputs import note, pictures_of, read_outputs, text_of, with_note
+from agent_kernel.tools.code_interpreter.outputs import (
+    note,
+    pictures_of,
+    read_live,
+    read_outputs,
+    text_of,
+    with_note,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +46,8 @@ INTERRUPTS = 5
 LONGEST_ANSWER = 32 << 20
 """Bytes of an answer. A session that sends more is ended."""
 
-MOST_LIVE = 400_000
-"""Characters that are passed on while a cell runs. Its session sends less; more is not its own."""
+MOST_LIVE = 32 << 20
+"""Bytes that are passed on while a cell runs. Its session sends less; more is not its own."""
 
 _STDERR = 2000
 """Characters of what the program prints that explain its end."""
@@ -84,10 +90,10 @@ def told(status: Status, line: str, session: int = 0) -> CellResult:
 
 
 @dataclass(frozen=True)
-class NewText:
-    """New text of a cell that still runs."""
+class LiveOutput:
+    """An output of a cell that still runs, or a `clear_output`; see `outputs`."""
 
-    text: str
+    output: Json
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ class CodeCell:
     characters: int
     known: bool = False
     language: str = NAME
-    live: Callable[[NewText], Awaitable[None]] | None = None
-    """Gets texts while the cell runs: not all, and only as fast as it takes them."""
+    live: Callable[[LiveOutput], Awaitable[None]] | None = None
+    """Gets outputs while the cell runs: not all, and only as fast as it takes them."""
 
 
 _BOOT = """\
@@ -260,7 +266,7 @@ class _Talk:
                 if found is not None and self.cell.live is not None:
                     await self.cell.live(found)
 
-    def _read(self, line: bytes) -> CellResult | NewText | None:
+    def _read(self, line: bytes) -> CellResult | LiveOutput | None:
         """Read a line. None: it is no answer about this cell, or half of one."""
         try:
             value: Any = json.loads(line)
@@ -271,11 +277,12 @@ class _Talk:
         self.ready = self.ready or value.get("ready") is True
         if value.get("id") != self.cell.name:
             return None
-        if isinstance(new := value.get("live"), str):
-            new = well_formed(new[: self.live_room])
-            self.live_room -= len(new)
-            self.seen += new
-            return NewText(new) if new else None
+        if "live" in value:
+            self.live_room -= len(line)
+            new = read_live(value["live"], 2 * self.cell.characters) if self.live_room > 0 else None
+            if new is not None and new["output_type"] == "stream":
+                self.seen += new["text"]
+            return LiveOutput(new) if new is not None else None
         if (status := value.get("status")) not in ("ok", "error", "interrupted", "unknown"):
             return None
         limit = 2 * self.cell.characters  # the session keeps less; more is not its own

@@ -26,6 +26,7 @@ from agent_kernel.tools.code_interpreter.drafts import (
     outputs_of,
 )
 from agent_kernel.tools.code_interpreter.names import last_names, names_in
+from agent_kernel.tools.code_interpreter.questions import ask
 from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell, told
 from agent_kernel.tools.code_interpreter.spec import (
     LANGUAGES,
@@ -172,6 +173,10 @@ class CodeInterpreter(OneItemTool):
             gone = [await last_names(channel, language) for language in LANGUAGES]
         listed = ", ".join(filter(None, gone))
         return f"These variables of earlier calls are gone: {listed}." if listed else None
+
+    async def ask(self, question: Json, channel: Channel) -> Json:
+        """See `tools.sessions.KeepsSession`."""
+        return await ask(channel, question)
 
     # -- after it ran, or did not
 

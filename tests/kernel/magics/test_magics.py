@@ -87,6 +87,26 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%%bash --quiet\nls", "does not know '--quiet'", "Use --private."),
         ("%%bash", "%%bash has no script.", "on the lines below"),
     ],
+    "%python": [
+        ("%%python", "%%python has no code.", "on the lines below"),
+        ("%%python --now\n1", "%%python does not know '--now'.", "on the lines below"),
+    ],
+    "%r": [("%%r\n1", "R cells need a container with R", "")],
+    "python": [
+        ("%python", "%python needs a word.", "%python restart ends"),
+        ("%python 1 + 1", "%python does not know '1 + 1'.", "%%python runs the lines below"),
+    ],
+    "vars": [("%vars all", "%vars takes no arguments.", "%get NAME")],
+    "get": [
+        ("%get", "%get needs the name of a variable.", "%vars lists them."),
+        ("%get x --tail 5", "%get does not know '--tail'.", "Use %get NAME"),
+        ("%get x --head many", "%get does not know '--head'.", "Use %get NAME"),
+        ("%get 'open", "The arguments of %get cannot be read", "Use %get NAME"),
+    ],
+    "put": [
+        ("%put", "%put needs a file", "Use %put FILE [NAME]."),
+        ("%put nosuch.csv", "There is no file nosuch.csv.", "Relative paths"),
+    ],
     "help": [("%help uplod", "There is no magic %uplod.", "Did you mean %upload?")],
 }
 

@@ -46,10 +46,15 @@ class Programs:
         self._programs: dict[str, RunningProgram] = {}
 
     def call(self, channel: BoxChannel, name: str, command: list[str], directory: str) -> BoxHandler | None:
-        """Attach a host to the program, which is started if it does not run."""
-        fits = 0 < len(name) <= wire.MAX_NAME and 0 < len(command) <= MOST_ARGUMENTS
+        """Attach a host to the program, which is started if it does not run.
+
+        Without a command nothing is started and nobody is waited for.
+        """
+        fits = 0 < len(name) <= wire.MAX_NAME and len(command) <= MOST_ARGUMENTS
         if not fits or any("\0" in each for each in command):
             raise ValueError("program")
+        if not command:
+            return self._attach(channel, name)
         if name not in self._programs:
             self._forget_ended()
             if len(self._programs) >= MOST:
@@ -61,6 +66,17 @@ class Programs:
             channel.error("program", "too many calls wait for this program")
             return None
         return ProgramCall(channel, program, (command, directory))
+
+    def _attach(self, channel: BoxChannel, name: str) -> BoxHandler | None:
+        """Attach a host to a program that runs and is free; else answer which of both is wrong."""
+        program = self._programs.get(name)
+        if program is None or not program.in_use:
+            channel.result({"absent": True})
+        elif not program.is_free:
+            channel.result({"busy": True})
+        else:
+            return ProgramCall(channel, program, ([], ""))
+        return None
 
     def _forget_ended(self) -> None:
         if len(self._programs) >= MOST:
@@ -146,6 +162,11 @@ class RunningProgram:
     def in_use(self) -> bool:
         """Whether it runs, ends, or is called."""
         return bool(self.calls or self._pid or self._timer is not None)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it runs, and no call uses it or waits for it."""
+        return bool(self._pid) and not self.calls
 
     def next(self) -> None:
         """Attach the first call, unless one is attached."""

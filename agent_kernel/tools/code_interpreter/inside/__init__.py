@@ -12,9 +12,12 @@ ORDER = (
     "screen",
     "shim",
     "hooks",
+    "helping",
     "engine",
     "ipython",
     "r",
     "live",
+    "variables",
+    "asked",
     "session",
 )

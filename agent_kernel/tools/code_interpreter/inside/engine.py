@@ -13,6 +13,7 @@ import traceback
 import types
 
 from agent_kernel.tools.code_interpreter.inside import shim
+from agent_kernel.tools.code_interpreter.inside.helping import completions, description
 from agent_kernel.tools.code_interpreter.inside.names import visible
 from agent_kernel.tools.code_interpreter.inside.screen import RESULT, Display, Screen
 
@@ -92,6 +93,18 @@ class PlainEngine:
     def names(self) -> list[str]:
         """Return the names of the user's variables."""
         return visible(self._names)
+
+    def variables(self) -> dict[str, Any]:
+        """Return what the cells have defined, by name."""
+        return {name: value for name, value in self._names.items() if not name.startswith("_")}
+
+    def complete(self, code: str, cursor: int) -> tuple[int, list[str]]:
+        """Return where the completed text begins, and the texts that can stand there."""
+        return completions(self._names, code, cursor)
+
+    def describe(self, code: str, cursor: int, detail: int) -> str | None:
+        """Return help about the object at the cursor, None if there is none."""
+        return description(self._names, code, cursor, detail)
 
     def _run(self, code: types.CodeType) -> Any:
         value = eval(code, self._names)  # noqa: S307 (this is what a session is for)

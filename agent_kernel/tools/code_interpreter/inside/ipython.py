@@ -47,6 +47,7 @@ class IPythonEngine:
         config: Any = import_module("traitlets.config").Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "neutral"
+        config.Completer.use_jedi = False  # it guesses from the code; here the objects are at hand
         return Shell.instance(config=config, user_module=main_module())
 
     def run(self, code: str, number: int) -> bool:
@@ -64,6 +65,34 @@ class IPythonEngine:
     def names(self) -> list[str]:
         """Return the names of the user's variables."""
         return visible(self._shell.user_ns, self._shell.user_ns_hidden)
+
+    def variables(self) -> dict[str, Any]:
+        """Return what the cells have defined, by name."""
+        hidden = self._shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if not name.startswith("_") and not (name in hidden and value is hidden[name])
+        }
+
+    def complete(self, code: str, cursor: int) -> tuple[int, list[str]]:
+        """Return where the completed text begins, and the texts that can stand there."""
+        completer: Any = import_module("IPython.core.completer")
+        with completer.provisionalcompleter():
+            found = self._shell.Completer.completions(code, cursor)
+            rectified = list(completer.rectify_completions(code, found))
+        start = rectified[0].start if rectified else cursor
+        return start, [each.text for each in rectified]
+
+    def describe(self, code: str, cursor: int, detail: int) -> str | None:
+        """Return help about the object at the cursor, None if there is none."""
+        token_at: Any = import_module("IPython.utils.tokenutil").token_at_cursor
+        try:
+            bundle = self._shell.object_inspect_mime(token_at(code, cursor), detail_level=detail)
+        except KeyError:  # no such object
+            return None
+        text = bundle.get("text/plain")
+        return text if isinstance(text, str) else None
 
 
 def _formatter(screen: Screen) -> Any:

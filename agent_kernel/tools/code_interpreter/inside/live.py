@@ -1,8 +1,10 @@
-"""Sends what a cell prints while it runs. A host that does not read makes no cell wait: it gets less."""
+"""Sends the outputs of a cell while it runs. A host that does not read makes no cell wait: it gets less."""
 
 from __future__ import annotations
 
+import collections
 import json
+import os
 import select
 import threading
 import time
@@ -11,15 +13,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedWriter
+    from typing import Any
 
 PAUSE = 0.05
-"""Seconds that text is gathered for."""
+"""Seconds that outputs are gathered for."""
 
 MOST = 200_000
-"""Characters of one cell. What comes later is in its record only."""
+"""Characters of text of one cell. What comes later is in its record only."""
 
-_PIECE = (select.PIPE_BUF - 300) // 12
-"""Characters of a line: a pipe that can be written to takes as many at once, whatever they are."""
+MOST_BYTES = 16 << 20
+"""Bytes of the displays of one cell, again for each update."""
+
+_ATOMIC = select.PIPE_BUF
+"""Bytes that a pipe that can be written to takes at once."""
 
 
 class Live:
@@ -29,45 +35,65 @@ class Live:
         self._answers = answers
         self._change = threading.Condition()
         self._key = ""
-        self._waiting = ""
-        self._room = 0
+        self._waiting: collections.deque[dict[str, Any]] = collections.deque()
+        self._line = memoryview(b"")
+        self._room = self._bytes = 0
         self._thread: threading.Thread | None = None
 
-    def begin(self, key: str) -> Callable[[str], None]:
-        """Begin a cell. Return the function that takes its texts."""
+    def begin(self, key: str) -> Callable[[dict[str, Any]], None]:
+        """Begin a cell. Return the function that takes its outputs, in the form of `record`."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._send, name="agent-kernel live", daemon=True)
             self._thread.start()
         with self._change:
-            self._key, self._waiting, self._room = key, "", MOST
+            self._key, self._room, self._bytes = key, MOST, MOST_BYTES
+            self._waiting.clear()
         return self._add
 
-    def _add(self, text: str) -> None:
+    def _add(self, output: dict[str, Any]) -> None:
         with self._change:
-            text = text[: self._room]
-            self._room -= len(text)
-            self._waiting += text
-            if text:
+            if output["output_type"] == "stream":
+                text = output["text"][: self._room]
+                self._room -= len(text)
+                output = {**output, "text": text}
+            else:
+                self._bytes -= sum(map(len, output.get("data", {}).values()))
+            if output.get("text") != "" and self._bytes > 0:
+                self._waiting.append(output)
                 self._change.notify()
 
     def end(self) -> None:
-        """End the cell: its answer has all that was not sent."""
+        """End the cell: its answer has all that is not taken at once. A line that was begun is sent."""
         with self._change:
-            self._waiting, self._room = "", 0
+            self._write()
+            self._waiting.clear()
+            self._room = self._bytes = 0
+            self._answers.write(self._line)
+            self._answers.flush()
+            self._line = memoryview(b"")
 
     def _send(self) -> None:
         while True:
             with self._change:
-                while not self._waiting:
+                while not (self._waiting or self._line):
                     self._change.wait()
             time.sleep(PAUSE)
-            select.select([], [self._answers], [])
             with self._change:
                 self._write()
 
     def _write(self) -> None:
-        """Write as much as the pipe takes at once."""
-        while self._waiting and select.select([], [self._answers], [], 0)[1]:
-            piece, self._waiting = self._waiting[:_PIECE], self._waiting[_PIECE:]
-            self._answers.write(json.dumps({"id": self._key, "live": piece}).encode("ascii") + b"\n")
-            self._answers.flush()
+        """Write as much as is taken at once: an output may be larger than a pipe."""
+        while (self._line or self._waiting) and select.select([], [self._answers], [], 0)[1]:
+            if not self._line:
+                value = {"id": self._key, "live": self._joined()}
+                self._line = memoryview(json.dumps(value).encode("ascii") + b"\n")
+            written = os.write(self._answers.fileno(), self._line[:_ATOMIC])
+            self._line = self._line[written:]
+
+    def _joined(self) -> dict[str, Any]:
+        """Take the next output; text of one stream that waits behind it is joined to it."""
+        first = self._waiting.popleft()
+        texts = [first.get("text", "")]
+        while self._waiting and first.get("name") and self._waiting[0].get("name") == first["name"]:
+            texts.append(self._waiting.popleft()["text"])
+        return {**first, "text": "".join(texts)} if "text" in first else first

@@ -29,10 +29,10 @@ class CellRecord:
     """Keeps what a cell printed, displayed and raised. `limit` is in characters of all texts.
 
     Of longer texts the head and the tail are kept. `left_out` counts displays that are not kept. `live` gets
-    each text at once.
+    each output at once, and `clear_output` too.
     """
 
-    def __init__(self, limit: int, live: Callable[[str], None] | None = None) -> None:
+    def __init__(self, limit: int, live: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._limit = limit
         self._live = live
         self._begin()
@@ -55,18 +55,22 @@ class CellRecord:
 
     def clear(self, wait: bool) -> None:
         """Drop all outputs so far; `wait`: when the next one comes."""
+        self._pass_on({"output_type": "clear_output", "wait": wait})
         if wait:
             self._clear_next = True
         else:
             self._begin()
+
+    def _pass_on(self, output: dict[str, Any]) -> None:
+        if self._live is not None:
+            self._live(output)
 
     def text(self, name: str, text: str) -> None:
         """Add what was printed. `name` is `stdout` or `stderr`."""
         if not text:
             return
         self._cleared()
-        if self._live is not None:
-            self._live(text)
+        self._pass_on({"output_type": "stream", "name": name, "text": text})
         head, text = text[: self._room], text[self._room :]
         if head:
             self._room -= len(head)
@@ -110,12 +114,11 @@ class CellRecord:
             return
         else:
             self._displays += 1
-        if self._live is not None and text:
-            self._live(text + "\n")
         entry = {"output_type": kind, "data": data, "metadata": metadata}
         if name is not None:
             entry["transient"] = {"display_id": name}
             self._by_id[name] = entry
+        self._pass_on(dict(entry))
         (self._head if self._room else self._tail).append(entry)
 
     def update(self, name: str, data: dict[str, str], metadata: dict[str, Any]) -> None:
@@ -131,6 +134,7 @@ class CellRecord:
         self._displays += 1
         if fits:
             entry.update(data=data, metadata=metadata)
+            self._pass_on({**entry, "output_type": "update_display_data"})
         else:
             self._bytes -= _size(entry["data"])
 
@@ -162,6 +166,7 @@ class CellRecord:
         lines = [shortened(line, _LONGEST_LINE) for line in lines]
         value = shortened(value, _LONGEST_LINE)
         entry = {"output_type": "error", "ename": name[:200], "evalue": value, "traceback": lines}
+        self._pass_on(dict(entry))
         (self._head if self._room else self._tail).append(entry)
 
     def outputs(self) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 A request is `{"id", "code", "known", "live", "variables"}`; the answer `{"id", "status", "outputs",
 "left_out"}`, where the outputs are those of `record`. `status` is `ok`, `error`, `interrupted`, or `unknown`
 for a request with `known` whose id was never run here. An id that was run is answered again and not run
-again. With `live`, lines `{"id", "live"}` with new text come while the cell runs, if the host reads them.
+again. With `live`, lines `{"id", "live"}` with new outputs come while the cell runs, if the host reads them.
 `variables` are the environment variables that differ from those at the start, null for one that is removed.
 SIGINT interrupts the cell that runs, and nothing else. The first line that the session writes is
 `{"ready": true}`.
+
+A question is `{"id", "asked"}`, see `asked`; its answer is `{"id", "answer"}`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import signal
 import sys
 
+from agent_kernel.tools.code_interpreter.inside.asked import answer as answer_to
 from agent_kernel.tools.code_interpreter.inside.capture import Capture
 from agent_kernel.tools.code_interpreter.inside.engine import PlainEngine, words_of
 from agent_kernel.tools.code_interpreter.inside.hooks import Hooks
@@ -86,6 +89,9 @@ class PythonSession:
         for line in self._requests:
             try:
                 request = json.loads(line.decode("ascii"))
+                if "asked" in request:
+                    self._ask(str(request["id"]), dict(request["asked"]))
+                    continue
                 key, code, known = str(request["id"]), request["code"], request["known"]
                 live = request.get("live") is True
                 self._adopt(dict(request.get("variables") or {}))
@@ -111,6 +117,20 @@ class PythonSession:
     def _write(self, line: bytes) -> None:
         self._answers.write(line)
         self._answers.flush()
+
+    def _ask(self, key: str, question: dict[str, Any]) -> None:
+        """Answer a question, which SIGINT interrupts as it does a cell."""
+        signal.signal(signal.SIGINT, self._interrupt)
+        self._running = True
+        try:
+            found = answer_to(self._engine, question)
+        except KeyboardInterrupt:
+            found = {"failed": "KeyboardInterrupt"}
+        finally:
+            self._running = False
+        if os.getpid() != self._pid:
+            os._exit(0)
+        self._write(json.dumps({"id": key, "answer": found}).encode("ascii") + b"\n")
 
     def _run(self, key: str, code: str, live: bool) -> bytes:
         self._number += 1
