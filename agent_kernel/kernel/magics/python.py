@@ -33,8 +33,10 @@ async def python(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
 
 
 async def r(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say that there is no R."""
-    raise CapabilityMissing("R cells need a container with R and IRkernel, and this one has none.")
+    """Say that there are no R cells."""
+    raise CapabilityMissing(
+        "Notebooks have no R cells yet.", hint="Run Rscript in a %%bash cell, if the container has R."
+    )
 
 
 async def control(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:

@@ -235,7 +235,7 @@ MAGICS: dict[str, Magic] = {
     ),
     "%r": Magic(
         "%%r",
-        "Run the rest of the cell in R, if the container has R and IRkernel.",
+        "Say how to run R: there are no R cells yet.",
         magics_python.r,
     ),
     "python": Magic(

@@ -91,7 +91,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%%python", "%%python has no code.", "on the lines below"),
         ("%%python --now\n1", "%%python does not know '--now'.", "on the lines below"),
     ],
-    "%r": [("%%r\n1", "R cells need a container with R", "")],
+    "%r": [("%%r\n1", "Notebooks have no R cells yet.", "Run Rscript in a %%bash cell")],
     "python": [
         ("%python", "%python needs a word.", "%python restart ends"),
         ("%python 1 + 1", "%python does not know '1 + 1'.", "%%python runs the lines below"),
