@@ -10,12 +10,9 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.tools.code_interpreter.names import MOST_NAMED, names_in
 from agent_kernel.tools.code_interpreter.session import CodeCell, end_session, run_cell
 from tests.sandboxes.inside import Sandbox, sleepers, started
-from tests.tools.code_interpreter import test_session
-from tests.tools.code_interpreter.test_session import LIMIT, Run
+from tests.tools.code_interpreter.conftest import LIMIT, Run
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module")]
-sandbox = test_session.sandbox
-run = test_session.run
 
 NEW = "[A new Python session: variables of earlier calls are gone"
 FILE = "/var/lib/agent-kernel/python-names"

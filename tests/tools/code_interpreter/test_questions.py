@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.docker.backend import DockerBackend
-from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.code_interpreter.answers import read_answer
 from agent_kernel.tools.code_interpreter.inside import helping
 from agent_kernel.tools.code_interpreter.questions import SECONDS, ask, check
-from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell
+from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
 from tests.sandboxes.inside import Sandbox, started
+from tests.tools.code_interpreter.conftest import Run
 
-Run = Callable[[str], Coroutine[Any, Any, CellResult]]
 Ask = Callable[..., Coroutine[Any, Any, Mapping[str, Any]]]
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module")]
-_NAMES = itertools.count()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sandbox(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    backend = BubblewrapBackend(tmp_path_factory.mktemp("sandboxes"), toolbox)
-    async with started(backend) as sandbox:
-        yield sandbox
-    await backend.aclose()
-
-
-@pytest.fixture
-def run(sandbox: Sandbox) -> Run:
-    async def run(code: str) -> CellResult:
-        return await run_cell(sandbox.channel, CodeCell(f"cell/{next(_NAMES)}", code, 60, 2000))
-
-    return run
 
 
 @pytest.fixture

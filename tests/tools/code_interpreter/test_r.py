@@ -20,7 +20,7 @@ from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import read_tools
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, started
-from tests.tools.code_interpreter.test_session import Run
+from tests.tools.code_interpreter.conftest import Run
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module")]
 _NAMES = itertools.count()
