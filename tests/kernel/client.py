@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -148,3 +150,8 @@ class Notebook:
         if self.manager.has_kernel:
             self.manager.shutdown_kernel()
         self.manager.cleanup_resources()
+
+
+def without_ids(outputs: list[dict[str, Any]]) -> Any:
+    """Return outputs without the ids that figures lead to: those of a repeated prompt have others."""
+    return json.loads(re.sub(r"output-[0-9a-f]{12}", "output", json.dumps(outputs)))

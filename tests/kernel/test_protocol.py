@@ -11,7 +11,7 @@ import psutil
 import pytest
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from tests.kernel.client import TIMEOUT, Notebook, Result
+from tests.kernel.client import TIMEOUT, Notebook, Result, without_ids
 from tests.kernel.sandboxes import container_of, kill_sandbox, processes_of
 
 pytestmark = pytest.mark.bubblewrap
@@ -83,9 +83,9 @@ def test_live_and_batch_end_with_the_same_outputs(fresh: Notebook) -> None:
         "be hostile",
         "sing",
     ]
-    live = [without_metadata(fresh.run(cell, cell_id="c").final) for cell in cells]
+    live = [without_ids(without_metadata(fresh.run(cell, cell_id="c").final)) for cell in cells]
     assert fresh.run("%container --new").reply["status"] == "ok"
-    batch = [without_metadata(fresh.run(cell).final) for cell in cells]
+    batch = [without_ids(without_metadata(fresh.run(cell).final)) for cell in cells]
     assert live == batch
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.client import Notebook, Result
+from tests.kernel.client import Notebook, Result, without_ids
 from tests.kernel.running import running
 from tests.kernel.transfer.test_sizes import SIZES, round_trip
 
@@ -79,12 +79,14 @@ def remote(reused: Notebook, request: pytest.FixtureRequest) -> Iterator[Noteboo
         reused.restart()
 
 
-def kept(result: Result) -> list[dict[str, Any]]:
-    """The outputs without metadata and without the cell's number, which must be that of the cell."""
+def kept(result: Result) -> Any:
+    """The outputs without metadata and ids, and without the cell's number, which must be that of the cell."""
     number = result.reply.get("execution_count")
     assert all(output.get("execution_count", number) == number for output in result.final)
     particular = ("metadata", "execution_count")
-    return [{key: value for key, value in output.items() if key not in particular} for output in result.final]
+    return without_ids(
+        [{key: output[key] for key in output if key not in particular} for output in result.final]
+    )
 
 
 def test_the_same_outputs_as_on_a_local_runtime(remote: Notebook, fresh: Notebook) -> None:

@@ -148,7 +148,7 @@ async def test_one_that_cannot_be_started(run: Sandbox) -> None:
     async with run.channel.program("missing", ["no-such-program"]) as program:
         end, printed = await end_of(program)
     assert (end, printed) == (Exited(127), b"no-such-program: No such file or directory\n")
-    for name, command in (("", ["true"]), ("x" * 50, ["true"]), ("x", []), ("x", ["a\0b"])):
+    for name, command in (("", ["true"]), ("x" * 50, ["true"]), ("x", ["a\0b"])):
         with pytest.raises(SandboxError):
             async with run.channel.program(name, command):
                 pass

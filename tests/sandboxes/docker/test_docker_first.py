@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator
 
@@ -42,7 +43,7 @@ async def test_the_first_stream_starts_no_program(docker_backend: DockerBackend,
     first = await Channel.open(await docker_backend.stream(sandbox))
     assert await attached(sandbox) == 0
     second = await Channel.open(await docker_backend.stream(sandbox))
-    assert await attached(sandbox) == 1
+    assert await attached(sandbox) == (0 if os.geteuid() == 0 else 1)  # root reaches boxd without the engine
     assert [await printed(each, "echo here") for each in (first, second)] == [b"here\n", b"here\n"]
     await first.aclose()
     await second.aclose()
