@@ -173,14 +173,14 @@ class Notebook:
 
         await self._respond(Prompt(command), outputs, SHELL_MODEL)
 
-    async def python(self, code: str, outputs: CellOutputs) -> None:
-        """Run code in the Python session, as a turn of the same conversation.
+    async def python(self, code: str, outputs: CellOutputs, language: str = "python") -> None:
+        """Run code in the session of its language, `python` or `r`, as a turn of the same conversation.
 
         Raises `CellRaised` if it ends with an exception.
         """
         from agent_kernel.kernel.transfer.prompt import Prompt
 
-        await self._respond(Prompt(code), outputs, PYTHON_MODEL)
+        await self._respond(Prompt(code, language=language), outputs, PYTHON_MODEL)
 
     async def _respond(self, prompt: Prompt, outputs: CellOutputs, model: str | None) -> None:
         from agent_kernel.kernel.provenance.turn import TurnItems
@@ -261,7 +261,7 @@ class Notebook:
                 {"type": "message", "role": role, "content": content}
                 for role, content in [*told, ("user", prompt.content())]
             ],
-            "tools": self._tools(container_id, model),
+            "tools": self._tools(container_id, model, prompt.language),
             "store": True,
             "stream": True,
         }
@@ -274,12 +274,12 @@ class Notebook:
         }
         return request | {name: value for name, value in optional.items() if value}
 
-    def _tools(self, container_id: str, model: str | None) -> list[dict[str, Any]]:
+    def _tools(self, container_id: str, model: str | None, language: str) -> list[dict[str, Any]]:
         environment = {"type": "container_reference", "container_id": container_id}
         tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
         if model == PYTHON_MODEL or (self.settings.python and model != SHELL_MODEL):
-            everything = {"outputs": True}
-            tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": everything})
+            ours = {"outputs": True} | ({} if language == "python" else {"language": language})
+            tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
         return tools
 
     def _extensions(self) -> dict[str, Any]:

@@ -72,7 +72,10 @@ class SocketStream:
                 self._keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
             break
         if not received and not self._closed:
-            await self._on_end()
+            try:
+                await self._on_end()
+            finally:
+                await self.aclose()  # nobody may do it for a stream that has ended
         return received
 
     async def _readable(self) -> None:

@@ -4,7 +4,9 @@
 
 Each round measures all paths one after the other. The ratios are medians over the rounds, each between
 figures of the same round, because other work on the machine changes the figures themselves. The server and
-the client are the same for all, and mitmproxy passes the connections untouched, as we do. Memory is that of
+the client are the same for all, and mitmproxy passes the connections untouched, as we do. The set-up is from
+the begin of a connection to its first byte; what a name costs before that is a figure of its own, as the
+clients of a proxy look none up. Memory is that of
 the host process, at its peak while 200 downloads run.
 """
 
@@ -55,7 +57,7 @@ MEMORY = 64.0
 """Megabytes by which the host process may grow."""
 
 Figures = dict[str, dict[str, list[float]]]
-"""By contender, by figure: MB/s, ms, or seconds of the parallel downloads, one for each round."""
+"""By contender, by figure: MB/s, ms, ms, or seconds of the parallel downloads, one for each round."""
 
 
 async def measure(names: Sequence[str], rounds: int, megabytes: int) -> tuple[Figures, dict[str, float]]:
@@ -77,6 +79,8 @@ async def measure(names: Sequence[str], rounds: int, megabytes: int) -> tuple[Fi
                 for name, path in paths.items():
                     seconds = await path.seconds("set-up", 1, SMALL)
                     figures[name].setdefault("set-up", []).append(seconds * 1000)
+                    seconds = await path.seconds("name", 1, SMALL)
+                    figures[name].setdefault("name", []).append(seconds * 1000)
             for name, path in paths.items():
                 before = resident()
                 forget_peak()
@@ -113,11 +117,12 @@ def ratio(figures: Figures, figure: str, name: str, other: str) -> float | None:
 
 def report(figures: Figures, grown: Mapping[str, float]) -> str:
     """Return the table, and each target beside what was found."""
-    lines = [f"{'':<22}{'one stream, MB/s':>18}{'set-up, ms':>14}{'200 at once, s':>16}{'growth, MB':>12}"]
+    first, *more = ("one stream, MB/s", "set-up, ms", "name, ms", "200 at once, s", "growth, MB")
+    lines = [f"{'':<22}{first:>18}{more[0]:>14}{more[1]:>10}{more[2]:>16}{more[3]:>12}"]
     for name, found in figures.items():
         if found:
-            medians = [statistics.median(found[figure]) for figure in ("throughput", "set-up", "parallel")]
-            line = f"{name:<22}{medians[0]:>18.0f}{medians[1]:>14.2f}{medians[2]:>16.2f}"
+            medians = [statistics.median(found[figure]) for figure in COLUMNS]
+            line = f"{name:<22}{medians[0]:>18.0f}{medians[1]:>14.2f}{medians[2]:>10.2f}{medians[3]:>16.2f}"
             lines.append(line + (f"{grown[name]:>12.1f}" if name in OURS else ""))
     for name in OURS:
         for figure, other, limit, least in TARGETS:
@@ -133,6 +138,7 @@ def report(figures: Figures, grown: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
+COLUMNS = ("throughput", "set-up", "name", "parallel")
 OURS = ("bubblewrap", "bubblewrap, proxy", "docker")
 
 

@@ -21,22 +21,23 @@ _GET = "Use %get NAME [--head N] [--csv FILE [--force]]."
 
 
 async def python(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Run the rest of the cell in the session."""
-    options, _, code = arguments.partition("\n")
-    if options.strip():
-        raise InvalidRequest(
-            f"%%python does not know {options.strip()!r}.", hint="Write the code on the lines below it."
-        )
-    if not code.strip():
-        raise InvalidRequest("%%python has no code.", hint="Write the code on the lines below it.")
-    await notebook.python(code, outputs)
+    """Run the rest of the cell in the Python session."""
+    await notebook.python(_code("%%python", arguments), outputs)
 
 
 async def r(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Say that there are no R cells."""
-    raise CapabilityMissing(
-        "Notebooks have no R cells yet.", hint="Run Rscript in a %%bash cell, if the container has R."
-    )
+    """Run the rest of the cell in the R session."""
+    await notebook.python(_code("%%r", arguments), outputs, "r")
+
+
+def _code(magic: str, arguments: str) -> str:
+    options, _, code = arguments.partition("\n")
+    hint = "Write the code on the lines below it."
+    if options.strip():
+        raise InvalidRequest(f"{magic} does not know {options.strip()!r}.", hint=hint)
+    if not code.strip():
+        raise InvalidRequest(f"{magic} has no code.", hint=hint)
+    return code
 
 
 async def control(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:

@@ -235,8 +235,9 @@ MAGICS: dict[str, Magic] = {
     ),
     "%r": Magic(
         "%%r",
-        "Say how to run R: there are no R cells yet.",
+        "Run the rest of the cell in an R session, if the container has R; the model sees it and its output.",
         magics_python.r,
+        "The session keeps its variables from cell to cell, beside the Python session.",
     ),
     "python": Magic(
         "%python restart",

@@ -47,11 +47,15 @@ class PromptPicture:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt for the model: its text, and the pictures that it mentions. `notes` are for the user."""
+    """A prompt for the model: its text, and the pictures that it mentions. `notes` are for the user.
+
+    `language` is that of a text which is code for a session.
+    """
 
     text: str
     pictures: Sequence[PromptPicture] = ()
     notes: Sequence[str] = ()
+    language: str = "python"
 
     def content(self) -> list[dict[str, Any]]:
         """Return the content of the message."""

@@ -91,7 +91,10 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%%python", "%%python has no code.", "on the lines below"),
         ("%%python --now\n1", "%%python does not know '--now'.", "on the lines below"),
     ],
-    "%r": [("%%r\n1", "Notebooks have no R cells yet.", "Run Rscript in a %%bash cell")],
+    "%r": [
+        ("%%r", "%%r has no code.", "on the lines below"),
+        ("%%r --now\n1", "%%r does not know '--now'.", "on the lines below"),
+    ],
     "python": [
         ("%python", "%python needs a word.", "%python restart ends"),
         ("%python 1 + 1", "%python does not know '1 + 1'.", "%%python runs the lines below"),
@@ -105,7 +108,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "put": [
         ("%put", "%put needs a file", "Use %put FILE [NAME]."),
-        ("%put nosuch.csv", "There is no file nosuch.csv.", "Relative paths"),
+        ("%put zz.parquet", "There is no file zz.parquet.", "Relative paths"),
     ],
     "help": [("%help uplod", "There is no magic %uplod.", "Did you mean %upload?")],
 }
@@ -126,6 +129,7 @@ def kept(shared: Notebook) -> Iterator[Notebook]:
 
 @pytest.mark.parametrize(("line", "what", "hint"), [case for cases in BAD.values() for case in cases])
 def test_bad_input_is_told_and_loses_nothing(kept: Notebook, line: str, what: str, hint: str) -> None:
+    kept.run("!!export COLOUR=blue; echo kept >/mnt/data/kept.txt")
     result = kept.run(line)
     assert result.kinds == ["error"]
     assert what in result.error

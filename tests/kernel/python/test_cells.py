@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.conftest import Missing
 from tests.kernel.client import Notebook, Result
 from tests.kernel.magics.asked import asked
 from tests.kernel.test_interrupt import shows
@@ -34,6 +36,17 @@ def test_outputs_are_those_of_a_python_cell(shared: Notebook, cell_id: str | Non
     assert shown["data"] == {"text/plain": "'shown'"}
     assert value["data"] == {"text/plain": "42"}
     assert value["execution_count"] == result.reply["execution_count"]
+
+
+def test_r_cells_have_a_session_of_their_own(shared: Notebook, missing: Missing) -> None:
+    if shutil.which("R") is None:
+        missing("R is missing: apt-get install r-base-core")
+    assert python(shared, "height = 'Python'").reply["status"] == "ok"
+    for code in ("height <- c(1, 2, 6)\nmean(height)", "length(height)"):
+        assert shared.run(f"%%r\n{code}").messages[0]["content"]["text"] == "[1] 3\n"
+    assert python(shared, "height").plain == ["'Python'"]
+    failed = shared.run("%%r\nstop('no such river')")
+    assert "no such river" in failed.messages[0]["content"]["text"]
 
 
 def test_an_exception_is_the_cells_error(shared: Notebook) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from agent_kernel.models.catalogue import Models
@@ -76,17 +77,27 @@ class MixedUse(RuleBasedStateMachine):
 
     # -- what calls do
 
-    async def shell(self, command: str) -> str:
-        """Run a command as a user does, through the whole runtime."""
-        tool = {
-            "type": "shell",
-            "environment": {"type": "container_reference", "container_id": self.container},
-        }
-        request = {"model": "agent_kernel/shell", "input": command, "tools": [tool]}
+    async def turn(self, model: str, text: str, tool: dict[str, Any]) -> dict[str, Any]:
+        """Run a cell as a user does, through the whole runtime. Return the last item."""
+        include = ["code_interpreter_call.outputs"]
+        request = {"model": f"agent_kernel/{model}", "input": text, "tools": [tool], "include": include}
         async with aclosing(self.runtime.respond(request)) as events:
             response = to_json(fold([event async for event in events]))
         assert response["status"] == "completed", response
-        return str(response["output"][-1]["output"][0]["stdout"])
+        item: dict[str, Any] = response["output"][-1]
+        return item
+
+    async def shell(self, command: str) -> str:
+        """Run a `!command`."""
+        where = {"type": "container_reference", "container_id": self.container}
+        item = await self.turn("shell", command, {"type": "shell", "environment": where})
+        return str(item["output"][0]["stdout"])
+
+    async def python(self, code: str) -> str:
+        """Run a `%%python` cell."""
+        tool = {"type": "code_interpreter", "container": self.container}
+        item = await self.turn("python", code, tool)
+        return "".join(each["logs"] for each in item["outputs"])
 
     async def cell(self, code: str, name: str, seconds: float = 60) -> CellResult:
         async with self.runtime.containers.use(self.container, to_run=True) as channel:
@@ -136,20 +147,28 @@ class MixedUse(RuleBasedStateMachine):
         assert self.run(self.shell(f"echo {token} >>ran; echo {token}")) == f"{token}\n"
 
     @rule()
+    def the_user_runs_code(self) -> None:
+        self.have_a_session()
+        token = self.token()
+        logs = self.run(self.python(MARK.format(token)))
+        assert self.counted(logs, token) == (self.seen or 0) + 1
+        self.seen = (self.seen or 0) + 1
+
+    @rule()
     def calls_run_at_once(self) -> None:
         self.have_a_session()
         one, two, three = self.token(), self.token(), self.token()
 
-        async def all_of_them() -> tuple[CellResult, CellResult, str]:
+        async def all_of_them() -> tuple[CellResult, str, str]:
             return await asyncio.gather(
                 self.cell(MARK.format(one), one),
-                self.cell(MARK.format(two), two),
+                self.python(MARK.format(two)),
                 self.shell(f"echo {three} >>ran; echo {three}"),
             )
 
         first, second, printed = self.run(all_of_them())
         seen = self.seen or 0
-        assert {self.counted(first.logs, one), self.counted(second.logs, two)} == {seen + 1, seen + 2}
+        assert {self.counted(first.logs, one), self.counted(second, two)} == {seen + 1, seen + 2}
         assert printed == f"{three}\n"
         self.seen = seen + 2
 
@@ -171,13 +190,14 @@ class MixedUse(RuleBasedStateMachine):
         assert others == []
         self.catch_up()
 
-    @rule()
-    def code_is_interrupted(self) -> None:
+    @rule(by_user=st.booleans())
+    def code_is_interrupted(self, by_user: bool) -> None:
         self.have_a_session()
         token = self.token()
+        code = MARK.format(token) + SLEEP
 
         async def interrupted() -> None:
-            cell = asyncio.create_task(self.cell(MARK.format(token) + SLEEP, token))
+            cell = asyncio.create_task(self.python(code) if by_user else self.cell(code, token))
             await self.shell(f"until grep -qs {token} ran; do sleep 0.02; done")
             cell.cancel()
             with suppress(asyncio.CancelledError):
