@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,22 +11,8 @@ from agent_kernel.kernel.panel.messages import LARGEST_BUFFER
 from tests.kernel.client import Notebook
 from tests.kernel.panel.page import Page
 from tests.kernel.panel.test_panel import refused
-from tests.kernel.running import running
 
 pytestmark = pytest.mark.bubblewrap
-
-
-@pytest.fixture(scope="module")
-def kernel(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with running(jupyter_path, tmp_path_factory.mktemp("notebook")) as notebook:
-        yield notebook
-
-
-@pytest.fixture
-def page(kernel: Notebook) -> Iterator[Page]:
-    page = Page(kernel)
-    yield page
-    page.close()
 
 
 def drop(page: Page, name: str, content: bytes, upload: str = "u") -> dict[str, Any]:

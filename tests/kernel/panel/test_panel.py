@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,22 +19,8 @@ from agent_kernel.kernel.settings import KernelSettings
 from tests.conftest import CHECKOUT
 from tests.kernel.client import RENEW, Notebook
 from tests.kernel.panel.page import Page
-from tests.kernel.running import running
 
 pytestmark = pytest.mark.bubblewrap
-
-
-@pytest.fixture(scope="module")
-def kernel(jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    with running(jupyter_path, tmp_path_factory.mktemp("notebook")) as notebook:
-        yield notebook
-
-
-@pytest.fixture
-def page(kernel: Notebook) -> Iterator[Page]:
-    page = Page(kernel)
-    yield page
-    page.close()
 
 
 def refused(answer: dict[str, Any]) -> str:
