@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.model.model
     if not settings.kernel.model and not configured.startswith("scripted/"):  # the kernel announces those
         settings.kernel.model = configured or None
-    settings.kernel.approval = settings.approval.policy()
+    settings.kernel.approval = policy = settings.approval.policy()
+    settings.kernel.operator = None if settings.runtime.runtime_url else policy
     launch(
         connection_args=["-f", arguments.connection_file, *arguments.more],
         open_runtime=partial(kernel_runtime, settings),

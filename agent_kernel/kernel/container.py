@@ -107,12 +107,13 @@ class NotebookContainer:
 
     async def renew(self, params: Mapping[str, Any], outputs: CellOutputs) -> None:
         """Create a new, empty container, then delete the old one. Raises what `Containers.create` raises."""
-        old, self.id = self.id, None
-        try:
-            await self.open(outputs, params)
-        except BaseException:
-            self.id = old
-            raise
+        async with self._opening:  # a file that is dropped meanwhile must not create another one
+            old, self.id = self.id, None
+            try:
+                await self._open(outputs, params)
+            except BaseException:
+                self.id = old
+                raise
         if old is not None:
             self._tell_model(CONTAINER_RENEWED)
             with contextlib.suppress(*GONE):

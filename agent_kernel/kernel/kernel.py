@@ -143,7 +143,7 @@ class AgentKernel(Kernel):
         submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live)
         self._stop_asked.clear()
         self._running = running = RunningCell(cell_id, self.execution_count)
-        self._panel.changed()
+        self._panel.cell_begins()
         self._agent.approvals.asker = self._line_asker() if allow_stdin else None
         self._cell = cell = asyncio.create_task(self._cells.run(submitted, outputs))
         try:

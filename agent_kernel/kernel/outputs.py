@@ -177,5 +177,10 @@ class CellOutputs:
             view.close()
 
 
+def silent() -> CellOutputs:
+    """Return outputs that nobody sees, for what is done outside a cell."""
+    return CellOutputs(lambda _kind, _content: None)
+
+
 def _content(bundle: Bundle) -> dict[str, Any]:
     return {"data": bundle.data, "metadata": bundle.metadata, "transient": {}}

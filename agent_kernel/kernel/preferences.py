@@ -176,6 +176,8 @@ def check_budget(budget: Mapping[Any, object]) -> Budget:
             or (kind is int and isinstance(value, float) and value != number)
         ):
             whole = "a whole number" if kind is int else "a number"
-            raise InvalidRequest(f"{name} cannot be {value!r}: it must be {whole} above 0.", hint=_EXAMPLE)
+            raise InvalidRequest(
+                f"{name} cannot be {value!r}: it must be {whole} above 0.", hint=_EXAMPLE, param=str(name)
+            )
         checked[str(name)] = number
     return checked

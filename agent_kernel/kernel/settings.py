@@ -38,6 +38,7 @@ class KernelSettings(Configurable):
         live: bool
         provenance: bool
         approval: Policy
+        operator: Policy | None
     else:
         model = Unicode(
             None,
@@ -97,6 +98,12 @@ class KernelSettings(Configurable):
             that none has.""",
         ).tag(config=True, variable="AGENT_KERNEL_PROVENANCE")
         approval = Instance(Policy, ())
+        operator = Instance(
+            Policy,
+            allow_none=True,
+            help="""The operator's approval policy, which applies to every turn. None: that of a server, which
+            does not tell it.""",
+        )
 
     @validate("prices")
     def _check_prices(self, proposal: Any) -> dict[str, list[float]]:

@@ -54,10 +54,21 @@ async def approve(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
 def sentence(policy: Policy) -> str:
     """Return the policy in one line: its rules in order, then its default."""
     if not policy.rules:
-        return _ALL[policy.default]
+        return default_in_words(policy)
     rules = [_in_words(rule) for rule in policy.rules]
     first = " The first rule that matches applies." if len(rules) > 1 else ""
-    return f"{rules[0][0].upper()}{'; '.join(rules)[1:]}. {_REST[policy.default]}{first}"
+    return f"{rules[0][0].upper()}{'; '.join(rules)[1:]}. {default_in_words(policy)}{first}"
+
+
+def rule_in_words(rule: Rule) -> str:
+    """Return a rule as a sentence in Markdown: "You are asked before `rm …`."."""
+    words = _in_words(rule)
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def default_in_words(policy: Policy) -> str:
+    """Return what happens to commands that no rule matches, as a sentence."""
+    return (_REST if policy.rules else _ALL)[policy.default]
 
 
 def _in_words(rule: Rule) -> str:

@@ -26,7 +26,8 @@ async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         case [] if not fresh:
             await _show(notebook, outputs)
         case ["off"] if not fresh:
-            await _change(notebook, outputs, DISABLED)
+            await off(notebook)
+            await _confirm(notebook, outputs)
         case ["ask"]:
             await _allow(notebook, outputs, (), fresh=fresh, asks=True)
         case ["allow", *hosts] if hosts and not any(host.startswith("-") for host in hosts):
@@ -42,7 +43,8 @@ async def _containers(notebook: Notebook) -> NetworkedContainers:
     return containers
 
 
-async def _report(notebook: Notebook) -> NetworkReport:
+async def report(notebook: Notebook) -> NetworkReport:
+    """Return the network of the notebook's container, or of the one that will be created."""
     containers = await _containers(notebook)
     if notebook.container.id is not None:
         return await containers.network(notebook.container.id)
@@ -60,42 +62,57 @@ async def _allow(
     """
     from agent_kernel.egress.policy import entries_in
 
-    before = (await _report(notebook)).policy
+    before = (await report(notebook)).policy
     kind = "ask" if asks or before["type"] == "ask" else "allowlist"
     allowed = before.get("allowed_domains") or []
     secrets = before.get("domain_secrets") or []
     policy = {"type": kind, "allowed_domains": list(dict.fromkeys([*allowed, *entries_in(hosts)]))}
+    words = ["ask"] if asks else ["allow", *hosts]
+    again = f"%network {' '.join(words)} --new"
+    gone = secrets if fresh or notebook.container.id is None else ()
+    await put(notebook, outputs, policy, secrets, fresh=fresh, again=again)
+    await _confirm(notebook, outputs, gone=gone)
+
+
+async def put(
+    notebook: Notebook,
+    outputs: CellOutputs,
+    policy: Mapping[str, Any],
+    secrets: _Secrets = (),
+    *,
+    fresh: bool = False,
+    again: str = "",
+) -> None:
+    """Give the container this policy, with the secrets that it has. Without one, and if `fresh`, create one.
+
+    A container without a network cannot get one: the error names what does it (`again`). Raises as
+    `NetworkedContainers.set_network` and `Containers.create`.
+    """
     if notebook.container.id is None or fresh:
         await notebook.container.renew({**notebook.container.params, "network_policy": policy}, outputs)
-        await _confirm(notebook, outputs, gone=secrets)
         return
+    asked = {**policy, "domain_secrets": secrets} if secrets else policy
     try:
-        await _change(notebook, outputs, policy, secrets)
+        await (await _containers(notebook)).set_network(notebook.container.id, asked)
     except InvalidRequest as error:
-        words = ["ask"] if asks else ["allow", *hosts]
         if "was created without" not in error.message:
             raise
-        raise InvalidRequest(
-            error.message,
-            hint=f"Replace it with an empty one: %network {' '.join(words)} --new",
-        ) from None
-
-
-async def _change(
-    notebook: Notebook, outputs: CellOutputs, policy: Mapping[str, Any], secrets: _Secrets = ()
-) -> None:
-    if notebook.container.id is not None:
-        asked = {**policy, "domain_secrets": secrets} if secrets else policy
-        await (await _containers(notebook)).set_network(notebook.container.id, asked)
+        raise InvalidRequest(error.message, hint=f"Replace it with an empty one: {again}") from None
     notebook.container.params = {**notebook.container.params, "network_policy": policy}
-    await _confirm(notebook, outputs)
+
+
+async def off(notebook: Notebook) -> None:
+    """Allow no connections, also for the container that will be created."""
+    if notebook.container.id is not None:
+        await (await _containers(notebook)).set_network(notebook.container.id, DISABLED)
+    notebook.container.params = {**notebook.container.params, "network_policy": DISABLED}
 
 
 async def _confirm(notebook: Notebook, outputs: CellOutputs, gone: _Secrets = ()) -> None:
     """Say what is allowed now, and which secrets of the earlier container are not in the new one."""
     from agent_kernel.kernel.render.bundles import note
 
-    outputs.emit(note(_described((await _report(notebook)).policy)))
+    outputs.emit(note(described((await report(notebook)).policy)))
     if gone:
         outputs.emit(note(f"The secrets of the earlier container are not in the new one: {_named(gone)}."))
 
@@ -103,8 +120,8 @@ async def _confirm(notebook: Notebook, outputs: CellOutputs, gone: _Secrets = ()
 async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
     from agent_kernel.kernel.render.bundles import note, table
 
-    found = await _report(notebook)
-    outputs.emit(note(f"{_described(found.policy)} The operator offers: {_listed(found.operator)}."))
+    found = await report(notebook)
+    outputs.emit(note(f"{described(found.policy)} The operator offers: {listed(found.operator)}."))
     if not found.destinations:
         return
     rows = [
@@ -122,16 +139,18 @@ async def _show(notebook: Notebook, outputs: CellOutputs) -> None:
     outputs.result(table(header, rows).bundle())
 
 
-def _described(policy: Mapping[str, Any]) -> str:
+def described(policy: Mapping[str, Any]) -> str:
+    """Return a network policy as a sentence in Markdown."""
     secrets = policy.get("domain_secrets")
-    return f"Allowed: {_listed(policy)}." + (f" Secrets: {_named(secrets)}." if secrets else "")
+    return f"Allowed: {listed(policy)}." + (f" Secrets: {_named(secrets)}." if secrets else "")
 
 
 def _named(secrets: _Secrets) -> str:
     return ", ".join(f"`{each['name']}` for `{each['domain']}`" for each in secrets)
 
 
-def _listed(policy: Mapping[str, Any]) -> str:
+def listed(policy: Mapping[str, Any]) -> str:
+    """Return the hosts that a policy allows, in Markdown."""
     hosts = [f"`{host}`" for host in policy.get("allowed_domains") or []]
     if policy.get("type") == "ask":
         return ", ".join([*hosts, "others when you are asked"])

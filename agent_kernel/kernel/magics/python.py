@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
+    from agent_kernel.kernel.python.asking import Answer
 
 RESTARTED = "The user restarted the Python session: its variables and imports are gone; files are kept."
 
@@ -64,11 +65,21 @@ async def variables(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
     """Show a table of the session's variables."""
     from agent_kernel.kernel.python.asking import looked
     from agent_kernel.kernel.render.bundles import note, table
-    from agent_kernel.kernel.render.text import size
 
     if arguments:
         raise InvalidRequest("%vars takes no arguments.", hint="%get NAME shows one variable.")
-    found = await looked(notebook, {"ask": "variables"})
+    rows, also = listed(await looked(notebook, {"ask": "variables"}))
+    if not rows:
+        outputs.result(note(f"The Python session has no variables{_and(also)}."))
+        return
+    header = ["name", "type", "shape", "memory", "value"]
+    outputs.result(table(header, rows, f"Not listed: {', '.join(also)}." if also else "").bundle())
+
+
+def listed(found: Answer) -> tuple[list[list[str]], list[str]]:
+    """Return the rows of `%vars` (name, type, shape, memory, value), and in words what is not listed."""
+    from agent_kernel.kernel.render.text import size
+
     rows = [
         [name, kind, shape, "" if held is None else size(held), preview]
         for name, kind, shape, held, preview in found["rows"]
@@ -78,11 +89,7 @@ async def variables(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
         *([f"{left:,} more variables"] if left > 0 else []),
         *([f"{code:,} module{'' if code == 1 else 's'}, functions or classes"] if code else []),
     ]
-    if not rows:
-        outputs.result(note(f"The Python session has no variables{_and(also)}."))
-        return
-    header = ["name", "type", "shape", "memory", "value"]
-    outputs.result(table(header, rows, f"Not listed: {', '.join(also)}." if also else "").bundle())
+    return rows, also
 
 
 def _and(also: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from agent_kernel.errors import ConfigurationError, InvalidRequest
 from agent_kernel.kernel.preferences import Budget, parse_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openai.types import ContainerCreateResponse
 
@@ -174,15 +174,15 @@ async def container(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
         outputs.emit(note("The shell was reset. Files and background processes are kept."))
         return
     if arguments:
-        await notebook.container.renew(_container_params(arguments), outputs)
+        await notebook.container.renew(_params_of(arguments), outputs)
     if notebook.container.id is None:
         outputs.result(note("There is no container yet; the first prompt, upload or command creates one."))
         return
     found = await (await notebook.runtime()).containers.retrieve(notebook.container.id)
-    outputs.result(table(["property", "value"], _container_rows(found)).bundle())
+    outputs.result(table(["property", "value"], container_rows(found)).bundle())
 
 
-_LIMITS: dict[str, Callable[[str], float | int | str]] = {
+LIMITS: dict[str, Callable[[str], float | int | str]] = {
     "cpus": float,
     "pids": int,
     "open_files": int,
@@ -192,36 +192,49 @@ _LIMITS: dict[str, Callable[[str], float | int | str]] = {
 """The options of `%container --new` for the container's field `agent_kernel`."""
 
 
-def _container_params(arguments: str) -> dict[str, Any]:
+def _params_of(arguments: str) -> dict[str, Any]:
     words = arguments.split()
-    asked: dict[str, Any] = {}
+    asked: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if word == "--new":
             continue
-        if not equals or not value or name in asked or name not in ("memory", *_LIMITS):
+        if not equals or not value or name in asked or name not in ("memory", *LIMITS):
             raise InvalidRequest(
                 f"%container does not know {word!r}.",
                 hint="Use --reset-shell, --new or memory=1g. %container alone shows the container.",
             )
-        try:
-            asked[name] = value if name == "memory" else _LIMITS[name](value)
-        except ValueError:
-            raise InvalidRequest(f"{name} must be a number, not {value!r}.") from None
+        asked[name] = value
     if "--new" not in words:
         raise InvalidRequest(
             "A container's limits are set when it is created.",
             hint=f"To create a new, empty one: %container --new {' '.join(words)}",
         )
-    memory = {"memory_limit": asked.pop("memory")} if "memory" in asked else {}
-    return {**memory, "agent_kernel": asked} if asked else memory
+    return container_params(asked)
+
+
+def container_params(asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `ContainerCreateParams` for these limits, as they were typed.
+
+    Raises `InvalidRequest`, with the limit's name as `param`, for one that is no number.
+    """
+    ours: dict[str, float | int | str] = {}
+    for name, value in asked.items():
+        try:
+            if name != "memory":
+                ours[name] = LIMITS[name](value)
+        except ValueError:
+            raise InvalidRequest(f"{name} must be a number, not {value!r}.", param=name) from None
+    memory = {"memory_limit": asked["memory"]} if "memory" in asked else {}
+    return {**memory, "agent_kernel": ours} if ours else memory
 
 
 def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _container_rows(found: ContainerCreateResponse) -> list[list[str]]:
+def container_rows(found: ContainerCreateResponse) -> list[list[str]]:
+    """Return what `%container` shows of a container: rows of property and value."""
     rows = [["id", found.id], ["name", found.name], ["status", found.status]]
     ours = (found.model_extra or {}).get("agent_kernel")
     if isinstance(ours, dict):

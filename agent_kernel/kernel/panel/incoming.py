@@ -80,9 +80,9 @@ class IncomingFile:
         self._written.cancel()
 
     async def _write(self, notebook: Notebook) -> FileCreateResponse:
-        from agent_kernel.kernel.outputs import CellOutputs
+        from agent_kernel.kernel.outputs import silent
 
-        container = await notebook.container.open(CellOutputs(lambda _kind, _content: None))
+        container = await notebook.container.open(silent())
         files = (await notebook.runtime()).containers.files
         digest, copy = hashlib.sha256(), Copy()
         async with aclosing(self._content(digest, copy)) as content:

@@ -87,10 +87,14 @@ def reply(identifier: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(identifier: str, error: AgentKernelError) -> dict[str, Any]:
-    """Return the answer to a request that failed: what happened, and the next step."""
+    """Return the answer to a request that failed: what happened, the next step, and the field at fault."""
     from agent_kernel.kernel.render.text import clean
 
-    told = {"message": clean(error.message), "hint": clean(error.hint) if error.hint else None}
+    told = {
+        "message": clean(error.message),
+        "hint": clean(error.hint) if error.hint else None,
+        "field": error.param if isinstance(error, InvalidRequest) else None,
+    }
     return {"version": VERSION, "reply": identifier, "error": told}
 
 

@@ -50,6 +50,11 @@ class Panel:
         if self._pages and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._push)
 
+    def cell_begins(self) -> None:
+        """End the requests that look into the Python session, and push the state."""
+        self._source.cell_begins()
+        self.changed()
+
     def close(self) -> None:
         """End all requests, and push nothing more."""
         if self._timer is not None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.panel import files, settings
+from agent_kernel.kernel.panel import container, files, models, network, settings, variables
 from agent_kernel.kernel.panel.source import AnswersInPanel
 from agent_kernel.kernel.panel.state import state_of
 
@@ -52,6 +52,15 @@ REQUESTS: dict[str, Answer] = {
     "decide": _decide,
     "settings": settings.read,
     "set": settings.change,
+    "models": models.listing,
+    "test_model": models.probe,
+    "network": network.read,
+    "set_network": network.change,
+    "container": container.read,
+    "new_container": container.renew,
+    "reset_shell": container.reset,
+    "variables": variables.listing,
+    "table": variables.table,
     "files": files.listing,
     "upload": files.upload,
     "chunk": files.chunk,

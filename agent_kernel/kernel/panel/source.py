@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.panel.incoming import IncomingFiles
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
+
+T = TypeVar("T")
+
+BUSY = "A cell is running."
+WHEN_IT_ENDS = "Try again when it has ended."
 
 
 @runtime_checkable
@@ -55,3 +62,31 @@ class PanelSource:
     cell: Callable[[], RunningCell | None]
     view: Callable[[], object]
     incoming: IncomingFiles = field(default_factory=IncomingFiles)
+    _looks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def check_idle(self) -> None:
+        """Raise `InvalidRequest` if a cell runs."""
+        if self.cell() is not None:
+            raise InvalidRequest(BUSY, hint=WHEN_IT_ENDS)
+
+    async def look(self, looking: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Look into the Python session while no cell runs. Raises what it raises.
+
+        Raises `InvalidRequest` if a cell runs, or begins meanwhile: the cell need not wait for the answer.
+        """
+        self.check_idle()
+        task = asyncio.get_running_loop().create_task(looking())
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        if task.cancelled():
+            raise InvalidRequest(BUSY, hint=WHEN_IT_ENDS)
+        return task.result()
+
+    def cell_begins(self) -> None:
+        """End what looks into the Python session: a cell begins."""
+        for task in self._looks:
+            task.cancel()

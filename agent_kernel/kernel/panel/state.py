@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel import __version__
+from agent_kernel.kernel.panel.settings import fingerprint
 from agent_kernel.kernel.panel.source import AnswersInPanel
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "container": {"id": notebook.container.id, **notebook.container.shown},
         "cell": running,
         "usage": _usage(notebook),
+        "settings": fingerprint(notebook),
         "questions": [{**question, "cell": cell.id if cell else None}] if question else [],
     }
 

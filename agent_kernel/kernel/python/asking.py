@@ -40,6 +40,11 @@ async def looked(notebook: SessionUser, question: Mapping[str, Any]) -> Answer:
     answer = await ask(notebook, question)
     if answer is None:
         raise InvalidRequest(NONE, hint=BEGIN)
+    return checked(answer)
+
+
+def checked(answer: Answer) -> Answer:
+    """Return the answer of a session that answered. Raises `SandboxUnreachable` as `looked`."""
     if answer["session"] == "busy":
         raise SandboxUnreachable(
             "The Python session is running something, perhaps for another client.", hint="Try again."

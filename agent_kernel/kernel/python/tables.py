@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.python.base import SessionUser
+    from agent_kernel.kernel.tables.preview import Preview
 
 SAMPLE = 64 << 10
 """Bytes of a file from which its separator and its encoding are found."""
@@ -38,14 +39,9 @@ async def show(notebook: SessionUser, outputs: CellOutputs, name: str, rows: int
     """Show the first rows of a variable. Raises `InvalidRequest` if it is no table, and as `looked`."""
     from agent_kernel.kernel.render.bundles import note, table
     from agent_kernel.kernel.render.text import code
-    from agent_kernel.kernel.tables.preview import Column, Preview
 
-    found = await looked(notebook, {"ask": "table", "name": name, "rows": rows, "path": None})
-    files = await _files_called(notebook, name)
-    _check(found, name, files)
-    columns = [Column(label, kind, missing) for label, kind, missing in found["columns"]]
-    preview = Preview(columns, found["rows"], found["width"], found["count"])
-    caption = f"{code(name)} ({found['type']}): {preview.shape}"
+    kind, preview, files = await look(notebook, name, rows)
+    columns, caption = preview.columns, f"{code(name)} ({kind}): {preview.shape}"
     if len(preview.rows) < preview.count:
         caption += f"; the first {len(preview.rows)} rows"
     header, notes = [each.name for each in columns], [each.words for each in columns]
@@ -54,6 +50,17 @@ async def show(notebook: SessionUser, outputs: CellOutputs, name: str, rows: int
     outputs.result(table(header, preview.rows, caption, notes).bundle())
     if files:
         outputs.emit(note(f"This is the variable; `%download` copies the file {code(files[0])}."))
+
+
+async def look(notebook: SessionUser, name: str, rows: int) -> tuple[str, Preview, list[str]]:
+    """Return a variable's type, its first rows, and the files that have its name. Raises as `show`."""
+    from agent_kernel.kernel.tables.preview import Column, Preview
+
+    found = await looked(notebook, {"ask": "table", "name": name, "rows": rows, "path": None})
+    files = await _files_called(notebook, name)
+    _check(found, name, files)
+    columns = [Column(label, kind, missing) for label, kind, missing in found["columns"]]
+    return found["type"], Preview(columns, found["rows"], found["width"], found["count"]), files
 
 
 def _check(found: Answer, name: str, files: list[str]) -> None:
