@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +23,9 @@ from agent_kernel.store.records import (
     Unfinished,
 )
 
+from .memory import Memory, Talk
+
 LIVE = ("creating", "running", "restoring")
-
-
-@dataclass
-class Talk:
-    tenant: str
-    created_at: float
-    metadata: Json
-    container_id: str | None = None
-    items: dict[str, tuple[Json, bool]] = field(default_factory=dict)
-
-
-@dataclass
-class Memory:
-    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
-    deletions: int = 0
-    responses: dict[str, tuple[str, ResponseRow]] = field(default_factory=dict)
-    journals: dict[str, dict[int, str]] = field(default_factory=dict)
-    items: dict[tuple[str, str], str] = field(default_factory=dict)
-    talks: dict[str, Talk] = field(default_factory=dict)
-    containers: dict[str, ContainerRow] = field(default_factory=dict)
-    uploads: dict[str, set[str]] = field(default_factory=dict)
-    skills: dict[str, dict[str, SkillNote]] = field(default_factory=dict)
-    files: dict[str, tuple[str, FileRow]] = field(default_factory=dict)
-    keys: dict[str, KeyRow] = field(default_factory=dict)
-    approvals: set[tuple[str, str]] = field(default_factory=set)
-    before: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    places: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def copied(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""A store for the tests, in a package of its own."""
