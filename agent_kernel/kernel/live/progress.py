@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent_kernel.kernel.render.code.outputs import outputs_of, text_of
+from agent_kernel.kernel.render.code.outputs import outputs_of, stop_of, text_of
 from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.generic import ARGUMENTS, OUTPUTS, readable
 
@@ -303,7 +303,7 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [
             ("code", str(item.get("code") or "")),
             ("printed", text_of(outputs)),
-            ("outcome", "failed" if failed else ""),
+            ("outcome", stop_of(item) or ("failed" if failed else "")),
         ]
     if item["type"] in ("message", "reasoning", "mcp_approval_request", "mcp_approval_response"):
         return []

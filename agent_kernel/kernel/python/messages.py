@@ -63,29 +63,49 @@ def _text(output: Json, name: str) -> str:
 
 def folded(outputs: Sequence[Json]) -> list[Json]:
     """Return what a notebook keeps of outputs that came one by one: joined, updated and cleared."""
-    kept: list[dict[str, Any]] = []
-    clears = False
+    kept, clears = _Kept(), False
     for output in outputs:
-        if output.get("output_type") == "clear_output":
-            clears = output.get("wait") is True
-            kept = kept if clears else []
-            continue
-        kept, clears = ([] if clears else kept), False
-        _add(kept, output)
-    return list(kept)
+        clear = output.get("output_type") == "clear_output"
+        if clears or (clear and output.get("wait") is not True):
+            kept = _Kept()
+        clears = clear and output.get("wait") is True
+        if not clear:
+            kept.add(output)
+    return kept.outputs()
 
 
-def _add(kept: list[dict[str, Any]], output: Json) -> None:
-    last = kept[-1] if kept else {}
-    kind, name = output.get("output_type"), display_id(output)
-    same = [each for each in kept if name is not None and display_id(each) == name]
-    if kind == last.get("output_type") == "stream" and last.get("name") == output.get("name"):
-        last["text"] = _text(last, "text") + _text(output, "text")
-    elif kind == "update_display_data" and same:
-        for each in same:
-            each.update(data=output.get("data"), metadata=output.get("metadata"))
-    else:
-        kept.append(dict(output))
+class _Kept:
+    """Outputs as a notebook keeps them. It takes linear time: a session decides how many there are."""
+
+    def __init__(self) -> None:
+        self._outputs: list[dict[str, Any]] = []
+        self._pieces: list[str] = []
+        """More text of the last output."""
+        self._by_id: dict[str, dict[str, Any]] = {}
+
+    def add(self, output: Json) -> None:
+        """Add an output."""
+        last = self._outputs[-1] if self._outputs else {}
+        kind, name = output.get("output_type"), display_id(output)
+        if kind == last.get("output_type") == "stream" and last.get("name") == output.get("name"):
+            self._pieces.append(_text(output, "text"))
+        elif kind == "update_display_data" and name in self._by_id:
+            self._by_id[name].update(data=output.get("data"), metadata=output.get("metadata"))
+        else:
+            self._join()
+            self._outputs.append(dict(output))
+            if name is not None:
+                self._by_id[name] = self._outputs[-1]
+
+    def _join(self) -> None:
+        if self._pieces:
+            self._outputs[-1]["text"] = "".join([_text(self._outputs[-1], "text"), *self._pieces])
+            self._pieces = []
+
+    def outputs(self) -> list[Json]:
+        """Return all."""
+        self._join()
+        return list(self._outputs)
 
 
 def remaining(final: Sequence[Json], shown: Sequence[Json]) -> list[Json] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.kernel.python.messages import Json, folded, message, not_run, remaining
 from agent_kernel.kernel.render.code.display import picture_digests
-from agent_kernel.kernel.render.code.outputs import outputs_of
+from agent_kernel.kernel.render.code.outputs import outputs_of, without_interrupt
 from agent_kernel.kernel.replies import CellRaised
 from agent_kernel.kernel.turn_view import TurnView
 
@@ -42,6 +42,10 @@ class PythonView(TurnView):
             self._show(event.output)
         super()._take(event)
 
+    def _so_far(self) -> list[Json]:
+        """Return the outputs that were sent. The cell's reply tells of an interrupt."""
+        return without_interrupt(folded(self._shown))
+
     def _show(self, output: Json) -> None:
         """Show an output now. An exception is shown at the end, with the cell's reply."""
         self._shown.append(output)
@@ -56,9 +60,8 @@ class PythonView(TurnView):
         self._progress.forget(index)
         self.ran_tools = True
         self.displayed |= picture_digests(item)
-        final, shown = outputs_of(item), folded(self._shown)
-        stopped = item.get("status") != "completed" and remaining(final, shown) is None
-        self._final(shown if stopped else final, shown)
+        final = outputs_of(item)
+        self._final(final, self._so_far())
         if self.raised is None and item.get("status") == "failed":
             self.raised = CellRaised(not_run(final))
 
@@ -77,7 +80,7 @@ class PythonView(TurnView):
     def settle(self, response: Response | None) -> None:
         """Show what an interrupted cell has shown, also if the runtime did not store it."""
         if response is None:
-            shown = folded(self._shown)
+            shown = self._so_far()
             self._final(shown, shown)
         else:
             super().settle(response)

@@ -33,7 +33,7 @@ _STOPPED = re.compile(
 """The sentence that the runtime puts below the output of a command that it stopped, or never began."""
 
 _INTERRUPTED = 130
-"""The exit code that comes with it."""
+"""The exit code of such a command."""
 
 
 def turn_ending(reason: str | None) -> str:
@@ -48,8 +48,13 @@ def stopped(stderr: str, exit_code: object) -> tuple[str, str] | None:
 
     None for any other command. Only an incomplete output may be asked about: a command can print the same.
     """
-    found = _STOPPED.search(stderr) if exit_code == _INTERRUPTED else None
+    return until_stop(stderr) if exit_code == _INTERRUPTED else None
+
+
+def until_stop(printed: str) -> tuple[str, str] | None:
+    """As `stopped`, for what code printed, which has no exit code."""
+    found = _STOPPED.search(printed)
     if found is None:
         return None
     why = ", because you said something" if found["reason"] == STEERED else ""
-    return stderr[: found.start()], f"stopped{why}"
+    return printed[: found.start()], f"stopped{why}"

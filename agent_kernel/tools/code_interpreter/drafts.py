@@ -19,7 +19,6 @@ from agent_kernel.protocol.calls import CallDraft, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
 from agent_kernel.protocol.sse import own_event
-from agent_kernel.tools.code_interpreter.outputs import note
 from agent_kernel.tools.code_interpreter.session import CellResult, LiveOutput
 
 Json = Mapping[str, Any]
@@ -110,7 +109,6 @@ class CodeOutputDraft(OutputDraft):
         super().__init__(index, numbers)
         self._call = call
         self._result: CellResult | None = None
-        self._printed = ""
         self._rich = False
         self._ran = False
 
@@ -138,24 +136,22 @@ class CodeOutputDraft(OutputDraft):
 
     def write(self, piece: CellResult | RichResult | LiveOutput) -> Events:
         if isinstance(piece, LiveOutput):
-            return self._shown(piece.output)
+            return self._live(piece.output)
         self._rich = isinstance(piece, RichResult)
         self._result = piece.result if isinstance(piece, RichResult) else piece
-        self._ran = self._result.status not in ("ended", "unknown")
+        self._ran = self._result.status not in ("unfinished", "ended", "unknown")
         return []
 
-    def _shown(self, output: Json) -> Events:
+    def _live(self, output: Json) -> Events:
         event = {"type": DISPLAYED, "output": output}
         if output["output_type"] == "stream":
-            self._printed += output["text"]
             event = {"type": PRINTED, "name": output["name"], "delta": output["text"]}
         place = {"item_id": self._call["id"], "output_index": self.index}
         return [own_event({**event, **place, "sequence_number": next(self.numbers)})]
 
     def close_unfinished(self, why: str) -> Events:
-        if self._result is None:
-            printed = (note(self._printed),) if self._printed else ()
-            self._result = CellResult("unknown", printed).noted(why)
+        if self._result is None or self._result.status == "unfinished":
+            self._result = (self._result or CellResult("unknown")).noted(why)
         return []
 
     def done(self, item: ResponseOutputItem) -> Events:

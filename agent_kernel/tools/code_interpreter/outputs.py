@@ -14,6 +14,7 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.tools.code_interpreter.inside.record import CellRecord
 
 Json = Mapping[str, Any]
 
@@ -139,6 +140,27 @@ _READERS: dict[str, Callable[[Json, int], Json | None]] = {
 
 
 # --- what is made of them --------------------------------------------------------------------------------
+
+
+def keep(record: CellRecord, output: Json) -> None:
+    """Add an output that came while its cell ran, as `read_live` returns it, to a record."""
+    kind = output["output_type"]
+    if kind == "stream":
+        record.text(output["name"], output["text"])
+    elif kind == "clear_output":
+        record.clear(output["wait"])
+    elif kind == "error":
+        record.error(output["ename"], output["evalue"], list(output["traceback"]))
+    else:
+        data = {
+            name: json.dumps(value) if name.endswith("json") else value
+            for name, value in output["data"].items()
+        }
+        name = _display_id(output)
+        if kind == "update_display_data" and name is not None:
+            record.update(name, data, dict(output["metadata"]))
+        else:
+            record.display(kind, data, dict(output["metadata"]), name)
 
 
 def with_note(outputs: Sequence[Json], text: str) -> tuple[Json, ...]:

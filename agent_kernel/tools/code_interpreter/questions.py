@@ -15,7 +15,7 @@ from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.tools.code_interpreter.answers import read_answer
 from agent_kernel.tools.code_interpreter.names import forget_names
-from agent_kernel.tools.code_interpreter.session import NAME
+from agent_kernel.tools.code_interpreter.program import NAME
 
 Json = Mapping[str, Any]
 

@@ -11,17 +11,16 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
+from agent_kernel.errors import AgentKernelError
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.tools.code_interpreter import notes
-from agent_kernel.tools.code_interpreter.inside import HERE, ORDER
-from agent_kernel.tools.code_interpreter.inside.record import shortened
-from agent_kernel.tools.code_interpreter.names import NAMES_FILE, forget_names, last_names
+from agent_kernel.tools.code_interpreter.inside.record import CellRecord, shortened
+from agent_kernel.tools.code_interpreter.names import forget_names, last_names
 from agent_kernel.tools.code_interpreter.outputs import (
+    keep,
     note,
     pictures_of,
     read_live,
@@ -29,13 +28,11 @@ from agent_kernel.tools.code_interpreter.outputs import (
     text_of,
     with_note,
 )
+from agent_kernel.tools.code_interpreter.program import NAME, command, source
 
 log = logging.getLogger(__name__)
 
 Json = Mapping[str, Any]
-
-NAME = "python"
-"""The language of a session, and the name of its program in the sandbox; the other is `r`."""
 
 GRACE = 5.0
 """Seconds that an interrupted cell has to end. Then the session is ended."""
@@ -52,7 +49,9 @@ MOST_LIVE = 32 << 20
 _STDERR = 2000
 """Characters of what the program prints that explain its end."""
 
-Status = Literal["ok", "error", "interrupted", "timed_out", "ended", "unknown"]
+LEFT_OUT = "[Some displays are left out: there were too many, or they are too large.]"
+
+Status = Literal["ok", "error", "interrupted", "timed_out", "unfinished", "ended", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class CellResult:
     """The end of a cell, with its `outputs` in order and what the host adds; see `outputs`.
 
     `ended`: the session ended, and its variables are gone. `unknown`: the session never ran the cell.
+    `unfinished`: nobody waited for its end; these are the outputs until then.
     """
 
     status: Status
@@ -111,52 +111,8 @@ class CodeCell:
     language: str = NAME
     live: Callable[[LiveOutput], Awaitable[None]] | None = None
     """Gets outputs while the cell runs: not all, and only as fast as it takes them."""
-
-
-_BOOT = """\
-import os, sys
-size, source = int(sys.argv[1]), b""
-while len(source) < size:
-    piece = os.read(0, size - len(source))
-    if not piece:
-        sys.exit(1)
-    source += piece
-if sys.path and sys.path[0] == "":
-    sys.path.pop(0)  # files of the user must not take the place of modules that are needed here
-exec(source)
-"""
-
-_LOADER = """\
-import builtins, types
-own = dict(vars(builtins))  # a cell may change those of the others
-package = sys.modules["agent_kernel_session"] = types.ModuleType("agent_kernel_session")
-package.__path__ = []
-for name, text in SOURCES.items():
-    full = "agent_kernel_session." + name
-    module = sys.modules[full] = types.ModuleType(full)
-    module.__package__ = "agent_kernel_session"
-    module.__builtins__ = own
-    exec(compile(text, "<agent-kernel " + name + ">", "exec"), module.__dict__)
-    setattr(package, name, module)
-package.session.main(LIMIT, NAMES, LANGUAGE)
-"""
-
-
-@cache
-def source(characters: int, language: str = NAME) -> bytes:
-    """Return the session's program, which keeps at most `characters` of a cell's logs."""
-    folder = Path(__file__).parent / "inside"
-    texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in ORDER}
-    sources = {
-        name: text.replace(f"from {HERE}", "from agent_kernel_session") for name, text in texts.items()
-    }
-    settings = f"LIMIT = {characters}\nNAMES = {NAMES_FILE.format(language)!r}\nLANGUAGE = {language!r}\n"
-    return f"{settings}SOURCES = {sources!r}\n{_LOADER}".encode()
-
-
-def command(characters: int, language: str = NAME) -> list[str]:
-    """Return the command that starts the session; it then reads `source` from its input."""
-    return ["python3", "-c", _BOOT, str(len(source(characters, language)))]
+    unfinished: Callable[[CellResult], Awaitable[None]] | None = None
+    """Gets what the cell had shown when `run_cell` is cancelled or loses the sandbox, before that raises."""
 
 
 async def run_cell(channel: Channel, cell: CodeCell) -> CellResult:
@@ -171,7 +127,10 @@ async def run_cell(channel: Channel, cell: CodeCell) -> CellResult:
         try:
             found = await talk.run()
         except asyncio.CancelledError:
-            await asyncio.shield(talk.stop())
+            await talk.leave(await asyncio.shield(talk.stop()))
+            raise
+        except AgentKernelError:
+            await talk.leave(talk.so_far())
             raise
         if talk.told:
             await forget_names(channel, cell.language)
@@ -196,16 +155,21 @@ class _Talk:
     received: bytearray = field(default_factory=bytearray)
     printed: str = ""
     live_room: int = MOST_LIVE
-    seen: str = ""
-    """The text that came while the cell ran: a session that ends gives no other."""
+    shown: CellRecord = field(init=False)
+    """What came while the cell ran: a session that ends gives nothing else."""
     gone: str = ""
     """The variables of the session before, if this one is new."""
     ready: bool = True
     """Whether the session has started."""
     waited: float | None = None
     """Seconds after which a session that is not ready was ended."""
+    stopping: bool = False
+    """Whether the cell is being stopped: then nobody may read what it shows meanwhile."""
     told: bool = False
     """Whether the answer names the variables of a session that has ended."""
+
+    def __post_init__(self) -> None:
+        self.shown = CellRecord(self.cell.characters)
 
     async def run(self) -> CellResult:
         program, cell = self.program, self.cell
@@ -217,7 +181,7 @@ class _Talk:
             "id": cell.name,
             "code": cell.code,
             "known": cell.known,
-            "live": cell.live is not None,
+            "live": True,
             "variables": program.variables,
         }
         try:
@@ -234,7 +198,8 @@ class _Talk:
             return self._with_notes(replace(found.noted(note), status="timed_out"))
 
     async def stop(self) -> CellResult:
-        """Interrupt the cell, and end the session if it goes on. Return what the cell had printed."""
+        """Interrupt the cell, and end the session if it goes on. Return what the cell had shown."""
+        self.stopping = True
         for _ in range(INTERRUPTS if self.ready else 0):  # a cell that has not begun yet misses the first
             await self.program.interrupt()
             with contextlib.suppress(TimeoutError):
@@ -243,6 +208,17 @@ class _Talk:
         log.info("A cell could not be interrupted, so its session is ended.")
         await self.program.kill()
         return await self._answer()
+
+    async def leave(self, found: CellResult) -> None:
+        """Hand over the outputs of a cell whose end nobody waits for."""
+        if self.cell.unfinished is not None:
+            await self.cell.unfinished(replace(found, status="unfinished"))
+
+    def so_far(self) -> CellResult:
+        """Return what came while the cell ran."""
+        shown = read_outputs(self.shown.outputs(), 2 * self.cell.characters)
+        found = CellResult("ended", shown, self.program.number, self.cell.characters)
+        return found.noted(LEFT_OUT) if self.shown.left_out else found
 
     async def _answer(self) -> CellResult:
         """Read until the answer about this cell, or the end of the session."""
@@ -263,7 +239,7 @@ class _Talk:
                 found = self._read(line)
                 if isinstance(found, CellResult):
                     return found
-                if found is not None and self.cell.live is not None:
+                if found is not None and self.cell.live is not None and not self.stopping:
                     await self.cell.live(found)
 
     def _read(self, line: bytes) -> CellResult | LiveOutput | None:
@@ -280,17 +256,15 @@ class _Talk:
         if "live" in value:
             self.live_room -= len(line)
             new = read_live(value["live"], 2 * self.cell.characters) if self.live_room > 0 else None
-            if new is not None and new["output_type"] == "stream":
-                self.seen += new["text"]
+            if new is not None:
+                keep(self.shown, new)
             return LiveOutput(new) if new is not None else None
         if (status := value.get("status")) not in ("ok", "error", "interrupted", "unknown"):
             return None
         limit = 2 * self.cell.characters  # the session keeps less; more is not its own
         outputs = read_outputs(value.get("outputs"), limit)
         found = CellResult(status, outputs, self.program.number, self.cell.characters)
-        if value.get("left_out"):
-            found = found.noted("[Some displays are left out: there were too many, or they are too large.]")
-        return found
+        return found.noted(LEFT_OUT) if value.get("left_out") else found
 
     async def _ended(self, end: Exited) -> CellResult:
         if self.ready:
@@ -299,9 +273,10 @@ class _Talk:
             self.told = True
         else:
             line = notes.not_started(self.cell.language, end, self.waited)
-        texts = [shortened(self.seen, 2 * self.cell.characters), _printable(self.printed)]
-        printed = tuple(note(each) for each in texts if each)
-        return CellResult("ended", printed, self.program.number, self.cell.characters).noted(line)
+        found, printed = self.so_far(), _printable(self.printed)
+        if printed:
+            found = replace(found, outputs=(*found.outputs, note(printed)))
+        return found.noted(line)
 
     def _with_notes(self, found: CellResult) -> CellResult:
         """Add that this session is a new one, if the container had another before."""

@@ -142,6 +142,7 @@ class CodeInterpreter(OneItemTool):
             known=rejoin is not None,
             language=language_of(context.spec),
             live=context.emit if rich else None,
+            unfinished=lambda found: context.emit(RichResult(found) if rich else found),
         )
         async with context.sandbox() as channel:
             result = await run_cell(channel, cell)

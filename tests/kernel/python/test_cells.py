@@ -85,15 +85,20 @@ def test_displays_are_updated_and_cleared(shared: Notebook) -> None:
     assert [output["text"] for output in cleared.final] == ["stays\n"]
 
 
-def test_output_comes_live_and_an_interrupt_keeps_the_session(shared: Notebook) -> None:
+def test_output_comes_live_and_an_interrupt_keeps_all(shared: Notebook) -> None:
     python(shared, "kept = 5")
-    sent = shared.send("%%python\nprint('begun')\nimport time\ntime.sleep(600)", cell_id="c")
-    first = shared.collect(sent, until=shows("begun\\n"))
+    html = "type('H', (), {'_repr_html_': lambda self: '<b>ta' 'ble</b>'})()"
+    sent = shared.send(
+        f"%%python\nprint('begun')\ndisplay({html})\nimport time\ntime.sleep(600)", cell_id="c"
+    )
+    first = shared.collect(sent, until=shows("table"))
     shared.interrupt()
     rest = shared.collect(sent)
     assert rest.reply["ename"] == "KeyboardInterrupt"
-    result = Result(rest.reply, first.messages + rest.messages)
-    assert [output.get("text") for output in result.final][:1] == ["begun\n"]
+    printed, table, error = Result(rest.reply, first.messages + rest.messages).final
+    assert printed["text"] == "begun\n"
+    assert "<b>table</b>" in table["data"]["text/html"]
+    assert "Stopped by you" in error["traceback"][0]
     assert python(shared, "kept").plain == ["5"]
 
 

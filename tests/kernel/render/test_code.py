@@ -86,6 +86,16 @@ def test_code_that_did_not_run_to_its_end_says_so(status: str, words: str) -> No
     assert bundle.data["text/plain"] == f">>> x\n{words}"
 
 
+def test_stopped_code_says_so_once() -> None:
+    interrupt = {"output_type": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": ["K"]}
+    told = stream("The command was stopped or not begun (agent_kernel.cancelled).\n", "stderr")
+    item = call(stream("a\n"), interrupt, told)
+    (bundle,) = shown({**item, "status": "incomplete"})
+    assert bundle.data["text/plain"] == ">>> x\na\n[stopped]"
+    (printed,) = shown({**item, "status": "completed"})
+    assert "not begun" in printed.data["text/plain"], "code can print the same"
+
+
 PANDAS = """<div><style scoped>
     .dataframe tbody tr th { vertical-align: top; }
 </style><table border="1" class="dataframe">

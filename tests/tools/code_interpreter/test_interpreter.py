@@ -22,7 +22,7 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.sse import event_of
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.tools.code_interpreter.drafts import CALL, PRINTED
+from agent_kernel.tools.code_interpreter.drafts import CALL, DISPLAYED, PRINTED
 from agent_kernel.tools.code_interpreter.spec import LONGEST_CODE
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import environment_of, read_tools
@@ -33,6 +33,7 @@ from tests.tools.test_toy import FLAGS, SHELL, Json, Make, events_of, opened, ou
 SCRIPT = f"scripted/{Path(__file__).parent / 'cells.yaml'}"
 PYTHON = {"type": "code_interpreter", "container": {"type": "auto"}}
 INCLUDE: Any = ["code_interpreter_call.outputs"]
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 40).decode()
 SHOWN: Json = {"tools": [PYTHON], "include": INCLUDE}
 
 ORDER = [
@@ -160,6 +161,34 @@ async def test_outputs_of_all_kinds_come_on_request(runtime: Make) -> None:
     stream, table = item["agent_kernel"]["outputs"]
     assert stream == {"output_type": "stream", "name": "stdout", "text": "begun\n"}
     assert table["data"] == {"text/html": "<table></table>", "text/plain": "a table"}
+
+
+STOPPED = f"""import base64, time
+class Plot:
+    def _repr_png_(self): return base64.b64decode('{PNG}')
+print('begun')
+display(Plot())
+time.sleep(600)"""
+
+
+async def test_a_stopped_call_keeps_what_it_displayed(runtime: Make) -> None:
+    asks = {**PYTHON, "agent_kernel": {"outputs": True}}
+    request: Json = {"model": "agent_kernel/python", "input": STOPPED, "tools": [asks], "include": INCLUDE}
+    response_id = ""
+    async with runtime() as running:
+        async with aclosing(running.respond(request)) as events:
+            async for event in events:
+                response_id = event.response.id if event.type == "response.created" else response_id
+                if event.type == DISPLAYED:
+                    break
+        response = to_json(await running.retrieve(response_id, include=INCLUDE))
+    (item,) = response["output"]
+    assert (response["status"], item["status"]) == ("incomplete", "incomplete")
+    picture, printed = item["outputs"]
+    assert picture == {"type": "image", "url": f"data:image/png;base64,{PNG}"}
+    assert printed["logs"].startswith("begun\nKeyboardInterrupt\nThe command was stopped")
+    kinds = [each["output_type"] for each in item["agent_kernel"]["outputs"]]
+    assert kinds == ["stream", "display_data", "error", "stream"]
 
 
 @pytest.mark.parametrize("wrong", [7, [], {"outputs": 1}, {"output": True}])

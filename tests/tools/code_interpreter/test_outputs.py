@@ -127,10 +127,24 @@ print('end')"""
     assert shown["transient"] == updated["transient"] == {"display_id": "bar"}
     await sandbox("touch seen")
     assert (await running).logs == "end\n"
-    code = "print('begun'); import os, time; time.sleep(1); os._exit(3)"
-    cell = CodeCell(f"live/{next(NAMES)}", code, 60, LIMIT, live=live)
-    ended = (await run_cell(sandbox.channel, cell)).logs
-    assert ended.startswith("begun\n[The Python session ended (exit code 3).")
+
+
+async def test_a_session_that_ends_leaves_what_it_showed(run: Run) -> None:
+    code = """
+        from IPython.display import HTML, JSON, clear_output
+        import os, time
+        print("gone"); clear_output()
+        print("begun")
+        bar = display(HTML("<b>1</b>"), display_id="bar")
+        bar.update(HTML("<b>2</b>"))
+        display(JSON("a text"), {"plain": 1})
+        time.sleep(1); os._exit(3)
+    """
+    begun, bar, text, plain, told = (await run(textwrap.dedent(code))).outputs
+    assert begun == {"output_type": "stream", "name": "stdout", "text": "begun\n"}
+    assert bar["data"]["text/html"] == "<b>2</b>"
+    assert (text["data"]["application/json"], plain["data"]) == ("a text", {"text/plain": "{'plain': 1}"})
+    assert told["text"].startswith("[The Python session ended (exit code 3).")
 
 
 async def test_large_live_displays_do_not_break_the_answer(run: Run, sandbox: Sandbox) -> None:

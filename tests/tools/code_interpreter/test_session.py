@@ -13,14 +13,8 @@ import pytest
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.tools.code_interpreter.outputs import read_outputs, text_of
-from agent_kernel.tools.code_interpreter.session import (
-    NAME,
-    CodeCell,
-    command,
-    end_session,
-    run_cell,
-    source,
-)
+from agent_kernel.tools.code_interpreter.program import NAME, command, source
+from agent_kernel.tools.code_interpreter.session import CodeCell, end_session, run_cell
 from tests.sandboxes.inside import Sandbox, started
 from tests.tools.code_interpreter.conftest import LIMIT, Run
 
@@ -166,7 +160,7 @@ async def test_ipython_runs_the_cells_where_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the Python of the tests, which has IPython. The protocol and the capture are the same."""
-    monkeypatch.setattr("agent_kernel.tools.code_interpreter.session.NAMES_FILE", f"{tmp_path}/{{}}-names")
+    monkeypatch.setattr("agent_kernel.tools.code_interpreter.program.NAMES_FILE", f"{tmp_path}/{{}}-names")
     limit = LIMIT + 1  # so that the program is made anew, with this file
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command(limit)[1:], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

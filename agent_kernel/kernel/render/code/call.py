@@ -18,7 +18,7 @@ from agent_kernel.kernel.render.bundles import (
     pre_html,
 )
 from agent_kernel.kernel.render.code.display import displayed
-from agent_kernel.kernel.render.code.outputs import Output, is_text, outputs_of, text_of, words_of
+from agent_kernel.kernel.render.code.outputs import Output, is_text, outputs_of, stop_of, text_of, words_of
 from agent_kernel.kernel.render.code.python import coloured
 from agent_kernel.kernel.render.shell import stream
 from agent_kernel.kernel.render.stored import Item
@@ -36,9 +36,11 @@ def code_call(item: Item, limit: int) -> ShownItem | None:
     outputs = outputs_of(item)
     texts, _ = _split(outputs)
     shown = list(_texts(texts, limit))
-    if not outputs and item.get("status") in ("incomplete", "failed"):
+    words = stop_of(item)
+    if not words and not outputs and item.get("status") in ("incomplete", "failed"):
         words = "not finished" if item["status"] == "incomplete" else "failed"
-        shown = [ShownItem(f'<span style="{SUMMARY}">{words}</span>', f"*{words}*", f"[{words}]")]
+    if words:
+        shown += [ShownItem(f'<span style="{SUMMARY}">{words}</span>', f"*{words}*", f"[{words}]")]
     html = box(CALL, _code_html(code))
     if shown:
         html += box(OUTPUT, "".join(part.html for part in shown))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from agent_kernel.kernel.render.endings import until_stop
 from agent_kernel.kernel.render.stored import Item
 
 Output = Mapping[str, Any]
@@ -19,12 +20,39 @@ PLAIN = "text/plain"
 PICTURES = ("image/png", "image/jpeg")
 DISPLAYS = ("display_data", "execute_result", "update_display_data")
 
+INTERRUPT = "KeyboardInterrupt"
+
 _MOST_JSON = 200_000
 """Characters of the JSON of a chart that a notebook keeps."""
 
 
 def outputs_of(item: Item) -> list[Output]:
-    """Return the outputs of a call in order."""
+    """Return the outputs of a call in order, without what only tells that it was stopped; see `stop_of`."""
+    return _until_stop(item)[0]
+
+
+def stop_of(item: Item) -> str | None:
+    """Return in words how a call was stopped, None if it was not."""
+    return _until_stop(item)[1]
+
+
+def _until_stop(item: Item) -> tuple[list[Output], str | None]:
+    outputs = _all_outputs(item)
+    last = _text(outputs[-1]).rstrip("\n") if outputs and item.get("status") == "incomplete" else ""
+    if (found := until_stop(last)) is None:
+        return outputs, None
+    printed, words = found
+    kept = [*outputs[:-1], *([{**outputs[-1], "text": printed}] if printed else [])]
+    return without_interrupt(kept), words
+
+
+def without_interrupt(outputs: list[Output]) -> list[Output]:
+    """Return outputs without the exception that stopped the code, which is told otherwise."""
+    is_last = bool(outputs) and outputs[-1].get("output_type") == "error"
+    return outputs[:-1] if is_last and outputs[-1].get("ename") == INTERRUPT else outputs
+
+
+def _all_outputs(item: Item) -> list[Output]:
     ours = item.get("agent_kernel")
     rich = ours.get("outputs") if isinstance(ours, Mapping) else None
     given = rich if isinstance(rich, list) else item.get("outputs")
@@ -46,6 +74,10 @@ def _of_standard(parts: list[Output]) -> Iterator[Output]:
             yield {"output_type": "display_data", "data": {kind if known else PICTURES[0]: data}}
 
 
+def _text(output: Output) -> str:
+    return text if isinstance(text := output.get("text"), str) else ""
+
+
 def is_text(output: Output) -> bool:
     """Return whether an output is text alone: printed, raised, or a value that has nothing but its text."""
     data = output.get("data")
@@ -63,7 +95,7 @@ def words_of(output: Output) -> str:
     if output.get("output_type") == "error":
         return "\n".join(map(str, lines)) + "\n" if isinstance(lines, list) else ""
     if not isinstance(data, Mapping):
-        return text if isinstance(text := output.get("text"), str) else ""
+        return _text(output)
     return f"{text}\n" if isinstance(text := data.get(PLAIN), str) and text else ""
 
 

@@ -1,6 +1,6 @@
 """The program of a session. It runs inside the sandbox and needs only Python's standard library.
 
-`session.program` on the host's side sends these modules over the stream, in the order of `ORDER`.
+`program.source` on the host's side sends these modules over the stream, in the order of `ORDER`.
 """
 
 HERE = __name__
