@@ -120,7 +120,7 @@ async def test_shell_of_an_earlier_expiry_stays_gone(make: Make, backend: Backen
 
 @without_gvisor
 async def test_lease_and_restart_keep_the_files(make: Make, backend: Backend, store: Rows) -> None:
-    first = make(lease=0.2)
+    first = make(lease=3.0)
     ids = [(await first.create({})).id for _ in range(2)]
     for one in ids:
         await run(first, one, WORK)

@@ -49,7 +49,7 @@ async def serving(
     turns = [{"when": "transfer", "do": [{"shell": outside.command}, {"say": "never"}]}]
     script = folder / "script.yaml"
     script.write_text(json.dumps({"name": "transfer", "turns": turns}))
-    flags = ("--model", f"scripted/{script}", "--server-lease", "2")
+    flags = ("--model", f"scripted/{script}", "--server-lease", "60")
     process, url = await asyncio.to_thread(forked.serve, *flags, environment=environment)
     policy = {"type": "allowlist", "allowed_domains": [outside.rule]}
     shell: Any = {"type": "shell", "environment": {"type": "container_auto", "network_policy": policy}}

@@ -40,7 +40,7 @@ async def channel(bubblewrap_backend: BubblewrapBackend) -> AsyncIterator[Channe
 
 async def output(channel: Channel, command: str) -> str:
     printed = b""
-    async for event in channel.run(command, timeout=30):
+    async for event in channel.run(command, timeout=120):
         if isinstance(event, Output):
             printed += event.data
         else:
