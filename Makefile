@@ -3,7 +3,7 @@
 # make test       sets up what the tests need (as root: a Docker Engine too) and runs them on all cores
 # make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, and cases that repeat a short
 #                 one on Docker or gVisor
-# make extension  builds the JupyterLab extension, where there is Node; see extension/README.md
+# make extension  builds the JupyterLab extension and the live view, where there is Node; see extension/README.md
 # make lint       ruff and mypy; of the extension: tsc, eslint and prettier
 # make lock       compiles the locks anew from pyproject.toml
 #
@@ -61,7 +61,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The JupyterLab extension. It is built again when a file of it has changed, and linked into the environment.
+# The JupyterLab extension and the live view. They are built again when a file of them has changed, and the
+# extension is linked into the environment.
 # Without Node nothing is built, and only CI fails. Without Node on the machine the one in .venv is used.
 WITHOUT_NODE := { [ $$? = 3 ] && [ "$$AGENT_KERNEL_REQUIRE_ALL" != 1 ]; }
 EXTENSION := $(wildcard $(shell git ls-files --cached --others --exclude-standard extension 2>/dev/null))
@@ -123,4 +124,4 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	  tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
-	rm -rf $(VENV) extension/node_modules extension/lib extension/labextension build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) extension/node_modules extension/lib extension/labextension agent_kernel/kernel/live/static build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,9 @@
-"""Puts the JupyterLab extension into the wheel and the source distribution, built.
+"""Puts the JupyterLab extension and the live view into the wheel and the source distribution, built.
 
-`make extension` builds it. If that was not done, it is built here, if there is Node. Without Node the wheel
-has no extension and says so: the kernel works without it. AGENT_KERNEL_REQUIRE_ALL=1 makes that an error. An
-editable installation leaves the extension to `make extension`, which links it into the environment.
+`make extension` builds them. If that was not done, they are built here, if there is Node. Without Node the
+wheel has neither and says so: the kernel works without them. AGENT_KERNEL_REQUIRE_ALL=1 makes that an
+error. An editable installation leaves them to `make extension`, which links the extension into the
+environment.
 """
 
 import os
@@ -14,20 +15,23 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NAME = "jupyter-agent-kernel"
+LIVE_VIEW = "agent_kernel/kernel/live/static"
 
 
 class ExtensionHook(BuildHookInterface):
-    """Adds `extension/labextension` to what is built."""
+    """Adds `extension/labextension` and the live view to what is built."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the extension if it is not there, and add it."""
+        """Build them if they are not there, and add them."""
         if version == "editable":
             return
         built = Path(self.root, "extension", "labextension")
-        if not (built / "package.json").exists():
+        needed = (built / "package.json", Path(self.root, LIVE_VIEW, "live.js"))
+        if not all(path.exists() for path in needed):
             self._build()
-        if not (built / "package.json").exists():
+        if not all(path.exists() for path in needed):
             return
+        build_data["artifacts"].append(f"/{LIVE_VIEW}/")
         if self.target_name == "wheel":
             place = f"share/jupyter/labextensions/{NAME}"
             build_data["shared_data"][str(built)] = place
@@ -40,4 +44,6 @@ class ExtensionHook(BuildHookInterface):
         if done.returncode and os.environ.get("AGENT_KERNEL_REQUIRE_ALL") == "1":
             sys.exit("The JupyterLab extension could not be built; see above.")
         if done.returncode:
-            self.app.display_warning("There is no JupyterLab extension in this build, see above.")
+            self.app.display_warning(
+                "There is no JupyterLab extension and no live view in this build, see above."
+            )

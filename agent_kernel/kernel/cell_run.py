@@ -34,6 +34,7 @@ class CellRunner:
         self._notebook = notebook
         self._stop = stop
         self._views: LiveViews | None = None
+        self._told_missing = False
         self.watch: Callable[[], None] = lambda: None
         """Called whenever the state of a live view has changed."""
         self.view: LiveTurn | None = None
@@ -67,9 +68,20 @@ class CellRunner:
             await self._notebook.ask(source.prompt, outputs)
 
     async def _go_live(self, outputs: CellOutputs) -> None:
-        """Show the cell's turns while they run. The first call loads the widget libraries."""
+        """Show the cell's turns while they run. The first call loads the widget libraries.
+
+        Where the view is not built, the first call says so, and outputs appear when they are complete.
+        """
         from importlib import import_module
 
+        from agent_kernel.kernel.live.built import MISSING, is_built
+        from agent_kernel.kernel.render.bundles import note
+
+        if not is_built():
+            if not self._told_missing:
+                outputs.emit(note(MISSING))
+            self._told_missing = True
+            return
         views = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.views")
         if self._views is None:
             self._views = views.LiveViews(self._stop, self._notebook.steer)

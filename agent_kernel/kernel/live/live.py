@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
 
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
+from agent_kernel.kernel.live.built import built
 from agent_kernel.kernel.live.decisions import in_words, question_json, read_decision
 from agent_kernel.kernel.live.pictures import shown_pictures
 from agent_kernel.kernel.live.progress import Delta, Progress
@@ -43,9 +43,6 @@ STATE_CHARACTERS = 200_000
 MOST_ITEMS = 200
 """The number of items the view keeps; older ones are dropped."""
 
-_STATIC = files("agent_kernel.kernel.live") / "static"
-_PARTS = ("terminal.js", "shell.js", "python.js", "markdown.js", "items.js", "live.js")
-
 OPENING = "Preparing"
 """The first step of a cell: the runtime may have to be opened."""
 
@@ -59,8 +56,8 @@ Steer = Callable[[str], Awaitable[str | None]]
 class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # untyped base
     """The live view of one cell's turns, and the `Asker` of its approvals. Use it from the event loop."""
 
-    _esm: ClassVar[str] = "\n".join((_STATIC / name).read_text("utf-8") for name in _PARTS)
-    _css: ClassVar[str] = (_STATIC / "live.css").read_text("utf-8")
+    _esm: ClassVar[str] = built("live.js")
+    _css: ClassVar[str] = built("live.css")
 
     state = traitlets.Dict().tag(sync=True)
     _opened = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,10 @@ from tests.conftest import CHECKOUT
 from tests.kernel.lab import EXTENSION
 
 PLACE = f"share/jupyter/labextensions/{EXTENSION}"
+LIVE_VIEW = {f"agent_kernel/kernel/live/static/live.{kind}" for kind in ("js", "css")}
+LARGEST_LIVE_VIEW = 60_000
+"""Bytes after gzip of the live view's bundle, which the page gets with each widget."""
+
 LARGEST_FIRST_LOAD = 150_000
 """Bytes after gzip of everything that a page loads before the extension is used."""
 
@@ -53,6 +58,12 @@ def test_first_load_of_the_bundle_is_small(built: Path) -> None:
     assert 0 < sum(sizes.values()) <= LARGEST_FIRST_LOAD, sizes
 
 
+def test_live_view_is_small_and_loads_nothing(built: Path) -> None:
+    code = (CHECKOUT / "agent_kernel" / "kernel" / "live" / "static" / "live.js").read_bytes()
+    assert 0 < len(gzip.compress(code)) <= LARGEST_LIVE_VIEW
+    assert not re.findall(rb"\bimport\s*[({\"']|\bfetch\(|XMLHttpRequest|\.innerHTML\b", code)
+
+
 def test_wheel_installs_the_extension_without_node(
     package: Callable[[str], Path], built: Path, tmp_path: Path
 ) -> None:
@@ -64,6 +75,7 @@ def test_wheel_installs_the_extension_without_node(
     assert [name for name, count in names.items() if count > 1] == []
     assert {name for name in names if EXTENSION in name and name.startswith("share/")} == expected
     assert not any("node_modules" in name or name.startswith("extension/") for name in names)
+    assert names.keys() >= LIVE_VIEW
 
     environment = tmp_path / "environment"
     uv = [
@@ -87,6 +99,7 @@ def test_source_distribution_has_the_built_extension(package: Callable[[str], Pa
         names = [name.partition("/")[2] for name in archive.getnames()]
     assert "extension/labextension/package.json" in names
     assert "extension/src/index.ts" in names
+    assert set(names) >= LIVE_VIEW
     assert not any("node_modules" in name for name in names)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Page
 
-from agent_kernel.kernel.live import live
+from agent_kernel.kernel.live.built import is_built
 from tests.kernel import lab
 
 HARNESS = """
@@ -30,12 +31,26 @@ widget.render({model, el: document.body});
 """
 
 
+LOAD = """async (code) => {
+  const { default: makeWidget, ...parts } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+  Object.assign(window, parts, { makeWidget });
+}"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built(missing: Callable[[str], NoReturn]) -> None:
+    if not is_built():
+        missing("The live view is not built. With Node on this machine: make extension")
+
+
 @pytest.fixture(scope="module")
 def blank(lab_folder: Path) -> Iterator[Page]:
+    from agent_kernel.kernel.live.live import LiveTurn
+
     with lab.chromium() as browser:
         page = browser.new_page()
-        page.add_script_tag(content=live.LiveTurn._esm.replace("export default", "window.makeWidget ="))
-        page.add_style_tag(content=live.LiveTurn._css)
+        page.evaluate(LOAD, LiveTurn._esm)
+        page.add_style_tag(content=LiveTurn._css)
         yield page
 
 

@@ -70,6 +70,36 @@ def test_a_sequence_cut_in_two_is_one_and_others_are_dropped(view: Page) -> None
     assert written(view, "a\x07\u202eb") == [["a\\x07\\u202eb", "", ""]]
 
 
+def test_inverse_and_struck_text(view: Page) -> None:
+    assert written(view, "\x1b[7;31ma\x1b[27mb\x1b[48;5;7;9mc\x1b[38;2;7;7;9;29;7md\x1b[me") == [
+        ["a", "agent-ansi-fg-page agent-ansi-bg-1", ""],
+        ["b", "agent-ansi-fg-1", ""],
+        ["c", "agent-ansi-strike agent-ansi-fg-1 agent-ansi-bg-7", ""],
+        ["d", "agent-ansi-fg-7", ""],
+        ["e", "", ""],
+    ]
+    assert written(view, "\x1b[38:2::7:8:9ma\x1b[?7mb") == [
+        ["a", "", "rgb(7, 8, 9)"],
+        ["b", "", "rgb(7, 8, 9)"],
+    ]
+
+
+def test_block_that_did_not_change_is_not_built_again(view: Page) -> None:
+    kept = view.evaluate(
+        """() => {
+          const markdown = new Markdown(document.body);
+          const node = document.body.lastChild;
+          markdown.draw("one [a]\\n\\ntwo");
+          const [one, two] = node.children;
+          markdown.draw("one [a]\\n\\ntwo three");
+          const first = [one === node.children[0], two === node.children[1]];
+          markdown.draw("one [a]\\n\\ntwo three\\n\\n[a]: https://example.org/");
+          return [...first, node.querySelectorAll("a").length, node.children.length];
+        }"""
+    )
+    assert kept == [True, False, 1, 2]
+
+
 def test_a_progress_bar_is_at_its_last_state(view: Page) -> None:
     print_out(view, " 10%\r 60%\r100%\r\nnext\r\n")
     assert lines(view) == ["100%", "next", ""]
@@ -198,7 +228,7 @@ def markdown(page: Page, text: str) -> str:
         ("snake_case_name 2 * 3 * 4", "<p>snake_case_name 2 * 3 * 4</p>"),
         (
             "# T\n\ntext\n- a\n- b\n  - c",
-            "<h1>T</h1><p>text</p><ul><li>a</li><li><p>b</p><ul><li>c</li></ul></li></ul>",
+            "<h1>T</h1><p>text</p><ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>",
         ),
         ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
         ("```py\nx = '<b>'\n", "<pre class=\"agent-live-code\"><code>x = '&lt;b&gt;'\n</code></pre>"),
@@ -208,6 +238,12 @@ def markdown(page: Page, text: str) -> str:
             "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>1</td><td>2</td></tr></tbody></table>",
         ),
         ("a  \nb \\* c", "<p>a<br>b * c</p>"),
+        (
+            "|a|\n|-:|\n|1|",
+            '<table><thead><tr><th style="text-align: right;">a</th></tr></thead>'
+            '<tbody><tr><td style="text-align: right;">1</td></tr></tbody></table>',
+        ),
+        ("<b> &amp; [x](/etc) [y]\n\n[y]: x:y", "<p>&lt;b&gt; &amp; <span>x</span> <span>y</span></p>"),
     ],
 )
 def test_markdown(view: Page, text: str, html: str) -> None:

@@ -15,6 +15,8 @@ QUESTION = {
     "commands": ["rm -rf *.csv"],
     "reason": "It deletes files.",
     "kind": "any `rm …` or ``a`b …`` command",
+    "editable": True,
+    "about": "call",
 }
 
 

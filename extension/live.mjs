@@ -1,0 +1,30 @@
+// node live.mjs [--watch]: bundles the live view for the kernel, which sends it to the page with each widget.
+// One module with all it needs, because it must work where the extension is not installed, and without a network.
+
+import process from "node:process";
+
+import { CopyRspackPlugin, rspack } from "@rspack/core";
+
+const compiler = rspack({
+  mode: "production",
+  target: ["web", "es2022"],
+  context: import.meta.dirname,
+  entry: "./lib/live/index.js",
+  devtool: false,
+  plugins: [new CopyRspackPlugin({ patterns: [{ from: "style/live.css" }] })],
+  output: {
+    path: `${import.meta.dirname}/../agent_kernel/kernel/live/static`,
+    filename: "live.js",
+    library: { type: "module" },
+    clean: true,
+  },
+});
+
+function report(error, stats) {
+  if (error) throw error;
+  process.stdout.write(`${stats.toString({ preset: "errors-warnings", assets: true })}\n`);
+  if (stats.hasErrors()) process.exitCode = 1;
+}
+
+if (process.argv.includes("--watch")) compiler.watch({}, report);
+else compiler.run((...given) => compiler.close(() => report(...given)));

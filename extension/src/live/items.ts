@@ -1,0 +1,154 @@
+/** The items of a turn. Each class draws one kind of item again as it grows. */
+
+import { element } from "../dom";
+import { CodeCall, ShellCall } from "./calls";
+import { Markdown } from "./markdown";
+import type { Item } from "./store";
+import { partsOf } from "./store";
+import { readable, setText } from "./text";
+
+/** Draws an item, and with a call its output; `now` are the seconds since the view was opened. */
+export interface Drawing {
+  draw(item: Item, now: number, output?: Item): void;
+}
+
+class Reasoning implements Drawing {
+  constructor(parent: HTMLElement) {
+    this._node = element("details", "agent-live-reasoning", parent);
+    this._node.open = true;
+    element("summary", "", this._node, "Reasoning").addEventListener("click", () => (this._chosen = true));
+    this._texts = new Markdown(this._node);
+  }
+
+  draw(item: Item): void {
+    const text = partsOf(item, "summary").join("\n\n");
+    this._node.hidden = !text.trim();
+    this._texts.draw(text);
+    if (item.done && !this._chosen) this._node.open = false; // unless the user opened or closed it
+  }
+
+  private readonly _node: HTMLDetailsElement;
+  private readonly _texts: Markdown;
+  private _chosen = false;
+}
+
+class Message implements Drawing {
+  constructor(parent: HTMLElement) {
+    this._text = new Markdown(parent);
+  }
+
+  draw(item: Item): void {
+    const text = item.parts.get("text")?.text;
+    if (text !== undefined && text !== this._drawn) this._text.draw((this._drawn = text));
+  }
+
+  private readonly _text: Markdown;
+  private _drawn = "";
+}
+
+/** What the user said to the running turn. */
+class Said implements Drawing {
+  constructor(parent: HTMLElement) {
+    const node = element("div", "agent-live-said", parent);
+    element("span", "agent-live-quiet", node, "You: ");
+    this._text = element("span", "", node);
+  }
+
+  draw(item: Item): void {
+    setText(this._text, readable(item.parts.get("text")?.text ?? ""));
+  }
+
+  private readonly _text: HTMLElement;
+}
+
+/** What the user decided. */
+class Decided implements Drawing {
+  constructor(parent: HTMLElement) {
+    this._node = element("div", "agent-live-said agent-live-quiet", parent);
+  }
+
+  draw(item: Item): void {
+    setText(this._node, readable(item.parts.get("text")?.text ?? ""));
+  }
+
+  private readonly _node: HTMLElement;
+}
+
+/** An item of any other kind: its kind, and its texts by name. */
+class Generic implements Drawing {
+  constructor(parent: HTMLElement) {
+    this._title = element("div", "agent-live-quiet", parent);
+    this._node = element("div", "agent-live-generic", parent);
+  }
+
+  draw(item: Item): void {
+    setText(this._title, readable(item.name ? `${item.kind}: ${item.name}` : item.kind));
+    for (const [name, part] of item.parts) {
+      const text = this._texts.get(name) ?? element("pre", "agent-live-generic-text", this._node);
+      text.setAttribute("aria-label", readable(name));
+      this._texts.set(name, text);
+      setText(text, readable(part.text));
+    }
+  }
+
+  private readonly _title: HTMLElement;
+  private readonly _node: HTMLElement;
+  private readonly _texts = new Map<string, HTMLElement>();
+}
+
+class Nothing implements Drawing {
+  draw(): void {
+    // Another part of the view shows it.
+  }
+}
+
+const KINDS: ReadonlyMap<string, new (parent: HTMLElement) => Drawing> = new Map<
+  string,
+  new (parent: HTMLElement) => Drawing
+>([
+  ["reasoning", Reasoning],
+  ["message", Message],
+  ["said", Said],
+  ["decided", Decided],
+  ["shell_call", ShellCall],
+  ["shell_call_output", ShellCall],
+  ["code_interpreter_call", CodeCall],
+  ["mcp_approval_request", Nothing], // the open question is shown below the items
+  ["mcp_approval_response", Nothing], // what was decided is an item of its own
+]);
+
+/** The list of a turn's items. An output is drawn with its call if both exist. */
+export class Items {
+  constructor(parent: HTMLElement) {
+    this._node = element("div", "agent-live-items", parent);
+  }
+
+  draw(items: ReadonlyMap<number, Item>, now: number): void {
+    for (const [index, { node }] of this._drawn) {
+      if (items.has(index)) continue;
+      node.remove();
+      this._drawn.delete(index);
+    }
+    const all = [...items.values()];
+    const calls = new Set(
+      all.filter((item) => item.kind === "shell_call" && item.call).map((item) => item.call),
+    );
+    const isOutput = (item: Item) => item.kind === "shell_call_output" && calls.has(item.call);
+    const outputs = new Map(all.filter(isOutput).map((item) => [item.call, item]));
+    for (const item of all) {
+      if (item !== outputs.get(item.call)) this._at(item).draw(item, now, outputs.get(item.call));
+    }
+  }
+
+  private _at(item: Item): Drawing {
+    const known = this._drawn.get(item.index);
+    if (known) return known.drawing;
+    const node = element("div", "agent-live-item", this._node);
+    const drawing = new (KINDS.get(item.kind) ?? Generic)(node);
+    this._drawn.set(item.index, { node, drawing });
+    return drawing;
+  }
+
+  private readonly _node: HTMLElement;
+  private readonly _drawn = new Map<number, { node: HTMLElement; drawing: Drawing }>();
+}
