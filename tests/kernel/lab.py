@@ -34,6 +34,10 @@ SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 _SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+_WITHOUT_NODE = {"buildAvailable": False, "buildCheck": False}
+"""Each loaded page asks otherwise whether JupyterLab must be built, for which the server starts Node."""
+_WITHOUT_LANGUAGE_SERVERS = {"ServerApp": {"jpserver_extensions": {"jupyter_lsp": False}}}
+"""Node, npm and R are started otherwise, to find such servers."""
 
 
 @contextmanager
@@ -49,8 +53,10 @@ def lab_server(
     for name, values in {**_SETTINGS, "themes": {"theme": theme}}.items():
         (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
     disabled = {} if extension else {"disabledExtensions": {EXTENSION: True}}
-    (folder / "config" / "labconfig").mkdir(parents=True, exist_ok=True)
-    (folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
+    configuration = folder / "config"
+    (configuration / "labconfig").mkdir(parents=True, exist_ok=True)
+    (configuration / "labconfig" / "page_config.json").write_text(json.dumps({**_WITHOUT_NODE, **disabled}))
+    (configuration / "jupyter_server_config.json").write_text(json.dumps(_WITHOUT_LANGUAGE_SERVERS))
     environment = os.environ | {
         "JUPYTER_PATH": os.pathsep.join(
             filter(None, [f"{folder / 'share'}", os.environ.get("JUPYTER_PATH")])
