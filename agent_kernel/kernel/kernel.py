@@ -211,19 +211,21 @@ class AgentKernel(Kernel):
         from agent_kernel.kernel.python import cursor
 
         part = cursor.python_part(code)
+        types: list[dict[str, Any]] = []
         if part is not None and cursor_pos >= part.start:
             idle = self._cell is None  # else the session may be busy for long
             found = await cursor.complete(self._agent, part, cursor_pos) if idle else None
-            matches, start, end = found or ([], cursor_pos, cursor_pos)
+            texts, start, end = found or ([], cursor_pos, cursor_pos)
         else:
             names = await runtime_names(self._agent, magic_at(code, cursor_pos))
             matches, start, end = await asyncio.to_thread(complete, code, cursor_pos, names)
+            texts, types = [each.text for each in matches], [each.to_json(start, end) for each in matches]
         return {
             "status": "ok",
-            "matches": matches,
+            "matches": texts,
             "cursor_start": start,
             "cursor_end": end,
-            "metadata": {},
+            "metadata": {"_jupyter_types_experimental": types} if types else {},
         }
 
     async def do_inspect(

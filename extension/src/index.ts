@@ -3,8 +3,9 @@
 import { notebooks } from "./connection/plugin";
 import { files } from "./files/plugin";
 import { inbox } from "./inbox/plugin";
+import { completion } from "./prompt/completion";
 import { prompt } from "./prompt/plugin";
 import { record } from "./record/plugin";
 import { status } from "./status/plugin";
 
-export default [notebooks, prompt, status, inbox, files, record];
+export default [notebooks, prompt, completion, status, inbox, files, record];

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.magics.matches import (
+    MAX_MATCHES,
+    Match,
+    escaped,
+    file,
+    local,
+    one_level,
+    starting,
+)
 from agent_kernel.kernel.magics.table import MAGICS, Magic, find
 from agent_kernel.kernel.python.asking import ask
 from agent_kernel.kernel.python.cursor import completeness as python_completeness
@@ -21,60 +29,85 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_MATCHES = 200
+_SHOWN = 60
+"""Characters shown of the type of a variable."""
+
 _MENTION = re.compile(r'(?<![\w@\\./+-])@(?:"([^"\n]*)|([^\s"`@]*))$')
 _FENCE = re.compile(r"^\s*```", re.MULTILINE)
 
-Matches = tuple[list[str], int, int]
-"""The possible texts, and the start and end of the characters they replace."""
+Matches = tuple[list[Match], int, int]
+"""What can stand at the cursor, and the start and end of the characters that it replaces."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names that only the runtime knows: models, paths of files relative to /mnt/data, and variables."""
+    """What only the kernel's objects know.
+
+    `files` are sizes in bytes by path below /mnt/data; `received` the files there that the page uploaded,
+    which a prompt may mention. `variables` are types by name. `model` is the one in use.
+    """
 
     models: Sequence[str] = ()
-    files: Sequence[str] = ()
-    variables: Sequence[str] = ()
+    model: str | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+    received: Collection[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
-    """Return the names that the magic's arguments need; none if the runtime is not open or unreachable."""
+    """Return the names that the magic's arguments need; none if the runtime is not open or unreachable.
+
+    Without a magic they are the names that a prompt may mention.
+    """
     from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
 
     runtime, container_id = notebook.opened, notebook.container.id
-    wanted = magic.arguments if magic else ""
+    if magic is None:
+        return Names(received=notebook.uploaded.only_there(container_id))
+    wanted = magic.arguments
     try:
         if runtime is not None and wanted == "models":
-            return Names(models=await runtime.models())
+            return Names(models=await runtime.models(), model=notebook.model)
         if runtime is not None and wanted == "files" and container_id is not None:
             found = await snapshot(runtime.containers.files, container_id)
-            return Names(files=[short_path(path) for path in sorted(found.files)])
+            return Names(files={short_path(path): each.bytes for path, each in found.files.items()})
         if wanted == "variables":
             answer = await ask(notebook, {"ask": "variables"})
-            return Names(variables=[row[0] for row in (answer or {}).get("rows", ())])
+            return Names(variables={row[0]: _variable(row) for row in (answer or {}).get("rows", ())})
     except AgentKernelError:
         log.info("Names could not be completed.", exc_info=True)
     return Names()
 
 
+def _variable(row: Sequence[str]) -> str:
+    """Return the type and shape of a variable. Both are from the container."""
+    from agent_kernel.kernel.render.text import clean
+
+    return clean(" ".join(filter(None, row[1:3])))[:_SHOWN]
+
+
 def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
     """Return the completions of the text before the cursor."""
+    names = names or Names()
     line_start = source.rfind("\n", 0, cursor) + 1
     line = source[line_start:cursor]
     indent = len(line) - len(line.lstrip())
     name = re.fullmatch(r"%{1,2}\w*", line.lstrip())
     if name:
-        matches = [f"%{each}" for each in MAGICS if f"%{each}".startswith(name[0])]
-        return matches, line_start + indent, cursor
+        return starting(_magics("%"), name[0]), line_start + indent, cursor
     magic = re.match(r"%(%?\w+)[ \t]+", line.lstrip())
     if magic and magic[1] in MAGICS:
         word = _last_word(line)
-        return _arguments(MAGICS[magic[1]], word, names or Names()), cursor - len(word), cursor
+        return _arguments(MAGICS[magic[1]], word, names), cursor - len(word), cursor
     mention = _MENTION.search(line)
     if mention and not line.lstrip().startswith(("%", "!")):
-        return _mention_matches(mention[1], mention[2]), line_start + mention.start(), cursor
+        found = _mention_matches(mention[1], mention[2], names.received)
+        return found, line_start + mention.start(), cursor
     return [], cursor, cursor
+
+
+def _magics(sign: str = "") -> list[Match]:
+    return [Match(f"{sign}{name}", "line", magic.summary) for name, magic in MAGICS.items()]
 
 
 def _last_word(line: str) -> str:
@@ -83,28 +116,28 @@ def _last_word(line: str) -> str:
     return found[0] if found else ""
 
 
-def _arguments(magic: Magic, word: str, names: Names) -> list[str]:
-    offered = [each for each in magic.words if each.startswith(word)]
+def _arguments(magic: Magic, word: str, names: Names) -> list[Match]:
+    offered = starting((Match(each, "option") for each in magic.words), word)
     if magic.arguments == "paths":
-        return offered + _escaped(_paths(word.replace("\\ ", " ")))
+        return offered + escaped(local(word.replace("\\ ", " ")))
     if magic.arguments == "files":
-        return offered + _escaped(_one_folder(names.files, word.replace("\\ ", " ")))
-    if magic.arguments == "variables":
-        return offered + [each for each in names.variables if each.startswith(word)]
-    if magic.arguments == "models":
-        return offered + [each for each in names.models if each.startswith(word)]
-    if magic.arguments == "magics":
-        return [each for each in MAGICS if each.startswith(word)]
-    return offered
+        return offered + escaped(one_level(names.files, word.replace("\\ ", " ")))
+    return offered + starting(_named(magic.arguments, names), word)
 
 
-def _escaped(paths: list[str]) -> list[str]:
-    return [path.replace(" ", "\\ ") for path in paths]
+def _named(wanted: str, names: Names) -> list[Match]:
+    if wanted == "variables":
+        return [Match(name, "variable", about) for name, about in names.variables.items()]
+    if wanted == "models":
+        return [Match(each, "model", "in use" if each == names.model else "") for each in names.models]
+    return _magics() if wanted == "magics" else []
 
 
-def _mention_matches(quoted: str | None, plain: str | None) -> list[str]:
-    found = _paths(quoted if quoted is not None else plain or "")
-    return [_mention(path, quoted=quoted is not None) for path in found]
+def _mention_matches(quoted: str | None, plain: str | None, received: Collection[str]) -> list[Match]:
+    prefix = quoted if quoted is not None else plain or ""
+    there = starting((file(path, where="in the container") for path in sorted(received)), prefix)
+    found = [*local(prefix), *there][:MAX_MATCHES]
+    return [replace(each, text=_mention(each.text, quoted=quoted is not None)) for each in found]
 
 
 def _mention(path: str, *, quoted: bool) -> str:
@@ -112,34 +145,6 @@ def _mention(path: str, *, quoted: bool) -> str:
     if not quoted and " " not in path:
         return f"@{path}"
     return f'@"{path}' if path.endswith("/") else f'@"{path}"'
-
-
-def _paths(prefix: str) -> list[str]:
-    """Return local paths with this prefix. Folders end in a slash; hidden names need a prefix with a dot."""
-    start = prefix.rpartition("/")[2]
-    shown = prefix[: len(prefix) - len(start)]
-    try:
-        with os.scandir(os.path.expanduser(shown) or ".") as entries:
-            names = [(entry.name, entry.is_dir()) for entry in entries]
-    except (OSError, ValueError):
-        return []
-    matches = [
-        shown + name + ("/" if is_folder else "")
-        for name, is_folder in sorted(names)
-        if name.startswith(start) and (start.startswith(".") or not name.startswith("."))
-    ]
-    return matches[:MAX_MATCHES]
-
-
-def _one_folder(files: Sequence[str], prefix: str) -> list[str]:
-    """Return the container's files with this prefix; for a file in a deeper folder, that folder."""
-    depth = prefix.count("/")
-    found: dict[str, None] = {}
-    for path in files:
-        if path.startswith(prefix):
-            parts = path.split("/")
-            found["/".join(parts[: depth + 1]) + ("/" if len(parts) > depth + 1 else "")] = None
-    return sorted(found)[:MAX_MATCHES]
 
 
 def magic_at(source: str, cursor: int) -> Magic | None:

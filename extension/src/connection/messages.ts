@@ -60,7 +60,8 @@ function count(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
 
-function list(value: unknown): unknown[] {
+/** A list of a message; empty for anything else. */
+export function list(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 

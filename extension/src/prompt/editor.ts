@@ -7,16 +7,11 @@ import {
   RangeSetBuilder,
   StateEffect,
 } from "@codemirror/state";
-import {
-  Decoration,
-  type DecorationSet,
-  EditorView,
-  placeholder,
-  ViewPlugin,
-  type ViewUpdate,
-} from "@codemirror/view";
+import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate } from "@codemirror/view";
+import type { TranslationBundle } from "@jupyterlab/translation";
 
-import { kindOf, read } from "./kinds";
+import { kindOf, NAMES, read } from "./kinds";
+import { suggestions } from "./suggestions";
 
 const MENTION = /(?<![\w@\\./+-])@(?:"[^"\n]+"|'[^'\n]+'|(?:\\ |[^\s"'`@])(?:\\ |[^\s"`@])*)/g;
 const AFTER = /(?<=[^"'])[.,;:!?)\]}>’*_]+$/;
@@ -68,18 +63,22 @@ const colours = ViewPlugin.fromClass(
   { decorations: (plugin) => plugin.decorations },
 );
 
-/** Prose wraps; commands and code do not. */
-const wrapping = EditorView.contentAttributes.compute(["doc"], (state): Record<string, string> => {
-  return kindOf(state.doc.toString()) === "prompt" ? { class: "cm-lineWrapping jp-agent-prose" } : {};
-});
+/** Prose wraps; commands and code do not. The label says what the cell is: JupyterLab gives none. */
+function contents(trans: TranslationBundle): Extension {
+  return EditorView.contentAttributes.compute(["doc"], (state): Record<string, string> => {
+    const kind = kindOf(state.doc.toString());
+    const label = { "aria-label": trans.__("Cell: %1", trans.__(NAMES[kind])) };
+    return kind === "prompt" ? { ...label, class: "cm-lineWrapping jp-agent-prose" } : label;
+  });
+}
 
 /** What is added to the editor of one cell. */
 export class EditorDress {
   constructor(private readonly _view: EditorView) {}
 
-  /** Adds it, or changes the placeholder of what was added. */
-  put(hint: string): void {
-    this._set([wrapping, colours, placeholder(hint)]);
+  /** Adds it, or changes the examples of what was added. */
+  put(examples: readonly string[], trans: TranslationBundle): void {
+    this._set([contents(trans), colours, suggestions(examples, trans)]);
   }
 
   /** Takes it off again: the notebook has another kernel. */

@@ -1,13 +1,23 @@
 /** What a cell is, read as the kernel reads it (agent_kernel/kernel/cells.py). Pure. */
 
-export type Kind = "prompt" | "python" | "shell" | "line";
+export type Kind = "prompt" | "python" | "r" | "shell" | "line";
 
 export const NAMES: Readonly<Record<Kind, string>> = {
   prompt: "Prompt",
   python: "Python",
+  r: "R",
   shell: "Shell",
   line: "Line",
 };
+
+/** The languages of cells that are code, as JupyterLab names them; prompts keep that of the kernel. */
+export const LANGUAGES: Readonly<Partial<Record<Kind, string>>> = {
+  python: "text/x-python",
+  r: "text/x-rsrc",
+  shell: "text/x-sh",
+};
+
+const CODE: Readonly<Record<string, Kind>> = { python: "python", r: "r", bash: "shell" };
 
 const MAGIC = /^(%{1,2})([A-Za-z_]\w*)(\?|[ \t].*)?$/;
 
@@ -51,24 +61,26 @@ export function kindOf(source: string): Kind {
   const { top, prompt } = read(lines);
   if (prompt < lines.length || top.length === 0) return "prompt";
   const body = top.find((each) => each.type === "cell magic");
-  if (body) return body.name === "python" ? "python" : body.name === "bash" ? "shell" : "line";
+  if (body) return CODE[body.name] ?? "line";
   return top.every((each) => each.type === "command") ? "shell" : "line";
 }
 
 const PREFIX: Readonly<Record<Kind, string>> = {
   prompt: "",
   python: "%%python\n",
+  r: "%%r\n",
   shell: "%%bash\n",
   line: "",
 };
 const NEXT: Readonly<Record<Kind, Kind>> = {
   prompt: "python",
   python: "shell",
+  r: "prompt",
   shell: "prompt",
   line: "line",
 };
 
-/** The source as the next kind: prompt, Python, shell, prompt. A cell of `%` lines stays as it is. */
+/** The source as the next kind: prompt, Python, shell, prompt. R becomes a prompt; `%` lines stay. */
 export function switched(source: string): string {
   const kind = kindOf(source);
   return PREFIX[NEXT[kind]] + (kind === "prompt" || kind === "line" ? source : body(source));

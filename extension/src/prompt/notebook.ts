@@ -5,9 +5,10 @@ import { PathExt } from "@jupyterlab/coreutils";
 import type { Contents } from "@jupyterlab/services";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
+import { fields, list, text } from "../connection/messages";
 import type { AgentNotebook } from "../connection/notebook";
 import { CellDress } from "./cell";
-import { example } from "./examples";
+import { examples, type NamedFile } from "./examples";
 import { switched } from "./kinds";
 
 const OURS = "jp-AgentNotebook";
@@ -19,7 +20,7 @@ export class PromptCells {
     private readonly _trans: TranslationBundle,
   ) {
     const { content } = _notebook.panel;
-    this._hint = example([], _trans);
+    this._examples = examples([], _trans);
     _notebook.changed.connect(this._dress, this);
     content.modelContentChanged.connect(this._dress, this);
     void _notebook.panel.revealed.then(() => {
@@ -34,8 +35,10 @@ export class PromptCells {
     if (ours !== this._ours) {
       this._ours = ours;
       content.node.classList.toggle(OURS, ours);
-      if (ours) void this._look();
     }
+    const running = this._notebook.state?.cell != null;
+    if (ours && !running && (this._ran || !this._looked)) void this._look();
+    this._ran = running;
     for (const cell of content.widgets) {
       if (!(cell instanceof CodeCell)) continue;
       const known = this._known.get(cell);
@@ -55,22 +58,37 @@ export class PromptCells {
     cell.disposed.connect(() => {
       this._known.delete(cell);
     });
-    void dress.put(this._hint);
+    void dress.put(this._examples);
   }
 
-  /** Looks for files beside the notebook that a first question could be about. */
+  /** Looks for files that a question could be about. It starts no container. */
   private async _look(): Promise<void> {
-    const folder = PathExt.dirname(this._notebook.panel.context.path);
-    const found = await this._contents.get(folder, { content: true }).catch(() => null);
-    const entries = (found?.content ?? []) as Contents.IModel[];
-    const files = entries.filter((each) => each.type === "file").map((each) => each.name);
-    this._hint = example(files.sort(), this._trans);
-    for (const dress of this._known.values()) void dress.put(this._hint);
+    this._looked = true;
+    const { connection } = this._notebook;
+    const [there, here] = await Promise.all([
+      connection?.request("files").catch(() => null),
+      this._contents
+        .get(PathExt.dirname(this._notebook.panel.context.path), { content: true })
+        .catch(() => null),
+    ]);
+    const inContainer = list(there?.["files"]).map((each) => text(fields(each)["path"]));
+    const beside = list(here?.content).map(fields);
+    const files: NamedFile[] = [
+      ...inContainer.map((path) => ({ path, inContainer: true })),
+      ...beside
+        .filter((each) => each["type"] === "file" && !inContainer.includes(text(each["name"])))
+        .map((each) => ({ path: text(each["name"]), inContainer: false }))
+        .sort((one, other) => (one.path < other.path ? -1 : 1)),
+    ];
+    this._examples = examples(files, this._trans);
+    for (const dress of this._known.values()) void dress.put(this._examples);
   }
 
   private readonly _known = new Map<CodeCell, CellDress>();
-  private _hint: string;
+  private _examples: readonly string[];
   private _ours = false;
+  private _looked = false;
+  private _ran = false;
 }
 
 /** Makes a prompt cell a Python cell, a Python cell a shell cell, and a shell cell a prompt. */

@@ -27,11 +27,11 @@ def built(missing: Callable[[str], NoReturn]) -> Path:
     return EXTENSION / "labextension"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(
     lab_folder: Path, jupyter_path: Path, built: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """One JupyterLab with the extension for all of these tests."""
+    """One JupyterLab with the extension for all tests of this folder."""
     with pytest.MonkeyPatch.context() as patch:
         use_kernels(jupyter_path, patch)
         with lab.lab_server(lab_folder, tmp_path_factory.mktemp("extended"), extension=built) as address:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,90 +14,11 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.kernel import lab
-from tests.kernel.extension.conftest import EXTENSION, Opened
+from tests.kernel.extension.conftest import Opened
+from tests.kernel.extension.page import CONTENT, WAIT, cell, dark, source, start, violations
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
-
-WAIT = 60_000.0
-LONG = "Please compare the ages in @people.csv with last year and tell me " + "very " * 40 + "briefly."
-CELLS = [LONG, "!ls -l", "%%python\nprint(1)", "%budget seconds=20\n%model", ""]
-CONTENT = "window.jupyterapp.shell.currentWidget.content"
-
-
-@contextmanager
-def dark(page: Page) -> Iterator[None]:
-    lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-    try:
-        expect(page.locator("body[data-jp-theme-light='false']")).to_have_count(1, timeout=WAIT)
-        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
-        yield
-    finally:
-        lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
-
-
-def cell(page: Page, number: int) -> Locator:
-    return page.locator(".jp-Notebook:visible .jp-CodeCell").nth(number)
-
-
-def start(page: Page, number: int) -> Locator:
-    """Select a cell and start it; the cell."""
-    page.evaluate(f"(number) => {{ {CONTENT}.activeCellIndex = number; }}", number)
-    lab.start_command(page, "notebook:run-cell")
-    return cell(page, number)
-
-
-def source(page: Page, number: int) -> str:
-    found: str = page.evaluate(f"(n) => {CONTENT}.widgets[n].model.sharedModel.getSource()", number)
-    return found
-
-
-def violations(page: Page, selector: str) -> list[str]:
-    """What axe-core finds serious below an element."""
-    if not page.evaluate("() => 'axe' in window"):
-        page.add_script_tag(path=EXTENSION / "node_modules" / "axe-core" / "axe.min.js")
-    found: list[dict[str, Any]] = page.evaluate(
-        "(selector) => axe.run(selector).then((found) => found.violations)", selector
-    )
-    return [
-        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-
-
-def test_prompts_wrap_and_cells_say_what_they_are(opened: Opened, pictures: Path) -> None:
-    with opened("prompts.ipynb", CELLS, height=620) as page:
-        badges = page.locator(".jp-agent-badge")
-        expect(badges).to_have_text(["Prompt", "Shell", "Python", "Line", "Prompt"])
-        content = cell(page, 0).locator(".cm-content")
-        expect(content).to_have_class(re.compile("cm-lineWrapping"))
-        wide = "(e) => [e.closest('.cm-scroller').scrollWidth, e.closest('.cm-scroller').clientWidth]"
-        assert len(set(content.evaluate(wide))) == 1
-        fonts = [
-            cell(page, number).locator(".cm-content").evaluate("(e) => getComputedStyle(e).fontFamily")
-            for number in (0, 2)
-        ]
-        assert "mono" not in fonts[0]
-        assert "mono" in fonts[1]
-        expect(cell(page, 0).locator(".jp-agent-mention")).to_have_text("@people.csv")
-        expect(cell(page, 1).locator(".jp-agent-command")).to_have_text("!ls -l")
-        expect(cell(page, 3).locator(".jp-agent-top")).to_have_text(["%budget", "%model"])
-        expect(cell(page, 4).locator(".cm-placeholder")).to_contain_text("What is in @people.csv?")
-        assert violations(page, ".jp-AgentNotebook .jp-agent-badge") == []
-        page.screenshot(path=pictures / "prompts.png")
-        with dark(page):
-            page.screenshot(path=pictures / "prompts-dark.png")
-
-
-def test_key_switches_between_prompt_python_and_shell(opened: Opened) -> None:
-    with opened("switched.ipynb", ["say hello", "%model"]) as page:
-        cell(page, 0).locator(".cm-content").click()
-        for badge, prefix in (("Python", "%%python\n"), ("Shell", "%%bash\n"), ("Prompt", "")):
-            page.keyboard.press("Alt+k")
-            expect(cell(page, 0).locator(".jp-agent-badge")).to_have_text(badge)
-            assert source(page, 0) == f"{prefix}say hello"
-        expect(cell(page, 1).locator(".jp-agent-badge")).to_be_disabled()
 
 
 def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Path) -> None:

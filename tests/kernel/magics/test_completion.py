@@ -6,13 +6,21 @@ import pytest
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics.completion import Names, complete, completeness, magic_at
+from agent_kernel.kernel.magics.matches import Match
 from agent_kernel.kernel.magics.table import MAGICS, find
 
 
+def texts(source: str, cursor: int, names: Names | None = None) -> tuple[list[str], int, int]:
+    matches, start, end = complete(source, cursor, names)
+    return [match.text for match in matches], start, end
+
+
 def test_names_of_magics() -> None:
-    assert complete("%", 1) == ([f"%{name}" for name in MAGICS], 0, 1)
-    assert complete("%files\n %up", 11) == (["%upload"], 8, 11)
-    assert complete("prompt", 6)[0] == []
+    assert complete("%up", 3)[0] == [Match("%upload", "line", MAGICS["upload"].summary)]
+    assert complete("%help mod", 9)[0] == [Match("model", "line", MAGICS["model"].summary)]
+    assert texts("%", 1) == ([f"%{name}" for name in MAGICS], 0, 1)
+    assert texts("%files\n %up", 11) == (["%upload"], 8, 11)
+    assert texts("prompt", 6)[0] == []
 
 
 def test_paths_for_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,42 +28,56 @@ def test_paths_for_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "data").mkdir()
     for name in ("data/a.csv", "data/b c.csv", "dog.txt", ".hidden"):
         (tmp_path / name).touch()
-    assert complete("%upload d", 9) == (["data/", "dog.txt"], 8, 9)
-    assert complete("%upload x data/", 15) == (["data/a.csv", "data/b\\ c.csv"], 10, 15)
-    assert complete("%upload .h", 10)[0] == [".hidden"]
-    assert complete("%upload nowhere/", 16)[0] == []
+    assert texts("%upload d", 9) == (["data/", "dog.txt"], 8, 9)
+    assert texts("%upload x data/", 15) == (["data/a.csv", "data/b\\ c.csv"], 10, 15)
+    assert texts("%upload .h", 10)[0] == [".hidden"]
+    assert texts("%upload nowhere/", 16)[0] == []
 
 
 def test_files_of_the_container_for_download() -> None:
-    names = Names(files=["a.csv", "out/b c.csv", "out/deep/d.csv"])
-    assert complete("%download ", 10, names)[0] == ["--force", "a.csv", "out/"]
-    assert complete("%download out/", 14, names) == (["out/b\\ c.csv", "out/deep/"], 10, 14)
-    assert complete("%download a.csv --", 18, names) == (["--force"], 16, 18)
-    assert complete("%files o", 8, names) == (["out/"], 7, 8)
+    names = Names(files={"out/deep/d.csv": 3, "a.csv": 2048, "out/b c.csv": 1})
+    assert complete("%download a", 11, names)[0] == [Match("a.csv", "file", "CSV, 2.0 kB")]
+    assert texts("%download ", 10, names)[0] == ["--force", "a.csv", "out/"]
+    assert texts("%download out/", 14, names) == (["out/b\\ c.csv", "out/deep/"], 10, 14)
+    assert texts("%download a.csv --", 18, names) == (["--force"], 16, 18)
+    assert texts("%files o", 8, names) == (["out/"], 7, 8)
 
 
 def test_paths_after_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for name in ("data/a.csv", "data/b c.csv", ".hidden"):
-        (tmp_path / name).touch()
-    assert complete("Look at @da", 11) == (["@data/"], 8, 11)
-    assert complete("Look at @data/", 14) == (["@data/a.csv", '@"data/b c.csv"'], 8, 14)
-    assert complete('Look at @"data/b', 16) == (['@"data/b c.csv"'], 8, 16)
-    assert complete("one\ntwo @", 9) == (["@data/"], 8, 9)
-    assert complete("me@da", 5)[0] == []
-    assert complete("!ls @da", 7)[0] == []
+        (tmp_path / name).write_text("a\n1\n2")
+    (tmp_path / "data" / "old.csv").symlink_to("nowhere.csv")
+    assert texts("Look at @da", 11) == (["@data/"], 8, 11)
+    assert texts("Look at @data/", 14) == (["@data/a.csv", '@"data/b c.csv"', "@data/old.csv"], 8, 14)
+    assert texts('Look at @"data/b', 16) == (['@"data/b c.csv"'], 8, 16)
+    assert texts("one\ntwo @", 9) == (["@data/"], 8, 9)
+    assert complete("@data/a", 7)[0] == [Match("@data/a.csv", "file", "CSV, 5 bytes")]
+    assert complete("@da", 3)[0] == [Match("@data/", "folder", "folder")]
+    assert complete("@data/o", 7)[0] == [Match("@data/old.csv", "file", "CSV")]
+    assert texts("me@da", 5)[0] == []
+    assert texts("!ls @da", 7)[0] == []
+
+
+def test_uploaded_files_after_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = Names(received={"sales.csv", "my notes.txt"})
+    assert complete("@s", 2, names)[0] == [Match("@sales.csv", "file", "CSV, in the container")]
+    assert texts("@m", 2, names)[0] == ['@"my notes.txt"']
 
 
 def test_words_of_magics() -> None:
-    assert complete("%budget tokens=5 t", 18) == (["tokens=", "tool_calls="], 17, 18)
-    assert complete("%%b", 3) == (["%%bash"], 0, 3)
-    assert complete("%%bash --", 9) == (["--private"], 7, 9)
-    assert complete("%nosuch x", 9)[0] == []
+    assert texts("%budget tokens=5 t", 18) == (["tokens=", "tool_calls="], 17, 18)
+    assert texts("%%b", 3) == (["%%bash"], 0, 3)
+    assert texts("%%bash --", 9) == (["--private"], 7, 9)
+    assert texts("%nosuch x", 9)[0] == []
 
 
 def test_models_for_model() -> None:
-    assert complete("%model s", 8, Names(models=["scripted/demo", "openai/x"])) == (["scripted/demo"], 7, 8)
+    names = Names(models=["scripted/demo", "openai/x"], model="openai/x")
+    assert texts("%model s", 8, names) == (["scripted/demo"], 7, 8)
+    assert complete("%model o", 8, names)[0] == [Match("openai/x", "model", "in use")]
 
 
 def test_the_magic_under_the_cursor() -> None:

@@ -1,0 +1,56 @@
+"""What the tests of the extension do in a page of JupyterLab or Notebook 7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.kernel import lab
+from tests.kernel.extension.conftest import EXTENSION
+
+WAIT = 60_000.0
+CONTENT = "window.jupyterapp.shell.currentWidget.content"
+
+
+@contextmanager
+def dark(page: Page) -> Iterator[None]:
+    lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+    try:
+        expect(page.locator("body[data-jp-theme-light='false']")).to_have_count(1, timeout=WAIT)
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
+        yield
+    finally:
+        lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+
+
+def cell(page: Page, number: int) -> Locator:
+    return page.locator(".jp-Notebook:visible .jp-CodeCell").nth(number)
+
+
+def start(page: Page, number: int) -> Locator:
+    """Select a cell and start it; the cell."""
+    page.evaluate(f"(number) => {{ {CONTENT}.activeCellIndex = number; }}", number)
+    lab.start_command(page, "notebook:run-cell")
+    return cell(page, number)
+
+
+def source(page: Page, number: int) -> str:
+    found: str = page.evaluate(f"(n) => {CONTENT}.widgets[n].model.sharedModel.getSource()", number)
+    return found
+
+
+def violations(page: Page, selector: str) -> list[str]:
+    """What axe-core finds serious below an element."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.add_script_tag(path=EXTENSION / "node_modules" / "axe-core" / "axe.min.js")
+    found: list[dict[str, Any]] = page.evaluate(
+        "(selector) => axe.run(selector).then((found) => found.violations)", selector
+    )
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
