@@ -31,7 +31,6 @@ from tests import trust
 Missing = Callable[[str], NoReturn]
 CHECKOUT = Path(__file__).parents[1]
 SANDBOXES = CHECKOUT / "tests" / "sandboxes"
-SERVER = CHECKOUT / "tests" / "server"
 
 
 def _missing(why: str) -> NoReturn:
@@ -44,19 +43,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark cases as slow that repeat others on one more backend.
 
     The layers above the sandbox see only a byte stream. So gVisor's cases are slow outside the sandbox
-    contract. Docker's are slow where a remote runtime or the server's protocol is tested, if the same case
-    runs in bubblewrap: the contract of the local runtime and the official client's tests run on Docker in any
-    case. Inside the sandbox contract gVisor's cases are slow that are marked `slow_on_gvisor`. The mark
-    `shown_on` names the parameters with which a single test runs in any case.
+    contract, and so are Docker's if the same case runs in bubblewrap, unless the test is marked `on_docker`.
+    Where a runtime is remote, Docker's cases are slow in any case. Inside the sandbox contract gVisor's cases
+    are slow that are marked `slow_on_gvisor`. The mark `shown_on` names the parameters with which a single
+    test runs in any case.
     """
     ids = {item.nodeid for item in items}
     for item in items:
         call = getattr(item, "callspec", None)
-        chosen = {call.params.get(name) for name in ("backend", "shared_sandbox")} if call else set()
+        chosen = {value for value in call.params.values() if isinstance(value, str)} if call else set()
         above = SANDBOXES not in item.path.parents
-        elsewhere = item.path.parent == SERVER or (call and call.params.get("runtime") == "remote")
         on_gvisor = "docker-runsc" in chosen and (above or item.get_closest_marker("slow_on_gvisor"))
-        again = above and elsewhere and "docker" in chosen
+        wanted = item.get_closest_marker("on_docker") and "remote" not in chosen
+        again = above and "docker" in chosen and not wanted
         shown = item.get_closest_marker("shown_on")
         repeats = shown and call and not {*shown.args} <= {str(value) for value in call.params.values()}
         if on_gvisor or repeats or (again and item.nodeid.replace("docker", "bubblewrap") in ids):

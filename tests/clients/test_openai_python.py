@@ -53,6 +53,7 @@ def container_of(response: Response) -> str:
     return str(tool.environment.container_id)
 
 
+@pytest.mark.on_docker
 def test_two_turns(client: OpenAI) -> None:
     first = client.responses.create(input="Please collect the measurements", tools=[SHELL])
     assert printed(first) == ["", "", "6\n"]
@@ -90,6 +91,7 @@ async def test_the_async_client(tap: Tap) -> None:
             pass
 
 
+@pytest.mark.on_docker
 def test_containers_and_files(client: OpenAI) -> None:
     container = client.containers.create(
         name="lab", expires_after={"anchor": "last_active_at", "minutes": 20}

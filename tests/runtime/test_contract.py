@@ -58,6 +58,7 @@ async def chunks(*data: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
+@pytest.mark.on_docker
 async def test_a_turn_from_created_to_completed(runtime: Runtime) -> None:
     events = await events_of(runtime, {"input": "look", "tools": [AUTO]})
     assert [event.type for event in events[:2]] == ["response.created", "response.in_progress"]
@@ -78,6 +79,7 @@ async def test_a_turn_from_created_to_completed(runtime: Runtime) -> None:
     assert to_json(await runtime.retrieve(response.id)) == to_json(response)
 
 
+@pytest.mark.on_docker
 async def test_the_next_turn_finds_files_variables_and_directory(runtime: Runtime) -> None:
     first = await turn(runtime, "look")
     second = await turn(runtime, "remember", previous_response_id=first.id)
@@ -250,12 +252,14 @@ async def test_a_local_shell_is_the_clients(runtime: Runtime) -> None:
     assert second.output_text == "Found one."
 
 
+@pytest.mark.on_docker
 async def test_two_turns_share_a_container(runtime: Runtime) -> None:
     made = await runtime.containers.create({"name": "shared"})
     await asyncio.gather(*(run(runtime, f"sleep 0.1; echo {n} >> log", made.id) for n in range(3)))
     assert sorted((await run(runtime, "cat log", made.id)).split()) == ["0", "1", "2"]
 
 
+@pytest.mark.on_docker
 async def test_reset_begins_a_fresh_shell_and_keeps_files(runtime: Runtime) -> None:
     made = await runtime.containers.create({"name": "reset"})
     assert (
@@ -322,6 +326,7 @@ async def test_an_upload_to_a_place_outside_is_refused(runtime: Runtime) -> None
         await runtime.containers.files.create(made.id, path="../../etc/passwd", content=chunks(b"x"))
 
 
+@pytest.mark.on_docker
 async def test_a_killed_container(runtime: Runtime, kill: Callable[[str], Awaitable[None]]) -> None:
     first = await turn(runtime, "look")
     await kill(container_of(first))

@@ -82,6 +82,7 @@ def outcomes(item: Any) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.on_docker
 def test_killed_server_leaves_command_to_the_next(serve: Callable[[], Process], kills: int) -> None:
     server = serve()
     response_id, container_id = held(server.client)

@@ -33,6 +33,7 @@ async def peak_inside(run: Sandbox) -> int:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("gigabytes", [0.2, pytest.param(GIGABYTES, marks=pytest.mark.slow)])
+@pytest.mark.on_docker
 async def test_endless_output_takes_no_memory(backend: Backend, gigabytes: float) -> None:
     async with started(backend) as run:
         await run("X=kept; head -c 20000000 /dev/zero")  # what is allocated once

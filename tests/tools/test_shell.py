@@ -113,6 +113,7 @@ async def test_a_cut_output_that_is_short_has_no_log(channel: Channel) -> None:
 
 
 @SHARED
+@pytest.mark.on_docker
 async def test_a_limit_that_was_reached_is_told_in_words(channel: Channel) -> None:
     fill = "printf 'no newline' >&2; head -c 10G /dev/zero >/tmp/full 2>/dev/null; (exit 1)"
     for length, begins in ((None, "no newline\n"), (0, "\n[... 10 characters left out ...]\n")):

@@ -61,6 +61,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.on_docker
 async def test_tables_in_containers_of_each_backend(
     runtime: Runtime, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -84,6 +85,9 @@ class Endless:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+        sending = writer.get_extra_info("socket")
+        # Otherwise megabytes would wait there to be read.
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         try:
             while True:

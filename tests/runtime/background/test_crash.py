@@ -195,6 +195,7 @@ async def test_killed_while_containers_come_and_go_everything_is_swept(
     assert len(rows) <= 1
 
 
+@pytest.mark.on_docker
 async def test_the_pool_of_a_killed_process_is_swept(
     host: Callable[..., Host], backend: Backend, store: Rows
 ) -> None:

@@ -79,6 +79,7 @@ async def dies(containers: LocalContainers, backend: Backend, container: str, di
 
 
 @pytest.mark.parametrize("die", [by_engine, by_pid])
+@pytest.mark.on_docker
 async def test_killed_container_comes_back_with_its_files(
     make: Make, backend: Backend, audited: Audited, die: Die
 ) -> None:
@@ -119,6 +120,7 @@ async def test_shell_of_an_earlier_expiry_stays_gone(make: Make, backend: Backen
 
 
 @without_gvisor
+@pytest.mark.on_docker
 async def test_lease_and_restart_keep_the_files(make: Make, backend: Backend, store: Rows) -> None:
     first = make(lease=3.0)
     ids = [(await first.create({})).id for _ in range(2)]

@@ -27,6 +27,7 @@ async def test_a_container_says_what_holds_it(make: Make, backend: Backend) -> N
 # Paused
 
 
+@pytest.mark.on_docker
 async def test_idle_it_stands_still_and_the_next_command_wakes_it(make: Make, audited: Audited) -> None:
     containers = make(pause_after=0.2)
     container = (await containers.create({})).id
@@ -73,6 +74,7 @@ async def test_a_process_that_comes_later_wakes_what_an_earlier_one_paused(
 # Expired and brought back
 
 
+@pytest.mark.on_docker
 async def test_an_expired_container_is_brought_back_with_files_and_shell(
     make: Make, backend: Backend, store: Rows, audited: Audited
 ) -> None:
@@ -155,6 +157,7 @@ async def test_two_that_bring_back_one_container(make: Make, store: Rows) -> Non
     assert await run(second, container, "cat file") == "content\n"
 
 
+@pytest.mark.on_docker
 async def test_an_engine_that_is_away_lets_nothing_expire_unkept(
     make: Make, backend: Backend, store: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
 LIMITS = "ulimit -n; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null || true"
 
 
+@pytest.mark.on_docker
 async def test_limits_are_kept_shown_and_restored(make: Make, store: Rows, backend: Backend) -> None:
     asked: dict[str, Any] = {"open_files": 200}
     able = backend.capabilities()
@@ -152,6 +153,7 @@ async def test_refuses_volumes_and_mounts_that_a_backend_lacks(folder: Path) -> 
             await allowed.resolve(asked, backend)
 
 
+@pytest.mark.on_docker
 async def test_a_volume_outlives_its_container(make: Make, store: Rows, backend: Backend) -> None:
     containers = make(allowed=Allowed(volumes=True))
     name = f"v{secrets.token_hex(4)}"

@@ -46,6 +46,7 @@ async def test_more_than_the_operator_allows_is_refused(
     assert await store.containers() == []
 
 
+@pytest.mark.on_docker
 async def test_container_has_no_network_by_default(make: Make, store: Rows) -> None:
     containers = make(network=BOUND)
     made = await containers.create({})

@@ -138,6 +138,7 @@ async def test_killed_host_leaves_nothing(
 
 
 @without_gvisor
+@pytest.mark.on_docker
 async def test_killed_boxd_leaves_nothing(make: Make, backend: Backend, outside: Endless) -> None:
     bound = NetworkPolicy.parse([outside.rule])
     containers = make(network=bound)

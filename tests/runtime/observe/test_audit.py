@@ -222,6 +222,7 @@ async def content(*data: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
+@pytest.mark.on_docker
 async def test_files_in_and_out(make: Make, audited: Audited) -> None:
     containers = make()
     container = (await containers.create({})).id

@@ -62,6 +62,7 @@ def test_the_fields_may_come_after_the_file(server: Any) -> None:
     assert (response.status_code, response.json()["purpose"], response.json()["bytes"]) == (200, "evals", 4)
 
 
+@pytest.mark.on_docker
 def test_files_come_into_containers(client: OpenAI) -> None:
     file = client.files.create(file=("table.csv", b"a,b\n"), purpose="user_data")
     container = client.containers.create(name="c", file_ids=[file.id])
