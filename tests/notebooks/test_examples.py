@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +20,10 @@ from nbclient import NotebookClient
 from agent_kernel.cli.install import install_spec
 
 CHECKOUT = Path(__file__).parents[2]
+SANDBOXES = ["bubblewrap", "docker"]
 NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data", "04_one_session"]
-ON_DOCKER = [
-    *(NOTEBOOKS[0], NOTEBOOKS[3]),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:3]),
-]
-"""The others ask Docker for nothing that the first and the last do not: the shell, and the Python session."""
+ON_DOCKER = [NOTEBOOKS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:])]
+"""The others ask Docker for nothing that the first does not; nbval runs the last there."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -119,10 +118,12 @@ async def test_docker_draws_same_pictures_again(
     assert '"image/png"' in "".join(first)
 
 
-@pytest.fixture
-def server(own_environment: Environment) -> Iterator[str]:
-    """Run `agent-kernel serve` with a key and yield its address."""
-    environment = {**own_environment, "AGENT_KERNEL_SANDBOX": "bubblewrap", "AGENT_KERNEL_API_KEY": "a key"}
+@pytest.fixture(params=[pytest.param(each, marks=getattr(pytest.mark, each)) for each in SANDBOXES])
+def server(request: pytest.FixtureRequest, own_environment: Environment) -> Iterator[str]:
+    """Run `agent-kernel serve` with a key, on each sandbox in turn, and yield its address."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    environment = {**own_environment, "AGENT_KERNEL_SANDBOX": request.param, "AGENT_KERNEL_API_KEY": "a key"}
     command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -135,18 +136,17 @@ def server(own_environment: Environment) -> Iterator[str]:
     nothing_left(environment)
 
 
-@pytest.mark.bubblewrap
 def test_nbval_run_on_server_equals_saved(
     environment: Environment, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run `pytest --nbval`, which compares every output; the server counts the commands that it got.
+    """Run `pytest --nbval`, which compares every output but pictures; the server counts the calls.
 
     The kernel has no sandbox of its own here: it knows only the address and the key.
     """
     monkeypatch.delenv("AGENT_KERNEL_DATA_DIR")
     monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
     monkeypatch.setenv("AGENT_KERNEL_API_KEY", "a key")
-    path = CHECKOUT / "notebooks" / "03_own_data.ipynb"
+    path = CHECKOUT / "notebooks" / "04_one_session.ipynb"
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # to import the others takes seconds
     options = ["-p", "nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={path.parent}"]
     command = [sys.executable, "-m", "pytest", "-q", *options, "--nbval", str(path)]
@@ -156,16 +156,23 @@ def test_nbval_run_on_server_equals_saved(
     assert f"{len(turns)} passed" in done.stdout
     with httpx2.Client(base_url=server, headers={"Authorization": "Bearer a key"}) as client:
         metrics = client.get(server.removesuffix("/v1") + "/metrics").text
-        ran = re.findall(r"^agent_kernel_commands_total\{.*\} (\S+)$", metrics, re.MULTILINE)
-        assert sum(map(float, ran)) == sum(map(commands, turns))
+        ran = re.findall(r'^agent_kernel_calls_total\{.*tool="(\w+)".*\} (\S+)$', metrics, re.MULTILINE)
+        assert {tool: float(count) for tool, count in ran} == calls(turns)
         [left] = client.get("/containers").json()["data"]  # nbval kills its kernel: this one would expire
         client.delete(f"/containers/{left['id']}").raise_for_status()
 
 
-def commands(cell: nbformat.NotebookNode) -> int:
-    """Count the commands of a cell's calls: those that ran, and those that were denied."""
-    items = [output.data.get("application/vnd.agent-kernel.item+json") for output in cell.outputs]
-    return sum(len(item["action"]["commands"]) for item in items if item and item["type"] == "shell_call")
+def calls(cells: list[nbformat.NotebookNode]) -> dict[str, float]:
+    """Count the calls of each tool in a saved notebook, `%%python` cells included."""
+    found = Counter(
+        str(item["type"]).removesuffix("_call")
+        for cell in cells
+        for output in cell.outputs
+        if (item := output.get("data", {}).get("application/vnd.agent-kernel.item+json"))
+        and item["type"] in ("shell_call", "code_interpreter_call")
+    )
+    found["code_interpreter"] += sum(cell.source.startswith("%%python") for cell in cells)
+    return dict(found)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
