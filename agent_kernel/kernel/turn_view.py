@@ -11,7 +11,7 @@ from agent_kernel.kernel.live.progress import Progress
 from agent_kernel.kernel.provenance.turn import TurnItems
 from agent_kernel.kernel.render.approval import one_line
 from agent_kernel.kernel.render.bundles import note, notice
-from agent_kernel.kernel.render.code.display import picture_digests
+from agent_kernel.kernel.render.code.display import pictures_seen
 from agent_kernel.kernel.render.endings import STEERED, turn_ending
 from agent_kernel.kernel.render.text import code
 
@@ -61,8 +61,8 @@ class TurnView:
         self.ran_tools = False
         self.raised: CellRaised | None = None
         """The exception that ended code of the user, if one did."""
-        self.displayed: set[bytes] = set()
-        """Digests of the pictures that code displayed."""
+        self.displayed: set[bytes | str] = set()
+        """The pictures that code displayed; see `pictures.Seen`."""
         self._outputs = outputs
         self._items = items
         self._announce_script = announce_script
@@ -114,7 +114,7 @@ class TurnView:
         self._emitted.add(index)
         self._progress.forget(index)
         self.ran_tools |= "_call" in str(item.get("type"))
-        self.displayed |= picture_digests(item)
+        self.displayed |= pictures_seen(item)
         for bundle in self._items.render(item):
             self._outputs.emit(bundle)
 

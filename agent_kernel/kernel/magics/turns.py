@@ -81,7 +81,7 @@ async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
     from agent_kernel.kernel.provenance.turn import TurnItems
 
     for record in notebook.ledger.of_cell(arguments.removeprefix("[").removesuffix("]")):
-        displayed: set[bytes] = set()
+        displayed: set[bytes | str] = set()
         items = TurnItems(record.asked, record.again, linked=notebook.provenance)
         for response_id in record.response_ids:
             try:
@@ -94,16 +94,16 @@ async def replay(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
         await _show_files(notebook, record, outputs, displayed)
 
 
-def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> set[bytes]:
-    """Show a response. Return the digests of the pictures that its code displayed."""
+def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> set[bytes | str]:
+    """Show a response. Return the pictures that its code displayed."""
     from agent_kernel.kernel.render.bundles import note, notice
-    from agent_kernel.kernel.render.code.display import picture_digests
+    from agent_kernel.kernel.render.code.display import pictures_seen
     from agent_kernel.kernel.render.endings import turn_ending
 
-    displayed: set[bytes] = set()
+    displayed: set[bytes | str] = set()
     for item in response.output:
         plain = item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
-        displayed |= picture_digests(plain)
+        displayed |= pictures_seen(plain)
         for bundle in items.render(plain):
             outputs.emit(bundle)
     if response.status == "failed" and response.error is not None:
@@ -116,7 +116,7 @@ def _show(response: Response, items: TurnItems, outputs: CellOutputs) -> set[byt
 
 
 async def _show_files(
-    notebook: Notebook, record: TurnRecord, outputs: CellOutputs, displayed: set[bytes]
+    notebook: Notebook, record: TurnRecord, outputs: CellOutputs, displayed: set[bytes | str]
 ) -> None:
     from agent_kernel.kernel.render.bundles import note
     from agent_kernel.kernel.render.files.artifacts import snapshot

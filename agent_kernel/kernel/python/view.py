@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.kernel.python.messages import Json, folded, message, not_run, remaining
-from agent_kernel.kernel.render.code.display import picture_digests
+from agent_kernel.kernel.render.code.display import pictures_seen
 from agent_kernel.kernel.render.code.outputs import outputs_of, without_interrupt
 from agent_kernel.kernel.replies import CellRaised
 from agent_kernel.kernel.turn_view import TurnView
@@ -59,7 +59,7 @@ class PythonView(TurnView):
         self._emitted.add(index)
         self._progress.forget(index)
         self.ran_tools = True
-        self.displayed |= picture_digests(item)
+        self.displayed |= pictures_seen(item)
         final = outputs_of(item)
         self._final(final, self._so_far())
         if self.raised is None and item.get("status") == "failed":

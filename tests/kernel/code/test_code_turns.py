@@ -28,6 +28,12 @@ def test_a_picture_is_not_listed_again_as_a_file(shared: Notebook) -> None:
     assert final[-1]["data"]["text/plain"].startswith("Wrote `other.txt`")
 
 
+def test_a_figure_saved_to_a_file_is_shown_once(shared: Notebook) -> None:
+    final = shared.run("save a figure and show it").final
+    assert ["image/png" in each["data"] for each in final] == [False, True, False, False]
+    assert final[-1]["data"]["text/plain"].startswith("Wrote `figure.png`")
+
+
 def test_a_stopped_call_keeps_what_it_printed(shared: Notebook) -> None:
     sent = shared.send("print for ever", cell_id="c")
     shared.collect(sent, until=shows("begun\\n"))

@@ -10,7 +10,7 @@ import pytest
 
 from agent_kernel.kernel.render.bundles import Bundle
 from agent_kernel.kernel.render.code import markup
-from agent_kernel.kernel.render.code.display import picture_digests
+from agent_kernel.kernel.render.code.display import pictures_seen
 from agent_kernel.kernel.render.code.python import coloured
 from agent_kernel.kernel.render.items import render_all
 from agent_kernel.kernel.render.stored import ITEM_MIME
@@ -187,8 +187,17 @@ def test_pictures_are_known_by_their_bytes() -> None:
         call(display(image__png=PNG)),
         {**code_call("x"), "outputs": [{"type": "image", "url": URL}]},
     )
-    assert picture_digests(rich) == picture_digests(plain) != set()
-    assert picture_digests(call(display(image__png="@"), stream("x"))) == set()
+    assert pictures_seen(rich) == pictures_seen(plain) != set()
+    assert pictures_seen(call(display(image__png="@"), stream("x"))) == set()
+
+
+@pytest.mark.parametrize(
+    ("saved", "paths"),
+    [(["/mnt/data/a.png", 7], {"/mnt/data/a.png"}), ("/mnt/data/a.png", set()), (7, set())],
+)
+def test_a_picture_names_files_that_show_the_same(saved: Any, paths: set[str]) -> None:
+    output = {**display(image__png=PNG), "metadata": {"agent_kernel": {"saved": saved}}}
+    assert {each for each in pictures_seen(call(output)) if isinstance(each, str)} == paths
 
 
 @pytest.mark.parametrize(

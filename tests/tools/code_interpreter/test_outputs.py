@@ -185,6 +185,22 @@ async def test_figures_are_shown_and_closed(run: Run, sandbox: Sandbox) -> None:
     assert "   a\n0  1\n1  2\n" in table.logs
 
 
+async def test_a_figure_names_the_files_that_show_the_same(run: Run) -> None:
+    code = """
+        import matplotlib.pyplot as plt
+        plt.plot([1, 2])
+        plt.savefig("early.png")
+        plt.plot([2, 1])
+        plt.savefig("plot.png", dpi=150, bbox_inches="tight")
+        plt.savefig("gone.png"); import os; os.remove("gone.png")
+        plt.show()
+    """
+    (figure,) = (await run(textwrap.dedent(code))).outputs
+    assert figure["metadata"] == {"agent_kernel": {"saved": ["/mnt/data/plot.png"]}}
+    (other,) = (await run("_ = plt.plot([3])")).outputs
+    assert other["metadata"] == {}
+
+
 async def test_input_is_refused(run: Run) -> None:
     found = await run("input('name? ')")
     assert "nobody can answer" in found.logs

@@ -38,9 +38,20 @@ def displayed(output: Output, limit: int) -> Bundle:
     return _text(data, limit, "")
 
 
-def picture_digests(item: Item) -> set[bytes]:
-    """Return the digests of the pictures that a call displayed; see `digest`."""
-    return {digest(data) for output in outputs_of(item) if (data := picture_bytes(output))}
+def pictures_seen(item: Item) -> set[bytes | str]:
+    """Return the pictures that a call displayed, with the files that it says show the same; see `Seen`."""
+    seen: set[bytes | str] = set()
+    for output in outputs_of(item):
+        if data := picture_bytes(output):
+            seen |= {digest(data), *_saved(output)}
+    return seen
+
+
+def _saved(output: Output) -> list[str]:
+    metadata = output.get("metadata")
+    ours = metadata.get("agent_kernel") if isinstance(metadata, Mapping) else None
+    saved = ours.get("saved") if isinstance(ours, Mapping) else None
+    return [each for each in saved if isinstance(each, str)] if isinstance(saved, list) else []
 
 
 def picture_bytes(output: Output) -> bytes | None:

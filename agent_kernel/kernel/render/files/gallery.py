@@ -48,11 +48,12 @@ async def show_files(
     *,
     count: int,
     captions: list[str] | None = None,
-    displayed: Set[bytes] = frozenset(),
+    displayed: pictures.Seen = frozenset(),
 ) -> AsyncIterator[Bundle]:
     """Yield bundles for the files a turn wrote; `count` is how many it wrote in all.
 
-    Pictures whose digests are in `displayed` are neither shown nor named: the reader has seen them above.
+    A picture in `displayed` is not shown, because the reader has seen it above. With the same bytes it is not
+    named either.
     The captions of tables are also added to `captions`, with their columns, for the model.
     Raises what `ContainerFiles.content` raises.
     """
@@ -121,7 +122,7 @@ def _line(files: Sequence[FileCreateResponse], reasons: Mapping[str, str]) -> Bu
 class _Viewer:
     """Creates the outputs for one turn's files; embedded files count against the turn's limit."""
 
-    def __init__(self, runtime: Runtime, limit: int, tries: int, displayed: Set[bytes]) -> None:
+    def __init__(self, runtime: Runtime, limit: int, tries: int, displayed: pictures.Seen) -> None:
         self._displayed = displayed
         self._tries = tries
         self._runtime = runtime
@@ -137,6 +138,8 @@ class _Viewer:
     async def view(self, file: FileCreateResponse) -> Bundle | None:
         """Return the output for one file; None for a file that is only named."""
         suffix = PurePosixPath(file.path).suffix.lower()
+        if file.path in self._displayed:
+            return None
         if mime := pictures.kind_of(file.path):
             data = await self._embedded(file, self._limit)
             if data and pictures.digest(data) in self._displayed:

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Set
 from pathlib import PurePosixPath
 
 from agent_kernel.kernel.render.bundles import Bundle
 from agent_kernel.kernel.render.text import clean, code, escape
+
+Seen = Set[bytes | str]
+"""Pictures that the reader has seen: digests of their bytes, and paths of files that show the same."""
 
 _IMAGE = "max-width: 100%; background-color: white"
 

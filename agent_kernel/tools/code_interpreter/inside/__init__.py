@@ -8,6 +8,7 @@ ORDER = (
     "names",
     "record",
     "capture",
+    "figures",
     "representations",
     "screen",
     "shim",

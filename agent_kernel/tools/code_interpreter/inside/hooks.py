@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+from agent_kernel.tools.code_interpreter.inside.figures import watch
 from agent_kernel.tools.code_interpreter.inside.screen import Screen
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ class Hooks:
         self._screen = screen
         self._finding = False
         self._changes: dict[str, Callable[[Any], None]] = {
+            "matplotlib.figure": watch,
             "matplotlib.pyplot": self._pyplot,
             "plotly.basedatatypes": self._plotly,
         }

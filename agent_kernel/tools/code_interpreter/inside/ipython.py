@@ -104,7 +104,7 @@ def _formatter(screen: Screen) -> Any:
         def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
             """Return the representations of an object."""
             chart = representations.chart_of(obj, screen.say)
-            return (chart, {}) if chart is not None else super().format(obj, include, exclude)
+            return chart if chart is not None else super().format(obj, include, exclude)
 
     return Formatter
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import sys
 import warnings
 from importlib import import_module, util
+
+from agent_kernel.tools.code_interpreter.inside.figures import PLAIN, PNG, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PNG, PLAIN, HTML = "image/png", "text/plain", "text/html"
+HTML = "text/html"
 PICTURES = (PNG, "image/jpeg")
 _METHODS = {
     HTML: "_repr_html_",
@@ -101,13 +102,16 @@ def plain_json(value: Any) -> Any:
 # --- charts ----------------------------------------------------------------------------------------------
 
 
-def chart_of(value: Any, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the picture of a chart of Matplotlib, Altair or Plotly, with its JSON; None for others."""
+def chart_of(value: Any, say: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the picture of a chart of Matplotlib, Altair or Plotly, with its JSON, and their metadata.
+
+    None for other values.
+    """
     if isinstance(value, _class("matplotlib.figure", "Figure")):
-        data = {PNG: drawn(value), PLAIN: repr(value)}
+        found = shown(value)
         if (plots := sys.modules.get("matplotlib.pyplot")) is not None:
             plots.close(value)
-        return data
+        return found
     for maker, module, name in (
         (_altair, "altair.vegalite", "TopLevelMixin"),
         (_altair, "altair", "TopLevelMixin"),
@@ -115,10 +119,10 @@ def chart_of(value: Any, say: Callable[[str], None]) -> dict[str, Any] | None:
     ):
         if isinstance(value, _class(module, name)):
             try:
-                return maker(value)
+                return maker(value), {}
             except Exception as error:  # noqa: BLE001 (an invalid chart, or a converter that fails)
                 say(f"The chart cannot be shown: {type(error).__name__}: {error}\n")
-                return {PLAIN: f"[{type(value).__name__}]"}
+                return {PLAIN: f"[{type(value).__name__}]"}, {}
     return None
 
 
@@ -126,13 +130,6 @@ def _class(module: str, name: str) -> Any:
     """Return a class of a module that is loaded; else a tuple, of which nothing is an instance."""
     found = getattr(sys.modules.get(module), name, None)
     return found if isinstance(found, type) else ()
-
-
-def drawn(figure: Any) -> bytes:
-    """Return a figure of Matplotlib as PNG."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight")
-    return file.getvalue()
 
 
 def _altair(chart: Any) -> dict[str, Any]:
@@ -157,19 +154,3 @@ def _has(package: str) -> bool:
         return util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
-
-
-def open_figures() -> list[dict[str, Any]]:
-    """Return the open figures of Matplotlib that are not empty, and close them."""
-    plots: Any = sys.modules.get("matplotlib.pyplot")
-    if plots is None or not hasattr(plots, "get_fignums"):  # it may be half imported
-        return []
-    found = []
-    for number in plots.get_fignums():
-        figure = plots.figure(number)
-        try:
-            if figure.get_axes() or figure.texts or figure.images:
-                found.append({PNG: drawn(figure), PLAIN: repr(figure)})
-        finally:
-            plots.close(figure)
-    return found

@@ -6,6 +6,7 @@ import os
 
 from agent_kernel.tools.code_interpreter.inside import representations
 from agent_kernel.tools.code_interpreter.inside.capture import Capture
+from agent_kernel.tools.code_interpreter.inside.figures import open_figures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Screen:
     def show(self, value: Any, kind: str = DISPLAY, name: str | None = None, *, update: bool = False) -> None:
         """Display a value. Raises what its representation raises."""
         if (chart := representations.chart_of(value, self.say)) is not None:
-            self.publish(chart, {}, kind, name, update=update)
+            self.publish(*chart, kind, name, update=update)
             return
         own = getattr(type(value), "_ipython_display_", None)
         if callable(own) and not isinstance(value, type):
@@ -65,8 +66,8 @@ class Screen:
 
     def figures(self) -> None:
         """Display the figures of Matplotlib that are open, and close them."""
-        for data in representations.open_figures():
-            self.publish(data)
+        for data, metadata in open_figures():
+            self.publish(data, metadata)
 
 
 class DisplayHandle:

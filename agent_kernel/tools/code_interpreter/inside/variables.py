@@ -171,7 +171,7 @@ def _frame(value: Any) -> Any:
     if hasattr(value, "to_pandas"):
         return pandas.DataFrame(value.to_pandas())
     flat = _library(value) == "numpy" and getattr(value, "ndim", 0) in (1, 2)
-    if flat or (isinstance(value, list | dict) and value):
+    if flat or (isinstance(value, (list, dict)) and value):
         try:
             return pandas.DataFrame(value)
         except Exception:  # noqa: BLE001 (its values do not make a table)
