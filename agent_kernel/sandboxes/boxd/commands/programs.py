@@ -243,11 +243,10 @@ class RunningProgram:
         """Send a signal to its process group; SIGKILL to all that it has started."""
         if not self._pid:
             return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, number)  # reaches all at once, so that no fork escapes it
         if number == signal.SIGKILL:
             self._kill()
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, number)
 
     def watch(self) -> None:
         """Read what it prints as far as the attached host has credit, and write what it can take."""
