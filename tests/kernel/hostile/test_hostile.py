@@ -27,6 +27,7 @@ from agent_kernel.kernel.render.text import code
 from tests.kernel import lab
 from tests.kernel.client import Notebook
 from tests.kernel.hostile.canary import Canary, canary
+from tests.kernel.hostile.conftest import Ran
 from tests.kernel.hostile.corpus import COMMAND, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES, TEXTS
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
@@ -119,13 +120,15 @@ def written(shared: Notebook, trap: Canary) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def notebook(trap: Canary, written: list[dict[str, Any]]) -> Any:
+def notebook(trap: Canary, written: list[dict[str, Any]], runs_hostile_code: Callable[[str], Ran]) -> Any:
     """All of it in one notebook, some forty outputs to a cell."""
     outputs = [
         {"output_type": "display_data", "data": bundle.data, "metadata": bundle.metadata}
         for bundle in bundles(trap.address)
     ]
     outputs += [{"output_type": "display_data", **{k: o[k] for k in ("data", "metadata")}} for o in written]
+    for shown in runs_hostile_code(trap.address).values():
+        outputs += shown
     made = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
     made.metadata.kernelspec = {"name": "agent", "display_name": "Agent", "language": "agent"}
     for n in range(0, len(outputs), 40):
@@ -159,8 +162,8 @@ LOOSE = """() => [...document.querySelectorAll('.jp-OutputArea-output *')]
 
 def isolated(notebook: Any) -> int:
     """How many pages and displays of the notebook are in frames."""
-    outputs = [output for cell in notebook.cells for output in cell.outputs]
-    return sum(output["data"].get("text/html", "").count("<iframe sandbox height=") for output in outputs)
+    data = [output.get("data", {}) for cell in notebook.cells for output in cell.outputs]
+    return sum(each.get("text/html", "").count("<iframe sandbox height=") for each in data)
 
 
 def wait_for_frames(page: Page, count: int) -> None:
