@@ -190,6 +190,7 @@ class Broker:
             raise ConnectDenied(attempt.decision.reason)
         self._meter.begin()  # a connection that waits for an answer is open
         self._serving.append(attempt)
+        policy = self._policy
         try:
             if self._judge is not None:
                 attempt.waiting = True
@@ -198,7 +199,7 @@ class Broker:
             rule = attempt.decision.rule
             if rule is None:
                 raise ConnectDenied(attempt.decision.reason)
-            if not _allows(self._policy, attempt.decision):  # it changed while someone was asked
+            if self._policy is not policy and not _allows(self._policy, attempt.decision):  # while asked
                 raise ConnectDenied(_no_longer(self._policy, attempt.decision))
             self._check_readable(AllowedTarget(attempt.decision.name, attempt.decision.port, rule))
             async with self._within_policy(attempt.decision):

@@ -24,6 +24,7 @@ from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.calls import Call, Frame, reason
 from agent_kernel.sandboxes.idle_timeout import Silence
 from agent_kernel.sandboxes.incoming import IncomingCalls, Method
+from agent_kernel.sandboxes.near.descriptors import Descriptors, may_take
 from agent_kernel.sandboxes.socket_stream import SocketStream
 
 CONTENT_CHUNK = 128 << 10
@@ -43,8 +44,10 @@ class SandboxConnection:
         self._next_number = 1
         self._reader: asyncio.Task[None] | None = None
         self._write_lock = asyncio.Lock()
-        self._takes_descriptors = bool(methods) and isinstance(stream, SocketStream)
-        self._incoming = IncomingCalls(methods, self.send, self._descriptor)
+        self._descriptors: Descriptors | None = None
+        if methods and isinstance(stream, SocketStream) and may_take():
+            self._descriptors = stream.descriptors
+        self._incoming = IncomingCalls(methods, self.send, self._descriptors)
         self._greeting: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
         self._silence = Silence(lambda: bool(self._calls or self._incoming.any), self._ping, self._unanswered)
         self.failure: SandboxError | None = None
@@ -59,8 +62,8 @@ class SandboxConnection:
         """
         self._reader = asyncio.create_task(self._read())
         try:
-            descriptors = self._takes_descriptors
-            await self.send(wire.hello(self._incoming.methods, descriptors=descriptors))
+            takes = self._descriptors is not None
+            await self.send(wire.hello(self._incoming.methods, descriptors=takes))
             async with asyncio.timeout(HELLO_TIMEOUT):
                 self.peer_methods = await self._greeting
         except TimeoutError:
@@ -221,11 +224,6 @@ class SandboxConnection:
             self._take_answer(kind, number, payload)
         else:
             self._incoming.take(kind, number, payload)
-
-    def _descriptor(self) -> int | None:
-        if not isinstance(self._stream, SocketStream):
-            raise wire.WireError("a descriptor on a stream that has none")
-        return self._stream.take_descriptor()
 
     def _take_greeting(self, kind: int, number: int, payload: bytes) -> None:
         if kind == wire.ERROR and number == 0:

@@ -10,7 +10,7 @@ from typing import Any
 from agent_kernel.errors import ConnectDenied, SandboxError
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.egress import EgressStream
-from agent_kernel.sandboxes.near.closing import close_apart
+from agent_kernel.sandboxes.near.descriptors import Descriptors
 from agent_kernel.sandboxes.near.program_socket import MOST_REPLY, ProgramSocket, take_over
 
 log = logging.getLogger(__name__)
@@ -19,18 +19,14 @@ Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
 """A handler for a channel that boxd opened: `(arguments, stream)`."""
 
 
-Descriptors = Callable[[], int | None]
-"""Returns the descriptor that came with a call. None: this process could not take it. Raises `WireError`."""
-
-
 class IncomingCalls:
-    """Serves `methods` to one boxd. `send` sends a frame; `descriptors` returns what its calls bring."""
+    """Serves `methods` to one boxd. `send` sends a frame; its calls may bring `descriptors` (None: none)."""
 
     def __init__(
         self,
         methods: Mapping[str, Method],
         send: Callable[[wire.Bytes], Awaitable[None]],
-        descriptors: Descriptors,
+        descriptors: Descriptors | None,
     ) -> None:
         self.methods = methods
         self._send = send
@@ -74,13 +70,20 @@ class IncomingCalls:
 
     def _passed(self, number: int, request: dict[str, Any], method: Method) -> tuple[EgressStream, Method]:
         """Return the stream of a connection whose socket came with the call, and what serves it."""
-        descriptor, reply = self._descriptors(), request.get("reply", "")
+        if self._descriptors is None:
+            raise wire.WireError("a descriptor that the host does not take")
+        descriptor, reply = self._descriptors.take(), request.get("reply", "")
         if descriptor is None:
             return EgressStream(number, self._send), _no_descriptors
-        if not (isinstance(reply, str) and len(reply) <= MOST_REPLY and reply.isascii()):
-            close_apart(descriptor)
-            raise wire.WireError("a reply that no program gets")
-        return ProgramSocket(number, self._send, take_over(descriptor), reply.encode("ascii")), method
+        close = self._descriptors.close
+        try:
+            if not (isinstance(reply, str) and len(reply) <= MOST_REPLY and reply.isascii()):
+                raise wire.WireError("a reply that no program gets")
+            connected = take_over(descriptor)
+        except wire.WireError:
+            close(descriptor)
+            raise
+        return ProgramSocket(number, self._send, connected, reply.encode("ascii"), close), method
 
     def take(self, kind: int, number: int, payload: bytes) -> None:
         """Take a frame on a channel of boxd's. Raises `WireError` if it does not belong there."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import socket
-from collections import deque
+import struct
 from collections.abc import Awaitable, Callable
 
-from agent_kernel.errors import ChannelBroken, SandboxUnreachable
-from agent_kernel.sandboxes.boxd import wire
-from agent_kernel.sandboxes.near.closing import close_apart
+from agent_kernel.errors import SandboxUnreachable
+from agent_kernel.sandboxes.near.descriptors import Descriptors
 from agent_kernel.sandboxes.near.waiting import tell
 
 _SEND_BUFFER = 1 << 20
@@ -20,12 +18,9 @@ _SEND_BUFFER = 1 << 20
 _WAITING = 64 << 10
 """Bytes that may wait to be sent; a write that leaves more returns when they are gone."""
 
-_MOST_DESCRIPTORS = 64
-"""Descriptors that wait for the frames they belong to."""
-
 Hook = Callable[[], Awaitable[None]]
 
-_SPACE = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+_SPACE = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
 class SocketStream:
@@ -38,7 +33,7 @@ class SocketStream:
         self._on_end = on_end
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
-        self._descriptors: deque[int | None] = deque()
+        self.descriptors = Descriptors()
         self._out = bytearray()
         self._sent = asyncio.Event()
         self._reading: asyncio.Future[None] | None = None
@@ -69,7 +64,7 @@ class SocketStream:
             except ConnectionError:
                 break
             if ancillary or flags & socket.MSG_CTRUNC:
-                self._keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
+                self.descriptors.keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
             break
         if not received and not self._closed:
             try:
@@ -88,24 +83,6 @@ class SocketStream:
             self._reading = None
             if not self._closed:
                 self._loop.remove_reader(self._fd)
-
-    def _keep(self, rights: list[bytes]) -> None:
-        """Keep the descriptor of one frame. A process that has too many open gets none, and notes that."""
-        came = array.array("i")
-        for each in rights:
-            came.frombytes(each[: len(each) - len(each) % came.itemsize])
-        self._descriptors += came or [None]
-        if len(came) > 1 or len(self._descriptors) > _MOST_DESCRIPTORS:
-            raise ChannelBroken("The sandbox sent descriptors that belong to no connection.")
-
-    def take_descriptor(self) -> int | None:
-        """Return the descriptor that came with the oldest frame that has one; it is the caller's.
-
-        None if this process could not take it. Raises `WireError` if there is no such frame.
-        """
-        if not self._descriptors:
-            raise wire.WireError("a call without the descriptor that it names")
-        return self._descriptors.popleft()
 
     async def write(self, data: bytes | memoryview) -> None:
         """See `ByteStream.write`. After a cancellation the rest is sent nevertheless: frames stay whole."""
@@ -160,10 +137,7 @@ class SocketStream:
             self._send(self._out)
         self._closed = True
         self._socket.close()
-        for descriptor in self._descriptors:
-            if descriptor is not None:
-                close_apart(descriptor)
-        self._descriptors.clear()
+        self.descriptors.close_kept()
         self._sent.set()
         if self._reading is not None:
             tell(self._reading)

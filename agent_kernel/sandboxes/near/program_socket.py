@@ -14,7 +14,6 @@ from typing import Any
 
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.egress import EgressStream
-from agent_kernel.sandboxes.near.closing import close_apart
 from agent_kernel.sandboxes.near.waiting import readable, writable
 
 NOW = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
@@ -25,17 +24,19 @@ _ROOM = 256 << 10
 
 
 def take_over(fd: int) -> socket.socket:
-    """Return the socket of a descriptor from a sandbox. Raises `WireError` unless it is a TCP connection."""
+    """Return the socket of a descriptor from a sandbox.
+
+    Raises `WireError` unless it is a TCP connection; the descriptor stays open then.
+    """
     try:
         connected = socket.socket(fileno=fd)
     except OSError:
-        close_apart(fd)
         raise wire.WireError("a descriptor that is no socket") from None
     kind = connected.family, connected.type, connected.proto
     if kind != (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) or connected.getsockopt(
         socket.SOL_SOCKET, socket.SO_ACCEPTCONN
     ):
-        close_apart(connected.detach())
+        connected.detach()
         raise wire.WireError("a socket that is no TCP connection")
     return connected
 
@@ -43,7 +44,8 @@ def take_over(fd: int) -> socket.socket:
 class ProgramSocket(EgressStream):
     """See `EgressStream`. The program gets `reply` when it is connected.
 
-    `left` is called when the program breaks the connection, and has to cancel the task that serves it.
+    `close` closes the socket's descriptor, without a wait. `left` is called when the program breaks the
+    connection, and has to cancel the task that serves it.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ProgramSocket(EgressStream):
         send: Callable[[wire.Bytes], Awaitable[None]],
         connected: socket.socket,
         reply: bytes,
+        close: Callable[[int], None],
     ) -> None:
         super().__init__(number, send)
         self.socket = connected
@@ -59,6 +62,7 @@ class ProgramSocket(EgressStream):
         """Whether the program has ended its direction."""
         self.left: Callable[[], None] = lambda: None
         self._reply = reply
+        self._close = close
         self._accepted = False
 
     async def accept(self) -> None:
@@ -118,5 +122,5 @@ class ProgramSocket(EgressStream):
     def let_go(self) -> dict[str, Any]:
         """Close this end; boxd ends the connection. Return what it has to know. Idempotent."""
         if self.socket.fileno() >= 0:
-            close_apart(self.socket.detach())
+            self._close(self.socket.detach())
         return {"accepted": self._accepted, "ended": self.ended}

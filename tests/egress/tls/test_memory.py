@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 import subprocess
@@ -60,7 +61,7 @@ class Way:
 
         while True:
             connected, _ = await asyncio.get_running_loop().sock_accept(self.listening)
-            stream = ProgramSocket(2, send, connected, b"")
+            stream = ProgramSocket(2, send, connected, b"", os.close)
             self.tasks.append(asyncio.create_task(self._carry(stream)))
 
     async def _carry(self, stream: ProgramSocket) -> None:

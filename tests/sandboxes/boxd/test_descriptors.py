@@ -7,14 +7,16 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from agent_kernel.errors import ChannelBroken
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.egress import EgressStream
+from agent_kernel.sandboxes.egress import DenyAll, Egress, EgressStream
+from agent_kernel.sandboxes.near import descriptors
 from agent_kernel.sandboxes.socket_stream import SocketStream
 
 
@@ -41,6 +43,10 @@ class Box:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.connected.sendmsg([frame], rights)
 
+    def answer(self) -> bytes:
+        """Return the next frame of the host's."""
+        return self.connected.recv(1 << 16)
+
     def call(self, number: int = 2, **fields: object) -> bytes:
         asked = {"method": "connect", "name": "a.test", "port": 80, "passed": True, **fields}
         return wire.message(wire.CALL, number, asked)
@@ -50,13 +56,13 @@ async def _no_news() -> None: ...
 
 
 @contextlib.asynccontextmanager
-async def attached(egress: Taken) -> AsyncIterator[tuple[Box, Channel]]:
+async def attached(egress: Egress, *, takes: bool = True) -> AsyncIterator[tuple[Box, Channel]]:
     ours, theirs = socket.socketpair()
     box = Box(theirs)
     stream = await SocketStream.open(ours, _no_news)
     opening = asyncio.create_task(Channel.open(stream, egress))
-    greeting = await asyncio.to_thread(theirs.recv, 1 << 16)
-    assert wire.parse_descriptors(greeting[wire.HEADER.size :])
+    greeting = await asyncio.to_thread(box.answer)
+    assert wire.parse_descriptors(greeting[wire.HEADER.size :]) is takes
     box.send(wire.hello(["run"]))
     channel = await opening
     try:
@@ -86,7 +92,7 @@ async def test_host_carries_a_connection_that_it_is_given() -> None:
         with program, accepted:
             box.send(box.call(reply="welcome "), accepted.fileno())
             program.sendall(b"asked")
-            frame = await asyncio.to_thread(box.connected.recv, 1 << 16)
+            frame = await asyncio.to_thread(box.answer)
             assert frame[4] == wire.RESULT
             answer = wire.parse_json(frame[wire.HEADER.size :])
             assert answer == {"accepted": True, "ended": False}
@@ -156,3 +162,63 @@ async def test_improper_reply_ends_the_stream(reply: object) -> None:
             assert isinstance(channel.failure, ChannelBroken)
             accepted.close()
             assert await asyncio.to_thread(program.recv, 1) == b""
+
+
+@contextlib.contextmanager
+def waiting_to_close(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Return a connection whose last close waits for its program, which reads nothing."""
+    monkeypatch.setattr(descriptors, "_STUCK", 0.0)
+    program, accepted = connection()
+    accepted.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            accepted.send(bytes(1 << 16))
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    with program:
+        yield accepted.detach()
+
+
+async def hand_over_for_good(box: Box, fd: int) -> None:
+    """Give the host the only descriptor of a connection that it refuses, and wait until it closes it."""
+    box.send(box.call(), fd)
+    os.close(fd)
+    assert (await asyncio.to_thread(box.answer))[4] == wire.ERROR
+    while not any(each.stuck for each in tuple(descriptors._closing)):  # noqa: ASYNC110 (a thread closes it)
+        await asyncio.sleep(0)
+
+
+async def test_sandbox_whose_sockets_do_not_close_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    with waiting_to_close(monkeypatch) as fd:
+        async with attached(DenyAll()) as (box, channel):
+            await hand_over_for_good(box, fd)
+            program, accepted = connection()
+            with program, accepted:
+                box.send(box.call(4), accepted.fileno())
+                await channel.closed.wait()
+            assert "earlier descriptors cannot be closed" in str(channel.failure)
+
+
+async def test_no_sockets_are_taken_while_many_do_not_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    with waiting_to_close(monkeypatch) as fd:
+        async with attached(DenyAll()) as (box, _):
+            await hand_over_for_good(box, fd)
+            async with attached(Taken()):
+                pass
+            monkeypatch.setattr(descriptors, "_MOST_STUCK", 1)
+            async with attached(Taken(), takes=False) as (other, channel):
+                other.send(other.call(), fd := os.open(os.devnull, os.O_RDONLY))
+                os.close(fd)
+                await channel.closed.wait()
+                assert "a descriptor that the host does not take" in str(channel.failure)
+
+
+async def test_socket_that_does_not_close_holds_up_no_other_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    with waiting_to_close(monkeypatch) as fd:
+        async with attached(DenyAll()) as (box, _), attached(Taken()) as (other, _):
+            await hand_over_for_good(box, fd)
+            program, accepted = connection()
+            with program:
+                with accepted:
+                    other.send(other.call(), accepted.fileno())
+                program.sendall(b"asked")
+                assert await asyncio.to_thread(program.makefile("rb").read) == b"answer"
