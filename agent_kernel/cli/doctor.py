@@ -67,8 +67,21 @@ def _table(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Return all findings, in the order in which to act on them."""
+async def examine(settings: Settings, *, quick: bool = False) -> list[Finding]:
+    """Return all findings, in the order in which to act on them.
+
+    `quick` starts no sandbox to list its packages, asks no server, and looks at no preset. With a server that
+    runs the sandboxes elsewhere, that server is asked.
+    """
+    if settings.runtime.runtime_url:
+        return [_python(), *([] if quick else [await _runtime_server(settings)]), *_jupyter()]
+    if quick:
+        return [
+            _python(),
+            _data_folder(settings),
+            *await _sandboxes(settings, quick=True),
+            *await _model(settings, quick=True),
+        ]
     return [
         _python(),
         _data_folder(settings),
@@ -158,8 +171,22 @@ async def _preset(name: str, presets: Presets, *, used: bool) -> Finding:
     return Finding(row, True, listed + lacking, needed=False)
 
 
-async def _sandboxes(settings: Settings) -> list[Finding]:
-    """Check the chosen backend, which is needed, and the built-in ones."""
+async def _runtime_server(settings: Settings) -> Finding:
+    """Ask the server that runs this kernel's turns for its models."""
+    from agent_kernel.cli.compose import kernel_runtime
+
+    runtime = await kernel_runtime(settings)
+    try:
+        await runtime.models()
+    except AgentKernelError as error:
+        return Finding("server", False, error.message, error.hint)
+    finally:
+        await runtime.aclose()
+    return Finding("server", True, f"{settings.runtime.runtime_url} answers")
+
+
+async def _sandboxes(settings: Settings, *, quick: bool = False) -> list[Finding]:
+    """Check the chosen backend, which is needed, and unless `quick` the other built-in ones."""
     from agent_kernel.cli import compose
     from agent_kernel.sandboxes import catalogue
 
@@ -169,22 +196,24 @@ async def _sandboxes(settings: Settings) -> list[Finding]:
         return [Finding("sandbox", False, error.message, error.hint)]
     findings = [Finding("sandbox", True, why)]
     try:
-        for name in dict.fromkeys([*catalogue.BUILT_IN, chosen.name]):
+        for name in [chosen.name] if quick else dict.fromkeys([*catalogue.BUILT_IN, chosen.name]):
             if settings.sandbox.docker_runtime and not catalogue.kind(name).runtimes:
                 continue
             examined = chosen if chosen.name == name else compose.backend(settings, name)
-            findings += await _backend(examined, chosen, settings)
+            findings += await _backend(examined, chosen, settings, quick=quick)
     finally:
         await chosen.aclose()
     return findings
 
 
-async def _backend(backend: Backend, chosen: Backend, settings: Settings) -> list[Finding]:
+async def _backend(
+    backend: Backend, chosen: Backend, settings: Settings, *, quick: bool = False
+) -> list[Finding]:
     needed = backend is chosen
     try:
         probe = await backend.probe()
         found = [Finding(backend.name, probe.ok, probe.detail, probe.hint, needed=needed)]
-        if needed and probe.ok:
+        if needed and probe.ok and not quick:
             found.append(Finding("abilities", True, _abilities(backend.capabilities())))
             found.append(await _packages(backend, network=bool(settings.container.network.strip())))
         return found
@@ -235,8 +264,8 @@ def _abilities(able: Capabilities) -> str:
     return f"isolation {able.isolation}; limits {kept}{memory}{lacking}"
 
 
-async def _model(settings: Settings) -> list[Finding]:
-    """Check the default model, and ask its server and those of the other named upstreams."""
+async def _model(settings: Settings, *, quick: bool = False) -> list[Finding]:
+    """Check the default model; unless `quick`, ask its server and those of the other named upstreams."""
     from agent_kernel.cli.compose import models
     from agent_kernel.models.base import HasServer
 
@@ -249,6 +278,8 @@ async def _model(settings: Settings) -> list[Finding]:
         model, upstream_name = catalogue.resolve(name)
         played = ", which plays a script and calls no upstream" if name.startswith("scripted/") else ""
         found = [Finding("model", True, f"{name}{played}")]
+        if quick:
+            return found
         if isinstance(model, HasServer):
             found += _server(await model.server(upstream_name))
         return found + await _other_servers(catalogue, settings, name)

@@ -18,6 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the kernel until the front end shuts it down."""
     from agent_kernel.cli import flags
     from agent_kernel.cli.compose import kernel_runtime
+    from agent_kernel.cli.setup import Setup
     from agent_kernel.config.jupyter import jupyter_start
     from agent_kernel.kernel import launch
 
@@ -33,5 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
         settings=settings.kernel,
         history=settings.runtime.data_path() / "history.sqlite",
         start=jupyter_start(arguments.connection_file),
+        setup=Setup(settings),
     )
     return 0

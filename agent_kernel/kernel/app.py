@@ -11,6 +11,7 @@ from ipykernel.kernelapp import IPKernelApp
 from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
 from agent_kernel.kernel.origin.start import JupyterStart
+from agent_kernel.kernel.panel.preparation import KernelSetup
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.kernel.wiring import KernelWiring
 
@@ -53,15 +54,17 @@ def launch(
     settings: KernelSettings,
     history: Path | None = None,
     start: JupyterStart | None = None,
+    setup: KernelSetup | None = None,
 ) -> None:
     """Run a kernel until a front end shuts it down.
 
     `connection_args` are ipykernel's command-line arguments (`["-f", "connection.json"]`). `open_runtime` is
     awaited on the kernel's event loop when the first cell needs the runtime; the kernel closes that runtime.
     `history` is the file that stores executed cells; None keeps them in memory only. `start` is how Jupyter
-    started this process; without it the notebook's metadata is not read.
+    started this process; without it the notebook's metadata is not read. `setup` examines and prepares this
+    machine for the extension's first-run page.
     """
-    wiring = KernelWiring(_without_collection(open_runtime), settings, history, start)
+    wiring = KernelWiring(_without_collection(open_runtime), settings, history, start, setup)
     app = AgentKernelApp.instance(kernel_class=kernel_class(wiring))
     app.initialize(connection_args)
     gc.freeze()  # no collection looks at what was imported until now

@@ -83,7 +83,11 @@ class AgentKernel(Kernel):
             self.shell_handlers[name] = getattr(self.comm_manager, name)
         self._running: RunningCell | None = None
         source = PanelSource(
-            self._agent, self._interrupt_cell, lambda: self._running, lambda: self._cells.view
+            self._agent,
+            self._interrupt_cell,
+            lambda: self._running,
+            lambda: self._cells.view,
+            wiring.setup,
         )
         self._panel = Panel(source, self.log)
         self._panel.register(self.comm_manager)

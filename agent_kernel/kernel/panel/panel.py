@@ -40,6 +40,7 @@ class Panel:
         self._pages: dict[str, BaseComm] = {}
         self._open: dict[str, set[asyncio.Task[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        source.preparation.watch = self.changed
 
     def register(self, manager: CommManager) -> None:
         """Offer the target to pages."""
@@ -57,6 +58,7 @@ class Panel:
 
     def close(self) -> None:
         """End all requests, and push nothing more."""
+        self._source.preparation.cancel()
         if self._timer is not None:
             self._timer.cancel()
         for page in list(self._pages):

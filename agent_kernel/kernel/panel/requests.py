@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.panel import container, files, models, network, settings, variables
+from agent_kernel.kernel.panel import container, files, models, network, readiness, settings, variables
 from agent_kernel.kernel.panel.source import AnswersInPanel
 from agent_kernel.kernel.panel.state import state_of
 
@@ -65,6 +65,10 @@ REQUESTS: dict[str, Answer] = {
     "upload": files.upload,
     "chunk": files.chunk,
     "cancel": files.cancel,
+    "readiness": readiness.examine,
+    "prepare": readiness.prepare,
+    "cancel_prepare": readiness.cancel,
+    "example": readiness.example,
 }
 
 

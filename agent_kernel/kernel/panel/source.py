@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.panel.incoming import IncomingFiles
+from agent_kernel.kernel.panel.preparation import KernelSetup, SandboxPreparation
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
@@ -61,6 +62,8 @@ class PanelSource:
     stop: Callable[[], None]
     cell: Callable[[], RunningCell | None]
     view: Callable[[], object]
+    setup: KernelSetup | None = None
+    preparation: SandboxPreparation = field(default_factory=SandboxPreparation)
     incoming: IncomingFiles = field(default_factory=IncomingFiles)
     _looks: set[asyncio.Task[Any]] = field(default_factory=set)
 

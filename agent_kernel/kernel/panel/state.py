@@ -31,6 +31,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "cell": running,
         "usage": _usage(notebook),
         "settings": fingerprint(notebook),
+        "preparing": source.preparation.step,
         "questions": [{**question, "cell": cell.id if cell else None}] if question else [],
     }
 
