@@ -12,8 +12,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.kernel.asking.denied import DeniedOutputs
-from agent_kernel.kernel.asking.network import NetworkQuestions, is_about_network
+from agent_kernel.kernel.asking.network import UNREADABLE, NetworkQuestions
+from agent_kernel.kernel.asking.told import ToldByDecision, as_json, asks_about_call
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 from agent_kernel.policy.commands import covers, kinds, plain_commands
 from agent_kernel.policy.rules import Policy
@@ -74,7 +74,7 @@ class NotebookApprovals:
     ) -> AsyncGenerator[SessionEvent, None]:
         """Yield the events of a turn, and of the turns that continue it after each decision.
 
-        Those about the output of a denied call are left out: the decision is told once, in `outputs`.
+        Questions, and the outputs of denied calls, are left out: one line in `outputs` tells the decision.
         `runtime` gets the answers to questions that come while the turn runs.
 
         Cancelling while a question is open withdraws the question; its call has not run, and the chain can be
@@ -82,7 +82,7 @@ class NotebookApprovals:
         """
         from agent_kernel.kernel.render.bundles import notice
 
-        unattended, denied = 0, DeniedOutputs()
+        unattended, told = 0, ToldByDecision()
         following: Mapping[str, Any] | None = request
         while following is not None:
             last: Any = None
@@ -91,7 +91,7 @@ class NotebookApprovals:
                     if event.type == "response.created":
                         _check_understood(request, event.response)
                     last = event.response if event.type == "response.completed" else last
-                    if not denied.hides(event):
+                    if not told.hides(event):
                         yield event
             asked = _requests(last)
             if not asked:
@@ -100,7 +100,7 @@ class NotebookApprovals:
                 outputs.emit(notice(TOO_OFTEN))
                 return
             answers = [await self._answer(each, outputs) for each in asked]
-            denied.add(asked, answers)
+            told.add(asked, answers)
             if self.asker is None and not all(answer["approve"] for answer in answers):
                 unattended += 1
                 if unattended == 1:
@@ -123,7 +123,7 @@ class NotebookApprovals:
         request = _read(item)
         remembered = request is not None and self._is_allowed(request)
         if request is None:
-            decision = Decision(False, reason="The kernel could not read what was asked.")
+            decision = Decision(False, reason=UNREADABLE)
         elif remembered:
             decision = Decision(True)
         elif self.asker is None:
@@ -133,7 +133,7 @@ class NotebookApprovals:
             if decision.approve and decision.remember:
                 self._remember(request)
         by_person = request is not None and self.asker is not None
-        outputs.emit(decision_note(decision, remembered=remembered, by_person=by_person))
+        outputs.emit(decision_note(request, decision, remembered=remembered, by_person=by_person))
         return _response(str(item.get("id")), decision)
 
     def _is_allowed(self, request: ApprovalRequest) -> bool:
@@ -171,13 +171,8 @@ def _check_understood(request: Mapping[str, Any], response: Any) -> None:
 
 def _requests(response: Any) -> list[Mapping[str, Any]]:
     """Return the runtime's own requests about calls in a response; the kernel answers no others."""
-    items = [
-        item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
-        for item in (response.output if response is not None else ())
-    ]
-    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel"}
-    found = [item for item in items if all(item.get(name) == value for name, value in ours.items())]
-    return [item for item in found if not is_about_network(item)]
+    items = map(as_json, response.output if response is not None else ())
+    return [item for item in items if asks_about_call(item)]
 
 
 def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:

@@ -34,17 +34,3 @@ def read_decision(request: ApprovalRequest, content: dict[str, Any]) -> Decision
     if not all(isinstance(command, str) and command.strip() for command in commands):
         return "A command is empty. Deny it instead, or write `true` for a command that does nothing."
     return Decision(True, tuple(commands) if tuple(commands) != request.commands else None, reason)
-
-
-def in_words(request: ApprovalRequest, decision: Decision) -> str:
-    """Return a sentence about the user's decision."""
-    if not decision.approve:
-        return f"You denied this: {decision.reason}" if decision.reason else "You denied this."
-    if decision.commands:
-        return "You allowed this with changes: " + "; ".join(decision.commands)
-    if request.about == "network":
-        return f"You allowed {request.commands[0]} {'in this notebook' if decision.remember else 'once'}."
-    if decision.remember:
-        kind = request.kind.replace("`", "") or "exactly the same again"
-        return f"You allowed this, and {kind}, until the kernel stops."
-    return "You allowed this once."

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anywidget
 import traitlets
 
+from agent_kernel.kernel.asking.record import in_words
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 from agent_kernel.kernel.live.built import built
-from agent_kernel.kernel.live.decisions import in_words, question_json, read_decision
+from agent_kernel.kernel.live.decisions import question_json, read_decision
 from agent_kernel.kernel.live.pictures import shown_pictures
 from agent_kernel.kernel.live.progress import Delta, Progress
 from agent_kernel.kernel.render.bundles import Bundle
@@ -121,8 +122,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         self._sync_soon()
 
     def say(self, text: str) -> None:
-        """Show a message that the user sent to the running turn."""
-        self._changed(self._progress.add("said", text))
+        """Show a message that the user sent to the running turn; the model reads it in the next response."""
+        self._changed(self._progress.add("said", text, done=False))
 
     def _changed(self, deltas: list[Delta]) -> None:
         self._pending += deltas

@@ -133,10 +133,10 @@ class Progress:
             reader = Progress._generic
         return reader(self, event) if reader else []
 
-    def add(self, kind: str, text: str) -> list[Delta]:
-        """Add a finished item that does not come from an event."""
+    def add(self, kind: str, text: str, *, done: bool = True) -> list[Delta]:
+        """Add an item that does not come from an event. One that is not done is done in the next response."""
         number = self._new(kind, "")
-        self.items[number].done = True
+        self.items[number].done = done
         return self._append(number, "text", text)
 
     def number(self, event: Any) -> int | None:
@@ -157,6 +157,10 @@ class Progress:
 
     def _created(self, _event: Any) -> list[Delta]:
         self._numbers.clear()
+        for number, growing in self.items.items():
+            if growing.kind == "said" and not growing.done:
+                growing.done = True
+                self.changed.add(number)
         return []
 
     def _added(self, event: Any) -> list[Delta]:

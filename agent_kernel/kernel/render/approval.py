@@ -10,6 +10,9 @@ from agent_kernel.kernel.render.bundles import QUIET, ShownItem, box
 from agent_kernel.kernel.render.markdown import to_inline_html, to_safe_markdown
 from agent_kernel.kernel.render.text import clip, code
 
+_BY_PERSON = "denied by the person who was asked"
+"""What the runtime tells the model of a denial; the reader knows who it was."""
+
 LONGEST = 2000
 """The longest reason or command on one line, in characters."""
 
@@ -48,7 +51,7 @@ def approval_response(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
     scope = ours.get("scope") if isinstance(ours, Mapping) else None
     if item.get("approve") is True:
         return _quiet("**Allowed**, for this notebook." if scope == "container" else "**Allowed**, once.")
-    reason = one_line(str(item.get("reason") or ""))
+    reason = one_line(str(item.get("reason") or "")).removeprefix(_BY_PERSON).removeprefix(": ")
     return _quiet(f"**Denied**: {reason}" if reason else "**Denied.**")
 
 

@@ -52,7 +52,6 @@ class Command {
     const isNext = this._number === partsOf(output, "outcome").length; // commands run one at a time
     const running = !ended && !output.done && isNext;
     showOutcome(this._outcome, running ? now - output.at : null, ended, part("seconds")?.text);
-    this._outcome.classList.toggle("agent-live-bad", ended !== "" && ended !== "exit 0");
   }
 
   private readonly _words: HTMLElement;
@@ -82,7 +81,6 @@ export class CodeCall {
     const ended = item.parts.get("outcome")?.text ?? "";
     const running = !item.done && item.parts.has("begun");
     showOutcome(this._outcome, running ? now - item.at : null, ended, item.parts.get("seconds")?.text);
-    this._outcome.classList.toggle("agent-live-bad", ended === "failed");
   }
 
   private readonly _code: HTMLElement;
@@ -94,10 +92,11 @@ export class CodeCall {
 
 /** `running` are the seconds for which it has run so far, null when it does not run. */
 function showOutcome(node: HTMLElement, running: number | null, ended: string, seconds?: string): void {
-  const after = seconds === undefined ? [] : [`${seconds} s`];
-  const words = running === null ? [ended, ...after] : ["running", duration(running)];
-  setText(node, words.filter(Boolean).join(" · "));
+  const isGood = ended === "" || ended === "exit 0"; // not worth a word
+  const words = [isGood ? "" : ended, seconds === undefined ? "" : `${seconds} s`];
+  setText(node, (running === null ? words : ["running", duration(running)]).filter(Boolean).join(" · "));
   node.classList.toggle("agent-live-running", running !== null);
+  node.classList.toggle("agent-live-bad", !isGood && !ended.startsWith("stopped"));
 }
 
 /** A stream of output, created with its first text. */

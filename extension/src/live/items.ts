@@ -2,10 +2,14 @@
 
 import { element } from "../dom";
 import { CodeCall, ShellCall } from "./calls";
-import { Markdown } from "./markdown";
+import { Markdown, sentence } from "./markdown";
+import type { Question } from "./messages";
 import type { Item } from "./store";
 import { partsOf } from "./store";
 import { readable, setText } from "./text";
+
+const UNHEARD =
+  "The model reads this after the current step. A command that does not end within seconds is stopped.";
 
 /** Draws an item, and with a call its output; `now` are the seconds since the view was opened. */
 export interface Drawing {
@@ -46,19 +50,22 @@ class Message implements Drawing {
   private _drawn = "";
 }
 
-/** What the user said to the running turn. */
+/** What the user said to the running turn, and until the model has it, when that will be. */
 class Said implements Drawing {
   constructor(parent: HTMLElement) {
     const node = element("div", "agent-live-said", parent);
     element("span", "agent-live-quiet", node, "You: ");
     this._text = element("span", "", node);
+    this._when = element("div", "agent-live-quiet", node, UNHEARD);
   }
 
   draw(item: Item): void {
     setText(this._text, readable(item.parts.get("text")?.text ?? ""));
+    this._when.hidden = item.done;
   }
 
   private readonly _text: HTMLElement;
+  private readonly _when: HTMLElement;
 }
 
 /** What the user decided. */
@@ -68,10 +75,14 @@ class Decided implements Drawing {
   }
 
   draw(item: Item): void {
-    setText(this._node, readable(item.parts.get("text")?.text ?? ""));
+    const text = item.parts.get("text")?.text ?? "";
+    if (text === this._drawn) return;
+    this._node.replaceChildren();
+    sentence(this._node, (this._drawn = text));
   }
 
   private readonly _node: HTMLElement;
+  private _drawn = "";
 }
 
 /** An item of any other kind: its kind, and its texts by name. */
@@ -123,7 +134,8 @@ export class Items {
     this._node = element("div", "agent-live-items", parent);
   }
 
-  draw(items: ReadonlyMap<number, Item>, now: number): void {
+  /** A call that `question` is about is hidden, because the question shows it. */
+  draw(items: ReadonlyMap<number, Item>, now: number, question: Question | null): void {
     for (const [index, { node }] of this._drawn) {
       if (items.has(index)) continue;
       node.remove();
@@ -136,19 +148,33 @@ export class Items {
     const isOutput = (item: Item) => item.kind === "shell_call_output" && calls.has(item.call);
     const outputs = new Map(all.filter(isOutput).map((item) => [item.call, item]));
     for (const item of all) {
-      if (item !== outputs.get(item.call)) this._at(item).draw(item, now, outputs.get(item.call));
+      const output = outputs.get(item.call);
+      if (item === output) continue;
+      const { node, drawing } = this._at(item);
+      drawing.draw(item, now, output);
+      node.hidden = question !== null && !output && isAbout(question, item);
     }
   }
 
-  private _at(item: Item): Drawing {
+  private _at(item: Item): Drawn {
     const known = this._drawn.get(item.index);
-    if (known) return known.drawing;
+    if (known) return known;
     const node = element("div", "agent-live-item", this._node);
-    const drawing = new (KINDS.get(item.kind) ?? Generic)(node);
-    this._drawn.set(item.index, { node, drawing });
-    return drawing;
+    const drawn = { node, drawing: new (KINDS.get(item.kind) ?? Generic)(node) };
+    this._drawn.set(item.index, drawn);
+    return drawn;
   }
 
   private readonly _node: HTMLElement;
-  private readonly _drawn = new Map<number, { node: HTMLElement; drawing: Drawing }>();
+  private readonly _drawn = new Map<number, Drawn>();
+}
+
+interface Drawn {
+  readonly node: HTMLElement;
+  readonly drawing: Drawing;
+}
+
+function isAbout({ commands }: Question, item: Item): boolean {
+  const called = partsOf(item, "command");
+  return called.length === commands.length && called.every((text, number) => text === commands[number]);
 }

@@ -52,7 +52,7 @@ export class View {
     this._controls.hidden = ended || question !== null; // the question comes first
     this._hint.hidden = !ended;
     this._root.classList.toggle("agent-live-ended", ended);
-    this._items.draw(items, seconds);
+    this._items.draw(items, seconds, question);
     this._ask();
   }
 
@@ -92,6 +92,7 @@ function doing(store: Store): string {
   if (store.ended) return "Ended";
   if (store.question) return "Waiting for you";
   if (store.step) return readable(store.step);
-  const open = [...store.items.values()].filter((item) => !item.done).at(-1)?.kind ?? "";
+  const open =
+    [...store.items.values()].filter((item) => !item.done && item.kind !== "said").at(-1)?.kind ?? "";
   return ACTIVITIES.get(open) ?? (/_call(_output)?$/.test(open) ? "Using a tool" : "Thinking");
 }

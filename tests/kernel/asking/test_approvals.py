@@ -37,6 +37,12 @@ def notebook(shared: Notebook) -> Iterator[Notebook]:
     shared.run("%approve --clear\n%model --default")
 
 
+NOT_RUN = (
+    "**Not run**: No one could be asked for approval. "
+    "The policy asks before every command that no rule allows."
+)
+
+
 def asked(notebook: Notebook, code: str, answers: Sequence[str]) -> Result:
     """Run a cell as a console does, and answer its questions in order."""
     sent = notebook.send(code, allow_stdin=True)
@@ -66,32 +72,31 @@ def test_a_console_asks_and_the_cell_goes_on(notebook: Notebook) -> None:
     assert result.reply["status"] == "ok"
     shown = [text.split("\n")[0] for text in result.plain]
     assert shown[0].startswith("$ echo made")
-    assert shown[1].startswith("**May this run?**")
-    assert shown[2:5] == ["**Allowed.**", "1", "Made, 1."]
+    assert shown[1:4] == ["You allowed this command once.", "1", "Made, 1."]
 
 
 def test_a_denial_reaches_the_model_with_its_reason(notebook: Notebook) -> None:
     result = asked(notebook, "try to make it", ["perhaps", "n", "not on a Friday"])
-    assert result.plain[2:] == ["You denied this, so it did not run: not on a Friday", "So be it."]
+    assert result.plain[1:] == ["You denied this command: not on a Friday", "So be it."]
     assert "exit" not in "".join(result.plain), "what never ran has no exit code"
     assert lines(notebook) == "0"
 
 
 def test_an_edited_command_is_what_runs(notebook: Notebook) -> None:
     result = asked(notebook, "make the file", ["e", "echo other >> made.txt; echo 5"])
-    assert "**Allowed, changed to** `echo other >> made.txt; echo 5`" in result.plain
+    assert "You changed this command before allowing it: `echo other >> made.txt; echo 5`" in result.plain
     assert "Made, 5." in result.plain
     assert any("The person changed this before it ran." in text for text in result.plain)
 
 
 def test_a_kind_is_allowed_for_the_notebook(notebook: Notebook) -> None:
     first = asked(notebook, "plain one", ["a"])
-    assert "**Allowed**, and others of this kind in this notebook." in first.plain
+    assert "You allowed this command, and any `touch …` command, until the kernel stops." in first.plain
     second = notebook.run("plain one")
-    assert "**Allowed**, like others of this kind in this notebook." in second.plain
+    assert "You allowed any `touch …` command before, so you were not asked again." in second.plain
     assert "touch *" in notebook.run("%approve").plain[-1]
     notebook.run("%approve --clear\n%approve ask")
-    assert "**Not run**: No one could be asked for approval." in notebook.run("plain one").plain
+    assert NOT_RUN in notebook.run("plain one").plain
 
 
 def test_in_batch_nothing_runs_that_asks(notebook: Notebook) -> None:
@@ -108,7 +113,7 @@ def test_a_notebook_cannot_loosen_what_the_operator_set(
     notebook = start()
     notebook.run(MODEL + "%approve auto\n%approve allow echo *")
     result = notebook.run("try to make it")
-    assert "**Not run**: No one could be asked for approval." in result.plain
+    assert NOT_RUN in result.plain
     assert lines(notebook) == "0"
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from agent_kernel.kernel.asking.network import read_question
 from agent_kernel.kernel.asking.questions import LineAsker
+from agent_kernel.kernel.asking.record import in_words
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
-from agent_kernel.kernel.live.decisions import in_words, question_json
+from agent_kernel.kernel.live.decisions import question_json
 from agent_kernel.kernel.render.items import render_item
 from tests.kernel.client import TIMEOUT, Notebook, Result
 
@@ -67,7 +68,7 @@ def test_connection_is_asked_about(start: Start, place: str, monkeypatch: pytest
     assert f"curl connects to it while this runs: {fetch}" in prompts[0]
     assert f"May it connect to {place}? [y]es, once" in prompts[0]
     assert f"**May it connect?** `curl` to `{place}`" in denied.plain
-    assert "**Denied**: denied by the person who was asked: not today" in denied.plain
+    assert "**Denied**: not today" in denied.plain
     assert "was refused: denied by the person who was asked: not today." in denied.plain[-2]
 
     once, _ = asked(notebook, f"!{fetch}", ["maybe", "y"])
@@ -110,8 +111,9 @@ def test_question_is_shown_in_words() -> None:
         "network",
     )
     assert asks.reason == "pip connects to it while this runs: pip install. Y."
-    assert in_words(asks, Decision(True)) == "You allowed a.example:443 once."
-    assert in_words(asks, Decision(True, remember=True)) == "You allowed a.example:443 in this notebook."
+    allowed = "You allowed connections to `a.example:443`"
+    assert in_words(asks, Decision(True)) == f"{allowed} once."
+    assert in_words(asks, Decision(True, remember=True)) == f"{allowed} in this notebook."
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,7 @@ def test_unreadable_question_is_no_question(arguments: str) -> None:
         ({"approve": True, "agent_kernel": {"scope": "container"}}, "**Allowed**, for this notebook."),
         ({"approve": True, "agent_kernel": 7}, "**Allowed**, once."),
         ({"approve": False, "reason": None}, "**Denied.**"),
+        ({"approve": False, "reason": "denied by the person who was asked"}, "**Denied.**"),
         ({"approve": False, "reason": "no\n<b>"}, "**Denied**: no <b>"),
     ],
 )

@@ -294,6 +294,17 @@ def test_steps_before_the_model_is_asked(view: Page) -> None:
     expect(status).to_contain_text("Preparing ·")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "words", "bad"),
+    [("exit 0", "0.2 s", False), ("exit 3", "exit 3 · 0.2 s", True), ("stopped", "stopped · 0.2 s", False)],
+)
+def test_outcome_of_a_command(view: Page, outcome: str, words: str, bad: bool) -> None:
+    deltas = [[0, "outcome.0", len(outcome), outcome], [0, "seconds.0", 3, "0.2"]]
+    tell(view, item(0, "shell_call_output"), deltas=deltas)
+    expect(view.locator(".agent-live-outcome")).to_have_text(words)
+    expect(view.locator(".agent-live-bad")).to_have_count(int(bad))
+
+
 def test_the_view_is_told_to_screen_readers_once(view: Page) -> None:
     expect(view.get_by_role("status")).to_have_text("Thinking")
     print_out(view, "x\n")

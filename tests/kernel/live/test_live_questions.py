@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.kernel.live.test_live_page import item, tell
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
@@ -43,6 +45,29 @@ def test_a_question_is_asked_and_answered(view: Page) -> None:
     assert {**message, "id": ""} == {"type": "decide", "question": "q1", "approve": True, "id": ""}
     ask(view, None)
     expect(box).to_have_count(0)
+
+
+def test_command_that_is_asked_about_is_shown_once(view: Page) -> None:
+    shown = view.locator(".agent-live-command:visible")
+    command = QUESTION["commands"][0]
+    deltas = [[0, "command.0", 2, "ls"], [1, "command.0", len(command), command]]
+    calls = [item(number, "shell_call", call=f"c{number}", done=True) for number in (0, 1)]
+    tell(view, *calls, deltas=deltas)
+    expect(shown).to_have_text(["$ ls", f"$ {command}"])
+    ask(view)
+    expect(shown).to_have_text(["$ ls", f"$ {command}"])
+    expect(view.get_by_role("group", name="Approval").locator(shown)).to_have_text([f"$ {command}"])
+    ask(view, None)
+    expect(view.locator(".agent-live-items .agent-live-command:visible")).to_have_count(2)
+
+
+def test_message_says_when_the_model_reads_it(view: Page) -> None:
+    said = {**item(0, "said"), "done": False}
+    tell(view, said, deltas=[[0, "text", 6, "faster"]])
+    expect(view.locator(".agent-live-said")).to_contain_text("The model reads this after the current step.")
+    tell(view, {**said, "done": True})
+    expect(view.get_by_text("after the current step")).to_be_hidden()
+    expect(view.locator(".agent-live-said")).to_contain_text("You: faster")
 
 
 def test_a_connection_is_asked_about(view: Page) -> None:
