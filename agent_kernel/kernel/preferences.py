@@ -164,7 +164,7 @@ def check_budget(budget: Mapping[Any, object]) -> Budget:
         kind = _LIMITS.get(name)
         if kind is None:
             raise InvalidRequest(
-                f"A budget has no {str(name)!r}.", hint=f"It may have {', '.join(_LIMITS)}. {_EXAMPLE}"
+                f"There is no limit {str(name)!r}.", hint=f"The limits are {', '.join(_LIMITS)}. {_EXAMPLE}"
             )
         try:
             number = kind(value) if isinstance(value, (str, int, float)) else math.nan

@@ -61,7 +61,7 @@ class ScriptedModel:
         known = [f"“{_short(turn.when)}”" for turn in turns[:_SHOWN]]
         more = f" and {len(turns) - _SHOWN} more" if len(turns) > _SHOWN else ""
         raise OutOfScript(
-            f"The scripted model ({self._script.name}) has no answer to “{_short(said)}”. "
+            f"The scripted model ({self._script.name}) has no answer for “{_short(said)}”. "
             f"It knows: {', '.join(known)}{more}.",
             hint="Send one of these, or set AGENT_KERNEL_MODEL to a real model.",
         )

@@ -243,7 +243,7 @@ MAGICS: dict[str, Magic] = {
         "%python restart",
         "Restart the Python session: variables and imports are gone, files are kept.",
         magics_python.control,
-        "The shell and the conversation go on. The model is told.",
+        "The shell and the conversation continue, and the model is told.",
         words=("restart",),
     ),
     "vars": Magic(

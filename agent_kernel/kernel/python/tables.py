@@ -70,7 +70,7 @@ def _check(found: Answer, name: str, files: list[str]) -> None:
         raise InvalidRequest(f"The Python session has no variable {name[:100]}.", hint=hint)
     if "columns" not in found:
         kind = found["type"]
-        raise InvalidRequest(f"{name} is no table but has the type {kind}.", hint="%vars shows its value.")
+        raise InvalidRequest(f"{name} is not a table: its type is {kind}.", hint="%vars shows its value.")
 
 
 async def _files_called(notebook: SessionUser, name: str) -> list[str]:

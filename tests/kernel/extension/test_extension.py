@@ -111,7 +111,7 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
 
 
 def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Path) -> None:
-    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo alone"]
+    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo alone", "%nonsense"]
     with opened("record.ipynb", cells, kernel="agent", height=800) as page:
         record = start(page, 0).locator(".jp-OutputArea")
         fold = record.get_by_role("button", name="3 commands")
@@ -122,6 +122,8 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         assert top(answer) < top(fold)
         expect(start(page, 1)).to_contain_text("alone", timeout=WAIT)
         expect(cell(page, 1).locator(".jp-agent-fold")).to_have_count(0)
+        error = start(page, 2).locator(".jp-OutputArea pre", has_text="There is no magic")
+        expect(error).to_have_css("word-break", "normal", timeout=WAIT)
         assert violations(page, ".jp-agent-record") == []
         page.screenshot(path=pictures / "record.png")
         with dark(page):

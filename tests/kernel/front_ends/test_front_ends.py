@@ -118,7 +118,7 @@ def test_an_exported_page_has_the_outputs_and_none_of_their_markup(executed: Pat
 
 def test_a_failing_cell_fails_the_batch(path: Path) -> None:
     write_notebook(path, ["say hello", "sing", "say hello"])
-    with pytest.raises(CellExecutionError, match="has no answer to"):
+    with pytest.raises(CellExecutionError, match="has no answer for"):
         run_with_nbclient(path)
 
 

@@ -60,7 +60,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "provenance": [("%provenance maybe", "%provenance does not know 'maybe'", "Use on or off.")],
     "budget": [
         ("%budget tokens", "'tokens' is not a limit.", "For example:"),
-        ("%budget minutes=5", "A budget has no 'minutes'.", "tokens, seconds, tool_calls"),
+        ("%budget minutes=5", "There is no limit 'minutes'.", "tokens, seconds, tool_calls"),
         ("%budget tokens=-1", "tokens cannot be '-1'", "For example:"),
         ("%budget tool_calls=1.5", "tool_calls cannot be '1.5'", "a whole number above 0"),
         ("%budget seconds=nan", "seconds cannot be 'nan'", "a number above 0"),

@@ -122,7 +122,7 @@ def test_variables_are_those_of_the_lines(page: Page, kernel: Notebook) -> None:
     shown = page.result("table", {"name": "sales", "rows": 100})
     assert shown["columns"] == [["city", "object"], ["sum", "float64, 1 missing"]]
     assert shown["rows"][0] == ["<b>", "1.5"]
-    assert "no table" in refused(page.ask("table", {"name": "evil", "rows": 5}))
+    assert "not a table" in refused(page.ask("table", {"name": "evil", "rows": 5}))
     assert "no variable" in refused(page.ask("table", {"name": "gone", "rows": 5}))
     assert refused(page.ask("table", {"name": "x" * 500, "rows": 5}))
 
