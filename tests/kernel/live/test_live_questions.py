@@ -12,7 +12,7 @@ from tests.kernel.live.test_live_page import item, tell
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
-QUESTION = {
+QUESTION: dict[str, Any] = {
     "id": "q1",
     "commands": ["rm -rf *.csv"],
     "reason": "It deletes files.",
