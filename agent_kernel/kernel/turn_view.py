@@ -112,10 +112,11 @@ class TurnView:
         if index in self._emitted:
             return
         self._emitted.add(index)
+        seconds = self._progress.seconds(index)
         self._progress.forget(index)
         self.ran_tools |= "_call" in str(item.get("type"))
         self.displayed |= pictures_seen(item)
-        for bundle in self._items.render(item):
+        for bundle in self._items.render(item, seconds):
             self._outputs.emit(bundle)
 
     def _end(self, ending: Any, response: Response) -> None:
@@ -143,7 +144,7 @@ class TurnView:
                 self._item(index, plain)
             return
         for growing in self._progress.items.values():
-            for bundle in self._items.render(growing.item()) if growing.parts else ():
+            for bundle in self._items.render(growing.item(), growing.seconds()) if growing.parts else ():
                 self._outputs.emit(bundle)
 
 

@@ -81,8 +81,7 @@ class Growing:
         if self.kind == "shell_call":
             return {"type": self.kind, "action": {"commands": self._all("command")}}
         if self.kind == "shell_call_output":
-            indices = sorted({int(name.partition(".")[2]) for name in self.parts if "." in name})
-            return {"type": self.kind, "output": [self._content(index) for index in indices]}
+            return {"type": self.kind, "output": [self._content(index) for index in self._indices()]}
         if self.kind == "code_interpreter_call":
             logs = {"type": "logs", "logs": str(self.parts.get("printed", ""))}
             code = str(self.parts.get("code", ""))
@@ -92,6 +91,21 @@ class Growing:
             return {"type": self.kind, "content": [{"type": "output_text", "text": text}]}
         fields = {name: str(text) for name, text in self.parts.items()}
         return {"type": self.kind, "name": self.name, "status": "incomplete", **fields}
+
+    def seconds(self) -> list[float | None]:
+        """Return how long each command took, or the code; None for one that has not ended.
+
+        Empty for other items, and if it is not known of any.
+        """
+        if self.kind == "code_interpreter_call":
+            return [float(str(self.parts["seconds"]))] if "seconds" in self.parts else []
+        indices = self._indices() if self.kind == "shell_call_output" else []
+        names = [f"seconds.{index}" for index in indices]
+        found = [float(str(self.parts[name])) if name in self.parts else None for name in names]
+        return found if any(each is not None for each in found) else []
+
+    def _indices(self) -> list[int]:
+        return sorted({int(name.partition(".")[2]) for name in self.parts if "." in name})
 
     def _all(self, prefix: str) -> list[str]:
         return [str(text) for name, text in self.parts.items() if name.startswith(prefix + ".")]
@@ -142,6 +156,11 @@ class Progress:
     def number(self, event: Any) -> int | None:
         """Return the number of the item that an event is about."""
         return self._numbers.get(event.output_index)
+
+    def seconds(self, output_index: int) -> list[float | None]:
+        """Return how long the commands of an item of the current turn took; empty if it is unknown."""
+        growing = self.items.get(self._numbers.get(output_index, -1))
+        return growing.seconds() if growing is not None else []
 
     def forget(self, output_index: int) -> None:
         """Drop an item of the current turn that is kept elsewhere."""

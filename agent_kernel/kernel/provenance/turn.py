@@ -14,10 +14,10 @@ from agent_kernel.kernel.provenance.marks import annotated
 from agent_kernel.kernel.provenance.notes import Notes
 from agent_kernel.kernel.render.bundles import Bundle, ShownItem, anchored
 from agent_kernel.kernel.render.code.call import code_texts
-from agent_kernel.kernel.render.items import limit_of, render_all
+from agent_kernel.kernel.render.items import Seconds, limit_of, render_all
 from agent_kernel.kernel.render.message import answer_html, message, message_text
 from agent_kernel.kernel.render.shell import shell_texts
-from agent_kernel.kernel.render.stored import Item
+from agent_kernel.kernel.render.stored import ITEM_MIME, Item
 
 Texts = Callable[[Item, int], Iterator[str]]
 
@@ -46,10 +46,13 @@ class TurnItems:
         """Take what the user says: its figures need no source either."""
         self._given.add([text])
 
-    def render(self, item: Item) -> Iterator[Bundle]:
-        """Yield the outputs of the turn's next item; none for an item with nothing to show."""
+    def render(self, item: Item, seconds: Seconds = ()) -> Iterator[Bundle]:
+        """Yield the outputs of the turn's next item; none for an item with nothing to show.
+
+        `seconds` goes to the metadata of its first output.
+        """
         answers = self._linked and item.get("type") == "message"
-        bundles = render_all(item, self._message if answers else None)
+        bundles = render_all(item, self._message if answers else None, seconds)
         texts = TEXTS.get(str(item.get("type"))) if self._linked else None
         if texts is None:
             yield from bundles
@@ -70,7 +73,7 @@ class TurnItems:
 
         Each output of a notebook has its own, and the same one when the notebook is run again from its top.
         """
-        content = json.dumps([self._key, number, bundle.data.get("text/html")])
+        content = json.dumps([self._key, number, bundle.data.get(ITEM_MIME, bundle.data.get("text/html"))])
         return f"output-{blake2b(content.encode(), digest_size=6).hexdigest()}"
 
 

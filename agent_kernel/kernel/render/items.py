@@ -7,7 +7,7 @@ in the output's metadata, so that equal runs compare equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.kernel.render.approval import approval_request, approval_response
@@ -36,29 +36,36 @@ RENDERERS: dict[str, Render] = {
 }
 """The built-in renderers by item type. To add one, add a file to this folder and a line here; see `base`."""
 
+Seconds = Sequence[float | None]
+"""How long each command of an item took, or its code; None where it is not known."""
+
 
 def renderer_for(item_type: str) -> Render:
     """Return the renderer for this type: built in, from an installed package, or generic."""
     return RENDERERS.get(item_type) or INSTALLED.get(item_type) or generic
 
 
-def render_item(item: Item, render: Render | None = None) -> Bundle | None:
+def render_item(item: Item, render: Render | None = None, seconds: Seconds = ()) -> Bundle | None:
     """Return the bundle of one item; None for an item with nothing to show (reasoning without a summary).
 
-    `render` replaces the renderer of its type. `render_all` also has what code displayed.
+    `render` replaces the renderer of its type. `seconds` goes to the metadata, where it does not
+    make two runs differ. `render_all` also has what code displayed.
     """
     limit = limit_of(item)
     shown = (render or renderer_for(str(item.get("type"))))(item, limit)
     if shown is None:
         return None
-    bundle = shown.bundle(**particulars(item))
+    about = particulars(item)
+    if seconds:
+        about["seconds"] = [None if each is None else round(each, 1) for each in seconds]
+    bundle = shown.bundle(**about)
     bundle.data[ITEM_MIME] = public(outputs.stored(item), limit)
     return bundle
 
 
-def render_all(item: Item, render: Render | None = None) -> Iterator[Bundle]:
+def render_all(item: Item, render: Render | None = None, seconds: Seconds = ()) -> Iterator[Bundle]:
     """Yield the bundles of one item: its own, and one for each thing that its code displayed."""
-    if (bundle := render_item(item, render)) is not None:
+    if (bundle := render_item(item, render, seconds)) is not None:
         yield bundle
     if item.get("type") == CODE:
         for shown in displays(item, limit_of(item)):

@@ -21,12 +21,20 @@ from agent_kernel.kernel.render.bundles import (
     ShownItem,
     box,
     details,
-    pre,
     pre_html,
     printed_html,
 )
 from agent_kernel.kernel.render.endings import stopped
-from agent_kernel.kernel.render.text import Folded, clean, clean_but_colours, clip, escape, fence, fold
+from agent_kernel.kernel.render.highlight.commands import coloured_command
+from agent_kernel.kernel.render.text import (
+    Folded,
+    clean,
+    clean_but_colours,
+    clip,
+    escape,
+    fence,
+    fold,
+)
 
 _BADGE = (
     "display: inline-block; margin: 2px 0; padding: 0 6px; border: 1px solid rgba(219, 68, 55, 0.8); "
@@ -55,9 +63,11 @@ def _prompted(command: str) -> str:
 
 
 def _command_html(command: str) -> str:
-    folded = fold(clean(command).rstrip("\n"), head=8, tail=0)
-    head = pre_html(f'<span style="opacity: 0.5">$ </span>{escape(folded.head)}')
-    return head + details(f"… {folded.hidden}", pre(folded.middle)) if folded.middle else head
+    folded = fold(coloured_command(clean(command).rstrip("\n")), head=8, tail=0)
+    painter = AnsiToHtml()
+    head = pre_html(f'<span style="opacity: 0.5">$ </span>{painter.html(folded.head)}')
+    middle = folded.middle
+    return head + details(f"… {folded.hidden}", pre_html(painter.html(middle))) if middle else head
 
 
 def shell_output(item: Mapping[str, Any], limit: int) -> ShownItem | None:

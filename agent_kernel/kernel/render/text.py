@@ -85,6 +85,16 @@ def size(count: int) -> str:
     return f"{value / 1000:.1f} TB"
 
 
+def duration(seconds: float) -> str:
+    """Return a readable duration: `4 s`, `2 min 5 s`, `1 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    large, small = divmod(whole, 60) if whole < 3600 else divmod(whole // 60, 60)
+    units = ("min", "s") if whole < 3600 else ("h", "min")
+    return f"{large:,} {units[0]}" + (f" {small} {units[1]}" if small else "")
+
+
 def clip(text: str, limit: int) -> str:
     """Cut a text to about `limit` characters: head, a line with the number left out, and tail."""
     if len(text) <= limit:

@@ -11,7 +11,7 @@ import pytest
 from agent_kernel.kernel.render.bundles import Bundle
 from agent_kernel.kernel.render.code import markup
 from agent_kernel.kernel.render.code.display import pictures_seen
-from agent_kernel.kernel.render.code.python import coloured
+from agent_kernel.kernel.render.highlight.source import coloured
 from agent_kernel.kernel.render.items import render_all
 from agent_kernel.kernel.render.stored import ITEM_MIME
 from agent_kernel.kernel.render.text import COLOUR

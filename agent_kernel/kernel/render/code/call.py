@@ -9,6 +9,7 @@ from agent_kernel.kernel.render.ansi import AnsiToHtml
 from agent_kernel.kernel.render.bundles import (
     CALL,
     ERRORS,
+    METADATA_KEY,
     OUTPUT,
     SUMMARY,
     Bundle,
@@ -18,8 +19,16 @@ from agent_kernel.kernel.render.bundles import (
     pre_html,
 )
 from agent_kernel.kernel.render.code.display import displayed
-from agent_kernel.kernel.render.code.outputs import Output, is_text, outputs_of, stop_of, text_of, words_of
-from agent_kernel.kernel.render.code.python import coloured
+from agent_kernel.kernel.render.code.outputs import (
+    Output,
+    is_chart,
+    is_text,
+    outputs_of,
+    stop_of,
+    text_of,
+    words_of,
+)
+from agent_kernel.kernel.render.highlight.source import coloured
 from agent_kernel.kernel.render.shell import stream
 from agent_kernel.kernel.render.stored import Item
 from agent_kernel.kernel.render.text import clean, clip, fence, fold
@@ -59,16 +68,28 @@ def code_texts(item: Item, limit: int) -> Iterator[str]:
 
 def displays(item: Item, limit: int) -> Iterator[Bundle]:
     """Yield what a call displayed, and the texts after it, each as an output of its own."""
-    _, rest = _split(outputs_of(item))
+    outputs = outputs_of(item)
+    _, rest = _split(outputs)
+    number = len(outputs) - len(rest)
     for text, group in groupby(rest, is_text):
+        together = list(group)
         if not text:
-            yield from (displayed(output, limit) for output in group)
-        elif shown := list(_texts(list(group), limit)):
+            yield from (_numbered(output, n, limit) for n, output in enumerate(together, number))
+        elif shown := list(_texts(together, limit)):
             yield ShownItem(
                 html=box(OUTPUT, "".join(part.html for part in shown)),
                 markdown="\n\n".join(part.markdown for part in shown),
                 plain="\n".join(part.plain.rstrip("\n") for part in shown),
             ).bundle()
+        number += len(together)
+
+
+def _numbered(output: Output, number: int, limit: int) -> Bundle:
+    """Return a display; that of a chart says which output of the call it is, where its JSON is kept."""
+    bundle = displayed(output, limit)
+    if is_chart(output):
+        bundle.metadata.setdefault(METADATA_KEY, {})["chart"] = number
+    return bundle
 
 
 def _split(outputs: Sequence[Output]) -> tuple[Sequence[Output], Sequence[Output]]:

@@ -7,6 +7,7 @@ others send logs and pictures. Both are read as Jupyter's outputs, and all of it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ DISPLAYS = ("display_data", "execute_result", "update_display_data")
 
 INTERRUPT = "KeyboardInterrupt"
 
+_CHART = re.compile(r"application/vnd\.(plotly|vega|vegalite)\.v[0-9]{1,2}\+json")
 _MOST_JSON = 200_000
 """Characters of the JSON of a chart that a notebook keeps."""
 
@@ -82,6 +84,12 @@ def is_text(output: Output) -> bool:
     """Return whether an output is text alone: printed, raised, or a value that has nothing but its text."""
     data = output.get("data")
     return output.get("output_type") not in DISPLAYS or (isinstance(data, Mapping) and set(data) <= {PLAIN})
+
+
+def is_chart(output: Output) -> bool:
+    """Return whether an output has the JSON of a chart."""
+    data = output.get("data")
+    return isinstance(data, Mapping) and any(_CHART.fullmatch(str(kind)) for kind in data)
 
 
 def text_of(outputs: Iterable[Output]) -> str:

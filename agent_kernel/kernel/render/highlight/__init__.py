@@ -1,0 +1,1 @@
+"""Colours for code and commands, in the escape sequences that programs use."""
