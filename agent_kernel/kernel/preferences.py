@@ -20,7 +20,10 @@ MAX_NOTEBOOK = 256 << 20
 _LIMITS: dict[str, type[int] | type[float]] = {"tokens": int, "seconds": float, "tool_calls": int}
 _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 
-_NAMES = ("model", "instructions", "budget", "approval", "provenance")
+SHOW_WORK = "show_work"
+"""Not for the kernel: whether the extension and the export show a notebook's work; see `export`."""
+
+_NAMES = ("model", "instructions", "budget", "approval", "provenance", SHOW_WORK)
 
 Budget = dict[str, int | float]
 """Limits of one turn by name: `tokens`, `seconds`, `tool_calls`. A missing name means no limit."""

@@ -3,9 +3,9 @@
 import type { CodeCell } from "@jupyterlab/cells";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-import { fields } from "../connection/messages";
 import { element } from "../dom";
-import { type Item, ITEM, type Parts, parts, WIDGET } from "./classify";
+import { duration, type Parts, parts } from "./classify";
+import type { Output } from "./outputs";
 
 const ANSWER = "jp-agent-answer";
 const WORK = "jp-agent-work";
@@ -21,25 +21,22 @@ export class Fold {
     this._line.addEventListener("click", () => {
       this.show(!this._shown);
     });
-    const { outputArea } = _cell;
-    outputArea.model.changed.connect(this._draw, this);
-    outputArea.outputLengthChanged.connect(this._draw, this);
-    outputArea.node.addEventListener("click", this, true);
-    this._draw();
+    _cell.outputArea.node.addEventListener("click", this, true);
+  }
+
+  /** Folds the outputs, which are those that the cell shows; null while a live view is among them. */
+  draw(outputs: readonly Output[] | null): void {
+    this._mark(outputs && parts(outputs));
   }
 
   /** Shows the work, or folds it. */
   show(shown: boolean): void {
     this._shown = shown;
-    this._draw();
+    this._mark(this._found);
   }
 
   remove(): void {
-    if (this._cell.isDisposed) return;
-    const { outputArea } = this._cell;
-    outputArea.model.changed.disconnect(this._draw, this);
-    outputArea.outputLengthChanged.disconnect(this._draw, this);
-    outputArea.node.removeEventListener("click", this, true);
+    this._cell.outputArea.node.removeEventListener("click", this, true);
     this._mark(null);
   }
 
@@ -54,27 +51,13 @@ export class Fold {
     if (inside?.closest(`.${WORK}`)) this.show(true);
   }
 
-  private _draw(): void {
-    if (!this._cell.isDisposed) this._mark(this._parts());
-  }
-
-  /** The parts of the outputs; null while a live view is among them. */
-  private _parts(): Parts | null {
-    const { model } = this._cell.outputArea;
-    const items: Item[] = [];
-    for (let index = 0; index < model.length; index++) {
-      const { data } = model.get(index);
-      if (WIDGET in data) return null;
-      items.push(ITEM in data ? fields(data[ITEM]) : null);
-    }
-    return parts(items);
-  }
-
   private _mark(found: Parts | null): void {
+    this._found = found;
     const { node, widgets } = this._cell.outputArea;
+    const work = new Set(found?.work);
     widgets.forEach((widget, index) => {
       widget.node.classList.toggle(ANSWER, found?.answer === index);
-      widget.node.classList.toggle(WORK, found?.work.includes(index) === true);
+      widget.node.classList.toggle(WORK, work.has(index));
     });
     node.classList.toggle("jp-agent-record", found !== null);
     node.classList.toggle(FOLDED, found !== null && !this._shown);
@@ -82,15 +65,20 @@ export class Fold {
       this._line.remove();
       return;
     }
-    const what =
-      found.commands > 0
-        ? this._trans._n("%1 command", "%1 commands", found.commands, found.commands)
-        : this._trans.__("Reasoning");
-    this._line.textContent = what;
+    this._line.textContent = this._words(found);
     this._line.setAttribute("aria-expanded", `${this._shown}`);
     this._line.title = this._shown ? this._trans.__("Hide the work") : this._trans.__("Show the work");
     if (this._line.parentElement !== node) node.append(this._line);
   }
 
+  private _words({ commands, seconds }: Parts): string {
+    const what =
+      commands > 0
+        ? this._trans._n("%1 command", "%1 commands", commands, commands)
+        : this._trans.__("Reasoning");
+    return seconds === null ? what : `${what}, ${duration(seconds)}`;
+  }
+
   private readonly _line = element("button", "jp-agent-fold");
+  private _found: Parts | null = null;
 }

@@ -2,13 +2,19 @@
 
 import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { CodeCell } from "@jupyterlab/cells";
+import type { NotebookPanel } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
+import { fields } from "../connection/messages";
+import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks } from "../connection/plugin";
-import { Fold } from "./fold";
+import { CellRecord } from "./cell";
+import { printAsShown } from "./print";
 
 export const SHOW = "agent-kernel:show-work";
+const METADATA = "agent_kernel";
+const SHOW_WORK = "show_work";
 const ID = "jupyter-agent-kernel:record";
 
 export const record: JupyterFrontEndPlugin<void> = {
@@ -25,40 +31,58 @@ export const record: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load("agent_kernel");
     const settings = await registry.load(ID);
-    const shown = () => settings.get("showWork").composite === true;
-    const known = new Map<CodeCell, Fold>();
+    const known = new Map<CodeCell, CellRecord>();
 
-    const fold = (cell: CodeCell) => {
-      known.set(cell, new Fold(cell, trans, shown()));
-      cell.disposed.connect(() => {
-        known.delete(cell);
-      });
+    /** The notebook's own choice, which is saved with it, or else the setting. */
+    const shown = (panel: NotebookPanel | undefined) => {
+      const own = fields(panel?.content.model?.getMetadata(METADATA))[SHOW_WORK];
+      return typeof own === "boolean" ? own : settings.get("showWork").composite === true;
     };
-    notebooks.each((notebook) => {
-      const look = () => {
-        if (notebook.panel.isDisposed) return;
-        for (const cell of notebook.panel.content.widgets) {
-          if (!(cell instanceof CodeCell)) continue;
-          if (notebook.isOurs && !known.has(cell)) fold(cell);
-          if (notebook.isOurs) continue;
+    const look = ({ isOurs, panel }: AgentNotebook) => {
+      if (panel.isDisposed) return;
+      for (const cell of panel.content.widgets) {
+        if (!(cell instanceof CodeCell)) continue;
+        if (isOurs && !known.has(cell)) {
+          known.set(cell, new CellRecord(cell, panel.content, trans, shown(panel)));
+          cell.disposed.connect(() => known.delete(cell));
+        } else if (!isOurs) {
           known.get(cell)?.remove();
           known.delete(cell);
         }
+      }
+    };
+    const showAll = (panel: NotebookPanel) => {
+      for (const cell of panel.content.widgets) {
+        if (cell instanceof CodeCell) known.get(cell)?.show(shown(panel));
+      }
+      app.commands.notifyCommandChanged(SHOW);
+    };
+    notebooks.each((notebook) => {
+      const { panel } = notebook;
+      const again = () => {
+        look(notebook);
       };
-      notebook.changed.connect(look);
-      notebook.panel.content.modelContentChanged.connect(look);
-      look();
+      notebook.changed.connect(again);
+      panel.content.modelContentChanged.connect(again);
+      again();
+      printAsShown(notebook);
     });
 
     app.commands.addCommand(SHOW, {
       label: trans.__("Show the Work of Agent Cells"),
-      isToggled: shown,
-      execute: () => settings.set("showWork", !shown()),
+      isEnabled: () => notebooks.current?.isOurs === true,
+      isToggled: () => shown(notebooks.current?.panel),
+      execute: () => {
+        const panel = notebooks.current?.panel;
+        const model = panel?.content.model;
+        if (!panel || !model) return;
+        model.setMetadata(METADATA, { ...fields(model.getMetadata(METADATA)), [SHOW_WORK]: !shown(panel) });
+        showAll(panel);
+      },
       describedBy: { args: { type: "object", properties: {} } },
     });
     settings.changed.connect(() => {
-      for (const each of known.values()) each.show(shown());
-      app.commands.notifyCommandChanged(SHOW);
+      for (const { panel } of notebooks.all) showAll(panel);
     });
   },
 };

@@ -58,12 +58,13 @@ def lab_tab(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def opened(lab_tab: Page, address: str, lab_folder: Path) -> Opened:
-    """Writes a notebook with these cells and opens it."""
+    """Writes a notebook with these cells and opens it. With `cells` None, it is there already."""
 
     def opener(
-        name: str, cells: list[str], kernel: str = "agent-live", **size: int
+        name: str, cells: list[str] | None, kernel: str = "agent-live", **size: int
     ) -> AbstractContextManager[Page]:
-        write_notebook(lab_folder / name, cells, kernel=kernel)
+        if cells is not None:
+            write_notebook(lab_folder / name, cells, kernel=kernel)
         return lab.notebook_in(lab_tab, address, name, **size)
 
     return opener
