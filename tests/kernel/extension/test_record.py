@@ -19,6 +19,7 @@ from agent_kernel.kernel.render.bundles import table
 from agent_kernel.kernel.render.files import pages
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
+from tests.kernel.extension.page import WAIT, cell, dark, source, violations
 from tests.kernel.extension.records import (
     bundles,
     code_call,
@@ -27,7 +28,6 @@ from tests.kernel.extension.records import (
     shell_output,
     write_record,
 )
-from tests.kernel.extension.test_extension import WAIT, cell, dark, source, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -128,15 +128,11 @@ def test_outputs_are_copied_asked_about_and_made_cells(
 
 def inner(page: Page) -> Frame:
     """The frame in which a chart is drawn, within the one that keeps it."""
-    page.wait_for_function("() => document.querySelector('.jp-agent-chart-frame') !== null", timeout=WAIT)
-    outer = page.locator(".jp-agent-chart-frame").element_handle()
-    frame = outer.content_frame() if outer else None
+    found = page.locator(".jp-agent-chart-frame").content_frame.locator("iframe")
+    handle = found.element_handle(timeout=WAIT)
+    frame = handle.content_frame()
     assert frame is not None
-    frame.wait_for_selector("iframe", timeout=WAIT)
-    within = frame.query_selector("iframe")
-    found = within.content_frame() if within else None
-    assert found is not None
-    return found
+    return frame
 
 
 def test_charts_come_to_life_in_a_frame_that_reaches_nothing(
