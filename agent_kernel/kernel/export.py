@@ -34,7 +34,7 @@ class AgentExporter(HTMLExporter):
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: Any = None, **options: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Return the page and nbconvert's resources. The notebook stays as it is."""
         page, about = super().from_notebook_node(answers_first(nb), resources, **options)
         return page, about
@@ -60,7 +60,8 @@ def folded(outputs: Sequence[Output]) -> list[Output]:
     if answer is None or not work:
         return [*outputs]
     rest = [output for n, output in enumerate(outputs) if n != answer and not _is_work(kinds[n])]
-    line = new_output("display_data", {"text/html": details(_words(work), "".join(map(_html, work)))})
+    page = details(_words(work), "".join(map(_html, work)))
+    line = new_output("display_data", {"text/html": page})  # type: ignore[no-untyped-call]
     return [outputs[answer], line, *rest]
 
 
