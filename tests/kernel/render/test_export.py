@@ -30,8 +30,8 @@ def record(seconds: float = 4.2) -> list[dict[str, Any]]:
 
 
 def exported(made: Any) -> str:
-    page, _ = AgentExporter().from_notebook_node(made)
-    return page
+    page, _ = AgentExporter().from_notebook_node(made)  # type: ignore[no-untyped-call]
+    return str(page)
 
 
 def test_the_work_is_folded_to_a_line_below_the_answer() -> None:
@@ -74,7 +74,7 @@ def test_a_browser_unfolds_the_work_and_prints_it_folded(missing: Callable[[str]
         page.set_content(exported(notebook(*record())), wait_until="domcontentloaded")
         work, line = page.get_by_text("echo counted"), page.get_by_text("2 commands, 4 s")
         for media in ("screen", "print"):
-            page.emulate_media(media=media)  # type: ignore[arg-type]
+            page.emulate_media(media=media)
             expect(page.get_by_text("It is three.")).to_be_visible()
             expect(line).to_be_visible()
             expect(work).to_be_hidden()
