@@ -15,10 +15,10 @@ from functools import partial
 from agent_kernel.egress.gate import Gate
 from agent_kernel.sandboxes.near.program_socket import NOW, ProgramSocket
 
-LARGEST, LEAST, HELD = 256 << 10, 32 << 10, 16 << 20
+LARGEST, LEAST, HELD = 1 << 20, 32 << 10, 16 << 20
 """Bytes of one direction's buffer, at most and at first, and of all that have grown."""
 
-_PIECES = 4
+_PIECES = 2
 """Pieces that are carried at once, before other connections have their turn."""
 
 

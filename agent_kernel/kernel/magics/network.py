@@ -16,6 +16,7 @@ _Secrets = Sequence[Mapping[str, str]]
 """A policy's `domain_secrets` as a report has them: without values."""
 
 _USAGE = "Use %network allow HOST ..., %network ask, %network off, or %network alone."
+_EXAMPLE = "Name hosts or presets, for example: %network allow pip api.example.org."
 
 
 async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
@@ -30,7 +31,9 @@ async def network(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
             await _confirm(notebook, outputs)
         case ["ask"]:
             await _allow(notebook, outputs, (), fresh=fresh, asks=True)
-        case ["allow", *hosts] if hosts and not any(host.startswith("-") for host in hosts):
+        case ["allow"]:
+            raise InvalidRequest("%network allow names no host.", hint=_EXAMPLE)
+        case ["allow", *hosts] if not any(host.startswith("-") for host in hosts):
             await _allow(notebook, outputs, hosts, fresh=fresh)
         case _:
             raise InvalidRequest(f"%network does not know {arguments!r}.", hint=_USAGE)

@@ -15,6 +15,11 @@ import stat
 from agent_kernel.sandboxes.boxd import wire
 
 _SECONDS = 2.0
+"""Seconds that boxd has to confirm, also on a busy machine.
+
+A boxd of an earlier release never does. Attaching to its container takes that much longer, and then goes
+through the engine.
+"""
 
 
 async def reach(pid: int, mark: str, path: str) -> socket.socket | None:

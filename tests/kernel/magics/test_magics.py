@@ -49,7 +49,13 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "network": [
         ("%network on", "%network does not know 'on'", "Use %network allow HOST"),
-        ("%network allow", "%network does not know 'allow'", "Use %network allow HOST"),
+        ("%network allow", "%network allow names no host", "Name hosts or presets, for example: "),
+        ("%network allow --new", "%network allow names no host", "Name hosts or presets, for example: "),
+        (
+            "%network allow --now a.example",
+            "does not know 'allow --now a.example'",
+            "Use %network allow HOST",
+        ),
         ("%network off --new", "%network does not know 'off --new'", "Use %network allow HOST"),
         ("%network allow a.example", "network policy does not allow a.example", "It allows: no network."),
         ("%network allow GET a.example", "policy does not allow GET a.example", "It allows: no network."),
