@@ -26,6 +26,15 @@ export function button(
   return made;
 }
 
+/** Adds a sentence of the kernel's Markdown, of which only code between backticks is shown as such. */
+export function prose(text: string, parent: HTMLElement): void {
+  readable(text)
+    .split("`")
+    .forEach((part, number) => {
+      if (part) parent.append(number % 2 ? element("code", "jp-agent-code", undefined, part) : part);
+    });
+}
+
 const UNSEEN = /(?![\n\t])[\p{Cc}\p{Cf}]/gu;
 
 /** Text with invisible characters made visible, so that a command cannot hide a part of itself. */

@@ -10,3 +10,20 @@ export const approvalIcon = new LabIcon({
   <path class="jp-icon3" fill="#616161" d="m10.6 16.4-3.8-3.8 1.4-1.4 2.4 2.4 5.2-5.2 1.4 1.4z"/>
 </svg>`,
 });
+
+/** Three sliders: the settings of a notebook. */
+export const settingsIcon = new LabIcon({
+  name: "jupyter-agent-kernel:settings",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M3 6h9v2H3zm15 0h3v2h-3zM3 11h3v2H3zm9 0h9v2h-9zM3 16h7v2H3zm13 0h5v2h-5z"/>
+  <path class="jp-icon3" fill="#616161" d="M13 4h4v6h-4zM7 9h4v6H7zm4 5h4v6h-4z"/>
+</svg>`,
+});
+
+/** A table with a name in front: the variables of a session. */
+export const variablesIcon = new LabIcon({
+  name: "jupyter-agent-kernel:variables",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M3 4h18v16H3zm2 2v3h4V6zm6 0v3h8V6zm-6 5v3h4v-3zm6 0v3h8v-3zm-6 5v2h4v-2zm6 0v2h8v-2z"/>
+</svg>`,
+});

@@ -6,6 +6,8 @@ import { inbox } from "./inbox/plugin";
 import { completion } from "./prompt/completion";
 import { prompt } from "./prompt/plugin";
 import { record } from "./record/plugin";
+import { settings } from "./settings/plugin";
 import { status } from "./status/plugin";
+import { variables } from "./variables/plugin";
 
-export default [notebooks, prompt, completion, status, inbox, files, record];
+export default [notebooks, prompt, completion, status, settings, inbox, variables, files, record];

@@ -82,7 +82,8 @@ export class Connection implements IDisposable {
     this._waiting.delete(id);
     if ("error" in data) {
       const error = fields(data["error"]);
-      waiting?.reject(new Refused(text(error["message"]), text(error["hint"]) || null));
+      const hint = text(error["hint"]) || null;
+      waiting?.reject(new Refused(text(error["message"]), hint, text(error["field"])));
     } else {
       waiting?.resolve(fields(data["result"]));
     }

@@ -29,19 +29,28 @@ export interface State {
   readonly cell: RunningCell | null;
   readonly usage: { readonly tokens: number; readonly cost: number | null };
   readonly questions: readonly Question[];
+  /** Changes when the settings do. */
+  readonly settings: string;
 }
 
-/** What the kernel said about a request that failed; `hint` is the next step. */
+/** What the kernel said about a request that failed; `hint` is the next step, `field` the argument at fault. */
 export class Refused extends Error {
   constructor(
     message: string,
     readonly hint: string | null,
+    readonly field = "",
   ) {
     super(message);
   }
 }
 
-type Fields = Record<string, unknown>;
+/** An error in words: what happened, and the next step. */
+export function reason(error: unknown): string {
+  if (error instanceof Refused && error.hint) return `${error.message} ${error.hint}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+export type Fields = Record<string, unknown>;
 
 /** An object of a message; empty for anything else. */
 export function fields(value: unknown): Fields {
@@ -50,6 +59,11 @@ export function fields(value: unknown): Fields {
 
 export function text(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+/** The texts of a list in a message. */
+export function texts(value: unknown): string[] {
+  return list(value).map(text);
 }
 
 function textOrNull(value: unknown): string | null {
@@ -83,6 +97,7 @@ export function readState(value: unknown): State {
       cost: typeof usage["cost"] === "number" ? usage["cost"] : null,
     },
     questions: list(given["questions"]).map((each) => readQuestion(fields(each))),
+    settings: text(given["settings"]),
   };
 }
 
@@ -98,7 +113,7 @@ function readCell(given: Fields): RunningCell {
 function readQuestion(given: Fields): Question {
   return {
     id: text(given["id"]),
-    commands: list(given["commands"]).map(text),
+    commands: texts(given["commands"]),
     reason: text(given["reason"]),
     kind: text(given["kind"]),
     editable: given["editable"] === true,

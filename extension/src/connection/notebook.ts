@@ -1,22 +1,29 @@
 /** A notebook, and the connection to its kernel if that is one of ours. */
 
+import { PathExt } from "@jupyterlab/coreutils";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Kernel } from "@jupyterlab/services";
 import { type ISignal, Signal } from "@lumino/signaling";
 
 import { Connection } from "./connection";
-import type { State } from "./messages";
+import { type Arguments, type Fields, Refused, type State } from "./messages";
 
 const IMPLEMENTATION = "agent-kernel";
+const NOT_CONNECTED = "The kernel is not connected.";
 
 export class AgentNotebook {
   constructor(readonly panel: NotebookPanel) {
     const { sessionContext } = panel;
-    sessionContext.kernelChanged.connect(this._look, this);
+    sessionContext.kernelChanged.connect(this._kernelChanged, this);
     sessionContext.statusChanged.connect(this._look, this);
     sessionContext.connectionStatusChanged.connect(this._reconnected, this);
     panel.disposed.connect(this._end, this);
     this._look();
+  }
+
+  /** The name of the notebook's file. */
+  get name(): string {
+    return PathExt.basename(this.panel.context.path);
   }
 
   /** Whether the notebook's kernel is one of ours. It stays true while the kernel restarts. */
@@ -33,9 +40,21 @@ export class AgentNotebook {
     return this.connection?.state ?? null;
   }
 
+  /** Whether messages get through: "connected", "connecting" (again), or "none" if there is no kernel. */
+  get reach(): "connected" | "connecting" | "none" {
+    const kernel = this.panel.sessionContext.session?.kernel;
+    if (!kernel || kernel.status === "dead") return "none";
+    return kernel.connectionStatus === "connected" && this.state ? "connected" : "connecting";
+  }
+
   /** Emitted when `isOurs`, `connection` or `state` changes. */
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  /** Sends a request to the kernel. Rejects with `Refused`. */
+  ask(name: string, given: Arguments = {}): Promise<Fields> {
+    return this.connection?.request(name, given) ?? Promise.reject(new Refused(NOT_CONNECTED, null));
   }
 
   /** The place of a cell among the code cells, from 1, and their number; null for an unknown cell. */
@@ -52,6 +71,11 @@ export class AgentNotebook {
     if (index < 0) return;
     content.activeCellIndex = index;
     await content.scrollToItem(index, "smart");
+  }
+
+  private _kernelChanged(): void {
+    this._look();
+    this._changed.emit();
   }
 
   private _look(): void {
@@ -83,6 +107,7 @@ export class AgentNotebook {
     // A kernel that restarts meanwhile ends the connection, and `_look` makes a new one.
     if (kernel?.connectionStatus === "connected") this.connection?.refresh().catch(() => undefined);
     this._look();
+    this._changed.emit();
   }
 
   private _end(): void {

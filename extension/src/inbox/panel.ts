@@ -1,6 +1,5 @@
 /** The side panel with all questions that wait, of every open notebook. */
 
-import { PathExt } from "@jupyterlab/coreutils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 
@@ -9,6 +8,7 @@ import type { AgentNotebook } from "../connection/notebook";
 import type { IAgentNotebooks } from "../connection/plugin";
 import { button, element } from "../dom";
 import { Card } from "./card";
+import { mayAsk } from "./notify";
 
 /** A question that waits, and its notebook. */
 export interface Waiting {
@@ -21,10 +21,6 @@ export function waiting(notebooks: IAgentNotebooks): Waiting[] {
   return notebooks.all.flatMap((notebook) =>
     (notebook.state?.questions ?? []).map((question) => ({ notebook, question })),
   );
-}
-
-export function nameOf(notebook: AgentNotebook): string {
-  return PathExt.basename(notebook.panel.context.path);
 }
 
 export class InboxPanel extends Widget {
@@ -43,8 +39,19 @@ export class InboxPanel extends Widget {
       _trans.__("No turn waits for you. Commands that need your approval appear here."),
     );
     this._list = element("div", "jp-agent-inbox-list", this.node);
+    if (mayAsk()) this._offer();
     _notebooks.changed.connect(this._draw, this);
     this._draw();
+  }
+
+  /** Offers notifications on the desktop: the browser asks only after the person wanted them. */
+  private _offer(): void {
+    const label = this._trans.__("Notify me when this window is hidden");
+    const offer = button(label, this.node, () => {
+      void window.Notification.requestPermission().then(() => {
+        if (!mayAsk()) offer.remove();
+      });
+    });
   }
 
   private _draw(): void {
@@ -66,15 +73,12 @@ export class InboxPanel extends Widget {
     const entry = element("section", "jp-agent-inbox-entry", this._list);
     const place = notebook.place(question.cell);
     const where = place
-      ? this._trans.__("%1, cell %2 of %3", nameOf(notebook), place.at, place.of)
-      : nameOf(notebook);
+      ? this._trans.__("%1, cell %2 of %3", notebook.name, place.at, place.of)
+      : notebook.name;
     entry.setAttribute("aria-label", where);
     const show = () => this._show(notebook, question.cell);
     button(where, entry, show, "jp-agent-inbox-where").title = this._trans.__("Show this cell");
-    const decide = async (answer: Arguments) => {
-      if (!notebook.connection) throw new Error(this._trans.__("The kernel is not connected."));
-      await notebook.connection.request("decide", answer);
-    };
+    const decide = (answer: Arguments) => notebook.ask("decide", answer);
     entry.append(new Card(question, decide, this._trans).node);
     this._drawn.set(keyOf(each), entry);
   }

@@ -1,13 +1,14 @@
 /** Approvals: a side panel with the questions that wait, a badge with their number, and a notification. */
 
 import { ILayoutRestorer, type JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { Notification } from "@jupyterlab/apputils";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
 import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks } from "../connection/plugin";
 import { approvalIcon } from "../icons";
-import { InboxPanel, nameOf, waiting } from "./panel";
+import { addPanel } from "../panel";
+import { Notifier } from "./notify";
+import { InboxPanel, waiting } from "./panel";
 
 export const INBOX = "agent-kernel:show-approvals";
 
@@ -32,38 +33,16 @@ export const inbox: JupyterFrontEndPlugin<void> = {
     panel.id = "jp-agent-inbox";
     panel.title.icon = approvalIcon;
     panel.title.caption = trans.__("Approvals");
-    app.shell.add(panel, "right", { rank: 900, type: "Agent" });
-    restorer?.add(panel, panel.id);
-    app.commands.addCommand(INBOX, {
-      label: trans.__("Show Approvals"),
-      execute: () => {
-        app.shell.activateById(panel.id);
-      },
-      describedBy: { args: { type: "object", properties: {} } },
-    });
+    addPanel(app, panel, { command: INBOX, label: trans.__("Show Approvals"), rank: 900 }, restorer);
 
-    const told = new Map<string, string>();
-    notebooks.changed.connect(() => {
+    const notifier = new Notifier(() => void app.commands.execute(INBOX), trans);
+    const update = () => {
       const open = waiting(notebooks);
       panel.title.label = open.length > 0 ? `${open.length}` : "";
       panel.title.className = open.length > 0 ? "jp-agent-inbox-waits" : "";
-      const ids = new Set(open.map(({ question }) => question.id));
-      for (const [id, notification] of told) {
-        if (ids.has(id)) continue;
-        Notification.dismiss(notification);
-        told.delete(id);
-      }
-      for (const { notebook, question } of open) {
-        if (told.has(question.id) || isSeen(notebook)) continue;
-        const message = trans.__("%1 waits for your approval.", nameOf(notebook));
-        const answer = { label: trans.__("Answer"), callback: () => void app.commands.execute(INBOX) };
-        told.set(question.id, Notification.warning(message, { autoClose: false, actions: [answer] }));
-      }
-    });
+      notifier.update(open);
+    };
+    notebooks.changed.connect(update);
+    document.addEventListener("visibilitychange", update);
   },
 };
-
-/** Whether the person looks at the notebook: its live view has the same card. */
-function isSeen(notebook: AgentNotebook): boolean {
-  return notebook.panel.isVisible && document.visibilityState === "visible";
-}

@@ -7,6 +7,7 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
 import { IAgentNotebooks } from "../connection/plugin";
+import { SETTINGS } from "../settings/plugin";
 import { StatusBarItem } from "./statusbar";
 import { stop, ToolbarStatus } from "./toolbar";
 
@@ -27,7 +28,7 @@ export const status: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load("agent_kernel");
     toolbars.addFactory<NotebookPanel>("Notebook", "agent-status", (panel) => {
-      return new ToolbarStatus(notebooks.of(panel), trans);
+      return new ToolbarStatus(notebooks.of(panel), trans, () => void app.commands.execute(SETTINGS));
     });
     app.commands.addCommand(STOP, {
       label: trans.__("Stop the Running Cell"),

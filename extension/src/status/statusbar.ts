@@ -26,7 +26,7 @@ export class StatusBarItem extends Widget {
   draw(): void {
     const notebook = this._notebooks.current;
     const state = notebook?.state;
-    if (!notebook || !state) {
+    if (!notebook || !state || notebook.reach !== "connected") {
       this.node.textContent = "";
       return;
     }

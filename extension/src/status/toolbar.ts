@@ -1,7 +1,8 @@
 /**
  * The item in a notebook's toolbar: model, container, the running cell, use, and Stop.
  *
- * Its width is always the same. JupyterLab moves items that become too wide into a menu, and leaves them there.
+ * Its width does not depend on its text, so that the toolbar does not move. JupyterLab puts what does not fit
+ * into a menu; in a narrow notebook the item is shorter.
  */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
@@ -12,16 +13,23 @@ import type { AgentNotebook } from "../connection/notebook";
 import { element } from "../dom";
 import { doing, model, sandbox, used } from "./words";
 
+/** Below this width of the notebook, in pixels, the item is short. */
+const NARROW = 760;
+
 export class ToolbarStatus extends Widget {
   constructor(
     private readonly _notebook: AgentNotebook,
     private readonly _trans: TranslationBundle,
+    openSettings: () => void,
   ) {
     super();
     this.addClass("jp-agent-status");
-    const about = element("div", "jp-agent-status-about", this.node);
-    this._about = element("div", "jp-agent-status-line", about);
-    this._used = element("div", "jp-agent-status-line", about);
+    const about = element("button", "jp-agent-status-about", this.node);
+    about.type = "button";
+    about.title = _trans.__("Show the settings: model, budget, network, approvals, container");
+    about.addEventListener("click", openSettings);
+    this._about = element("span", "jp-agent-status-line", about);
+    this._used = element("span", "jp-agent-status-line", about);
     this._doing = element("button", "jp-agent-status-doing", this.node);
     this._doing.type = "button";
     this._doing.title = _trans.__("Show the running cell");
@@ -35,7 +43,20 @@ export class ToolbarStatus extends Widget {
       stop(_notebook);
     });
     _notebook.changed.connect(this._draw, this);
+    this._resized = new ResizeObserver(() => {
+      const narrow = _notebook.panel.node.clientWidth < NARROW;
+      if (narrow === this._narrow) return;
+      this._narrow = narrow;
+      this.toggleClass("jp-agent-narrow", narrow);
+      this._draw();
+    });
+    this._resized.observe(_notebook.panel.node);
     this._draw();
+  }
+
+  override dispose(): void {
+    this._resized.disconnect();
+    super.dispose();
   }
 
   protected override onAfterAttach(message: Message): void {
@@ -54,25 +75,27 @@ export class ToolbarStatus extends Widget {
     if (this.isDisposed) return;
     const { state, connection } = this._notebook;
     this.setHidden(!this._notebook.isOurs);
-    if (!state) {
-      this._about.textContent = this._trans.__("Connecting …");
-      this._used.textContent = this._doing.textContent = "";
-      this._stop.style.visibility = "hidden";
+    const reached = this._notebook.reach === "connected";
+    this._stop.style.visibility = reached && state?.cell ? "visible" : "hidden";
+    this._doing.disabled = !state?.cell;
+    this.toggleClass("jp-agent-running", reached && state?.cell != null);
+    this.toggleClass("jp-agent-waiting", reached && (state?.questions.length ?? 0) > 0);
+    if (!state || !reached) {
+      const lost =
+        this._notebook.reach === "none" ? this._trans.__("No kernel") : this._trans.__("Connecting …");
+      this._doing.textContent = lost;
       return;
     }
     this._about.textContent = `${model(state, this._trans)} · ${sandbox(state, this._trans)}`;
-    this._about.title = state.model ?? "";
     this._used.textContent = used(state, this._trans);
     const place = this._notebook.place(state.cell?.id ?? null);
-    this._doing.textContent = doing(state, place, connection?.age ?? 0, this._trans);
-    this._doing.disabled = !state.cell;
-    this._stop.style.visibility = state.cell ? "visible" : "hidden";
-    this.node.classList.toggle("jp-agent-running", state.cell !== null);
-    this.node.classList.toggle("jp-agent-waiting", state.questions.length > 0);
+    this._doing.textContent = doing(state, place, connection?.age ?? 0, this._trans, this._narrow);
   }
 
-  private readonly _about: HTMLDivElement;
-  private readonly _used: HTMLDivElement;
+  private readonly _about: HTMLElement;
+  private readonly _used: HTMLElement;
+  private readonly _resized: ResizeObserver;
+  private _narrow = false;
   private readonly _doing: HTMLButtonElement;
   private readonly _stop: HTMLButtonElement;
   private _clock: ReturnType<typeof setInterval> | undefined;

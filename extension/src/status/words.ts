@@ -14,11 +14,18 @@ export function duration(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** What the kernel does: "Cell 3 of 8, 12 s". `later` are the seconds since the state arrived. Short. */
-export function doing(state: State, place: Place | null, later: number, trans: TranslationBundle): string {
+/** What the kernel does: "Cell 3 of 8, 12 s", or "3/8, 12 s". `later` are seconds since the state arrived. */
+export function doing(
+  state: State,
+  place: Place | null,
+  later: number,
+  trans: TranslationBundle,
+  short = false,
+): string {
   const { cell } = state;
   if (!cell) return trans.__("Idle");
-  if (state.questions.length > 0) return trans.__("Waiting for you");
+  if (state.questions.length > 0) return short ? trans.__("Asks you") : trans.__("Waiting for you");
+  if (place && short) return `${place.at}/${place.of}, ${duration(cell.seconds + later)}`;
   const which = place ? trans.__("Cell %1 of %2", place.at, place.of) : trans.__("Cell [%1]", cell.number);
   return `${which}, ${duration(cell.seconds + later)}`;
 }

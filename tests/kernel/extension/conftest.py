@@ -38,21 +38,21 @@ def address(
             yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(address: str) -> Iterator[Browser]:
     with lab.chromium() as browser:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context() as context:
         yield context
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def lab_tab(context: BrowserContext) -> Page:
-    """One page for these tests: to load JupyterLab takes longer than most of them."""
+    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
     return context.new_page()
 
 

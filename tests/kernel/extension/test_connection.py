@@ -1,0 +1,158 @@
+"""Panels, toolbar and inbox stay right: hidden and second tabs, restart, lost connection, other notebooks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.kernel import lab
+from tests.kernel.extension.conftest import Opened
+from tests.kernel.extension.test_extension import WAIT, cell, start
+from tests.kernel.extension.test_settings import form, save, show_settings
+from tests.kernel.live.relay import Relay
+from tests.kernel.notebooks import write_notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
+
+HIDE = """(state) => {
+  Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+RECORD = """() => {
+  const Shown = window.Notification;
+  window.shown = [];
+  window.Notification = class extends Shown {
+    constructor(title, options) { super(title, options); window.shown.push(options.body); }
+  };
+}"""
+
+
+def ask(page: Page) -> None:
+    """Run the two cells of a notebook until a turn waits for the user."""
+    expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
+    start(page, 1)
+    expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you", timeout=WAIT)
+
+
+def test_approval_in_a_hidden_tab_is_seen_and_answered(
+    opened: Opened, context: BrowserContext, pictures: Path
+) -> None:
+    with opened("hidden.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
+        context.grant_permissions(["notifications"])
+        page.evaluate(RECORD)
+        page.evaluate(HIDE, "hidden")
+        ask(page)
+        page.wait_for_function("() => document.title.startsWith('(1) ')", timeout=WAIT)
+        assert page.evaluate("() => window.shown") == ["hidden.ipynb waits for your approval."]
+        toast = page.locator(".Toastify__toast", has_text="hidden.ipynb waits for your approval.")
+        expect(toast).to_be_visible(timeout=WAIT)
+        page.screenshot(path=pictures / "hidden.png")
+        toast.get_by_role("button", name="Answer").click()
+        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        expect(cell(page, 1).locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
+        page.wait_for_function("() => !document.title.startsWith('(')", timeout=WAIT)
+        expect(toast).to_have_count(0, timeout=WAIT)
+        page.evaluate(HIDE, "visible")
+        context.clear_permissions()
+
+
+def test_two_tabs_show_the_same_settings_and_cell(
+    opened: Opened, context: BrowserContext, address: str
+) -> None:
+    with opened("both.ipynb", ["wait for ever", "%budget tokens=7"]) as page:
+        show_settings(page)
+        other = lab.open_tab(context, address, "both.ipynb")
+        expect(other.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
+        show_settings(other)
+        form(other, "Budget").get_by_label("Seconds").fill("600")
+        save(form(other, "Budget"))
+        expect(form(page, "Budget").get_by_label("Seconds")).to_have_value("600", timeout=WAIT)
+        start(page, 0)
+        for each in (page, other):
+            expect(each.locator(".jp-agent-status")).to_contain_text(
+                re.compile(r"Cell 1 of 2, \d+ s"), timeout=WAIT
+            )
+        other.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
+        for each in (page, other):
+            expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
+        other.close()
+
+
+def test_restart_withdraws_the_question_and_the_settings(opened: Opened) -> None:
+    with opened("again.ipynb", ["%approve ask rm *", "clean up"]) as page:
+        show_settings(page)
+        ask(page)
+        lab.command(page, "agent-kernel:show-approvals")
+        expect(page.locator(".jp-agent-card")).to_have_count(1)
+        page.evaluate(f"() => {lab.KERNEL}.restart()")
+        status = page.locator(".jp-agent-status")
+        expect(status).to_contain_text("No container yet", timeout=WAIT)
+        expect(status).to_contain_text("Idle", timeout=WAIT)
+        expect(page.locator(".jp-agent-card")).to_have_count(0)
+        expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0)
+        lab.command(page, "agent-kernel:show-settings")
+        expect(form(page, "Approvals").locator(".jp-agent-rules tr")).to_contain_text(
+            ["All commands run."], timeout=WAIT
+        )
+
+
+def test_lost_connection_is_said_and_made_up_for(
+    opened: Opened, context: BrowserContext, address: str
+) -> None:
+    relay = Relay(urlsplit(address).port or 0)
+    parts = urlsplit(address)
+    through = parts._replace(netloc=f"{parts.hostname}:{relay.port}").geturl()
+    with opened("lost.ipynb", ["%approve ask rm *", "clean up"]) as page:
+        far = lab.open_tab(context, through, "lost.ipynb")
+        status = far.locator(".jp-agent-status")
+        expect(status).to_contain_text("Idle", timeout=WAIT)
+        with relay.cut() as refused:
+            expect(status).to_contain_text("Connecting", timeout=WAIT)
+            ask(page)
+            assert refused.wait(60)
+        expect(status).to_contain_text("Waiting for you", timeout=WAIT)
+        lab.command(far, "agent-kernel:show-approvals")
+        far.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        for each in (page, far):
+            expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
+            expect(each.locator(".jp-agent-card")).to_have_count(0)
+        far.close()
+    relay.close()
+
+
+def test_second_notebook_has_its_own_settings_and_question(
+    opened: Opened, lab_folder: Path, pictures: Path
+) -> None:
+    write_notebook(lab_folder / "second.ipynb", ["%budget tokens=5"], kernel="agent-live")
+    with opened("first.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
+        show_settings(page)
+        form(page, "Instructions").get_by_label("This notebook").fill("Not saved yet.")
+        ask(page)
+        lab.command(page, "docmanager:open", {"path": "second.ipynb"})
+        expect(page.locator(".jp-agent-status:visible")).to_contain_text("Idle", timeout=WAIT)
+        settings = page.locator(".jp-agent-panel:visible")
+        expect(settings).to_contain_text("second.ipynb", timeout=WAIT)
+        expect(form(page, "Instructions").get_by_label("This notebook")).to_have_value("")
+        expect(form(page, "Approvals").locator(".jp-agent-rules")).to_contain_text(
+            "All commands run.", timeout=WAIT
+        )
+        toast = page.locator(".Toastify__toast", has_text="first.ipynb waits for your approval.")
+        expect(toast).to_be_visible(timeout=WAIT)
+        toast.get_by_role("button", name="Answer").click()
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("first.ipynb, cell 2 of 2")
+        page.screenshot(path=pictures / "second.png")
+        page.get_by_role("button", name="first.ipynb, cell 2 of 2").click()
+        expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you")
+        lab.command(page, "agent-kernel:show-settings")
+        expect(form(page, "Instructions").get_by_label("This notebook")).to_have_value("Not saved yet.")
+        lab.command(page, "agent-kernel:show-approvals")
+        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        expect(page.locator(".jp-agent-status:visible")).to_contain_text("Idle", timeout=WAIT)
+        expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0)
+        lab.command(page, "docmanager:open", {"path": "second.ipynb"})
+        page.evaluate(f"() => {lab.WIDGET}.dispose()")
+        lab.command(page, "docmanager:open", {"path": "first.ipynb"})
