@@ -57,30 +57,38 @@ export class InboxPanel extends Widget {
   private _draw(): void {
     const open = waiting(this._notebooks);
     const keys = new Set(open.map(keyOf));
-    for (const [key, node] of this._drawn) {
+    for (const [key, entry] of this._drawn) {
       if (keys.has(key)) continue;
-      node.remove();
+      entry.remove();
       this._drawn.delete(key);
     }
     for (const each of open) {
-      if (!this._drawn.has(keyOf(each))) this._add(each);
+      const entry = this._drawn.get(keyOf(each)) ?? this._add(each);
+      this._name(entry, each);
     }
     this._empty.hidden = open.length > 0;
   }
 
-  private _add(each: Waiting): void {
-    const { notebook, question } = each;
-    const entry = element("section", "jp-agent-inbox-entry", this._list);
+  /** Says where the question is; the cell's place may change while it waits. */
+  private _name(entry: HTMLElement, { notebook, question }: Waiting): void {
     const place = notebook.place(question.cell);
     const where = place
       ? this._trans.__("%1, cell %2 of %3", notebook.name, place.at, place.of)
       : notebook.name;
     entry.setAttribute("aria-label", where);
+    const link = entry.querySelector(".jp-agent-inbox-where");
+    if (link && link.textContent !== where) link.textContent = where;
+  }
+
+  private _add(each: Waiting): HTMLElement {
+    const { notebook, question } = each;
+    const entry = element("section", "jp-agent-inbox-entry", this._list);
     const show = () => this._show(notebook, question.cell);
-    button(where, entry, show, "jp-agent-inbox-where").title = this._trans.__("Show this cell");
+    button("", entry, show, "jp-agent-inbox-where").title = this._trans.__("Show this cell");
     const decide = (answer: Arguments) => notebook.ask("decide", answer);
     entry.append(new Card(question, decide, this._trans).node);
     this._drawn.set(keyOf(each), entry);
+    return entry;
   }
 
   private readonly _empty: HTMLElement;
