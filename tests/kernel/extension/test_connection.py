@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.test_extension import WAIT, cell, start
+from tests.kernel.extension.page import WAIT, cell, start
 from tests.kernel.extension.test_settings import form, save, show_settings
 from tests.kernel.live.relay import Relay
 from tests.kernel.notebooks import write_notebook

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.test_extension import WAIT, dark, start, violations
+from tests.kernel.extension.page import WAIT, dark, start, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
