@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import termios
-import time
 import tty
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -46,21 +45,14 @@ def attach(settings: Settings, container_id: str) -> int:
 
 
 async def _attached(settings: Settings, container_id: str) -> int:
-    began = time.monotonic()
+    size = os.get_terminal_size(sys.stdout.fileno())
     async with (
         containers_with(settings, container_id) as containers,
-        containers.use(container_id, to_run=True) as channel,
+        containers.terminal(container_id, size.lines, size.columns) as terminal,
     ):
-        containers.audit.write("terminal", container=container_id)
-        try:
-            size = os.get_terminal_size(sys.stdout.fileno())
-            async with channel.terminal(size.lines, size.columns) as terminal:
-                print(f"Attached to {container_id}. Press Ctrl-] or type exit to leave.", file=sys.stderr)
-                with _raw(sys.stdin.fileno()):
-                    return await _carried(terminal)
-        finally:
-            seconds = time.monotonic() - began
-            containers.audit.write("terminal.end", container=container_id, seconds=seconds)
+        print(f"Attached to {container_id}. Press Ctrl-] or type exit to leave.", file=sys.stderr)
+        with _raw(sys.stdin.fileno()):
+            return await _carried(terminal)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.panel.source import PanelSource
 
 LARGEST = 1 << 50
+MOST_LISTED = 1000
 LONGEST_UPLOAD = 64
 """Characters of the name that a page gives an upload."""
 
@@ -23,37 +25,38 @@ LONGEST_UPLOAD = 64
 async def listing(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Return the newest files in the container: paths below /mnt/data, and sizes in bytes."""
     request.only(())
-    return await _listed(source)
-
-
-async def _listed(source: PanelSource) -> dict[str, Any]:
-    from agent_kernel.kernel.render.files.artifacts import short_path, snapshot
-
-    notebook = source.notebook
-    if notebook.opened is None or notebook.container.id is None:
-        return {"files": [], "complete": True}
-    found = await snapshot(notebook.opened.containers.files, notebook.container.id)
-    listed = [{"path": short_path(path), "bytes": file.bytes} for path, file in found.files.items()]
-    return {"files": listed, "complete": found.complete}
+    found = await source.listings.get(source.notebook)
+    newest = [{"path": path, "bytes": file.bytes} for path, file in islice(found.files.items(), MOST_LISTED)]
+    return {"files": newest, "complete": found.complete and len(newest) == len(found.files)}
 
 
 async def upload(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
-    """Begin to receive a file. Returns its path: another than asked for if that one is taken."""
-    request.only(("upload", "name", "size"))
+    """Begin to receive a file. Returns its path: another than asked for if that one is taken.
+
+    With `replace` the file takes the place of the one that is there. The model is told of it, unless it is a
+    `part` of a folder.
+    """
+    request.only(("upload", "name", "size", "replace", "part"))
     name = checked_name(request.text("name", longest=LONGEST_NAME))
     size = request.number("size", most=LARGEST)
     check_size(source.notebook, size)
-    taken = {each["path"] for each in (await _listed(source))["files"]}
-    target = free_name(name, taken | source.incoming.targets)
     upload_id = request.text("upload", longest=LONGEST_UPLOAD)
-    file = source.incoming.begin(request.page, upload_id, source.notebook, target, size)
+    target = name if request.truth("replace") else await _free(source, name)
+    source.incoming.check(request.page, upload_id)
+    file = IncomingFile(source.notebook, target, size, part=request.truth("part"))
+    source.incoming.add(request.page, upload_id, file)
     if size == 0:
         return await _arrived(source, request, file)
     return {"path": target}
 
 
-def free_name(name: str, taken: Collection[str]) -> str:
-    """Return the name, with a number if the container or the notebook's folder has such a file.
+async def _free(source: PanelSource, name: str) -> str:
+    there = await source.listings.get(source.notebook, kept=True)
+    return free_name(name, there.paths | source.incoming.targets)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return the name, with a number if the container or the notebook's folder has such a file or folder.
 
     A mention of it would mean the file in the folder.
     """
@@ -88,6 +91,21 @@ async def cancel(source: PanelSource, request: PanelRequest) -> Mapping[str, Any
     return {}
 
 
+async def free(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
+    """Return a path for a folder that comes: another than asked for if that one is taken."""
+    request.only(("name",))
+    return {"path": await _free(source, checked_name(request.text("name", longest=LONGEST_NAME)))}
+
+
+async def uploaded(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
+    """Tell the model of a folder whose files have arrived one by one, each with `part`."""
+    request.only(("path", "files"))
+    path = checked_name(request.text("path", longest=LONGEST_NAME))
+    count = request.number("files", most=LARGEST)
+    source.notebook.tell_model(f"The user uploaded a folder: /mnt/data/{path}/ ({count} files).")
+    return {}
+
+
 async def _arrived(source: PanelSource, request: PanelRequest, file: IncomingFile) -> Mapping[str, Any]:
     from agent_kernel.kernel.render.files.artifacts import short_path
 
@@ -95,7 +113,10 @@ async def _arrived(source: PanelSource, request: PanelRequest, file: IncomingFil
         written = await file.written()
     finally:
         source.incoming.end(request.page, request.text("upload", longest=LONGEST_UPLOAD))
-    return {"path": short_path(written.path), "bytes": written.bytes, "shown": await _told(source, written)}
+    path = short_path(written.path)
+    source.listings.add(path, written)
+    shown = "" if file.part else await _told(source, written)
+    return {"path": path, "bytes": written.bytes, "shown": shown}
 
 
 async def _told(source: PanelSource, written: FileCreateResponse) -> str:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
+from agent_kernel.kernel.panel.held import HeldByPages
 from agent_kernel.kernel.transfer.originals import Copy
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def checked_name(name: str) -> str:
 
 
 class IncomingFile:
-    """One file: its target, and the task that writes it."""
+    """One file: its target, and the task that writes it. `part`: it belongs to a folder that arrives."""
 
-    def __init__(self, notebook: Notebook, target: str, size: int) -> None:
+    def __init__(self, notebook: Notebook, target: str, size: int, *, part: bool = False) -> None:
+        self.part = part
         self.target = target
         self.size = size
         self.received = 0
@@ -100,42 +102,16 @@ class IncomingFile:
             yield piece
 
 
-class IncomingFiles:
-    """The files that arrive now, by page and by the name that the page gave the upload."""
+class IncomingFiles(HeldByPages[IncomingFile]):
+    """The files that arrive now."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], IncomingFile] = {}
-
-    def begin(self, page: str, upload: str, notebook: Notebook, target: str, size: int) -> IncomingFile:
-        """Begin to write a file. Raises `InvalidRequest` if there are too many, or one of that name."""
-        if len(self._open) >= MOST_INCOMING:
-            raise InvalidRequest("Too many files arrive at the same time.", hint="Wait for the others.")
-        if (page, upload) in self._open:
-            raise InvalidRequest("There is an upload of that name.")
-        self._open[page, upload] = file = IncomingFile(notebook, target, size)
-        return file
+        super().__init__("uploads", MOST_INCOMING)
 
     @property
     def targets(self) -> set[str]:
         """The paths of the files that arrive now."""
-        return {file.target for file in self._open.values()}
-
-    def get(self, page: str, upload: str) -> IncomingFile:
-        """Return a file. Raises `InvalidRequest` if there is none."""
-        if (page, upload) not in self._open:
-            raise InvalidRequest("This upload has ended.", hint="Drop the file again.")
-        return self._open[page, upload]
-
-    def end(self, page: str, upload: str) -> None:
-        """Forget a file; one that is not written yet is given up."""
-        if (file := self._open.pop((page, upload), None)) is not None:
-            file.cancel()
-
-    def gone(self, page: str) -> None:
-        """Give up the files of a page that has gone."""
-        for owner, upload in list(self._open):
-            if owner == page:
-                self.end(owner, upload)
+        return {file.target for file in self}
 
 
 def check_size(notebook: Notebook, size: int) -> None:

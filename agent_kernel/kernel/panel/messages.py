@@ -50,12 +50,27 @@ class PanelRequest:
             raise InvalidRequest(f"{name} has more than {longest:,} characters.")
         return value
 
+    def truth(self, name: str) -> bool:
+        """Return an argument that may be true or false; false if it is missing. Raises `InvalidRequest`."""
+        value = self.arguments.get(name, False)
+        if not isinstance(value, bool):
+            raise InvalidRequest(f"{self.name} needs true or false as {name}.")
+        return value
+
     def number(self, name: str, *, most: int) -> int:
         """Return an argument that must be a whole number from 0 to `most`. Raises `InvalidRequest`."""
         value = self.arguments.get(name)
         if type(value) is not int or not 0 <= value <= most:
             raise InvalidRequest(f"{self.name} needs a whole number from 0 to {most:,} as {name}.")
         return value
+
+
+class WithBuffer(dict[str, Any]):
+    """A result with bytes, which travel beside the JSON."""
+
+    def __init__(self, buffer: bytes, **result: Any) -> None:
+        super().__init__(result)
+        self.buffer = buffer
 
 
 def request_id(data: object) -> str | None:

@@ -10,7 +10,15 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
-from agent_kernel.kernel.panel.messages import TARGET, PanelRequest, push, read_request, refusal, reply
+from agent_kernel.kernel.panel.messages import (
+    TARGET,
+    PanelRequest,
+    WithBuffer,
+    push,
+    read_request,
+    refusal,
+    reply,
+)
 from agent_kernel.kernel.panel.messages import request_id as id_of
 from agent_kernel.kernel.panel.state import state_of
 
@@ -85,7 +93,7 @@ class Panel:
 
     def _gone(self, page: str) -> None:
         self._pages.pop(page, None)
-        self._source.incoming.gone(page)
+        self._source.gone(page)
         for task in self._open.pop(page, ()):
             task.cancel()
 
@@ -113,12 +121,16 @@ class Panel:
     async def _answer(self, page: BaseComm, request: PanelRequest) -> None:
         from agent_kernel.kernel.panel.requests import carry_out
 
+        buffers: list[bytes] = []
         try:
-            answer = reply(request.id, await carry_out(self._source, request))
+            result = await carry_out(self._source, request)
+            buffers = [result.buffer] if isinstance(result, WithBuffer) else []
+            answer = reply(request.id, result)
         except AgentKernelError as error:
             answer = refusal(request.id, error)
         except Exception:  # noqa: BLE001  # told to the person, and logged
             self._log.exception("The request %s failed unexpectedly.", request.name)
             answer = refusal(request.id, UNEXPECTED)
-        page.send(answer)
-        self.changed()
+        page.send(answer, buffers=buffers)
+        if not buffers:  # what is read, or shown by a terminal, changes nothing
+            self.changed()

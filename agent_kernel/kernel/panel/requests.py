@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.panel import container, files, models, network, readiness, settings, variables
+from agent_kernel.kernel.panel import (
+    browse,
+    container,
+    files,
+    models,
+    network,
+    readiness,
+    settings,
+    terminals,
+    variables,
+)
 from agent_kernel.kernel.panel.source import AnswersInPanel
 from agent_kernel.kernel.panel.state import state_of
 
@@ -69,6 +79,20 @@ REQUESTS: dict[str, Answer] = {
     "prepare": readiness.prepare,
     "cancel_prepare": readiness.cancel,
     "example": readiness.example,
+    "free": files.free,
+    "uploaded": files.uploaded,
+    "folder": browse.folder,
+    "stat": browse.stat,
+    "download": browse.download,
+    "piece": browse.piece,
+    "end": browse.end,
+    "delete": browse.delete,
+    "rename": browse.rename,
+    "terminal": terminals.terminal,
+    "terminal-read": terminals.read,
+    "terminal-write": terminals.write,
+    "terminal-resize": terminals.resize,
+    "terminal-end": terminals.end,
 }
 
 

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.panel.held import HeldByPages
 from agent_kernel.kernel.panel.incoming import IncomingFiles
+from agent_kernel.kernel.panel.listing import KeptListing
+from agent_kernel.kernel.panel.open_terminal import MOST_TERMINALS, OpenTerminal
+from agent_kernel.kernel.panel.outgoing import MOST_OUTGOING, OutgoingFile
 from agent_kernel.kernel.panel.preparation import KernelSetup, SandboxPreparation
 
 if TYPE_CHECKING:
@@ -64,8 +68,20 @@ class PanelSource:
     view: Callable[[], object]
     setup: KernelSetup | None = None
     preparation: SandboxPreparation = field(default_factory=SandboxPreparation)
+    listings: KeptListing = field(default_factory=KeptListing)
     incoming: IncomingFiles = field(default_factory=IncomingFiles)
+    outgoing: HeldByPages[OutgoingFile] = field(
+        default_factory=lambda: HeldByPages("downloads", MOST_OUTGOING)
+    )
+    terminals: HeldByPages[OpenTerminal] = field(
+        default_factory=lambda: HeldByPages("terminals", MOST_TERMINALS)
+    )
     _looks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def gone(self, page: str) -> None:
+        """Give up what a page held that has gone."""
+        for held in (self.incoming, self.outgoing, self.terminals):
+            held.gone(page)
 
     def check_idle(self) -> None:
         """Raise `InvalidRequest` if a cell runs."""

@@ -49,8 +49,13 @@ class Uploaded:
         self._originals.keep(target, size, digest, content)
 
     def only_there(self, container_id: str | None) -> frozenset[str]:
-        """Return the files that arrived from the page, by their paths below /mnt/data."""
-        return frozenset(self._received if container_id == self._container_id else ())
+        """Return the files that arrived from the page and their folders, as paths below /mnt/data.
+
+        A folder is there with and without a slash at its end.
+        """
+        received = self._received if container_id == self._container_id else set()
+        folders = {str(each) for path in received for each in PurePosixPath(path).parents} - {"."}
+        return frozenset(received | folders | {f"{each}/" for each in folders})
 
     def _use(self, container_id: str) -> None:
         if container_id != self._container_id:

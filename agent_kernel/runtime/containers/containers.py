@@ -37,7 +37,7 @@ from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
 from agent_kernel.runtime.containers.params import ContainerParams, check_params, new_id
 from agent_kernel.runtime.containers.resources import Resources, shown
-from agent_kernel.runtime.containers.sessions import ask_session
+from agent_kernel.runtime.containers.sessions import OpenedTerminal, ask_session, open_terminal
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
@@ -184,6 +184,10 @@ class LocalContainers:
     async def ask_session(self, container_id: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the Python session of a container; see `runtime.sessions.AsksSessions`."""
         return await ask_session(self, container_id, question)
+
+    def terminal(self, container_id: str, rows: int, columns: int) -> OpenedTerminal:
+        """Open a terminal; see `runtime.front_ends.OpensTerminals`."""
+        return open_terminal(self, container_id, rows, columns)
 
     async def mounts(self) -> Mapping[str, str]:
         """Return the folders that can be mounted; see `Containers.mounts`."""
@@ -393,4 +397,3 @@ _OPEN = ("running", "restoring", "saving")
 """The statuses of a container whose sandbox was made with the ports of an earlier policy."""
 
 _KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}
-"""Return the container parameters in a checkpoint's labels."""

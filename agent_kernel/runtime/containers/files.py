@@ -22,7 +22,7 @@ from agent_kernel.runtime.containers.listings import Listings, file_id, place
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import Asked
 from agent_kernel.sandboxes.base import WORKSPACE
-from agent_kernel.sandboxes.boxd.files import LEADS_OUT
+from agent_kernel.sandboxes.boxd.files import LEADS_OUT, LIST_LIMIT
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.store.rows import Rows
 
@@ -115,6 +115,15 @@ class LocalContainerFiles:
         self._remember({each.id: each.stat.path for each in found.data})
         return Page([_resource(container_id, each.stat, uploads) for each in found.data], found.has_more)
 
+    async def all(self, container_id: str) -> tuple[Sequence[FileCreateResponse], bool]:
+        """Return all files, newest first; see `runtime.front_ends.ListsAllFiles`."""
+        async with self._containers.use(container_id) as channel:
+            stats = await channel.list(WORKSPACE)
+        uploads = await self._store.uploads(container_id)
+        newest = sorted(stats, key=place, reverse=True)
+        self._remember({file_id(container_id, stat.path): stat.path for stat in newest})
+        return [_resource(container_id, stat, uploads) for stat in newest], len(newest) < LIST_LIMIT
+
     async def changes(self, container_id: str, *, since: str | None = None) -> FileChanges:
         """Return what changed since a mark; see `TracksChanges.changes`."""
         async with self._containers.use(container_id) as channel:
@@ -154,7 +163,8 @@ class LocalContainerFiles:
             await self._listings.remember(container_id, file_id, place(stat))
             with _refused_outside():
                 await channel.remove(stat.path, within=WORKSPACE)
-        await self._store.remove_upload(container_id, stat.path)
+        with suppress(UnicodeEncodeError):  # no upload has a name that is not text
+            await self._store.remove_upload(container_id, stat.path)
         self._record(container_id, "removed", stat, None)
 
     async def _find(self, channel: Channel, container_id: str, wanted: str) -> FileStat:

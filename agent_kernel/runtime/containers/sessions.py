@@ -1,14 +1,15 @@
-"""Questions about the sessions in containers."""
+"""Questions about the sessions in containers, and terminals of users."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from agent_kernel.errors import NotFound
 from agent_kernel.runtime.observe.audit import AuditLog
-from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.channel import Channel, Terminal
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.sessions import KeepsSession
 
@@ -43,3 +44,23 @@ async def ask_session(
             "session", container=container_id, asked=question["ask"], name=question.get("name")
         )
     return answer
+
+
+OpenedTerminal = AbstractAsyncContextManager[Terminal]
+"""Opens a terminal when it is entered, and hangs up when it is left."""
+
+
+@asynccontextmanager
+async def open_terminal(
+    containers: UsedContainers, container_id: str, rows: int, columns: int
+) -> AsyncGenerator[Terminal, None]:
+    """Open a terminal; see `runtime.front_ends.OpensTerminals`. What is typed is not recorded."""
+    began = time.monotonic()
+    async with containers.use(container_id, to_run=True) as channel:
+        containers.audit.write("terminal", container=container_id)
+        try:
+            async with channel.terminal(rows, columns) as terminal:
+                yield terminal
+        finally:
+            seconds = time.monotonic() - began
+            containers.audit.write("terminal.end", container=container_id, seconds=seconds)

@@ -21,6 +21,8 @@ class Page:
         self.notebook = notebook
         self.id = f"page-{next(self._numbers)}"
         self._sent = itertools.count(1)
+        self.buffers: list[memoryview | bytes] = []
+        """Of the message that came last."""
         self._shell("comm_open", {"target_name": TARGET, "data": {"version": VERSION}})
 
     def _shell(self, kind: str, content: Message, buffers: list[bytes] | None = None) -> str:
@@ -48,6 +50,11 @@ class Page:
         result: Message = answer["result"]
         return result
 
+    def with_buffers(self, name: str, arguments: object) -> tuple[Message, list[bytes]]:
+        """Send a request that succeeds; its result and its buffers."""
+        result = self.result(name, arguments)
+        return result, [bytes(each) for each in self.buffers]
+
     def until(self, wanted: Callable[[Message], bool]) -> Message:
         """The next message of this page's comm that is wanted."""
         while True:
@@ -59,6 +66,7 @@ class Page:
                 and wanted(content["data"])
             ):
                 data: Message = content["data"]
+                self.buffers = message.get("buffers") or []
                 return data
 
     def state(self, wanted: Callable[[Message], bool] = lambda state: True) -> Message:

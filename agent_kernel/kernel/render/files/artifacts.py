@@ -26,12 +26,12 @@ class FileListing:
 
     def changed_since(self, before: FileListing) -> list[FileCreateResponse]:
         """Return new and changed files, sorted by path. Deleted files are not included."""
-        newest = max((_modified(file) for file in before.files.values()), default=0)
+        newest = max((modified_ns(file) for file in before.files.values()), default=0)
 
         def changed(path: str, file: FileCreateResponse) -> bool:
             if path in before.files:
                 return _signature(before.files[path]) != _signature(file)
-            return before.complete or _modified(file) >= newest
+            return before.complete or modified_ns(file) >= newest
 
         return [file for path, file in sorted(self.files.items()) if changed(path, file)]
 
@@ -41,7 +41,8 @@ def _extension(file: FileCreateResponse) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _modified(file: FileCreateResponse) -> int:
+def modified_ns(file: FileCreateResponse) -> int:
+    """Return the time of change in ns since 1970; other servers know seconds only."""
     return int(_extension(file).get("modified_ns") or file.created_at * 1_000_000_000)
 
 
