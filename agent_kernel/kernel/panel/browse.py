@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest, NotFound
-from agent_kernel.kernel.panel.incoming import LONGEST_NAME, checked_name
-from agent_kernel.kernel.panel.listing import described, entries, fresh, missing
+from agent_kernel.kernel.panel.held.incoming import LONGEST_NAME, checked_name
+from agent_kernel.kernel.panel.held.listing import described, entries, fresh, missing
+from agent_kernel.kernel.panel.held.outgoing import OutgoingFile
 from agent_kernel.kernel.panel.messages import WithBuffer
-from agent_kernel.kernel.panel.outgoing import OutgoingFile
 
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.panel.incoming import LONGEST_NAME, IncomingFile, check_size, checked_name
+from agent_kernel.kernel.panel.held.incoming import LONGEST_NAME, IncomingFile, check_size, checked_name
 
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse

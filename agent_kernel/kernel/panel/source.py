@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.panel.held import HeldByPages
-from agent_kernel.kernel.panel.incoming import IncomingFiles
-from agent_kernel.kernel.panel.listing import KeptListing
-from agent_kernel.kernel.panel.open_terminal import MOST_TERMINALS, OpenTerminal
-from agent_kernel.kernel.panel.outgoing import MOST_OUTGOING, OutgoingFile
+from agent_kernel.kernel.panel.held.by_pages import HeldByPages
+from agent_kernel.kernel.panel.held.incoming import IncomingFiles
+from agent_kernel.kernel.panel.held.listing import KeptListing
+from agent_kernel.kernel.panel.held.outgoing import MOST_OUTGOING, OutgoingFile
+from agent_kernel.kernel.panel.held.terminal import MOST_TERMINALS, OpenTerminal
 from agent_kernel.kernel.panel.preparation import KernelSetup, SandboxPreparation
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
-from agent_kernel.kernel.panel.open_terminal import OpenTerminal
+from agent_kernel.kernel.panel.held.terminal import OpenTerminal
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.panel.messages import PanelRequest

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.kernel.panel import held
 from agent_kernel.kernel.panel.browse import PAGE
-from agent_kernel.kernel.panel.listing import spelled
+from agent_kernel.kernel.panel.held import by_pages
+from agent_kernel.kernel.panel.held.listing import spelled
+from agent_kernel.kernel.panel.held.outgoing import MOST_OUTGOING
 from agent_kernel.kernel.panel.messages import LARGEST_BUFFER
-from agent_kernel.kernel.panel.outgoing import MOST_OUTGOING
 from tests.kernel.client import Notebook
 from tests.kernel.panel.page import Page
 from tests.kernel.panel.test_panel import refused
@@ -196,8 +196,8 @@ async def test_what_a_page_leaves_alone_is_given_up(monkeypatch: pytest.MonkeyPa
         def cancel(self) -> None:
             self.given_up.set()
 
-    monkeypatch.setattr(held, "IDLE_SECONDS", 0.01)
-    things = held.HeldByPages[Thing]("things", 1)
+    monkeypatch.setattr(by_pages, "IDLE_SECONDS", 0.01)
+    things = by_pages.HeldByPages[Thing]("things", 1)
     thing = things.add("page", "name", Thing())
     await asyncio.wait_for(thing.given_up.wait(), 60)
     assert list(things) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.kernel.panel.incoming import MOST_INCOMING
+from agent_kernel.kernel.panel.held.incoming import MOST_INCOMING
 from agent_kernel.kernel.panel.messages import LARGEST_BUFFER
 from tests.kernel.client import Notebook
 from tests.kernel.panel.page import Page

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.kernel.panel.open_terminal import MOST_TERMINALS
+from agent_kernel.kernel.panel.held.terminal import MOST_TERMINALS
 from tests.kernel.client import Notebook
 from tests.kernel.panel.page import Page
 from tests.kernel.panel.test_panel import refused

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest, TooLarge
-from agent_kernel.kernel.panel.held import HeldByPages
+from agent_kernel.kernel.panel.held.by_pages import HeldByPages
 from agent_kernel.kernel.transfer.originals import Copy
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What pages hold open in the kernel: uploads, downloads, terminals; and the files that they look at."""
