@@ -15,6 +15,7 @@ from agent_kernel import __version__
 from agent_kernel.cli import COMMANDS
 from tests.cli.command import Done, Environment, call, start
 from tests.forked import Forked
+from tests.notebooks.saved import assert_equal, outputs, read, saved
 
 
 def check_explained(done: Done, *words: str) -> None:
@@ -262,9 +263,9 @@ def test_the_demo(own_environment: Environment, tmp_path: Path) -> None:
     assert "344[a] penguins" in done.stdout
     assert "Demo mode: the answers are pre-written" in done.stdout
     assert "\x1b" not in done.stdout
-    notebook = json.loads((tmp_path / "out" / "01_first_questions.ipynb").read_text())
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    assert any("image/png" in output["data"] for output in outputs)
+    ran = outputs(read(tmp_path / "out" / "01_first_questions.ipynb"))
+    assert_equal(ran, saved("01_first_questions"))
+    assert any("image/png" in output for output in ran)
     page = (tmp_path / "out" / "01_first_questions.html").read_text()
     assert ">344</a> penguins" in page
     assert str(tmp_path / "out") in done.stdout

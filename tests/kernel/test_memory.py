@@ -15,10 +15,13 @@ from benchmarks.kernel_memory import flood, measured_kernel, turns
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 
-def test_turns_and_floods(tmp_path: Path, toolbox: Toolbox) -> None:
+@pytest.mark.parametrize(
+    ("count", "flooded"), [(60, 100_000_000), pytest.param(150, 200_000_000, marks=pytest.mark.slow)]
+)
+def test_turns_and_floods(tmp_path: Path, toolbox: Toolbox, count: int, flooded: int) -> None:
     with measured_kernel(tmp_path, toolbox.path.parent) as kernel:
-        long = turns(kernel, 150, warm=50)
+        long = turns(kernel, count, warm=count // 3)
         assert long.grown < 8, "megabytes: a turn leaves no more than its words in the conversation"
-        printed = flood(kernel, 200_000_000)
+        printed = flood(kernel, flooded)
         assert printed.grown < 50
         assert 0 < printed.stored < 1

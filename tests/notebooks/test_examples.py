@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -18,12 +17,20 @@ import pytest
 from nbclient import NotebookClient
 
 from agent_kernel.cli.install import install_spec
+from tests.conftest import CHECKOUT
+from tests.notebooks.saved import assert_equal, outputs, read, saved
 
-CHECKOUT = Path(__file__).parents[2]
-SANDBOXES = ["bubblewrap", "docker"]
+SLOW = pytest.mark.slow
+SANDBOXES = [
+    pytest.param("bubblewrap", marks=[pytest.mark.bubblewrap, SLOW]),
+    pytest.param("docker", marks=pytest.mark.docker),
+]
+"""Where nbval runs the last notebook. It runs in bubblewrap without nbval too."""
 NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data", "04_one_session"]
-ON_DOCKER = [NOTEBOOKS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS[1:])]
-"""The others ask Docker for nothing that the first does not; nbval runs the last there."""
+ON_DOCKER = [pytest.param(name, marks=SLOW) for name in NOTEBOOKS]
+"""They ask Docker for nothing that the last does not, which nbval runs there."""
+IN_BUBBLEWRAP = [pytest.param(NOTEBOOKS[0], marks=SLOW), *NOTEBOOKS[1:]]
+"""The first is what `agent-kernel demo` runs; its test compares the outputs too."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,11 +48,6 @@ def environment(own_environment: Environment, tmp_path: Path, monkeypatch: pytes
     return own_environment
 
 
-def read(path: Path) -> nbformat.NotebookNode:
-    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    return notebook
-
-
 async def run(name: str) -> list[str]:
     """Run a notebook in a new kernel and return its outputs."""
     path = CHECKOUT / "notebooks" / f"{name}.ipynb"
@@ -56,26 +58,6 @@ async def run(name: str) -> list[str]:
     resources = {"metadata": {"path": str(path.parent)}}
     await NotebookClient(notebook, kernel_name="agent", timeout=300, resources=resources).async_execute()
     return outputs(notebook)
-
-
-def outputs(notebook: nbformat.NotebookNode) -> list[str]:
-    """Return the outputs as JSON, pictures included, without their metadata."""
-    return [
-        json.dumps({name: value for name, value in output.items() if name != "metadata"}, sort_keys=True)
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-    ]
-
-
-def saved(name: str) -> list[str]:
-    return outputs(read(CHECKOUT / "notebooks" / f"{name}.ipynb"))
-
-
-def assert_equal(ran: list[str], wanted: list[str]) -> None:
-    """Compare byte for byte, and say where the first difference lies."""
-    for number, (one, other) in enumerate(zip(ran, wanted, strict=True)):
-        at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
-        assert one == other, f"output {number} differs: {one[max(0, at - 80) : at + 80]!r}"
 
 
 def without_pictures(outputs: list[str]) -> list[str]:
@@ -89,7 +71,7 @@ def nothing_left(environment: Environment) -> None:
 
 
 @pytest.mark.bubblewrap
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", IN_BUBBLEWRAP)
 async def test_bubblewrap_run_equals_saved(
     notebook: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +100,7 @@ async def test_docker_draws_same_pictures_again(
     assert '"image/png"' in "".join(first)
 
 
-@pytest.fixture(params=[pytest.param(each, marks=getattr(pytest.mark, each)) for each in SANDBOXES])
+@pytest.fixture(params=SANDBOXES)
 def server(request: pytest.FixtureRequest, own_environment: Environment) -> Iterator[str]:
     """Run `agent-kernel serve` with a key, on each sandbox in turn, and yield its address."""
     if request.param == "docker":

@@ -102,6 +102,7 @@ async def test_a_kill_ends_all_that_it_has_started(run: Sandbox) -> None:
     assert await sleepers(run, "753") == 0
 
 
+@pytest.mark.slow_on_gvisor
 async def test_the_end_of_a_command_leaves_it_alone(run: Sandbox) -> None:
     async def command() -> None:
         assert isinstance((await run("touch begun; sleep 99", timeout=2)).outcome, TimedOut)
@@ -115,6 +116,7 @@ async def test_the_end_of_a_command_leaves_it_alone(run: Sandbox) -> None:
         await until(program, b"on\n")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_slow_host_slows_it(run: Sandbox) -> None:
     async with run.channel.program("prints", SHELL) as program:
         await program.write(b"head -c 3000000 /dev/zero | tr '\\0' x; echo; touch /tmp/printed\n")
@@ -135,6 +137,7 @@ async def test_it_survives_a_pause(run: Sandbox) -> None:
         await until(program, b"1 on")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_an_end_that_no_host_saw_is_told(run: Sandbox) -> None:
     async with run.channel.program("unseen", SHELL) as program:
         await program.write(b"echo set; sleep 0.1; exit 5\n")

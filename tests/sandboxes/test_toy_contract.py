@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from agent_kernel.sandboxes import catalogue
 from agent_kernel.sandboxes.base import Backend
@@ -17,15 +18,28 @@ from tests.sandboxes.contract.test_interruption import *  # noqa: F403
 from tests.sandboxes.contract.test_life import *  # noqa: F403
 from tests.sandboxes.contract.test_logs import *  # noqa: F403
 from tests.sandboxes.contract.test_shells import *  # noqa: F403
-from tests.sandboxes.inside import Sandbox, started
+from tests.sandboxes.inside import Sandbox
+from tests.sandboxes.shared import SHARED, SharedSandbox
 
-pytestmark: list[pytest.MarkDecorator] = []  # type: ignore[no-redef]  # those modules share one sandbox of each built-in backend
+pytestmark = SHARED
 
 
-@pytest.fixture  # type: ignore[no-redef]
-async def run(backend: Backend) -> AsyncIterator[Sandbox]:
-    async with started(backend) as sandbox:
-        yield sandbox
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_toy(
+    toy_backend_wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[SharedSandbox]:
+    """One sandbox for most of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(toy_backend_wheel)
+        shared = SharedSandbox(catalogue.make("toy", BackendOptions(tmp_path_factory.mktemp("toy"))))
+    yield shared
+    await shared.aclose()
+    await shared.backend.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="session")  # type: ignore[no-redef]
+async def run(shared_toy: SharedSandbox) -> Sandbox:
+    return await shared_toy.ready()
 
 
 @pytest.fixture  # type: ignore[no-redef]

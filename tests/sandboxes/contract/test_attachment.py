@@ -106,6 +106,7 @@ async def test_output_that_is_no_longer_kept_is_reported(run: Sandbox) -> None:
     assert kept > 500_000
 
 
+@pytest.mark.slow_on_gvisor
 async def test_several_hosts_work_side_by_side(run: Sandbox) -> None:
     await run("KEPT=1")
     events = run.channel.run("echo one; sleep 0.5; echo two")

@@ -173,6 +173,7 @@ async def test_a_nul_is_refused_in_words(run: Sandbox) -> None:
         await run("echo \0")
 
 
+@pytest.mark.slow_on_gvisor
 async def test_files_of_a_failed_command_are_named(run: Sandbox) -> None:
     """However late the question arrives: the host counts no second here."""
     for number, end in enumerate(("false", "exit 3", "kill -9 $$", "sleep 0.1; false")):

@@ -47,6 +47,7 @@ async def test_sigterm_from_inside_ends_it(backend: Backend) -> None:
             await run.channel.closed.wait()
 
 
+@pytest.mark.slow_on_gvisor
 async def test_the_lease_ends_it_when_nobody_is_there(backend: Backend) -> None:
     lease = await short_lease(backend)
     async with started(backend, lease=lease) as run:

@@ -16,6 +16,7 @@ async def test_a_short_output_has_no_log(run: Sandbox) -> None:
     assert (await run("echo short")).outcome == Exited(0)
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_long_output_lies_in_a_file_inside(run: Sandbox) -> None:
     done = await run("seq 100000; echo wrong >&2")
     assert isinstance(done.outcome, Exited)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from agent_kernel.sandboxes.channel import Exited
 from tests.sandboxes.inside import Sandbox, sleepers
 from tests.sandboxes.shared import SHARED, shared_run
@@ -12,6 +14,7 @@ pytestmark = SHARED
 run = shared_run
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:
     await run("X=1; cd /tmp; sleep 6543 & echo x >/mnt/data/file")
     await run.channel.reset()
@@ -19,6 +22,7 @@ async def test_a_reset_begins_with_a_fresh_shell(run: Sandbox) -> None:
     assert await sleepers(run, "6543") == 1
 
 
+@pytest.mark.slow_on_gvisor
 async def test_variables_are_set_for_later_commands_and_shells(run: Sandbox) -> None:
     text = 'it\'s "a" $value\\\nin lines'
     show = 'printf %s "$CHANGED"; python3 -c \'import os; print(os.environ.get("CHANGED"))\''

@@ -12,6 +12,7 @@ from agent_kernel.sandboxes.channel import Channel
 from tests.sandboxes.inside import Sandbox
 
 
+@pytest.mark.slow_on_gvisor
 async def test_an_older_host_is_refused(run: Sandbox) -> None:
     """A host of version 1 greets, and calls at once; boxd answers with nothing but the error."""
     stream = await run.backend.stream(run.ref)

@@ -26,6 +26,7 @@ async def volume(backend: Backend, missing: Missing) -> AsyncIterator[str]:
     assert name not in [volume.name for volume in await volumes_of(backend).volumes()]
 
 
+@pytest.mark.slow_on_gvisor
 async def test_a_named_volume_outlives_its_sandboxes(backend: Backend, volume: str) -> None:
     async with started(backend, volume=volume) as run:
         await run("echo kept >file; echo lost >/tmp/file")

@@ -160,6 +160,7 @@ def test_page_lists_every_attempt() -> None:
 
 @SHARED
 @pytest.mark.parametrize("name", ATTEMPTS)
+@pytest.mark.slow_on_gvisor
 async def test_attempt_is_refused_as_the_page_says(tried: Tried, name: str) -> None:
     outcome = tried[0][name]
     for words in ROWS[name].split("; "):
