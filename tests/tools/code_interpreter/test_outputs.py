@@ -201,6 +201,13 @@ async def test_a_figure_names_the_files_that_show_the_same(run: Run) -> None:
     assert other["metadata"] == {}
 
 
+async def test_styles_of_pandas_are_html(run: Run) -> None:
+    code = "import pandas as pd\npd.DataFrame({'a': [1, 2]}).style.set_caption('Two').background_gradient()"
+    (styled,) = (await run(code)).outputs
+    assert "<caption>Two</caption>" in styled["data"]["text/html"]
+    assert "background-color" in styled["data"]["text/html"]
+
+
 async def test_input_is_refused(run: Run) -> None:
     found = await run("input('name? ')")
     assert "nobody can answer" in found.logs

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import docker
 import pytest
 import pytest_asyncio
 
@@ -18,6 +20,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, end_session, run_cell
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import read_tools
+from tests.cli.command import start
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, started
 from tests.tools.code_interpreter.conftest import Run
@@ -136,6 +139,40 @@ async def test_an_image_without_r_is_told(docker_backend: DockerBackend) -> None
         python = await run_cell(sandbox.channel, CodeCell("python/1", "1", 60, LIMIT))
     assert (found.status, found.logs) == ("ended", "[The container has no R: R cannot be started.]\n")
     assert python.logs == "1\n"
+
+
+@pytest.fixture
+def image_with_r(docker_engine: None, own_environment: dict[str, str]) -> Iterator[str]:
+    """An image of the project's own recipe with Debian's R. It is removed after the test."""
+    name = f"agent-kernel-test:{secrets.token_hex(6)}"
+    built = start("image", "build", "--packages", "r-base-core", "--name", name, environment=own_environment)
+    assert built.returncode == 0, built.stderr
+    yield name
+    engine = docker.from_env()
+    engine.images.remove(name, force=True)
+    engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.timeout(1800)
+@pytest.mark.asyncio(loop_scope="function")
+async def test_r_runs_on_docker_where_the_image_has_it(image_with_r: str) -> None:
+    backend = DockerBackend(image_with_r)
+    async with started(backend) as sandbox:
+
+        async def run(code: str, seconds: float = 60) -> CellResult:
+            return await run_cell(
+                sandbox.channel, CodeCell(f"r/{next(_NAMES)}", code, seconds, LIMIT, language="r")
+            )
+
+        assert (await run("x <- c(1, 2, 6)\nmean(x)")).logs == "[1] 3\n"
+        drawn = await run("plot(x)\nlength(x)")
+        assert (len(drawn.images), drawn.logs) == (1, "[1] 3\n")
+        assert (await run("while (TRUE) {}", seconds=2)).status == "timed_out"
+        assert (await run("stop('no such river')")).logs == "Error: no such river\n"
+        assert (await run("length(x)")).logs == "[1] 3\n"
+    await backend.aclose()
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.docker.backend import DockerBackend
-from agent_kernel.tools.code_interpreter.outputs import read_outputs, text_of
-from agent_kernel.tools.code_interpreter.program import NAME, command, source
+from agent_kernel.tools.code_interpreter.program import NAME, source
 from agent_kernel.tools.code_interpreter.session import CodeCell, end_session, run_cell
 from tests.sandboxes.inside import Sandbox, started
 from tests.tools.code_interpreter.conftest import LIMIT, Run
@@ -153,41 +148,3 @@ async def test_docker_keeps_a_session_too(docker_backend: DockerBackend) -> None
 
 async def test_the_program_is_small() -> None:
     assert len(source(50_000)) < 96 << 10
-
-
-@pytest.mark.asyncio(loop_scope="function")
-async def test_ipython_runs_the_cells_where_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the Python of the tests, which has IPython. The protocol and the capture are the same."""
-    monkeypatch.setattr("agent_kernel.tools.code_interpreter.program.NAMES_FILE", f"{tmp_path}/{{}}-names")
-    limit = LIMIT + 1  # so that the program is made anew, with this file
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command(limit)[1:], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        limit=1 << 20,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(source(limit))
-    assert json.loads(await process.stdout.readline()) == {"ready": True}
-
-    names = itertools.count()
-
-    async def run(code: str) -> tuple[str, str]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        name = str(next(names))
-        process.stdin.write(json.dumps({"id": name, "code": code, "known": False}).encode() + b"\n")
-        value = json.loads(await process.stdout.readline())
-        assert value["id"] == name
-        return value["status"], text_of(read_outputs(value["outputs"], LIMIT))
-
-    assert await run("x = 20\nx + 1") == ("ok", "21\n")
-    assert await run("!echo from the shell") == ("ok", "from the shell\n")
-    assert await run("%who_ls") == ("ok", "['x']\n")
-    assert await run("from IPython.display import display\ndisplay(x)\nprint('p')") == ("ok", "20\np\n")
-    status, logs = await run("1 / 0")
-    assert (status, "ZeroDivisionError" in logs, "\x1b" in logs) == ("error", True, False)
-    assert json.loads((tmp_path / "python-names").read_text()) == {"names": ["x", "display"], "more": 0}
-    process.stdin.close()
-    assert await process.wait() == 0
