@@ -33,7 +33,9 @@ class Live:
 
     def __init__(self, answers: BufferedWriter) -> None:
         self._answers = answers
-        self._change = threading.Condition()
+        self._lock = threading.RLock()
+        """Entered itself: an interrupt in `Condition.__enter__` would keep it for ever."""
+        self._change = threading.Condition(self._lock)
         self._key = ""
         self._waiting: collections.deque[dict[str, Any]] = collections.deque()
         self._line = memoryview(b"")
@@ -45,13 +47,13 @@ class Live:
         if self._thread is None:
             self._thread = threading.Thread(target=self._send, name="agent-kernel live", daemon=True)
             self._thread.start()
-        with self._change:
+        with self._lock:
             self._key, self._room, self._bytes = key, MOST, MOST_BYTES
             self._waiting.clear()
         return self._add
 
     def _add(self, output: dict[str, Any]) -> None:
-        with self._change:
+        with self._lock:
             if output["output_type"] == "stream":
                 text = output["text"][: self._room]
                 self._room -= len(text)
@@ -64,7 +66,7 @@ class Live:
 
     def end(self) -> None:
         """End the cell: its answer has all that is not taken at once. A line that was begun is sent."""
-        with self._change:
+        with self._lock:
             self._write()
             self._waiting.clear()
             self._room = self._bytes = 0
@@ -74,11 +76,11 @@ class Live:
 
     def _send(self) -> None:
         while True:
-            with self._change:
+            with self._lock:
                 while not (self._waiting or self._line):
                     self._change.wait()
             time.sleep(PAUSE)
-            with self._change:
+            with self._lock:
                 self._write()
 
     def _write(self) -> None:

@@ -1,0 +1,64 @@
+"""What a session sends while its cell runs, in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+from agent_kernel.tools.code_interpreter.inside.live import Live
+
+PRINTED = {"output_type": "stream", "name": "stdout", "text": "x"}
+INTERRUPTS = 300
+
+
+def test_an_interrupt_never_keeps_the_lock() -> None:
+    """A lock that is kept stops the live outputs of all later cells."""
+    reader, writer = os.pipe()
+    interrupted, over = threading.Event(), threading.Event()
+    may_raise = False
+
+    def interrupt(*_: Any) -> None:
+        nonlocal may_raise
+        if may_raise:
+            may_raise = False
+            raise KeyboardInterrupt
+
+    def poke() -> None:
+        for _ in range(INTERRUPTS):
+            interrupted.clear()
+            signal.pthread_kill(main, signal.SIGUSR1)
+            interrupted.wait(0.05)
+        over.set()
+
+    def read() -> None:
+        while os.read(reader, 1 << 16):
+            pass
+
+    main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    threads = [threading.Thread(target=read), threading.Thread(target=poke)]
+    with os.fdopen(writer, "wb") as answers:
+        live = Live(answers)
+        add = live.begin("cell")
+        for thread in threads:
+            thread.start()
+        while not over.is_set():
+            try:
+                may_raise = True
+                while not over.is_set():
+                    add(PRINTED)
+            except KeyboardInterrupt:
+                interrupted.set()
+        may_raise = False
+        taken: list[bool] = []
+        other = threading.Thread(target=lambda: taken.append(live._lock.acquire(timeout=20)))
+        other.start()
+        other.join()
+        threads[1].join()
+        signal.signal(signal.SIGUSR1, before)
+        assert taken == [True]
+        live.end()
+    threads[0].join()
+    os.close(reader)
