@@ -18,14 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
-from agent_kernel.config import RuntimeSettings
+from benchmarks.kernelspec import write_kernelspec
 from tests.kernel import lab
 from tests.kernel.notebooks import write_notebook
 
 BUDGET = 50.0
-CHECKOUT = Path(__file__).parents[1]
 
 WATCH = """() => {
   window.seen = [];
@@ -44,22 +41,8 @@ WATCH = """() => {
 def prepare(root: Path, runs: int) -> None:
     """Write a kernelspec whose model prints the clock, and a notebook that asks for it."""
     command = f"for i in $(seq {runs}); do echo at $(date +%s%3N); sleep 0.3; done; sleep 1"
-    script = {"name": "clock", "turns": [{"when": "print the time", "do": [{"shell": command}]}]}
-    (root / "clock.yaml").write_text(yaml.safe_dump(script))
-    folder = root / "share" / "kernels" / "agent"
-    folder.mkdir(parents=True)
-    spec = json.loads((CHECKOUT / "agent_kernel" / "kernel" / "spec" / "kernel.json").read_text())
-    spec["argv"][0] = sys.executable
-    data = root / "data"
-    data.mkdir()
-    (data / "toolbox").symlink_to(RuntimeSettings().data_path() / "toolbox")
-    spec["env"] = {
-        "AGENT_KERNEL_DATA_DIR": str(data),
-        "AGENT_KERNEL_SANDBOX": "bubblewrap",
-        "AGENT_KERNEL_MODEL": f"scripted/{root / 'clock.yaml'}",
-        "PYTHONPATH": str(CHECKOUT),
-    }
-    (folder / "kernel.json").write_text(json.dumps(spec))
+    turn = {"when": "print the time", "do": [{"shell": command}]}
+    write_kernelspec(root, {"name": "clock", "turns": [turn]})
     (root / "notebooks").mkdir()
     write_notebook(root / "notebooks" / "clock.ipynb", ["print the time"])
 

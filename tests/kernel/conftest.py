@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from agent_kernel.sandboxes.toolbox import Toolbox
-from tests.conftest import share_programs
+from tests.conftest import CHECKOUT, share_programs
 from tests.kernel import lab
 from tests.kernel.client import Notebook
 from tests.kernel.running import kernel_manager, running, use_kernels
@@ -21,6 +21,7 @@ from tests.kernel.upstream import Played, played
 HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "agent_kernel" / "kernel" / "spec"
 SCRIPT = HERE / "script.yaml"
+BUILT = CHECKOUT / "extension" / "labextension"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -204,3 +205,11 @@ def notebook(start: Callable[..., Notebook]) -> Notebook:
 def sandboxes(kernel_data: Path) -> Callable[[], list[str]]:
     """Names of the sandboxes that exist at this moment."""
     return lambda: [path.name for path in (kernel_data / "sandboxes").glob("*")]
+
+
+@pytest.fixture(scope="session")
+def built(missing: Callable[[str], NoReturn]) -> Path:
+    """The folder with the built extension."""
+    if not (BUILT / "package.json").exists():
+        missing("The JupyterLab extension is not built. With Node on this machine: make extension")
+    return BUILT

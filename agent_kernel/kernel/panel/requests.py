@@ -14,6 +14,7 @@ from agent_kernel.kernel.panel import (
     network,
     readiness,
     settings,
+    tables,
     terminals,
     variables,
 )
@@ -72,6 +73,7 @@ REQUESTS: dict[str, Answer] = {
     "variables": variables.listing,
     "table": variables.table,
     "files": files.listing,
+    "rows": tables.rows,
     "upload": files.upload,
     "chunk": files.chunk,
     "cancel": files.cancel,

@@ -10,7 +10,7 @@ from itertools import chain, islice, zip_longest
 from agent_kernel.kernel.tables.dialect import SAMPLE, RatedDialect, choose
 from agent_kernel.kernel.tables.layout import Layout, find_layout
 from agent_kernel.kernel.tables.preamble import no_records, split_off, without_bars
-from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, NoTable, Preview, quoted
+from agent_kernel.kernel.tables.preview import SHOWN, Extent, NoTable, Preview, quoted
 from agent_kernel.kernel.tables.records import SPACES, Records, TextDialect
 from agent_kernel.kernel.tables.rows import TableRows
 from agent_kernel.kernel.tables.values import ColumnReader, type_of
@@ -30,7 +30,7 @@ _USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _WORDS = {"\t": "tabs", " ": "spaces", "  ": "two or more spaces", ";": "`;`", ",": "`,`", "|": "`|`"}
 
 
-def read_text(text: str, suffix: str, *, whole: bool) -> Preview:
+def read_text(text: str, suffix: str, *, whole: bool, extent: Extent = SHOWN) -> Preview:
     """Return the preview of a delimited text. Raises `NoTable`.
 
     `whole` is False for the beginning of a file: its last record, which may be torn, is dropped.
@@ -40,12 +40,12 @@ def read_text(text: str, suffix: str, *, whole: bool) -> Preview:
     if not whole:
         text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
     try:
-        return _read(text, suffix, whole)
+        return _read(text, suffix, whole, extent)
     except csv.Error as error:  # a cell over 128 KiB, for example
         raise NoTable(f"it cannot be split into cells ({error})") from error
 
 
-def _read(text: str, suffix: str, whole: bool) -> Preview:
+def _read(text: str, suffix: str, whole: bool, extent: Extent) -> Preview:
     preamble = split_off(text)
     text = without_bars(preamble.text)
     choice = _choose(text, suffix, preamble.delimiter)
@@ -66,7 +66,7 @@ def _read(text: str, suffix: str, whole: bool) -> Preview:
         titles = titles[: len(above) - 1] + layout.titles
     notes += _title_notes([title for title in titles if title]) + preamble.notes + layout.notes
     rows = TableRows(chain(first[layout.skip :], records), layout, spaced=dialect.delimiter in SPACES)
-    preview = _preview(rows, layout, notes, comma=dialect.delimiter != ",", whole=whole)
+    preview = _preview(rows, layout, notes, extent, comma=dialect.delimiter != ",", whole=whole)
     if suffix in LOOSE and rows.disagree:
         raise NoTable("it does not look like a table: its rows do not have the same number of cells")
     return preview
@@ -134,11 +134,13 @@ def _title_notes(titles: Sequence[str]) -> list[str]:
     return [f"{len(titles)} lines above the table, the first: {quoted(titles[0])}"]
 
 
-def _preview(rows: TableRows, layout: Layout, notes: list[str], *, comma: bool, whole: bool) -> Preview:
-    readers = [ColumnReader(name, comma=comma) for name in layout.header[:COLUMNS]]
+def _preview(
+    rows: TableRows, layout: Layout, notes: list[str], extent: Extent, *, comma: bool, whole: bool
+) -> Preview:
+    readers = [ColumnReader(name, comma=comma) for name in layout.header[: extent.columns]]
     preview = Preview(width=layout.width, whole=whole)
     for batch in _batches(iter(rows)):
-        preview.rows += [list(row[:COLUMNS]) for row in batch[: ROWS - len(preview.rows)]]
+        preview.rows += [list(row[: extent.columns]) for row in batch[: extent.rows - len(preview.rows)]]
         preview.count += len(batch)
         values = list(zip_longest(*batch, fillvalue=""))
         for n, reader in enumerate(readers):

@@ -12,7 +12,7 @@ from agent_kernel.kernel.tables.delimited import DELIMITERS, LOOSE, read_text
 from agent_kernel.kernel.tables.encodings import decode
 from agent_kernel.kernel.tables.json_tables import SUFFIXES as JSON_SUFFIXES
 from agent_kernel.kernel.tables.json_tables import read_json
-from agent_kernel.kernel.tables.preview import NoTable, Preview
+from agent_kernel.kernel.tables.preview import SHOWN, Extent, NoTable, Preview
 
 PACKED = (".gz", ".bz2", ".xz")
 LZMA_MEMORY = 64 << 20
@@ -42,10 +42,10 @@ def text_file(path: str) -> TextFile | None:
     return TextFile(suffixes[-1], packed) if suffixes and suffixes[-1] in known else None
 
 
-def read_file(data: bytes, kind: TextFile, *, whole: bool, limit: int) -> Preview:
+def read_file(data: bytes, kind: TextFile, *, whole: bool, limit: int, extent: Extent = SHOWN) -> Preview:
     """Return the preview of a file, or of its beginning if not `whole`. Raises `NoTable`.
 
-    At most `limit` bytes are unpacked, and at most `JSON_LIMIT` of JSON.
+    At most `limit` bytes are unpacked, and at most `JSON_LIMIT` of JSON. `extent` does not apply to JSON.
     """
     if kind.packed:
         data, ended = _unpacked(data, kind.packed, limit)
@@ -57,7 +57,7 @@ def read_file(data: bytes, kind: TextFile, *, whole: bool, limit: int) -> Previe
     if kind.is_json:
         preview = read_json(found.text, lines=kind.suffix != ".json", whole=whole)
     else:
-        preview = read_text(found.text, kind.suffix, whole=whole)
+        preview = read_text(found.text, kind.suffix, whole=whole, extent=extent)
     if found.note:
         preview.notes.insert(0, found.note)
     return preview

@@ -8,6 +8,17 @@ ROWS = 5
 COLUMNS = 12
 """The columns and rows shown of a table; the rest is counted."""
 
+
+@dataclass(frozen=True)
+class Extent:
+    """How many of a table's first rows and columns are taken."""
+
+    rows: int = ROWS
+    columns: int = COLUMNS
+
+
+SHOWN = Extent()
+
 MAX_QUOTED = 60
 """The number of characters that a note quotes of a file."""
 
@@ -42,7 +53,7 @@ class Column:
 
 @dataclass
 class Preview:
-    """A preview of a table: `rows` are its first rows as text, `columns` its first `COLUMNS` columns."""
+    """A preview of a table: `rows` are its first rows as text, `columns` its first columns."""
 
     columns: list[Column] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)

@@ -1,9 +1,9 @@
 /** The record of one cell: its work folded, and buttons on each output. */
 
 import type { CodeCell } from "@jupyterlab/cells";
-import type { Notebook } from "@jupyterlab/notebook";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
+import type { AgentNotebook } from "../connection/notebook";
 import { Fold } from "./fold";
 import { outputsOf } from "./outputs";
 import { Tools } from "./tools";
@@ -11,7 +11,7 @@ import { Tools } from "./tools";
 export class CellRecord {
   constructor(
     private readonly _cell: CodeCell,
-    notebook: Notebook,
+    notebook: AgentNotebook,
     trans: TranslationBundle,
     shown: boolean,
   ) {

@@ -38,12 +38,13 @@ export const record: JupyterFrontEndPlugin<void> = {
       const own = fields(panel?.content.model?.getMetadata(METADATA))[SHOW_WORK];
       return typeof own === "boolean" ? own : settings.get("showWork").composite === true;
     };
-    const look = ({ isOurs, panel }: AgentNotebook) => {
+    const look = (notebook: AgentNotebook) => {
+      const { isOurs, panel } = notebook;
       if (panel.isDisposed) return;
       for (const cell of panel.content.widgets) {
         if (!(cell instanceof CodeCell)) continue;
         if (isOurs && !known.has(cell)) {
-          known.set(cell, new CellRecord(cell, panel.content, trans, shown(panel)));
+          known.set(cell, new CellRecord(cell, notebook, trans, shown(panel)));
           cell.disposed.connect(() => known.delete(cell));
         } else if (!isOurs) {
           known.get(cell)?.remove();

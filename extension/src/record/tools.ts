@@ -1,13 +1,13 @@
 /** The buttons of each output: copy it, ask about a failure, make a cell of a command, show a chart or a table. */
 
 import type { CodeCell } from "@jupyterlab/cells";
-import type { Notebook } from "@jupyterlab/notebook";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
+import type { AgentNotebook } from "../connection/notebook";
 import { chartOf } from "../charts/charts";
 import { ChartView } from "../charts/view";
 import { button, element } from "../dom";
-import { addTable } from "../tables/explore";
+import { Explorer } from "../tables/explore";
 import { hasTable } from "../tables/read";
 import { copyButton } from "./copy";
 import { insertBelow } from "./insert";
@@ -20,7 +20,7 @@ const BELOW = "jp-agent-below";
 
 export class Tools {
   constructor(
-    private readonly _notebook: Notebook,
+    private readonly _notebook: AgentNotebook,
     private readonly _cell: CodeCell,
     private readonly _trans: TranslationBundle,
   ) {}
@@ -57,7 +57,7 @@ export class Tools {
     const chart = chartOf(output, before);
     if (chart) bar.append(new ChartView(chart, node, this._trans).button);
     const table = !chart && hasTable(output);
-    if (table) addTable(bar, node, output, this._trans);
+    if (table) new Explorer(bar, node, output, this._notebook, this._trans);
     if (chart || table) bar.classList.add(BELOW);
     if (bar.childElementCount) node.append(bar);
   }
@@ -74,7 +74,7 @@ export class Tools {
       made.kind === "python"
         ? this._trans.__("Make it a Python cell")
         : this._trans.__("Make it a shell cell");
-    button(label, bar, () => insertBelow(this._notebook, this._cell, made.source));
+    button(label, bar, () => insertBelow(this._notebook.panel.content, this._cell, made.source));
   }
 
   private _addQuestions(bar: HTMLElement, output: Output, before: readonly Output[]): void {
@@ -82,7 +82,7 @@ export class Tools {
     const failed = failure(output, call);
     if (!failed) return;
     const ask = (wish: "fix" | "explain") => () =>
-      insertBelow(this._notebook, this._cell, prompt(failed, wish, this._trans));
+      insertBelow(this._notebook.panel.content, this._cell, prompt(failed, wish, this._trans));
     button(this._trans.__("Fix this"), bar, ask("fix"));
     button(this._trans.__("Explain"), bar, ask("explain"));
   }

@@ -15,7 +15,8 @@ export class TableView {
     private _table: Table,
     private readonly _trans: TranslationBundle,
   ) {
-    const bar = element("div", "jp-agent-table-bar", this.node);
+    const bar = this._bar;
+    this.node.append(bar);
     this._filter.type = "search";
     this._filter.placeholder = _trans.__("Filter the rows");
     this._filter.setAttribute("aria-label", _trans.__("Filter the rows"));
@@ -46,6 +47,22 @@ export class TableView {
     this._note = note;
     this._columns = columns(table);
     this._ask({ by: null });
+  }
+
+  /** Offers to load the whole table. A failure is told. */
+  offer(load: () => Promise<void>): void {
+    const made = button(this._trans.__("Load the whole file"), this._bar, () => {
+      made.disabled = true;
+      load().then(
+        () => {
+          made.remove();
+        },
+        (error: unknown) => {
+          made.disabled = false;
+          this._said.textContent = error instanceof Error ? error.message : "";
+        },
+      );
+    });
   }
 
   private _ask(change: Partial<Query>): void {
@@ -102,6 +119,7 @@ export class TableView {
     else this._ask({ by: null, descending: false });
   }
 
+  private readonly _bar = element("div", "jp-agent-table-bar");
   private readonly _filter = element("input", "jp-agent-table-filter");
   private readonly _said: HTMLElement;
   private readonly _back: HTMLButtonElement;

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -17,14 +16,6 @@ from tests.kernel.running import use_kernels
 
 EXTENSION = CHECKOUT / "extension"
 Opened = Callable[..., AbstractContextManager[Page]]
-
-
-@pytest.fixture(scope="session")
-def built(missing: Callable[[str], NoReturn]) -> Path:
-    """The folder with the built extension."""
-    if not (EXTENSION / "labextension" / "package.json").exists():
-        missing("The JupyterLab extension is not built. With Node on this machine: make extension")
-    return EXTENSION / "labextension"
 
 
 @pytest.fixture(scope="session")

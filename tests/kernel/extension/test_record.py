@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Frame, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Frame, Locator, Page, expect
 
 from agent_kernel.kernel.render.bundles import table
 from agent_kernel.kernel.render.files import pages
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, dark, source, violations
+from tests.kernel.extension.page import WAIT, cell, dark, source, start, violations
 from tests.kernel.extension.records import (
     bundles,
     code_call,
@@ -205,3 +205,48 @@ def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, 
         press(output(page, 0), "Show the table as it was")
         expect(output(page, 0).locator("table.dataframe")).to_be_visible()
         expect(view).to_have_count(0)
+
+
+def test_whole_file_of_a_table_is_loaded_from_the_kernel(opened: Opened) -> None:
+    with opened("whole.ipynb", ["draw and save"], kernel="agent", height=800) as page:
+        explore = start(page, 0).get_by_role("button", name="Explore the table")
+        explore.press("Enter", timeout=WAIT)
+        view = page.locator(".jp-agent-table")
+        expect(view.get_by_role("status")).to_have_text("5 of 5 rows, page 1 of 1")
+        press(view, "Load the whole file")
+        expect(view.get_by_role("status")).to_have_text("10 of 10 rows, page 1 of 1", timeout=WAIT)
+        expect(view.locator("tbody tr").last).to_contain_text("P7")
+
+
+def test_the_switch_is_saved_and_counts_for_print(opened: Opened, lab_folder: Path) -> None:
+    cells = [bundles(shell_call("ls"), shell_output("a"), message("Done."), seconds=0.3)]
+    with record(opened, lab_folder, cells, "printed.ipynb") as page:
+        expect(cell(page, 0).get_by_role("button", name="1 command, 0.3 s")).to_be_visible(timeout=WAIT)
+        lab.command(page, "agent-kernel:show-work")
+        expect(output(page, 0)).to_be_visible()
+        with page.expect_request("**/nbconvert/agent/printed.ipynb**", timeout=WAIT):
+            lab.start_command(page, "apputils:print")
+        saved = json.loads((lab_folder / "printed.ipynb").read_text())
+        assert saved["metadata"]["agent_kernel"] == {"show_work": True}
+        lab.command(page, "agent-kernel:show-work")
+        expect(output(page, 0)).to_be_hidden()
+
+
+def test_records_in_notebook_7(
+    context: BrowserContext, address: str, lab_folder: Path, pictures: Path
+) -> None:
+    chart = code_call("fig", {"text/plain": "a chart", "application/vnd.plotly.v1+json": PLOTLY})
+    people = table(["name", "age"], [["Ada", "36"], ["Bob", ""]], "`people.csv`")
+    write_record(
+        lab_folder / "records.ipynb", [[*bundles(chart), people.bundle(), *bundles(message("Done."))]]
+    )
+    server, _, token = address.partition("/lab?")
+    with context.new_page() as page:
+        page.goto(f"{server}/notebooks/records.ipynb?{token}", timeout=lab.START_MILLISECONDS)
+        page.get_by_role("button", name="Explore the table").press("Enter", timeout=lab.START_MILLISECONDS)
+        expect(page.locator(".jp-agent-table").get_by_role("status")).to_contain_text("2 of 2 rows")
+        page.get_by_role("button", name="Open the chart").press("Enter")
+        expect(inner(page).locator("svg.main-svg").first).to_be_visible(timeout=WAIT)
+        expect(page.locator(".jp-agent-fold")).to_have_text("1 command")
+        page.screenshot(path=pictures / "records-notebook7.png")
+        page.evaluate(lab.SHUT_DOWN)

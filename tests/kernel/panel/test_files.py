@@ -92,3 +92,26 @@ def test_uploads_of_a_closed_page_leave_nothing(page: Page, kernel: Notebook) ->
     gone.close()
     assert drop(page, "more.txt", b"123")["bytes"] == 3
     assert [name for name in listed(page) if name.startswith("gone")] == []
+
+
+def test_rows_of_a_text_table_come_in_pieces(page: Page) -> None:
+    lines = "".join(f"{n},{'x' * 150},\n" for n in range(12_000))
+    drop(page, "wide.csv", f"number,text,nothing\n{lines}".encode())
+    rows: list[list[str]] = []
+    answer: dict[str, Any] = {"next": 0}
+    while answer["next"] is not None:
+        answer = page.result("rows", {"path": "wide.csv", "offset": answer["next"]})
+        assert answer["rows"]
+        rows += answer["rows"]
+    assert answer["columns"] == ["number", "text", "nothing"]
+    assert (answer["count"], answer["width"], answer["whole"]) == (12_000, 3, True)
+    assert [row[0] for row in rows] == [str(n) for n in range(12_000)]
+
+
+def test_rows_of_other_files_are_refused(page: Page) -> None:
+    drop(page, "picture.png", b"x")
+    drop(page, "empty.csv", b"")
+    assert "only the first rows" in refused(page.ask("rows", {"path": "picture.png", "offset": 0}))
+    assert "not shown as a table" in refused(page.ask("rows", {"path": "empty.csv", "offset": 0}))
+    assert "not in the container" in refused(page.ask("rows", {"path": "../etc/passwd", "offset": 0}))
+    assert refused(page.ask("rows", {"path": "empty.csv", "offset": -1}))
