@@ -118,6 +118,7 @@ def server(request: pytest.FixtureRequest, own_environment: Environment) -> Iter
     nothing_left(environment)
 
 
+@pytest.mark.on_docker
 def test_nbval_run_on_server_equals_saved(
     environment: Environment, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
