@@ -14,13 +14,13 @@ from tests.kernel.firsts.conftest import PERSON, shell
 from tests.kernel.firsts.sites import DATA, GIT, PACKAGES
 from tests.server.keyed import Keyed
 
-pytestmark = pytest.mark.bubblewrap
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
 def client(on_bubblewrap: Keyed) -> Iterator[OpenAI]:
     with on_bubblewrap.client(PERSON) as client:
-        yield client
+        yield client.with_options(timeout=300)  # pip writes thousands of files
 
 
 def test_pip_installs_beside_the_toolbox(client: OpenAI, web: WebServer) -> None:

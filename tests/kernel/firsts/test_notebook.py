@@ -13,6 +13,8 @@ from tests.kernel.client import Notebook
 from tests.kernel.firsts.conftest import allow
 from tests.kernel.firsts.sites import DATA, GIT, PACKAGES, TESTS
 
+pytestmark = pytest.mark.timeout(400)  # pip installs scipy
+
 HEIGHTS = [171.5, 168.25, 182.0, 177.75, 165.5, 190.0, 173.25]
 
 

@@ -26,6 +26,8 @@ from tests.sandboxes.network.attempts.program import ATTEMPTS
 from tests.sandboxes.network.networked import NETWORK
 from tests.sandboxes.shared import SHARED, SharedSandbox
 
+pytestmark = pytest.mark.timeout(300)  # all attempts are made before the first test
+
 PROGRAM = sorted(Path(__file__).with_name("attempts").glob("*.py"))
 ROWS = dict(rows(section("network.md", "What is refused"), "a program tries", "result"))
 ENDED = ".ended.test"
@@ -124,8 +126,8 @@ async def try_all(run: Sandbox, other: Sandbox, outside: Outside) -> dict[str, s
             "neighbour": other.ref.id,
             "neighbour_port": port,
         }
-        done = await run(f"python3 -m attempts.program {shlex.quote(json.dumps(facts))}")
-    assert done.code == 0, done.stderr.decode()
+        done = await run(f"python3 -m attempts.program {shlex.quote(json.dumps(facts))}", timeout=240)
+    assert done.code == 0, done
     return dict(json.loads(done.stdout))
 
 
@@ -140,7 +142,7 @@ async def tried(shared_sandbox: SharedSandbox) -> AsyncIterator[Tried]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(addresses, "is_own", lambda address: address == OWN)
         try:
-            async with listening, asyncio.timeout(120):
+            async with listening, asyncio.timeout(280):
                 run = await sandbox.ready()
                 run.channel.decide_by(broker)
                 outcomes = await try_all(run, await shared_sandbox.ready(), outside)
