@@ -6,6 +6,8 @@ import itertools
 import json
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,7 +22,6 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, end_session, run_cell
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import read_tools
-from tests.cli.command import start
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, started
 from tests.tools.code_interpreter.conftest import Run
@@ -145,8 +146,9 @@ async def test_an_image_without_r_is_told(docker_backend: DockerBackend) -> None
 def image_with_r(docker_engine: None, own_environment: dict[str, str]) -> Iterator[str]:
     """An image of the project's own recipe with Debian's R. It is removed after the test."""
     name = f"agent-kernel-test:{secrets.token_hex(6)}"
-    built = start("image", "build", "--packages", "r-base-core", "--name", name, environment=own_environment)
-    assert built.returncode == 0, built.stderr
+    words = ["image", "build", "--packages", "r-base-core", "--name", name]
+    command = [sys.executable, "-m", "agent_kernel", *words]
+    subprocess.run(command, env=own_environment, check=True, capture_output=True)  # takes minutes
     yield name
     engine = docker.from_env()
     engine.images.remove(name, force=True)
