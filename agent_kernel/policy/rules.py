@@ -43,7 +43,9 @@ class Rule:
         """Describe the commands or destinations that it matches."""
         if self.host is not None:
             return f"connections to `{self.host}`"
-        parts = [f"commands like `{self.command}`"] if self.command is not None else []
+        pattern = self.command or ""
+        shown = f"{pattern[:-2]} …" if pattern.endswith(" *") else pattern  # "rm *" reads as "all files"
+        parts = [f"commands like `{shown}`"] if pattern else []
         if self.larger_than is not None:
             parts.append(f"commands of more than {self.larger_than} bytes")
         return " that are also ".join(parts)

@@ -171,6 +171,12 @@ def test_first_host_rule_that_matches_decides(name: str, port: int, action: str 
     assert read_policy(HOSTS.to_json()) == HOSTS
 
 
+@pytest.mark.parametrize(("pattern", "shown"), [("rm *", "rm …"), ("rm *.txt", "rm *.txt"), ("ls", "ls")])
+def test_reason_shows_a_pattern_in_words(pattern: str, shown: str) -> None:
+    verdict = Policy("allow", (Rule("ask", pattern),)).verdict([pattern.replace("*", "x")])
+    assert verdict == Verdict("ask", f"The policy asks before commands like `{shown}`.")
+
+
 def test_host_rules_are_about_no_command() -> None:
     assert HOSTS.verdict(["echo api.example.org"]).action == "ask"
     denied = Policy("allow", (Rule("deny", host="api.example.org"),))

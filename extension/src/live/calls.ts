@@ -1,7 +1,8 @@
 /** Commands and code, what they print, and how they ended. */
 
 import { element } from "../dom";
-import { duration } from "../status/words";
+import { duration } from "../record/classify";
+import { duration as elapsed } from "../status/words";
 import { drawCommand, drawPython } from "./code";
 import type { Item, Part } from "./store";
 import { partsOf } from "./store";
@@ -93,8 +94,8 @@ export class CodeCall {
 /** `running` are the seconds for which it has run so far, null when it does not run. */
 function showOutcome(node: HTMLElement, running: number | null, ended: string, seconds?: string): void {
   const isGood = ended === "" || ended === "exit 0"; // not worth a word
-  const words = [isGood ? "" : ended, seconds === undefined ? "" : `${seconds} s`];
-  setText(node, (running === null ? words : ["running", duration(running)]).filter(Boolean).join(" · "));
+  const words = [isGood ? "" : ended, seconds === undefined ? "" : duration(Number(seconds))];
+  setText(node, (running === null ? words : ["running", elapsed(running)]).filter(Boolean).join(" · "));
   node.classList.toggle("agent-live-running", running !== null);
   node.classList.toggle("agent-live-bad", !isGood && !ended.startsWith("stopped"));
 }

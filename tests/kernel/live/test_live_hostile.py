@@ -34,9 +34,8 @@ TOUCH = """() => [...document.body.querySelectorAll('*')].filter((element) => {
 ASK = """async (texts) => {
   let shown = 0;
   for (const text of texts) {
-    const about = shown % 2 ? "network" : "call";
-    const question = { id: text, commands: [text], reason: text, kind: text, about, editable: shown % 3 === 0 };
-    window.sync({ question });
+    const about = { about: shown % 2 ? "network" : "call", editable: shown % 3 === 0 };
+    window.sync({ question: { id: text, commands: [text], reason: text, kind: text, ...about } });
     window.hear({ step: text });
     await new Promise(requestAnimationFrame);
     shown += document.querySelectorAll(".agent-live-question").length;
