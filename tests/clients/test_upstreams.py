@@ -1,7 +1,4 @@
-"""A model behind a LiteLLM proxy, over both dialects: an upstream that we did not write.
-
-They are slow, because the proxy imports for half a minute. `tests/models/local` has another such upstream.
-"""
+"""A model behind a LiteLLM proxy, over both dialects: an upstream that we did not write."""
 
 from __future__ import annotations
 
@@ -18,11 +15,7 @@ from tests.clients.tap import Tap
 from tests.clients.upstream import proxy
 from tests.conftest import Missing
 
-pytestmark = [
-    pytest.mark.bubblewrap,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),  # the first run installs the proxy
-]
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(600)]  # the first run installs the proxy
 
 SHELL: FunctionShellToolParam = {"type": "shell", "environment": {"type": "container_auto"}}
 WEATHER: FunctionToolParam = {

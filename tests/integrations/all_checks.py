@@ -1,7 +1,7 @@
-"""Run Inspect's self check and the evaluation on a sandbox, and print a line of JSON.
+"""Run Inspect's self check and the evaluation on one sandbox after the other; print a line of JSON for each.
 
-Both in one process, as to import Inspect takes longer than most of the checks. `test_inspect.py` runs it:
-`all_checks.py FOLDER SANDBOX`, where FOLDER is the data folder.
+All in one process, as to import Inspect takes longer than most of the checks. `test_inspect.py` runs it:
+`all_checks.py FOLDER SANDBOX...`, where FOLDER/SANDBOX is the data folder of that sandbox.
 """
 
 from __future__ import annotations
@@ -38,24 +38,26 @@ class Outcomes:
             self.counts[outcome] = self.counts.get(outcome, 0) + 1
 
 
-def main(data: str, sandbox: str) -> None:
-    """Check the sandbox."""
-    os.environ |= {
-        "AGENT_KERNEL_SANDBOX": sandbox,
-        "AGENT_KERNEL_DATA_DIR": data,
-        "INSPECT_LOG_DIR": str(Path(data) / "logs"),
-    }
-    outcomes = Outcomes()
-    status = int(pytest.main(list(CHECKS), plugins=[outcomes]))
-    found = {
-        "sandbox": sandbox,
-        "status": status,
-        "counts": outcomes.counts,
-        "failures": outcomes.failures,
-        "evaluation": evaluate(),
-    }
-    print(f"\nRESULT {json.dumps(found)}", flush=True)
+def main(folder: Path, sandboxes: list[str]) -> None:
+    """Check each of the sandboxes."""
+    for sandbox in sandboxes:
+        data = folder / sandbox
+        os.environ |= {
+            "AGENT_KERNEL_SANDBOX": sandbox,
+            "AGENT_KERNEL_DATA_DIR": str(data),
+            "INSPECT_LOG_DIR": str(data / "logs"),
+        }
+        outcomes = Outcomes()
+        status = int(pytest.main(list(CHECKS), plugins=[outcomes]))
+        found = {
+            "sandbox": sandbox,
+            "status": status,
+            "counts": outcomes.counts,
+            "failures": outcomes.failures,
+            "evaluation": evaluate(),
+        }
+        print(f"\nRESULT {json.dumps(found)}", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -98,6 +98,7 @@ async def test_killed_container_comes_back_with_its_files(
 
 
 @without_gvisor
+@pytest.mark.on_docker
 async def test_container_without_run_folder_keeps_its_files(make: Make) -> None:
     containers = make()
     container = (await containers.create({})).id

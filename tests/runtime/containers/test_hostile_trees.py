@@ -79,6 +79,7 @@ async def test_hostile_tree_on_volume_is_removed(backend: Backend) -> None:
 
 
 @without_gvisor
+@pytest.mark.on_docker
 async def test_hostile_trees_expire_with_the_others(
     make: Make, backend: Backend, store: Rows, audited: Audited
 ) -> None:
