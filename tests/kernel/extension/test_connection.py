@@ -60,6 +60,28 @@ def test_approval_in_a_hidden_tab_is_seen_and_answered(
         context.clear_permissions()
 
 
+def test_question_of_a_tab_behind_outlives_a_reload(
+    context: BrowserContext, address: str, lab_folder: Path
+) -> None:
+    for name, cells in (("behind.ipynb", ["%approve ask rm *", "clean up"]), ("before.ipynb", ["%model"])):
+        write_notebook(lab_folder / name, cells, kernel="agent-live")
+    with context.new_page() as page:
+        path, _, token = address.partition("?")
+        page.goto(f"{path}/workspaces/two/tree/behind.ipynb?{token}", timeout=lab.START_MILLISECONDS)
+        page.wait_for_function(f"() => {lab.KERNEL}?.status === 'idle'", timeout=lab.START_MILLISECONDS)
+        ask(page)
+        with page.expect_request(lambda sent: "/api/workspaces/two" in sent.url and sent.method == "PUT"):
+            lab.command(page, "docmanager:open", {"path": "before.ipynb"})
+        page.wait_for_function(f"() => {lab.KERNEL}?.status === 'idle'", timeout=lab.START_MILLISECONDS)
+        lab.command(page, "docmanager:save")
+        page.goto(f"{path}/workspaces/two?{token}", timeout=lab.START_MILLISECONDS)
+        expect(page.locator(".jp-agent-inbox-waits")).to_have_text("1", timeout=WAIT)
+        lab.command(page, "agent-kernel:show-approvals")
+        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0, timeout=WAIT)
+        page.evaluate(lab.SHUT_DOWN)
+
+
 def test_two_tabs_show_the_same_settings_and_cell(
     opened: Opened, context: BrowserContext, address: str
 ) -> None:
