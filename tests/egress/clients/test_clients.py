@@ -18,6 +18,7 @@ pytestmark = SHARED
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=str, indirect=True)
+@pytest.mark.on_docker
 async def test_client_reaches_only_what_is_allowed(
     inside: Inside, client: Client, request: pytest.FixtureRequest
 ) -> None:

@@ -17,6 +17,7 @@ pytestmark = SHARED
 
 
 @pytest.mark.parametrize("client", [each for each in CLIENTS if each.logs_in], ids=str, indirect=True)
+@pytest.mark.on_docker
 async def test_client_logs_in_with_a_secret(
     client_sandbox: SharedSandbox, client: Client, guarded: Internet, certificate: Certificate
 ) -> None:
