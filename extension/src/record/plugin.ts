@@ -15,7 +15,13 @@ import { printAsShown } from "./print";
 export const SHOW = "agent-kernel:show-work";
 const METADATA = "agent_kernel";
 const SHOW_WORK = "show_work";
+const LANGUAGE = "agent";
 const ID = "jupyter-agent-kernel:record";
+
+/** Whether the notebook says that its kernel is one of ours: its record is shown before the kernel answers. */
+function isWrittenForUs({ content }: NotebookPanel): boolean {
+  return fields(content.model?.getMetadata("kernelspec"))["language"] === LANGUAGE;
+}
 
 export const record: JupyterFrontEndPlugin<void> = {
   id: ID,
@@ -39,8 +45,9 @@ export const record: JupyterFrontEndPlugin<void> = {
       return typeof own === "boolean" ? own : settings.get("showWork").composite === true;
     };
     const look = (notebook: AgentNotebook) => {
-      const { isOurs, panel } = notebook;
+      const { panel } = notebook;
       if (panel.isDisposed) return;
+      const isOurs = notebook.isOurs || isWrittenForUs(panel);
       for (const cell of panel.content.widgets) {
         if (!(cell instanceof CodeCell)) continue;
         if (isOurs && !known.has(cell)) {
