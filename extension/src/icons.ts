@@ -2,6 +2,14 @@
 
 import { LabIcon } from "@jupyterlab/ui-components";
 
+/** Two sliders: the set-up. */
+export const setupIcon = new LabIcon({
+  name: "jupyter-agent-kernel:setup",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M3 7h9a3 3 0 0 0 6 0h3V5h-3a3 3 0 0 0-6 0H3v2zm0 12h3a3 3 0 0 0 6 0h9v-2h-9a3 3 0 0 0-6 0H3v2z"/>
+</svg>`,
+});
+
 /** A shield with a tick: what waits for approval. */
 export const approvalIcon = new LabIcon({
   name: "jupyter-agent-kernel:approval",

@@ -9,5 +9,6 @@ import { record } from "./record/plugin";
 import { settings } from "./settings/plugin";
 import { status } from "./status/plugin";
 import { variables } from "./variables/plugin";
+import { welcome } from "./welcome/plugin";
 
-export default [notebooks, prompt, completion, status, settings, inbox, variables, files, record];
+export default [notebooks, prompt, completion, status, settings, inbox, variables, files, record, welcome];

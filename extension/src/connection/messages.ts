@@ -31,6 +31,8 @@ export interface State {
   readonly questions: readonly Question[];
   /** Changes when the settings do. */
   readonly settings: string;
+  /** What is prepared for the sandbox now; null if nothing is. */
+  readonly preparing: string | null;
 }
 
 /** What the kernel said about a request that failed; `hint` is the next step, `field` the argument at fault. */
@@ -98,6 +100,7 @@ export function readState(value: unknown): State {
     },
     questions: list(given["questions"]).map((each) => readQuestion(fields(each))),
     settings: text(given["settings"]),
+    preparing: textOrNull(given["preparing"]),
   };
 }
 

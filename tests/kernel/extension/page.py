@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -16,14 +16,20 @@ CONTENT = "window.jupyterapp.shell.currentWidget.content"
 
 
 @contextmanager
-def dark(page: Page) -> Iterator[None]:
-    lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+def themed(page: Page, theme: str) -> Iterator[None]:
+    """Show the page in one of JupyterLab's themes, and in the light one at the end."""
+    lab.command(page, "apputils:change-theme", {"theme": theme})
     try:
-        expect(page.locator("body[data-jp-theme-light='false']")).to_have_count(1, timeout=WAIT)
+        expect(page.locator(f"body[data-jp-theme-name='{theme}']")).to_have_count(1, timeout=WAIT)
         expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
         yield
     finally:
         lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
+
+
+def dark(page: Page) -> AbstractContextManager[None]:
+    return themed(page, "JupyterLab Dark")
 
 
 def cell(page: Page, number: int) -> Locator:
@@ -43,14 +49,22 @@ def source(page: Page, number: int) -> str:
 
 
 def violations(page: Page, selector: str) -> list[str]:
-    """What axe-core finds serious below an element."""
+    """What axe-core finds serious below the elements of a selector."""
     if not page.evaluate("() => 'axe' in window"):
         page.add_script_tag(path=EXTENSION / "node_modules" / "axe-core" / "axe.min.js")
     found: list[dict[str, Any]] = page.evaluate(
-        "(selector) => axe.run(selector).then((found) => found.violations)", selector
+        "(selector) => axe.run(document.querySelectorAll(selector)).then((found) => found.violations)",
+        selector,
     )
     return [
         f"{each['id']}: {each['nodes'][0]['html'][:200]}"
         for each in found
         if each["impact"] in ("serious", "critical")
     ]
+
+
+def our_violations(page: Page) -> list[str]:
+    """What axe-core finds serious in anything that the extension shows now."""
+    ours = "[class^='jp-agent-']:not([hidden]), [class*=' jp-agent-']:not([hidden])"
+    assert page.locator(ours).count() > 0
+    return violations(page, ours)
