@@ -81,20 +81,17 @@ def test_wheel_installs_the_extension_without_node(
     assert names.keys() >= LIVE_VIEW
 
     environment = tmp_path / "environment"
-    uv = [
-        "uv",
-        "pip",
-        "install",
-        "--quiet",
-        "--offline",
-        "--no-deps",
-        "--prefix",
-        str(environment),
-        str(wheel),
-    ]
-    subprocess.run(uv, check=True, env=without_node())
-    found = get_federated_extensions([str(environment / "share" / "jupyter" / "labextensions")])
+    uv("venv", "--python", sys.executable, str(environment))
+    uv("pip", "install", "--no-deps", "--python", str(environment), str(wheel))
+    extensions = str(environment / "share" / "jupyter" / "labextensions")
+    found = get_federated_extensions([extensions])
     assert found[EXTENSION]["version"] == json.loads((built / "package.json").read_text())["version"]
+    uv("pip", "uninstall", "--python", str(environment), "jupyter-agent-kernel")
+    assert EXTENSION not in get_federated_extensions([extensions])
+
+
+def uv(*arguments: str) -> None:
+    subprocess.run(["uv", "--quiet", "--offline", *arguments], check=True, env=without_node())
 
 
 def test_source_distribution_has_the_built_extension(package: Callable[[str], Path]) -> None:
