@@ -8,8 +8,14 @@ import { type Arguments, fields, readState, Refused, type State, TARGET, text, V
 
 const LOST = "The connection to the kernel was lost.";
 
+/** An answer: its JSON, and the bytes beside it. */
+export interface Answer {
+  readonly result: Record<string, unknown>;
+  readonly buffers: ArrayBuffer[];
+}
+
 interface Waiting {
-  resolve: (result: Record<string, unknown>) => void;
+  resolve: (answer: Answer) => void;
   reject: (reason: Refused) => void;
 }
 
@@ -17,7 +23,7 @@ export class Connection implements IDisposable {
   constructor(kernel: Kernel.IKernelConnection) {
     this._comm = kernel.createComm(TARGET);
     this._comm.onMsg = (message) => {
-      this._received(fields(message.content.data));
+      this._received(fields(message.content.data), message.buffers ?? []);
     };
     this._comm.onClose = () => {
       this.dispose();
@@ -46,7 +52,12 @@ export class Connection implements IDisposable {
   }
 
   /** Sends a request. Rejects with `Refused`. */
-  request(name: string, given: Arguments = {}, buffer?: ArrayBuffer): Promise<Record<string, unknown>> {
+  async request(name: string, given: Arguments = {}, buffer?: ArrayBuffer): Promise<Record<string, unknown>> {
+    return (await this.exchange(name, given, buffer)).result;
+  }
+
+  /** Sends a request whose answer may have bytes. Rejects with `Refused`. */
+  exchange(name: string, given: Arguments = {}, buffer?: ArrayBuffer): Promise<Answer> {
     if (this.isDisposed) return Promise.reject(new Refused(LOST, null));
     this._asked += 1;
     const id = `${this._asked}`;
@@ -72,7 +83,7 @@ export class Connection implements IDisposable {
     Signal.clearData(this);
   }
 
-  private _received(data: Record<string, unknown>): void {
+  private _received(data: Record<string, unknown>, buffers: (ArrayBuffer | ArrayBufferView)[]): void {
     if (data["push"] === "state") {
       this._take(data["value"]);
       return;
@@ -85,7 +96,7 @@ export class Connection implements IDisposable {
       const hint = text(error["hint"]) || null;
       waiting?.reject(new Refused(text(error["message"]), hint, text(error["field"])));
     } else {
-      waiting?.resolve(fields(data["result"]));
+      waiting?.resolve({ result: fields(data["result"]), buffers: buffers.map(bytesOf) });
     }
   }
 
@@ -102,4 +113,10 @@ export class Connection implements IDisposable {
   private _arrived = Date.now();
   private _asked = 0;
   private _ended = false;
+}
+
+function bytesOf(given: ArrayBuffer | ArrayBufferView): ArrayBuffer {
+  if (given instanceof ArrayBuffer) return given;
+  const { buffer, byteOffset, byteLength } = given;
+  return (buffer as ArrayBuffer).slice(byteOffset, byteOffset + byteLength);
 }

@@ -72,7 +72,8 @@ function textOrNull(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-function count(value: unknown): number {
+/** A number of a message; 0 for anything else. */
+export function count(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
 

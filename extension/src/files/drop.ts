@@ -6,10 +6,10 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import { Drag } from "@lumino/dragdrop";
 
 import type { AgentNotebook } from "../connection/notebook";
-import { button, element } from "../dom";
 import { kindOf } from "../prompt/kinds";
+import { dropped } from "./entries";
 import { inserted, mentioned } from "./mention";
-import { upload } from "./upload";
+import { send } from "./send";
 
 const PATHS = "application/x-jupyter-icontents";
 const OVER = "jp-agent-drop";
@@ -46,46 +46,33 @@ export class FileDrop {
     if (!data?.types.includes("Files")) return;
     if (event.type !== "paste") this._mark(event.type === "dragover" ? cell : null);
     if (event.type === "dragleave") return;
-    const files = [...data.files];
+    const { files, folders } = dropped(data);
     if (event.type === "paste" && files.length === 0) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.type === "dragover") data.dropEffect = "copy";
-    else void this.send(cell, files);
+    else void this.send(cell, files, folders);
   }
 
-  /** Sends files to the container one after another, and mentions each in the cell. */
-  async send(cell: CodeCell, files: readonly File[]): Promise<void> {
-    for (const file of files) await this._send(cell, file);
+  /** Sends files and folders to the container, and mentions each in the cell. */
+  send(
+    cell: CodeCell,
+    files: readonly File[],
+    folders: readonly FileSystemDirectoryEntry[] = [],
+  ): Promise<void> {
+    const target = {
+      notebook: this._notebook,
+      folder: "",
+      arrived: (path: string) => {
+        if (!cell.isDisposed) mention(cell, path);
+      },
+      // below what is typed, above the outputs
+      place: (line: HTMLElement) => (cell.inputArea?.node.parentElement ?? cell.node).after(line),
+    };
+    return send(target, files, folders, this._trans);
   }
 
-  private async _send(cell: CodeCell, file: File): Promise<void> {
-    const line = element("div", "jp-agent-upload");
-    (cell.inputArea?.node.parentElement ?? cell.node).after(line); // below what is typed, above the outputs
-    line.setAttribute("role", "status");
-    const shown = element("span", "", line, this._trans.__("Uploading %1 …", file.name));
-    const bar = element("progress", "", line);
-    bar.setAttribute("aria-label", this._trans.__("Upload of %1", file.name));
-    bar.max = 1;
-    bar.value = 0;
-    try {
-      const { connection } = this._notebook;
-      if (!connection) throw new Error(this._trans.__("The kernel is not connected."));
-      const arrived = await upload(connection, file.name, file, (part) => {
-        bar.value = part;
-      });
-      if (!cell.isDisposed) mention(cell, arrived.path);
-      line.remove();
-    } catch (error) {
-      bar.remove();
-      line.classList.add("jp-agent-bad");
-      const why = error instanceof Error ? error.message : String(error);
-      shown.textContent = this._trans.__("%1 was not uploaded: %2", file.name, why);
-      button(this._trans.__("Close"), line, () => line.remove());
-    }
-  }
-
-  /** A file of JupyterLab's file browser lies beside the notebook already: it is only mentioned. */
+  /** Files and folders of JupyterLab's file browser lie beside the notebook already: they are only mentioned. */
   private _dragged(event: Drag.Event, cell: CodeCell): void {
     if (!event.mimeData.hasData(PATHS)) return;
     event.preventDefault();

@@ -8,6 +8,7 @@ import { fileUploadIcon } from "@jupyterlab/ui-components";
 import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks } from "../connection/plugin";
 import { FileDrop } from "./drop";
+import { choose } from "./work";
 
 export const ATTACH = "agent-kernel:attach-files";
 
@@ -41,12 +42,3 @@ export const files: JupyterFrontEndPlugin<void> = {
     });
   },
 };
-
-/** Lets the person choose files. */
-function choose(use: (files: File[]) => void): void {
-  const input = document.createElement("input");
-  input.type = "file";
-  input.multiple = true;
-  input.addEventListener("change", () => use([...(input.files ?? [])]));
-  input.click();
-}

@@ -99,9 +99,9 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
         page.evaluate(DROP, [1, "drop", [["ages.csv", "a\n1\n"], ["my notes.txt", "x" * 3_000_000]]])
         page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('notes')")
         assert source(page, 1) == 'Compare @ages.csv @"my notes.txt" '
-        expect(page.locator(".jp-agent-upload")).to_have_count(0)
+        expect(page.locator(".jp-agent-transfer")).to_have_count(0)
         page.evaluate(DROP, [1, "drop", [["bad\nname.txt", "x"]]])
-        expect(page.locator(".jp-agent-upload")).to_contain_text("was not uploaded", timeout=WAIT)
+        expect(page.locator(".jp-agent-transfer")).to_contain_text("was not uploaded", timeout=WAIT)
         page.screenshot(path=pictures / "drop.png")
         page.evaluate(DROP, [1, "paste", [["image.png", "x"]]])
         page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('image')")

@@ -1,0 +1,203 @@
+/** The files panel: what is in the container of the notebook that has the focus. */
+
+import { PathExt } from "@jupyterlab/coreutils";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import type { Message } from "@lumino/messaging";
+import { Widget } from "@lumino/widgets";
+
+import type { AgentNotebook } from "../connection/notebook";
+import type { IAgentNotebooks } from "../connection/plugin";
+import { button, element, readable } from "../dom";
+import { dropped } from "./entries";
+import { reasonOf } from "./line";
+import { type Entry, folder, type Folder } from "./read";
+import { moveFocus, row, type RowActions } from "./row";
+
+/** What the panel lets the rest of the extension do. */
+export interface PanelWork extends Omit<RowActions, "open"> {
+  openFile(entry: Entry): void;
+  upload(notebook: AgentNotebook, path: string, files: File[], folders: FileSystemDirectoryEntry[]): void;
+  choose(notebook: AgentNotebook, path: string): void;
+  terminal(): void;
+}
+
+export class FilesPanel extends Widget {
+  constructor(
+    private readonly _notebooks: IAgentNotebooks,
+    private readonly _work: PanelWork,
+    private readonly _trans: TranslationBundle,
+  ) {
+    super();
+    this.addClass("jp-agent-files");
+    const head = element("div", "jp-agent-files-head", this.node);
+    element("h2", "jp-agent-files-title", head, _trans.__("Files in the container"));
+    const tools = element("div", "jp-agent-files-tools", head);
+    button(_trans.__("Upload …"), tools, () => this._with((each) => _work.choose(each, this._path)));
+    button(_trans.__("Terminal"), tools, () => _work.terminal());
+    button(_trans.__("Refresh"), tools, () => void this.refresh());
+    this._crumbs = element("nav", "jp-agent-files-crumbs", this.node);
+    this._crumbs.setAttribute("aria-label", _trans.__("Folder"));
+    const choice = element("div", "jp-agent-files-choice", this.node);
+    this._filter = element("input", "jp-agent-files-filter", choice);
+    this._filter.type = "search";
+    this._filter.placeholder = _trans.__("Filter");
+    this._filter.setAttribute("aria-label", _trans.__("Show only names with this text"));
+    this._filter.addEventListener("input", () => this._draw());
+    const label = element("label", "", choice);
+    this._changed = element("input", "", label);
+    this._changed.type = "checkbox";
+    label.append(_trans.__("Changed by the last cell"));
+    this._changed.addEventListener("change", () => void this.refresh());
+    this.transfers = element("div", "jp-agent-files-transfers", this.node);
+    this._note = element("p", "jp-agent-files-note", this.node);
+    this._note.setAttribute("role", "status");
+    this._list = element("ul", "jp-agent-files-list", this.node);
+    this._list.setAttribute("aria-label", _trans.__("Files in the container"));
+    this._list.addEventListener("keydown", (event) => moveFocus(this._list, event));
+    this._more = button(_trans.__("Show more"), this.node, () => void this._load(this._entries.length));
+    this._takeDrops();
+    _notebooks.changed.connect(this._look, this);
+    this._look();
+  }
+
+  /** Where transfers of the panel are shown. */
+  readonly transfers: HTMLElement;
+
+  get folder(): string {
+    return this._path;
+  }
+
+  /** Lists the folder again. */
+  refresh(): Promise<void> {
+    return this._load(0);
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    void this.refresh();
+  }
+
+  /** Follows the notebook that has the focus, its container, and the ends of its cells. */
+  private _look(): void {
+    const notebook = this._notebooks.current?.isOurs ? this._notebooks.current : null;
+    const state = notebook?.state;
+    const key = [
+      notebook?.panel.id,
+      notebook?.connection !== null,
+      state?.container.id,
+      state?.cell === null,
+    ];
+    if (this._notebook !== notebook) this._path = "";
+    this._notebook = notebook;
+    if (key.join(" ") === this._seen) return;
+    this._seen = key.join(" ");
+    if (this.isVisible) void this.refresh();
+  }
+
+  private _with(use: (notebook: AgentNotebook) => void): void {
+    if (this._notebook) use(this._notebook);
+  }
+
+  private async _load(offset: number): Promise<void> {
+    this._asked += 1;
+    const asked = this._asked;
+    let found: Folder | null = null;
+    let note = "";
+    try {
+      const connection = this._notebook?.connection;
+      if (connection) found = await folder(connection, this._path, offset, this._changed.checked);
+      else if (this._notebook) note = this._trans.__("The kernel is not connected.");
+      else note = this._trans.__("No Agent notebook is open.");
+    } catch (error) {
+      note = reasonOf(error);
+    }
+    if (asked !== this._asked || this.isDisposed) return; // another folder was asked for meanwhile
+    this._entries = [...(offset > 0 ? this._entries : []), ...(found?.entries ?? [])];
+    this._count = found?.count ?? 0;
+    if (found && !note) note = this._noteOf(found);
+    this._note.textContent = readable(note);
+    this._draw();
+  }
+
+  private _noteOf(found: Folder): string {
+    if (!found.container) {
+      return this._trans.__("No container yet. The first prompt, command or upload starts one.");
+    }
+    if (found.count === 0 && this._changed.checked) {
+      return this._trans.__("The last cell changed no files here.");
+    }
+    if (found.count === 0) return this._trans.__("There are no files yet.");
+    return found.complete ? "" : this._trans.__("The container has more files; only the newest are listed.");
+  }
+
+  private _draw(): void {
+    const wanted = this._filter.value.toLowerCase();
+    const shown = this._entries.filter((each) => PathExt.basename(each.path).toLowerCase().includes(wanted));
+    const actions: RowActions = {
+      openText: (entry) => this._work.openText(entry),
+      mention: (entry) => this._work.mention(entry),
+      download: (entry) => this._work.download(entry),
+      rename: (entry) => this._work.rename(entry),
+      remove: (entry) => this._work.remove(entry),
+      open: (entry) => {
+        if (entry.files === null) this._work.openFile(entry);
+        else this._enter(entry.path);
+      },
+    };
+    this._list.replaceChildren(
+      ...shown.map((each) => row(each, this._changed.checked, actions, this._trans)),
+    );
+    const rest = this._count - this._entries.length;
+    this._more.hidden = rest <= 0;
+    this._more.textContent = this._trans.__("Show more (%1 of %2)", this._entries.length, this._count);
+    this._drawCrumbs();
+  }
+
+  private _drawCrumbs(): void {
+    this._crumbs.replaceChildren();
+    const parts = this._path ? this._path.split("/") : [];
+    button("/mnt/data", this._crumbs, () => this._enter(""), "jp-agent-files-crumb");
+    parts.forEach((part, at) => {
+      const path = parts.slice(0, at + 1).join("/");
+      element("span", "", this._crumbs, "/");
+      button(readable(part), this._crumbs, () => this._enter(path), "jp-agent-files-crumb");
+    });
+  }
+
+  private _enter(path: string): void {
+    this._path = path;
+    this._filter.value = "";
+    void this.refresh().then(() => {
+      this._list.querySelector<HTMLElement>(".jp-agent-file-open")?.focus();
+    });
+  }
+
+  private _takeDrops(): void {
+    const mark = (on: boolean) => this.node.classList.toggle("jp-agent-files-over", on);
+    for (const type of ["dragover", "dragleave", "drop"] as const) {
+      this.node.addEventListener(type, (event) => {
+        const data = event.dataTransfer;
+        if (!data?.types.includes("Files") || !this._notebook) return;
+        event.preventDefault();
+        event.stopPropagation();
+        mark(type === "dragover");
+        if (type !== "drop") return;
+        const { files, folders } = dropped(data);
+        this._work.upload(this._notebook, this._path, files, folders);
+      });
+    }
+  }
+
+  private readonly _crumbs: HTMLElement;
+  private readonly _filter: HTMLInputElement;
+  private readonly _changed: HTMLInputElement;
+  private readonly _note: HTMLElement;
+  private readonly _list: HTMLElement;
+  private readonly _more: HTMLButtonElement;
+  private _notebook: AgentNotebook | null = null;
+  private _path = "";
+  private _seen = "";
+  private _asked = 0;
+  private _entries: Entry[] = [];
+  private _count = 0;
+}

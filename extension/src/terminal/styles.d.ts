@@ -1,0 +1,2 @@
+/** Style sheets of libraries, which the bundle loads with the code that needs them. */
+declare module "@xterm/xterm/css/xterm.css";
