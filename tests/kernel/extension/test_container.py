@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.test_extension import WAIT, cell, dark, start, violations
+from tests.kernel.extension.page import WAIT, cell, dark, start, violations
 from tests.kernel.hostile.canary import Canary, canary
 from tests.kernel.hostile.corpus import LATEX, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES
 
