@@ -85,9 +85,10 @@ def listed(found: Answer) -> tuple[list[list[str]], list[str]]:
         for name, kind, shape, held, preview in found["rows"]
     ]
     left, code = found["count"] - len(rows), found["code"]
+    one = "1 module, function or class"
     also = [
         *([f"{left:,} more variables"] if left > 0 else []),
-        *([f"{code:,} module{'' if code == 1 else 's'}, functions or classes"] if code else []),
+        *([one if code == 1 else f"{code:,} modules, functions and classes"] if code else []),
     ]
     return rows, also
 

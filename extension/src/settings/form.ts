@@ -112,7 +112,7 @@ export class Form {
     this.say(this._trans.__("One moment …"));
     try {
       const said = await act();
-      this.say(typeof said === "string" ? said : this._trans.__("Done."));
+      this.say(typeof said === "string" ? said : this._trans.__("Saved."));
     } catch (error) {
       this._fail(error);
     }

@@ -20,7 +20,7 @@ export function columnHead(
   name.title = trans.__("Sort by this column");
   element("div", "jp-agent-table-type", head, described(column, trans));
   if (column.type === "number") head.append(histogram(column));
-  if (column.type === "text") head.append(frequent(column, rows));
+  if (column.type === "text") head.append(frequent(column, rows, trans));
   return head;
 }
 
@@ -44,8 +44,12 @@ function histogram(column: Column): HTMLElement {
   return node;
 }
 
-function frequent(column: Column, rows: number): HTMLElement {
+function frequent(column: Column, rows: number, trans: TranslationBundle): HTMLElement {
   const node = element("div", "jp-agent-table-top");
+  if (rows > 1 && column.distribution.every(({ count }) => count === 1)) {
+    element("div", "", node, trans.__("all different"));
+    return node;
+  }
   for (const { label, count } of column.distribution) {
     const line = element("div", "", node, `${label} ${count}`);
     line.style.setProperty("--jp-agent-share", `${Math.round((100 * count) / Math.max(1, rows))}%`);

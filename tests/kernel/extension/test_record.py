@@ -180,6 +180,7 @@ def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, 
         expect(heads.nth(1)).to_contain_text("number")
         expect(heads.nth(2)).to_contain_text("number, 27 missing")
         expect(heads.nth(1).get_by_role("img")).to_have_attribute("aria-label", re.compile("^0 – 2.9: 3;"))
+        expect(heads.nth(0).locator(".jp-agent-table-top")).to_have_text("all different")
         expect(heads.nth(3).locator(".jp-agent-table-top")).to_have_text('a, "b" 30')
         age, first = heads.nth(1).get_by_role("button"), view.locator("tbody tr").first
         for order, name in (("ascending", "P0"), ("descending", "P17"), ("none", "P0")):
