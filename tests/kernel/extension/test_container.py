@@ -94,6 +94,10 @@ def test_files_of_the_container_are_shown_and_opened_safely(
         assert report.locator("iframe, script, object, embed, style, link, form[action]").count() == 0
         page.screenshot(path=pictures / "files-markdown.png")
         back(page, "files.ipynb")
+        for name, selector in (("page.html", ".jp-FileEditor"), ("run.ipynb", ".jp-FileEditor")):
+            expect(open_viewer(page, name, selector)).to_be_visible()
+            back(page, "files.ipynb")
+        assert [page.evaluate("window.__canary"), *trap.visits] == [None]
 
 
 def test_terminal_into_the_container(opened: Opened, pictures: Path) -> None:
