@@ -31,6 +31,7 @@ EMPTY = "about:blank"
 WIDGET = "window.jupyterapp?.shell.currentWidget"
 KERNEL = f"{WIDGET}?.sessionContext?.session?.kernel"
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
+CLOSE_SIDES = "() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }"
 _SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -112,7 +113,8 @@ def notebook_in(
 ) -> Iterator[Page]:
     """Open a notebook in a page that may have JupyterLab loaded, and wait until its kernel is idle.
 
-    At the end the notebook is closed and all kernels are shut down. After a failure the page is empty.
+    At the end the notebook and the side panels are closed, and all kernels are shut down. After a failure the
+    page is empty.
     """
     page.set_viewport_size({"width": width, "height": height})
     try:
@@ -128,6 +130,7 @@ def notebook_in(
         yield page
         page.evaluate(SHUT_DOWN)
         page.evaluate(f"() => {WIDGET}.dispose()")
+        page.evaluate(CLOSE_SIDES)
     except BaseException:
         page.goto(EMPTY)
         raise
