@@ -17,6 +17,7 @@ from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.egress import DenyAll, Egress, EgressStream
 from agent_kernel.sandboxes.near import descriptors
+from agent_kernel.sandboxes.near.descriptors import Descriptors
 from agent_kernel.sandboxes.socket_stream import SocketStream
 
 
@@ -35,8 +36,10 @@ class Taken:
 class Box:
     """What says that it is boxd, at the other end of a stream."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, given: Descriptors) -> None:
         self.connected = connected
+        self.given = given
+        """What the host has of the descriptors that this box sends."""
         connected.settimeout(20)
 
     def send(self, frame: bytes, *fds: int) -> None:
@@ -58,8 +61,8 @@ async def _no_news() -> None: ...
 @contextlib.asynccontextmanager
 async def attached(egress: Egress, *, takes: bool = True) -> AsyncIterator[tuple[Box, Channel]]:
     ours, theirs = socket.socketpair()
-    box = Box(theirs)
     stream = await SocketStream.open(ours, _no_news)
+    box = Box(theirs, stream.descriptors)
     opening = asyncio.create_task(Channel.open(stream, egress))
     greeting = await asyncio.to_thread(box.answer)
     assert wire.parse_descriptors(greeting[wire.HEADER.size :]) is takes
@@ -183,7 +186,7 @@ async def hand_over_for_good(box: Box, fd: int) -> None:
     box.send(box.call(), fd)
     os.close(fd)
     assert (await asyncio.to_thread(box.answer))[4] == wire.ERROR
-    while not any(each.stuck for each in tuple(descriptors._closing)):  # noqa: ASYNC110 (a thread closes it)
+    while not box.given.stuck:  # noqa: ASYNC110 (a thread closes it)
         await asyncio.sleep(0)
 
 
