@@ -1,7 +1,8 @@
 """No output runs script, fetches anything or breaks out: hostile texts and files in a real Chromium.
 
-In JupyterLab, trusted and untrusted, and as the page that nbconvert makes. Everything is hovered over and
-clicked, but for plain web links, which are there to be followed.
+In JupyterLab with the extension, trusted and untrusted, and as the page that nbconvert makes. Everything is
+hovered over and clicked, but for plain web links, which are there to be followed. Tables are explored, and
+charts are drawn.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from agent_kernel.kernel.render.text import code
 from tests.kernel import lab
 from tests.kernel.client import Notebook
 from tests.kernel.hostile.canary import Canary, canary
+from tests.kernel.hostile.charts import chart_outputs
 from tests.kernel.hostile.conftest import Ran
 from tests.kernel.hostile.corpus import COMMAND, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES, TEXTS
+from tests.kernel.hostile.tools import TOUCH, ask, draw, explore
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -137,6 +140,8 @@ def notebook(trap: Canary, written: list[dict[str, Any]], runs_hostile_code: Cal
     for n in range(0, len(outputs), 40):
         cell = nbformat.v4.new_code_cell("!true", outputs=outputs[n : n + 40])  # type: ignore[no-untyped-call]
         made.cells.append(nbformat.from_dict(cell))  # type: ignore[no-untyped-call]
+    charts = nbformat.v4.new_code_cell("!true", outputs=chart_outputs(trap.address))  # type: ignore[no-untyped-call]
+    made.cells.append(nbformat.from_dict(charts))  # type: ignore[no-untyped-call]
     return made
 
 
@@ -145,18 +150,6 @@ def notebook(trap: Canary, written: list[dict[str, Any]], runs_hostile_code: Cal
 WATCH = """() => {
   window.__ran = [];
   window.jupyterapp?.commands.commandExecuted.connect((_, args) => window.__ran.push(args.id));
-}"""
-TOUCH = """(root) => {
-  for (const fold of root.querySelectorAll('details')) fold.open = true;
-  let touched = 0;
-  for (const element of root.querySelectorAll('*')) {
-    for (const kind of ['mouseover', 'mouseenter', 'mousemove', 'focus', 'focusin', 'toggle'])
-      element.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
-    if (element.closest('a[href^="http"], a[href^="mailto"]')) continue;
-    element.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
-    touched += 1;
-  }
-  return touched;
 }"""
 LOOSE = """() => [...document.querySelectorAll('.jp-OutputArea-output *')]
   .filter((element) => ['fixed', 'sticky'].includes(getComputedStyle(element).position))
@@ -219,7 +212,9 @@ def _click_in(frame: Frame) -> int:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebook: Any) -> Iterator[str]:
+def address(
+    tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebook: Any, built: Path
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("hostile")
     settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
@@ -234,7 +229,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, jupyter_path: Path, notebo
     nbformat.write(notebook, root / "trusted.ipynb")  # type: ignore[no-untyped-call]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(jupyter_path))
-        with lab.lab_server(root, folder) as address:
+        with lab.lab_server(root, folder, extension=built) as address:
             yield address
 
 
@@ -262,6 +257,9 @@ def test_in_jupyterlab(address: str, lab_tab: Page, notebook: Any, trap: Canary,
         else:
             assert page.frames == [page.main_frame]
         assert touch(page) > 3_000
+        explore(page)
+        draw(page)
+        ask(page)
         assert page.url == place
         assert [page.evaluate("window.__canary"), *dialogs] == [None]
         assert COMMAND not in page.evaluate("window.__ran")
