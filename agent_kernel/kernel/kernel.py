@@ -87,6 +87,7 @@ class AgentKernel(Kernel):
             self._interrupt_cell,
             lambda: self._running,
             lambda: self._cells.view,
+            lambda: self.execution_count,
             wiring.setup,
         )
         self._panel = Panel(source, self.log)

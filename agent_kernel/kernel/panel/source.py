@@ -60,12 +60,16 @@ class RunningCell:
 
 @dataclass(frozen=True)
 class PanelSource:
-    """Where the panel's answers come from. `stop` interrupts the running cell, as the live view's button."""
+    """Where the panel's answers come from. `stop` interrupts the running cell, as the live view's button.
+
+    `newest` returns the number of the newest cell, running or not.
+    """
 
     notebook: Notebook
     stop: Callable[[], None]
     cell: Callable[[], RunningCell | None]
     view: Callable[[], object]
+    newest: Callable[[], int] = lambda: 0
     setup: KernelSetup | None = None
     preparation: SandboxPreparation = field(default_factory=SandboxPreparation)
     listings: KeptListing = field(default_factory=KeptListing)

@@ -29,6 +29,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "model": _model(notebook),
         "container": {"id": notebook.container.id, **notebook.container.shown},
         "cell": running,
+        "newest": source.newest(),
         "usage": _usage(notebook),
         "settings": fingerprint(notebook),
         "preparing": source.preparation.step,

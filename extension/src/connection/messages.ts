@@ -27,6 +27,8 @@ export interface State {
   readonly model: string | null;
   readonly container: { readonly id: string | null; readonly sandbox: string; readonly isolation: string };
   readonly cell: RunningCell | null;
+  /** The number of the newest cell: a short one may have begun and ended between two states. */
+  readonly newest: number;
   readonly usage: { readonly tokens: number; readonly cost: number | null };
   readonly questions: readonly Question[];
   /** Changes when the settings do. */
@@ -95,6 +97,7 @@ export function readState(value: unknown): State {
       isolation: text(container["isolation"]),
     },
     cell: given["cell"] == null ? null : readCell(fields(given["cell"])),
+    newest: count(given["newest"]),
     usage: {
       tokens: count(usage["input_tokens"]) + count(usage["output_tokens"]),
       cost: typeof usage["cost"] === "number" ? usage["cost"] : null,

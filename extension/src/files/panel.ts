@@ -86,6 +86,7 @@ export class FilesPanel extends Widget {
       notebook?.connection !== null,
       state?.container.id,
       state?.cell === null,
+      state?.newest,
     ];
     if (this._notebook !== notebook) this._path = "";
     this._notebook = notebook;

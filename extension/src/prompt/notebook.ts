@@ -36,9 +36,11 @@ export class PromptCells {
       this._ours = ours;
       content.node.classList.toggle(OURS, ours);
     }
-    const running = this._notebook.state?.cell != null;
-    if (ours && !running && (this._ran || !this._looked)) void this._look();
-    this._ran = running;
+    const { cell = null, newest = 0 } = this._notebook.state ?? {};
+    if (ours && !cell && (newest !== this._newest || !this._looked)) {
+      this._newest = newest;
+      void this._look();
+    }
     for (const cell of content.widgets) {
       if (!(cell instanceof CodeCell)) continue;
       const known = this._known.get(cell);
@@ -88,7 +90,7 @@ export class PromptCells {
   private _examples: readonly string[];
   private _ours = false;
   private _looked = false;
-  private _ran = false;
+  private _newest = 0;
 }
 
 /** Makes a prompt cell a Python cell, a Python cell a shell cell, and a shell cell a prompt. */

@@ -33,9 +33,9 @@ export class VariablesView {
       this.node.classList.add("jp-agent-stale");
       return;
     }
-    const container = state.container.id ?? "";
-    if (this._asked === container) return;
-    this._asked = container;
+    const cell = `${state.container.id ?? ""} ${state.newest}`;
+    if (this._asked === cell) return;
+    this._asked = cell;
     void this._refresh();
   }
 

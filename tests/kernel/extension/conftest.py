@@ -29,19 +29,19 @@ def address(
             yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Browser]:
     with lab.chromium() as browser:
         yield browser
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context() as context:
         yield context
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def lab_tab(context: BrowserContext) -> Page:
     """One page for all of these tests: to load JupyterLab takes longer than most of them."""
     return context.new_page()

@@ -46,6 +46,13 @@ def test_state_follows_a_cell_and_stop_ends_it(page: Page, kernel: Notebook) -> 
     assert page.result("stop") == {"stopping": False}
 
 
+def test_state_shows_that_a_short_cell_was_there(page: Page, kernel: Notebook) -> None:
+    newest = page.result("state")["newest"]
+    kernel.run("%model")
+    state = page.state(lambda state: state["newest"] == newest + 1)
+    assert state["cell"] is None or state["cell"]["number"] == newest + 1
+
+
 async def test_state_shows_model_tokens_and_cost_of_turns() -> None:
     async def nothing(*_: Any) -> Any:
         raise AssertionError("the state asks no runtime")

@@ -55,10 +55,10 @@ def test_terminal_shows_what_is_typed_and_done_while_a_cell_runs(page: Page, ker
     page.result("terminal-resize", {"terminal": "t", "rows": 40, "columns": 100})
     shell.type("stty size\n")
     shell.until("40 100")
-    page.result("stop")
-    assert kernel.reply(sent)["status"] == "error"
     shell.type("exit 3\n")
     assert shell.ended() == 3
+    page.result("stop")
+    assert kernel.reply(sent)["status"] == "error"
     page.result("terminal-end", {"terminal": "t"})
     assert "ended" in refused(page.ask("terminal-read", {"terminal": "t", "seen": 0}))
 

@@ -53,7 +53,13 @@ def test_an_interrupt_never_keeps_the_lock() -> None:
                 interrupted.set()
         may_raise = False
         taken: list[bool] = []
-        other = threading.Thread(target=lambda: taken.append(live._lock.acquire(timeout=20)))
+
+        def take() -> None:
+            taken.append(live._lock.acquire(timeout=20))
+            if taken == [True]:
+                live._lock.release()
+
+        other = threading.Thread(target=take)
         other.start()
         other.join()
         threads[1].join()
