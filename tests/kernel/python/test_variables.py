@@ -83,7 +83,7 @@ def test_a_frame_is_saved_as_csv(session: Notebook) -> None:
     again = session.run("%get sales --csv out.csv")
     assert "out.csv already exists" in again.error
     assert session.run("%get sales --csv out.csv --force").reply["status"] == "ok"
-    assert "no table but has the type module" in session.run("%get pd --csv no.csv").error
+    assert "is not a table: its type is module" in session.run("%get pd --csv no.csv").error
     assert not (session.folder / "no.csv").exists()
     assert "agent-kernel" not in session.run("!!ls -a /mnt/data").final[0]["text"]
 
