@@ -14,7 +14,10 @@ NODE = "/mnt/node/bin/node"
 CARGO_BIN = "/mnt/cargo/bin"
 TEXT = "https://files.test/word.txt"
 
-_INDEX = "--target got --index-url https://index.test/simple tiny"
+PIP_INDEX = "https://index.test/simple"
+NPM_REGISTRY = "https://npm.test/"
+
+_INDEX = f"--target got --index-url {PIP_INDEX} tiny"
 _USE = f"PYTHONPATH=got {PYTHON} -c 'import tiny; print(tiny.WORD)'"
 
 
@@ -29,7 +32,7 @@ UV = f"UV_HTTP_RETRIES=0 /mnt/uv/uv pip install --quiet --no-cache --python {PYT
 NPM = f"""
 export PATH=/mnt/node/bin:$PATH npm_config_fetch_retries=0 npm_config_update_notifier=false
 {NODE} /mnt/node/lib/node_modules/npm/bin/npm-cli.js install --no-audit --no-fund \\
-  --registry https://npm.test/ tiny && {NODE} -p 'require("tiny")'
+  --registry {NPM_REGISTRY} tiny && {NODE} -p 'require("tiny")'
 """
 
 GIT_HTTPS = "git clone -q https://git.test/tiny.git && cat tiny/word.txt"

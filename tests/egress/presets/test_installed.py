@@ -75,7 +75,8 @@ async def test_mirror_and_its_file_hosts_are_reached(
     bubblewrap_backend: BubblewrapBackend, tmp_path: Path, world: World, made: Certificate
 ) -> None:
     settings = tmp_path / "pip.conf"
-    settings.write_text("[global]\nindex-url = https://user:secret@mirror.example.org/simple\n")
+    mirror = "https://user:secret@mirror.example.org/simple"
+    settings.write_text(f"[global]\nindex-url = {mirror}\n")
     file = "tiny-1-py3-none-any.whl"
     world.pages = {
         "mirror.example.org/simple/pip/": b'<a href="https://files.example.org/pip-1.whl">pip</a>',

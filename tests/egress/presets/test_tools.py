@@ -60,10 +60,13 @@ def test_place_of_a_url(url: str, site: Site | None) -> None:
     assert "secret" not in str(site)
 
 
-PIP_CONF = """
+MIRROR = "https://user:secret@mirror.example.org"
+EXTRA = "https://a.example.org/simple"
+
+PIP_CONF = f"""
 [global]
-index-url = https://user:secret@mirror.example.org/simple
-extra-index-url = https://a.example.org/simple
+index-url = {MIRROR}/simple
+extra-index-url = {EXTRA}
     http://b.internal:8081/simple
     file:///opt/simple
 [install]
@@ -116,8 +119,8 @@ def npms_folder(home: Path) -> str:
     return str(home / "bin")
 
 
-NPMRC = """
-registry=https://user:secret@mirror.example.org/npm/
+NPMRC = f"""
+registry={MIRROR}/npm/
 @acme:registry=https://npm.acme.example/
 //mirror.example.org/npm/:_authToken=secret
 """

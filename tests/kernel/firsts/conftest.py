@@ -26,6 +26,7 @@ from tests.kernel.firsts.sites import HOSTS, make_sites
 from tests.kernel.running import running
 from tests.server.keyed import Keyed, keyed_server
 
+INDEX = "http://packages.internal:PORT/simple"
 SCRIPT = Path(__file__).with_name("firsts.yaml")
 PERSON = "ada"
 
@@ -51,7 +52,7 @@ def runtime(
 ) -> Iterator[Keyed]:
     """A server whose containers may reach these hosts, and whose model plays the script."""
     script = folder / "firsts.yaml"
-    script.write_text(SCRIPT.read_text().replace("PORT", str(web.port)))
+    script.write_text(SCRIPT.read_text().replace("INDEX", INDEX).replace("PORT", str(web.port)))
     options = ContainerOptions(
         network=NetworkPolicy.parse([f"tcp://{host}:{web.port}" for host in HOSTS]),
         network_options=NetworkOptions(resolver=loopback),
