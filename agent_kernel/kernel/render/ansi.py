@@ -113,10 +113,7 @@ _SWITCHES: dict[int, dict[str, Any]] = {
 
 def _changed(look: _Look, parameters: str) -> _Look:
     """Return the style after `ESC [ parameters m`. Unknown codes (blinking, concealing) change nothing."""
-    codes = [
-        int(code) if code and len(code) < 4 else 0
-        for code in parameters.replace("::", ":").replace(":", ";").split(";")
-    ]
+    codes = [code for parameter in parameters.split(";") for code in _codes(parameter.split(":"))]
     while codes:
         code = codes.pop(0)
         if code == 0:
@@ -126,9 +123,26 @@ def _changed(look: _Look, parameters: str) -> _Look:
         elif code in (38, 48):
             found = _extended(codes)
             look = replace(look, colour=found) if code == 38 else replace(look, ground=found)
+        elif code == 58:
+            _extended(codes)  # the colour of an underline
         else:
             look = _based(look, code)
     return look
+
+
+def _codes(parts: list[str]) -> list[int]:
+    """Return a parameter's codes as they are written with semicolons.
+
+    In a parameter with colons (ITU-T T.416) the first part is the code, and the others are details of it: the
+    kind of an underline, or a colour with or without a colour space. Details of other codes are left out.
+    """
+    code, *details = (int(part) if part and len(part) < 4 else 0 for part in parts)
+    if code == 4 and details:
+        return [4 if details[0] else 24]
+    if code in (38, 48, 58) and details:
+        kind, *numbers = details
+        return [code, kind, *(numbers[1:4] if len(numbers) > 3 else numbers)]
+    return [code]
 
 
 def _based(look: _Look, code: int) -> _Look:

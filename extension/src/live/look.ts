@@ -4,6 +4,8 @@ import { AnsiUp } from "ansi_up";
 
 const STYLES = ["bold", "faint", "italic", "underline"] as const;
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
+const COLOUR = /\b[345]8;(?:5;\d*|2;\d*;\d*;\d*)/g;
+const USUAL_FONT = "10"; // a code that changes nothing
 const SPAN = /^<span(?: style="([^"]*)")?(?: class="([^"]*)")?>/;
 
 /** The look of the text that follows the sequences taken so far. */
@@ -16,7 +18,11 @@ export class Look {
   /** Takes the parameters of a sequence "ESC [ parameters m". */
   take(parameters: string): void {
     if (!/^[\d:;]*$/.test(parameters)) return;
-    const codes = parameters.replace(/::?/g, ";");
+    const codes = parameters
+      .split(";")
+      .map(spread)
+      .join(";")
+      .replace(COLOUR, (all) => (all.startsWith("58") ? USUAL_FONT : all)); // no colours of underlines
     const [, styles = "", classes = ""] = SPAN.exec(this._ansi.ansi_to_html(`\x1b[${codes}m_`)) ?? [];
     this._switch(codes);
     this._names = STYLES.filter((name) => styles.split(";").includes(name));
@@ -41,10 +47,7 @@ export class Look {
 
   /** Inverse and struck text, which ansi_up does not know. */
   private _switch(codes: string): void {
-    for (const code of codes
-      .replace(/\b[34]8;(5;\d*|2;\d*;\d*;\d*)/g, "1")
-      .split(";")
-      .map(Number)) {
+    for (const code of codes.replace(COLOUR, USUAL_FONT).split(";").map(Number)) {
       if (code === 7 || code === 27) this._inverse = code === 7;
       else if (code === 9 || code === 29) this._struck = code === 9;
       else if (code === 0) this._inverse = this._struck = false;
@@ -57,6 +60,18 @@ export class Look {
   private _background: string | undefined;
   private _inverse = false;
   private _struck = false;
+}
+
+/**
+ * Returns a parameter as it is written with semicolons. In one with colons (ITU-T T.416) the first part is the code,
+ * and the others are details of it: the kind of an underline, or a colour with or without a colour space.
+ */
+function spread(parameter: string): string {
+  const [code = "", ...details] = parameter.split(":");
+  if (code === "4" && details.length > 0) return details[0] === "0" ? "24" : "4";
+  if (!["38", "48", "58"].includes(code) || details.length === 0) return code;
+  const [kind = "", ...numbers] = details;
+  return [code, kind, ...(numbers.length > 3 ? numbers.slice(1, 4) : numbers)].join(";");
 }
 
 /** Returns "rgb(…)", or the number of one of the sixteen colours. */

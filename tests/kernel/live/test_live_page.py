@@ -82,6 +82,11 @@ def test_inverse_and_struck_text(view: Page) -> None:
         ["a", "", "rgb(7, 8, 9)"],
         ["b", "", "rgb(7, 8, 9)"],
     ]
+    assert written(view, "\x1b[4:3;58:2::9:0:0ma\x1b[58;2;9;0;0;4:0mb\x1b[48:2:1:7:8:9;58:5:7mc") == [
+        ["a", "agent-ansi-underline", ""],
+        ["b", "", ""],
+        ["c", "", ""],
+    ]
 
 
 def test_block_that_did_not_change_is_not_built_again(view: Page) -> None:

@@ -37,6 +37,14 @@ def contrast(one: str, other: str) -> float:
         ("\x1b[4;9m", "text-decoration: underline line-through"),
         ("\x1b[1;38;5;27m", "color: #005fff; font-weight: bold"),
         ("\x1b[38:2::205:49:49m", "color: #cd3131"),
+        ("\x1b[38:2:1:205:49:49m", "color: #cd3131"),
+        ("\x1b[38:2:205:49:49m", "color: #cd3131"),
+        ("\x1b[1;38:5:27m", "color: #005fff; font-weight: bold"),
+        ("\x1b[4:3m", "text-decoration: underline"),
+        ("\x1b[1;4:0m", "font-weight: bold"),
+        ("\x1b[3;58:2::255:0:0m", "font-style: italic"),
+        ("\x1b[3;58;2;255;0;0m", "font-style: italic"),
+        ("\x1b[3;58;5;9m", "font-style: italic"),
         ("\x1b[41;37m", "color: #ffffff; background-color: #cd3131"),
         ("\x1b[43m", "color: #000000; background-color: #b48c00"),
         ("\x1b[7m", "color: #ffffff; background-color: #6e6e6e"),
@@ -55,7 +63,7 @@ def test_what_leaves_text_as_it_is(sequence: str) -> None:
     assert painted(f"{sequence}word") == "word"
 
 
-@pytest.mark.parametrize("off", ["0", "", "22", "39;22"])
+@pytest.mark.parametrize("off", ["0", "", "22", "39;22", "1:2;22"])
 def test_what_was_switched_on_is_switched_off(off: str) -> None:
     assert painted(f"\x1b[1mon\x1b[{off}moff").endswith("</span>off")
 
