@@ -7,7 +7,7 @@ A package registers a tool by an entry point of the group `agent_kernel.tools` t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,11 @@ class Catalogue:
     def paired_outputs(self) -> Mapping[str, str]:
         """The same without calls that hold their output: those are one item, except for models."""
         return {call: tool.output_type for call, tool in self._by_call.items() if not tool.one_item}
+
+    @cached_property
+    def one_item_types(self) -> frozenset[str]:
+        """The types of items that hold a call with its output."""
+        return frozenset(call for call, tool in self._by_call.items() if tool.one_item)
 
     @property
     def optional_fields(self) -> Mapping[str, Mapping[str, str]]:

@@ -16,8 +16,9 @@ and an output; see `split` and `expanded`.
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from agent_kernel.errors import InvalidRequest
@@ -91,16 +92,20 @@ def one_item_of(item: Json) -> OneItemTool | None:
     return tool if isinstance(tool, OneItemTool) else None
 
 
-def expanded(items: Iterable[Json]) -> Iterator[Json]:
-    """Yield the items with each call that holds its output as two items, and only once."""
+def expanded(items: Sequence[Json]) -> list[Json]:
+    """Return the items with each call that holds its output as two items, and only once."""
+    if catalogue().one_item_types.isdisjoint(map(operator.methodcaller("get", "type"), items)):
+        return list(items)
+    found: list[Json] = []
     seen: set[str] = set()
     for item in items:
         tool = one_item_of(item)
         if tool is None:
-            yield item
+            found.append(item)
         elif (key := json_key(item)) not in seen:
             seen.add(key)
-            yield from tool.split(item)
+            found += tool.split(item)
+    return found
 
 
 def approval_of(item: Json) -> str | None:

@@ -285,7 +285,6 @@ class LocalContainers:
         if to_run and attachment.paused:
             attachment.paused = False
             self.audit.write("wake", container=container_id)
-        self.refresh()
         try:
             yield channel
         except SandboxGone as error:
@@ -297,7 +296,6 @@ class LocalContainers:
         finally:
             attachment.end()
             await self._store.touch_container(container_id, time.time())
-            self.refresh()
 
     async def channel(self, container_id: str, *, restore: bool = True) -> Channel:
         """Return the open channel to a container, opened (again) where there is none.
@@ -315,6 +313,7 @@ class LocalContainers:
             row = await self._row(container_id)
             channel = await self._lifecycle.attach(row, self._allowance, restore=restore)
             await self._store.touch_container(container_id, time.time())
+            self.refresh()  # later uses only put off the moment that it expires
             return channel
 
     async def was_brought_back(self, container_id: str) -> Return | None:

@@ -229,6 +229,25 @@ async def test_an_idle_container_expires(store: Rows, bubblewrap_backend: Bubble
     await containers.aclose()
 
 
+async def test_uses_of_an_open_container_do_not_look_through_all_containers(
+    containers: LocalContainers, store: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A use only puts off the moment at which a container expires, so the timer need not look again."""
+    container = (await containers.create({})).id
+    await used(containers, container, "true")
+    looks, listed = 0, store.containers
+
+    async def counted() -> list[ContainerRow]:
+        nonlocal looks
+        looks += 1
+        return await listed()
+
+    monkeypatch.setattr(store, "containers", counted)
+    for _ in range(20):
+        await used(containers, container, "true")
+    assert looks <= 1  # the use before the first may not have been looked at yet
+
+
 async def _age(store: Rows, container: str) -> None:
     """Make it look as if it had been idle for an hour."""
     row = await store.container(container)

@@ -20,7 +20,7 @@ from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
-from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate
+from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate, type_of
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
@@ -50,11 +50,11 @@ _ASK = (
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
     """Return the conversation as the model receives it. A call that holds its output becomes two items."""
-    return list(expanded(_current(items)))
+    return expanded(_current(items))
 
 
 def _current(items: Sequence[Json]) -> Sequence[Json]:
-    kinds = {item.get("type") for item in items}  # one pass: this runs in every step, over all items
+    kinds = set(map(type_of, items))
     if REQUEST in kinds:
         items = in_order(items)
     if COMPACTION not in kinds:

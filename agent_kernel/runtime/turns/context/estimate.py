@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -28,6 +29,10 @@ NOT_TEXT = (
 """Fields of items that are no text for the model."""
 
 
+type_of: Callable[[Json], str | None] = operator.methodcaller("get", "type")
+"""Returns the type of an item. Passes over a whole conversation use it with `map`: they run in every step."""
+
+
 def estimate(items: Iterable[Json]) -> int:
     """Estimate the tokens of input: a quarter of its characters, plus some per item and image."""
     return sum(map(_tokens, items))
@@ -40,13 +45,20 @@ class ItemSizes:
     """
 
     def __init__(self) -> None:
-        self._last: dict[int, tuple[Json, int]] = {}  # by identity; holding the item keeps it unique
+        self._items: list[Json] = []
+        self._sizes: list[int] = []
 
     def estimate(self, items: Sequence[Json]) -> int:
-        """See the function `estimate`."""
-        last = self._last
-        self._last = {id(item): last.get(id(item)) or (item, _tokens(item)) for item in items}
-        return sum(self._last[id(item)][1] for item in items)
+        """See the function `estimate`. Runs in every step, so it looks only at what is new."""
+        known = len(self._items)
+        if known <= len(items) and all(map(operator.is_, self._items, items)):
+            self._items += items[known:]
+            self._sizes += map(_tokens, items[known:])
+        else:
+            last = dict(zip(map(id, self._items), self._sizes, strict=True))
+            sizes = [last.get(id(item)) or _tokens(item) for item in items]
+            self._items, self._sizes = list(items), sizes
+        return sum(self._sizes)
 
 
 def _tokens(item: Json) -> int:

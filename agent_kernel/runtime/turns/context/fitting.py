@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent_kernel.errors import ContextLengthExceeded
 from agent_kernel.models.base import ModelRequest
 from agent_kernel.runtime.turns.context.compaction import COMPACTION, is_summary
-from agent_kernel.runtime.turns.context.estimate import ItemSizes, Json, estimate
+from agent_kernel.runtime.turns.context.estimate import ItemSizes, Json, estimate, type_of
 from agent_kernel.runtime.turns.context.gauge import Gauge
 from agent_kernel.runtime.turns.context.shortening import shorten
 
@@ -179,6 +179,8 @@ class Fitting:
 
 def _sent_from(items: Sequence[Json]) -> int:
     """Return the place of the upstream's own last compaction: it receives no earlier items."""
+    if COMPACTION not in map(type_of, items):
+        return 0
     for place in range(len(items) - 1, 0, -1):
         if items[place].get("type") == COMPACTION and not is_summary(items[place]):
             return place
