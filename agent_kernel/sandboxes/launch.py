@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import binascii
 import functools
 import json
+import marshal
+import zlib
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from types import CodeType
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.network import DNS_PORT, PROXY_PORT, Network, variables
@@ -109,9 +115,22 @@ def _python(python: str) -> list[str]:
 
 @functools.cache
 def program() -> bytes:
-    """Return the boxd package as one Python program."""
-    sources = {}
+    """Return the boxd package as one Python program, with its modules as sources and compiled."""
+    sources, code = {}, {}
     for path in sorted(SOURCE.rglob("*.py")):
         words = ["boxd", *path.relative_to(SOURCE).with_suffix("").parts]
-        sources[".".join(words).removesuffix(".__init__")] = path.read_text()
-    return f"{sources.pop('boxd.boot')}\nbegin({sources!r})\n".encode()
+        name = ".".join(words).removesuffix(".__init__")
+        loader = SourceFileLoader(name, str(path))
+        sources[name] = loader.get_source(name) or ""
+        if isinstance(module := loader.get_code(name), CodeType):  # from Python's own cache if it is there
+            code[name] = _without_host(module, f"{'/'.join(words)}.py")
+    boot = sources.pop("boxd.boot")
+    del code["boxd.boot"]
+    packed = binascii.b2a_base64(zlib.compress(marshal.dumps(code), level=1), newline=False)
+    return f"{boot}\nbegin({sources!r}, {packed!r}, {MAGIC_NUMBER!r})\n".encode()
+
+
+def _without_host(code: CodeType, name: str) -> CodeType:
+    """Return the code with `name` instead of the file's path on this host."""
+    parts = (_without_host(part, name) if isinstance(part, CodeType) else part for part in code.co_consts)
+    return code.replace(co_filename=name, co_consts=tuple(parts))

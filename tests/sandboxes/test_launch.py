@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from agent_kernel.sandboxes import launch
-from agent_kernel.sandboxes.boxd import wire
+from agent_kernel.sandboxes.boxd import boot, wire
 
 
 def streamed(tmp_path: Path) -> list[str]:
@@ -23,6 +28,16 @@ def streamed(tmp_path: Path) -> list[str]:
     return [*argv[:-1], json.dumps({**options, **{name: str(tmp_path / name) for name in names}})]
 
 
+@pytest.fixture(params=[MAGIC_NUMBER, b"3.99"], ids=["compiled", "sources"])
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The host's Python has the version of the sandbox's, or another."""
+    monkeypatch.setattr(launch, "MAGIC_NUMBER", request.param)
+    launch.program.cache_clear()
+    yield
+    launch.program.cache_clear()
+
+
+@pytest.mark.usefixtures("version")
 def test_a_program_that_came_down_the_stream_serves(tmp_path: Path) -> None:
     with subprocess.Popen(streamed(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -39,6 +54,24 @@ def test_a_program_that_came_down_the_stream_serves(tmp_path: Path) -> None:
         assert wire.parse_hello(greeting) >= {"run", "put", "get"}
         process.stdin.close()  # no host: the lease ends it
         assert process.wait(30) == 0
+
+
+def test_a_program_has_each_module_twice() -> None:
+    begin = ast.parse(launch.program().decode()).body[-1]
+    assert isinstance(begin, ast.Expr)
+    assert isinstance(begin.value, ast.Call)
+    sources, code, version = map(ast.literal_eval, begin.value.args)
+    modules = boot.unpacked(code, version)
+    assert modules.keys() == sources.keys()
+    assert all(module.co_filename.startswith("boxd/") for module in modules.values())
+    assert str(launch.SOURCE).encode() not in launch.program()
+    assert boot.unpacked(code, b"3.99") == {}
+
+
+@pytest.mark.parametrize(("code", "value"), [({"m": compile("x = 2", "m", "exec")}, 2), ({}, 1)])
+def test_a_module_is_not_compiled_again(code: dict[str, Any], value: int) -> None:
+    boot.Sources({"m": "x = 1"}, code).exec_module(module := ModuleType("m"))
+    assert vars(module)["x"] == value
 
 
 @pytest.mark.parametrize("part", [b"", launch.program()[:1000]], ids=["nothing", "a part"])
