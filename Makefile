@@ -89,7 +89,7 @@ $(BIN)/python:
 # installation is taken up where it ended.
 $(VENV)/.demo $(VENV)/.lab $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt into $(VENV)"
-	@$(INSTALL) --no-deps --no-compile --require-hashes -r requirements/$*.txt
+	@.ci/packages $(VENV) requirements/$*.txt
 	@$(SELF)
 	@touch $@
 
