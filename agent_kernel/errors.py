@@ -28,6 +28,8 @@ Each has a sentence for the user (`message`), the party at fault (`fault`) and, 
         ├── LimitUnavailable                       the backend cannot enforce a requested limit
         ├── CapabilityMissing (NotImplementedError)  the backend lacks an optional part
         ├── SandboxStartFailed                     the sandbox did not start
+        ├── CheckpointTooLarge                     a checkpoint would take more bytes than it may
+        ├── SandboxBusy                            something else is under way in the sandbox
         ├── SandboxGone                            the sandbox is dead; its files may be lost
         ├── SandboxUnreachable (ConnectionError)   the sandbox does not answer now
         ├── ConnectDenied (PermissionError)        the host denied a connection from the sandbox
@@ -232,6 +234,18 @@ class CapabilityMissing(SandboxError, NotImplementedError):
 
 class SandboxStartFailed(SandboxError):
     """The sandbox did not start. Nothing of it is left behind."""
+
+
+class CheckpointTooLarge(SandboxError):
+    """A checkpoint would take more bytes than it may. Nothing of it is left behind."""
+
+    fault: ClassVar[Fault] = "caller"
+
+
+class SandboxBusy(SandboxError):
+    """Something else is under way in the sandbox: a turn, a command, a snapshot. HTTP 409."""
+
+    fault: ClassVar[Fault] = "caller"
 
 
 class SandboxGone(SandboxError):

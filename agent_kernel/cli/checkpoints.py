@@ -63,9 +63,9 @@ async def _begun(settings: Settings, arguments: argparse.Namespace) -> str:
             return (await containers.fork(arguments.id)).id
     opened = Opened(settings)
     try:
-        backend, _ = await _find(opened, arguments.snapshot)
+        backend, snapshot = await _find(opened, arguments.snapshot)
         async with containers_on(opened, backend) as containers:
-            return (await containers.restore(arguments.snapshot)).id
+            return (await containers.begin_from(snapshot)).id
     finally:
         await opened.aclose()
 

@@ -107,7 +107,7 @@ async def _listed(settings: Settings) -> list[Entry]:
         now = time.time()
         entries = []
         for row in await opened.store.containers():
-            _, ref = found.pop(row.id, (None, None))
+            _, ref = found.pop(row.sandbox_id, (None, None))
             status = ref.status if ref is not None else row.status
             idle = int(now - row.last_active_at)
             entries.append(Entry(row.id, row.name, row.backend, status, idle, row.tenant))
@@ -129,11 +129,13 @@ async def _removed(settings: Settings, ids: list[str] | None) -> tuple[int, list
         unknown = [one for one in ids or [] if one not in rows and one not in found]
         if unknown:
             raise NotFound(f"There is no container {unknown[0]}.", hint="See: agent-kernel containers list")
-        chosen = sorted({*rows, *found}) if ids is None else ids
+        others = found.keys() - {row.sandbox_id for row in rows.values()}
+        chosen = sorted({*rows, *others}) if ids is None else ids
 
         async def remove(one: _Chosen) -> None:
-            if one.id in found:
-                await opened.remove(*found[one.id])
+            sandbox = rows[one.id].sandbox_id if one.id in rows else one.id
+            if sandbox in found:
+                await opened.remove(*found[sandbox])
             await opened.store.delete_container(one.id)
 
         failures = await each([_Chosen(one) for one in chosen], remove)

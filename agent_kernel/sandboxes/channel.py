@@ -321,6 +321,9 @@ class Channel:
             _, payload = await self._connection.next(call)
             return wire.parse_json(payload)
 
-    async def aclose(self) -> None:
-        """Close the stream; commands in the sandbox go on. Idempotent."""
-        await self._connection.aclose()
+    async def aclose(self, reason: SandboxError | None = None) -> None:
+        """Close the stream; commands in the sandbox go on. Idempotent.
+
+        Calls that are under way raise `reason`, or that the connection was closed.
+        """
+        await self._connection.aclose(reason)

@@ -256,9 +256,9 @@ class SandboxConnection:
         self.closed.set()
         await self._stream.aclose()
 
-    async def aclose(self) -> None:
-        """Close the stream; commands in the sandbox go on. Idempotent."""
-        await self._fail(SandboxGone("The connection to the sandbox was closed."))
+    async def aclose(self, reason: SandboxError | None = None) -> None:
+        """Close the stream; commands in the sandbox go on. Idempotent. `reason` is what calls raise."""
+        await self._fail(reason or SandboxGone("The connection to the sandbox was closed."))
         await self._silence.aclose()
         await self._incoming.aclose()
         if self._reader is not None:

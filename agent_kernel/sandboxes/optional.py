@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from agent_kernel.errors import CapabilityMissing, SandboxError
+from agent_kernel.errors import CapabilityMissing, CheckpointTooLarge
 from agent_kernel.sandboxes.base import Backend, SandboxRef
 
 
@@ -38,9 +38,9 @@ def total_size(snapshots: Iterable[Snapshot]) -> int:
     return alone + sum(shared.values())
 
 
-def too_large(size: int, most: int) -> SandboxError:
+def too_large(size: int, most: int) -> CheckpointTooLarge:
     """Return the error for a checkpoint that would take more bytes than it may."""
-    return SandboxError(
+    return CheckpointTooLarge(
         f"The checkpoint would take {size} bytes, and it may take {most}.",
         hint="Remove large files. With Docker, the holes of a sparse file count.",
     )

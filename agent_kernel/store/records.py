@@ -97,6 +97,13 @@ class ContainerRow:
     """Its limits beyond memory, its volume and its mounts, as JSON."""
     network: str = "{}"
     """Its network policy and the ports of its network, as JSON; `{}`: it has no network."""
+    sandbox: str = ""
+    """The id of its sandbox, once it has gone back to a snapshot; empty: the container's own id."""
+
+    @property
+    def sandbox_id(self) -> str:
+        """The id of its sandbox at the backend."""
+        return self.sandbox or self.id
 
     @property
     def expires_at(self) -> float:

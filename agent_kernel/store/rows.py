@@ -187,8 +187,15 @@ class ContainerRows(Protocol):
         """Replace a container's `network`. Return whether the container was there."""
         ...
 
-    async def delete_container(self, id: str) -> bool:  # noqa: A002
-        """Delete a container. Return whether it was there."""
+    async def replace_sandbox(self, id: str, was: str, sandbox: str, when: float) -> bool:  # noqa: A002
+        """Give a running container another sandbox if it still has the one it `was`; return whether it had.
+
+        `when` is its last activity (Unix seconds). Of several processes that try at once, one succeeds.
+        """
+        ...
+
+    async def delete_container(self, id: str, *, sandbox: str | None = None) -> bool:  # noqa: A002
+        """Delete a container, with `sandbox` only if it has this one. Return whether it did."""
         ...
 
     async def add_upload(self, container_id: str, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -20,5 +20,18 @@ class KeepsSession(Protocol):
 
         Raises `InvalidRequest` for a malformed question; `SandboxGone`, `SandboxUnreachable`,
         `ChannelBroken`. Cancelling interrupts the answer.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesVariables(Protocol):
+    """A `Tool` that knows the variables of its sessions."""
+
+    async def variables(self, channel: Channel) -> Sequence[str]:
+        """Return the names of variables in the sessions that run in a container.
+
+        Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
+        The names are a claim of the sandbox, bounded and printable.
         """
         ...

@@ -52,6 +52,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "end_container": ("cntr_a", "dead"),
     "change_container": ("cntr_a", "running", "expired", 2.0),
     "put_network": ("cntr_a", "[1]"),
+    "replace_sandbox": ("cntr_a", "", "cntr_b", 99.0),
     "delete_container": ("cntr_a",),
     "add_upload": ("cntr_a", "/mnt/data/b"),
     "remove_upload": ("cntr_a", "/mnt/data/a"),
@@ -170,8 +171,13 @@ async def test_a_checkpoint_is_its_containers_owners(make: Any, store: Rows, aud
     snapshot = await alice.checkpoint(container.id)
     assert snapshot.labels["agent_kernel.key"] == "alice"
     with pytest.raises(NotFound):
-        await bob.restore(snapshot.id)
-    restored = await operators.restore(snapshot.id)
+        await bob.restore(container.id, snapshot.id)
+    for call in (bob.snapshots(container.id), bob.delete_snapshot(container.id, snapshot.id)):
+        with pytest.raises(NotFound):
+            await call
+    with pytest.raises(NotFound):
+        await bob.fork(container.id, snapshot_id=snapshot.id)
+    restored = await operators.begin_from(snapshot)
     assert {each.id for each in (await alice.list()).data} == {container.id, restored.id}
     assert (await bob.list()).data == []
     assert {line["key"] for line in audited("create", "checkpoint")} == {"alice"}

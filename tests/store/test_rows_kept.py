@@ -63,6 +63,23 @@ async def test_container_changes_from_one_status(rows: Rows) -> None:
     assert (row.status, row.last_active_at) == ("restoring", 5.0)
 
 
+async def test_sandbox_of_a_container_is_replaced_once(rows: Rows) -> None:
+    await rows.put_container(container("a"))
+    await rows.put_container(container("b", status="expired"))
+    assert await rows.replace_sandbox("a", "", "a-1", 130.0)
+    assert not await rows.replace_sandbox("a", "", "a-2", 140.0)
+    assert not await rows.replace_sandbox("b", "", "b-1", 140.0)
+    assert not await rows.replace_sandbox("none", "", "c-1", 140.0)
+    row = await rows.container("a")
+    assert row is not None
+    assert (row.sandbox, row.sandbox_id, row.last_active_at) == ("a-1", "a-1", 130.0)
+    assert not await rows.delete_container("a", sandbox="")
+    assert await rows.delete_container("a", sandbox="a-1")
+    row = await rows.container("b")
+    assert row is not None
+    assert (row.sandbox, row.sandbox_id) == ("", "b")
+
+
 async def test_limit_of_containers_holds_across_processes(opened: Open) -> None:
     others = [opened().rows for _ in range(8)]
     added = await asyncio.gather(

@@ -14,9 +14,9 @@ from agent_kernel.sandboxes.channel import Channel
 
 log = logging.getLogger(__name__)
 
-Return = Literal["expired", "dead", "dead_said"]
+Return = Literal["expired", "dead", "dead_said", "put_back"]
 """What a container was brought back from: its expiry, or the death of its sandbox (`_said`: the listener of
-that call got `BACK_FROM_DEATH`)."""
+that call got `BACK_FROM_DEATH`). `put_back`: it went back to a snapshot, as it was asked to."""
 
 BACK_FROM_DEATH = (
     "The container was ended from outside and was restored with its files and installed packages; its"
@@ -25,14 +25,23 @@ BACK_FROM_DEATH = (
 
 
 class Attachment:
-    """One container of this process. `lock` is held while its sandbox comes or goes."""
+    """One container of this process. `lock` is held while its sandbox comes or goes.
+
+    `channel` leads into `sandbox`. `changing` is held while a snapshot is taken or restored. `users` counts
+    the operations under way, and `turns` those of them that are turns; `put_back` how often it went back to a
+    snapshot.
+    """
 
     def __init__(self, pause_after: float, on_pause: Callable[[], None]) -> None:
         self.lock = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self.tenant = ""
         self.channel: Channel | None = None
+        self.sandbox = ""
         self.users = 0
+        self.turns = 0
         self.paused = False
+        self.put_back = 0
         self.brought_back: Return | None = None
         self._pause_after = pause_after
         self._on_pause = on_pause
@@ -53,6 +62,10 @@ class Attachment:
         async with self.lock:
             yield self._usable()
 
+    def lead_into(self, sandbox: str, channel: Channel) -> None:
+        """Use another channel, which leads into the sandbox of this id."""
+        self.sandbox, self.channel, self.paused = sandbox, channel, False
+
     def note_return(self, *, died: bool) -> None:
         """Record that the sandbox was restored. After a death, notify the current call's listener."""
         self.brought_back = "dead" if died else "expired"
@@ -64,14 +77,16 @@ class Attachment:
         """Return whether an operation is under way."""
         return self.users > 0
 
-    def begin(self) -> None:
+    def begin(self, *, turn: bool = False) -> None:
         """Count a new use."""
         self.users += 1
+        self.turns += turn
         self._call_off()
 
-    def end(self) -> None:
+    def end(self, *, turn: bool = False) -> None:
         """Count the end of a use. After the last one the idle timer starts."""
         self.users -= 1
+        self.turns -= turn
         self.wait()
 
     def wait(self) -> None:

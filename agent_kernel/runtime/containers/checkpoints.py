@@ -1,8 +1,9 @@
 """Checkpoints of containers: taken, found, and pruned by age and size.
 
-A checkpoint's labels say what it was made from, so that backend and store agree after a crash. There are two
-kinds. Automatic ones restore an expired container; the policy prunes them, and they are removed with their
-container. Explicit ones stay until they are removed by request.
+A checkpoint's labels say what it was made from, so that backend and store agree after a crash. There are
+three kinds. Those of expired containers restore them; automatic ones are moments that a client may go back
+to. The policy prunes both, and they are removed with their container. Explicit ones stay until they are
+removed by request.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ SHELL_LABEL = "agent_kernel.shell"
 LOST = "lost"
 """The value of `SHELL_LABEL` in a checkpoint that was taken of a dead sandbox."""
 
-Kind = Literal["expired", "explicit"]
+TITLE_LABEL = "agent_kernel.title"
+"""The label with a snapshot's own name, if it has one. `NAME_LABEL` has the container's."""
+
+Kind = Literal["expired", "explicit", "automatic"]
+
+PRUNED = ("expired", "automatic")
+"""The kinds that the policy prunes, and that are removed with their container."""
 
 SHELL_SECONDS = 30.0
 """Seconds to wait for a detached command before a checkpoint is taken without the shell's state."""
@@ -63,20 +70,23 @@ class Checkpoints:
         self._store = store
         self._policy = policy
         self._audit = audit
+        self._taken = 0
+        self._pruned_at = time.monotonic()
         self.allowances: dict[str, Quota] = {}
         """Storage limits of the keys that this process has served."""
 
-    async def take(self, row: ContainerRow, channel: Channel, kind: Kind) -> Snapshot:
+    async def take(self, row: ContainerRow, channel: Channel, kind: Kind, title: str = "") -> Snapshot:
         """Keep a container's files, packages and shell. The container is paused meanwhile.
 
-        Raises `SandboxError`; nothing is left behind then, nor after a cancellation. An automatic one is
-        refused if it is larger than all of them may be together.
+        Raises `SandboxError`; nothing is left behind then, nor after a cancellation. One that the policy
+        prunes is refused with `CheckpointTooLarge` if it is larger than all of them may be together, and an
+        explicit one if it exceeds what its key may store.
         """
         snapshots_of(await self._engine())
         await self._save_shell(row, channel)
         await channel.pause()
         try:
-            return await self._take(row, kind, {})
+            return await self._take(row, kind, {TITLE_LABEL: title} if title else {})
         finally:
             with suppress(SandboxError):  # the sandbox may be gone: its next use reports that
                 await channel.wake()
@@ -101,8 +111,8 @@ class Checkpoints:
             **({KEY_LABEL: row.tenant} if row.tenant else {}),
             **more,
         }
-        ref = SandboxRef(row.id, backend.name, "running")
-        most = self._most(row.tenant) if kind == "expired" else None
+        ref = SandboxRef(row.sandbox_id, backend.name, "running")
+        most = await self.room(row.tenant) if kind == "explicit" else self._most(row.tenant)
         snapshots = snapshots_of(backend)
         snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels, most)
         self._audit.of(row.tenant).write(
@@ -111,10 +121,21 @@ class Checkpoints:
         )  # fmt: skip
         return snapshot
 
-    def _most(self, tenant: str) -> int:
-        """Return the bytes of the largest automatic checkpoint that `prune` would not remove at once."""
+    def _stored_bytes(self, tenant: str) -> int | None:
         allowance = self.allowances.get(tenant)
-        stored = None if allowance is None else allowance.limits.stored_bytes
+        return None if allowance is None else allowance.limits.stored_bytes
+
+    async def room(self, tenant: str) -> int | None:
+        """Return the bytes that a tenant's next explicit checkpoint may take; None: no limit."""
+        most = self._stored_bytes(tenant)
+        if most is None:
+            return None
+        theirs = [one for one in await self.all() if tenant_of(one) == tenant and kind_of(one) == "explicit"]
+        return max(most - total_size(theirs), 0)
+
+    def _most(self, tenant: str) -> int:
+        """Return the bytes of the largest checkpoint that `prune` would not remove at once."""
+        stored = self._stored_bytes(tenant)
         return self._policy.total_size if stored is None else min(stored, self._policy.total_size)
 
     async def _save_shell(self, row: ContainerRow, channel: Channel) -> None:
@@ -143,15 +164,30 @@ class Checkpoints:
             f"There is no checkpoint {snapshot_id!r}.", hint="See: agent-kernel containers snapshots"
         )
 
+    async def of(self, container_id: str, tenant: str | None = None) -> list[Snapshot]:
+        """Return the snapshots of a container that may be gone, of this tenant (None: any), oldest first."""
+        return [
+            snapshot
+            for snapshot in await self.all()
+            if container_of(snapshot) == container_id
+            and kind_of(snapshot) != "expired"
+            and tenant in (None, tenant_of(snapshot))
+        ]
+
     async def of_expired(self, container_id: str) -> Snapshot | None:
-        """Return the newest automatic checkpoint of an expired container."""
+        """Return the newest checkpoint of an expired container."""
         found = [snapshot for snapshot in await self.all() if _is_of(snapshot, container_id)]
         return found[-1] if found else None
 
     async def forget(self, container_id: str, *, but: str | None = None) -> None:
-        """Remove a container's automatic checkpoints, all or all `but` one."""
+        """Remove the checkpoints of a container's expiry, all or all `but` one."""
         found = [one for one in await self.all() if _is_of(one, container_id) and one.id != but]
         await each(found, self._removed)
+
+    async def forget_all(self, container_id: str) -> None:
+        """Remove a deleted container's checkpoints but the explicit ones."""
+        theirs = [one for one in await self.all() if container_of(one) == container_id]
+        await each([one for one in theirs if kind_of(one) in PRUNED], self._removed)
 
     async def remove(self, snapshot: Snapshot, reason: str | None = None) -> bool:
         """Remove one; False if it cannot be, because a running container began with it.
@@ -167,8 +203,27 @@ class Checkpoints:
         if reason is not None:
             log.info("The checkpoint %s is removed: %s.", snapshot.id, reason)
         audit.write(
-            "prune", snapshot=snapshot.id, container=_container(snapshot), size=snapshot.size, reason=reason
+            "prune", snapshot=snapshot.id, container=container_of(snapshot), size=snapshot.size, reason=reason
         )
+        return True
+
+    async def remove_now(self, snapshot: Snapshot) -> None:
+        """Remove one by request. Raises `SandboxError` if it cannot be."""
+        await snapshots_of(await self._engine()).remove_snapshot(snapshot.id)
+        self._audit.of(tenant_of(snapshot)).write(
+            "prune", snapshot=snapshot.id, container=container_of(snapshot), size=snapshot.size
+        )
+
+    def pruning_due(self, size: int, seconds: float, share: int) -> bool:
+        """Return whether to prune after another checkpoint of `size` bytes, and count from now if so.
+
+        That is after `seconds`, or after one part in `share` of the total size was taken.
+        """
+        now = time.monotonic()
+        self._taken += size
+        if now < self._pruned_at + seconds and self._taken * share < self._policy.total_size:
+            return False
+        self._taken, self._pruned_at = 0, now
         return True
 
     async def _removed(self, snapshot: Snapshot) -> None:
@@ -177,11 +232,11 @@ class Checkpoints:
     async def prune(self) -> list[Snapshot]:
         """Remove what the policy does not keep; return what was removed.
 
-        That is: of expired containers what is too old, belongs to no container any more, or is, oldest
-        first, over the total size or over what its key may store.
+        That is: what is too old, belongs to no container any more, or is over the total size or over what
+        its key may store; automatic ones go first, then those of expired containers, oldest first.
         """
         known = {row.id for row in await self._store.containers()}
-        kept = [snapshot for snapshot in await self.all() if snapshot.labels.get(KIND_LABEL) == "expired"]
+        kept = [snapshot for snapshot in await self.all() if kind_of(snapshot) in PRUNED]
         beyond = _beyond(kept, known, self._policy, time.time())
         for tenant, allowance in self.allowances.items():
             if (most := allowance.limits.stored_bytes) is not None:
@@ -201,19 +256,32 @@ class Checkpoints:
 def _beyond(
     snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
 ) -> list[Snapshot]:
-    """Return the `snapshots` that a policy does not keep. `snapshots` is sorted, oldest first."""
+    """Return the `snapshots` that a policy does not keep. `snapshots` is sorted, oldest first.
+
+    What expired containers hold is kept before moments of those that live.
+    """
     beyond: list[Snapshot] = []
-    kept: list[Snapshot] = []
-    for snapshot in reversed(snapshots):
+    layers: set[str] = set()
+    total = 0
+    for snapshot in sorted(snapshots, key=_rank):
         too_old = snapshot.created_at < now - policy.max_age
-        too_much = total_size([*kept, snapshot]) > policy.total_size
-        (beyond if too_old or too_much or _container(snapshot) not in known else kept).append(snapshot)
+        more = sum(size for name, size in snapshot.layers.items() if name not in layers)
+        with_it = total + (more if snapshot.layers else snapshot.size)
+        if too_old or with_it > policy.total_size or container_of(snapshot) not in known:
+            beyond.append(snapshot)
+        else:
+            total = with_it
+            layers |= snapshot.layers.keys()
     return beyond[::-1]
+
+
+def _rank(snapshot: Snapshot) -> tuple[bool, float]:
+    return kind_of(snapshot) == "automatic", -snapshot.created_at
 
 
 def _why_beyond(snapshot: Snapshot, known: Collection[str], policy: CheckpointPolicy, now: float) -> str:
     """Return why a policy does not keep a checkpoint that is `_beyond` it."""
-    if _container(snapshot) not in known:
+    if container_of(snapshot) not in known:
         return "its container was deleted"
     if snapshot.created_at < now - policy.max_age:
         return f"it is older than {policy.max_age:.0f} s"
@@ -230,9 +298,15 @@ def tenant_of(snapshot: Snapshot) -> str:
     return snapshot.labels.get(KEY_LABEL, "")
 
 
+def kind_of(snapshot: Snapshot) -> str:
+    """Return the kind of a checkpoint; see `Kind`."""
+    return snapshot.labels.get(KIND_LABEL, "")
+
+
 def _is_of(snapshot: Snapshot, container_id: str) -> bool:
-    return _container(snapshot) == container_id and snapshot.labels.get(KIND_LABEL) == "expired"
+    return container_of(snapshot) == container_id and kind_of(snapshot) == "expired"
 
 
-def _container(snapshot: Snapshot) -> str:
+def container_of(snapshot: Snapshot) -> str:
+    """Return the id of the container that a checkpoint was made of."""
     return snapshot.labels.get(CONTAINER_LABEL, "")

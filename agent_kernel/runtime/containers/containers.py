@@ -8,6 +8,7 @@ when it is used, and expiry is decided in the store.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -18,34 +19,28 @@ from typing import Any
 from openai.types import ContainerCreateResponse
 
 from agent_kernel.egress.tls.secrets import DomainSecret
-from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone, SandboxUnreachable
-from agent_kernel.protocol.params import CONTAINER_FIELD
+from agent_kernel.errors import AgentKernelError, NotFound, SandboxGone, SandboxUnreachable
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.containers.access import open_ports
-from agent_kernel.runtime.containers.attachment import Return
-from agent_kernel.runtime.containers.checkpoints import (
-    CONTAINER_LABEL,
-    MEMORY_LABEL,
-    NAME_LABEL,
-    NETWORK_LABEL,
-    RESOURCES_LABEL,
-    Checkpoints,
-    tenant_of,
-)
+from agent_kernel.runtime.containers.attachment import Attachment, Return
+from agent_kernel.runtime.containers.checkpoints import Checkpoints, Kind, container_of, tenant_of
 from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
-from agent_kernel.runtime.containers.params import ContainerParams, check_params, new_id
-from agent_kernel.runtime.containers.resources import Resources, shown
+from agent_kernel.runtime.containers.params import check_params
+from agent_kernel.runtime.containers.resources import shown
+from agent_kernel.runtime.containers.rows import asked_like, new_row, resource
 from agent_kernel.runtime.containers.sessions import OpenedTerminal, ask_session, open_terminal
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+from agent_kernel.runtime.containers.snapshots.going_back import GoingBack, went_back
+from agent_kernel.runtime.containers.snapshots.kept import KeptSnapshots, shown_snapshot
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
 from agent_kernel.runtime.network.egress import RunningCall
 from agent_kernel.runtime.network.networks import NetworkChange
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.paging import Asked, page
-from agent_kernel.sandboxes.base import Backend
+from agent_kernel.runtime.snapshots import ContainerSnapshot, RestoredContainer
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.records import ContainerRow
@@ -71,6 +66,8 @@ class LocalContainers:
         self._files = LocalContainerFiles(self, rows, self.settings.upload_limit, self.audit)
         if rows.tenant is not None:
             self.checkpoints.allowances[rows.tenant] = self._allowance
+        self._snapshots = KeptSnapshots(self, self.checkpoints, rows, self._allowance)
+        self._going_back = GoingBack(lifecycle, rows, self._allowance)
 
     @classmethod
     def of_all(
@@ -106,7 +103,7 @@ class LocalContainers:
         Raises `LimitReached`.
         """
         asked = check_params(params)
-        row = await self._new_row(asked, await self._lifecycle.engine())
+        row = await new_row(self._lifecycle, asked, self._store.tenant or "")
         return await self._create(row, secrets=asked.secrets)
 
     async def _create(
@@ -124,28 +121,6 @@ class LocalContainers:
             raise self._allowance.too_many_containers()
         self.refresh()
         return await self._resource(created)
-
-    async def _new_row(self, asked: ContainerParams, backend: Backend, tenant: str = "") -> ContainerRow:
-        if asked.memory_limit is not None and not backend.capabilities().memory_limit:
-            raise InvalidRequest(
-                f"The {backend.name} sandbox cannot limit memory here.",
-                hint="Leave memory_limit out, or run with AGENT_KERNEL_SANDBOX=docker.",
-                param="memory_limit",
-            )
-        now = time.time()
-        return ContainerRow(
-            id=new_id(),
-            name=asked.name,
-            backend=backend.name,
-            created_at=now,
-            last_active_at=now,
-            expires_after=asked.minutes or self.settings.expires_after,
-            status="creating",
-            memory_limit=self._lifecycle.memory_limit(backend, asked.memory_limit),
-            tenant=tenant if self._store.tenant is None else self._store.tenant,
-            resources=(await self.settings.allowed.resolve(asked.resources, backend)).as_json(),
-            network=(await self._lifecycle.networks.new(asked.network, asked.secrets, backend)).as_json(),
-        )
 
     async def list(
         self, *, after: str | None = None, limit: int = 20, order: Order = "desc", name: str | None = None
@@ -170,8 +145,12 @@ class LocalContainers:
 
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it and its row. Explicit checkpoints stay."""
-        await self._lifecycle.forget(await self._row(container_id))
-        await self._store.delete_container(container_id)
+        row: ContainerRow | None = await self._row(container_id)
+        while row is not None:
+            await self._lifecycle.forget(row)
+            if await self._store.delete_container(container_id, sandbox=row.sandbox):
+                break
+            row = await self._store.container(container_id)  # it went back to a snapshot meanwhile
         self._lifecycle.networks.forget(container_id)
 
     async def reset(self, container_id: str) -> ContainerCreateResponse:
@@ -272,30 +251,40 @@ class LocalContainers:
         return row.status != "dead"
 
     @asynccontextmanager
-    async def use(self, container_id: str, *, to_run: bool = False) -> AsyncGenerator[Channel, None]:
+    async def use(
+        self, container_id: str, *, to_run: bool = False, turn: bool = False
+    ) -> AsyncGenerator[Channel, None]:
         """Hold a container's channel for one operation. The container neither pauses nor expires meanwhile.
 
         An expired container is brought back if there is a checkpoint of it. `to_run` says that commands
-        follow: a paused container wakes for them, and not for files. Raises `NotFound`, `InvalidRequest` when
-        it has expired for good, `SandboxGone`, `SandboxUnreachable`, `EngineUnavailable`.
+        follow: a paused container wakes for them, and not for files. During a `turn` it does not go back to a
+        snapshot. Raises `NotFound`, `InvalidRequest` when it has expired for good, `SandboxGone`,
+        `SandboxUnreachable`, `EngineUnavailable`.
         """
         channel = await self.channel(container_id)
         attachment = self._lifecycle.attachment(container_id)
-        attachment.begin()
+        attachment.begin(turn=turn)
+        before = attachment.put_back
         if to_run and attachment.paused:
             attachment.paused = False
             self.audit.write("wake", container=container_id)
         try:
             yield channel
         except SandboxGone as error:
+            if attachment.put_back != before:
+                raise went_back(container_id) from error
             await self.channel(container_id, restore=False)  # raises if it is really dead
             raise SandboxUnreachable(
                 f"The connection to container {container_id} was lost, but it is still running.",
                 hint="Try again.",
             ) from error
         finally:
-            attachment.end()
+            attachment.end(turn=turn)
             await self._store.touch_container(container_id, time.time())
+
+    def attachment(self, container_id: str) -> Attachment:
+        """Return what this process holds of a container."""
+        return self._lifecycle.attachment(container_id)
 
     async def channel(self, container_id: str, *, restore: bool = True) -> Channel:
         """Return the open channel to a container, opened (again) where there is none.
@@ -327,31 +316,55 @@ class LocalContainers:
         return brought_back
 
     async def checkpoint(self, container_id: str) -> Snapshot:
-        """Keep a container's files, packages and shell; it goes on. Errors as in `use`, `SandboxError`."""
-        async with self.use(container_id) as channel:
-            return await self.checkpoints.take(await self._row(container_id), channel, "explicit")
+        """Keep a container's files, packages and shell; it goes on. Errors as in `snapshot`."""
+        return await self._snapshots.take(container_id, "explicit")
 
-    async def restore(self, snapshot_id: str) -> ContainerCreateResponse:
-        """Return a new container that begins with a checkpoint. Raises `NotFound`, and as `create`."""
-        snapshot = await self.checkpoints.one(snapshot_id, self._store.tenant)
-        params: dict[str, Any] = {name: snapshot.labels.get(label) for name, label in _KEPT.items()}
-        earlier = Resources.read(shown(snapshot.labels.get(RESOURCES_LABEL, "")))
-        params[CONTAINER_FIELD] = self.settings.allowed.within(earlier).given()
-        earlier_network = snapshot.labels.get(NETWORK_LABEL, "")
-        bound = await self._lifecycle.networks.bound.known()
-        params[network_policy.FIELD] = network_policy.restored(earlier_network, bound)
-        origin = snapshot.labels.get(CONTAINER_LABEL, "")
-        secrets = network_policy.kept(earlier_network).within(bound).secrets
-        asked = replace(check_params(params), secrets=self._lifecycle.networks.secrets.known(origin, secrets))
-        row = await self._new_row(asked, await self._lifecycle.engine(), tenant_of(snapshot))
-        restored = await self._create(row, snapshot, asked.secrets)
-        for note in await self._store.skills(origin):
-            await self._store.put_skill(restored.id, note)
-        return restored
+    async def snapshot(
+        self, container_id: str, *, name: str = "", automatic: bool = False
+    ) -> ContainerSnapshot:
+        """Keep what a container holds now; see `KeepsSnapshots`. Raises `LimitReached` too."""
+        kind: Kind = "automatic" if automatic else "explicit"
+        return shown_snapshot(await self._snapshots.take(container_id, kind, name))
 
-    async def fork(self, container_id: str) -> ContainerCreateResponse:
-        """Create a copy of a container: its files, packages and shell. The checkpoint it needs stays."""
-        return await self.restore((await self.checkpoint(container_id)).id)
+    async def snapshots(self, container_id: str) -> Sequence[ContainerSnapshot]:
+        """Return a container's snapshots; see `KeepsSnapshots`."""
+        return await self._snapshots.all(container_id)
+
+    async def delete_snapshot(self, container_id: str, snapshot_id: str) -> None:
+        """Remove a snapshot; see `KeepsSnapshots`."""
+        await self._snapshots.delete(container_id, snapshot_id)
+
+    async def restore(self, container_id: str, snapshot_id: str) -> RestoredContainer:
+        """Put a container back to one of its snapshots; see `KeepsSnapshots`. Raises `LimitReached` too."""
+        row = await self._row(container_id)
+        snapshot = await self._snapshots.one(container_id, snapshot_id)
+        left = await self._going_back.restore(container_id, snapshot)
+        self._files.forget(container_id)
+        row = await self._row(container_id)
+        return RestoredContainer(await self._resource(row), left.ended, left.lost)
+
+    async def fork(
+        self, container_id: str, *, snapshot_id: str | None = None, name: str | None = None
+    ) -> ContainerCreateResponse:
+        """Create a copy of a container, as it is or was; see `KeepsSnapshots`. Raises as `create` too."""
+        if snapshot_id is not None:
+            return await self.begin_from(await self._snapshots.one(container_id, snapshot_id), name)
+        snapshot = await self._snapshots.take(container_id, "automatic", idle=True)
+        try:
+            return await self.begin_from(snapshot, name)
+        finally:  # an engine may need it for as long as the copy lives; then it is pruned
+            await asyncio.shield(self.checkpoints.remove(snapshot))
+
+    async def begin_from(self, snapshot: Snapshot, name: str | None = None) -> ContainerCreateResponse:
+        """Return a new container that begins with a checkpoint of this tenant's. Raises as `create`."""
+        asked = await asked_like(self._lifecycle, snapshot)
+        if name is not None:
+            asked = replace(asked, name=name)
+        row = await new_row(self._lifecycle, asked, tenant_of(snapshot))
+        made = await self._create(row, snapshot, asked.secrets)
+        for note in await self._store.skills(container_of(snapshot)):
+            await self._store.put_skill(made.id, note)
+        return made
 
     async def _row(self, container_id: str) -> ContainerRow:
         row = await self._store.container(container_id)
@@ -360,28 +373,7 @@ class LocalContainers:
         return row
 
     async def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
-        ours: dict[str, Any] = {"sandbox": row.backend, **shown(row.resources)}
-        backend, bound = self._lifecycle.opened, await self._lifecycle.networks.bound.known()
-        policy = network_policy.in_effect(row.network, bound)
-        if (known := network_policy.standard(policy)) != policy:
-            ours["network_policy"] = policy
-        if backend is not None and backend.name == row.backend:
-            able = backend.capabilities()
-            ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
-        return ContainerCreateResponse.model_validate(
-            {
-                "id": row.id,
-                "object": "container",
-                "name": row.name,
-                "created_at": int(row.created_at),
-                "last_active_at": int(row.last_active_at),
-                "status": "running" if row.status in ("restoring", "saving") else row.status,
-                "expires_after": {"anchor": "last_active_at", "minutes": row.expires_after},
-                "memory_limit": row.memory_limit,
-                "network_policy": known,
-                "agent_kernel": ours,
-            }
-        )
+        return await resource(self._lifecycle, row)
 
     def refresh(self) -> None:
         """Check again what has expired, and when the next container will."""
@@ -394,5 +386,3 @@ class LocalContainers:
 
 _OPEN = ("running", "restoring", "saving")
 """The statuses of a container whose sandbox was made with the ports of an earlier policy."""
-
-_KEPT = {"name": NAME_LABEL, "memory_limit": MEMORY_LABEL}

@@ -178,6 +178,10 @@ class LocalContainerFiles:
                 return stat
         raise NotFound(f"There is no file {wanted!r} in container {container_id!r}.", param="file_id")
 
+    def forget(self, container_id: str) -> None:
+        """Forget the listing of a container whose files are others now."""
+        self._listings.forget(container_id)
+
     def _remember(self, paths: Mapping[str, str]) -> None:
         self._paths.update(paths)
         while len(self._paths) > REMEMBERED:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from agent_kernel.errors import (
     ImageMissing,
+    SandboxError,
     SandboxGone,
     SandboxStartFailed,
     SandboxUnreachable,
@@ -23,14 +24,15 @@ from agent_kernel.protocol.params import MEMORY_LIMITS
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.containers.access import with_network
 from agent_kernel.runtime.containers.attachment import Attachment
-from agent_kernel.runtime.containers.checkpoints import Checkpoints, lost_shell
-from agent_kernel.runtime.containers.deaths import Deaths
-from agent_kernel.runtime.containers.expiration import Expiration
-from agent_kernel.runtime.containers.expiry import ExpiryTimer
+from agent_kernel.runtime.containers.checkpoints import Checkpoints
+from agent_kernel.runtime.containers.ending.deaths import Deaths
+from agent_kernel.runtime.containers.ending.expiration import Expiration
+from agent_kernel.runtime.containers.ending.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
 from agent_kernel.runtime.containers.readiness import Prepare, Readiness
-from agent_kernel.runtime.containers.removal import expired_for_good, gone, remove_verified
+from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
+from agent_kernel.runtime.containers.returning import Returns
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, is_busy, sweep
 from agent_kernel.runtime.network.networks import Networks
@@ -38,7 +40,7 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.optional import Snapshot, keeps_snapshots
-from agent_kernel.sandboxes.pool import WarmPool
+from agent_kernel.sandboxes.pool import OWNER_LABEL, WarmPool, process_name
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import warm_up
@@ -69,6 +71,7 @@ class Lifecycle:
         self.checkpoints = Checkpoints(self.engine, store, settings.checkpoints, audit)
         self._expiration = Expiration(self, store)
         self._deaths = Deaths(self, self._expiration, store)
+        self._returns = Returns(self, store)
         self.timer = ExpiryTimer(self._expiration.expire)
         self._readiness = Readiness(prepare)
         self._source = backend
@@ -117,11 +120,11 @@ class Lifecycle:
         return asked or default
 
     async def _spec(
-        self, container_id: str, memory_limit: str | None, resources: Resources, tenant: str = ""
+        self, sandbox_id: str, memory_limit: str | None, resources: Resources, tenant: str = ""
     ) -> SandboxSpec:
         identity = await self._store.identity()
         spec = SandboxSpec(
-            id=container_id,
+            id=sandbox_id,
             labels={STORE_LABEL: identity},
             memory=MEMORY_LIMITS[memory_limit or self.settings.memory_limit],
             lease=self.settings.lease,
@@ -138,7 +141,9 @@ class Lifecycle:
             raise SandboxStartFailed(
                 f"The store's record of container {row.id} is damaged.", hint="Create a new container."
             ) from None
-        spec = await self._spec(row.id, row.memory_limit, resources, row.tenant)
+        spec = await self._spec(row.sandbox_id, row.memory_limit, resources, row.tenant)
+        if row.sandbox:  # until the row names it, only this says that it is not left over
+            spec = replace(spec, labels={**spec.labels, OWNER_LABEL: process_name()})
         return with_network(spec, await self.networks.network(row), await self.engine())
 
     def held(self, container_id: str) -> Attachment | None:
@@ -177,11 +182,11 @@ class Lifecycle:
             warm = await self._pool.take(spec) if self._pool is not None and snapshot is None else None
             if warm is not None:
                 asked, row, started = row, replace(row, id=warm.ref.id), True
-                self.attachment(row.id).channel = warm.channel
+                self.attachment(row.id).lead_into(row.id, warm.channel)
                 await self.networks.take_over(row, asked.id, warm.channel)
                 await self._store.rename_container(asked.id, row.id)
             else:
-                await self._start(row, snapshot)
+                await self.begin(row, snapshot)
                 started = True
             row = replace(row, status="running", last_active_at=time.time())
             await self._store.put_container(row)
@@ -207,15 +212,17 @@ class Lifecycle:
             self.networks.forget(row.id)
             await self._store.delete_container(row.id)
 
-    async def _start(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
-        """Make a sandbox and attach to it at once, because its lease runs until then. All or nothing."""
+    async def begin(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
+        """Make the sandbox of a container and attach to it. All or nothing."""
+        self.attachment(row.id).lead_into(row.sandbox_id, await self.start(row, snapshot))
+
+    async def start(self, row: ContainerRow, snapshot: Snapshot | None) -> Channel:
+        """Make a sandbox and open its channel at once, because its lease runs until then. All or nothing."""
         backend = await self.engine()
         spec = await self._spec_of(row)
         ref = await self._make(backend, replace(spec, snapshot=snapshot.id if snapshot else None))
-        attachment = self.attachment(row.id)
         try:
-            attachment.channel = await self.networks.attached(backend, ref, row)
-            attachment.paused = False
+            return await self.networks.attached(backend, ref, row)
         except BaseException:
             await asyncio.shield(self.remove(row))
             raise
@@ -239,7 +246,7 @@ class Lifecycle:
         `InvalidRequest` for an expired one without a checkpoint, `SandboxGone`, `SandboxUnreachable`,
         `EngineUnavailable`.
         """
-        row = await self._settled(row)
+        row = await self.settled(row)
         if row.status == "running":
             try:
                 return await self._attached(row)
@@ -254,7 +261,7 @@ class Lifecycle:
             await self._bring_back(row, allowance or Quota())
         return await self._attached(row)
 
-    async def _settled(self, row: ContainerRow) -> ContainerRow:
+    async def settled(self, row: ContainerRow) -> ContainerRow:
         """Return a row that no process is busy with. Raises `SandboxUnreachable`, `SandboxGone`."""
         if row.status in _BUSY and not is_busy(row, time.time()):  # that process was killed
             status = _BUSY[row.status]
@@ -271,24 +278,27 @@ class Lifecycle:
         attachment = self.attachment(row.id)
         attachment.tenant = row.tenant
         if attachment.channel is None or attachment.channel.closed.is_set():
-            attachment.channel = await self._open(row)
-            attachment.paused = False
+            row, channel = await self._open(row)
+            attachment.lead_into(row.sandbox_id, channel)
+            return channel
         return attachment.channel
 
-    async def _open(self, row: ContainerRow) -> Channel:
+    async def _open(self, row: ContainerRow) -> tuple[ContainerRow, Channel]:
         backend = await self.check_backend(row)
         try:
-            ref = await backend.get(row.id)
+            ref = await backend.get(row.sandbox_id)
             if ref.status == "dead":
                 raise gone(row.id)
             channel = await self.networks.attached(backend, ref, row)
         except SandboxGone as error:
             await self._deaths.end(row)
-            ended = await self._store.container(row.id)
-            kept = ended is not None and ended.status == "expired"
+            now = await self._store.container(row.id)
+            if now is not None and now.status == "running" and now.sandbox != row.sandbox:
+                return await self._open(now)  # another process has put it back to a snapshot
+            kept = now is not None and now.status == "expired"
             raise gone(row.id, kept=kept) from error
         self.audit.of(row.tenant).write("attach", container=row.id)
-        return channel
+        return row, channel
 
     async def look(self, row: ContainerRow) -> ContainerRow:
         """Return the row of a container after asking the engine; one whose sandbox is dead is ended.
@@ -306,7 +316,7 @@ class Lifecycle:
     async def _lives(self, row: ContainerRow) -> bool:
         backend = await self.check_backend(row)
         try:
-            return (await backend.get(row.id)).status != "dead"
+            return (await backend.get(row.sandbox_id)).status != "dead"
         except SandboxGone:
             return False
 
@@ -323,48 +333,32 @@ class Lifecycle:
     async def _bring_back(self, row: ContainerRow, allowance: Quota) -> None:
         """Start an expired container again, from its checkpoint."""
         await self.check_backend(row)
-        began, snapshot = time.monotonic(), await self.checkpoints.of_expired(row.id)
-        if snapshot is None:
-            raise expired_for_good()
         await self._expiration.settle(row)
-        most = allowance.limits.containers
-        if not await self._store.change_container(row.id, "expired", "restoring", time.time(), most=most):
-            now = await self._store.container(row.id)
-            if now is not None and now.status == "expired":
-                raise allowance.too_many_containers()
-            raise SandboxUnreachable(f"Container {row.id} is being restored.", hint="Try again.")
-        try:
-            await self._start(row, snapshot)
-            if lost_shell(snapshot):
-                await self._forget_shell(row)
-        except BaseException:
-            expired = self._store.change_container(row.id, "restoring", "expired", row.last_active_at)
-            await asyncio.shield(asyncio.ensure_future(expired))
-            raise
-        await self._store.change_container(row.id, "restoring", "running", time.time())
-        self.attachment(row.id).note_return(died=lost_shell(snapshot))
-        log.info("Container %s had ended and was restored from checkpoint %s.", row.id, snapshot.id)
-        seconds = time.monotonic() - began
-        self.audit.of(row.tenant).write("restore", container=row.id, snapshot=snapshot.id, seconds=seconds)
+        await self._returns.from_expiry(row, allowance)
 
-    async def _forget_shell(self, row: ContainerRow) -> None:
-        """Begin an empty shell: a dead sandbox's files may hold the state of a shell that is long past."""
-        channel = self.attachment(row.id).channel
-        try:
-            if channel is not None:
-                await channel.reset()
-        except BaseException:
-            await asyncio.shield(self.remove(row))
-            raise
+    async def revive(self, row: ContainerRow, snapshot: Snapshot, allowance: Quota) -> None:
+        """Start a container that has ended again, from a snapshot; hold its lock. See `Returns`."""
+        await self.check_backend(row)
+        await self._expiration.settle(row)
+        await self._returns.from_snapshot(row, snapshot, allowance)
 
     # -- going --------------------------------------------------------------------------------------------
 
     async def remove(self, row: ContainerRow) -> None:
         """Remove a sandbox and check that it is gone. Raises `SandboxError` if it is not."""
-        await self.detach(row.id)
+        attachment = self._attachments.get(row.id)
+        if attachment is not None and attachment.sandbox in ("", row.sandbox_id):
+            await attachment.aclose()
         backend = await self.engine()
-        ref = SandboxRef(row.id, backend.name, "dead")
+        ref = SandboxRef(row.sandbox_id, backend.name, "dead")
         await remove_verified(backend, ref, self.audit.of(row.tenant))
+
+    async def put_away(self, row: ContainerRow) -> None:
+        """Remove a sandbox that is left over. A failure is logged, and tried again later."""
+        try:
+            await self._expiration.put_away(row)
+        except SandboxError as error:
+            log.warning("The sandbox %s could not be removed now: %s", row.sandbox_id, error)
 
     async def forget(self, row: ContainerRow) -> None:
         """Remove a container's sandbox and its automatic checkpoints."""
@@ -375,9 +369,9 @@ class Lifecycle:
         if row.backend == backend.name:
             if row.status not in LIVE:  # it has ended, but its removal may have failed
                 with suppress(SandboxGone):
-                    await backend.get(row.id)
+                    await backend.get(row.sandbox_id)
                     await self.remove(row)
-            await self.checkpoints.forget(row.id)
+            await self.checkpoints.forget_all(row.id)
         self._attachments.pop(row.id, None)
 
     async def detach(self, container_id: str) -> None:

@@ -87,6 +87,10 @@ class Listings:
         """Keep the place of a file, so that a page can go on from there when the file is gone."""
         await self._store.put_place(container_id, file_id, json.dumps(place))
 
+    def forget(self, container_id: str) -> None:
+        """Forget the kept listing of a container."""
+        self._kept.pop(container_id, None)
+
     async def _new(self, channel: Channel, container_id: str, asked: Asked) -> Page[ListedFile]:
         stats = await channel.list(WORKSPACE)
         listed = [ListedFile(file_id(container_id, each.path), each, place(each)) for each in stats]

@@ -36,7 +36,7 @@ async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: 
     """
     now = time.time()
     refs = {ref.id: ref for ref in await backend.list({STORE_LABEL: await store.identity()})}
-    rows = {row.id: row for row in await store.containers() if row.backend == backend.name}
+    rows = {row.sandbox_id: row for row in await store.containers() if row.backend == backend.name}
 
     async def remove_left_over(ref: SandboxRef) -> None:
         if _is_left_over(ref, rows.get(ref.id), now, keeps):
@@ -46,7 +46,8 @@ async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: 
             audit.of(tenant).write("sweep", container=ref.id, state=ref.status)
 
     async def settle(row: ContainerRow) -> None:
-        alive = row.id in refs and (keeps or refs[row.id].status != "dead")
+        found = refs.get(row.sandbox_id)
+        alive = found is not None and (keeps or found.status != "dead")
         await _settle(row, alive, store, now)
 
     await each(rows.values(), lambda row: _look_again(row, refs, backend))
@@ -56,12 +57,12 @@ async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: 
 
 async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: Backend) -> None:
     """A sandbox may have come to life between the engine's list and the store's, which calls it running."""
-    ref = refs.get(row.id)
+    ref = refs.get(row.sandbox_id)
     if row.status == "running" and (ref is None or ref.status == "dead"):
         try:
-            refs[row.id] = await backend.get(row.id)
+            refs[row.sandbox_id] = await backend.get(row.sandbox_id)
         except SandboxGone:
-            refs.pop(row.id, None)
+            refs.pop(row.sandbox_id, None)
 
 
 async def _settle(row: ContainerRow, alive: bool, store: Rows, now: float) -> None:

@@ -258,13 +258,14 @@ class Networks:
         """
         channel = await Channel.open(await backend.stream(ref), self.access(row).egress)
         try:
-            await self._equip(row, channel)
+            await self.equip(row, channel)
         except BaseException:
             await channel.aclose()
             raise
         return channel
 
-    async def _equip(self, row: ContainerRow, channel: Channel) -> None:
+    async def equip(self, row: ContainerRow, channel: Channel) -> None:
+        """Give a container's sandbox what its secrets and read-only hosts need."""
         bound = await self.bound.known()
         network = kept(row.network).within(bound)
         await self.secrets.equip(row.id, network.secrets, channel, reads=network.reads(bound))
@@ -273,7 +274,7 @@ class Networks:
         """Let a container's network decide about an open sandbox. `asked` was the container's id before."""
         self.secrets.rename(asked, row.id)
         channel.decide_by(self.access(row).egress)
-        await self._equip(row, channel)
+        await self.equip(row, channel)
 
     @contextmanager
     def calling(self, container_id: str, caller: RunningCall) -> Iterator[None]:

@@ -82,7 +82,7 @@ class TurnLoop:
         """Run the turn to its end; without a `channel` its events are only stored. See `events`."""
         async with AsyncExitStack() as stack:
             if run.container_id is not None:  # it must not expire while the model thinks
-                await stack.enter_async_context(self._containers.use(run.container_id))
+                await stack.enter_async_context(self._containers.use(run.container_id, turn=True))
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             run.meter = Meter(self._settings.budget.within(run.turn.budget))
             run.trace = self._tracing.turn(_tags(run))

@@ -62,6 +62,15 @@ CONTAINER_BACK = (
     " variables of earlier turns are gone."
 )
 
+CONTAINER_PUT_BACK = (
+    "The container was put back to an earlier state: files, installed packages, shell variables and the"
+    " working directory are as they were then; background processes have ended."
+)
+
+
+_BACK = {"expired": CONTAINER_BACK, "put_back": CONTAINER_PUT_BACK}
+"""What the model is told, by what the container was brought back from."""
+
 
 @dataclass(frozen=True)
 class TurnParts:
@@ -292,7 +301,9 @@ class Preparation:
                 async with self._containers.use(container_id) as channel:
                     found = await tool.lost(conversation, channel)
             lost += [found] if found is not None else []
-        what = CONTAINER_LOST if new else CONTAINER_BACK if back == "expired" else BACK_FROM_DEATH
+        if back == "put_back" and not new and not lost:  # the conversation went back too
+            return []
+        what = CONTAINER_LOST if new else _BACK.get(str(back), BACK_FROM_DEATH)
         conversation.insert(_place(conversation, turn), message("developer", " ".join([what, *lost])))
         return lost if new else [BACK_FROM_DEATH] if back == "dead" else []
 

@@ -6,7 +6,7 @@ import logging
 import time
 
 from agent_kernel.each import each
-from agent_kernel.runtime.containers.expiry import ExpiryTimer
+from agent_kernel.runtime.containers.ending.expiry import ExpiryTimer
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.records import FileRow
 from agent_kernel.store.rows import Rows

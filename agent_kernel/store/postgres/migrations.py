@@ -84,6 +84,9 @@ MIGRATIONS = (
         PRIMARY KEY (container_id, id)
     );
     """,
+    """
+    ALTER TABLE containers ADD COLUMN sandbox TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -8,11 +8,11 @@ from agent_kernel.store.sql.places import SqlListed
 
 _COLUMNS = (
     "id, name, backend, created_at, last_active_at, expires_after, status, memory_limit, tenant, resources,"
-    " network"
+    " network, sandbox"
 )
 
 _PUT = f"""
-INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+INSERT INTO containers ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, backend = excluded.backend, last_active_at = excluded.last_active_at,
     expires_after = excluded.expires_after, status = excluded.status, memory_limit = excluded.memory_limit
 """
@@ -96,10 +96,18 @@ class SqlContainers(SqlListed):
         query = f"UPDATE containers SET network = ? WHERE id = ? AND {MINE}"
         return await self._change(query, (network, id, self.tenant))
 
-    async def delete_container(self, id: str) -> bool:  # noqa: A002
+    async def replace_sandbox(self, id: str, was: str, sandbox: str, when: float) -> bool:  # noqa: A002
         """See `ContainerRows`."""
-        query = f"DELETE FROM containers WHERE id = ? AND {MINE}"
-        return await self._delete_entry("containers", id, query, (id, self.tenant))
+        query = (
+            f"UPDATE containers SET sandbox = ?, last_active_at = ? WHERE id = ? AND {MINE}"
+            " AND sandbox = ? AND status = 'running'"
+        )
+        return await self._change(query, (sandbox, when, id, self.tenant, was))
+
+    async def delete_container(self, id: str, *, sandbox: str | None = None) -> bool:  # noqa: A002
+        """See `ContainerRows`."""
+        query = f"DELETE FROM containers WHERE id = ? AND {MINE} AND sandbox = coalesce(?, sandbox)"
+        return await self._delete_entry("containers", id, query, (id, self.tenant, sandbox))
 
     async def add_upload(self, container_id: str, path: str) -> None:
         """See `ContainerRows`."""
@@ -130,5 +138,5 @@ def _live(db: Transaction, tenant: str) -> int:
 def _values(row: ContainerRow) -> Values:
     return (
         row.id, row.name, row.backend, row.created_at, row.last_active_at, row.expires_after, row.status,
-        row.memory_limit, row.tenant, row.resources, row.network,
+        row.memory_limit, row.tenant, row.resources, row.network, row.sandbox,
     )  # fmt: skip

@@ -114,6 +114,9 @@ MIGRATIONS = (
         id TEXT NOT NULL, place TEXT NOT NULL, listed_at REAL NOT NULL, PRIMARY KEY (container_id, id)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE containers ADD COLUMN sandbox TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

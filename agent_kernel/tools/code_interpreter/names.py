@@ -28,7 +28,21 @@ _SET = re.compile(
 
 
 async def last_names(channel: Channel, language: str) -> str:
-    """Return the variables of the last session in the container, as a message lists them; empty if none.
+    """Return the variables of the last session in the container, as a message lists them; empty if none."""
+    return listed(*await _read(channel, language))
+
+
+async def living_names(channel: Channel, language: str) -> list[str]:
+    """Return the names of the variables in the session of a language; none if no session runs."""
+    async with channel.running_program(language) as program:
+        if program == "absent":
+            return []
+    names, _ = await _read(channel, language)
+    return [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)]
+
+
+async def _read(channel: Channel, language: str) -> tuple[Sequence[object], int]:
+    """Return the names in the file, and how many it left out.
 
     What the file says is a claim of the sandbox: bounded and checked.
     """
@@ -37,14 +51,14 @@ async def last_names(channel: Channel, language: str) -> str:
         async for piece in channel.get(NAMES_FILE.format(language)):
             content += piece
             if len(content) > _MOST_BYTES:
-                return ""
+                return (), 0
         found: Any = json.loads(content)
     except (SandboxFileError, ValueError, RecursionError):
-        return ""
+        return (), 0
     if not isinstance(found, Mapping) or not isinstance(found.get("names"), list):
-        return ""
+        return (), 0
     more = found.get("more")
-    return listed(found["names"], more if type(more) is int and more > 0 else 0)
+    return found["names"], more if type(more) is int and more > 0 else 0
 
 
 async def forget_names(channel: Channel, language: str) -> None:

@@ -25,7 +25,7 @@ from agent_kernel.tools.code_interpreter.drafts import (
     RichResult,
     outputs_of,
 )
-from agent_kernel.tools.code_interpreter.names import last_names, names_in
+from agent_kernel.tools.code_interpreter.names import last_names, living_names, names_in
 from agent_kernel.tools.code_interpreter.questions import ask
 from agent_kernel.tools.code_interpreter.session import CellResult, CodeCell, run_cell, told
 from agent_kernel.tools.code_interpreter.spec import (
@@ -178,6 +178,10 @@ class CodeInterpreter(OneItemTool):
     async def ask(self, question: Json, channel: Channel) -> Json:
         """See `tools.sessions.KeepsSession`."""
         return await ask(channel, question)
+
+    async def variables(self, channel: Channel) -> Sequence[str]:
+        """See `tools.sessions.NamesVariables`."""
+        return [name for language in LANGUAGES for name in await living_names(channel, language)]
 
     # -- after it ran, or did not
 

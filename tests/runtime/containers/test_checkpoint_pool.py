@@ -26,7 +26,7 @@ async def test_checkpoint_restore_and_fork(make: Make, audited: Audited) -> None
     await run(containers, container, "echo one >file; X=1")
     snapshot = await containers.checkpoint(container)
     await run(containers, container, "echo two >file")
-    restored = await containers.restore(snapshot.id)
+    restored = await containers.begin_from(snapshot)
     assert restored.id != container
     assert restored.name == "mine"
     assert await run(containers, restored.id, "cat file; echo $X") == "one\n1\n"
@@ -34,13 +34,15 @@ async def test_checkpoint_restore_and_fork(make: Make, audited: Audited) -> None
     await run(containers, container, "echo three >file")
     assert await run(containers, fork.id, "cat file") == "two\n"
     assert snapshot in await containers.checkpoints.all()
-    assert [line["kind"] for line in audited("checkpoint")] == ["explicit", "explicit"]
+    assert [line["kind"] for line in audited("checkpoint")] == ["explicit", "automatic"]
     await containers.delete(container)
     assert snapshot.id in [
         each.id for each in await containers.checkpoints.all()
     ]  # made on purpose: it stays
-    with pytest.raises(NotFound, match="no checkpoint 'snap_x'"):
-        await containers.restore("snap_x")
+    with pytest.raises(NotFound, match="no snapshot 'snap_x'"):
+        await containers.fork(container, snapshot_id="snap_x")
+    copy = await containers.fork(container, snapshot_id=snapshot.id)  # its container may be gone
+    assert await run(containers, copy.id, "cat file") == "one\n"
 
 
 def test_what_a_policy_keeps() -> None:

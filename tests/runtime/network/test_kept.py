@@ -151,7 +151,7 @@ async def test_secret_and_read_only_host_are_kept_with_a_new_authority(
     await expire(store, containers, made.id)
     await check(containers, made.id)
     checkpoint = await containers.checkpoint(made.id)
-    await check(containers, (await containers.restore(checkpoint.id)).id)
+    await check(containers, (await containers.begin_from(checkpoint)).id)
     another = make(**settings)  # as after a restart: it does not know the value
     assert "here" not in await run(another, made.id, READ)
     (refused,) = another.take_refusals(made.id)

@@ -279,8 +279,16 @@ class ToyRows:
             self._memory.containers[id] = replace(row, network=network)
         return row is not None
 
-    async def delete_container(self, id: str) -> bool:  # noqa: A002
-        if (row := self._container(id)) is None:
+    async def replace_sandbox(self, id: str, was: str, sandbox: str, when: float) -> bool:  # noqa: A002
+        row = self._container(id)
+        if row is None or row.sandbox != was or row.status != "running":
+            return False
+        self._memory.containers[id] = replace(row, sandbox=sandbox, last_active_at=when)
+        return True
+
+    async def delete_container(self, id: str, *, sandbox: str | None = None) -> bool:  # noqa: A002
+        row = self._container(id)
+        if row is None or sandbox not in (None, row.sandbox):
             return False
         self._bury("containers", id, [each.id for each in await self.containers()], row.tenant)
         del self._memory.containers[id]

@@ -12,7 +12,7 @@ import logging
 import time
 
 from agent_kernel.errors import EngineUnavailable, SandboxError, SandboxGone, SandboxUnreachable
-from agent_kernel.runtime.containers.expiration import Expiration, Sandboxes
+from agent_kernel.runtime.containers.ending.expiration import Expiration, Sandboxes
 from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
@@ -41,6 +41,10 @@ class Deaths:
         try:
             if not await asyncio.shield(claiming):
                 return
+            now = await self._store.container(row.id)
+            if now is None or now.sandbox != row.sandbox:  # it has gone back to a snapshot: this one is past
+                await asyncio.shield(asyncio.ensure_future(self._give_back(now or row, claiming)))
+                return
             snapshot, reason = await self._kept(row)
         except BaseException:
             await asyncio.shield(asyncio.ensure_future(self._give_back(row, claiming)))
@@ -56,7 +60,7 @@ class Deaths:
         if not await self._expiration.keeps():
             return None, "none are kept"
         try:
-            await (await self._sandboxes.engine()).get(row.id)
+            await (await self._sandboxes.engine()).get(row.sandbox_id)
             return await self._sandboxes.checkpoints.take_dead(row), None
         except (EngineUnavailable, SandboxUnreachable):
             raise

@@ -13,7 +13,7 @@ from agent_kernel.each import each, skipped
 from agent_kernel.errors import EngineUnavailable, SandboxError, SandboxGone, SandboxUnreachable
 from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.checkpoints import Checkpoints
-from agent_kernel.runtime.containers.expiry import RETRY
+from agent_kernel.runtime.containers.ending.expiry import RETRY
 from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend
@@ -64,7 +64,7 @@ class Expiration:
 
     async def settle(self, row: ContainerRow) -> None:
         """Remove the sandbox of an expired container if the engine still has it."""
-        if row.id in self._expired:
+        if row.sandbox_id in self._expired:
             await self._remove(row)
 
     async def expire(self, now: float) -> float | None:
@@ -130,7 +130,7 @@ class Expiration:
 
     async def put_away(self, row: ContainerRow) -> None:
         """Remove the sandbox of a container that has ended. A failure is logged, and tried again later."""
-        self._expired[row.id] = row
+        self._expired[row.sandbox_id] = row
         with skipped(f"The sandbox of container {row.id}"):
             await self._remove(row)
 
@@ -141,7 +141,7 @@ class Expiration:
 
     async def _remove(self, row: ContainerRow) -> None:
         await self._sandboxes.remove(row)
-        self._expired.pop(row.id, None)
+        self._expired.pop(row.sandbox_id, None)
 
     async def _kept(self, row: ContainerRow) -> tuple[Snapshot | None, str | None]:
         """Take the checkpoint of a container that is about to expire; None, and the reason, if that fails.

@@ -1,0 +1,1 @@
+"""The end of containers: expiry, and death from outside."""

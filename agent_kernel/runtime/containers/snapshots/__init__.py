@@ -1,0 +1,1 @@
+"""Snapshots of containers: taken, restored under the same id, and forked."""
