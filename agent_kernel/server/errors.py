@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from agent_kernel.errors import (
     AgentKernelError,
+    CapabilityMissing,
+    CheckpointTooLarge,
     ConnectDenied,
     ContextLengthExceeded,
     InvalidRequest,
@@ -23,6 +25,7 @@ from agent_kernel.errors import (
     ModelError,
     NotFound,
     OutOfScript,
+    SandboxBusy,
     SandboxError,
     SandboxFileError,
     SandboxGone,
@@ -44,7 +47,10 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (UnsupportedEncoding, 415),
     (InvalidRequest, 400),
     (SandboxFileError, 400),
+    (CapabilityMissing, 400),
+    (SandboxBusy, 409),
     (SandboxGone, 410),
+    (CheckpointTooLarge, 413),
     (ConnectDenied, 403),
     (SandboxError, 503),
     (OutOfScript, 400),
@@ -104,7 +110,7 @@ def answer_to(error: AgentKernelError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     elif isinstance(error, LimitReached) and error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    elif isinstance(error, LimitReached):
+    elif isinstance(error, LimitReached | SandboxBusy):
         headers["X-Should-Retry"] = "false"  # OpenAI's clients would retry, and waiting does not help
     return JSONResponse({"error": body}, status, headers)
 
