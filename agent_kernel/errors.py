@@ -19,7 +19,7 @@ Each has a sentence for the user (`message`), the party at fault (`fault`) and, 
     │   ├── UpstreamInterrupted (ConnectionError)  the stream ended before the answer did
     │   ├── MalformedModelOutput (ValueError)      the model made a call that cannot run
     │   │   └── MalformedCall                          its arguments cannot be used
-    │   └── OutOfScript (LookupError)              the scripted model has no such turn
+    │   └── OutOfScript (LookupError)              the script or cassette has no such turn
     └── SandboxError                           a failure of the sandbox
         ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces
         ├── ImageMissing (LookupError)             the image or toolbox is not prepared
@@ -185,7 +185,7 @@ class MalformedCall(MalformedModelOutput):
 
 
 class OutOfScript(ModelError, LookupError):
-    """The scripted model has no turn for this input; the message lists its turns."""
+    """The scripted model, or a cassette, has no turn for this input; the message says what it has."""
 
     fault: ClassVar[Fault] = "caller"
 

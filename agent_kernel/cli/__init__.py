@@ -18,6 +18,7 @@ from agent_kernel.errors import AgentKernelError
 COMMANDS = {
     "demo": "run the first example notebook in an embedded sandbox, turn by turn",
     "install": "install the kernelspec for Jupyter, and prepare the embedded sandbox",
+    "record": "run notebooks, and record what the model says into cassettes that replay without a model",
     "serve": "serve the Responses API, with shell and containers, over HTTP",
     "doctor": "check what is installed, and show the command for anything missing",
     "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",

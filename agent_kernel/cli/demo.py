@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel import config
 from agent_kernel.cli import flags
+from agent_kernel.cli.headless import kernel_manager
 from agent_kernel.cli.image import prepare_embedded
 from agent_kernel.cli.transcript import Transcript
 from agent_kernel.config import Settings
 from agent_kernel.errors import AgentKernelError, ConfigurationError
 
 if TYPE_CHECKING:
-    from jupyter_client.manager import KernelManager
     from nbformat import NotebookNode
 
 NOTEBOOK = "01_first_questions.ipynb"
@@ -127,33 +127,6 @@ async def execute(path: Path, settings: Settings) -> None:
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
-def _manager(sockets: str) -> type[KernelManager]:
-    """Return a kernel manager class for this package's kernelspec, whether or not it is installed.
-
-    It talks to the kernel through sockets in the folder `sockets`, which other users cannot reach.
-    """
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
-
-    from agent_kernel.cli.install import spec_folder
-
-    class Manager(AsyncKernelManager):
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec.from_resource_dir(str(spec_folder()))
-
-        @default("transport")
-        def _default_transport(self) -> str:
-            return "ipc"
-
-        @default("ip")
-        def _default_ip(self) -> str:
-            return str(Path(sockets, "kernel"))
-
-    return Manager
-
-
 def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transcript) -> Any:
     """Return a notebook client that passes every message to the transcript as it arrives."""
     from nbclient import NotebookClient
@@ -169,7 +142,7 @@ def _client(notebook: NotebookNode, sockets: str, path: Path, transcript: Transc
     return Client(
         notebook,
         kernel_name="agent",
-        kernel_manager_class=_manager(sockets),
+        kernel_manager_class=kernel_manager(sockets),
         timeout=CELL_SECONDS,
         record_timing=False,
         on_cell_start=on_cell_start,

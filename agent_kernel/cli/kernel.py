@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +30,17 @@ def run(arguments: argparse.Namespace) -> int:
         settings.kernel.model = configured or None
     settings.kernel.approval = policy = settings.approval.policy()
     settings.kernel.operator = None if settings.runtime.runtime_url else policy
+    settings.kernel.secrets = settings.secrets()
+    start = jupyter_start(arguments.connection_file)
+    if settings.kernel.notebook:
+        file = Path(settings.kernel.notebook).expanduser().absolute()
+        start = replace(start, session_path=file, server_file=None)
     launch(
         connection_args=["-f", arguments.connection_file, *arguments.more],
         open_runtime=partial(kernel_runtime, settings),
         settings=settings.kernel,
         history=settings.runtime.data_path() / "history.sqlite",
-        start=jupyter_start(arguments.connection_file),
+        start=start,
         setup=Setup(settings),
     )
     return 0

@@ -13,7 +13,15 @@ Settings are grouped in small Configurables; `Settings` has all of them.
 
 from agent_kernel.config.choice import Choice
 from agent_kernel.config.groups import RuntimeSettings, SandboxSettings
-from agent_kernel.config.sources import CONFIG_FILE, Setting, Settings, catalogue, environment_with, load
+from agent_kernel.config.sources import (
+    CONFIG_FILE,
+    Setting,
+    Settings,
+    catalogue,
+    environment_over,
+    environment_with,
+    load,
+)
 
 __all__ = [
     "CONFIG_FILE",
@@ -23,6 +31,7 @@ __all__ = [
     "Setting",
     "Settings",
     "catalogue",
+    "environment_over",
     "environment_with",
     "load",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from traitlets import TraitError, TraitType
 from traitlets.config import Config, Configurable
@@ -99,6 +100,12 @@ class Settings:
     kernel: KernelSettings
     warnings: tuple[str, ...] = ()
 
+    def secrets(self) -> frozenset[str]:
+        """Return the values of all secret settings: keys and passwords, each on its own."""
+        found = {self.model.upstream_key, self.runtime.api_key, urlsplit(self.runtime.store).password}
+        found |= {str(upstream.get("key") or "") for upstream in self.model.upstreams.values()}
+        return frozenset(filter(None, found))
+
 
 def load(
     flags: Mapping[str, object] | None = None,
@@ -132,6 +139,11 @@ def environment_with(**variables: str) -> dict[str, str]:
     """
     ours = {name for setting in catalogue() for name in (setting.variable, setting.fallback) if name}
     return {**{name: value for name, value in os.environ.items() if name not in ours}, **variables}
+
+
+def environment_over(**variables: str) -> dict[str, str]:
+    """Return this process's environment for a child, with these variables instead of its own."""
+    return {**os.environ, **variables}
 
 
 def _files(folders: Sequence[str] | None) -> Iterator[Config]:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubmittedCell:
-    """A cell as the front end sent it. `live` shows its turns while they run."""
+    """A cell as the front end sent it. `live` shows its turns while they run; `id` is None in a console."""
 
     source: str
     number: int
     metadata: Mapping[str, Any]
     live: bool
+    id: str | None = None
 
 
 class CellRunner:
@@ -48,6 +49,7 @@ class CellRunner:
         source = parse(cell.source)
         magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]
         await self._notebook.begin_cell(cell.number, cell.metadata, outputs)
+        self._notebook.recording.begin_cell(cell.id, cell.source, self._notebook.file)
         takes_turns = (
             bool(source.prompt) or len(magics) < len(source.lines) or any(each.takes_turn for each in magics)
         )

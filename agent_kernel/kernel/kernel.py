@@ -145,7 +145,7 @@ class AgentKernel(Kernel):
             execution_count=self.execution_count,
         )
         live = outputs.front_end is FrontEnd.NOTEBOOK and self._agent.settings.live
-        submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live)
+        submitted = SubmittedCell(code, self.execution_count, cell_meta or {}, live, cell_id)
         self._stop_asked.clear()
         self._running = running = RunningCell(cell_id, self.execution_count)
         self._panel.cell_begins()

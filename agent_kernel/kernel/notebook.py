@@ -8,17 +8,21 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent_kernel.cassettes.cassette import PREFIX
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.asking.approvals import NotebookApprovals
 from agent_kernel.kernel.container import NotebookContainer
 from agent_kernel.kernel.ledger import Ledger
 from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, parse_budget
+from agent_kernel.kernel.recording.recording import NotebookRecording
 from agent_kernel.kernel.transfer.uploaded import Uploaded
 from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.network.base import DISABLED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from openai.types.responses import Response
 
     from agent_kernel.kernel.origin.origin import NotebookOrigin
@@ -79,6 +83,9 @@ class Notebook:
         self.uploaded = Uploaded()
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log)
+        self.recording = NotebookRecording(self, SHELL_MODEL)
+        self.file: Path | None = None
+        """The notebook's file, if it is known."""
         self._origin = origin
         self._unread = origin is not None
         self._problem_shown = False
@@ -109,7 +116,12 @@ class Notebook:
 
     @property
     def model(self) -> str | None:
-        """The model used by cells; None leaves the choice to the runtime."""
+        """The model used by cells; None leaves the choice to the runtime.
+
+        A configured cassette is played whatever the notebook says, so that no replay asks a real model.
+        """
+        if (self.settings.model or "").startswith(PREFIX):
+            return self.settings.model
         return self.choices.now.model or self.settings.model or None
 
     @property
@@ -147,7 +159,7 @@ class Notebook:
             return
         found = await self._origin.read()
         self.choices.notebook, self._unread = found.preferences, bool(found.problem)
-        self.container.name = container_name(found.path)
+        self.container.name, self.file = container_name(found.path), found.path
         if found.problem and not self._problem_shown:
             self._problem_shown = True
             outputs.emit(note(found.problem))
@@ -164,8 +176,9 @@ class Notebook:
         from agent_kernel.kernel.transfer.prompt import for_model
 
         attached = await self._attach(self, outputs, prompt)
-        attached = await for_model(attached, await self.runtime(), self.model, outputs)
-        await self._respond(attached, outputs, self.model)
+        sees = self.recording.sees()
+        attached = await for_model(attached, await self.runtime(), self.model, outputs, sees=sees)
+        await self._respond(attached, outputs, self.model, prompt)
 
     async def shell(self, command: str, outputs: CellOutputs) -> None:
         """Run a `!` command as a turn of the same conversation, so that the model sees it."""
@@ -182,7 +195,10 @@ class Notebook:
 
         await self._respond(Prompt(code, language=language), outputs, PYTHON_MODEL)
 
-    async def _respond(self, prompt: Prompt, outputs: CellOutputs, model: str | None) -> None:
+    async def _respond(
+        self, prompt: Prompt, outputs: CellOutputs, model: str | None, asked: str | None = None
+    ) -> None:
+        """Run a turn. `asked` is the cell's prompt as it was written, None for a command of the user."""
         from agent_kernel.kernel.provenance.turn import TurnItems
         from agent_kernel.kernel.python.view import PythonView
         from agent_kernel.kernel.turn_view import TurnFailed, TurnView
@@ -195,14 +211,15 @@ class Notebook:
         turn = (
             PythonView(outputs, items)
             if model == PYTHON_MODEL
-            else TurnView(outputs, items, announce_script=model is None and not self._announced)
+            else TurnView(outputs, items, prewritten="" if self._announced else self.recording.prewritten)
         )
         self._line = line = runtime.session()
         self._running = turn
         try:
             request = self._request(prompt, model, container.id)
+            tape = await self.recording.begin(asked, request)
             events = self.approvals.through(line.respond, request, outputs, runtime)
-            await turn.run(self.ledger.watch(events, record))
+            await turn.run(self.ledger.watch(tape.watch(events) if tape else events, record))
         except asyncio.CancelledError:
             await self._settle(turn)
             raise
@@ -215,6 +232,7 @@ class Notebook:
             self._announced |= turn.announced
             self._advance(turn)
         await self._show_changes(turn, container.written, outputs)
+        await self.recording.end(tape, outputs)
         if turn.raised is not None:
             raise turn.raised
 

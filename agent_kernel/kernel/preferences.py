@@ -1,4 +1,4 @@
-"""A notebook's preferences, from its metadata and its magics: model, instructions, budget, provenance."""
+"""A notebook's preferences, from its metadata and its magics: model, instructions, budget ..."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agent_kernel.cassettes.cassette import MODES
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.policy.rules import Policy, read_policy
 
@@ -23,7 +24,7 @@ _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 SHOW_WORK = "show_work"
 """Not for the kernel: whether the extension and the export show a notebook's work; see `export`."""
 
-_NAMES = ("model", "instructions", "budget", "approval", "provenance", SHOW_WORK)
+_NAMES = ("model", "instructions", "budget", "approval", "provenance", "drift", "drift_ignore", SHOW_WORK)
 
 Budget = dict[str, int | float]
 """Limits of one turn by name: `tokens`, `seconds`, `tool_calls`. A missing name means no limit."""
@@ -38,6 +39,8 @@ class Preferences:
     budget: Budget | None = None
     approval: Policy | None = None
     provenance: bool | None = None
+    drift: str | None = None
+    drift_ignore: tuple[str, ...] | None = None
 
     def over(self, other: Preferences) -> Preferences:
         """Return these preferences, with unset ones taken from `other`."""
@@ -47,6 +50,8 @@ class Preferences:
             self.budget if self.budget is not None else other.budget,
             self.approval if self.approval is not None else other.approval,
             self.provenance if self.provenance is not None else other.provenance,
+            self.drift or other.drift,
+            self.drift_ignore if self.drift_ignore is not None else other.drift_ignore,
         )
 
     def choose(self, **chosen: Any) -> Preferences:
@@ -81,7 +86,7 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         return Preferences()
     hint = (
         'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask", '
-        '"provenance": false}.'
+        '"provenance": false, "drift": "warn", "drift_ignore": ["*seconds*"]}.'
     )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
@@ -107,7 +112,28 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         budget=None if budget is None else check_budget(budget),
         approval=_approval(found.get("approval"), where, hint),
         provenance=provenance,
+        drift=_drift(found.get("drift"), where),
+        drift_ignore=_patterns(found.get("drift_ignore"), where),
     )
+
+
+def _drift(given: object, where: str) -> str | None:
+    if given is not None and given not in MODES:
+        raise InvalidRequest(
+            f"`agent_kernel.drift` in the metadata of {where} is not valid.", hint=f"Use {', '.join(MODES)}."
+        )
+    return given if isinstance(given, str) else None
+
+
+def _patterns(given: object, where: str) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given) or len(given) > 100:
+        raise InvalidRequest(
+            f"`agent_kernel.drift_ignore` in the metadata of {where} must be a list of patterns.",
+            hint='For example: ["*seconds*", "Finished at *"]',
+        )
+    return tuple(given)
 
 
 def _approval(given: object, where: str, hint: str) -> Policy | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Instance, Int, TraitError, Unicode, validate
+from traitlets import Bool, Dict, Enum, HasTraits, Instance, Int, TraitError, TraitType, Unicode, validate
 from traitlets.config import Configurable
 
+from agent_kernel.cassettes.cassette import MODES
 from agent_kernel.kernel.costs.prices import check_prices
 from agent_kernel.policy.rules import Policy
 
@@ -19,6 +22,26 @@ pyreadstat and python-calamine; others have odfpy. There may be no network. Pict
 (CSV) that you save to /mnt/data appear in the notebook below your answer, and so do figures and tables that
 Python code displays: show them once instead of describing them. Look at the data before you draw
 conclusions. Say briefly what you did, and report anything that did not work."""
+
+
+class Texts(TraitType[Any, Any]):
+    """A trait: a tuple of texts, in the environment as a list in JSON."""
+
+    default_value = ()
+
+    def from_string(self, s: str) -> Any:
+        """Return the text as it is; `validate` parses it, because errors raised here are lost."""
+        return s
+
+    def validate(self, obj: HasTraits, value: Any) -> Any:
+        """Return the texts. Raises `TraitError` for anything else."""
+        if isinstance(value, str):
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            name = self.metadata.get("variable", self.name)
+            raise TraitError(f'{name} must be a list of texts in JSON, such as ["one", "two"]')
+        return tuple(value)
 
 
 class KernelSettings(Configurable):
@@ -37,6 +60,12 @@ class KernelSettings(Configurable):
         python: bool
         live: bool
         provenance: bool
+        record: str
+        record_redact: tuple[str, ...]
+        drift: str
+        drift_ignore: tuple[str, ...]
+        notebook: str
+        secrets: frozenset[str]
         approval: Policy
         operator: Policy | None
     else:
@@ -97,6 +126,30 @@ class KernelSettings(Configurable):
             help="""Link the figures of an answer to the outputs of its turn that have them, and mark those
             that none has.""",
         ).tag(config=True, variable="AGENT_KERNEL_PROVENANCE")
+        record = Unicode(
+            "",
+            help="""Folder, or file that ends in .yaml, in which cells are recorded; see
+            docs/guide/recording.md. Empty: nothing is recorded.""",
+        ).tag(config=True, variable="AGENT_KERNEL_RECORD")
+        record_redact = Texts(
+            help="""Regular expressions of what is left out of cassettes, beside the keys that are configured
+            and well-known forms of keys: `["PATTERN", ...]`.""",
+        ).tag(config=True, variable="AGENT_KERNEL_RECORD_REDACT")
+        drift = Enum(
+            MODES,
+            "warn",
+            help="""What happens if a command of a replayed cell prints something else than was recorded:
+            `fail` the cell, `warn` with a report below it, or `ignore`.""",
+        ).tag(config=True, variable="AGENT_KERNEL_DRIFT")
+        drift_ignore = Texts(
+            help="""Lines of outputs that may differ, as patterns with `*` and `?`: `["*seconds*", ...]`.""",
+        ).tag(config=True, variable="AGENT_KERNEL_DRIFT_IGNORE")
+        notebook = Unicode(
+            "",
+            help="""The notebook's file, for programs that run one without a Jupyter server: its metadata is
+            read, and its cassette gets its name. Empty: as Jupyter says.""",
+        ).tag(config=True, variable="AGENT_KERNEL_NOTEBOOK")
+        secrets = Instance(frozenset, ())  # values of other settings that must not get into a cassette
         approval = Instance(Policy, ())
         operator = Instance(
             Policy,

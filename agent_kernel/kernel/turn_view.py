@@ -49,11 +49,11 @@ class TurnFailed(AgentKernelError):
 class TurnView:
     """Shows one response, and the responses that continue it after steering.
 
-    `items` renders them. `announce_script` shows the demo-mode notice if a scripted model answers.
+    `items` renders them. `prewritten` is the prefix of models whose first answer gets the demo-mode notice.
     `response_id` is the last response that began, `continued_from` the last that can be continued.
     """
 
-    def __init__(self, outputs: CellOutputs, items: TurnItems, *, announce_script: bool) -> None:
+    def __init__(self, outputs: CellOutputs, items: TurnItems, *, prewritten: str = "") -> None:
         self.response_id: str | None = None
         self.continued_from: str | None = None
         self.ending: Ending = "running"
@@ -65,7 +65,7 @@ class TurnView:
         """The pictures that code displayed; see `pictures.Seen`."""
         self._outputs = outputs
         self._items = items
-        self._announce_script = announce_script
+        self._prewritten = prewritten
         self._progress = Progress()
         self._emitted: set[int] = set()
         self._error: tuple[str, str] | None = None
@@ -104,7 +104,8 @@ class TurnView:
         self.response_id = response.id
         self.ending = "running"
         self._emitted.clear()
-        if self._announce_script and not self.announced and str(response.model).startswith("scripted"):
+        prefix = self._prewritten
+        if prefix and not self.announced and str(response.model).startswith(prefix):
             self.announced = True
             self._outputs.emit(notice(SCRIPTED_NOTICE))
 

@@ -22,7 +22,7 @@ OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
 
 _FORMS = (
-    "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>",
+    "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>, replay/<file>",
     DIRECT,
     PYTHON,
 )
@@ -84,6 +84,7 @@ class Models:
     | `ollama/<model>` | Chat Completions of a local Ollama, unless a URL is set; needs no key |
     | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
     | `scripted/demo` | plays all packaged scripts |
+    | `replay/<file>` | plays a cassette, see `cassettes` |
     | `agent_kernel/shell` | no model: the message is run as a command |
     | `agent_kernel/python` | no model: the message is run in the Python session |
     | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
@@ -91,8 +92,9 @@ class Models:
 
     `upstream_url` None means OpenAI; `upstream_key` None means that no key is sent. `default` is the model
     for requests that name none; None means that each request must name one. `script_files` False allows no
-    path after `scripted/` except in `default`: callers of a server must not make it open files. `retry` and
-    `options`: see `Upstream`. Models are created on first use, one per prefix, and kept until `aclose`.
+    path after `scripted/` and `replay/` except in `default`: callers of a server must not make it open files.
+    `retry` and `options`: see `Upstream`. Models are created on first use, one per prefix, and kept until
+    `aclose`.
     """
 
     def __init__(
@@ -114,14 +116,14 @@ class Models:
         self._retry = retry
         self._options = options
         self._bodies: dict[str, Model] = {}
-        self._scripts: dict[Path, tuple[tuple[int, int, int], ScriptedModel]] = {}
+        self._files: dict[tuple[str, Path], tuple[tuple[int, int, int], Model]] = {}
 
     def resolve(self, name: str | None) -> tuple[Model, str]:
         """Return the model for `name`, and the name that its upstream knows it by.
 
         None and "" mean the default. Raises `InvalidRequest` for an unknown prefix, for one that needs an
         upstream when none is set, and for no name when there is no default. Raises `ConfigurationError` if
-        the default needs an upstream, or a script is invalid. Makes no network request.
+        the default needs an upstream, or a script or cassette is invalid. Makes no network request.
         """
         asked, name = name or None, name or self.default
         if name is None:
@@ -141,8 +143,8 @@ class Models:
                 param="model",
                 code=NOT_FOUND,
             )
-        if prefix == "scripted" and slash:
-            return self._scripted(name, rest)
+        if prefix in ("scripted", "replay") and slash:
+            return (self._scripted if prefix == "scripted" else self._replayed)(name, rest)
         if not slash:
             prefix, rest = "openai", name
         if prefix in self._upstreams:
@@ -213,26 +215,47 @@ class Models:
                 param="model",
                 code=NOT_FOUND,
             )
-        if not self._script_files and name != self.default:
+        self._check_file(name, "packaged scripts", "Ask for scripted/demo")
+        return self._played("scripted", Path(file).expanduser(), lambda path: ScriptedModel(load(path))), file
+
+    def _replayed(self, name: str, file: str) -> tuple[Model, str]:
+        if not file.endswith((".yaml", ".yml")):
             raise InvalidRequest(
-                "This server plays only its packaged scripts.",
-                hint=f"Ask for scripted/demo, or start the server with {name!r} as its model.",
+                f"{name!r} names no cassette.",
+                hint="A cassette's name ends in .yaml or .yml: replay/cassettes/NOTEBOOK.yaml",
                 param="model",
                 code=NOT_FOUND,
             )
-        return self._played(Path(file).expanduser()), file
+        self._check_file(name, "own models", "Ask for another model")
+        return self._played("replay", Path(file).expanduser(), _replay), file
 
-    def _played(self, path: Path) -> ScriptedModel:
-        """Return the script in its present version: its author may edit the file between two turns."""
+    def _check_file(self, name: str, plays: str, instead: str) -> None:
+        if not self._script_files and name != self.default:
+            raise InvalidRequest(
+                f"This server plays only its {plays}.",
+                hint=f"{instead}, or start the server with {name!r} as its model.",
+                param="model",
+                code=NOT_FOUND,
+            )
+
+    def _played(self, prefix: str, path: Path, make: Callable[[Path], Model]) -> Model:
+        """Return the file in its present version: its author may edit it between two turns."""
         try:
             found = path.stat()
-        except OSError:
-            return ScriptedModel(load(path))  # raises the error that explains it
+        except (OSError, ValueError):
+            return make(path)  # raises the error that explains it
         version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        known = self._scripts.get(path)
+        known = self._files.get((prefix, path))
         if known is None or known[0] != version:
-            known = self._scripts[path] = version, ScriptedModel(load(path))
+            known = self._files[prefix, path] = version, make(path)
         return known[1]
+
+
+def _replay(path: Path) -> Model:
+    from agent_kernel.cassettes.reading import read
+    from agent_kernel.models.replay.model import ReplayModel
+
+    return ReplayModel(path, read(path))
 
 
 def _speaking(dialect: Dialect, upstream: Upstream, shell: Shell = "auto") -> Model:

@@ -13,7 +13,7 @@ from traitlets.config import Configurable
 
 SCRIPTED_DEFAULT = "scripted/demo"
 _DIALECTS = ("openai", "responses", "chat")
-_NOT_UPSTREAMS = ("scripted", "agent_kernel")
+_NOT_UPSTREAMS = ("scripted", "replay", "agent_kernel")
 _SHELLS = ("auto", "native", "function")
 _TEXTS = ("url", "key", "dialect", "shell")
 _IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollama": "chat"}
@@ -85,8 +85,9 @@ class ModelSettings(Configurable):
     model = Unicode(
         "",
         help="""The model used when a request or notebook names none: `openai/NAME`, `responses/NAME`,
-        `chat/NAME`, `ollama/NAME`, `scripted/FILE`. Empty: `scripted/demo` if neither an upstream's address
-        nor a key is set; with either set there is no default, because a guess could cost money.""",
+        `chat/NAME`, `ollama/NAME`, `scripted/FILE`, `replay/FILE`. Empty: `scripted/demo` if
+        neither an upstream's address nor a key is set; with either set there is no default, because a guess
+        could cost money.""",
     ).tag(config=True, variable="AGENT_KERNEL_MODEL")
     upstream_url = Unicode(
         "",

@@ -132,6 +132,8 @@ class Capabilities:
     """Whether programs that ignore the proxy variables reach names too, on the ports of the `Network`."""
     image: str = ""
     """The image of new sandboxes; empty if there are no images."""
+    image_digest: str = ""
+    """Its digest. Known after the backend has reached a sandbox made from it."""
 
 
 class ByteStream(Protocol):

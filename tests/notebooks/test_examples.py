@@ -16,8 +16,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from agent_kernel.cli.install import install_spec
 from tests.conftest import CHECKOUT
+from tests.notebooks.replaying import run_pytest
 from tests.notebooks.saved import assert_equal, outputs, read, saved
 
 SLOW = pytest.mark.slow
@@ -29,23 +29,12 @@ SANDBOXES = [
 NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data", "04_one_session"]
 ON_DOCKER = [pytest.param(name, marks=SLOW) for name in NOTEBOOKS]
 """They ask Docker for nothing that the last does not, which nbval runs there."""
-IN_BUBBLEWRAP = [pytest.param(NOTEBOOKS[0], marks=SLOW), *NOTEBOOKS[1:]]
-"""The first is what `agent-kernel demo` runs; its test compares the outputs too."""
+IN_BUBBLEWRAP = [pytest.param(name, marks=SLOW) for name in NOTEBOOKS]
+"""The first is what `agent-kernel demo` runs; its test compares the outputs too. All run with cassettes."""
 
 pytestmark = pytest.mark.timeout(300)
 
 Environment = dict[str, str]
-
-
-@pytest.fixture
-def environment(own_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Give this process the environment of a person who has installed the kernel and set nothing."""
-    install_spec(str(tmp_path))
-    for name in set(os.environ) - set(own_environment):
-        monkeypatch.delenv(name)
-    for name, value in own_environment.items():
-        monkeypatch.setenv(name, value)
-    return own_environment
 
 
 async def run(name: str) -> list[str]:
@@ -156,6 +145,24 @@ def calls(cells: list[nbformat.NotebookNode]) -> dict[str, float]:
     )
     found["code_interpreter"] += sum(cell.source.startswith("%%python") for cell in cells)
     return dict(found)
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_replayed_cassette_gives_the_saved_outputs(
+    notebook: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run `pytest --agent-kernel`: nbval's strict comparison, and no difference to the cassette.
+
+    The second was recorded on Docker.
+    """
+    monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "bubblewrap")
+    path = CHECKOUT / "notebooks" / f"{notebook}.ipynb"
+    done = run_pytest(path, "--agent-kernel")
+    assert done.returncode == 0, done.stdout
+    cells = sum(cell.cell_type == "code" for cell in read(path).cells)
+    assert f"{cells} passed" in done.stdout
+    nothing_left(environment)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)

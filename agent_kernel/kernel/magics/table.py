@@ -14,6 +14,7 @@ from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
 from agent_kernel.kernel.magics import python as magics_python
+from agent_kernel.kernel.magics import record as magics_record
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import turns as magics_turns
 
@@ -174,6 +175,15 @@ MAGICS: dict[str, Magic] = {
         "A figure that was printed or displayed in the same turn leads to that output, and says what it was "
         "rounded from. Figures that no output of the turn has are marked.",
         words=("on", "off"),
+    ),
+    "record": Magic(
+        "%record [on [PATH] | off | status]",
+        "Record what the model says into a cassette, which plays it again without a model.",
+        magics_record.record,
+        "PATH is a folder, or a file that ends in .yaml; without one it is the folder cassettes beside the "
+        "notebook. A cell that ends well is recorded, and replaces its entry. %model replay/PATH plays a "
+        "cassette: its commands really run, and what they print is compared.",
+        words=("on", "off", "status"),
     ),
     "approve": Magic(
         "%approve [auto | ask | never] [allow|ask|deny PATTERN | --host HOST] [--clear]",

@@ -30,7 +30,7 @@ class PythonView(TurnView):
     """Shows the turn of a `%%python` cell."""
 
     def __init__(self, outputs: CellOutputs, items: TurnItems) -> None:
-        super().__init__(outputs, items, announce_script=False)
+        super().__init__(outputs, items)
         self._cell = outputs
         self._shown: list[Json] = []
 

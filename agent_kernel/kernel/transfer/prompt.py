@@ -126,10 +126,13 @@ async def head(upload: PendingUpload, count: int) -> str:
     return f"The first line and {rows} of /mnt/data/{upload.target} ({there}{cut}):\n{fence(text, 'text')}"
 
 
-async def for_model(prompt: Prompt, runtime: Runtime, model: str | None, outputs: CellOutputs) -> Prompt:
+async def for_model(
+    prompt: Prompt, runtime: Runtime, model: str | None, outputs: CellOutputs, *, sees: bool | None = None
+) -> Prompt:
     """Return the prompt without pictures if the model cannot see, and show the user why.
 
     A model sees unless its server says that it does not, or it has no server. `model` None is the default.
+    `sees` None: its server is asked.
     """
     from agent_kernel.kernel.render.bundles import notice
 
@@ -140,7 +143,7 @@ async def for_model(prompt: Prompt, runtime: Runtime, model: str | None, outputs
         outputs.emit(
             notice(f"The model is shown {MOST_PICTURES} pictures of this prompt; all are in the container.")
         )
-    if pictures and not await _sees(runtime, model):
+    if pictures and not (await _sees(runtime, model) if sees is None else sees):
         names = ", ".join(code(each.path) for each in pictures)
         outputs.emit(notice(f"This model cannot see pictures: it gets the path of {names}, not the content."))
         pictures = ()

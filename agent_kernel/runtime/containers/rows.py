@@ -74,7 +74,8 @@ async def resource(lifecycle: Lifecycle, row: ContainerRow) -> ContainerCreateRe
         ours["network_policy"] = policy
     if backend is not None and backend.name == row.backend:
         able = backend.capabilities()
-        ours |= {"isolation": able.isolation} | ({"image": able.image} if able.image else {})
+        images = {"image": able.image, "image_digest": able.image_digest}
+        ours |= {"isolation": able.isolation} | {name: value for name, value in images.items() if value}
     return ContainerCreateResponse.model_validate(
         {
             "id": row.id,

@@ -67,6 +67,7 @@ class DockerBackend:
 
     def __init__(self, image: str = DEFAULT_IMAGE, runtime: str | None = None) -> None:
         self.image = image
+        self._image_digest = ""
         self.runtime = runtime
         self._engine = Engine()
         self._first = FirstStreams()
@@ -144,6 +145,8 @@ class DockerBackend:
             end = await ContainerEnd.follow(address, api.api_version, name)
             why = partial(explain_end, self._engine, ref.id, end)
             running = await self._engine.inspect(name)
+            if running is not None and running["Config"].get("Image") == self.image:
+                self._image_digest = str(running.get("Image") or "")
             if running is not None and status_of(running["State"]) != "running":
                 running = None
             entered = await enter(address, running, end, why) if running is not None else None
@@ -224,6 +227,7 @@ class DockerBackend:
             transparent_egress=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
             image=self.image,
+            image_digest=self._image_digest,
         )
 
     async def aclose(self) -> None:

@@ -1,0 +1,1 @@
+"""The model that plays a cassette: `replay/FILE`."""

@@ -1,0 +1,104 @@
+"""Notebooks are recorded by a command and replayed by pytest, which says what differs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_kernel.cassettes.reading import read
+from agent_kernel.models.script import ScriptedCall, load_packaged
+from tests.conftest import CHECKOUT
+from tests.notebooks.replaying import run_pytest
+
+Environment = dict[str, str]
+
+CASSETTES = CHECKOUT / "notebooks" / "cassettes"
+SCRIPT = """
+turns:
+  - when: Weigh the birds
+    do:
+      - shell: awk -F, 'NR > 1 {s += $2} END {print "birds", NR - 1; print "mean", s / (NR - 1)}' birds.csv
+      - say: "They weigh {mean} g on average."
+        quote: {mean: 'mean (\\S+)'}
+"""
+BIRDS = "name,grams\nA,4000\nB,4100\n"
+
+
+def notebook_in(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "birds.csv").write_text(BIRDS)
+    (folder / "birds-script.yaml").write_text(SCRIPT)
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "code", "id": f"cell-{number}", "source": source, "metadata": {}, "outputs": []}
+        for number, source in enumerate(["%upload birds.csv", "Weigh the birds"])
+    ]
+    for cell in cells:
+        cell["execution_count"] = None
+    metadata = {"kernelspec": {"name": "agent", "display_name": "Agent", "language": "agent"}}
+    path = folder / "birds.ipynb"
+    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(whole))
+    return path
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.timeout(300)
+def test_changed_data_is_reported_with_cell_command_and_numbers(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "bubblewrap")
+    notebook = notebook_in(tmp_path / "birds")
+    command = [sys.executable, "-m", "agent_kernel", "record", "--save", str(notebook)]
+    model = ["--model", f"scripted/{notebook.with_name('birds-script.yaml')}"]
+    recorded = subprocess.run([*command, *model], capture_output=True, text=True, check=False)
+    assert recorded.returncode == 0, recorded.stderr
+    assert "birds.ipynb: recorded, 1 cell, scripted/" in recorded.stdout
+    [cell] = read(notebook.parent / "cassettes" / "birds.yaml").cells
+    assert (cell.cell, cell.asks) == ("cell-1", "Weigh the birds")
+
+    refused = subprocess.run([*command, *model], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "agent-kernel record --update" in refused.stderr
+
+    notebook.with_name("birds.csv").write_text(BIRDS.replace("4100", "4300"))
+    notebook.with_name("birds-script.yaml").unlink()
+    done = run_pytest(notebook, "--agent-kernel", "--nbval-lax")
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "birds.ipynb, code cell 1: drift" in lines
+    assert any("in cell cell-1 “Weigh the birds” printed something else" in line for line in lines)
+    assert any(line.startswith("step 1, awk -F,") for line in lines)
+    assert "4050 → 4150 (+100, +2.47%)" in lines
+
+
+def test_other_notebooks_and_other_runs_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "birds"
+    notebook_in(folder)
+    ours = run_pytest(folder, "--agent-kernel", "--collect-only")
+    assert "2 tests collected" in ours.stdout, ours.stdout + ours.stderr
+    off = run_pytest(folder)
+    assert "no tests ran" in off.stdout
+    loaded = "[name for name in sys.modules if name.startswith(('nb', 'agent_kernel.'))]"
+    probe = f"import sys, agent_kernel.integrations.pytest_plugin; print(len({loaded}))"
+    counted = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert counted.stdout.strip() == "2", "the plugin and its package"
+
+
+def test_cassettes_are_those_of_the_scripts() -> None:
+    """Every example has a cassette, and its script was not edited since: the calls are the same."""
+    scripted = [
+        [json.loads(move.arguments) for step in turn.steps for move in step if isinstance(move, ScriptedCall)]
+        for turn in load_packaged().turns
+    ]
+    names = sorted(path.stem for path in CASSETTES.glob("*.yaml"))
+    assert names == sorted(path.stem for path in CASSETTES.parent.glob("*.ipynb"))
+    for name in names:
+        for cell in read(CASSETTES / f"{name}.yaml").cells:
+            calls = [call.fields.get("action") or call.fields for _, call in cell.calls()]
+            assert calls in scripted, f"{name}, {cell.name}: record it again"
