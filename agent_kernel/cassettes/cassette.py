@@ -27,7 +27,7 @@ ENDINGS = ("max_output_tokens", "content_filter", "agent_kernel.max_step_tokens"
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedOutput:
     """What one command or piece of code printed, in the form of `text.kept`.
 
     `ended` says how it ended if it failed: `exit 1`, `timed out`, `ValueError: ...`.
@@ -58,7 +58,7 @@ class SaidCall:
 
     tool: str
     fields: Mapping[str, Any]
-    printed: tuple[Printed, ...] | None = None
+    printed: tuple[PrintedOutput, ...] | None = None
 
     @property
     def commands(self) -> list[str]:

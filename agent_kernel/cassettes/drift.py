@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from agent_kernel.cassettes.cassette import Printed, RecordedCell, Surroundings, first_words
+from agent_kernel.cassettes.cassette import PrintedOutput, RecordedCell, Surroundings, first_words
 from agent_kernel.cassettes.text import LEFT_OUT
 
 MOST_LINES = 40
@@ -74,7 +74,7 @@ def compare(recorded: RecordedCell, ran: RecordedCell, ignore: Sequence[str] = (
 
 
 def _command(
-    step: int, command: str, before: Printed, after: Printed, ignored: _Ignored
+    step: int, command: str, before: PrintedOutput, after: PrintedOutput, ignored: _Ignored
 ) -> Iterator[CommandDrift]:
     for stream in _STREAMS:
         lines = tuple(_lines(ignored.rest(getattr(before, stream)), ignored.rest(getattr(after, stream))))

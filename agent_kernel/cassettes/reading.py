@@ -17,7 +17,7 @@ from agent_kernel.cassettes.cassette import (
     ENDINGS,
     VERSION,
     Cassette,
-    Printed,
+    PrintedOutput,
     RecordedCell,
     Said,
     SaidCall,
@@ -181,7 +181,7 @@ def _shell(said: Mapping[str, Any], where: str) -> SaidCall:
     return SaidCall("shell", {"action": action}, _printed(said, where, len(commands)))
 
 
-def _printed(said: Mapping[str, Any], where: str, count: int) -> tuple[Printed, ...] | None:
+def _printed(said: Mapping[str, Any], where: str, count: int) -> tuple[PrintedOutput, ...] | None:
     if "printed" not in said:
         return None
     given = said["printed"]
@@ -191,12 +191,12 @@ def _printed(said: Mapping[str, Any], where: str, count: int) -> tuple[Printed, 
     return tuple(_output(each, f"{where}, printed") for each in found)
 
 
-def _output(value: Any, where: str) -> Printed:
+def _output(value: Any, where: str) -> PrintedOutput:
     if isinstance(value, str):
-        return Printed(value)
+        return PrintedOutput(value)
     output = _mapping(value, where)
     _only(output, {"stdout", "stderr", "ended"}, where)
-    return Printed(*(_text(output, name, where) for name in ("stdout", "stderr", "ended")))
+    return PrintedOutput(*(_text(output, name, where) for name in ("stdout", "stderr", "ended")))
 
 
 # -- checked values -------------------------------------------------------------------------------------

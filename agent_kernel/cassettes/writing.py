@@ -15,7 +15,7 @@ import yaml
 from agent_kernel.cassettes.cassette import (
     VERSION,
     Cassette,
-    Printed,
+    PrintedOutput,
     RecordedCell,
     Said,
     SaidCall,
@@ -135,7 +135,7 @@ def _said(said: Said) -> dict[str, Any]:
     return {"tool": said.tool, "fields": json.dumps(dict(said.fields), ensure_ascii=False, indent=1)}
 
 
-def _output(printed: Printed) -> Any:
+def _output(printed: PrintedOutput) -> Any:
     if not printed.stderr and not printed.ended:
         return printed.stdout
     return _given(stdout=printed.stdout, stderr=printed.stderr, ended=printed.ended)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agent_kernel.cassettes.cassette import Printed, RecordedCell, SaidCall, Surroundings
+from agent_kernel.cassettes.cassette import PrintedOutput, RecordedCell, SaidCall, Surroundings
 from agent_kernel.cassettes.drift import around, compare, numbers_between, report_lines
 from agent_kernel.cassettes.redaction import REDACTED, Redaction
 from agent_kernel.cassettes.text import kept
 from agent_kernel.errors import ConfigurationError
 
 
-def cell(*printed: Printed) -> RecordedCell:
+def cell(*printed: PrintedOutput) -> RecordedCell:
     steps = tuple(
         (SaidCall("shell", {"action": {"commands": [f"run {n}"]}}, (each,)),)
         for n, each in enumerate(printed)
@@ -20,8 +20,10 @@ def cell(*printed: Printed) -> RecordedCell:
 
 
 def test_report_names_cell_command_and_numbers() -> None:
-    before = cell(Printed("birds: 344\nmean 4,207.06 g\nend"), Printed("same"))
-    after = cell(Printed("birds: 343\nmean 4,198.11 g\nend\nmore"), Printed("same", "warning", "exit 2"))
+    before = cell(PrintedOutput("birds: 344\nmean 4,207.06 g\nend"), PrintedOutput("same"))
+    after = cell(
+        PrintedOutput("birds: 343\nmean 4,198.11 g\nend\nmore"), PrintedOutput("same", "warning", "exit 2")
+    )
     report = compare(before, after)
     assert report.cell == "cell-7 “How heavy are they?”"
     assert (report.failed, report.compared) == (2, 2)
@@ -45,7 +47,10 @@ def test_report_names_cell_command_and_numbers() -> None:
 
 
 def test_ignored_lines_are_not_compared() -> None:
-    before, after = cell(Printed("took 3 seconds\n5 rows")), cell(Printed("took 4 seconds\n5 rows"))
+    before, after = (
+        cell(PrintedOutput("took 3 seconds\n5 rows")),
+        cell(PrintedOutput("took 4 seconds\n5 rows")),
+    )
     assert compare(before, after).commands
     assert not compare(before, after, ["*seconds"]).commands
     assert compare(before, after, ["seconds"]).commands
@@ -62,7 +67,7 @@ def test_middle_of_a_long_output_is_compared_by_digest() -> None:
     assert len(whole.split("\n")) == 61
     lines[1000] = "another"
     changed = kept("\n".join(lines))
-    [drift] = compare(cell(Printed(whole)), cell(Printed(changed))).commands
+    [drift] = compare(cell(PrintedOutput(whole)), cell(PrintedOutput(changed))).commands
     assert [(str(each.expected)[:17], str(each.got)[:17]) for each in drift.lines] == [
         ("[… 1940 lines mor",) * 2
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_kernel.cassettes.cassette import (
     Cassette,
-    Printed,
+    PrintedOutput,
     RecordedCell,
     SaidCall,
     SaidRejected,
@@ -21,11 +21,13 @@ from agent_kernel.cassettes.reading import MAX_BYTES, CassetteInvalid, parse, re
 from agent_kernel.cassettes.writing import to_yaml, write
 from agent_kernel.errors import ConfigurationError
 
-CODE = SaidCall("code_interpreter", {"code": "x = 1\nprint(x)"}, (Printed("1\n2", "", "ValueError: no"),))
+CODE = SaidCall(
+    "code_interpreter", {"code": "x = 1\nprint(x)"}, (PrintedOutput("1\n2", "", "ValueError: no"),)
+)
 SHELL = SaidCall(
     "shell",
     {"action": {"commands": ["ls", "wc -l a\nwc -l b"], "timeout_ms": 500}},
-    (Printed("a"), Printed("", "wc: b", "exit 1")),
+    (PrintedOutput("a"), PrintedOutput("", "wc: b", "exit 1")),
 )
 STEPS = (
     (SaidText("reasoning", "First."), SHELL, CODE),
@@ -56,7 +58,7 @@ def test_file_has_blocks_in_stable_order(tmp_path: Path) -> None:
 @given(st.text(st.one_of(st.sampled_from(" \n\t:-#|>'\"%&*!\\"), st.characters(exclude_categories=["Cs"]))))
 @settings(max_examples=150)
 def test_any_text_survives(text: str) -> None:
-    call = SaidCall("shell", {"action": {"commands": [text]}}, (Printed(text, text),))
+    call = SaidCall("shell", {"action": {"commands": [text]}}, (PrintedOutput(text, text),))
     cell = RecordedCell("c", text, "p", "", ((SaidText("message", text), call),))
     assert parse(to_yaml(Cassette(model=text, cells=(cell,))).encode()).cells == (cell,)
 

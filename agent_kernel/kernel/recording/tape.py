@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.cassettes.cassette import (
     ENDINGS,
-    Printed,
+    PrintedOutput,
     RecordedCell,
     RecordedStep,
     Said,
@@ -135,12 +135,12 @@ class TurnTape:
         if refusal:
             yield SaidText("refusal", self._redact.text(refusal), phase)
 
-    def _printed(self, item: Mapping[str, Any]) -> tuple[Printed, ...] | None:
+    def _printed(self, item: Mapping[str, Any]) -> tuple[PrintedOutput, ...] | None:
         contents = item.get("output")
         if item.get("type") != "shell_call_output" or not isinstance(contents, list):
             return None
         return tuple(
-            Printed(
+            PrintedOutput(
                 self._kept(each.get("stdout")),
                 self._kept(each.get("stderr")),
                 _ended(each.get("outcome") or {}),
@@ -148,7 +148,7 @@ class TurnTape:
             for each in contents
         )
 
-    def _code_printed(self, item: Mapping[str, Any]) -> tuple[Printed, ...] | None:
+    def _code_printed(self, item: Mapping[str, Any]) -> tuple[PrintedOutput, ...] | None:
         if item.get("status") != "completed":
             return None
         ours = item.get("agent_kernel")
@@ -160,7 +160,7 @@ class TurnTape:
                 ended = f"{each.get('ename')}: {first}"[:_MAX_REASON]
             else:
                 texts.append(_shown(each))
-        return (Printed(self._kept("".join(texts)), "", self._kept(ended)),)
+        return (PrintedOutput(self._kept("".join(texts)), "", self._kept(ended)),)
 
     def _kept(self, text: object) -> str:
         return kept(self._redact.text(str(text or "")))
