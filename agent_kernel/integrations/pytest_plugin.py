@@ -106,6 +106,12 @@ def _classes() -> tuple[Any, Any]:
                 base: Any = super()
                 base.setup()
 
+        def teardown(self) -> None:
+            """Let the kernel end by itself, so that its container ends with it; nbval kills it."""
+            if self.kernel is not None and self.kernel.is_alive():
+                self.kernel.kc.stop_channels()
+                self.kernel.km.shutdown_kernel(now=False)
+
         def collect(self) -> Iterator[Any]:
             """Yield the code cells."""
             base: Any = super()

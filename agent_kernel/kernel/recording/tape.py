@@ -70,6 +70,7 @@ class TurnTape:
     def _take(self, event: Any) -> None:
         kind = event.type
         if kind == "response.created":
+            self._answered |= self._called()  # approved or denied calls have their results now
             self._responses += 1
             self.model = str(event.response.model or "")
         elif kind == "response.output_item.added":
@@ -80,6 +81,9 @@ class TurnTape:
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             details = event.response.incomplete_details
             self._ending = kind.rpartition(".")[2], str(details.reason or "") if details else ""
+
+    def _called(self) -> bool:
+        return any(isinstance(said, SaidCall) for at in self._steps[-1] for said in self._items.get(at, ()))
 
     def _added(self, kind: str, place: tuple[int, int]) -> None:
         """Put an item into the step it belongs to: after results, the model's next item begins another."""
