@@ -17,6 +17,8 @@ import pytest
 
 DRIFT_MIME = "application/vnd.agent-kernel.drift+json"
 MAX_NOTEBOOK = 256 << 20
+CLOSE_SECONDS = 60.0
+"""Seconds for a kernel to end with its container, on a machine that is busy."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,9 +110,11 @@ def _classes() -> tuple[Any, Any]:
 
         def teardown(self) -> None:
             """Let the kernel end by itself, so that its container ends with it; nbval kills it."""
-            if self.kernel is not None and self.kernel.is_alive():
-                self.kernel.kc.stop_channels()
-                self.kernel.km.shutdown_kernel(now=False)
+            kernel: Any = self.kernel
+            if kernel is not None and kernel.is_alive():
+                kernel.kc.stop_channels()
+                kernel.km.shutdown_wait_time = CLOSE_SECONDS
+                kernel.km.shutdown_kernel(now=False)
 
         def collect(self) -> Iterator[Any]:
             """Yield the code cells."""
