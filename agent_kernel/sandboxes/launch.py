@@ -64,6 +64,13 @@ ENVIRONMENT = {
 
 _FROM_FILES = f"import sys; sys.path.insert(0, {HOME!r}); from boxd.__main__ import main; main(sys.argv[1:])"
 
+_HELD = """\
+import os, sys
+os.write({held}, b"1")
+os.read({held}, 1) or sys.exit("its files did not arrive")
+os.close({held})
+"""
+
 _FROM_STREAM = """\
 import os, select, sys
 program = b""
@@ -82,10 +89,12 @@ def serve_argv(
     disk: int | None = None,
     network: Network | None = None,
     streamed: bool = False,
+    held: int | None = None,
 ) -> list[str]:
     """Return the command of process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
 
     If `streamed`, it first reads `program` from its standard input. Otherwise it has the package as files.
+    With an inherited socket `held` it writes a byte there before anything else, and waits for one.
     """
     options = {
         "listen": listen,
@@ -101,6 +110,8 @@ def serve_argv(
         "network": network and {"proxy": PROXY_PORT, "resolver": DNS_PORT, "ports": network.ports},
     }
     start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
+    if held is not None:
+        start = _HELD.format(held=held) + start
     return [*_python(python), start, json.dumps(options)]
 
 

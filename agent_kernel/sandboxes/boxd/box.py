@@ -179,25 +179,31 @@ class Box:
         self._shell.change_variables(values)
         channel.result({})
 
-    def call_pause(self, channel: BoxChannel, request: dict[str, Any]) -> None:
+    def call_pause(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
         """Stop every process but boxd where it is. The lease goes on.
 
         With `idle`, only if nothing but background processes is under way, and the next command wakes the
-        sandbox. Otherwise it stays paused until this host calls `wake` or leaves.
+        sandbox. Otherwise it stays paused until this host calls `wake` or leaves; a shell that is about to
+        be ready is waited for, so that it is not stopped in the middle of boxd's own code.
         """
         others = [host for host in self._hosts if host is not channel.peer]
         if request.get("idle"):
             if self._shell.busy or self._holder is not None or any(host.busy for host in others):
                 channel.result({"paused": False})
-                return
+                return None
         elif self._holder in others:
             channel.error("busy", "another host holds it paused")
-            return
+            return None
         else:
             self._holder = channel.peer
+        call = aftermath.AftermathCall(self._loop, channel, self._stop_all)
+        self._shell.when_ready(call.answer)
+        return None if call.done else call
+
+    def _stop_all(self) -> dict[str, Any]:
         self._paused = True
         processes.send_all(signal.SIGSTOP)
-        channel.result({"paused": True})
+        return {"paused": True}
 
     def call_wake(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Let every process go on."""
@@ -208,6 +214,7 @@ class Box:
         self._holder = None
         if self._paused:
             self._paused = False
+            self._shell.come_along()
             processes.send_all(signal.SIGCONT)
 
     def _be_awake(self) -> None:

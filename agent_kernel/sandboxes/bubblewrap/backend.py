@@ -38,6 +38,7 @@ from agent_kernel.sandboxes.base import (
 from agent_kernel.sandboxes.bubblewrap import cgroups, program
 from agent_kernel.sandboxes.bubblewrap import process as bubblewrap_process
 from agent_kernel.sandboxes.bubblewrap.folder import (
+    FILES,
     NAME,
     find_process,
     find_sandbox,
@@ -45,6 +46,10 @@ from agent_kernel.sandboxes.bubblewrap.folder import (
     remove_folder,
     unwritable,
 )
+from agent_kernel.sandboxes.bubblewrap.layers.ability import cost_of_checkpoints
+from agent_kernel.sandboxes.bubblewrap.layers.namespaces import Entrance
+from agent_kernel.sandboxes.bubblewrap.layers.sandbox import SandboxLayers, read_lowers
+from agent_kernel.sandboxes.bubblewrap.layers.store import LayerStore
 from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.start import SandboxStart
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
@@ -65,11 +70,14 @@ class BubblewrapBackend:
 
     def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
         self._root = Path(data_dir) / "sandboxes"
-        self._snapshots = SnapshotFolders(Path(data_dir) / "snapshots", self.name)
+        self._store = LayerStore(Path(data_dir))
+        self._entrance = Entrance()
+        layers = SandboxLayers(self._store, self._entrance)
+        self._snapshots = SnapshotFolders(Path(data_dir) / "snapshots", self.name, self._store, layers)
         self._volumes = VolumeFolders(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
-        self._start = SandboxStart(toolbox, Path(data_dir) / "boxd", self._snapshots, self._volumes)
+        self._start = SandboxStart(toolbox, Path(data_dir) / "boxd", self._snapshots, layers, self._volumes)
 
     async def probe(self) -> Probe:
         """Start an empty sandbox as a test, and check whether the toolbox is prepared."""
@@ -83,7 +91,8 @@ class BubblewrapBackend:
             return Probe(False, error.message, error.hint)
         if not self._toolbox.ready():
             return Probe(False, "The toolbox (Python, pandas, matplotlib) is not prepared.", PREPARE)
-        return Probe(True, f"{bwrap} makes sandboxes; the toolbox is ready.")
+        cost = cost_of_checkpoints(bwrap, self._root.parent)
+        return Probe(True, f"{bwrap} makes sandboxes; the toolbox is ready. {cost}")
 
     async def create(self, spec: SandboxSpec) -> SandboxRef:
         """Start bwrap and wait until boxd greets; see `Backend.create`."""
@@ -168,10 +177,17 @@ class BubblewrapBackend:
         if process is not None:
             process.end()
         else:  # its host may have been killed before it could write down the process
-            bubblewrap_process.end_unknown(str(folder / "workspace"))
+            for parts in _parts(folder):
+                bubblewrap_process.end_unknown(str(parts / "workspace"))
         with contextlib.suppress(FileNotFoundError):
             cgroups.Group(json.loads((folder / "group.json").read_text())).remove()
+        layered = bool(read_lowers(folder))
         remove_folder(folder)
+        if layered:
+            try:
+                self._store.sweep()
+            except OSError as error:
+                raise SandboxError(f"Layers of {folder.name} could not be removed: {error}.") from error
 
     async def checkpoint(
         self,
@@ -180,7 +196,7 @@ class BubblewrapBackend:
         labels: Mapping[str, str],
         most: int | None = None,
     ) -> Snapshot:
-        """Copy the folders that the sandbox writes to; see `Backend.checkpoint`."""
+        """Keep the folders that the sandbox writes to; see `Snapshots.checkpoint`."""
         folder, _ = self._folder(ref.id), self._folder(id)
         if not (folder / "spec.json").exists():
             raise SandboxGone(f"The sandbox {ref.id} no longer exists.")
@@ -226,10 +242,16 @@ class BubblewrapBackend:
     async def remove_volume(self, name: str) -> None:
         """See `Backend.remove_volume`."""
         alive = [self._folder(ref.id) for ref in await self.list() if ref.status != "dead"]
-        await asyncio.to_thread(self._volumes.remove, name, alive)
+        await asyncio.to_thread(self._volumes.remove, name, [part for one in alive for part in _parts(one)])
 
     async def aclose(self) -> None:
-        """Do nothing."""
+        """Let the helper process end, if there is one."""
+        self._entrance.close()
+
+
+def _parts(folder: Path) -> tuple[Path, Path]:
+    """Return where a sandbox may have its workspace; those of earlier versions have it directly."""
+    return folder / FILES, folder
 
 
 def _refuse_what_is_not_kept(spec: SandboxSpec) -> None:

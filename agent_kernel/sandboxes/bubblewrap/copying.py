@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent_kernel.sandboxes.bubblewrap.trees import Place, Step, remove_tree, walk
 
-_CLONE = 0x40049409  # FICLONE: share the file's blocks where the file system can
+CLONE = 0x40049409  # FICLONE: share the file's blocks where the file system can
 _PIECE = 1 << 26
 _UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """The errors of a file system that cannot copy by itself."""
@@ -28,17 +28,23 @@ def copy_trees(sources: Sequence[Path], target: Path) -> None:
 
     A folder of that name may be there, if it is empty. Links between the files of two sources are kept.
     """
+    with copying(target) as copier:
+        for source in sources:
+            copier.copy(source, target / source.name)
+
+
+@contextlib.contextmanager
+def copying(target: Path) -> Iterator[TreeCopier]:
+    """Yield a copier into the folder `target`. Raises `OSError`."""
     staging = Path(tempfile.mkdtemp(prefix="links-", dir=target))
     try:
         with Place(staging) as links:
-            copier = _Copier(links.fd)
-            for source in sources:
-                copier.copy(source, target / source.name)
+            yield TreeCopier(links.fd)
     finally:
         remove_tree(staging)
 
 
-class _Copier:
+class TreeCopier:
     """Copies trees; `links` is a folder with one more link to each copied file that has several.
 
     So a later link to a file is made from there, and not from a path that may be too long.
@@ -58,16 +64,21 @@ class _Copier:
                     os.mkdir(step.name, 0o700, dir_fd=here.fd)
                     with _opened(step) as folder:
                         here.down(step.name)
-                        _copy_attributes(folder, here.fd)
+                        self.attributes(folder, here.fd)
                 elif step.kind == "leave":
                     _leave(here, step.status)
                 else:
-                    self._file(step, here.fd)
+                    self.file(step, here.fd)
             with Place(source) as top:
-                _copy_attributes(top.fd, here.fd)
-            _finish(here.fd, status)
+                self.attributes(top.fd, here.fd)
+            finish(here.fd, status)
 
-    def _file(self, step: Step, here: int) -> None:
+    def attributes(self, source: int, target: int, *, but: str | None = None) -> None:
+        """Copy extended attributes, except those whose names begin with `but`."""
+        _copy_attributes(source, target, but)
+
+    def file(self, step: Step, here: int) -> None:
+        """Copy what is no folder into the folder `here`."""
         status = step.status
         inode = (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and (link := self._linked.get(inode)) is not None:
@@ -91,7 +102,7 @@ def _leave(here: Place, status: os.stat_result) -> None:
     left = os.dup(here.fd)
     try:
         here.up()
-        _finish(left, status)
+        finish(left, status)
     finally:
         os.close(left)
 
@@ -103,7 +114,7 @@ def _copy_regular(step: Step, here: int) -> None:
         try:
             _copy_content(source, target)
             _copy_attributes(source, target)
-            _finish(target, step.status)
+            finish(target, step.status)
         finally:
             os.close(target)
 
@@ -132,7 +143,7 @@ def _opened(step: Step) -> Iterator[int]:
 def _copy_content(source: int, target: int) -> None:
     """Copy a file's content and leave its holes out."""
     try:
-        fcntl.ioctl(target, _CLONE, source)
+        fcntl.ioctl(target, CLONE, source)
     except OSError:  # this file system does not clone; each has its own error for that
         size = os.fstat(source).st_size
         os.ftruncate(target, size)
@@ -163,14 +174,16 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += copied
 
 
-def _copy_attributes(source: int, target: int) -> None:
+def _copy_attributes(source: int, target: int, but: str | None = None) -> None:
     """Copy extended attributes, as far as this user may and the file system can."""
     for name in os.listxattr(source):
+        if but is not None and name.startswith(but):
+            continue
         with contextlib.suppress(OSError):  # a checkpoint without it is better than none
             os.setxattr(target, name, os.getxattr(source, name))
 
 
-def _finish(fd: int, status: os.stat_result) -> None:
+def finish(fd: int, status: os.stat_result) -> None:
     """Set owner, mode and times, in this order: a change of owner resets mode bits."""
     with contextlib.suppress(PermissionError):  # only root gives files away
         os.fchown(fd, status.st_uid, status.st_gid)
@@ -179,7 +192,7 @@ def _finish(fd: int, status: os.stat_result) -> None:
 
 
 def _finish_named(step: Step, here: int) -> None:
-    """Do what `_finish` does to something that cannot be opened, or not without an effect."""
+    """Do what `finish` does to something that cannot be opened, or not without an effect."""
     status = step.status
     with contextlib.suppress(PermissionError):
         os.chown(step.name, status.st_uid, status.st_gid, dir_fd=here, follow_symlinks=False)

@@ -17,8 +17,10 @@ NAME = "bubblewrap"
 SPEC = "spec.json"
 """The file by which a sandbox is found. It is removed last: a sandbox with files left stays listed."""
 
-REMOVED_FIRST = "state"
-"""The part that is renamed before anything is removed, so that a checkpoint under way notices the removal."""
+FILES = "files"
+"""The folder with everything that the sandbox writes to.
+
+It is renamed before anything is removed, so that a checkpoint under way notices the removal."""
 
 
 def note(path: Path, content: Mapping[str, object]) -> None:
@@ -68,7 +70,7 @@ def remove_folder(folder: Path) -> None:
     problem: OSError | None = None
     try:
         with contextlib.suppress(FileNotFoundError):  # an earlier removal has renamed it
-            (folder / REMOVED_FIRST).rename(folder / f"{REMOVED_FIRST}.removed")
+            (folder / FILES).rename(folder / f"{FILES}.removed")
         parts = [path for path in folder.iterdir() if path.name != SPEC]
     except FileNotFoundError:
         return

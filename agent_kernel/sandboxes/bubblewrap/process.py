@@ -62,7 +62,7 @@ class Started:
 
     def alive(self) -> bool:
         """Return whether this very process still runs."""
-        return _ticks(self.pid) == self.ticks
+        return started_at(self.pid) == self.ticks
 
     def ends(self, within: float) -> bool:
         """Wait up to `within` seconds for its end, and return whether it has ended."""
@@ -110,7 +110,7 @@ def end_unknown(bound: str) -> None:
 def _end_monitor(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)  # so that it starts nothing more
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        ticks = _ticks(int(child))
+        ticks = started_at(int(child))
         if ticks is not None:
             Started(int(child), ticks).end()
     os.kill(pid, signal.SIGKILL)
@@ -229,7 +229,7 @@ def start(wanted: Start) -> Started:
             for fd in (info_write, error_write, block_read):
                 os.close(fd)
         pid = _child_pid(info)
-        ticks = _ticks(pid) if pid else None
+        ticks = started_at(pid) if pid else None
         if pid and ticks:
             started = Started(pid, ticks)
             if _go(wanted, started, block):
@@ -296,7 +296,7 @@ def _child_pid(info: IO[bytes]) -> int | None:
     return int(json.loads(text)["child-pid"])
 
 
-def _ticks(pid: int) -> int | None:
+def started_at(pid: int) -> int | None:
     """Return the start time of a living process, or None if it does not live (zombies included)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

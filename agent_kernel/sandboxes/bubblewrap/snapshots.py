@@ -1,45 +1,51 @@
-"""Checkpoints of embedded sandboxes: copies of the folders that a sandbox writes to.
+"""Checkpoints of embedded sandboxes: chains of layers.
 
-Files are cloned where the file system can, and copied elsewhere.
+Where the kernel allows it, a checkpoint makes what has changed since the last one another layer, and the
+sandbox goes on above it. Elsewhere, or while a process has a file open for writing, what has changed is
+copied; files are cloned where the file system can.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
+import logging
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from agent_kernel.each import skipped
 from agent_kernel.errors import SandboxError, SandboxGone
 from agent_kernel.sandboxes.bubblewrap.copying import copy_trees
-from agent_kernel.sandboxes.bubblewrap.folder import REMOVED_FIRST
-from agent_kernel.sandboxes.bubblewrap.trees import allocated, remove_tree
+from agent_kernel.sandboxes.bubblewrap.folder import FILES
+from agent_kernel.sandboxes.bubblewrap.layers import merging
+from agent_kernel.sandboxes.bubblewrap.layers.namespaces import LayersBusy, LayersUnavailable
+from agent_kernel.sandboxes.bubblewrap.layers.sandbox import (
+    PARTS,
+    SandboxLayers,
+    read_lowers,
+    write_lowers,
+)
+from agent_kernel.sandboxes.bubblewrap.layers.store import CHAIN, LayerStore, building, clear, lock
+from agent_kernel.sandboxes.bubblewrap.trees import allocated
 from agent_kernel.sandboxes.optional import Snapshot, too_large
 
-PARTS = ("workspace", "home", "state")
-"""The folders that a sandbox writes to, and that a checkpoint copies."""
-
-PART = ".part-"
-"""The prefix of an incomplete checkpoint's name. No id begins with it."""
+log = logging.getLogger(__name__)
 
 
 class SnapshotFolders:
-    """Checkpoints as folders below `root`. Each appears under its name when it is complete.
+    """Checkpoints as folders below `root`. Each appears under its name when it is complete."""
 
-    Until then its maker holds a lock on the folder. The kernel releases the lock when the maker ends in any
-    way, and incomplete folders without a lock are removed.
-    """
-
-    def __init__(self, root: Path, backend: str) -> None:
+    def __init__(self, root: Path, backend: str, store: LayerStore, layers: SandboxLayers) -> None:
         self._root = root
         self._backend = backend
+        self._store = store
+        self._layers = layers
+        self.layered = True
+        """Whether to make layers where the kernel allows it."""
 
     def take(
         self,
@@ -48,67 +54,130 @@ class SnapshotFolders:
         labels: Mapping[str, str],
         most: int | None = None,
     ) -> Snapshot:
-        """Copy a sandbox's folders. Raises `SandboxError`; nothing partial is left behind.
+        """Keep what a sandbox holds. Raises `SandboxError`; nothing partial is left behind.
 
-        Raises `SandboxGone` if the sandbox is removed before everything is copied.
+        Raises `SandboxGone` if the sandbox is removed before everything is kept.
         """
         try:
-            if most is not None and (size := _size_of_parts(source)) > most:
-                raise too_large(size, most)
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._building() as part:
-                copy_parts(source, part)
-                if not (source / REMOVED_FIRST).exists():
-                    raise SandboxGone(f"The sandbox {source.name} was removed.")
-                snapshot = Snapshot(id, self._backend, time.time(), allocated(part), dict(labels))
-                (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
-                part.rename(self._root / id)
+            with contextlib.ExitStack() as stack:
+                try:
+                    chain, copied = self._kept(source, most, stack)
+                except FileNotFoundError:
+                    raise _removed(source) from None
+                except OSError:
+                    if not _files(source).exists():
+                        raise _removed(source) from None
+                    raise
+                return self._record(id, chain, copied, labels, most)
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise SandboxError(f"There is a checkpoint {id} already.") from None
             raise SandboxError(f"The checkpoint could not be written: {error}.") from error
+
+    def _kept(
+        self, source: Path, most: int | None, stack: contextlib.ExitStack
+    ) -> tuple[tuple[str, ...], Path | None]:
+        """Return the layers with what a sandbox holds, and the folder of a copy that is to be the last."""
+        held = stack.enter_context(lock(source))
+        self._layers.settle(source)
+        lowers = read_lowers(source)
+        if lowers is not None and self.layered:
+            try:
+                return self._layers.freeze(source, held), None
+            except LayersBusy as busy:
+                log.info("A checkpoint of %s copies what has changed: %s.", source.name, busy)
+            except LayersUnavailable as reason:
+                log.debug("A checkpoint of %s copies what has changed: %s.", source.name, reason)
+            lowers = read_lowers(source)  # the step is completed if the sandbox has ended meanwhile
+        if most is not None:
+            size = sum(self._store.sizes(lowers or ()).values()) + _size_of_parts(_files(source))
+            if size > most:
+                raise too_large(size, most)
+        part = stack.enter_context(building(self._store.root))
+        (part / FILES).mkdir(mode=0o700)
+        copy_parts(_files(source), part / FILES)
+        if not _files(source).exists():
+            raise _removed(source)
+        return (*(lowers or ()), self._store.new()), part
+
+    def _record(
+        self,
+        id: str,  # noqa: A002
+        chain: Sequence[str],
+        copied: Path | None,
+        labels: Mapping[str, str],
+        most: int | None,
+    ) -> Snapshot:
+        if copied is None:
+            self._store.check(chain)
+            sizes = self._store.sizes(chain)
+            if most is not None and sum(sizes.values()) > most:
+                raise too_large(sum(sizes.values()), most)
+        else:
+            sizes = {**self._store.sizes(chain[:-1]), chain[-1]: allocated(copied)}
+        snapshot = Snapshot(id, self._backend, time.time(), sum(sizes.values()), dict(labels), layers=sizes)
+        with building(self._root) as part, self._store.locked():
+            if copied is not None:
+                copied.rename(self._store.root / chain[-1])
+            self._store.check(chain)
+            (part / CHAIN).write_text(json.dumps({"lowers": list(chain)}))
+            (part / "snapshot.json").write_text(json.dumps(asdict(snapshot)))
+            part.rename(self._root / id)
         return snapshot
 
-    @contextlib.contextmanager
-    def _building(self) -> Iterator[Path]:
-        """Make a locked folder to fill and rename. It is removed at the end if it was not renamed."""
-        with contextlib.ExitStack() as ending:
-            with _lock(self._root):  # no other process finds it before it is locked
-                self._clear()
-                part = Path(tempfile.mkdtemp(prefix=PART, dir=self._root))
-                ending.enter_context(_lock(part))
-            ending.callback(remove_tree, part)
-            yield part
-
-    def _clear(self) -> None:
-        """Remove the incomplete checkpoints of killed processes."""
-        for part in self._root.glob(PART + "*"):
-            with (
-                skipped(f"The incomplete checkpoint {part.name}"),
-                contextlib.suppress(BlockingIOError, FileNotFoundError),
-                _lock(part, wait=False),
-            ):
-                remove_tree(part)
-
-    def fill(self, folder: Path, id: str) -> None:  # noqa: A002
-        """Copy a checkpoint into a new sandbox's folders.
+    def fill(self, folder: Path, id: str, *, layered: bool) -> None:  # noqa: A002
+        """Let a new sandbox begin with a checkpoint: above its layers, or else with a copy.
 
         Raises `SandboxGone` if there is none, or if it is removed before everything is copied.
         """
+        with self._store.locked():
+            self._check(id)
+            chain = self._chain(id)
+            self._check_layers(id, chain or ())
+            if chain is not None and layered:
+                write_lowers(folder, chain)
+                return
+        if chain is None:  # of an earlier version
+            copy_parts(self._root / id, folder / FILES)
+        else:
+            self._flatten(chain, folder)
         self._check(id)
-        copy_parts(self._root / id, folder)
-        self._check(id)
+
+    def unlayer(self, folder: Path) -> None:
+        """Copy the layers of a sandbox that cannot have an overlay into its own folder, which is empty."""
+        self._flatten(read_lowers(folder) or (), folder)
+        write_lowers(folder, ())
+
+    def _flatten(self, chain: Sequence[str], folder: Path) -> None:
+        try:
+            merging.copy_merged([self._store.files(layer) for layer in chain], folder / FILES)
+        except OSError as error:
+            raise SandboxError(f"The files could not be copied: {error}.") from error
+
+    def _chain(self, id: str) -> tuple[str, ...] | None:  # noqa: A002
+        try:
+            return tuple(json.loads((self._root / id / CHAIN).read_text())["lowers"])
+        except FileNotFoundError:
+            return None
 
     def _check(self, id: str) -> None:  # noqa: A002
         if not (self._root / id / "snapshot.json").exists():
             raise SandboxGone(f"There is no checkpoint {id}.")
 
+    def _check_layers(self, id: str, chain: Sequence[str]) -> None:  # noqa: A002
+        missing = [layer for layer in chain if not self._store.files(layer).is_dir()]
+        if missing:
+            raise SandboxError(
+                f"The checkpoint {id} is damaged: {self._store.files(missing[0])} is missing.",
+                hint="Copy a data folder as a whole: snapshots and layers belong together.",
+            )
+
     def all(self) -> list[Snapshot]:
         """Return all complete checkpoints, oldest first."""
         if not self._root.exists():
             return []
-        with _lock(self._root):
-            self._clear()
+        with lock(self._root):
+            clear(self._root)
         found = []
         for path in self._root.glob("[!.]*/snapshot.json"):
             with (
@@ -121,40 +190,35 @@ class SnapshotFolders:
     def remove(self, id: str) -> None:  # noqa: A002
         """Remove a checkpoint, its name first. Raises `SandboxError` if files are left."""
         try:
-            with self._building() as part:
+            with contextlib.suppress(FileNotFoundError), building(self._root) as part:
                 (self._root / id).rename(part)
-        except FileNotFoundError:
-            return
+            self._store.sweep()
         except OSError as error:
             raise SandboxError(f"Some files of the checkpoint {id} could not be removed: {error}.") from error
 
 
-@contextlib.contextmanager
-def _lock(folder: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a folder's lock.
+def _removed(source: Path) -> SandboxGone:
+    return SandboxGone(f"The sandbox {source.name} was removed.")
 
-    Raises `BlockingIOError` if another process holds it and `wait` is false.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield fd
-    finally:
-        os.close(fd)
+
+def _files(source: Path) -> Path:
+    """Return the folder with what a sandbox writes to. Those of earlier versions have it directly."""
+    inside = source / FILES
+    return source if not inside.exists() and (source / PARTS[-1]).exists() else inside
+
+
+def _parts(source: Path) -> Iterator[Path]:
+    """Yield the folders that a checkpoint copies. A workspace on a volume is a link to the volume's."""
+    return (Path(os.path.realpath(source / part)) for part in PARTS if (source / part).exists())
 
 
 def _size_of_parts(source: Path) -> int:
-    """Return the bytes on disk of what `copy_parts` copies."""
-    return sum(allocated(Path(os.path.realpath(source / part))) for part in PARTS if (source / part).exists())
+    return sum(allocated(part) for part in _parts(source))
 
 
 def copy_parts(source: Path, target: Path) -> None:
-    """Copy the folders; links stay links. Raises `SandboxError`.
-
-    A workspace on a volume is itself a link; the folder that it leads to is copied.
-    """
-    parts = [Path(os.path.realpath(source / part)) for part in PARTS if (source / part).exists()]
+    """Copy the folders; links stay links. Raises `SandboxError`."""
     try:
-        copy_trees(parts, target)
+        copy_trees(list(_parts(source)), target)
     except OSError as error:
         raise SandboxError(f"The files could not be copied: {error}.") from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import secrets
-from dataclasses import asdict
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent_kernel.errors import SandboxStartFailed
@@ -11,7 +15,15 @@ from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import WORKSPACE, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap import cgroups, environments
 from agent_kernel.sandboxes.bubblewrap.compiled import compiled
-from agent_kernel.sandboxes.bubblewrap.folder import labels_of, note
+from agent_kernel.sandboxes.bubblewrap.folder import FILES, labels_of, note
+from agent_kernel.sandboxes.bubblewrap.layers.namespaces import LayersBusy, LayersUnavailable
+from agent_kernel.sandboxes.bubblewrap.layers.sandbox import (
+    PARTS,
+    TARGETS,
+    SandboxLayers,
+    read_lowers,
+    write_lowers,
+)
 from agent_kernel.sandboxes.bubblewrap.low_ports import open_low_ports
 from agent_kernel.sandboxes.bubblewrap.process import (
     Start,
@@ -22,12 +34,14 @@ from agent_kernel.sandboxes.bubblewrap.process import (
     own_devices,
     start,
 )
-from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, SnapshotFolders
-from agent_kernel.sandboxes.bubblewrap.socket import listen, speaks
+from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
+from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, speaks
 from agent_kernel.sandboxes.bubblewrap.verification import verify
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
 from agent_kernel.sandboxes.network import HOSTS, RESOLV_CONF
 from agent_kernel.sandboxes.toolbox import HOME, MOUNT, Toolbox
+
+log = logging.getLogger(__name__)
 
 PYTHON = f"{MOUNT}/bin/python3"
 NAME_FILES = {"/etc/resolv.conf": RESOLV_CONF, "/etc/hosts": HOSTS}
@@ -42,15 +56,50 @@ ENVIRONMENT = {
 """The whole environment of bwrap, and so of the sandbox. No variable of the host is passed on."""
 
 
+@dataclass
+class Hold:
+    """Keeps process 1 of a sandbox from running anything until `then` is done, if there are sockets."""
+
+    ours: socket.socket | None
+    theirs: socket.socket | None
+    then: Callable[[], None]
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor that the sandbox inherits."""
+        return None if self.theirs is None else self.theirs.fileno()
+
+    def passed(self) -> bool:
+        """Wait for process 1, do what is to be done, and let it go on. False if it has ended."""
+        if self.ours is None or self.theirs is None:
+            return True
+        self.theirs.close()  # so that the sandbox has the last one
+        self.ours.settimeout(START_TIMEOUT)
+        try:
+            if not self.ours.recv(1):
+                return False
+            self.then()
+            self.ours.sendall(b"1")
+        except OSError:
+            return False
+        return True
+
+
 class SandboxStart:
     """Starts sandboxes with the programs of `toolbox`; `boxd` is the folder for its compiled modules."""
 
     def __init__(
-        self, toolbox: Toolbox, boxd: Path, snapshots: SnapshotFolders, volumes: VolumeFolders
+        self,
+        toolbox: Toolbox,
+        boxd: Path,
+        snapshots: SnapshotFolders,
+        layers: SandboxLayers,
+        volumes: VolumeFolders,
     ) -> None:
         self._toolbox = toolbox
         self._boxd = boxd
         self._snapshots = snapshots
+        self._layers = layers
         self._volumes = volumes
 
     def run(self, program: str, spec: SandboxSpec, folder: Path) -> None:
@@ -59,12 +108,7 @@ class SandboxStart:
         Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `IsolationUnavailable` (it differs
         from what was requested), `OSError`; the caller removes the sandbox.
         """
-        for part in PARTS:
-            (folder / part).mkdir()
-        if spec.snapshot is not None:
-            self._snapshots.fill(folder, spec.snapshot)
-        if spec.volume is not None:
-            self._volumes.attach(spec.volume, folder)
+        self._fill(spec, folder)
         note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
         group = self._group(spec, folder)
 
@@ -74,23 +118,54 @@ class SandboxStart:
             if spec.network is not None and spec.network.ports:
                 open_low_ports(started.pid)
 
-        with listen(folder) as listening:
+        with listen(folder) as listening, self._holding(folder) as hold:
             where = f"fd:{listening.fileno()}"
-            argv = launch.serve_argv(python=PYTHON, listen=where, lease=spec.lease, network=spec.network)
+            argv = launch.serve_argv(
+                python=PYTHON, listen=where, lease=spec.lease, network=spec.network, held=hold.fd
+            )
             mounts = [*self._mounts(folder, group, spec.memory), *_host_mounts(spec)]
             started = start(
                 Start(
                     arguments=[program, *isolation(), *mounts, *closing(mounts), "--", *argv],
                     environment=ENVIRONMENT,
-                    keep=(listening.fileno(),),
+                    keep=(listening.fileno(), *([] if hold.fd is None else [hold.fd])),
                     open_files=spec.open_files,
                     folders=sorted(set(group.folders.values())),
                     place=place,
-                    ready=lambda: speaks(folder, listening),
+                    ready=lambda: hold.passed() and speaks(folder, listening),
                     files={**environments.FILES, **({} if spec.network is None else NAME_FILES)},
                 )
             )
         verify(started.pid, spec, group)
+
+    def _fill(self, spec: SandboxSpec, folder: Path) -> None:
+        """Make the folders that the sandbox writes to, with what they begin with."""
+        for part in PARTS:
+            (folder / FILES / part).mkdir(parents=True)
+        if spec.volume is None:
+            write_lowers(folder, ())
+        if spec.snapshot is not None:
+            self._snapshots.fill(folder, spec.snapshot, layered=spec.volume is None)
+        if spec.volume is not None:
+            self._volumes.attach(spec.volume, folder / FILES)
+
+    @contextlib.contextmanager
+    def _holding(self, folder: Path) -> Iterator[Hold]:
+        """Hold a sandbox that has layers until they are under it."""
+        if not read_lowers(folder):
+            yield Hold(None, None, lambda: None)
+            return
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield Hold(ours, theirs, lambda: self._put_layers(folder))
+
+    def _put_layers(self, folder: Path) -> None:
+        """Put the layers of a checkpoint under the sandbox, or copy them where that cannot be done."""
+        try:
+            self._layers.begin(folder)
+        except (LayersBusy, LayersUnavailable) as reason:
+            log.debug("The sandbox %s begins with a copy: %s.", folder.name, reason)
+            self._snapshots.unlayer(folder)
 
     def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
         """Make the sandbox's control group, and record it so that a sweep finds it.
@@ -110,11 +185,9 @@ class SandboxStart:
         return [
             *base_mounts(memory, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
             *own_devices(folder / "dev"),
-            *("--bind", str(folder / "home"), HOME),
             *(word for bind in binds for word in bind),
             *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),
-            *("--bind", str(folder / "workspace"), WORKSPACE),
-            *("--bind", str(folder / "state"), launch.STATE),
+            *(word for part, at in TARGETS.items() for word in ("--bind", str(folder / FILES / part), at)),
             *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
             *("--chdir", WORKSPACE),
         ]

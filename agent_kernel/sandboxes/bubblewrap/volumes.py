@@ -43,7 +43,7 @@ class VolumeFolders:
         return sorted(found, key=lambda volume: volume.created_at)
 
     def remove(self, name: str, alive: Iterable[Path]) -> None:
-        """Remove a volume with its files. `alive` are the folders of living sandboxes.
+        """Remove a volume with its files. `alive` are folders in which living sandboxes have their workspace.
 
         Raises `SandboxError` while one of them uses it.
         """

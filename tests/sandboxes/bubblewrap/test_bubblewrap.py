@@ -234,7 +234,7 @@ async def test_killed_host_leaves_nothing_after_lease_or_deletion(
     done = await asyncio.to_thread(subprocess.run, words, check=False)
     assert done.returncode == -signal.SIGKILL
     if deleted:
-        await asyncio.to_thread(_wait_for_boxd, str(tmp_path / "sandboxes/cut/workspace"))
+        await asyncio.to_thread(_wait_for_boxd, str(tmp_path / "sandboxes/cut/files/workspace"))
         backend = BubblewrapBackend(tmp_path, Toolbox(data_dir))
         await backend.delete(await backend.get("cut"))
         assert not (tmp_path / "sandboxes/cut").exists()

@@ -17,7 +17,8 @@ import pytest
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.bubblewrap import copying
 from agent_kernel.sandboxes.bubblewrap.copying import copy_trees
-from agent_kernel.sandboxes.bubblewrap.snapshots import PARTS, copy_parts
+from agent_kernel.sandboxes.bubblewrap.layers.sandbox import PARTS
+from agent_kernel.sandboxes.bubblewrap.snapshots import copy_parts
 from agent_kernel.sandboxes.bubblewrap.trees import Place, walk
 
 LONG = "n" * 255
@@ -108,7 +109,7 @@ def test_copy_keeps_what_cp_keeps(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
 ) -> None:
     if not clones:
-        monkeypatch.setattr(copying, "_CLONE", 0)  # refused, as by most file systems
+        monkeypatch.setattr(copying, "CLONE", 0)  # refused, as by most file systems
     make_everything(source)
     copied, expected = tmp_path / "copy", tmp_path / "expected"
     before = seen(source)

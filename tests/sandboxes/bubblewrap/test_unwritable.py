@@ -42,7 +42,7 @@ async def main():
     found = None
     if case == "checkpoint":
         ref = await backend.create(SandboxSpec("one"))
-        Path(data, "sandboxes/one/workspace/file").write_bytes(bytes(300000))
+        Path(data, "sandboxes/one/files/workspace/file").write_bytes(bytes(300000))
         fill()
     elif case == "full":
         fill()

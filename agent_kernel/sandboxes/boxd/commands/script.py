@@ -127,6 +127,10 @@ def command_line(job: str, turn: int, nonce: str) -> str:
     return rf'{processes.JOB_VARIABLE}={job};\builtin eval "$__boxd_do" {turn} {nonce}'
 
 
+COME_ALONG = r'__boxd_text=${OLDPWD-};\builtin cd -- "$PWD" 2>/dev/null&&OLDPWD=$__boxd_text;__boxd_text=;'
+"""Goes to the shell's directory by its name, and keeps the last one for `cd -`."""
+
+
 def changes(values: dict[str, str | None]) -> str:
     """Return what sets variables, and removes those that are None. A readonly one stays as it is."""
     words = [r"\builtin unset -v %s;" % name for name, value in values.items() if value is None]

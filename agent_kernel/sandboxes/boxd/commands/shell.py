@@ -9,6 +9,7 @@ not report then either, its script is ended, and the exit code is the shell's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -129,6 +130,14 @@ class Shell:
             else:
                 self.environment[name] = value
         self._changes += script.changes(changes)
+
+    def come_along(self) -> None:
+        """Let the shell go to its directory anew if another file system was mounted there meanwhile."""
+        cwd = "/proc/%d/cwd" % self._pid
+        with contextlib.suppress(OSError):
+            if os.path.samefile(cwd, os.readlink(cwd)):
+                return
+        self._changes += script.COME_ALONG
 
     def when_ready(self, action: Callable[[], None]) -> None:
         """Call `action` before the next command begins: at once if the shell is ready or runs another."""
