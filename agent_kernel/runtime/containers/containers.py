@@ -286,6 +286,10 @@ class LocalContainers:
         """Return what this process holds of a container."""
         return self._lifecycle.attachment(container_id)
 
+    def attachment(self, container_id: str) -> Attachment:
+        """Return what this process holds of a container."""
+        return self._lifecycle.attachment(container_id)
+
     async def channel(self, container_id: str, *, restore: bool = True) -> Channel:
         """Return the open channel to a container, opened (again) where there is none.
 
