@@ -60,6 +60,7 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
     "McpApprovalResponse": frozenset({"approval_request_id", "approve"}),
     "ItemReference": frozenset({"id"}),
     "ExpiresAfter": frozenset({"anchor", "minutes"}),
+    "RestoreParams": frozenset({"snapshot_id"}),
     "Message": frozenset({"role", "content"}),
 }
 """Required fields, by the name of the type."""
@@ -162,6 +163,24 @@ def _resources() -> Any:
     return _shape("ContainerResources", fields, closed=True)
 
 
+def _snapshot() -> Any:
+    return _shape("SnapshotParams", {"name": _title(), "automatic": bool}, closed=True)
+
+
+def _restore() -> Any:
+    return _shape("RestoreParams", {"snapshot_id": _title()}, closed=True)
+
+
+def _fork() -> Any:
+    return _shape("ForkParams", {"snapshot_id": _title(), "name": _title()}, closed=True)
+
+
+def _title() -> Any:
+    from pydantic import Field
+
+    return Annotated[str, Field(max_length=LONGEST_NAME)]
+
+
 def _message() -> Any:
     """Return one type for the package's three types of messages, so that errors name one place."""
     from openai.types import responses as r
@@ -198,6 +217,9 @@ REQUESTS: Mapping[str, Callable[[], Any]] = {
     "ResponseCreateParams": _create,
     "ConversationUpdateParams": _update,
     "ContainerCreateParams": _container,
+    "SnapshotParams": _snapshot,
+    "RestoreParams": _restore,
+    "ForkParams": _fork,
 }
 """The types of requests by name. They are made on first use, which imports the `openai` package."""
 

@@ -6,8 +6,8 @@ The protocol is optional: a server of the API without our extensions does not of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from openai.types import ContainerCreateResponse
@@ -27,6 +27,10 @@ class ContainerSnapshot:
     size: int
     name: str = ""
     automatic: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        return {"object": "agent_kernel.snapshot", **asdict(self)}
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent_kernel.errors import InvalidRequest, NotFound
-from agent_kernel.protocol.validation import shortened
+from agent_kernel.errors import CapabilityMissing, InvalidRequest, NotFound
+from agent_kernel.protocol.items import to_json
+from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.runtime.base import TracksChanges
 from agent_kernel.runtime.network.base import NetworkedContainers
 from agent_kernel.runtime.sessions import AsksSessions
+from agent_kernel.runtime.snapshots import KeepsSnapshots
 from agent_kernel.server.pages import answer, changed, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.streams import FileStream
 from agent_kernel.server.uploads import is_json, read_json, read_upload
@@ -122,6 +127,63 @@ async def update_network(request: Request) -> Response:
     """Replace a container's policy. The body is a `network_policy`."""
     policy = await read_json(request)
     return answer(await _networked(request).set_network(path(request, "container_id"), policy))
+
+
+async def take_snapshot(request: Request) -> Response:
+    """Keep what a container holds now: files, packages and shell. It goes on."""
+    asked = await _read(request, "SnapshotParams")
+    kept = await _keeping(request).snapshot(
+        path(request, "container_id"), name=_name(asked) or "", automatic=bool(asked.get("automatic"))
+    )
+    return JSONResponse(kept.to_json())
+
+
+async def list_snapshots(request: Request) -> Response:
+    """List a container's snapshots, oldest first."""
+    found = await _keeping(request).snapshots(path(request, "container_id"))
+    return JSONResponse({"object": "list", "data": [each.to_json() for each in found], "has_more": False})
+
+
+async def delete_snapshot(request: Request) -> Response:
+    """Delete a snapshot; the container, and forks of it, stay."""
+    snapshot_id = path(request, "snapshot_id")
+    await _keeping(request).delete_snapshot(path(request, "container_id"), snapshot_id)
+    return deleted(snapshot_id, "agent_kernel.snapshot.deleted")
+
+
+async def restore_container(request: Request) -> Response:
+    """Put a container back to one of its snapshots, under its own id."""
+    asked = await _read(request, "RestoreParams")
+    restored = await _keeping(request).restore(path(request, "container_id"), asked["snapshot_id"])
+    body = {"container": to_json(restored.container), "ended": [*restored.ended], "lost": [*restored.lost]}
+    return JSONResponse({"object": "agent_kernel.restored", **body})
+
+
+async def fork_container(request: Request) -> Response:
+    """Create a container from a snapshot of another, or from what that one holds now."""
+    asked = await _read(request, "ForkParams")
+    container_id, snapshot_id = path(request, "container_id"), asked.get("snapshot_id")
+    return answer(await _keeping(request).fork(container_id, snapshot_id=snapshot_id, name=_name(asked)))
+
+
+async def _read(request: Request, kind: str) -> Mapping[str, Any]:
+    given = await read_json(request)
+    check(kind, given)
+    return given
+
+
+def _name(asked: Mapping[str, Any]) -> str | None:
+    name: str | None = asked.get("name")
+    if name is not None and not name.isprintable():
+        raise InvalidRequest("name must have no control characters.", param="name")
+    return name
+
+
+def _keeping(request: Request) -> KeepsSnapshots:
+    containers = runtime_of(request).containers
+    if not isinstance(containers, KeepsSnapshots):
+        raise CapabilityMissing("This server keeps no snapshots of containers.")
+    return containers
 
 
 def _networked(request: Request) -> NetworkedContainers:

@@ -58,6 +58,7 @@ _RESPONSES = "/v1/responses"
 _RESPONSE = "/v1/responses/{response_id}"
 _CONVERSATION = "/v1/conversations/{conversation_id}"
 _CONTAINER = "/v1/containers/{container_id}"
+_SNAPSHOT = _CONTAINER + "/agent_kernel/snapshots/{snapshot_id}"
 _FILE = "/v1/files/{file_id}"
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -92,6 +93,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", _CONTAINER + "/agent_kernel/session", c.ask_session),
     Endpoint("GET", _CONTAINER + "/agent_kernel/network", c.retrieve_network),
     Endpoint("POST", _CONTAINER + "/agent_kernel/network", c.update_network),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/snapshots", c.take_snapshot, body="SnapshotParams"),
+    Endpoint("GET", _CONTAINER + "/agent_kernel/snapshots", c.list_snapshots, "List"),
+    Endpoint("DELETE", _SNAPSHOT, c.delete_snapshot, "Deleted"),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/restore", c.restore_container, body="RestoreParams"),
+    Endpoint("POST", _CONTAINER + "/agent_kernel/fork", c.fork_container, body="ForkParams"),
     Endpoint("POST", _CONTAINER + "/files", c.create_container_file, body="ContainerFile"),
     Endpoint("GET", _CONTAINER + "/files", c.list_container_files, "List", query=(*PAGE, c.SINCE)),
     Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),

@@ -46,6 +46,8 @@ async def local_runtime(backend: Backend, tmp_path: Path) -> AsyncIterator[Local
     yield runtime
     for container in (await runtime.containers.list(limit=100)).data:
         await runtime.containers.delete(container.id)
+    for snapshot in await runtime.containers.checkpoints.all():
+        assert await runtime.containers.checkpoints.remove(snapshot)
     await runtime.aclose()
 
 

@@ -17,17 +17,18 @@ from agent_kernel.runtime.base import FileChanges, Order, Page
 from agent_kernel.runtime.containers.files import workspace_path
 from agent_kernel.runtime.network.base import DISABLED, NetworkReport
 from agent_kernel.runtime.remote.errors import translated
+from agent_kernel.runtime.remote.snapshots import RemoteSnapshots
 from agent_kernel.sandboxes.base import WORKSPACE
 
 TRANSFER_TIMEOUT = openai.Timeout(None, connect=10.0)
 CHUNK = 64 << 10
 
 
-class RemoteContainers:
+class RemoteContainers(RemoteSnapshots):
     """`/v1/containers` of a server."""
 
     def __init__(self, client: AsyncOpenAI) -> None:
-        self._client = client
+        super().__init__(client)
         self._files = RemoteContainerFiles(client)
 
     @property

@@ -12,9 +12,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent_kernel.errors import (
     CapabilityMissing,
@@ -118,9 +118,9 @@ class GoingBack:
     async def _replaced(
         self, row: ContainerRow, snapshot: Snapshot, attachment: Attachment, old: Channel | None
     ) -> Left:
-        await _check_idle(row, attachment, old)
+        old = await _idle(row, attachment, old)
         left = await _left_in(old) if old is not None else Left()
-        await _check_idle(row, attachment, old)
+        old = await _idle(row, attachment, old)  # it was woken to answer
         new = replace(row, sandbox=f"{row.id}-{secrets.token_hex(4)}")
         try:
             channel = await self._lifecycle.start(new, snapshot)
@@ -189,41 +189,61 @@ def _check_workspace(row: ContainerRow) -> None:
         )
 
 
-async def _check_idle(row: ContainerRow, attachment: Attachment, channel: Channel | None) -> None:
-    """Pause a container if nothing runs in it. Raises `SandboxBusy` otherwise.
+async def _idle(row: ContainerRow, attachment: Attachment, channel: Channel | None) -> Channel | None:
+    """Pause a container in which nothing runs. Return its channel; None if it does not answer.
 
-    One that does not answer counts as idle: going back is the way out of that.
+    Raises `SandboxBusy`. One that does not answer counts as idle: going back is the way out of that.
     """
     if attachment.turns:
         raise in_use(row.id)
     if channel is None:
-        return
+        return None
     try:
-        async with asyncio.timeout(ASKING):
-            idle = await channel.pause(idle=True)
-    except (TimeoutError, SandboxError) as error:
+        idle = await _in_time(channel, channel.pause(idle=True))
+    except SandboxError as error:
         log.warning("Container %s goes back without its sandbox being asked: %s", row.id, error)
-        return
+        return None
     if not idle:
         raise in_use(row.id)
     attachment.paused = True
+    return channel
 
 
 async def _left_in(channel: Channel) -> Left:
-    """Ask a sandbox what it cannot take along. One that does not answer in time has said nothing."""
-    ended: list[str] = []
-    lost: list[str] = []
+    """Ask a sandbox what it cannot take along. One that does not answer has said nothing."""
     try:
-        async with asyncio.timeout(ASKING):
-            found = await channel.aftermath(WORKSPACE, None)
-            ended = [line.partition(": ")[2] for line in found.running] if found is not None else []
-            for name in catalogue().types:
-                tool: object = catalogue().get(name)
-                if isinstance(tool, NamesVariables):
-                    lost += await tool.variables(channel)
-    except (TimeoutError, SandboxError) as error:
+        return await _in_time(channel, _told_by(channel))
+    except SandboxError as error:
         log.info("A sandbox did not say what it cannot take along to a snapshot: %s", error)
+        return Left()
+
+
+async def _told_by(channel: Channel) -> Left:
+    found = await channel.aftermath(WORKSPACE, None)
+    ended = [line.partition(": ")[2] for line in found.running] if found is not None else []
+    lost: list[str] = []
+    for name in catalogue().types:
+        tool: object = catalogue().get(name)
+        if isinstance(tool, NamesVariables):
+            lost += await tool.variables(channel)
     return Left(tuple(ended[:MOST_NAMED]), tuple(lost[:MOST_NAMED]))
+
+
+async def _in_time(channel: Channel, work: Coroutine[Any, Any, T]) -> T:
+    """Do something in a sandbox. One that takes longer than `ASKING` loses the channel to it.
+
+    Raises `SandboxUnreachable` then.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=ASKING)
+        if not task.done():
+            await channel.aclose(SandboxUnreachable("The sandbox does not answer."))
+        return await task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _to_the_end(work: Awaitable[T]) -> T:
