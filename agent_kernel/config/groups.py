@@ -117,11 +117,11 @@ class ContainerSettings(Configurable):
     checkpoint_size = Int(
         10 << 30,
         min=0,
-        help="""Maximum size of all these checkpoints, in bytes. Over it, the oldest are removed first.""",
+        help="""Bytes of these checkpoints and automatic snapshots together. Over it, the oldest are removed first.""",
     ).tag(config=True)
-    checkpoint_days = Float(7.0, min=0.0, help="""Days after which these checkpoints are removed.""").tag(
-        config=True
-    )
+    checkpoint_days = Float(
+        7.0, min=0.0, help="""Days after which these checkpoints and automatic snapshots are removed."""
+    ).tag(config=True)
     warm = Int(
         0,
         min=0,

@@ -13,14 +13,14 @@ from agent_kernel.runtime.network.egress import NetworkOptions
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """The checkpoints of expired containers to keep. Explicit checkpoints stay until they are removed."""
+    """The checkpoints of expired containers and the automatic ones to keep; the explicit ones all stay."""
 
     keep_expired: bool = True
     """Take a checkpoint when a container expires. Its next use restores it under the same id."""
     total_size: int = 10 << 30
-    """Bytes of all automatic checkpoints together. Above this, the oldest is removed first."""
+    """Bytes of all these together. Above this the oldest is removed first, automatic ones before others."""
     max_age: float = 7 * 86400.0
-    """Seconds after which an automatic checkpoint is removed."""
+    """Seconds after which one of these is removed."""
 
 
 @dataclass(frozen=True)
