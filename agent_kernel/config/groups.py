@@ -117,7 +117,7 @@ class ContainerSettings(Configurable):
     checkpoint_size = Int(
         10 << 30,
         min=0,
-        help="""Bytes of these checkpoints and automatic snapshots together. Over it, the oldest are removed first.""",
+        help="""Bytes of these and of automatic snapshots together. Over it, the oldest are removed first.""",
     ).tag(config=True)
     checkpoint_days = Float(
         7.0, min=0.0, help="""Days after which these checkpoints and automatic snapshots are removed."""

@@ -286,10 +286,6 @@ class LocalContainers:
         """Return what this process holds of a container."""
         return self._lifecycle.attachment(container_id)
 
-    def attachment(self, container_id: str) -> Attachment:
-        """Return what this process holds of a container."""
-        return self._lifecycle.attachment(container_id)
-
     async def channel(self, container_id: str, *, restore: bool = True) -> Channel:
         """Return the open channel to a container, opened (again) where there is none.
 
@@ -344,6 +340,7 @@ class LocalContainers:
         snapshot = await self._snapshots.one(container_id, snapshot_id)
         left = await self._going_back.restore(container_id, snapshot)
         self._files.forget(container_id)
+        self.refresh()
         row = await self._row(container_id)
         return RestoredContainer(await self._resource(row), left.ended, left.lost)
 

@@ -99,7 +99,7 @@ def _id(given: str, param: str) -> str:
     return given
 
 
-def _snapshot(given: object) -> ContainerSnapshot:
+def _snapshot(given: Any) -> ContainerSnapshot:
     match given:
         case {"id": str(id), "container_id": str(of), "created_at": int(when), "size": int(size)}:
             name, automatic = given.get("name"), given.get("automatic")

@@ -43,7 +43,7 @@ async def main(made, step):
 asyncio.run(main(*sys.argv[1:]))
 """
 STEPS = {"started": ("two",), "swapped": ("one",), "any": ("one", "two")}
-"""What the container holds when its host was killed at a step, on the way from `two` to the first snapshot."""
+"""What the container holds after its host was killed at a step, on the way from `two` to `one`."""
 
 
 @pytest.fixture(

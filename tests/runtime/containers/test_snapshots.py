@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Protocol, cast
@@ -98,13 +99,14 @@ async def test_what_is_refused(runtime: Runtime) -> None:
     ):
         with pytest.raises(NotFound):
             await call
-    for call in (
+    unknown: tuple[Coroutine[Any, Any, Any], ...] = (
         containers.snapshot("cntr_x"),
         containers.restore("cntr_x", of_other.id),
         containers.fork("cntr_x"),
-    ):
+    )
+    for each in unknown:
         with pytest.raises(NotFound):
-            await call
+            await each
     await containers.delete_snapshot(other, of_other.id)
 
 
