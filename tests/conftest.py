@@ -27,6 +27,7 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests import trust
+from tests.wheels import install
 
 Missing = Callable[[str], NoReturn]
 CHECKOUT = Path(__file__).parents[1]
@@ -241,12 +242,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(scope="session")
 def toy_backend_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the toy backend installed from its wheel, as any package that adds a backend."""
-    folder = tmp_path_factory.mktemp("toy-backend")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
-    target = ["--target", str(folder), str(SANDBOXES / "toy_backend")]
-    subprocess.run([*command, *options, *target], check=True)
-    return folder
+    return install(SANDBOXES / "toy_backend", tmp_path_factory.mktemp("toy-backend"))
 
 
 @pytest.fixture

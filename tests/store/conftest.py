@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from agent_kernel.store.catalogue import open_store
 from agent_kernel.store.rows import Rows
 from tests.conftest import Missing
 from tests.store.postgres import Postgres, programs, running
+from tests.wheels import install
 
 TOY = Path(__file__).parent / "toy_store"
 
@@ -34,11 +33,7 @@ def postgres(missing: Missing) -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def toy_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toy store installed from its wheel, as any other package that adds a store."""
-    folder = tmp_path_factory.mktemp("toy")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
-    subprocess.run([*command, *options, "--target", folder, TOY], check=True)
-    return folder
+    return install(TOY, tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from agent_kernel.tools.catalogue import catalogue
 from tests.runtime.played import Upstream
 from tests.sandboxes.shared import shared_run, shared_sandbox, shared_sandboxes
+from tests.wheels import install
 
 __all__ = ["shared_run", "shared_sandbox", "shared_sandboxes"]
 
@@ -22,11 +21,7 @@ TOY = Path(__file__).parent / "toy_tool"
 @pytest.fixture(scope="session")
 def toy_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toy tool installed from its wheel, as any other package that adds a tool."""
-    folder = tmp_path_factory.mktemp("toy")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    options = ["--no-index", "--disable-pip-version-check", "--root-user-action=ignore"]
-    subprocess.run([*command, *options, "--target", folder, TOY], check=True)
-    return folder
+    return install(TOY, tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from agent_kernel.kernel.render.bundles import Bundle, ShownItem
 from agent_kernel.kernel.render.generic import generic
 from agent_kernel.kernel.render.items import render_item
 from agent_kernel.kernel.render.registry import Guarded, Installed
+from tests.wheels import install
 
 TOY = Path(__file__).parent / "toy_renderer"
 CALL = {
@@ -42,9 +42,7 @@ OUTPUT = {
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The toy renderer, installed from its wheel."""
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
-    subprocess.run([*pip, str(tmp_path), str(TOY)], check=True, capture_output=True)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(install(TOY, tmp_path)))
     importlib.invalidate_caches()
     monkeypatch.setattr(items, "INSTALLED", Installed())
     yield
