@@ -1,4 +1,4 @@
-"""Call `agent-kernel` in the process of the test: starting Python for each command takes a second."""
+"""Call `agent-kernel` in the process of the test or in a forked one: Python takes a second to start."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from agent_kernel.cli import main
+from tests.forked import Forked
 
 Environment = Mapping[str, str]
 Done = subprocess.CompletedProcess[str]
@@ -44,7 +46,17 @@ def call(*words: str, environment: Environment | None = None) -> Done:
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
-def start(*words: str, environment: Environment | None = None, cwd: Path | None = None) -> Done:
-    """Run the command in a process; its warnings are errors."""
+def start(*words: str, environment: Environment | None = None) -> Done:
+    """Run the command in a forked process."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = Forked(*words, environment=dict(environment or os.environ), stderr=errors.fileno())
+        printed = process.stdout.read()
+        code = process.wait()
+        errors.seek(0)
+        return subprocess.CompletedProcess(words, code, printed, errors.read())
+
+
+def launch(*words: str, environment: Environment | None = None, cwd: Path | None = None) -> Done:
+    """Run the command as a person does: Python starts it. Its warnings are errors."""
     command = [sys.executable, "-W", "error", "-m", "agent_kernel", *words]
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300)

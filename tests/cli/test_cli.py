@@ -1,11 +1,10 @@
-"""The command line: each command is run once as a process, otherwise in the test's process."""
+"""The command line: each command is run once in a process of its own, otherwise in the test's process."""
 
 from __future__ import annotations
 
 import json
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 
 from agent_kernel import __version__
 from agent_kernel.cli import COMMANDS
-from tests.cli.command import Done, Environment, call, start
-from tests.forked import Forked
+from tests.cli.command import Done, Environment, call, launch, start
+from tests.forked import Forked, serve
 from tests.notebooks.saved import assert_equal, outputs, read, saved
 
 
@@ -42,7 +41,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_version() -> None:
-    assert start("--version").stdout.strip() == __version__
+    assert launch("--version").stdout.strip() == __version__
 
 
 def test_an_unknown_command_is_explained() -> None:
@@ -188,16 +187,17 @@ def test_serve_refuses_an_unknown_setting(own_environment: Environment) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_ends_when_told_to(number: signal.Signals, own_environment: Environment) -> None:
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--sandbox", "bubblewrap"]
-    with subprocess.Popen(
-        command, env=own_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("Serving http://127.0.0.1:")
+def test_serve_ends_when_told_to(
+    number: signal.Signals, own_environment: Environment, tmp_path: Path
+) -> None:
+    with (tmp_path / "errors").open("w+") as errors:
+        process, url = serve(
+            "--sandbox", "bubblewrap", environment={**own_environment}, stderr=errors.fileno()
+        )
+        assert url.startswith("http://127.0.0.1:")
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
-    assert "Traceback" not in errors
+        process.wait(20)
+        assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
 # --- containers --------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_the_demo(own_environment: Environment, tmp_path: Path) -> None:
         "AGENT_KERNEL_MODEL": "openai/none",
         "AGENT_KERNEL_SANDBOX": "docker",
     }
-    done = start(
+    done = launch(
         "demo", "--output", str(tmp_path / "out"), environment={**own_environment, **elsewhere}, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr

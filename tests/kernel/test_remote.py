@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forked import serve
 from tests.kernel.client import Notebook, Result, without_ids
 from tests.kernel.running import running
 from tests.kernel.transfer.test_sizes import SIZES, round_trip
@@ -48,17 +46,12 @@ def server(kernel_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "JUPYTER_CONFIG_DIR": str(tmp_path_factory.mktemp("no-config")),
         "PYTHONPATH": str(SCRIPT.parents[2]),
     }
-    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process, url = serve(environment=environment)
     try:
-        found = re.search(r"http://127\.0\.0\.1:\d+\S*", process.stdout.readline())
-        assert found
-        yield found[0].rstrip("/").removesuffix("/v1") + "/v1"
+        yield url
     finally:
         process.terminate()
         process.wait(20)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="module")

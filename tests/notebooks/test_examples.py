@@ -23,12 +23,12 @@ from tests.notebooks.saved import assert_equal, outputs, read, saved
 SLOW = pytest.mark.slow
 SANDBOXES = [
     pytest.param("bubblewrap", marks=[pytest.mark.bubblewrap, SLOW]),
-    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("docker", marks=[pytest.mark.docker, SLOW]),
 ]
-"""Where nbval runs the last notebook. It runs in bubblewrap without nbval too."""
+"""Where nbval runs the last notebook. It runs without nbval in any case."""
 NOTEBOOKS = ["01_first_questions", "02_late_payers", "03_own_data", "04_one_session"]
 ON_DOCKER = [pytest.param(name, marks=SLOW) for name in NOTEBOOKS]
-"""They ask Docker for nothing that the last does not, which nbval runs there."""
+"""They ask Docker for nothing that `tests/kernel/firsts` and the contract of runtimes do not."""
 IN_BUBBLEWRAP = [pytest.param(name, marks=SLOW) for name in NOTEBOOKS]
 """The first is what `agent-kernel demo` runs; its test compares the outputs too. All run with cassettes."""
 
@@ -107,7 +107,6 @@ def server(request: pytest.FixtureRequest, own_environment: Environment) -> Iter
     nothing_left(environment)
 
 
-@pytest.mark.on_docker
 def test_nbval_run_on_server_equals_saved(
     environment: Environment, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.sandboxes import catalogue
 from agent_kernel.sandboxes.catalogue import BackendOptions
 from agent_kernel.sandboxes.optional import Snapshots, Volumes, snapshots_of, volumes_of
+from tests.cli.command import start
 from tests.conftest import CHECKOUT
 
 
@@ -105,13 +104,6 @@ def environment(tmp_path: Path, own_environment: dict[str, str]) -> dict[str, st
     }
 
 
-def command(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "agent_kernel", *words],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-
-
 async def test_toy_runs_turns_and_shows_in_every_command(
     settings: config.Settings, tmp_path: Path, own_environment: dict[str, str]
 ) -> None:
@@ -130,11 +122,11 @@ async def test_toy_runs_turns_and_shows_in_every_command(
         assert [each.model_dump()["agent_kernel"] for each in containers] == [
             {"sandbox": "toy", "isolation": "none"}
         ]
-        listed = await asyncio.to_thread(command, "containers", "list", "--json", environment=environ)
+        listed = await asyncio.to_thread(start, "containers", "list", "--json", environment=environ)
         seen = [(each["sandbox"], each["status"]) for each in json.loads(listed.stdout)]
         assert seen == [("toy", "running")]
         kept = await asyncio.to_thread(
-            command, "containers", "checkpoint", containers[0].id, environment=environ
+            start, "containers", "checkpoint", containers[0].id, environment=environ
         )
         assert kept.returncode == 2
         assert "toy sandboxes have no checkpoints" in kept.stderr
@@ -163,7 +155,7 @@ async def test_toy_container_expires_without_checkpoint(settings: config.Setting
 def test_doctor_reports_toy_honestly(
     toy_backend: Path, tmp_path: Path, own_environment: dict[str, str]
 ) -> None:
-    done = command("doctor", "--json", environment=environment(tmp_path, own_environment))
+    done = start("doctor", "--json", environment=environment(tmp_path, own_environment))
     findings = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
     assert findings["toy"]["ok"]
     assert findings["toy"]["needed"]
@@ -178,5 +170,5 @@ def test_doctor_reports_toy_honestly(
 def test_image_build_has_nothing_to_prepare_for_toy(
     toy_backend: Path, tmp_path: Path, own_environment: dict[str, str]
 ) -> None:
-    done = command("image", "build", environment=environment(tmp_path, own_environment))
+    done = start("image", "build", environment=environment(tmp_path, own_environment))
     assert (done.returncode, done.stdout) == (0, "toy sandboxes need no preparation.\n"), done.stderr

@@ -29,7 +29,7 @@ def _soak(backend: str, commands: int = 100, cycles: int = 5) -> dict[str, objec
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize(("commands", "cycles"), [(6, 2), pytest.param(100, 5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("commands", "cycles"), [(3, 1), pytest.param(100, 5, marks=pytest.mark.slow)])
 def test_docker_leaves_nothing(docker_engine: None, commands: int, cycles: int) -> None:
     found = _soak("docker", commands, cycles)
     assert found["left"] == {}
@@ -45,7 +45,7 @@ def test_gvisor_leaves_nothing(runsc: None) -> None:
 
 
 @pytest.mark.bubblewrap
-@pytest.mark.parametrize(("commands", "cycles"), [(40, 3), pytest.param(2000, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("commands", "cycles"), [(20, 2), pytest.param(2000, 50, marks=pytest.mark.slow)])
 def test_bubblewrap_leaves_nothing(toolbox: Toolbox, commands: int, cycles: int) -> None:
     found = _soak("bubblewrap", commands, cycles)
     assert found["left"] == {}

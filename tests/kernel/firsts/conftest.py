@@ -22,7 +22,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.conftest import configured_docker
 from tests.egress.clients.web import WebServer, serving
 from tests.kernel.client import Notebook
-from tests.kernel.firsts.sites import HOSTS, make_sites
+from tests.kernel.firsts.sites import HOSTS, PACKAGES, make_index, make_sites, needed
 from tests.kernel.running import running
 from tests.server.keyed import Keyed, keyed_server
 
@@ -37,13 +37,19 @@ async def loopback(name: str) -> list[Address]:
 
 
 @pytest.fixture(scope="session")
-def web(tmp_path_factory: pytest.TempPathFactory, toolbox: Toolbox) -> Iterator[WebServer]:
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A package index, a server of repositories, data and a Debian repository, by the name of the host."""
     folder = tmp_path_factory.mktemp("sites")
-    packages = next((toolbox.path / "venv" / "lib").glob("python*/site-packages"))
-    make_sites(folder, packages, Path(sysconfig.get_path("purelib")))
+    make_sites(folder, Path(sysconfig.get_path("purelib")))
     with serving(folder, None) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def scipy(web: WebServer, toolbox: Toolbox) -> None:
+    """Add scipy to the package index, as the toolbox has it: it takes seconds to pack."""
+    packages = next((toolbox.path / "venv" / "lib").glob("python*/site-packages"))
+    make_index(web.folder / PACKAGES, needed("scipy", packages))
 
 
 @contextmanager

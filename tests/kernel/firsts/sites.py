@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -59,9 +59,9 @@ class ShopTest(unittest.TestCase):
 _LEFT_OUT = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json")
 
 
-def make_sites(folder: Path, toolbox: Path, own: Path) -> None:
-    """Fill a folder for each host: scipy as the toolbox has it, httpx as the tests' environment has it."""
-    make_index(folder / PACKAGES, [*needed("scipy", toolbox), *needed("httpx", own)])
+def make_sites(folder: Path, own: Path) -> None:
+    """Fill a folder for each host; the index has httpx as the tests' environment has it."""
+    make_index(folder / PACKAGES, needed("httpx", own))
     make_repository(folder / GIT)
     data = folder / DATA
     data.mkdir()
@@ -86,9 +86,9 @@ def needed(name: str, packages: Path) -> Iterator[Distribution]:
                 todo.append(requirement.name)
 
 
-def make_index(site: Path, packages: Sequence[Distribution]) -> None:
-    """Make a simple index, as pip reads it, of the packages as wheels."""
-    (site / "files").mkdir(parents=True)
+def make_index(site: Path, packages: Iterable[Distribution]) -> None:
+    """Add the packages as wheels to a simple index, as pip reads it."""
+    (site / "files").mkdir(parents=True, exist_ok=True)
     for each in packages:
         wheel = make_wheel(each, site / "files")
         page = site / "simple" / canonicalize_name(each.metadata["Name"]) / "index.html"

@@ -40,7 +40,7 @@ def test_httpx_is_installed_and_used_in_the_next_turn(client: OpenAI, web: WebSe
 
 
 @pytest.mark.slow  # the same programs as in the notebook
-def test_scipy_is_installed_and_fits_a_column(client: OpenAI, web: WebServer) -> None:
+def test_scipy_is_installed_and_fits_a_column(client: OpenAI, web: WebServer, scipy: None) -> None:
     heights = [171.5, 168.25, 182.0, 177.75]
     content = "height\n" + "".join(f"{height}\n" for height in heights)
     file = client.files.create(file=("heights.csv", content.encode()), purpose="user_data")

@@ -34,6 +34,12 @@ def test_packages_are_installed_and_used_in_later_turns(notebook: Notebook, web:
     assert not any(text.startswith("Wrote") for text in installed)
     assert "There are **7 orders**." in notebook.run("Use it: how many orders are there?").plain
     assert f"{PACKAGES}:{web.port}" in notebook.run("%network").plain[-1]
+
+
+@pytest.mark.slow  # the same turns as with httpx, and a hundred megabytes to pack and unpack
+@pytest.mark.bubblewrap
+def test_scipy_is_installed_and_fits_a_column(notebook: Notebook, web: WebServer, scipy: None) -> None:
+    allow(notebook, web, PACKAGES)
     lines = "".join(f"p{number},{height}\n" for number, height in enumerate(HEIGHTS))
     (notebook.folder / "heights.csv").write_text("person,height\n" + lines)
     fitted = notebook.run("Install scipy and fit a normal distribution to height of @heights.csv").plain

@@ -20,6 +20,9 @@ from tests.runtime.played import SHELL, Turn, items, runtime_on, turns_of
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(600)]  # the first run installs the server
 
+ONE_DIALECT = pytest.mark.shown_on("chat")
+"""What the turn does, not the dialect; `tests/models` tests the same with both on played upstreams."""
+
 CALLS = {"tools": [SHELL], "tool_choice": "required"}
 STORY = "Tell a long story about a house."
 
@@ -63,6 +66,7 @@ async def test_call_runs_and_chain_continues(turn: Turn, model: str) -> None:
     assert second.status == "incomplete"
 
 
+@ONE_DIALECT
 async def test_parallel_calls_run_once_each(turn: Turn, model: str) -> None:
     response = await turn("uname and whoami", model=model, parallel_tool_calls=True, **CALLS)
     assert response.status == "completed"
@@ -102,6 +106,7 @@ async def test_long_tool_output_still_fits(turn: Turn, model: str) -> None:
     assert (await turn("Go on.", model=model, **again)).status == "incomplete"
 
 
+@ONE_DIALECT
 async def test_template_without_tools_gives_notice(
     words_only: Llama, bubblewrap_backend: BubblewrapBackend, tmp_path: Any, model: str
 ) -> None:
@@ -112,6 +117,7 @@ async def test_template_without_tools_gives_notice(
     assert NOT_CALLED in str(response.to_dict())
 
 
+@ONE_DIALECT
 async def test_cancel_stops_generation(llama: Llama, runtime: LocalRuntime, model: str) -> None:
     turn = turns_of(runtime)
     request = {"model": model, "input": STORY, "background": True, "stream": True}
@@ -128,6 +134,7 @@ async def test_cancel_stops_generation(llama: Llama, runtime: LocalRuntime, mode
     assert again.status == "incomplete"
 
 
+@ONE_DIALECT
 async def test_killed_server_fails_the_turn_only(llama: Llama, runtime: LocalRuntime, model: str) -> None:
     events: list[Any] = []
     async with aclosing(runtime.respond({"model": model, "input": STORY})) as stream:
