@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.kernel.panel.held.incoming import LONGEST_NAME, checked_name
-from agent_kernel.kernel.panel.held.listing import described, entries, fresh, missing
+from agent_kernel.kernel.panel.held.listing import described, entries, fresh, missing, named
 from agent_kernel.kernel.panel.held.outgoing import OutgoingFile
 from agent_kernel.kernel.panel.messages import WithBuffer
 
@@ -28,6 +28,9 @@ PAGE = 500
 LONGEST_PATH = 20_000
 """Characters of a path: each character of a name may be spelled with several."""
 
+LONGEST_FILTER = 1000
+"""Characters of the text that names must have."""
+
 MOST_REMOVED = 1000
 LONGEST_DOWNLOAD = 64
 """Characters of the name that a page gives a download."""
@@ -35,9 +38,10 @@ LONGEST_DOWNLOAD = 64
 
 async def folder(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Return a page of what is in a folder, or of all files below it that the last turn wrote."""
-    request.only(("path", "offset", "changed"))
+    request.only(("path", "offset", "changed", "named"))
     path = request.text("path", longest=LONGEST_PATH) if request.arguments.get("path") else ""
     offset = request.number("offset", most=MOST_OFFSET) if "offset" in request.arguments else 0
+    text = request.text("named", longest=LONGEST_FILTER) if request.arguments.get("named") else ""
     listing = await source.listings.get(source.notebook, kept=offset > 0)
     files, changed = listing.below(path), _written(source.notebook)
     if path and not files:
@@ -47,6 +51,7 @@ async def folder(source: PanelSource, request: PanelRequest) -> Mapping[str, Any
         found = [described(*each, changed) for each in sorted(chosen.items())]
     else:
         found = entries(files, path, changed)
+    found = named(found, text) if text else found
     return {
         "container": source.notebook.container.id is not None,
         "entries": found[offset : offset + PAGE],

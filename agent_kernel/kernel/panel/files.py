@@ -102,6 +102,7 @@ async def uploaded(source: PanelSource, request: PanelRequest) -> Mapping[str, A
     request.only(("path", "files"))
     path = checked_name(request.text("path", longest=LONGEST_NAME))
     count = request.number("files", most=LARGEST)
+    source.listings.changes += 1
     source.notebook.tell_model(f"The user uploaded a folder: /mnt/data/{path}/ ({count} files).")
     return {}
 
@@ -115,6 +116,7 @@ async def _arrived(source: PanelSource, request: PanelRequest, file: IncomingFil
         source.incoming.end(request.page, request.text("upload", longest=LONGEST_UPLOAD))
     path = short_path(written.path)
     source.listings.add(path, written)
+    source.listings.changes += not file.part
     shown = "" if file.part else await _told(source, written)
     return {"path": path, "bytes": written.bytes, "shown": shown}
 

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
+from agent_kernel.kernel.panel.held.answers import GivenAnswers
 from agent_kernel.kernel.panel.messages import (
     TARGET,
     PanelRequest,
@@ -37,6 +38,9 @@ GATHER_SECONDS = 0.1
 """Seconds between two states that are pushed."""
 
 UNEXPECTED = AgentKernelError("Internal error in the kernel. Details are in its log.")
+LOST = AgentKernelError(
+    "The answer was lost with the connection.", hint="Look whether it was done before you try again."
+)
 
 
 class Panel:
@@ -46,7 +50,8 @@ class Panel:
         self._source = source
         self._log = log
         self._pages: dict[str, BaseComm] = {}
-        self._open: dict[str, set[asyncio.Task[None]]] = {}
+        self._open: dict[str, dict[str, asyncio.Task[None]]] = {}
+        self._given: dict[str, GivenAnswers] = {}
         self._timer: asyncio.TimerHandle | None = None
         source.preparation.watch = self.changed
 
@@ -86,7 +91,8 @@ class Panel:
             self._gone(oldest.comm_id)
             oldest.close()
         self._pages[page.comm_id] = page
-        self._open[page.comm_id] = set()
+        self._open[page.comm_id] = {}
+        self._given[page.comm_id] = GivenAnswers()
         page.on_msg(lambda message: self._received(page, message))
         page.on_close(lambda _message: self._gone(page.comm_id))
         page.send(push("state", state_of(self._source)))
@@ -94,7 +100,8 @@ class Panel:
     def _gone(self, page: str) -> None:
         self._pages.pop(page, None)
         self._source.gone(page)
-        for task in self._open.pop(page, ()):
+        self._given.pop(page, None)
+        for task in self._open.pop(page, {}).values():
             task.cancel()
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -105,6 +112,11 @@ class Panel:
         if identifier is None or running is None:
             self._log.info("A message of the extension has no id, so it cannot be answered.")
             return
+        if identifier in running:
+            return  # it came again after a lost connection, and will be answered
+        if identifier in self._given[page.comm_id]:
+            self._send_again(page, identifier)
+            return
         try:
             if len(running) >= MOST_OPEN:
                 raise InvalidRequest(
@@ -114,12 +126,15 @@ class Panel:
         except InvalidRequest as error:
             page.send(refusal(identifier, error))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(page, request))
-        running.add(task)
-        task.add_done_callback(running.discard)
+        running[identifier] = task = asyncio.get_running_loop().create_task(self._answer(page, request))
+        task.add_done_callback(lambda _task: running.pop(identifier, None))
+
+    def _send_again(self, page: BaseComm, request: str) -> None:
+        message, buffers = self._given[page.comm_id].get(request) or (refusal(request, LOST), [])
+        page.send(dict(message), buffers=buffers)
 
     async def _answer(self, page: BaseComm, request: PanelRequest) -> None:
-        from agent_kernel.kernel.panel.requests import carry_out
+        from agent_kernel.kernel.panel.requests import READS, carry_out
 
         buffers: list[bytes] = []
         try:
@@ -131,6 +146,8 @@ class Panel:
         except Exception:  # noqa: BLE001  # told to the person, and logged
             self._log.exception("The request %s failed unexpectedly.", request.name)
             answer = refusal(request.id, UNEXPECTED)
+        if request.name not in READS and page.comm_id in self._given:
+            self._given[page.comm_id].add(request.id, answer, buffers)
         page.send(answer, buffers=buffers)
         if not buffers:  # what is read, or shown by a terminal, changes nothing
             self.changed()

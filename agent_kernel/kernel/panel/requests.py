@@ -97,6 +97,14 @@ REQUESTS: dict[str, Answer] = {
     "terminal-end": terminals.end,
 }
 
+READS = frozenset(
+    {
+        *("state", "settings", "models", "test_model", "network", "container", "variables", "table", "files"),
+        *("rows", "readiness", "example", "free", "folder", "stat", "terminal-read"),
+    }
+)
+"""The requests that change nothing: a page may send them again, and gets a new answer."""
+
 
 async def carry_out(source: PanelSource, request: PanelRequest) -> Result:
     """Return the result of a request. Raises `InvalidRequest` for an unknown one, and what it raises."""

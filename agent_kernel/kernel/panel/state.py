@@ -30,6 +30,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "container": {"id": notebook.container.id, **notebook.container.shown},
         "cell": running,
         "newest": source.newest(),
+        "files": source.listings.changes,
         "usage": _usage(notebook),
         "settings": fingerprint(notebook),
         "preparing": source.preparation.step,

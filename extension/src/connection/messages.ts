@@ -29,6 +29,8 @@ export interface State {
   readonly cell: RunningCell | null;
   /** The number of the newest cell: a short one may have begun and ended between two states. */
   readonly newest: number;
+  /** Changes when a page has changed the container's files. */
+  readonly files: number;
   readonly usage: { readonly tokens: number; readonly cost: number | null };
   readonly questions: readonly Question[];
   /** Changes when the settings do. */
@@ -98,6 +100,7 @@ export function readState(value: unknown): State {
     },
     cell: given["cell"] == null ? null : readCell(fields(given["cell"])),
     newest: count(given["newest"]),
+    files: count(given["files"]),
     usage: {
       tokens: count(usage["input_tokens"]) + count(usage["output_tokens"]),
       cost: typeof usage["cost"] === "number" ? usage["cost"] : null,

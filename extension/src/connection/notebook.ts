@@ -17,7 +17,7 @@ export class AgentNotebook {
     sessionContext.kernelChanged.connect(this._kernelChanged, this);
     sessionContext.statusChanged.connect(this._look, this);
     sessionContext.connectionStatusChanged.connect(this._reconnected, this);
-    panel.disposed.connect(this._end, this);
+    panel.content.disposed.connect(this._end, this); // before its session
     this._look();
   }
 
@@ -96,7 +96,8 @@ export class AgentNotebook {
     this._kernel = kernel;
     this._ours = ours;
     this._connection = ours ? new Connection(kernel) : null;
-    this._connection?.changed.connect(() => {
+    this._connection?.changed.connect((connection) => {
+      if (connection.isOutlived) this._look();
       this._changed.emit();
     });
     this._changed.emit();
@@ -105,13 +106,20 @@ export class AgentNotebook {
   private _reconnected(): void {
     const kernel = this.panel.sessionContext.session?.kernel;
     // A kernel that restarts meanwhile ends the connection, and `_look` makes a new one.
-    if (kernel?.connectionStatus === "connected") this.connection?.refresh().catch(() => undefined);
+    if (kernel?.connectionStatus === "connected") this.connection?.resume().catch(() => undefined);
     this._look();
     this._changed.emit();
   }
 
+  /** Tells the kernel that this page has gone: its notebook was closed, or the page is. */
+  leave(): void {
+    this.connection?.close();
+  }
+
   private _end(): void {
+    this.leave();
     this._connection?.dispose();
+    Signal.disconnectReceiver(this);
     Signal.clearData(this);
   }
 

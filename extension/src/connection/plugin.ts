@@ -33,6 +33,7 @@ class AgentNotebooks implements IAgentNotebooks {
     _tracker.currentChanged.connect(() => {
       this._changed.emit();
     });
+    window.addEventListener("pagehide", () => this.all.forEach((each) => each.leave()));
   }
 
   get all(): readonly AgentNotebook[] {

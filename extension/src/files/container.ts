@@ -41,7 +41,8 @@ export const container: JupyterFrontEndPlugin<void> = {
     app.serviceManager.contents.addDrive(drive);
     addMarkdownViewer(app.docRegistry, rendermime);
     const open = lab ? inTab(documents) : beside(app);
-    const work = new FilesWork(notebooks, open, () => void app.commands.execute(TERMINAL), trans);
+    const terminal = () => void app.commands.execute(TERMINAL);
+    const work = new FilesWork(open, terminal, app.commands, trans);
     const panel = new FilesPanel(notebooks, work, trans);
     work.panel = panel;
     panel.id = "jp-agent-files";

@@ -45,7 +45,7 @@ export class ContainerDrive implements Contents.IDrive {
     if (localPath === "") return directory("", []);
     const { connection, root, path } = await this._place(localPath);
     if (path === "" || options?.type === "directory") {
-      const { entries } = await folder(connection, path, 0, false);
+      const { entries } = await folder(connection, path);
       return directory(
         localPath,
         entries.map((each) => model(`${root}/${each.path}`, each)),
@@ -58,7 +58,8 @@ export class ContainerDrive implements Contents.IDrive {
     const { entry, parts } = await read(connection, asked.file, asked.most, tooLarge);
     const bytes = new Blob(parts);
     const content = asked.picture ? await base64(bytes) : textOf(await bytes.arrayBuffer());
-    return { ...model(localPath, entry), content, format: asked.picture ? "base64" : "text" };
+    const mimetype = asked.picture ? `image/${asked.picture}` : "text/plain";
+    return { ...model(localPath, entry), mimetype, content, format: asked.picture ? "base64" : "text" };
   }
 
   async save(localPath: string, options: Partial<Contents.IModel> = {}): Promise<Contents.IModel> {

@@ -1,6 +1,5 @@
 /** The files panel: what is in the container of the notebook that has the focus. */
 
-import { PathExt } from "@jupyterlab/coreutils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
@@ -10,12 +9,14 @@ import type { IAgentNotebooks } from "../connection/plugin";
 import { button, element, readable } from "../dom";
 import { dropped } from "./entries";
 import { reasonOf } from "./line";
+import type { EntryActions } from "./menu";
 import { type Entry, folder, type Folder } from "./read";
-import { moveFocus, row, type RowActions } from "./row";
+import { focusLine, lineOf, moveFocus, row } from "./row";
 
 /** What the panel lets the rest of the extension do. */
-export interface PanelWork extends Omit<RowActions, "open"> {
-  openFile(entry: Entry): void;
+export interface PanelWork extends EntryActions {
+  /** Shows what can be done with a file or a folder, below an element. */
+  menu(entry: Entry, from: HTMLElement): void;
   upload(notebook: AgentNotebook, path: string, files: File[], folders: FileSystemDirectoryEntry[]): void;
   choose(notebook: AgentNotebook, path: string): void;
   terminal(): void;
@@ -31,18 +32,21 @@ export class FilesPanel extends Widget {
     this.addClass("jp-agent-files");
     const head = element("div", "jp-agent-files-head", this.node);
     element("h2", "jp-agent-files-title", head, _trans.__("Files in the container"));
+    this._where = element("p", "jp-agent-words", head);
     const tools = element("div", "jp-agent-files-tools", head);
-    button(_trans.__("Upload …"), tools, () => this._with((each) => _work.choose(each, this._path)));
+    button(_trans.__("Upload …"), tools, () => {
+      if (this._notebook) _work.choose(this._notebook, this._path);
+    });
     button(_trans.__("Terminal"), tools, () => _work.terminal());
     button(_trans.__("Refresh"), tools, () => void this.refresh());
     this._crumbs = element("nav", "jp-agent-files-crumbs", this.node);
     this._crumbs.setAttribute("aria-label", _trans.__("Folder"));
     const choice = element("div", "jp-agent-files-choice", this.node);
-    this._filter = element("input", "jp-agent-files-filter", choice);
-    this._filter.type = "search";
-    this._filter.placeholder = _trans.__("Filter");
-    this._filter.setAttribute("aria-label", _trans.__("Show only names with this text"));
-    this._filter.addEventListener("input", () => this._draw());
+    this._named = element("input", "jp-agent-files-filter", choice);
+    this._named.type = "search";
+    this._named.placeholder = _trans.__("Filter");
+    this._named.setAttribute("aria-label", _trans.__("Show only names with this text"));
+    this._named.addEventListener("input", () => void this.refresh());
     const label = element("label", "", choice);
     this._changed = element("input", "", label);
     this._changed.type = "checkbox";
@@ -63,8 +67,9 @@ export class FilesPanel extends Widget {
   /** Where transfers of the panel are shown. */
   readonly transfers: HTMLElement;
 
-  get folder(): string {
-    return this._path;
+  /** The notebook whose container is shown; null if the current one is not ours. */
+  get notebook(): AgentNotebook | null {
+    return this._notebook;
   }
 
   /** Lists the folder again. */
@@ -72,41 +77,47 @@ export class FilesPanel extends Widget {
     return this._load(0);
   }
 
+  /** Shows a folder. */
+  enter(path: string): void {
+    this._path = path;
+    this._named.value = "";
+    void this.refresh().then(() => focusLine(this._list, 0));
+  }
+
   protected override onAfterShow(message: Message): void {
     super.onAfterShow(message);
     void this.refresh();
   }
 
-  /** Follows the notebook that has the focus, its container, and the ends of its cells. */
+  /** Follows the notebook that has the focus, its container, and what changes in there. */
   private _look(): void {
     const notebook = this._notebooks.current?.isOurs ? this._notebooks.current : null;
     const state = notebook?.state;
-    const key = [
-      notebook?.panel.id,
-      notebook?.connection !== null,
-      state?.container.id,
-      state?.cell === null,
-      state?.newest,
-    ];
-    if (this._notebook !== notebook) this._path = "";
+    const container = state?.container.id ?? null;
+    if (this._notebook !== notebook || (state && this._container !== container)) {
+      this._path = ""; // a folder of another container
+      this._entries = [];
+      this._count = 0;
+      this._container = container;
+    }
     this._notebook = notebook;
+    this._where.textContent = notebook?.name ?? "";
+    const connected = notebook?.connection !== null;
+    const key = [notebook?.panel.id, connected, container, state?.cell === null, state?.newest, state?.files];
     if (key.join(" ") === this._seen) return;
     this._seen = key.join(" ");
     if (this.isVisible) void this.refresh();
   }
 
-  private _with(use: (notebook: AgentNotebook) => void): void {
-    if (this._notebook) use(this._notebook);
-  }
-
   private async _load(offset: number): Promise<void> {
     this._asked += 1;
     const asked = this._asked;
+    const wanted = { changed: this._changed.checked, named: this._named.value };
     let found: Folder | null = null;
     let note = "";
     try {
       const connection = this._notebook?.connection;
-      if (connection) found = await folder(connection, this._path, offset, this._changed.checked);
+      if (connection) found = await folder(connection, this._path, offset, wanted);
       else if (this._notebook) note = this._trans.__("The kernel is not connected.");
       else note = this._trans.__("No Agent notebook is open.");
     } catch (error) {
@@ -124,6 +135,7 @@ export class FilesPanel extends Widget {
     if (!found.container) {
       return this._trans.__("No container yet. The first prompt, command or upload starts one.");
     }
+    if (found.count === 0 && this._named.value) return this._trans.__("No name here has this text.");
     if (found.count === 0 && this._changed.checked) {
       return this._trans.__("The last cell changed no files here.");
     }
@@ -132,44 +144,40 @@ export class FilesPanel extends Widget {
   }
 
   private _draw(): void {
-    const wanted = this._filter.value.toLowerCase();
-    const shown = this._entries.filter((each) => PathExt.basename(each.path).toLowerCase().includes(wanted));
-    const actions: RowActions = {
-      openText: (entry) => this._work.openText(entry),
-      mention: (entry) => this._work.mention(entry),
-      download: (entry) => this._work.download(entry),
-      rename: (entry) => this._work.rename(entry),
-      remove: (entry) => this._work.remove(entry),
-      open: (entry) => {
-        if (entry.files === null) this._work.openFile(entry);
-        else this._enter(entry.path);
-      },
-    };
-    this._list.replaceChildren(
-      ...shown.map((each) => row(each, this._changed.checked, actions, this._trans)),
-    );
+    this._drawList();
     const rest = this._count - this._entries.length;
     this._more.hidden = rest <= 0;
     this._more.textContent = this._trans.__("Show more (%1 of %2)", this._entries.length, this._count);
     this._drawCrumbs();
   }
 
+  /**
+   * Draws the lines, unless they are the same: one may just be clicked. The line that has the focus keeps it, or
+   * else the one in its place.
+   */
+  private _drawList(): void {
+    const content = JSON.stringify([this._entries, this._changed.checked]);
+    if (content === this._content) return;
+    this._content = content;
+    const focused = lineOf(this._list, document.activeElement);
+    const path = this._drawn[focused]?.path;
+    this._drawn = this._entries;
+    this._list.replaceChildren(
+      ...this._entries.map((each) => row(each, this._changed.checked, this._work, this._trans)),
+    );
+    if (focused < 0) return;
+    const same = this._entries.findIndex((each) => each.path === path);
+    focusLine(this._list, same >= 0 ? same : Math.min(focused, this._entries.length - 1));
+  }
+
   private _drawCrumbs(): void {
     this._crumbs.replaceChildren();
     const parts = this._path ? this._path.split("/") : [];
-    button("/mnt/data", this._crumbs, () => this._enter(""), "jp-agent-files-crumb");
+    button("/mnt/data", this._crumbs, () => this.enter(""), "jp-agent-files-crumb");
     parts.forEach((part, at) => {
       const path = parts.slice(0, at + 1).join("/");
       element("span", "", this._crumbs, "/");
-      button(readable(part), this._crumbs, () => this._enter(path), "jp-agent-files-crumb");
-    });
-  }
-
-  private _enter(path: string): void {
-    this._path = path;
-    this._filter.value = "";
-    void this.refresh().then(() => {
-      this._list.querySelector<HTMLElement>(".jp-agent-file-open")?.focus();
+      button(readable(part), this._crumbs, () => this.enter(path), "jp-agent-files-crumb");
     });
   }
 
@@ -189,16 +197,20 @@ export class FilesPanel extends Widget {
     }
   }
 
+  private readonly _where: HTMLElement;
   private readonly _crumbs: HTMLElement;
-  private readonly _filter: HTMLInputElement;
+  private readonly _named: HTMLInputElement;
   private readonly _changed: HTMLInputElement;
   private readonly _note: HTMLElement;
   private readonly _list: HTMLElement;
   private readonly _more: HTMLButtonElement;
   private _notebook: AgentNotebook | null = null;
+  private _container: string | null = null;
   private _path = "";
   private _seen = "";
   private _asked = 0;
-  private _entries: Entry[] = [];
+  private _entries: readonly Entry[] = [];
+  private _drawn: readonly Entry[] = [];
+  private _content = "";
   private _count = 0;
 }

@@ -38,14 +38,20 @@ function readEntry(value: unknown): Entry {
   };
 }
 
-/** Asks for a folder, from an entry on; `changed` asks for all files below it that the last turn wrote. */
+/** Which entries of a folder: all files below it that the last turn wrote, names with a text. */
+export interface Wanted {
+  readonly changed?: boolean;
+  readonly named?: string;
+}
+
+/** Asks for a folder, from an entry on. */
 export async function folder(
   connection: Connection,
   path: string,
-  offset: number,
-  changed: boolean,
+  offset = 0,
+  { changed = false, named = "" }: Wanted = {},
 ): Promise<Folder> {
-  const given = await connection.request("folder", { path, offset, changed });
+  const given = await connection.request("folder", { path, offset, changed, named });
   return {
     container: given["container"] === true,
     entries: list(given["entries"]).map(readEntry),

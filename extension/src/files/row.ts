@@ -1,42 +1,25 @@
-/** One line of the files panel: a file or a folder, and what can be done with it. */
+/** One line of the files panel: a file or a folder, and a button for what can be done with it. */
 
 import { PathExt } from "@jupyterlab/coreutils";
 import type { TranslationBundle } from "@jupyterlab/translation";
-import {
-  deleteIcon,
-  downloadIcon,
-  editIcon,
-  fileIcon,
-  folderIcon,
-  type LabIcon,
-  textEditorIcon,
-} from "@jupyterlab/ui-components";
+import { ellipsesIcon, fileIcon, folderIcon } from "@jupyterlab/ui-components";
 
 import { button, element, readable } from "../dom";
+import type { PanelWork } from "./panel";
 import type { Entry } from "./read";
-
-/** What the person may ask of a line. */
-export interface RowActions {
-  open(entry: Entry): void;
-  openText(entry: Entry): void;
-  mention(entry: Entry): void;
-  download(entry: Entry): void;
-  rename(entry: Entry): Promise<void>;
-  remove(entry: Entry): Promise<void>;
-}
 
 /** Draws a line. `whole` shows the path and not only the name. */
 export function row(
   entry: Entry,
   whole: boolean,
-  actions: RowActions,
+  actions: Pick<PanelWork, "open" | "rename" | "remove" | "menu">,
   trans: TranslationBundle,
 ): HTMLElement {
   const node = element("li", "jp-agent-file");
   const name = readable(whole ? entry.path : PathExt.basename(entry.path));
   const open = button("", node, () => actions.open(entry), "jp-agent-file-open");
   (entry.files === null ? fileIcon : folderIcon).element({
-    container: element("span", "", open),
+    container: element("span", "jp-agent-file-icon", open),
     tag: "span",
   });
   element("span", "jp-agent-file-name", open, name);
@@ -45,25 +28,19 @@ export function row(
   const details = element("span", "jp-agent-file-details", node);
   details.textContent =
     entry.files === null ? size(entry.bytes) : trans._n("%1 file", "%1 files", entry.files);
-  const tools = element("span", "jp-agent-file-tools", node);
-  const add = (label: string, icon: LabIcon, act: () => void) => {
-    const made = button("", tools, act, "jp-agent-file-tool");
-    made.title = label;
-    made.setAttribute("aria-label", `${label}: ${name}`);
-    icon.element({ container: made });
-  };
-  const mention = button("@", tools, () => actions.mention(entry), "jp-agent-file-tool");
-  mention.title = trans.__("Mention in the cell");
-  mention.setAttribute("aria-label", `${mention.title}: ${name}`);
-  if (entry.files === null) {
-    add(trans.__("Open as text"), textEditorIcon, () => actions.openText(entry));
-    add(trans.__("Download"), downloadIcon, () => actions.download(entry));
-    add(trans.__("Rename"), editIcon, () => void actions.rename(entry));
-  }
-  add(trans.__("Delete"), deleteIcon, () => void actions.remove(entry));
+  const more = button("", node, () => actions.menu(entry, more), "jp-agent-file-more");
+  more.title = trans.__("More");
+  more.setAttribute("aria-label", trans.__("More: %1", name));
+  more.setAttribute("aria-haspopup", "menu");
+  ellipsesIcon.element({ container: more });
+  node.addEventListener("contextmenu", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    actions.menu(entry, more);
+  });
   node.addEventListener("keydown", (event) => {
     const act = { F2: actions.rename.bind(actions), Delete: actions.remove.bind(actions) }[event.key];
-    if (!act || event.target !== open) return;
+    if (!act || event.target !== open || (event.key === "F2" && entry.files !== null)) return;
     event.preventDefault();
     void act(entry);
   });
@@ -86,8 +63,15 @@ export function size(bytes: number): string {
 export function moveFocus(list: HTMLElement, event: KeyboardEvent): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step || !(event.target instanceof Element)) return;
-  const lines = [...list.querySelectorAll<HTMLButtonElement>(".jp-agent-file-open")];
-  const at = lines.findIndex((each) => each.parentElement?.contains(event.target as Element));
-  lines[at + step]?.focus();
+  focusLine(list, lineOf(list, event.target) + step);
   event.preventDefault();
+}
+
+/** The place of the line that an element is in; -1 if it is in none. */
+export function lineOf(list: HTMLElement, inside: Element | null): number {
+  return [...list.children].findIndex((line) => line.contains(inside));
+}
+
+export function focusLine(list: HTMLElement, at: number): void {
+  list.children[at]?.querySelector<HTMLElement>(".jp-agent-file-open")?.focus();
 }

@@ -14,7 +14,7 @@ import { upload } from "./upload";
 export interface Target {
   readonly notebook: AgentNotebook;
   readonly folder: string;
-  readonly arrived: (path: string) => void;
+  readonly arrived?: (path: string) => void;
   /** Puts the line with the progress somewhere. */
   readonly place: (line: HTMLElement) => void;
 }
@@ -29,12 +29,13 @@ export async function send(
   for (const file of files) {
     await carried(target, file.name, trans, async (connection, transfer) => {
       const { path } = await upload(connection, within(target.folder, file.name), file, transfer);
-      target.arrived(path);
+      target.arrived?.(path);
     });
   }
   for (const folder of folders) {
     await carried(target, `${folder.name}/`, trans, async (connection, transfer, say) => {
-      target.arrived(`${await sendFolder(connection, target.folder, folder, transfer, say, trans)}/`);
+      const path = await sendFolder(connection, target.folder, folder, transfer, say, trans);
+      target.arrived?.(`${path}/`);
     });
   }
 }

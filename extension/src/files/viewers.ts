@@ -25,10 +25,16 @@ const VIEWERS = new Map<string, Viewer>([
   [".csv", { factory: "CSVTable", most: 32 * MEBI }],
   [".tsv", { factory: "TSVTable", most: 32 * MEBI }],
   [PREVIEW_EXTENSION, { factory: PREVIEW_FACTORY, most: 4 * MEBI }],
-  ...[".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg"].map((each) => [each, IMAGE] as const),
+  ...".png .jpg .jpeg .gif .webp .bmp .svg".split(" ").map((each) => [each, IMAGE] as const),
   ...".txt .log .py .r .sql .sh .yaml .yml .toml .ini .cfg .c .h .cpp .java .go .rs .rb .jl .tex .css .diff"
     .split(" ")
     .map((each) => [each, EDITOR] as const),
+]);
+
+/** The media types of pictures, without `image/`, where they are not the ending. */
+const SUBTYPES = new Map([
+  [".jpg", "jpeg"],
+  [".svg", "svg+xml"],
 ]);
 
 function extension(name: string): string {
@@ -55,10 +61,19 @@ function isText(ending: string): boolean {
   return VIEWERS.get(ending) === EDITOR;
 }
 
-/** The file that a path in the drive means, and its largest size; null if it is opened under no such path. */
-export function opened(path: string): { file: string; most: number; picture: boolean } | null {
-  const viewer = VIEWERS.get(extension(path));
+/**
+ * The file that a path in the drive means, its largest size, and the kind of a picture; null if it is opened
+ * under no such path.
+ */
+export function opened(path: string): { file: string; most: number; picture: string | null } | null {
+  const ending = extension(path);
+  const viewer = VIEWERS.get(ending);
   if (!viewer) return null;
   const suffix = [TEXT, PREVIEW].find((each) => path.endsWith(each)) ?? "";
-  return { file: path.slice(0, path.length - suffix.length), most: viewer.most, picture: viewer === IMAGE };
+  const file = path.slice(0, path.length - suffix.length);
+  return {
+    file,
+    most: viewer.most,
+    picture: viewer === IMAGE ? (SUBTYPES.get(ending) ?? ending.slice(1)) : null,
+  };
 }

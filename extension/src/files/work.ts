@@ -1,5 +1,6 @@
 /** What the files panel does with files: open, download, give another name, remove, upload. */
 
+import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";
 import { CodeCell } from "@jupyterlab/cells";
 import { PathExt } from "@jupyterlab/coreutils";
@@ -7,10 +8,10 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 
 import type { Connection } from "../connection/connection";
 import type { AgentNotebook } from "../connection/notebook";
-import type { IAgentNotebooks } from "../connection/plugin";
 import { readable } from "../dom";
 import { mention } from "./drop";
 import { reasonOf, TransferLine } from "./line";
+import { FileMenu } from "./menu";
 import type { FilesPanel, PanelWork } from "./panel";
 import { type Entry, read } from "./read";
 import { send } from "./send";
@@ -23,38 +24,49 @@ export type OpenInViewer = (notebook: AgentNotebook, path: string, factory: stri
 
 export class FilesWork implements PanelWork {
   constructor(
-    private readonly _notebooks: IAgentNotebooks,
     private readonly _open: OpenInViewer,
     readonly terminal: () => void,
+    commands: JupyterFrontEnd["commands"],
     private readonly _trans: TranslationBundle,
-  ) {}
+  ) {
+    this._menu = new FileMenu(commands, this, _trans);
+  }
 
   /** Set before anything is asked of it. */
   panel!: FilesPanel;
 
-  openFile = (entry: Entry): void => this._show(entry, false);
+  menu(entry: Entry, from: HTMLElement): void {
+    this._menu.open(entry, from);
+  }
+
+  open(entry: Entry): void {
+    if (entry.files === null) this._show(entry, false);
+    else this.panel.enter(entry.path);
+  }
 
   openText(entry: Entry): void {
     this._show(entry, true);
   }
 
   mention(entry: Entry): void {
-    const cell = this._notebooks.current?.panel.content.activeCell;
+    const cell = this.panel.notebook?.panel.content.activeCell;
     if (cell instanceof CodeCell) mention(cell, entry.files === null ? entry.path : `${entry.path}/`);
   }
 
   download(entry: Entry): void {
+    const { notebook } = this.panel;
     const name = PathExt.basename(entry.path);
     const line = this._line(this._trans.__("Downloading %1 …", name));
     const work = async () => {
       const large = this._trans.__("It has more than 1 GiB. Use a cell: %download");
-      const { parts } = await read(this._connection(), entry.path, MOST_DOWNLOADED, large, line);
+      const { parts } = await read(this._connection(notebook), entry.path, MOST_DOWNLOADED, large, line);
       save(new Blob(parts, { type: "application/octet-stream" }), name);
     };
     void line.carry(work, (why) => this._trans.__("%1 was not downloaded: %2", name, why));
   }
 
   async rename(entry: Entry): Promise<void> {
+    const { notebook } = this.panel;
     const asked = await InputDialog.getText({
       title: this._trans.__("Rename %1", readable(PathExt.basename(entry.path))),
       label: this._trans.__("New path below /mnt/data"),
@@ -62,10 +74,11 @@ export class FilesWork implements PanelWork {
       okLabel: this._trans.__("Rename"),
     });
     const to = asked.button.accept ? asked.value?.trim() : "";
-    if (to && to !== entry.path) await this._change("rename", { path: entry.path, to });
+    if (to && to !== entry.path) await this._change(notebook, "rename", { path: entry.path, to });
   }
 
   async remove(entry: Entry): Promise<void> {
+    const { notebook } = this.panel;
     const name = readable(entry.path);
     const body =
       entry.files === null
@@ -78,7 +91,7 @@ export class FilesWork implements PanelWork {
           );
     const buttons = [Dialog.cancelButton(), Dialog.warnButton({ label: this._trans.__("Delete") })];
     const asked = await showDialog({ title: this._trans.__("Delete?"), body, buttons });
-    if (asked.button.accept) await this._change("delete", { path: entry.path });
+    if (asked.button.accept) await this._change(notebook, "delete", { path: entry.path });
   }
 
   upload(
@@ -87,9 +100,8 @@ export class FilesWork implements PanelWork {
     files: readonly File[],
     folders: readonly FileSystemDirectoryEntry[],
   ): void {
-    const refresh = () => void this.panel.refresh();
     const place = (line: HTMLElement) => this.panel.transfers.append(line);
-    void send({ notebook, folder, arrived: refresh, place }, files, folders, this._trans);
+    void send({ notebook, folder, place }, files, folders, this._trans);
   }
 
   choose(notebook: AgentNotebook, folder: string): void {
@@ -97,7 +109,7 @@ export class FilesWork implements PanelWork {
   }
 
   private _show(entry: Entry, asText: boolean): void {
-    const notebook = this._notebooks.current;
+    const { notebook } = this.panel;
     if (!notebook) return;
     const { path, viewer } = viewerOf(entry.path, asText);
     if (entry.bytes > viewer.most) {
@@ -108,13 +120,18 @@ export class FilesWork implements PanelWork {
     this._open(notebook, path, viewer.factory, PathExt.basename(entry.path));
   }
 
-  private async _change(request: string, given: { path: string; to?: string }): Promise<void> {
+  /** Changes something in the container. The state that the kernel pushes then says that it has changed. */
+  private async _change(
+    notebook: AgentNotebook | null,
+    request: string,
+    given: { path: string; to?: string },
+  ): Promise<void> {
     try {
-      await this._connection().request(request, given);
+      await this._connection(notebook).request(request, given);
     } catch (error) {
       this._fail(reasonOf(error));
+      await this.panel.refresh();
     }
-    await this.panel.refresh();
   }
 
   private _fail(why: string): void {
@@ -130,11 +147,13 @@ export class FilesWork implements PanelWork {
     return line;
   }
 
-  private _connection(): Connection {
-    const connection = this._notebooks.current?.connection;
+  private _connection(notebook: AgentNotebook | null): Connection {
+    const connection = notebook?.connection;
     if (!connection) throw new Error(this._trans.__("The kernel is not connected."));
     return connection;
   }
+
+  private readonly _menu: FileMenu;
 }
 
 /** Lets the person choose files. */

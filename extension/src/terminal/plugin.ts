@@ -27,11 +27,14 @@ export const terminal: JupyterFrontEndPlugin<void> = {
         const notebook = notebooks.current;
         if (!notebook?.isOurs) return;
         opened += 1;
-        const widget = new ContainerTerminal(() => notebook.connection, trans);
+        const { path } = notebook.panel.context;
+        const again = () => notebooks.all.find((each) => each.panel.context.path === path) ?? null;
+        const widget = new ContainerTerminal(() => (notebook.panel.isDisposed ? again() : notebook), trans);
+        notebooks.changed.connect(widget.look, widget);
         widget.id = `jp-agent-terminal-${opened}`;
         widget.title.icon = terminalIcon;
         widget.title.closable = true;
-        const name = PathExt.basename(notebook.panel.context.path);
+        const name = PathExt.basename(path);
         widget.title.label = lab ? trans.__("Container of %1", name) : "";
         widget.title.caption = trans.__("Terminal in the container of %1", name);
         app.shell.add(widget, lab ? "main" : "right", { mode: "split-bottom" });

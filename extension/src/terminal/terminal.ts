@@ -6,15 +6,15 @@ import { Widget } from "@lumino/widgets";
 import type { FitAddon } from "@xterm/addon-fit";
 import type { ITheme, Terminal } from "@xterm/xterm";
 
-import type { Connection } from "../connection/connection";
+import type { AgentNotebook } from "../connection/notebook";
 import { button, element } from "../dom";
 import { reasonOf } from "../files/line";
 import { RemoteShell } from "./shell";
 
 export class ContainerTerminal extends Widget {
-  /** `connect` returns the connection of the notebook, null while there is none. */
+  /** `find` returns the notebook, null while it is closed. */
   constructor(
-    private readonly _connect: () => Connection | null,
+    private readonly _find: () => AgentNotebook | null,
     private readonly _trans: TranslationBundle,
   ) {
     super();
@@ -24,6 +24,16 @@ export class ContainerTerminal extends Widget {
     this._note.setAttribute("role", "status");
     this._note.hidden = true;
     void this._begin();
+  }
+
+  /** Says so while messages do not get through to a shell that is open. */
+  look(): void {
+    if (!this._shell || this.isDisposed) return;
+    if (this._find()?.reach === "connecting") {
+      this._say(this._trans.__("Connecting to the kernel again. What you type is sent then."));
+    } else {
+      this._say("");
+    }
   }
 
   override dispose(): void {
@@ -83,10 +93,10 @@ export class ContainerTerminal extends Widget {
 
   /** Opens a shell and shows it until it ends. */
   private async _run(terminal: Terminal): Promise<void> {
-    this._note.hidden = true;
-    const connection = this._connect();
+    this._say("");
+    const connection = this._find()?.connection;
     if (!connection) {
-      this._say(this._trans.__("The kernel is not connected."), terminal);
+      this._ended(this._trans.__("The kernel is not connected."), terminal);
       return;
     }
     const shell = new RemoteShell(connection);
@@ -98,7 +108,7 @@ export class ContainerTerminal extends Widget {
         const shown = await shell.read();
         if (this.isDisposed) return;
         if ("code" in shown) {
-          this._say(this._trans.__("The shell has ended (exit code %1).", shown.code), terminal);
+          this._ended(this._trans.__("The shell has ended (exit code %1).", shown.code), terminal);
           return;
         }
         await new Promise<void>((resolve) => {
@@ -106,21 +116,28 @@ export class ContainerTerminal extends Widget {
         });
       }
     } catch (error) {
-      if (!this.isDisposed)
-        this._say(this._trans.__("The terminal has ended: %1", reasonOf(error)), terminal);
+      const why = reasonOf(error);
+      if (!this.isDisposed) this._ended(this._trans.__("%1 The terminal has ended.", why), terminal);
     } finally {
       this._shell = null;
       shell.close();
     }
   }
 
-  private _say(text: string, terminal: Terminal): void {
-    this._note.textContent = text;
-    this._note.hidden = false;
+  private _ended(text: string, terminal: Terminal): void {
+    this._say(text);
     button(this._trans.__("New shell"), this._note, () => {
       terminal.reset();
       void this._run(terminal);
     });
+    this._fit?.fit();
+  }
+
+  /** Says something below the screen; an empty text takes it away. */
+  private _say(text: string): void {
+    if (this._note.textContent === text) return;
+    this._note.textContent = text;
+    this._note.hidden = text === "";
     this._fit?.fit();
   }
 

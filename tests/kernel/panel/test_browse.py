@@ -68,6 +68,36 @@ def test_many_files_come_in_pages(page: Page, kernel: Notebook) -> None:
     assert rest == [f"many/{number}" for number in range(PAGE + 1, PAGE + 8)]
 
 
+def test_names_with_a_text_are_found_beyond_the_first_page(page: Page, kernel: Notebook) -> None:
+    shell(kernel, f"seq -w 1 {PAGE + 7} | xargs touch; mkdir In; touch In/last-507 LAST")
+    assert names(page, named="507") == [f"{PAGE + 7}"]
+    assert names(page, named="last") == ["LAST"]
+    assert names(page, "In", named="507") == ["In/last-507"]
+    assert page.result("folder", {"named": "none"})["count"] == 0
+
+
+def test_state_says_when_a_page_has_changed_the_files(page: Page, kernel: Notebook) -> None:
+    shell(kernel, "echo 1 > one.txt")
+    other = Page(kernel)
+    seen = page.result("state")["files"]
+    for name, arguments in (
+        ("rename", {"path": "one.txt", "to": "two.txt"}),
+        ("upload", {"upload": "u", "name": "three.txt", "size": 0}),
+        ("uploaded", {"path": "folder", "files": 1}),
+        ("delete", {"path": "two.txt"}),
+    ):
+        other.result(name, arguments)
+        seen = changed_since(page, seen)
+    assert names(page) == ["three.txt"]
+    assert page.result("state")["files"] == seen
+    other.close()
+
+
+def changed_since(page: Page, before: int) -> int:
+    changes: int = page.state(lambda state: bool(state["files"] > before))["files"]
+    return changes
+
+
 def test_large_file_is_read_in_pieces_while_a_turn_runs(page: Page, kernel: Notebook) -> None:
     shell(kernel, f"head -c {3 * LARGEST_BUFFER + 5} /dev/urandom > large.bin; : > empty.txt")
     digest = kernel.run("!sha256sum < large.bin").plain[-1]
@@ -209,6 +239,8 @@ async def test_what_a_page_leaves_alone_is_given_up(monkeypatch: pytest.MonkeyPa
         ("folder", {"path": 5}),
         ("folder", {"offset": -1}),
         ("folder", {"changed": "yes"}),
+        ("folder", {"named": ["a"]}),
+        ("folder", {"named": "x" * 2000}),
         ("folder", {"path": "x" * 30_000}),
         ("download", {"path": "a"}),
         ("download", {"download": "d"}),

@@ -11,6 +11,7 @@ import pytest
 from agent_kernel.kernel.ledger import TurnRecord
 from agent_kernel.kernel.notebook import SHELL_MODEL
 from agent_kernel.kernel.notebook import Notebook as AgentNotebook
+from agent_kernel.kernel.panel.held import answers
 from agent_kernel.kernel.panel.messages import LARGEST_BUFFER, LONGEST_ID, MOST_BUFFERS, VERSION
 from agent_kernel.kernel.panel.panel import MOST_PAGES
 from agent_kernel.kernel.panel.source import PanelSource
@@ -157,6 +158,36 @@ def test_message_without_id_is_ignored(page: Page, data: object) -> None:
 @pytest.mark.parametrize("buffers", [[b"x" * (LARGEST_BUFFER + 1)], [b"x"] * (MOST_BUFFERS + 1)])
 def test_too_many_bytes_are_refused(page: Page, buffers: list[bytes]) -> None:
     assert "buffer" in refused(page.ask("state", buffers=buffers))
+
+
+def test_request_that_comes_again_is_carried_out_once(page: Page, kernel: Notebook) -> None:
+    assert kernel.run("!echo 12 > once.txt; head -c 3000000 /dev/zero > large").reply["status"] == "ok"
+
+    def again(request: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        page.say({**envelope(request=request, arguments=arguments), "id": request})
+        answer = page.until(lambda data: data.get("reply") == request)
+        return {**answer, "bytes": [bytes(each) for each in page.buffers]}
+
+    for request, arguments in (
+        ("delete", {"path": "once.txt"}),
+        ("download", {"download": "d", "path": "large"}),
+        ("piece", {"download": "d"}),
+    ):
+        first = again(request, arguments)
+        assert "error" not in first
+        assert again(request, arguments) == first
+    assert again("state", {})["result"]["files"] > 0
+    assert again("state", {})["result"]["cell"] is None
+
+
+def test_answers_that_are_kept_are_bounded() -> None:
+    kept = answers.GivenAnswers()
+    for number in range(answers.MOST_REMEMBERED + 9):
+        kept.add(f"{number}", {"reply": f"{number}"}, [b"x" * (1 << 20)])
+    newest = answers.MOST_REMEMBERED + 8
+    assert kept.get(f"{newest}") == ({"reply": f"{newest}"}, [b"x" * (1 << 20)])
+    assert (f"{newest - 4}" in kept, kept.get(f"{newest - 4}")) == (True, None)
+    assert "8" not in kept
 
 
 def test_oldest_page_is_closed_for_a_new_one(kernel: Notebook) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,8 @@ class KeptListing:
     """The newest listing of the notebook's container."""
 
     def __init__(self) -> None:
+        self.changes = 0
+        """How often pages have changed the files."""
         self._kept = Listing()
         self._lock = asyncio.Lock()
 
@@ -93,13 +95,14 @@ class KeptListing:
             return self._kept
 
     def add(self, path: str, file: FileCreateResponse) -> None:
-        """Add a file that was written since the kept listing began."""
+        """Add a file that a page has written since the kept listing began."""
         if self._kept.container_id == file.container_id:
             self._kept.files[path] = file
 
     def forget(self) -> None:
-        """List again at the next call."""
+        """List again at the next call: a page has changed the files."""
         self._kept = Listing()
+        self.changes += 1
 
 
 async def _listed(notebook: Notebook, container_id: str) -> Listing:
@@ -128,6 +131,12 @@ async def _newest(files: ContainerFiles, container_id: str) -> tuple[list[FileCr
             return found, False
         found.append(file)
     return found, True
+
+
+def named(found: Sequence[Any], text: str) -> list[Any]:
+    """Return the entries whose names have this text, in capitals or not."""
+    wanted = text.casefold()
+    return [each for each in found if wanted in each["path"].rpartition("/")[2].casefold()]
 
 
 def entries(files: Mapping[str, FileCreateResponse], folder: str, changed: Collection[str]) -> list[Any]:
