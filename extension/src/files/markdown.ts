@@ -71,5 +71,6 @@ export function addMarkdownViewer(registry: DocumentRegistry, rendermime: IRende
       latexTypesetter: NO_FORMULAS,
     }),
   });
+  viewer.widgetCreated.connect((_, widget) => widget.addClass("jp-agent-markdown"));
   registry.addWidgetFactory(viewer as DocumentRegistry.IWidgetFactory<MimeDocument, DocumentRegistry.IModel>);
 }

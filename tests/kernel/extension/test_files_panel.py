@@ -139,7 +139,7 @@ def test_files_are_changed_and_dropped_while_a_turn_runs(
         page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
 
 
-def test_terminal_outlives_a_lost_connection_and_says_that_the_kernel_restarted(
+def test_terminal_over_a_lost_connection_and_a_restart(
     opened: Opened, context: BrowserContext, address: str, pictures: Path
 ) -> None:
     relay = Relay(urlsplit(address).port or 0)
