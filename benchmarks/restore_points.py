@@ -1,11 +1,12 @@
 """What a checkpoint and going back to one cost in a full workspace, beside an empty one, in one run.
 
-    python benchmarks/restore_points.py [--rounds 10] [--files 20000] [--large 1000] [--turns 100] [--json]
+    python benchmarks/restore_points.py [--rounds 10] [--files 20000] [--large 1000] [--turns 100]
+        [--megabytes 1000] [--json]
 
 The full workspace has `--files` files of 50 KB and one of `--large` MB. In each round 10 files of 1 MB change
 in both, and a checkpoint is taken of each in turn. "copy" is a checkpoint of an empty workspace that copies,
 as all did before there were layers. Going back is the start of a sandbox from a checkpoint, as far as its
-first command; "new" is one that begins with nothing. Then `--turns` turns each change 1 MB of 1 GB.
+first command; "new" is one that begins with nothing. Then `--turns` turns each change 1 MB of `--megabytes`.
 
 The figures are medians in milliseconds; what counts are the ratios. It needs 4 GB of disk in TMPDIR.
 """
@@ -114,12 +115,12 @@ async def times(
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-async def disk(backend: BubblewrapBackend, data: Path, turns: int) -> float:
-    """Return the MB on disk after `turns` turns that each change 1 MB of 1 GB and take a checkpoint."""
+async def disk(backend: BubblewrapBackend, data: Path, turns: int, size: int) -> float:
+    """Return the MB on disk after `turns` turns that each change 1 MB of `size` and take a checkpoint."""
     async with sandbox(backend, "turns") as (ref, channel):
-        await run(channel, "mkdir mb; for i in {1..1000}; do head -c 1M /dev/urandom >mb/$i; done")
+        await run(channel, f"mkdir mb; for i in {{1..{size}}}; do head -c 1M /dev/urandom >mb/$i; done")
         for number in range(turns):
-            await run(channel, f"head -c 1M /dev/urandom >mb/{number + 1}")
+            await run(channel, f"head -c 1M /dev/urandom >mb/{number % size + 1}")
             await checkpoint(backend, ref, channel, f"turn-{number}")
         taken = sum(allocated(data / each) for each in ("layers", "snapshots", "sandboxes"))
         for snapshot in await backend.snapshots():
@@ -144,7 +145,7 @@ async def measured(arguments: argparse.Namespace) -> dict[str, object]:
         backend = BubblewrapBackend(data, toolbox)
         copying = Copying(data / "copying", toolbox)
         found = await times(backend, copying, arguments)
-        taken = await disk(backend, data, arguments.turns)
+        taken = await disk(backend, data, arguments.turns, arguments.megabytes)
         await backend.aclose()
     ratios = {
         "take: full against empty": found["take, full"] / found["take, empty"],
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--large", type=int, default=1000)
     parser.add_argument("--turns", type=int, default=100)
+    parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = asyncio.run(measured(arguments))

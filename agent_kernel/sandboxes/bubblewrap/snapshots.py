@@ -29,7 +29,14 @@ from agent_kernel.sandboxes.bubblewrap.layers.sandbox import (
     read_lowers,
     write_lowers,
 )
-from agent_kernel.sandboxes.bubblewrap.layers.store import CHAIN, LayerStore, building, clear, lock
+from agent_kernel.sandboxes.bubblewrap.layers.store import (
+    CHAIN,
+    LayerStore,
+    building,
+    clear,
+    lock,
+    note_layer,
+)
 from agent_kernel.sandboxes.bubblewrap.trees import allocated
 from agent_kernel.sandboxes.optional import Snapshot, too_large
 
@@ -68,7 +75,9 @@ class SnapshotFolders:
                     if not _files(source).exists():
                         raise _removed(source) from None
                     raise
-                return self._record(id, chain, copied, labels, most)
+                if most is not None:
+                    chain, copied = self._fitting(chain, copied, most, stack)
+                return self._record(id, chain, copied, labels)
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise SandboxError(f"There is a checkpoint {id} already.") from None
@@ -89,10 +98,8 @@ class SnapshotFolders:
             except LayersUnavailable as reason:
                 log.debug("A checkpoint of %s copies what has changed: %s.", source.name, reason)
             lowers = read_lowers(source)  # the step is completed if the sandbox has ended meanwhile
-        if most is not None:
-            size = sum(self._store.sizes(lowers or ()).values()) + _size_of_parts(_files(source))
-            if size > most:
-                raise too_large(size, most)
+        if most is not None and (size := _size_of_parts(_files(source))) > most:
+            raise too_large(size, most)
         part = stack.enter_context(building(self._store.root))
         (part / FILES).mkdir(mode=0o700)
         copy_parts(_files(source), part / FILES)
@@ -100,21 +107,39 @@ class SnapshotFolders:
             raise _removed(source)
         return (*(lowers or ()), self._store.new()), part
 
+    def _fitting(
+        self, chain: tuple[str, ...], copied: Path | None, most: int, stack: contextlib.ExitStack
+    ) -> tuple[tuple[str, ...], Path | None]:
+        """Return layers of at most `most` bytes with the content of `chain`.
+
+        Those are the given ones, or a single one without old versions of files. Raises `SandboxError` if the
+        content alone is larger.
+        """
+        if sum(self._sizes(chain, copied).values()) <= most:
+            return chain, copied
+        folders = [*map(self._store.files, chain if copied is None else chain[:-1])]
+        folders += [] if copied is None else [copied / FILES]
+        part = stack.enter_context(building(self._store.root))
+        (part / FILES).mkdir(mode=0o700)
+        merging.link_merged(folders, (), part / FILES)
+        if (size := note_layer(part, 0)["bytes"]) > most:
+            raise too_large(size, most)
+        return (self._store.new(),), part
+
+    def _sizes(self, chain: Sequence[str], copied: Path | None) -> dict[str, int]:
+        if copied is None:
+            self._store.check(chain)
+            return self._store.sizes(chain)
+        return {**self._store.sizes(chain[:-1]), chain[-1]: note_layer(copied, 0)["bytes"]}
+
     def _record(
         self,
         id: str,  # noqa: A002
         chain: Sequence[str],
         copied: Path | None,
         labels: Mapping[str, str],
-        most: int | None,
     ) -> Snapshot:
-        if copied is None:
-            self._store.check(chain)
-            sizes = self._store.sizes(chain)
-            if most is not None and sum(sizes.values()) > most:
-                raise too_large(sum(sizes.values()), most)
-        else:
-            sizes = {**self._store.sizes(chain[:-1]), chain[-1]: allocated(copied)}
+        sizes = self._sizes(chain, copied)
         snapshot = Snapshot(id, self._backend, time.time(), sum(sizes.values()), dict(labels), layers=sizes)
         with building(self._root) as part, self._store.locked():
             if copied is not None:

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.folder import find_process
 from agent_kernel.sandboxes.bubblewrap.layers import squashing
 from agent_kernel.sandboxes.bubblewrap.layers.sandbox import TARGETS, read_lowers
-from agent_kernel.sandboxes.optional import Snapshot
+from agent_kernel.sandboxes.optional import Snapshot, snapshots_of
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
 from tests.conftest import CHECKOUT, Missing
@@ -234,6 +235,22 @@ async def test_host_killed_at_any_moment_leaves_a_whole_sandbox(
         await run("echo newest >file")
     assert await content(run, second, "cat file; ls; ls sub") == expected
     assert await content(run, first, "cat file; cat sub/file") == b"old\nold\n"
+
+
+@pytest.mark.parametrize("held", ["", f"sleep 1000 3>>open {BACKGROUND}"], ids=["idle", "busy"])
+async def test_old_versions_do_not_make_a_checkpoint_too_large(run: Sandbox, held: str) -> None:
+    snapshots = snapshots_of(run.backend)
+    for number in range(3):
+        await run(f"head -c 2M /dev/urandom >file; touch new-{number}")
+        last = await checkpoint(run)
+    await run(f"{held or ':'}; rm new-0")
+    assert last.size > 6 << 20
+    with pytest.raises(SandboxError, match="would take"):
+        await snapshots.checkpoint(run.ref, "too-large", {}, most=1 << 20)
+    kept = await snapshots.checkpoint(run.ref, f"kept-{bool(held)}", {}, most=3 << 20)
+    assert len(kept.layers) == 1
+    assert 2 << 20 < kept.size < 3 << 20
+    assert (await content(run, kept, "wc -c <file; ls -d new-*")) == b"2097152\nnew-1\nnew-2\n"
 
 
 async def test_layers_stay_for_as_long_as_somebody_needs_them(run: Sandbox) -> None:
