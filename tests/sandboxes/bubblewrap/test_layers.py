@@ -30,6 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BACKGROUND = "</dev/null >/dev/null 2>&1 & echo $!"
 
+SOCKET = 'import socket, time; s = socket.socket(1); s.bind("sub/socket"); s.listen(); time.sleep(1000)'
 ATTEMPTS = ("echo x >file", "mkdir more", "chmod 0 file", "mv file x")
 SAID = "Read-only file system"
 
@@ -132,8 +133,10 @@ async def test_python_session_goes_on_in_the_new_mount(run: Sandbox) -> None:
         f"sleep 1000 3>>file {BACKGROUND}",
         f"cd sub; sleep 1000 {BACKGROUND}; cd ..",
         f"sleep 1000 3<sub {BACKGROUND}",
+        f"mkfifo sub/pipe; sleep 1000 3<>sub/pipe {BACKGROUND}",
+        f"python3 -c '{SOCKET}' {BACKGROUND}; until [ -e sub/socket ]; do sleep 0.01; done",
     ],
-    ids=["a file open for writing", "a working directory", "an open folder"],
+    ids=["a file open for writing", "a working directory", "an open folder", "a pipe", "a socket"],
 )
 async def test_with_what_would_break_a_process_files_are_copied(run: Sandbox, held: str) -> None:
     first = await checkpoint(run)

@@ -92,7 +92,7 @@ class Steps:
         """Take a checkpoint, now and then while a file is open for writing."""
         busy = self.at.random() < 0.2
         if busy:
-            await self.sandbox("sleep 1000 3>/mnt/data/open & echo $! >/tmp/pid; echo 1 >/mnt/data/open")
+            await self.sandbox("exec 3>/mnt/data/open; echo 1 >&3; sleep 1000 & echo $! >/tmp/pid; exec 3>&-")
             (self.model / "open").write_text("1\n")
         kept = await checkpoint(self.sandbox)
         if busy:

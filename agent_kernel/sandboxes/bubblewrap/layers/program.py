@@ -44,6 +44,9 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MNT_DETACH = 2
 _RDONLY = 1
 
+_MOST_SOCKETS = 1 << 20
+"""Bytes to read of the table of sockets."""
+
 _STATUS = "/run/boxd/status"
 """Where boxd's shell writes its last report after a command."""
 
@@ -162,7 +165,8 @@ def _set_readonly(fd: int, *, on: bool) -> None:
 def _check_holders(targets: tuple[str, ...]) -> None:
     """Raise `Busy` for a process that works in a folder below a target, or has one open.
 
-    boxd's own shell may, while no command runs in it: boxd takes it to the new mount.
+    Neither pipes nor sockets with a name would be the same in the new mount as in the old one. boxd's own
+    shell may, while no command runs in it: boxd takes it to the new mount.
     """
     below = tuple(target + "/" for target in targets)
     for name in os.listdir("/proc"):
@@ -171,6 +175,14 @@ def _check_holders(targets: tuple[str, ...]) -> None:
                 _check_process("/proc/" + name, below, targets)
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it has just ended
+    with open("/proc/1/net/unix", "rb") as file:
+        table = file.read(_MOST_SOCKETS)
+    for line in table.splitlines()[1:]:
+        name = os.fsdecode([*line.split(None, 7), b"@"][7])  # most have none
+        if name.startswith(below) or name[:1] not in "/@":
+            raise Busy("a process listens on the socket " + name)
+    if len(table) == _MOST_SOCKETS:
+        raise Busy("there are too many sockets")
 
 
 def _check_process(process: str, below: tuple[str, ...], targets: tuple[str, ...]) -> None:
@@ -182,8 +194,9 @@ def _check_process(process: str, below: tuple[str, ...], targets: tuple[str, ...
         try:
             path = os.readlink(f"{folder}/{fd}")
             inside = path.startswith(below) or path in targets
-            if inside and stat.S_ISDIR(os.stat(f"{folder}/{fd}").st_mode):
-                raise Busy("a process has a folder open: " + _name(process))
+            mode = os.stat(f"{folder}/{fd}").st_mode if inside else 0
+            if stat.S_ISDIR(mode) or stat.S_ISFIFO(mode):
+                raise Busy("a process has a folder or a pipe open: " + _name(process))
         except FileNotFoundError:
             continue
 
