@@ -15,7 +15,7 @@ from pathlib import Path
 from agent_kernel.sandboxes import launch
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.bubblewrap.folder import FILES, find_process, note
-from agent_kernel.sandboxes.bubblewrap.layers.namespaces import Entrance, Overlay
+from agent_kernel.sandboxes.bubblewrap.layers.namespaces import Entrance, LayersUnavailable, Overlay
 from agent_kernel.sandboxes.bubblewrap.layers.squashing import Squashed, squashed
 from agent_kernel.sandboxes.bubblewrap.layers.store import RECORD, SWAP, LayerStore, lock
 from agent_kernel.sandboxes.bubblewrap.process import Started
@@ -83,11 +83,13 @@ class SandboxLayers:
     def _freeze(self, folder: Path, held: int, new: Squashed) -> tuple[str, ...]:
         lowers = new.lowers
         process, layer = find_process(folder), self._store.new()
+        before = None if process is None else _device(process)
         alive = process is not None and process.alive()
+        if alive and before is None:
+            raise LayersUnavailable("its mounts cannot be read")
         remove_tree(folder / _NEXT)
         (folder / _NEXT).mkdir(mode=0o700)
         overlay = self._overlay(folder, folder / _NEXT, lowers, folder / FILES)
-        before = _device(process) if process is not None and alive else None
         with self._store.locked():
             new.place()
             note(folder / SWAP, {"lowers": list(lowers), "layer": layer, "before": before})
@@ -138,7 +140,7 @@ def _device(process: Started) -> int | None:
     """Return the device of the workspace that a sandbox sees; None if it has just ended."""
     try:
         lines = Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
     found = [words[2] for words in map(str.split, lines) if words[4] == WORKSPACE]
     return os.makedev(*map(int, found[-1].split(":"))) if found else None
