@@ -19,6 +19,7 @@ from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.folder import find_process
 from agent_kernel.sandboxes.bubblewrap.layers import squashing
 from agent_kernel.sandboxes.bubblewrap.layers.sandbox import TARGETS, read_lowers
+from agent_kernel.sandboxes.bubblewrap.layers.store import lock
 from agent_kernel.sandboxes.optional import Snapshot, snapshots_of
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
@@ -61,6 +62,12 @@ async def run(backend: BubblewrapBackend) -> AsyncIterator[Sandbox]:
 def folder_of(run: Sandbox) -> Path:
     assert isinstance(run.backend, BubblewrapBackend)
     return run.backend._folder(run.ref.id)
+
+
+def wait_for_helper(folder: Path) -> None:
+    """Wait until nobody changes a sandbox's mounts: a killed host may just have asked for that."""
+    with lock(folder):
+        return
 
 
 def mounts_of(pid: int) -> list[str]:
@@ -223,6 +230,7 @@ async def test_host_killed_at_any_moment_leaves_a_whole_sandbox(
     words = [sys.executable, "-c", CUT, moment, str(backend._root.parent), run.ref.id]
     done = await asyncio.to_thread(subprocess.run, words, cwd=CHECKOUT, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
+    await asyncio.to_thread(wait_for_helper, folder_of(run))
     await run.channel.wake()
     expected = b"newer\nfile\nsub\n"
     await run("cd /mnt/data; echo newer >file")
