@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.kernel.asking.types import Asker
-from agent_kernel.kernel.cells import MagicLine, parse
+from agent_kernel.kernel.cells import Cell, MagicLine, parse
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.live.live import LiveTurn
@@ -43,11 +43,12 @@ class CellRunner:
 
     async def run(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
         """Run the cell. Raises `InvalidRequest` for an unknown magic before anything runs."""
-        from agent_kernel.kernel.magics.table import find, page
-        from agent_kernel.kernel.private import run_private
+        from agent_kernel.kernel.magics.again import begun, read_lines
+        from agent_kernel.kernel.magics.table import find
 
         source = parse(cell.source)
         magics = [find(line.name) for line in source.lines if isinstance(line, MagicLine)]
+        again = read_lines(source)
         await self._notebook.begin_cell(cell.number, cell.metadata, outputs)
         self._notebook.recording.begin_cell(cell.id, cell.source, self._notebook.file)
         takes_turns = (
@@ -55,6 +56,18 @@ class CellRunner:
         )
         if cell.live and takes_turns:
             await self._go_live(outputs)
+        branches = self._notebook.branches
+        try:
+            if again.changes:
+                await branches.begin(begun(self._notebook, cell.id, cell.source, again, outputs), outputs)
+            await self._run(source, magics, outputs)
+        finally:
+            branches.end()
+
+    async def _run(self, source: Cell, magics: list[Any], outputs: CellOutputs) -> None:
+        from agent_kernel.kernel.magics.table import page
+        from agent_kernel.kernel.private import run_private
+
         for line in source.lines:
             if isinstance(line, MagicLine):
                 magic = magics.pop(0)

@@ -53,6 +53,10 @@ class NotebookContainer:
         self.name = "notebook"
         self.params: Mapping[str, Any] = {}  # of the newest container, for the one that replaces it
         self.shown: Mapping[str, str] = {}  # its `sandbox` and `isolation`, where the server says so
+        self.changes = 0
+        """How often something has run in the container that may have changed it."""
+        self.created: Callable[[str, CellOutputs], Awaitable[None]] | None = None
+        """Called with the id of each new container before anything runs in it."""
         self._runtime = runtime
         self._tell_model = tell_model
         self._log = log
@@ -97,11 +101,19 @@ class NotebookContainer:
         self.id, self.params, self.shown = created.id, params, _described(created)
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
+        self.touched()
+        if self.created is not None:
+            await self.created(created.id, outputs)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
+
+    def touched(self) -> None:
+        """Say that something runs in the container, or writes to it, that may change it."""
+        self.changes += 1
 
     async def reset_shell(self) -> None:
         """Reset the shell, if there is a container, and inform the model. Raises as `Containers.reset`."""
         if self.id is not None:
+            self.touched()
             await (await self._runtime()).containers.reset(self.id)
             self._tell_model(SHELL_RESET)
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.cassettes.cassette import PREFIX
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.asking.approvals import NotebookApprovals
+from agent_kernel.kernel.branches.branches import Branches
+from agent_kernel.kernel.branches.tree import Position
 from agent_kernel.kernel.container import NotebookContainer
+from agent_kernel.kernel.front_end import FrontEnd
 from agent_kernel.kernel.ledger import Ledger
 from agent_kernel.kernel.origin.origin import container_name
-from agent_kernel.kernel.preferences import Budget, Choices, from_metadata, parse_budget
+from agent_kernel.kernel.preferences import Budget, Choices, Rerun, from_metadata, parse_budget
 from agent_kernel.kernel.recording.recording import NotebookRecording
 from agent_kernel.kernel.transfer.uploaded import Uploaded
 from agent_kernel.policy.rules import Policy
@@ -86,6 +89,7 @@ class Notebook:
         self.recording = NotebookRecording(self, SHELL_MODEL)
         self.file: Path | None = None
         """The notebook's file, if it is known."""
+        self.branches = Branches(self.container, self.runtime, self, settings, log)
         self._origin = origin
         self._unread = origin is not None
         self._problem_shown = False
@@ -141,6 +145,11 @@ class Notebook:
         chosen = self.choices.now.provenance
         return self.settings.provenance if chosen is None else chosen
 
+    def rerun(self, front_end: FrontEnd) -> Rerun:
+        """Return what a cell does that has run before. Where cells have no ids, it goes on by default."""
+        default: Rerun = "rewind" if front_end is FrontEnd.NOTEBOOK else "continue"
+        return self.choices.now.rerun or self.settings.rerun or default
+
     @property
     def approval(self) -> Policy:
         """The notebook's approval policy; the runtime applies its own policy as well."""
@@ -168,6 +177,23 @@ class Notebook:
         """Add a developer message to the beginning of the model's next turn; only the last ones are kept."""
         others = [each for each in self._notes if each != note]
         self._notes = [*others[1 - MAX_NOTES :], note]
+
+    @property
+    def previous_id(self) -> str | None:
+        """The response that the next turn continues."""
+        return self._previous_id
+
+    async def position(self) -> Position:
+        """Return where the conversation stands, for `move_to`."""
+        await self._look_for_unsettled()
+        return Position(self._previous_id, tuple(self._notes), self.uploaded.copy())
+
+    def move_to(self, position: Position) -> None:
+        """Continue the conversation from there."""
+        self._previous_id, self._unsettled_id = position.previous_id, None
+        self._notes = list(position.notes)
+        known = position.uploaded
+        self.uploaded = known.copy() if isinstance(known, Uploaded) else Uploaded()
 
     # -- turns --------------------------------------------------------------------------------------------
 
@@ -230,6 +256,8 @@ class Notebook:
         finally:
             self._line = self._running = None
             self._announced |= turn.announced
+            if turn.ran_tools or (turn.ending == "running" and turn.response_id is not None):
+                self.container.touched()
             self._advance(turn)
         await self._show_changes(turn, container.written, outputs)
         await self.recording.end(tape, outputs)

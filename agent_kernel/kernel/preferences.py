@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from agent_kernel.cassettes.cassette import MODES
 from agent_kernel.errors import AgentKernelError, InvalidRequest
@@ -24,7 +24,12 @@ _EXAMPLE = "For example: %budget tokens=50000 seconds=300 tool_calls=20"
 SHOW_WORK = "show_work"
 """Not for the kernel: whether the extension and the export show a notebook's work; see `export`."""
 
-_NAMES = ("model", "instructions", "budget", "approval", "provenance", "drift", "drift_ignore", SHOW_WORK)
+_NAMES = (
+    "model", "instructions", "budget", "approval", "provenance", "drift", "drift_ignore", "rerun", SHOW_WORK,
+)  # fmt: skip
+
+Rerun = Literal["rewind", "continue", "ask"]
+"""What a cell does that has run before: go back to before it, go on from where the notebook is, or ask."""
 
 Budget = dict[str, int | float]
 """Limits of one turn by name: `tokens`, `seconds`, `tool_calls`. A missing name means no limit."""
@@ -41,6 +46,7 @@ class Preferences:
     provenance: bool | None = None
     drift: str | None = None
     drift_ignore: tuple[str, ...] | None = None
+    rerun: Rerun | None = None
 
     def over(self, other: Preferences) -> Preferences:
         """Return these preferences, with unset ones taken from `other`."""
@@ -52,6 +58,7 @@ class Preferences:
             self.provenance if self.provenance is not None else other.provenance,
             self.drift or other.drift,
             self.drift_ignore if self.drift_ignore is not None else other.drift_ignore,
+            self.rerun if self.rerun is not None else other.rerun,
         )
 
     def choose(self, **chosen: Any) -> Preferences:
@@ -86,7 +93,8 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         return Preferences()
     hint = (
         'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask", '
-        '"provenance": false, "drift": "warn", "drift_ignore": ["*seconds*"]}.'
+        '"provenance": false, "drift": "warn", "drift_ignore": ["*seconds*"], '
+        '"rerun": "continue"}.'
     )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
@@ -114,6 +122,7 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         provenance=provenance,
         drift=_drift(found.get("drift"), where),
         drift_ignore=_patterns(found.get("drift_ignore"), where),
+        rerun=_rerun(found.get("rerun"), where),
     )
 
 
@@ -134,6 +143,24 @@ def _patterns(given: object, where: str) -> tuple[str, ...] | None:
             hint='For example: ["*seconds*", "Finished at *"]',
         )
     return tuple(given)
+
+
+def _rerun(given: object, where: str) -> Rerun | None:
+    if given is None:
+        return None
+    try:
+        return read_rerun(given)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"`agent_kernel.rerun` in the metadata of {where} cannot be {given!r}.", hint=error.hint
+        ) from None
+
+
+def read_rerun(given: object) -> Rerun:
+    """Return the setting as given. Raises `InvalidRequest`."""
+    if given not in get_args(Rerun):
+        raise InvalidRequest(f"rerun cannot be {given!r}.", hint=f"Use {', '.join(get_args(Rerun))}.")
+    return cast(Rerun, given)
 
 
 def _approval(given: object, where: str, hint: str) -> Policy | None:

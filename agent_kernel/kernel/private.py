@@ -32,6 +32,7 @@ async def run_private(
     from agent_kernel.kernel.turn_view import TurnFailed
 
     container_id = (await notebook.container.open(outputs)).id
+    notebook.container.touched()
     environment = {"type": "container_reference", "container_id": container_id}
     request: dict[str, Any] = {
         "model": SHELL_MODEL,

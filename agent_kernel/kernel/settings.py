@@ -6,12 +6,27 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Enum, HasTraits, Instance, Int, TraitError, TraitType, Unicode, validate
+from traitlets import (
+    Bool,
+    Dict,
+    Enum,
+    Float,
+    HasTraits,
+    Instance,
+    Int,
+    TraitError,
+    TraitType,
+    Unicode,
+    validate,
+)
 from traitlets.config import Configurable
 
 from agent_kernel.cassettes.cassette import MODES
 from agent_kernel.kernel.costs.prices import check_prices
 from agent_kernel.policy.rules import Policy
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.preferences import Rerun
 
 DEFAULT_INSTRUCTIONS = """\
 You are working in a Jupyter notebook, one cell per turn, for a person who reads along. Your shell runs in the
@@ -66,6 +81,10 @@ class KernelSettings(Configurable):
         drift_ignore: tuple[str, ...]
         notebook: str
         secrets: frozenset[str]
+        rerun: Rerun | None
+        max_points: int
+        max_points_size: int
+        points_days: float
         approval: Policy
         operator: Policy | None
     else:
@@ -150,6 +169,28 @@ class KernelSettings(Configurable):
             read, and its cassette gets its name. Empty: as Jupyter says.""",
         ).tag(config=True, variable="AGENT_KERNEL_NOTEBOOK")
         secrets = Instance(frozenset, ())  # values of other settings that must not get into a cassette
+        rerun = Enum(
+            ("rewind", "continue", "ask"),
+            default_value=None,
+            allow_none=True,
+            help="""What a cell does that has run before: `rewind` goes back to before it, `continue` goes on
+            from where the notebook is, `ask` asks. None: `rewind` where cells have ids, else `continue`.""",
+        ).tag(config=True, variable="AGENT_KERNEL_RERUN")
+        max_points = Int(
+            100,
+            min=1,
+            help="""How many points a notebook can go back to; the oldest go first.""",
+        ).tag(config=True)
+        max_points_size = Int(
+            10 << 30,
+            min=0,
+            help="""Bytes of all points of a notebook; the oldest go first.""",
+        ).tag(config=True)
+        points_days = Float(
+            7.0,
+            min=0.0,
+            help="""Days after which a notebook's points are removed.""",
+        ).tag(config=True)
         approval = Instance(Policy, ())
         operator = Instance(
             Policy,

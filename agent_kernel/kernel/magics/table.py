@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics import approve as magics_approve
+from agent_kernel.kernel.magics import branches as magics_branches
 from agent_kernel.kernel.magics import diff as magics_diff
 from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
@@ -35,7 +36,8 @@ class Magic:
     """A magic: its usage, a one-line summary, and further help.
 
     `words` are the options that Tab offers; `takes_turn` is true if it runs commands that a live view should
-    show.
+    show. A cell with a magic that `keeps_point` goes back when it is run again; one that `moves` does not,
+    because the magic itself leaves where the notebook is.
     """
 
     usage: str
@@ -45,6 +47,8 @@ class Magic:
     arguments: Arguments = ""
     words: tuple[str, ...] = ()
     takes_turn: bool = False
+    keeps_point: bool = False
+    moves: bool = False
 
     @property
     def help(self) -> str:
@@ -93,6 +97,7 @@ MAGICS: dict[str, Magic] = {
         "and links in a folder are skipped and counted. All files are checked first: if one is missing or "
         "too large, none is copied. In a prompt @PATH does the same.",
         arguments="paths",
+        keeps_point=True,
     ),
     "download": Magic(
         "%download NAME [TO] [--force]",
@@ -128,6 +133,7 @@ MAGICS: dict[str, Magic] = {
         "For data sets that are too big to upload. A container gets its folders when it is created, so put "
         "%mount into the first cell. With --new the container is replaced with an empty one.",
         words=("--new",),
+        moves=True,
     ),
     "network": Magic(
         "%network [allow HOST ... | ask | off] [--new]",
@@ -138,6 +144,7 @@ MAGICS: dict[str, Magic] = {
         "while the command waits. A change applies at once; off also closes connections. With --new the "
         "container is replaced with an empty one.",
         words=("allow", "ask", "off", "--new"),
+        moves=True,
     ),
     "model": Magic(
         "%model [NAME | --default]",
@@ -200,6 +207,7 @@ MAGICS: dict[str, Magic] = {
         "Set a parameter: a shell variable that the model knows about.",
         magics_settings.set_parameter,
         "VALUE is JSON (a number, true, a list ...) or else text. papermill -p NAME VALUE adds these lines.",
+        keeps_point=True,
     ),
     "container": Magic(
         "%container [--reset-shell | --new [memory=1g] [cpus=N] ...]",
@@ -211,6 +219,7 @@ MAGICS: dict[str, Magic] = {
         "disk (bytes) are further limits. With volume=NAME the files in /mnt/data outlive the "
         "container, if the operator allows volumes. The conversation continues.",
         words=("--reset-shell", "--new", "memory=", "cpus=", "pids=", "open_files=", "disk=", "volume="),
+        moves=True,
     ),
     "usage": Magic(
         "%usage",
@@ -235,6 +244,7 @@ MAGICS: dict[str, Magic] = {
         "With --private the model does not see it.",
         words=("--private",),
         takes_turn=True,
+        keeps_point=True,
     ),
     "%python": Magic(
         "%%python",
@@ -242,12 +252,14 @@ MAGICS: dict[str, Magic] = {
         magics_python.python,
         "Variables and imports are those of the agent, and are kept from cell to cell. Tab completes and "
         "Shift-Tab explains from live objects. An interrupt stops the cell and keeps the session.",
+        keeps_point=True,
     ),
     "%r": Magic(
         "%%r",
         "Run the rest of the cell in an R session, if the container has R; the model sees it and its output.",
         magics_python.r,
         "The session keeps its variables from cell to cell, beside the Python session.",
+        keeps_point=True,
     ),
     "python": Magic(
         "%python restart",
@@ -278,6 +290,40 @@ MAGICS: dict[str, Magic] = {
         "The model sees the code that reads the file.",
         arguments="paths",
         takes_turn=True,
+        keeps_point=True,
+    ),
+    "rerun": Magic(
+        "%rerun [rewind | continue | ask | --default]",
+        "Show or change what a cell does that is run again.",
+        magics_branches.rerun,
+        "rewind: it goes back to before its last run: files, shell variables, directory and conversation. "
+        "What came after is kept as a branch. continue: it goes on from where the notebook is, and no points "
+        "to go back to are kept. ask: you are asked. Above other lines it counts for its own cell already.",
+        words=("rewind", "continue", "ask", "--default"),
+    ),
+    "history": Magic(
+        "%history",
+        "Show the cells that have run, when, and what they wrote and used, with their branches.",
+        magics_branches.history,
+        "Cells that only look are not in it. The branch in use has filled marks.",
+    ),
+    "rewind": Magic(
+        "%rewind [N] [--conversation]",
+        "Go back to before cell N, or before the last cell; what came after is kept as a branch.",
+        magics_branches.rewind,
+        "N is the number in In [N]. Files, shell variables, directory and conversation go back; processes end, and variables of Python "
+        "and R are lost. With --conversation only the conversation goes back.",
+        words=("--conversation",),
+        moves=True,
+    ),
+    "branch": Magic(
+        "%branch [switch NAME | name [NAME] NEW | delete NAME]",
+        "List the branches of this notebook, open one as it was left, name one, or delete one.",
+        magics_branches.branch,
+        "A branch is what going back has left behind. switch keeps the branch in use as well. "
+        "With --conversation switch leaves the container as it is.",
+        words=("switch", "name", "delete", "--conversation"),
+        moves=True,
     ),
     "help": Magic(
         "%help [NAME]",

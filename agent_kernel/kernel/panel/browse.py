@@ -146,6 +146,7 @@ async def delete(source: PanelSource, request: PanelRequest) -> Mapping[str, Any
             removed += 1
     finally:
         source.listings.forget()
+        source.notebook.container.touched()
     source.notebook.tell_model(f"The user removed {path} from /mnt/data.")
     return {"removed": removed}
 
@@ -169,5 +170,6 @@ async def rename(source: PanelSource, request: PanelRequest) -> Mapping[str, Any
         await files.delete(file.container_id, file.id)
     finally:
         source.listings.forget()
+        source.notebook.container.touched()
     source.notebook.tell_model(f"The user renamed {path} in /mnt/data to {to}.")
     return {"path": to}

@@ -34,6 +34,7 @@ async def terminal(source: PanelSource, request: PanelRequest) -> Mapping[str, A
             hint="Use !command cells, or on that server: agent-kernel containers attach",
         )
     container = await source.notebook.container.open(CellOutputs(lambda _kind, _content: None))
+    source.notebook.container.touched()
     source.terminals.check(request.page, name)
     opening = OpenTerminal(containers.terminal(container.id, rows, columns))
     source.terminals.add(request.page, name, opening)
@@ -68,6 +69,7 @@ async def write(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]
     found = _asked(source, request)
     if len(request.buffers) != 1:
         raise InvalidRequest("terminal-write needs one buffer.")
+    source.notebook.container.touched()
     await found.write(request.buffers[0])
     return {}
 

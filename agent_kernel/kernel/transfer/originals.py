@@ -51,6 +51,12 @@ class Originals:
                 break
             self._forget_content(older)
 
+    def copy(self) -> Originals:
+        """Return a copy that changes on its own."""
+        copied = Originals()
+        copied._kept, copied._bytes = dict(self._kept), self._bytes
+        return copied
+
     def archive(self) -> bytes | None:
         """Return the files as an archive for `sandbox_scripts.diff`; None if there are none."""
         if not self._kept:

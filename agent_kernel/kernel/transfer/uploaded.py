@@ -48,6 +48,13 @@ class Uploaded:
         self._received.add(target)
         self._originals.keep(target, size, digest, content)
 
+    def copy(self) -> Uploaded:
+        """Return a copy that changes on its own."""
+        copied = Uploaded()
+        copied._container_id, copied._known = self._container_id, dict(self._known)
+        copied._received, copied._originals = set(self._received), self._originals.copy()
+        return copied
+
     def only_there(self, container_id: str | None) -> frozenset[str]:
         """Return the files that arrived from the page and their folders, as paths below /mnt/data.
 

@@ -148,6 +148,7 @@ async def send(notebook: FileSharer, outputs: CellOutputs, plan: Plan) -> None:
     reported; nothing remains of an unfinished file.
     """
     container_id = (await notebook.container.open(outputs)).id
+    notebook.container.touched()
     files = (await notebook.runtime()).containers.files
     progress = UploadProgress(outputs, "Uploading", sum(upload.file.size for upload in plan.uploads))
     sent: list[PendingUpload] = []

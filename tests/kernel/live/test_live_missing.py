@@ -13,8 +13,23 @@ from agent_kernel.kernel.live import built
 from agent_kernel.kernel.outputs import CellOutputs
 
 
+class NoBranches:
+    """Nothing goes back here."""
+
+    async def begin(self, *_: object) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
 class Conversation:
     """The part of a notebook that a prompt needs."""
+
+    branches = NoBranches()
+
+    def rerun(self, *_: object) -> str:
+        return "continue"
 
     async def begin_cell(self, *_: object) -> None:
         pass

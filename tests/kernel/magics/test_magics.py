@@ -116,6 +116,22 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%put", "%put needs a file", "Use %put FILE [NAME]."),
         ("%put zz.parquet", "There is no file zz.parquet.", "Relative paths"),
     ],
+    "rerun": [("%rerun never", "rerun cannot be 'never'.", "Use rewind, continue, ask.")],
+    "history": [("%history all", "%history takes no arguments.", "%replay N")],
+    "rewind": [
+        ("%rewind 999", "No cell 999 has run here.", "%history lists the cells."),
+        ("%rewind 1 2", "%rewind does not know '1 2'.", "Use %rewind [N]"),
+        ("%rewind --now", "%rewind does not know '--now'.", "Use %rewind [N]"),
+        ("%rewind", "The notebook cannot go back: no point was kept", "%rerun"),
+    ],
+    "branch": [
+        ("%branch b2", "%branch does not know 'b2'.", "Use %branch, %branch switch NAME"),
+        ("%branch switch b999", "There is no branch b999.", "Branches: none besides"),
+        ("%branch switch b1", "b1 is the branch in use.", "%branch lists all."),
+        ("%branch name b1", "There is a branch b1 already.", "%branch lists all."),
+        ("%branch name a/b", "The name of a branch has letters", "%branch name first-try"),
+        ("%branch delete b1", "b1 is the branch in use.", "%branch lists all."),
+    ],
     "help": [("%help uplod", "There is no magic %uplod.", "Did you mean %upload?")],
 }
 

@@ -85,10 +85,12 @@ class IncomingFile:
         from agent_kernel.kernel.outputs import silent
 
         container = await notebook.container.open(silent())
+        notebook.container.touched()
         files = (await notebook.runtime()).containers.files
         digest, copy = hashlib.sha256(), Copy()
         async with aclosing(self._content(digest, copy)) as content:
             file = await files.create(container.id, path=self.target, content=content, size=self.size)
+        notebook.container.touched()
         notebook.uploaded.received(container.id, self.target, self.size, digest.hexdigest(), copy.content)
         return file
 

@@ -1,0 +1,109 @@
+"""The tree of cells as rows of a table. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.branches.tree import Branch, CellTree, RanCell
+    from agent_kernel.kernel.ledger import TurnRecord
+
+HEADER = ["", "cell", "time", "began with", "files", "tokens", "branch"]
+
+MOST_ROWS = 200
+"""The newest cells that are shown."""
+
+MOST_LANES = 8
+"""Branches drawn side by side; further ones share the last lane."""
+
+_NO_LINE, _LINE, _CELL, _HERE = "\N{NO-BREAK SPACE}", "│", "○", "●"
+
+
+def rows(tree: CellTree, records: Iterable[TurnRecord]) -> list[list[str]]:
+    """Return a row for each cell, oldest first: its place in the tree, number, time, first words, use."""
+    cells, lanes = tree.cells()[-MOST_ROWS:], _lanes(tree)
+    spans = _spans(cells, lanes)
+    here, use = {id(cell) for cell in tree.here.path()}, _use(records)
+    return [
+        [
+            _drawn(row, lanes[id(cell)], spans, _HERE if id(cell) in here else _CELL),
+            f"[{cell.number}]",
+            time.strftime("%H:%M", time.localtime(cell.began)),
+            cell.words,
+            *use.get(cell.number, ["", ""]),
+            ", ".join(_name(tree, branch) for branch in tree.branches if branch.tip is cell),
+        ]
+        for row, cell in enumerate(cells)
+    ]
+
+
+def branch_rows(tree: CellTree) -> list[list[str]]:
+    """Return a row for each branch: name, number of cells, its last cell, and what there is to say."""
+    return [
+        [branch.name, str(len(branch.path())), _last(branch), _state(tree, branch)]
+        for branch in tree.branches
+    ]
+
+
+def _last(branch: Branch) -> str:
+    return f"[{branch.tip.number}] {branch.tip.words}" if branch.tip is not None else ""
+
+
+def _state(tree: CellTree, branch: Branch) -> str:
+    if branch is tree.here:
+        return "in use"
+    return branch.moment.obstacle if branch.moment is not None else ""
+
+
+def _name(tree: CellTree, branch: Branch) -> str:
+    return f"{branch.name} (in use)" if branch is tree.here else branch.name
+
+
+def _lanes(tree: CellTree) -> dict[int, int]:
+    """Return the lane of each cell: that of the first branch that has it."""
+    found: dict[int, int] = {}
+    for lane, branch in enumerate(tree.branches):
+        for cell in branch.path():
+            found.setdefault(id(cell), min(lane, MOST_LANES - 1))
+    return found
+
+
+def _spans(cells: list[RanCell], lanes: dict[int, int]) -> dict[int, tuple[int, int]]:
+    """Return the first and last row of each lane; a lane begins below the cell that it continues."""
+    row_of = {id(cell): row for row, cell in enumerate(cells)}
+    spans: dict[int, tuple[int, int]] = {}
+    for row, cell in enumerate(cells):
+        lane = lanes[id(cell)]
+        begins = row_of.get(id(cell.parent), -1) + 1 if cell.parent is not None else row
+        first, _ = spans.get(lane, (begins, row))
+        spans[lane] = min(first, begins), row
+    return spans
+
+
+def _drawn(row: int, own: int, spans: dict[int, tuple[int, int]], mark: str) -> str:
+    """Return the lanes at a row: a mark in the cell's own, a line in those that pass it."""
+    drawn = [
+        mark if lane == own else _LINE if first <= row <= last else _NO_LINE
+        for lane, (first, last) in sorted(spans.items())
+    ]
+    return _NO_LINE.join(drawn).rstrip(_NO_LINE)
+
+
+def _use(records: Iterable[TurnRecord]) -> dict[int, list[str]]:
+    """Return the files and tokens of each cell by its number, as text."""
+    paths: dict[int, set[str]] = {}
+    tokens: dict[int, int] = {}
+    for record in records:
+        paths.setdefault(record.cell, set()).update(record.paths)
+        tokens[record.cell] = tokens.get(record.cell, 0) + record.input_tokens + record.output_tokens
+    return {
+        cell: [_files(found), f"{tokens[cell]:,}" if tokens[cell] else ""] for cell, found in paths.items()
+    }
+
+
+def _files(paths: set[str]) -> str:
+    shown = [path.removeprefix("/mnt/data/") for path in sorted(paths)[:3]]
+    more = len(paths) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,41 @@
+"""Random sequences of runs, ways back and branches, against a simple model."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_kernel.kernel.settings import KernelSettings
+from tests.kernel.branches.memory import Desk
+from tests.kernel.branches.model import NotebookModel, Seen, Step, steps
+
+MANY = 10_000
+
+
+async def do(desk: Desk, step: Step) -> None:
+    match step.kind:
+        case "run":
+            await desk.run(step.name, step.text)
+        case "private":
+            await desk.write(step.text)
+        case "rewind":
+            await desk.branches.rewind(step.name, desk.outputs)
+        case "switch":
+            await desk.branches.switch(step.name, desk.outputs)
+        case "delete":
+            await desk.branches.delete(step.name)
+        case "renew":
+            await desk.container.renew({}, desk.outputs)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_random_steps_in_memory(seed: int) -> None:
+    desk, model = Desk(KernelSettings(max_points=MANY, max_points_size=MANY**3)), NotebookModel()
+    await desk.container.open(desk.outputs)
+    for step in steps(seed, 400, model, delete=20):
+        await do(desk, step)
+        model.take(step)
+        tree = desk.branches.tree
+        assert Seen(tuple(desk.done), desk.said) == model.here.state, step
+        assert {each.name for each in tree.branches} == {model.here.name, *model.others}, step
+    used = {point.id for point in desk.branches.tree.points() if not point.gone}
+    assert len(desk.containers.kept) - len(used) in (0, 1), "what nothing leads to was removed"
