@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent_kernel.errors import AgentKernelError, CapabilityMissing
+from agent_kernel.errors import AgentKernelError, CapabilityMissing, InvalidRequest
 from agent_kernel.kernel.branches import words
 from agent_kernel.kernel.branches.points import Points
 from agent_kernel.kernel.branches.tree import CellTree, KeptState, Point, Position, RanCell
@@ -144,9 +144,15 @@ class Branches:
             words.asked_back(len(path) - path.index(found) - 1)
         ):
             return
-        await self._move(
-            found.before, lambda now: words.went_back(self.tree.go_back(found.parent, now)), outputs
-        )
+        try:
+            await self._move(
+                found.before, lambda now: words.went_back(self.tree.go_back(found.parent, now)), outputs
+            )
+        except InvalidRequest as error:
+            if not isinstance(error.__cause__, CapabilityMissing):
+                raise
+            self._unable = words.reason(error.__cause__)  # a workspace on a volume, for example
+            self._tell_once(words.not_kept(self._unable), outputs)
 
     def _find(self, cell: BegunCell) -> RanCell | None:
         return self.tree.find(cell.id, self._container.id) if cell.id is not None else None

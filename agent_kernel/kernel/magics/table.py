@@ -311,7 +311,8 @@ MAGICS: dict[str, Magic] = {
         "%rewind [N] [--conversation]",
         "Go back to before cell N, or before the last cell; what came after is kept as a branch.",
         magics_branches.rewind,
-        "N is the number in In [N]. Files, shell variables, directory and conversation go back; processes end, and variables of Python "
+        "N is the number in In [N]. Files, shell variables, directory and conversation go back; processes "
+        "end, and variables of Python "
         "and R are lost. With --conversation only the conversation goes back.",
         words=("--conversation",),
         moves=True,

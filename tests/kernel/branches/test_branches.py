@@ -110,6 +110,18 @@ async def test_a_failing_restore_changes_nothing() -> None:
     assert said(desk) == ["one", "TWO"]
 
 
+async def test_what_cannot_be_restored_is_said_once() -> None:
+    desk = Desk()
+    await five(desk)
+    desk.containers.fails["restore"] = CapabilityMissing("The workspace is a volume.")
+    for _ in range(3):
+        await desk.run("two", "TWO")
+    assert [text.split(".")[0] for text in desk.shown] == [
+        "Running a cell again does not go back here: The workspace is a volume"
+    ]
+    assert said(desk) == [*WORDS, "TWO", "TWO", "TWO"]
+
+
 async def test_without_room_for_the_later_work_it_stays() -> None:
     desk = Desk()
     await five(desk)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent_kernel.kernel.settings import KernelSettings
+from agent_kernel.sandboxes.base import Backend
 from tests.kernel.branches.memory import Desk
 from tests.kernel.branches.model import NotebookModel, Seen, Step, steps
+from tests.kernel.branches.real import cells_on, walk
 
 MANY = 10_000
+SHORT, LONG, LONG_ON_DOCKER = 40, 2000, 200
+"""Steps in a sandbox."""
 
 
 async def do(desk: Desk, step: Step) -> None:
@@ -39,3 +45,25 @@ async def test_random_steps_in_memory(seed: int) -> None:
         assert {each.name for each in tree.branches} == {model.here.name, *model.others}, step
     used = {point.id for point in desk.branches.tree.points() if not point.gone}
     assert len(desk.containers.kept) - len(used) in (0, 1), "what nothing leads to was removed"
+
+
+@pytest.mark.bubblewrap
+async def test_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: Path) -> None:
+    async with cells_on(bubblewrap_backend, tmp_path) as cells:
+        await walk(cells, 1, SHORT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.bubblewrap
+async def test_many_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: Path) -> None:
+    async with cells_on(bubblewrap_backend, tmp_path) as cells:
+        await walk(cells, 2, LONG)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.docker
+async def test_many_random_steps_on_docker(docker_backend: Backend, tmp_path: Path) -> None:
+    async with cells_on(docker_backend, tmp_path) as cells:
+        await walk(cells, 3, LONG_ON_DOCKER)

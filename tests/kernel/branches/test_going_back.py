@@ -1,0 +1,90 @@
+"""Going back in a real kernel and a real sandbox: files, shell, directory, processes and conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.kernel.client import Notebook, Result
+from tests.kernel.upstream import Played
+
+pytestmark = pytest.mark.bubblewrap
+
+CELLS = {
+    "c1": "!echo 1 >a.txt; export STAGE=first",
+    "c2": "!echo 2 >a.txt; export STAGE=second; cd /tmp; (exec sleep 600) & true",
+    "c3": "%%python\nframe = 3",
+    "c4": "look",
+    "c5": "!touch /mnt/data/late.txt",
+}
+STATE = '!!echo "$STAGE $PWD"; cat /mnt/data/a.txt; ls /mnt/data'
+
+
+def text_of(result: Result) -> str:
+    return "".join(str(output.get("text", "")) for output in result.final)
+
+
+def conversation(notebook: Notebook, upstream: Played) -> str:
+    """What the model sees of it."""
+    assert notebook.run("look").reply["status"] == "ok"
+    return json.dumps(upstream.requests[-1]["messages"])
+
+
+def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> None:
+    for cell_id, source in CELLS.items():
+        result = talking.run(source, cell_id=cell_id)
+        assert result.reply["status"] == "ok"
+        assert "back" not in json.dumps(result.plain), "a first run says nothing about it"
+    again = talking.run('!echo "$STAGE $PWD"; echo anew >>a.txt', cell_id="c2")
+    assert again.plain[0] == (
+        "Went back to before this cell; the work of 3 later cells is kept as branch b2."
+    )
+    assert again.plain[1] == (
+        "Background processes ended: `sleep 600`; variables of Python and R are lost: `frame`."
+    )
+    assert "first /mnt/data" in "\n".join(again.plain)
+    assert text_of(talking.run(STATE)) == "first /mnt/data\n1\nanew\na.txt\n"
+    known = conversation(talking, upstream)
+    assert "echo 1 >a.txt" in known
+    assert "anew" in known
+    assert "STAGE=second" not in known
+    assert "late.txt" not in known
+
+    shown = talking.run("%history").plain[0]
+    assert shown.count("b1 (in use)") == 1
+    assert "touch /mnt/data/late.txt" in shown
+    assert talking.run("%branch switch b2").plain == ["Now on branch b2, as it was left; branch b1 is kept."]
+    assert text_of(talking.run(STATE)) == "second /tmp\n2\na.txt\nlate.txt\n"
+    known = conversation(talking, upstream)
+    assert "STAGE=second" in known
+    assert "late.txt" in known
+    assert "anew" not in known
+    assert talking.run("%rewind").plain[0].startswith("Went back to before cell [")
+    assert text_of(talking.run("%branch")) == ""
+
+
+def test_a_restarted_kernel_begins_anew(start: Callable[..., Notebook]) -> None:
+    notebook = start()
+    notebook.run("!touch one.txt", cell_id="c1")
+    assert "Went back" in notebook.run("!touch ONE.txt", cell_id="c1").plain[0]
+    notebook.restart()
+    assert "back" not in json.dumps(notebook.run("!touch two.txt", cell_id="c1").plain)
+    assert text_of(notebook.run("!!ls")) == "two.txt\n"
+    for code in ("!touch three.txt", "!touch three.txt"):  # a console sends no ids
+        assert "back" not in json.dumps(notebook.run(code).plain)
+    notebook.run("%rerun continue\n!touch four.txt", cell_id="c1")
+    assert text_of(notebook.run("!!ls")) == "four.txt\nthree.txt\ntwo.txt\n"
+
+
+def test_an_interrupt_while_going_back(fresh: Notebook) -> None:
+    for number in range(3):
+        fresh.run(f"!touch {number}; export N={number}", cell_id=f"c{number}")
+    sent = fresh.send("!touch again; sleep 60", cell_id="c1")
+    fresh.collect(sent, until=lambda message: message["msg_type"] == "execute_input")
+    fresh.interrupt()
+    assert fresh.collect(sent).reply["ename"] == "KeyboardInterrupt"
+    found = text_of(fresh.run("!!ls | tr '\\n' ' '; echo $N")).replace("again ", "")
+    back = "b2" in fresh.run("%branch").plain[0]
+    assert found == ("0 0\n" if back else "0 1 2 2\n")
