@@ -61,8 +61,9 @@ def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> Non
     assert "STAGE=second" in known
     assert "late.txt" in known
     assert "anew" not in known
-    assert talking.run("%rewind").plain[0].startswith("Went back to before cell [")
-    assert text_of(talking.run("%branch")) == ""
+    talking.run("!cd /; export STAGE=third", cell_id="c6")
+    assert "is kept as branch b3." in talking.run("%rewind").plain[0]
+    assert text_of(talking.run(STATE)) == "second /tmp\n2\na.txt\nlate.txt\n"
 
 
 def test_a_restarted_kernel_begins_anew(start: Callable[..., Notebook]) -> None:
