@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.panel.source import PanelSource
 
 
+MOST_STALE = 1000
+"""The number of cells that are named as stale."""
+
+
 def state_of(source: PanelSource) -> dict[str, Any]:
     """Return the state as JSON. Reads what the kernel has; asks no server."""
     notebook, cell, view = source.notebook, source.cell(), source.view()
@@ -33,6 +37,8 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "files": source.listings.changes,
         "usage": _usage(notebook),
         "settings": fingerprint(notebook),
+        "branch": notebook.branches.tree.here.name,
+        "stale": notebook.branches.tree.stale()[:MOST_STALE],
         "preparing": source.preparation.step,
         "questions": [{**question, "cell": cell.id if cell else None}] if question else [],
     }
