@@ -7,7 +7,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
@@ -34,7 +34,8 @@ class Question:
     """What to compare: a folder (empty means all), since a commit, or since the container began.
 
     `before` is the archive of the files from before. `began` is the time in seconds since which a file counts
-    as changed if it is not in there; None counts all. `patch` asks for a patch.
+    as changed if it is not in there; None counts all. `patch` asks for a patch. Without
+    `repositories` they are left out.
     """
 
     folder: str = ""
@@ -42,6 +43,7 @@ class Question:
     before: bytes | None = None
     began: int | None = None
     patch: bool = False
+    repositories: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ async def _asked(
         "before": paths.get("zip"),
         "began": question.began,
         "patch": paths.get("patch"),
+        "repositories": question.repositories,
     }
     run = command(json.dumps(options), "main", "diff")
     try:
@@ -167,6 +170,11 @@ async def _asked(
     return dict(found)
 
 
+def named(answer: Differences, base: str) -> Differences:
+    """Return the answer with a name for the state that files were compared with."""
+    return replace(answer, areas=[replace(area, base=base) for area in answer.areas])
+
+
 def _answer(found: Mapping[str, Any], patch: PatchFile | None) -> Differences:
     """Read the program's answer. Raises `InvalidRequest` if it has another form."""
     try:
@@ -177,10 +185,11 @@ def _answer(found: Mapping[str, Any], patch: PatchFile | None) -> Differences:
 
 
 def _area(found: Mapping[str, Any]) -> AreaChanges:
+    is_repository = found["kind"] == "repository"
     return AreaChanges(
         folder=line(found["folder"]),
-        is_repository=found["kind"] == "repository",
-        base=line(found["base"]),
+        is_repository=is_repository,
+        base=line(found["base"]) if is_repository else "",
         changes=[_change(each) for each in found["changes"][:MOST_CHANGES]],
         count=int(found["count"]),
         notes=_lines(found["notes"]),

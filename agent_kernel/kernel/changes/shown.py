@@ -45,7 +45,8 @@ def caption(area: AreaChanges) -> str:
     total = f", {counted(added, 'line')} added, {removed:,} removed" if added or removed else ""
     if area.is_repository:
         return f"{code(area.folder or '/mnt/data')} since {markdown_text(area.base)}: {count}{total}."
-    return f"{code('/mnt/data')} since this notebook's container began: {count}{total}."
+    base = markdown_text(area.base) or "this notebook's container began"
+    return f"{code('/mnt/data')} since {base}: {count}{total}."
 
 
 def _lines(change: FileChange) -> str:

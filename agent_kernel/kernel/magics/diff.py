@@ -18,22 +18,23 @@ PATCH = "changes.patch"
 """The file that `--patch` writes if it gets no name."""
 
 _WORKSPACE = "/mnt/data"
-_USAGE = "Use %diff [FOLDER] [--since COMMIT] [--patch [FILE] [--force]]."
+_USAGE = "Use %diff [FOLDER] [--since COMMIT | --cell N] [--patch [FILE] [--force]]."
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """The arguments of `%diff`. `patch` is the file to write, or None."""
+    """The arguments of `%diff`. `patch` is the file to write, or None; `cell` the number of a cell."""
 
     folder: str = ""
     since: str | None = None
+    cell: str | None = None
     patch: str | None = None
     force: bool = False
 
 
 async def diff(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show what changed, or write it as a patch to the notebook's folder."""
-    from agent_kernel.kernel.changes.comparison import comparison
+    from agent_kernel.kernel.changes.comparison import comparison, named
     from agent_kernel.kernel.transfer.downloads import check_target
 
     asked = _read(arguments)
@@ -47,6 +48,8 @@ async def diff(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
     container_id = (await notebook.container.open(outputs)).id
     question = await _question(notebook, container_id, asked)
     async with comparison(await notebook.runtime(), container_id, question) as answer:
+        if asked.cell is not None:
+            answer = named(answer, f"the moment before cell {asked.cell.strip('[]')}")
         if asked.patch is not None and answer.patch is not None:
             await _save(notebook, outputs, answer, answer.patch, asked)
         else:
@@ -68,10 +71,14 @@ def _read(arguments: str) -> _Asked:
             found["patch"] = words.pop(0) if value else PATCH
         elif word == "--since" and value and "since" not in found:
             found["since"] = words.pop(0)
+        elif word == "--cell" and value and "cell" not in found:
+            found["cell"] = words.pop(0)
         elif word and not word.startswith("-") and "folder" not in found:
             found["folder"] = _folder(word)
         else:
             raise InvalidRequest(f"%diff does not know {word!r}.", hint=_USAGE)
+    if "cell" in found and "since" in found:
+        raise InvalidRequest("%diff compares with a commit or with a cell, not with both.", hint=_USAGE)
     return _Asked(**found)
 
 
@@ -89,13 +96,28 @@ async def _question(notebook: Notebook, container_id: str, asked: _Asked) -> Que
     found = await (await notebook.runtime()).containers.retrieve(container_id)
     ours = (found.model_extra or {}).get("agent_kernel")
     on_volume = isinstance(ours, dict) and bool(ours.get("volume"))
+    uploads = notebook.uploaded.originals(container_id).archive()
     return Question(
         folder=asked.folder,
         since=asked.since,
-        before=notebook.uploaded.originals(container_id).archive(),
-        began=found.created_at if on_volume else None,
+        before=uploads if asked.cell is None else await _before(notebook, asked.cell),
+        began=found.created_at if on_volume and asked.cell is None else None,
+        repositories=asked.cell is None,
         patch=asked.patch is not None,
     )
+
+
+async def _before(notebook: Notebook, cell: str) -> bytes:
+    """Return the files from before a cell. Raises `InvalidRequest` if they were not kept."""
+    from agent_kernel.kernel.changes.earlier import archive_before
+
+    before = notebook.branches.tree.wanted(cell).before
+    if before.point is None or before.point.gone:
+        raise InvalidRequest(
+            f"There is no state from before cell {cell[:80]}: {before.obstacle}.",
+            hint="%history lists the cells.",
+        )
+    return await archive_before(await notebook.runtime(), before.point.container_id, before.point.id)
 
 
 def _show(outputs: CellOutputs, answer: Differences) -> None:

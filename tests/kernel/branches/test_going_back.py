@@ -66,6 +66,23 @@ def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> Non
     assert text_of(talking.run(STATE)) == "second /tmp\n2\na.txt\nlate.txt\n"
 
 
+def test_what_changed_since_before_a_cell(fresh: Notebook) -> None:
+    fresh.run(r"!printf 'one\ntwo\n' >note.txt; echo gone >gone.txt; git init -q project", cell_id="c1")
+    number = fresh.run("!sed -i s/two/2/ note.txt; rm gone.txt", cell_id="c2").reply["execution_count"]
+    fresh.run("!echo new >new.txt", cell_id="c3")
+    text = fresh.run(f"%diff --cell {number}").plain[0]
+    assert text.splitlines()[0] == (
+        f"`/mnt/data` since the moment before cell {number}: 3 files changed, 2 lines added, 2 removed."
+    )
+    assert "-two\n+2" in text
+    assert "gone.txt" in text
+    assert "project" not in text
+    assert "changes.patch" in fresh.run(f"%diff --cell {number} --patch").plain[0]
+    assert "+++ b/new.txt" in (fresh.folder / "changes.patch").read_text()
+    assert fresh.run("%diff --cell 9999").error.startswith("InvalidRequest: No cell 9999 has run here.")
+    assert fresh.run("!!ls -A").final[0]["text"].split() == ["new.txt", "note.txt", "project"]
+
+
 def test_a_restarted_kernel_begins_anew(start: Callable[..., Notebook]) -> None:
     notebook = start()
     notebook.run("!touch one.txt", cell_id="c1")

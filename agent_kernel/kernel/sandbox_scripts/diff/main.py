@@ -48,11 +48,13 @@ def compared(options: Json) -> Json:
 
     `options` has `root`, `folder` (compare only this), `since` (a commit or null), `before` (an archive of
     the files from before, or null), `began` (null, or the time in seconds before which a file counts as there
-    before) and `patch` (a file to write, or null). Raises `NotCompared`.
+    before) and `patch` (a file to write, or null). `repositories` false leaves them out.
+    Raises `NotCompared`.
     """
     root, folder = options["root"], options["folder"]
     found = walk(root)
-    results, notes = _repositories(root, folder, options["since"], found)
+    wanted = options.get("repositories", True)
+    results, notes = _repositories(root, folder, options["since"], found) if wanted else ([], [])
     if options["since"] is None:
         results += _others(options, found)
     elif not results and not notes:
