@@ -59,6 +59,7 @@ class Notebook:
     def __init__(self, manager: KernelManager, folder: Path) -> None:
         self.manager = manager
         self.folder = folder
+        self._ids: set[str] = set()
         self._connect()
 
     def _connect(self) -> None:
@@ -81,7 +82,13 @@ class Notebook:
                 path.unlink()
         assert self.run(RENEW).reply["status"] == "ok"
 
-    def send(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False) -> str:
+    def send(
+        self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False, again: bool = False
+    ) -> str:
+        """Send a cell. `again` runs a cell again; else one with an id of before gets another id."""
+        while cell_id in self._ids and not again:
+            cell_id = f"{cell_id}+"
+        self._ids.add(cell_id or "")
         content = {
             "code": code,
             "silent": False,
@@ -126,8 +133,8 @@ class Notebook:
                 content: dict[str, Any] = reply["content"]
                 return content
 
-    def run(self, code: str, *, cell_id: str | None = None) -> Result:
-        return self.collect(self.send(code, cell_id=cell_id))
+    def run(self, code: str, *, cell_id: str | None = None, again: bool = False) -> Result:
+        return self.collect(self.send(code, cell_id=cell_id, again=again))
 
     def interrupt(self, times: int = 1) -> None:
         """Send interrupts all at once, then wait until the kernel has taken them."""

@@ -8,6 +8,8 @@ import { EditorDress } from "./editor";
 import { type Kind, kindOf, LANGUAGES, NAMES } from "./kinds";
 import { row } from "./suggestions";
 
+const STALE = "jp-agent-stale";
+
 export class CellDress {
   constructor(
     private readonly _cell: CodeCell,
@@ -40,9 +42,23 @@ export class CellDress {
     this._speak();
   }
 
+  /** Says above the outputs whether they are of a branch that is not in use. */
+  mark(stale: boolean): void {
+    if (this._cell.isDisposed || stale === this._cell.node.classList.contains(STALE)) return;
+    this._cell.node.classList.toggle(STALE, stale);
+    if (!stale) {
+      this._stale.remove();
+      return;
+    }
+    this._stale.className = "jp-agent-stale-note";
+    this._stale.textContent = this._trans.__("From another branch. Run the cell again to have it here.");
+    this._cell.inputArea?.parent?.node.after(this._stale);
+  }
+
   remove(): void {
     this._examples = null;
     if (this._cell.isDisposed) return;
+    this.mark(false);
     this._cell.model.sharedModel.changed.disconnect(this._name, this);
     this._cell.model.mimeTypeChanged.disconnect(this._speak, this);
     this._cell.model.mimeType = this._plain;
@@ -74,6 +90,7 @@ export class CellDress {
   }
 
   private readonly _badge = document.createElement("button");
+  private readonly _stale = document.createElement("div");
   private _editor: EditorDress | null = null;
   private _offered: HTMLElement | null = null;
   private _examples: readonly string[] | null = null;

@@ -45,6 +45,7 @@ export class PromptCells {
       if (!(cell instanceof CodeCell)) continue;
       const known = this._known.get(cell);
       if (ours && !known) this._add(cell);
+      if (ours) this._known.get(cell)?.mark(this._notebook.state?.stale.has(cell.model.id) ?? false);
       if (!ours && known) {
         known.remove();
         this._known.delete(cell);

@@ -37,7 +37,7 @@ def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> Non
         result = talking.run(source, cell_id=cell_id)
         assert result.reply["status"] == "ok"
         assert "back" not in json.dumps(result.plain), "a first run says nothing about it"
-    again = talking.run('!echo "$STAGE $PWD"; echo anew >>a.txt', cell_id="c2")
+    again = talking.run('!echo "$STAGE $PWD"; echo anew >>a.txt', cell_id="c2", again=True)
     assert again.plain[0] == (
         "Went back to before this cell; the work of 3 later cells is kept as branch b2."
     )
@@ -86,20 +86,20 @@ def test_what_changed_since_before_a_cell(fresh: Notebook) -> None:
 def test_a_restarted_kernel_begins_anew(start: Callable[..., Notebook]) -> None:
     notebook = start()
     notebook.run("!touch one.txt", cell_id="c1")
-    assert "Went back" in notebook.run("!touch ONE.txt", cell_id="c1").plain[0]
+    assert "Went back" in notebook.run("!touch ONE.txt", cell_id="c1", again=True).plain[0]
     notebook.restart()
-    assert "back" not in json.dumps(notebook.run("!touch two.txt", cell_id="c1").plain)
+    assert "back" not in json.dumps(notebook.run("!touch two.txt", cell_id="c1", again=True).plain)
     assert text_of(notebook.run("!!ls")) == "two.txt\n"
     for code in ("!touch three.txt", "!touch three.txt"):  # a console sends no ids
         assert "back" not in json.dumps(notebook.run(code).plain)
-    notebook.run("%rerun continue\n!touch four.txt", cell_id="c1")
+    notebook.run("%rerun continue\n!touch four.txt", cell_id="c1", again=True)
     assert text_of(notebook.run("!!ls")) == "four.txt\nthree.txt\ntwo.txt\n"
 
 
 def test_an_interrupt_while_going_back(fresh: Notebook) -> None:
     for number in range(3):
-        fresh.run(f"!touch {number}; export N={number}", cell_id=f"c{number}")
-    sent = fresh.send("!touch again; sleep 60", cell_id="c1")
+        fresh.run(f"!touch {number}; export N={number}", cell_id=f"i{number}")
+    sent = fresh.send("!touch again; sleep 60", cell_id="i1", again=True)
     fresh.collect(sent, until=lambda message: message["msg_type"] == "execute_input")
     fresh.interrupt()
     assert fresh.collect(sent).reply["ename"] == "KeyboardInterrupt"
