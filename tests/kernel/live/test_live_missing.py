@@ -23,9 +23,18 @@ class NoBranches:
         pass
 
 
+class NoRecording:
+    """Nothing is recorded here."""
+
+    def begin_cell(self, *_: object) -> None:
+        pass
+
+
 class Conversation:
     """The part of a notebook that a prompt needs."""
 
+    recording = NoRecording()
+    file = None
     branches = NoBranches()
 
     def rerun(self, *_: object) -> str:
