@@ -170,11 +170,15 @@ class DockerBackend:
     async def delete(self, ref: SandboxRef) -> None:
         """Kill and remove the container, and check that nothing is left; see `Backend.delete`."""
         await self._first.drop(ref.id)
+        name, api = container_name(ref.id), await self._engine.api()
         try:
             await self.get(ref.id)
         except SandboxGone:
             return
-        await self._engine.ask(docker_removal.remove, await self._engine.api(), container_name(ref.id))
+        found = await self._engine.inspect(name)
+        await self._engine.ask(docker_removal.remove, api, name)
+        if found is not None and docker_snapshots.SNAPSHOT_LABEL in (found["Config"]["Labels"] or {}):
+            await self._engine.ask(docker_snapshots.clear, api)
 
     async def checkpoint(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 REPOSITORY = "agent-kernel/snapshot"
+REMOVED = "agent-kernel/removed-snapshot"
+"""The repository of checkpoints that were removed while a container ran from them."""
+
 SNAPSHOT_LABEL = "agent_kernel.snapshot"
 BASE_LABEL = "agent_kernel.base"
 """The label with the number of layers in the image of the chain's first sandbox."""
+
+CONFLICT = 409
+"""The engine's status for an image that is in use."""
 
 MOST_LAYERS = 100
 """An image with more layers is flattened to one: storage drivers mount about 125 at most."""
@@ -148,15 +155,35 @@ def _describe_if_there(api: APIClient, id: str, labels: Mapping[str, str]) -> li
 
 
 def remove(api: APIClient, id: str) -> None:  # noqa: A002
-    """Remove a checkpoint's image. A missing one is no error. Raises `SandboxError`."""
+    """Remove a checkpoint's image. A missing one is no error. Raises `SandboxError`.
+
+    An image that a container runs from is renamed, and `clear` removes it once that container is gone.
+    """
     from docker.errors import APIError
 
+    image = image_of(id)
     try:
-        api.remove_image(image_of(id))
+        try:
+            api.remove_image(image)
+        except APIError as error:
+            if error.status_code != CONFLICT:
+                raise
+            api.tag(image, REMOVED, id)
+            api.remove_image(image)
     except APIError as error:
-        if not has_image(api, image_of(id)):  # another process has removed it
+        if not has_image(api, image):  # another process has removed it
             return
         raise SandboxError(f"The engine did not remove the checkpoint {id}: {reason(error)}.") from error
+
+
+def clear(api: APIClient) -> None:
+    """Remove the images of removed checkpoints that no container needs any more."""
+    from docker.errors import APIError
+
+    for image in api.images(name=REMOVED):
+        for tag in image.get("RepoTags") or []:
+            with contextlib.suppress(APIError):  # a container still needs it, or another process was faster
+                api.remove_image(tag)
 
 
 def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002

@@ -148,3 +148,18 @@ async def test_checkpoint_of_too_deep_tree_is_refused(run: Sandbox) -> None:
         await checkpoint(run)
     assert (await run("rm -r folder")).code == 0
     await snapshots_of(run.backend).remove_snapshot((await checkpoint(run)).id)
+
+
+async def test_removed_while_it_is_in_use(run: Sandbox) -> None:
+    """The sandbox that began with it lives on; with the last one its image goes."""
+    backend, (api, snapshot) = run.backend, (docker.APIClient(), await checkpoint(run, of=run.ref.id))
+    removed = f"{docker_snapshots.REMOVED}:{snapshot.id}"
+    async with started(backend, snapshot=snapshot.id) as copy:
+        await snapshots_of(backend).remove_snapshot(snapshot.id)
+        assert await snapshots_of(backend).snapshots({"of": run.ref.id}) == []
+        await snapshots_of(backend).remove_snapshot(snapshot.id)
+        assert (await copy("echo on")).stdout == b"on\n"
+        assert api.images(name=removed)
+    assert not api.images(name=removed)
+    assert not api.images(name=docker_snapshots.image_of(snapshot.id))
+    api.close()
