@@ -31,9 +31,13 @@ from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.rows import Rows
 from tests.runtime.containers.lifecycle import TICK, Audited, Make, expire, run, ticks, until_async
 
-BUBBLEWRAP = pytest.mark.parametrize(
-    "backend", [pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)], indirect=True
+_BUBBLEWRAP = pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)
+BUBBLEWRAP = pytest.mark.parametrize("backend", [_BUBBLEWRAP], indirect=True)
+ON_THE_HOST = pytest.mark.parametrize(
+    "backend", [_BUBBLEWRAP, pytest.param("docker", marks=pytest.mark.docker)], indirect=True
 )
+"""The backends whose processes the host can tell apart; gVisor's are its own."""
+
 STATE = "cat file; echo $X"
 
 
@@ -259,7 +263,7 @@ def inside(namespace: str) -> list[int]:
     return found
 
 
-@pytest.mark.on_docker
+@ON_THE_HOST
 async def test_an_idle_container_costs_no_process(make: Make, store: Rows, backend: Backend) -> None:
     """Once expired, nothing of it runs on the host; the next use has its state back."""
     containers = make()
