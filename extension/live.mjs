@@ -1,9 +1,15 @@
 // node live.mjs [--watch]: bundles the live view for the kernel, which sends it to the page with each widget.
 // One module with all it needs, because it must work where the extension is not installed, and without a network.
 
+import { readFileSync } from "node:fs";
 import process from "node:process";
 
 import { CopyRspackPlugin, rspack } from "@rspack/core";
+
+/** The view's styles, and those of the card that the inbox shows too. */
+function withCard(styles) {
+  return `${styles}\n${readFileSync(`${import.meta.dirname}/style/card.css`, "utf8")}`;
+}
 
 const compiler = rspack({
   mode: "production",
@@ -11,7 +17,7 @@ const compiler = rspack({
   context: import.meta.dirname,
   entry: "./lib/live/index.js",
   devtool: false,
-  plugins: [new CopyRspackPlugin({ patterns: [{ from: "style/live.css" }] })],
+  plugins: [new CopyRspackPlugin({ patterns: [{ from: "style/live.css", transform: withCard }] })],
   output: {
     path: `${import.meta.dirname}/../agent_kernel/kernel/live/static`,
     filename: "live.js",

@@ -142,7 +142,7 @@ async def _asked(
         "patch": paths.get("patch"),
         "repositories": question.repositories,
     }
-    run = command(json.dumps(options), "main", "diff")
+    run = command(json.dumps(options), module="main", package="diff")
     try:
         async with asyncio.timeout(SECONDS):
             text, code = await printed(runtime, container_id, run)

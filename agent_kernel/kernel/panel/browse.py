@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.kernel.panel.held.incoming import LONGEST_NAME, checked_name
-from agent_kernel.kernel.panel.held.listing import described, entries, fresh, missing, named
+from agent_kernel.kernel.panel.held.listing import LONGEST_PATH, described, entries, fresh, missing, named
 from agent_kernel.kernel.panel.held.outgoing import OutgoingFile
 from agent_kernel.kernel.panel.messages import WithBuffer
 
 if TYPE_CHECKING:
-    from openai.types.containers import FileCreateResponse
-
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.panel.messages import PanelRequest
     from agent_kernel.kernel.panel.source import PanelSource
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 MOST_OFFSET = 1_000_000
 PAGE = 500
 """Entries of one answer."""
-
-LONGEST_PATH = 20_000
-"""Characters of a path: each character of a name may be spelled with several."""
 
 LONGEST_FILTER = 1000
 """Characters of the text that names must have."""
@@ -70,15 +65,7 @@ async def stat(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Return a file as it is now."""
     request.only(("path",))
     path = request.text("path", longest=LONGEST_PATH)
-    return described(path, await _find(source, path), _written(source.notebook))
-
-
-async def _find(source: PanelSource, path: str) -> FileCreateResponse:
-    """Return a file as it is now. Raises `InvalidRequest` if there is none."""
-    listing = await source.listings.get(source.notebook, kept=True)
-    if path not in listing.files:  # it may be new
-        listing = await source.listings.get(source.notebook)
-    return await fresh(source.notebook, path, listing.find(path))
+    return described(path, await source.listings.find(source.notebook, path), _written(source.notebook))
 
 
 async def download(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
@@ -87,7 +74,7 @@ async def download(source: PanelSource, request: PanelRequest) -> Mapping[str, A
     name = request.text("download", longest=LONGEST_DOWNLOAD)
     path = request.text("path", longest=LONGEST_PATH)
     source.outgoing.check(request.page, name)
-    file = await _find(source, path)
+    file = await source.listings.find(source.notebook, path)
     source.outgoing.check(request.page, name)  # again: another request may have come first
     files = (await source.notebook.runtime()).containers.files
     source.outgoing.add(request.page, name, OutgoingFile(files, file, path))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.kernel.python.base import SessionUser
-    from agent_kernel.kernel.tables.preview import Preview
+    from agent_kernel.kernel.tables.preview import Extent, Preview
 
 SAMPLE = 64 << 10
 """Bytes of a file from which its separator and its encoding are found."""
@@ -54,13 +54,25 @@ async def show(notebook: SessionUser, outputs: CellOutputs, name: str, rows: int
 
 async def look(notebook: SessionUser, name: str, rows: int) -> tuple[str, Preview, list[str]]:
     """Return a variable's type, its first rows, and the files that have its name. Raises as `show`."""
-    from agent_kernel.kernel.tables.preview import Column, Preview
-
     found = await looked(notebook, {"ask": "table", "name": name, "rows": rows, "path": None})
     files = await _files_called(notebook, name)
     _check(found, name, files)
+    return found["type"], _preview(found), files
+
+
+async def part_of(notebook: SessionUser, name: str, first: int, extent: Extent) -> Preview:
+    """Return rows of a variable from `first` on: as many as an answer has room for. Raises as `show`."""
+    asked = {"ask": "table", "name": name, "rows": extent.rows, "path": None}
+    found = await looked(notebook, {**asked, "start": first, "columns": extent.columns})
+    _check(found, name, [])
+    return _preview(found)
+
+
+def _preview(found: Answer) -> Preview:
+    from agent_kernel.kernel.tables.preview import Column, Preview
+
     columns = [Column(label, kind, missing) for label, kind, missing in found["columns"]]
-    return found["type"], Preview(columns, found["rows"], found["width"], found["count"]), files
+    return Preview(columns, found["rows"], found["width"], found["count"])
 
 
 def _check(found: Answer, name: str, files: list[str]) -> None:

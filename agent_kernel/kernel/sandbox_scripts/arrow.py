@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, List
 
 from agent_kernel.kernel.sandbox_scripts.summary import (
     CELL,
-    COLUMNS,
     MAX_ROWS,
-    ROWS,
+    PART,
     Json,
     Limit,
     Unreadable,
@@ -18,23 +16,26 @@ from agent_kernel.kernel.sandbox_scripts.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 NO_ARROW = "rows need pyarrow, which the container does not have"
 MAX_BYTES = 64 << 20
 
 
-def first_rows(path: str, names: Sequence[str]) -> List[List[str]]:
-    """Return the first rows of a Parquet file as text. Raises `ImportError` without pyarrow."""
+def rows_of(path: str, names: Sequence[str]) -> List[List[str]]:
+    """Return the rows of `PART` of a Parquet file as text. Raises `ImportError` without pyarrow."""
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path, memory_map=True, pre_buffer=False)
-    wanted = [n for n, field in enumerate(file.schema_arrow) if field.name in names][:COLUMNS]
+    wanted = [n for n, field in enumerate(file.schema_arrow) if field.name in names][: PART.columns]
     leaves = {file.schema.column(n).path.split(".")[0] for n in range(len(file.schema))}
     columns = [file.schema_arrow.field(n).name for n in wanted if file.schema_arrow.field(n).name in leaves]
-    batches = file.iter_batches(batch_size=ROWS, columns=columns, use_threads=False)
-    batch = next(iter(batches), None)
-    return _rows([batch] if batch is not None else [])
+    taken = _Taken()
+    for batch in file.iter_batches(batch_size=PART.rows, columns=columns, use_threads=False):
+        taken.add(batch)
+        if taken.are_all:
+            break
+    return taken.rows
 
 
 def read(path: str) -> Json:
@@ -91,13 +92,13 @@ def _described(schema: Any, batches: Any, count: Any) -> Json:
     """Count missing values batch by batch, as far as the limits allow."""
     width = len(schema)
     limit = Limit(rows=10 * MAX_ROWS)
-    missing = [0] * min(width, COLUMNS)
+    missing = [0] * min(width, PART.columns)
     seen = 0
-    found: Iterator[Any] = iter(batches)
-    first = list(islice(found, 1))
+    found, taken = iter(batches), _Taken()
     whole = True
-    for batch in chain(first, found):
+    for batch in found:
         seen += batch.num_rows
+        taken.add(batch)
         for n in range(len(missing)):
             missing[n] += batch.column(n).null_count
         if seen >= limit.rows or limit.passed:
@@ -107,16 +108,29 @@ def _described(schema: Any, batches: Any, count: Any) -> Json:
     known = whole or None
     columns = [[f.name[:CELL], kind_of_type(f.type), m if known else None] for f, m in zip(fields, missing)]  # noqa: B905 (3.8)
     total = count if count is not None else seen
-    return described(columns, width, total, _rows(first), whole=count is not None or whole)
+    return described(columns, width, total, taken.rows, whole=count is not None or whole)
 
 
-def _rows(batches: Sequence[Any]) -> List[List[str]]:
-    rows: List[List[str]] = []
-    for batch in batches:
-        few = batch.slice(0, ROWS)
-        columns = [_values(few.column(n)) for n in range(min(few.num_columns, COLUMNS))]
-        rows += [[written(value) for value in row] for row in zip(*columns)]  # noqa: B905 (3.8)
-    return rows[:ROWS]
+class _Taken:
+    """Takes the rows of `PART` out of batches that follow each other, as text."""
+
+    def __init__(self) -> None:
+        self.rows: List[List[str]] = []
+        self._passed = 0
+
+    @property
+    def are_all(self) -> bool:
+        return len(self.rows) >= PART.rows
+
+    def add(self, batch: Any) -> None:
+        """Take the next batch."""
+        start = max(0, PART.first - self._passed)
+        self._passed += batch.num_rows
+        if self.are_all or start >= batch.num_rows:
+            return
+        few = batch.slice(start, PART.rows - len(self.rows))
+        columns = [_values(few.column(n)) for n in range(min(few.num_columns, PART.columns))]
+        self.rows += [[written(value) for value in row] for row in zip(*columns)]  # noqa: B905 (3.8)
 
 
 def _values(column: Any) -> List[Any]:

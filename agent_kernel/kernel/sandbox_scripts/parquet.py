@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from agent_kernel.kernel.sandbox_scripts.arrow import NO_ARROW, first_rows
-from agent_kernel.kernel.sandbox_scripts.summary import CELL, COLUMNS, Json, Unreadable, described
+from agent_kernel.kernel.sandbox_scripts.arrow import NO_ARROW, rows_of
+from agent_kernel.kernel.sandbox_scripts.summary import CELL, PART, Json, Unreadable, described
 from agent_kernel.kernel.sandbox_scripts.thrift import Thrift
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ def read(path: str) -> Json:
     nulls = _null_counts(groups)
     table = [
         [name[:CELL], kind, nulls.get(name.encode(), None if groups else 0)]
-        for name, kind in columns[:COLUMNS]
+        for name, kind in columns[: PART.columns]
     ]
     notes = []
     rows: Any = []
     try:
-        rows = first_rows(path, [name for name, _ in columns[:COLUMNS]])
+        rows = rows_of(path, [name for name, _ in columns[: PART.columns]])
     except ImportError:
         notes = [NO_ARROW]
     except (OSError, ValueError, NotImplementedError, MemoryError) as error:

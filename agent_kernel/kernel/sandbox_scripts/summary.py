@@ -37,6 +37,19 @@ class Unreadable(Exception):
     """The file cannot be shown as a table; the message is the reason."""
 
 
+class Part:
+    """The rows and columns of a table that are taken as text: the first few, unless others were asked for."""
+
+    first, rows, columns = 0, ROWS, COLUMNS
+
+    def has(self, number: int) -> bool:
+        """Return whether the row, counted from 0, is one of them."""
+        return self.first <= number < self.first + self.rows
+
+
+PART = Part()
+
+
 class Limit:
     """The rows and the time that a reader may spend."""
 
@@ -60,7 +73,7 @@ def summary(header: Sequence[str], rows: Iterator[Row], notes: Sequence[str] = (
     None and NaN are missing values.
     """
     limit = limit or Limit()
-    kinds: List[set[str]] = [set() for _ in header[:COLUMNS]]
+    kinds: List[set[str]] = [set() for _ in header[: PART.columns]]
     there = [0] * len(kinds)
     first: List[List[str]] = []
     count, whole, uncalculated = 0, True, 0
@@ -68,6 +81,8 @@ def summary(header: Sequence[str], rows: Iterator[Row], notes: Sequence[str] = (
         if count == limit.rows or (count % 500 == 0 and limit.passed):
             whole = False
             break
+        if PART.has(count):
+            first.append([written(value) for value in row[: len(kinds)]])
         count += 1
         for column, value in enumerate(row[: len(kinds)]):
             if isinstance(value, NotCalculated):
@@ -76,8 +91,6 @@ def summary(header: Sequence[str], rows: Iterator[Row], notes: Sequence[str] = (
             elif not is_missing(value):
                 there[column] += 1
                 kinds[column].add(kind_of(value))
-        if len(first) < ROWS:
-            first.append([written(value) for value in row[: len(kinds)]])
     columns = [[name[:CELL], joined(k), count - t] for name, k, t in zip(header, kinds, there)]  # noqa: B905 (3.8)
     told = list(notes)
     if uncalculated:

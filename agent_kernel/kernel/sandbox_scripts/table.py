@@ -3,11 +3,12 @@
     {"columns": [[name, type, missing or null], ...], "width": columns in all, "count": rows,
      "rows": [[text, ...], ...], "whole": true, "notes": [text, ...]}
 
-or `{"reason": why it is no table}`.
+or `{"reason": why it is no table}`. A part that was asked for is packed, because a command prints little.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import struct
@@ -18,7 +19,7 @@ from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
 
-from agent_kernel.kernel.sandbox_scripts.summary import Json, Unreadable
+from agent_kernel.kernel.sandbox_scripts.summary import PART, Json, Unreadable
 
 PACKAGE = "agent_kernel.kernel.sandbox_scripts"
 READERS = {
@@ -46,6 +47,9 @@ READERS = {
 MEMORY = 2 << 30
 CPU_SECONDS = 15
 
+ROOM = 45_000
+"""Characters of a packed part."""
+
 _BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -63,10 +67,24 @@ _BROKEN = (
 )
 
 
-def main(path: str) -> None:
-    """Print the description of the table at `path`."""
+def main(path: str, *part: str) -> None:
+    """Print the description of a table; of a part (first row, rows, columns) packed."""
     limit()
-    print(json.dumps(description(path), default=str))
+    if part:
+        PART.first, PART.rows, PART.columns = map(int, part)
+        print(packed(description(path)))
+    else:
+        print(json.dumps(description(path), default=str))
+
+
+def packed(found: Json) -> str:
+    """Return a description in at most `ROOM` characters, without the last rows if they have no room."""
+    while True:
+        text = json.dumps(found, default=str).encode()
+        short = base64.b64encode(zlib.compress(text)).decode()
+        if len(short) <= ROOM or not found.get("rows"):
+            return short
+        found["rows"] = found["rows"][: len(found["rows"]) // 2]
 
 
 def description(path: str) -> Json:

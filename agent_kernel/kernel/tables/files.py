@@ -45,7 +45,7 @@ def text_file(path: str) -> TextFile | None:
 def read_file(data: bytes, kind: TextFile, *, whole: bool, limit: int, extent: Extent = SHOWN) -> Preview:
     """Return the preview of a file, or of its beginning if not `whole`. Raises `NoTable`.
 
-    At most `limit` bytes are unpacked, and at most `JSON_LIMIT` of JSON. `extent` does not apply to JSON.
+    At most `limit` bytes are unpacked, and at most `JSON_LIMIT` of JSON.
     """
     if kind.packed:
         data, ended = _unpacked(data, kind.packed, limit)
@@ -55,7 +55,7 @@ def read_file(data: bytes, kind: TextFile, *, whole: bool, limit: int, extent: E
         data = data[:JSON_LIMIT]
     found = decode(data, whole=whole)
     if kind.is_json:
-        preview = read_json(found.text, lines=kind.suffix != ".json", whole=whole)
+        preview = read_json(found.text, lines=kind.suffix != ".json", whole=whole, extent=extent)
     else:
         preview = read_text(found.text, kind.suffix, whole=whole, extent=extent)
     if found.note:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, Column, NoTable, Preview, quoted
+from agent_kernel.kernel.tables.preview import SHOWN, Column, Extent, NoTable, Preview, quoted
 from agent_kernel.kernel.tables.values import joined, type_of
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -15,7 +15,7 @@ _TOO_LARGE = "it is too large to be read whole, and only a list of records can b
 _SPLIT = {"columns", "data"}
 
 
-def read_json(text: str, *, lines: bool, whole: bool) -> Preview:
+def read_json(text: str, *, lines: bool, whole: bool, extent: Extent = SHOWN) -> Preview:
     """Return the preview of JSON or JSON lines. Raises `NoTable`.
 
     `whole` is False for the beginning of a file: the last record, which may be torn, is dropped.
@@ -23,13 +23,12 @@ def read_json(text: str, *, lines: bool, whole: bool) -> Preview:
     try:
         if lines:
             end = len(text) if whole else text.rfind("\n") + 1
-            return of_records(
-                [json.loads(line) for line in text[:end].splitlines() if line.strip()], whole=whole
-            )
+            values = [json.loads(line) for line in text[:end].splitlines() if line.strip()]
+            return _of_records(values, extent, whole=whole)
         if not whole:
-            return of_records(_records_of(text), whole=False)
+            return _of_records(_records_of(text), extent, whole=False)
         values = _values_of(text)
-        return _of_value(values[0]) if len(values) == 1 else of_records(values)
+        return _of_value(values[0], extent) if len(values) == 1 else _of_records(values, extent)
     except RecursionError as error:
         raise NoTable("it is nested too deeply") from error
     except NoTable:
@@ -77,24 +76,24 @@ def _next(text: str, position: int) -> int:
     return position
 
 
-def _of_value(found: Any) -> Preview:
+def _of_value(found: Any, extent: Extent) -> Preview:
     if isinstance(found, list):
-        return of_records(found)
+        return _of_records(found, extent)
     if not isinstance(found, dict):
         raise NoTable("it is a single value")
     if isinstance(found.get("data"), list) and "schema" in found:
-        return of_records(found["data"])
+        return _of_records(found["data"], extent)
     if found.keys() >= _SPLIT and found.keys() <= _SPLIT | {"index", "index_names", "column_names", "name"}:
-        return _of_split(found["columns"], found["data"])
+        return _of_split(found["columns"], found["data"], extent)
     if found and all(isinstance(value, dict) for value in found.values()):
-        return _of_objects(found)
+        return _of_objects(found, extent)
     if _are_lists_of_one_length(list(found.values())):
-        return _of_columns(found)
+        return _of_columns(found, extent)
     if (key := _key_of_records(found)) is not None:
-        preview = of_records(found[key])
+        preview = _of_records(found[key], extent)
         preview.notes.append(f"the list under {quoted(key)}")
         return preview
-    return of_records([{"key": key, "value": value} for key, value in found.items()])
+    return _of_records([{"key": key, "value": value} for key, value in found.items()], extent)
 
 
 def _key_of_records(found: Mapping[str, Any]) -> str | None:
@@ -115,27 +114,27 @@ def _is_records(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value)
 
 
-def _of_split(names: Any, rows: Any) -> Preview:
+def _of_split(names: Any, rows: Any, extent: Extent) -> Preview:
     if not isinstance(names, list) or not isinstance(rows, list):
         raise NoTable("its columns and data are no lists")
-    return _of_rows([_as_text(name) for name in names], rows)
+    return _of_rows([_as_text(name) for name in names], rows, extent)
 
 
-def _of_rows(names: Sequence[str], rows: Sequence[Any]) -> Preview:
+def _of_rows(names: Sequence[str], rows: Sequence[Any], extent: Extent) -> Preview:
     cells = [row if isinstance(row, list) else [row] for row in rows]
     columns = [
         _column(name, [row[n] if n < len(row) else None for row in cells])
-        for n, name in enumerate(names[:COLUMNS])
+        for n, name in enumerate(names[: extent.columns])
     ]
-    shown = [[_as_text(value) for value in row[:COLUMNS]] for row in cells[:ROWS]]
+    shown = [[_as_text(value) for value in row[: extent.columns]] for row in cells[: extent.rows]]
     return Preview(columns, shown, len(names), len(rows))
 
 
-def _of_columns(found: Mapping[str, Sequence[Any]]) -> Preview:
-    return _of_rows(list(found), [list(row) for row in zip(*found.values(), strict=True)])
+def _of_columns(found: Mapping[str, Sequence[Any]], extent: Extent) -> Preview:
+    return _of_rows(list(found), [list(row) for row in zip(*found.values(), strict=True)], extent)
 
 
-def _of_objects(found: Mapping[str, Mapping[str, Any]]) -> Preview:
+def _of_objects(found: Mapping[str, Mapping[str, Any]], extent: Extent) -> Preview:
     """Read an object of objects: columns of cells by row, as data frames are written, or rows by key.
 
     They are columns if all have the same keys and these count from 0, or if the values below each outer key
@@ -144,8 +143,8 @@ def _of_objects(found: Mapping[str, Mapping[str, Any]]) -> Preview:
     inner = list(next(iter(found.values())))
     same = all(list(value) == inner for value in found.values())
     if same and inner and _are_of_columns(found, inner):
-        return _of_columns({name: list(cells.values()) for name, cells in found.items()})
-    preview = of_records(list(found.values()))
+        return _of_columns({name: list(cells.values()) for name, cells in found.items()}, extent)
+    preview = _of_records(list(found.values()), extent)
     preview.notes.append("one row for each key" if not _count_up(list(found)) else "rows by number")
     return preview
 
@@ -170,20 +169,20 @@ def _are_columns(found: Mapping[str, Mapping[str, Any]], inner: Sequence[str]) -
     return outer_mixed < inner_mixed
 
 
-def of_records(values: Sequence[Any], *, whole: bool = True) -> Preview:
+def _of_records(values: Sequence[Any], extent: Extent, *, whole: bool = True) -> Preview:
     """Return the preview of a list of records, of lists, or of plain values. Raises `NoTable` if empty."""
     if not values:
         raise NoTable("it has no records")
     if all(isinstance(value, list) for value in values):
         width = max(len(value) for value in values)
-        preview = _of_rows([str(n) for n in range(1, width + 1)], values)
+        preview = _of_rows([str(n) for n in range(1, width + 1)], values, extent)
         preview.whole = whole
         preview.notes.append("lists without names, so columns are numbered")
         return preview
     records = [value if isinstance(value, dict) else {"value": value} for value in values]
     names = list(dict.fromkeys(key for record in records for key in record))
-    columns = [_column(name, [record.get(name) for record in records]) for name in names[:COLUMNS]]
-    rows = [[_as_text(record.get(column.name)) for column in columns] for record in records[:ROWS]]
+    columns = [_column(name, [record.get(name) for record in records]) for name in names[: extent.columns]]
+    rows = [[_as_text(record.get(column.name)) for column in columns] for record in records[: extent.rows]]
     return Preview(columns, rows, len(names), len(records), whole)
 
 

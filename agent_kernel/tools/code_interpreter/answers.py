@@ -8,6 +8,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 MOST_ROWS, MOST_CELLS, LONGEST_CELL = 200, 200, 200
+MOST_TABLE_ROWS = 1000
 LONGEST_TEXT = 20_000
 _LARGEST = 1 << 62
 
@@ -51,7 +52,7 @@ def _table(answer: Json) -> Json:
     return {
         "type": _text(answer["type"]),
         "columns": columns,
-        "rows": [_row(each) for each in _list(answer["rows"])],
+        "rows": [_row(each) for each in _list(answer["rows"], MOST_TABLE_ROWS)],
         "count": _number(answer["count"]),
         "width": _number(answer["width"]),
     }
@@ -65,10 +66,10 @@ _READ: Mapping[str, Callable[[Json], Json]] = {
 }
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: Any, most: int = MOST_ROWS) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(value)
-    return value[:MOST_ROWS]
+    return value[:most]
 
 
 def _row(value: Any) -> list[str]:

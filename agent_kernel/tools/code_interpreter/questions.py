@@ -33,11 +33,12 @@ LONGEST = 1 << 20
 LONGEST_CODE = 100_000
 """Characters of the code in a question."""
 
+_OPTIONAL, _OPTIONAL_TEXT = (int, type(None)), (str, type(None))
 _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "complete": {"code": str, "cursor": int},
     "inspect": {"code": str, "cursor": int, "detail": int},
     "variables": {},
-    "table": {"name": str, "rows": int, "path": (str, type(None))},
+    "table": {"name": str, "rows": int, "path": _OPTIONAL_TEXT, "start": _OPTIONAL, "columns": _OPTIONAL},
     "end": {},
 }
 

@@ -21,6 +21,9 @@ export interface IAgentNotebooks {
   of(panel: NotebookPanel): AgentNotebook;
 }
 
+/** The language of our kernels, as Jupyter knows them before they answer. */
+export const LANGUAGE = "agent";
+
 export const IAgentNotebooks = new Token<IAgentNotebooks>(
   "jupyter-agent-kernel:IAgentNotebooks",
   "The open notebooks, and the connections to their kernels.",

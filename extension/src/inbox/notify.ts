@@ -3,8 +3,7 @@
 import { Notification } from "@jupyterlab/apputils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-import type { AgentNotebook } from "../connection/notebook";
-import type { Waiting } from "./panel";
+import { isHidden, type Waiting } from "./waiting";
 
 const COUNTED = /^\(\d+\) /;
 
@@ -23,15 +22,16 @@ export class Notifier {
       end();
       this._told.delete(id);
     }
-    for (const { notebook, question } of open) {
-      if (this._told.has(question.id) || isSeen(notebook)) continue;
-      this._told.set(question.id, this._tell(notebook));
+    for (const { name, question, isSeen } of open) {
+      if (isSeen)
+        this._told.get(question.id)?.(); // the card is before the person's eyes
+      else if (!this._told.has(question.id)) this._told.set(question.id, this._tell(name));
     }
   }
 
   /** Tells it once; what is returned takes it back. */
-  private _tell(notebook: AgentNotebook): () => void {
-    const message = this._trans.__("%1 waits for your approval.", notebook.name);
+  private _tell(name: string): () => void {
+    const message = this._trans.__("%1 waits for your approval.", name);
     const actions = [{ label: this._trans.__("Answer"), callback: this._show }];
     const inside = Notification.warning(message, { autoClose: false, actions });
     const outside = isHidden() ? onDesktop(message, this._show) : null;
@@ -48,15 +48,6 @@ export class Notifier {
   }
 
   private readonly _told = new Map<string, () => void>();
-}
-
-/** Whether the person looks at the notebook: its live view has the same card. */
-function isSeen(notebook: AgentNotebook): boolean {
-  return notebook.panel.isVisible && !isHidden();
-}
-
-function isHidden(): boolean {
-  return document.visibilityState === "hidden";
 }
 
 /** Whether the person can still be asked for permission to show notifications on the desktop. */

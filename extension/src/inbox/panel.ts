@@ -1,34 +1,16 @@
-/** The side panel with all questions that wait, of every open notebook. */
+/** The side panel with all questions that wait. */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 
-import type { Arguments, Question } from "../connection/messages";
-import type { AgentNotebook } from "../connection/notebook";
-import type { IAgentNotebooks } from "../connection/plugin";
+import { ApprovalCard } from "../approval/card";
 import { button, element } from "../dom";
-import { Card } from "./card";
+import { focusFirst } from "../panel";
 import { mayAsk } from "./notify";
-
-/** A question that waits, and its notebook. */
-export interface Waiting {
-  readonly notebook: AgentNotebook;
-  readonly question: Question;
-}
-
-/** All questions that wait. */
-export function waiting(notebooks: IAgentNotebooks): Waiting[] {
-  return notebooks.all.flatMap((notebook) =>
-    (notebook.state?.questions ?? []).map((question) => ({ notebook, question })),
-  );
-}
+import type { Waiting } from "./waiting";
 
 export class InboxPanel extends Widget {
-  constructor(
-    private readonly _notebooks: IAgentNotebooks,
-    private readonly _show: (notebook: AgentNotebook, cell: string | null) => void,
-    private readonly _trans: TranslationBundle,
-  ) {
+  constructor(private readonly _trans: TranslationBundle) {
     super();
     this.addClass("jp-agent-inbox");
     element("h2", "jp-agent-inbox-title", this.node, _trans.__("Approvals"));
@@ -40,8 +22,28 @@ export class InboxPanel extends Widget {
     );
     this._list = element("div", "jp-agent-inbox-list", this.node);
     if (mayAsk()) this._offer();
-    _notebooks.changed.connect(this._draw, this);
-    this._draw();
+  }
+
+  /** Shows the questions that wait now. Nothing changes under the person's hands in those that stay. */
+  draw(open: readonly Waiting[]): void {
+    const keys = new Set(open.map(({ key }) => key));
+    for (const [key, entry] of this._drawn) {
+      if (keys.has(key)) continue;
+      entry.remove();
+      this._drawn.delete(key);
+    }
+    for (const each of open) {
+      const entry = this._drawn.get(each.key) ?? this._add(each);
+      entry.setAttribute("aria-label", each.where);
+      const link = entry.querySelector(".jp-agent-inbox-where");
+      // The cell's place may change while it waits.
+      if (link && link.textContent !== each.where) link.textContent = each.where;
+    }
+    this._empty.hidden = open.length > 0;
+  }
+
+  protected override onActivateRequest(): void {
+    focusFirst(this.node);
   }
 
   /** Offers notifications on the desktop: the browser asks only after the person wanted them. */
@@ -54,48 +56,15 @@ export class InboxPanel extends Widget {
     });
   }
 
-  private _draw(): void {
-    const open = waiting(this._notebooks);
-    const keys = new Set(open.map(keyOf));
-    for (const [key, entry] of this._drawn) {
-      if (keys.has(key)) continue;
-      entry.remove();
-      this._drawn.delete(key);
-    }
-    for (const each of open) {
-      const entry = this._drawn.get(keyOf(each)) ?? this._add(each);
-      this._name(entry, each);
-    }
-    this._empty.hidden = open.length > 0;
-  }
-
-  /** Says where the question is; the cell's place may change while it waits. */
-  private _name(entry: HTMLElement, { notebook, question }: Waiting): void {
-    const place = notebook.place(question.cell);
-    const where = place
-      ? this._trans.__("%1, cell %2 of %3", notebook.name, place.at, place.of)
-      : notebook.name;
-    entry.setAttribute("aria-label", where);
-    const link = entry.querySelector(".jp-agent-inbox-where");
-    if (link && link.textContent !== where) link.textContent = where;
-  }
-
-  private _add(each: Waiting): HTMLElement {
-    const { notebook, question } = each;
+  private _add({ key, question, show, decide }: Waiting): HTMLElement {
     const entry = element("section", "jp-agent-inbox-entry", this._list);
-    const show = () => this._show(notebook, question.cell);
     button("", entry, show, "jp-agent-inbox-where").title = this._trans.__("Show this cell");
-    const decide = (answer: Arguments) => notebook.ask("decide", answer);
-    entry.append(new Card(question, decide, this._trans).node);
-    this._drawn.set(keyOf(each), entry);
+    entry.append(new ApprovalCard(question, decide, this._trans, "jp-agent-card").node);
+    this._drawn.set(key, entry);
     return entry;
   }
 
   private readonly _empty: HTMLElement;
   private readonly _list: HTMLElement;
   private readonly _drawn = new Map<string, HTMLElement>();
-}
-
-function keyOf({ notebook, question }: Waiting): string {
-  return `${notebook.panel.id} ${question.id}`;
 }

@@ -1,14 +1,16 @@
 /** Approvals: a side panel with the questions that wait, a badge with their number, and a notification. */
 
 import { ILayoutRestorer, type JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette } from "@jupyterlab/apputils";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
-import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks } from "../connection/plugin";
+import { UnopenedNotebooks } from "../connection/unopened";
 import { approvalIcon } from "../icons";
-import { addPanel } from "../panel";
+import { addPanel, category } from "../panel";
 import { Notifier } from "./notify";
-import { InboxPanel, waiting } from "./panel";
+import { InboxPanel } from "./panel";
+import { WaitingQuestions } from "./waiting";
 
 export const INBOX = "agent-kernel:show-approvals";
 
@@ -17,32 +19,34 @@ export const inbox: JupyterFrontEndPlugin<void> = {
   description: "Collects the questions of all Agent notebooks.",
   autoStart: true,
   requires: [IAgentNotebooks],
-  optional: [ITranslator, ILayoutRestorer],
+  optional: [ITranslator, ILayoutRestorer, ICommandPalette],
   activate: (
     app,
     notebooks: IAgentNotebooks,
     translator: ITranslator | null,
     restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null,
   ) => {
     const trans = (translator ?? nullTranslator).load("agent_kernel");
-    const show = (notebook: AgentNotebook, cell: string | null) => {
-      app.shell.activateById(notebook.panel.id);
-      void notebook.show(cell);
-    };
-    const panel = new InboxPanel(notebooks, show, trans);
+    const panel = new InboxPanel(trans);
     panel.id = "jp-agent-inbox";
     panel.title.icon = approvalIcon;
     panel.title.caption = trans.__("Approvals");
-    addPanel(app, panel, { command: INBOX, label: trans.__("Show Approvals"), rank: 900 }, restorer);
+    const about = { command: INBOX, label: trans.__("Show Approvals"), rank: 900, category: category(trans) };
+    addPanel(app, panel, about, restorer, palette);
 
     const notifier = new Notifier(() => void app.commands.execute(INBOX), trans);
+    const unopened = new UnopenedNotebooks(app.serviceManager, notebooks);
+    const questions = new WaitingQuestions(app, notebooks, unopened, trans);
     const update = () => {
-      const open = waiting(notebooks);
+      const open = questions.all;
+      panel.draw(open);
       panel.title.label = open.length > 0 ? `${open.length}` : "";
       panel.title.className = open.length > 0 ? "jp-agent-inbox-waits" : "";
       notifier.update(open);
     };
     notebooks.changed.connect(update);
+    unopened.changed.connect(update);
     document.addEventListener("visibilitychange", update);
   },
 };

@@ -44,7 +44,7 @@ export interface Update {
 export type Action =
   | { readonly type: "stop" }
   | { readonly type: "steer"; readonly text: string }
-  | ({ readonly type: "decide"; readonly question: string } & Arguments);
+  | ({ readonly type: "decide" } & Arguments);
 
 /** The part of an anywidget model that a view uses. */
 export interface Model {

@@ -1,17 +1,23 @@
 /** The view of a running turn: a line about what it does, its items, an open question, and the controls. */
 
+import { ApprovalCard, type Translates } from "../approval/card";
+import type { Arguments } from "../connection/messages";
 import { element } from "../dom";
 import { duration } from "../status/words";
 import { button, committing, steering } from "./controls";
 import { Items } from "./items";
 import type { Model } from "./messages";
-import { QuestionCard } from "./question";
 import type { Store } from "./store";
 import { readable, setText } from "./text";
 
 const HINT =
   "This page was opened while the turn was running, so the notebook does not have its outputs. This view comes " +
   "from the kernel. To add the outputs to the notebook, run %replay in a new cell.";
+
+/** The view is in English: it works where JupyterLab's translations are not. */
+const PLAIN: Translates = {
+  __: (text, ...given) => text.replace(/%(\d)/g, (_, number) => String(given[Number(number) - 1])),
+};
 
 const ACTIVITIES: ReadonlyMap<string, string> = new Map([
   ["shell_call", "Writing a command"],
@@ -74,7 +80,14 @@ export class View {
     if (id === this._shown) return; // nothing changes under the user's hands
     this._shown = id;
     this._asked.replaceChildren();
-    if (question) this._asked.append(new QuestionCard(this._store, this._model, question).node);
+    if (!question) return;
+    const card = new ApprovalCard(question, (answer) => this._decide(answer), PLAIN, "agent-live-question");
+    this._asked.append(card.node);
+  }
+
+  private async _decide(answer: Arguments): Promise<void> {
+    const why = await this._store.act(this._model, { type: "decide", ...answer });
+    if (why !== null) throw new Error(why);
   }
 
   private readonly _root: HTMLElement;

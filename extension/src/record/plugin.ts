@@ -8,14 +8,13 @@ import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
 import { fields } from "../connection/messages";
 import type { AgentNotebook } from "../connection/notebook";
-import { IAgentNotebooks } from "../connection/plugin";
+import { IAgentNotebooks, LANGUAGE } from "../connection/plugin";
 import { CellRecord } from "./cell";
 import { printAsShown } from "./print";
 
 export const SHOW = "agent-kernel:show-work";
 const METADATA = "agent_kernel";
 const SHOW_WORK = "show_work";
-const LANGUAGE = "agent";
 const ID = "jupyter-agent-kernel:record";
 
 /** Whether the notebook says that its kernel is one of ours: its record is shown before the kernel answers. */

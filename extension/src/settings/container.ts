@@ -15,7 +15,7 @@ export class ContainerSection implements Section {
   constructor(private readonly _context: Context) {
     const { ask, trans } = _context;
     this.form = new Form(trans.__("Container"), trans, (values) => this._renew(values));
-    this._table = element("table", "jp-agent-table", this.form.body);
+    this._table = element("table", "jp-agent-rows", this.form.body);
     element("p", "jp-agent-words", this.form.body, trans.__("Limits of a new container:"));
     const sizes = SIZES.map((each) => [each, each || trans.__("Default")] as const);
     this.form.field("memory", trans.__("Memory"), choice(sizes));

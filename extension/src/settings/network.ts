@@ -25,7 +25,7 @@ export class NetworkSection implements Section {
     this.form.field("type", trans.__("Connections"), kinds);
     const help = trans.__("A name, *.domain, host:port, or a preset such as pip; one on each line.");
     this.form.field("hosts", trans.__("Hosts"), area(3), help);
-    const label = element("label", "jp-agent-check", this.form.body);
+    const label = element("label", "jp-agent-choice", this.form.body);
     this._new = element("input", "", label);
     this._new.type = "checkbox";
     label.append(trans.__("In a new, empty container"));

@@ -13,7 +13,7 @@ export class PolicySection implements Section {
   constructor(private readonly _context: Context) {
     const { trans } = _context;
     this.form = new Form(trans.__("Approvals"), trans, (values) => this._add(values));
-    this._table = element("table", "jp-agent-table jp-agent-rules", this.form.body);
+    this._table = element("table", "jp-agent-rows jp-agent-rules", this.form.body);
     this._kinds = element("div", "jp-agent-kinds", this.form.body);
     const actions = [
       ["ask", trans.__("Ask before")],

@@ -53,7 +53,7 @@ export class Explorer {
   private async _load(view: TableView, path: string): Promise<void> {
     const { connection } = this._notebook;
     if (!connection) return;
-    const found = await wholeTable(connection, path);
+    const found = await wholeTable(connection, { path });
     const lacking = found.count > found.rows.length || !found.whole;
     view.show(found, lacking ? this._trans.__("The file has more rows than these.") : "");
   }

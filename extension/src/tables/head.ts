@@ -2,7 +2,7 @@
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-import { button, element } from "../dom";
+import { button, element, readable } from "../dom";
 import type { Column } from "./model";
 
 export function columnHead(
@@ -16,7 +16,7 @@ export function columnHead(
   head.scope = "col";
   head.setAttribute("aria-sort", order);
   const mark = order === "none" ? "" : order === "ascending" ? " ▲" : " ▼";
-  const name = button(`${column.name}${mark}`, head, sort, "jp-agent-table-sort");
+  const name = button(`${readable(column.name)}${mark}`, head, sort, "jp-agent-table-sort");
   name.title = trans.__("Sort by this column");
   element("div", "jp-agent-table-type", head, described(column, trans));
   if (column.type === "number") head.append(histogram(column));
@@ -51,7 +51,7 @@ function frequent(column: Column, rows: number, trans: TranslationBundle): HTMLE
     return node;
   }
   for (const { label, count } of column.distribution) {
-    const line = element("div", "", node, `${label} ${count}`);
+    const line = element("div", "", node, `${readable(label)} ${count}`);
     line.style.setProperty("--jp-agent-share", `${Math.round((100 * count) / Math.max(1, rows))}%`);
   }
   return node;

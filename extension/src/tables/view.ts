@@ -2,7 +2,7 @@
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-import { button, element } from "../dom";
+import { button, element, readable } from "../dom";
 import { type Column, columns, csv, type Query, type Row, selected, type Table } from "./model";
 import { columnHead } from "./head";
 
@@ -106,7 +106,7 @@ export class TableView {
   private _line(row: Row): HTMLTableRowElement {
     const line = element("tr", "");
     this._columns.forEach((column, index) => {
-      element("td", column.type === "number" ? "jp-agent-number" : "", line, row[index] ?? "");
+      element("td", column.type === "number" ? "jp-agent-number" : "", line, readable(row[index] ?? ""));
     });
     return line;
   }

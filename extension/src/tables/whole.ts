@@ -1,31 +1,36 @@
-/** The whole table of a file in the container, which the kernel sends in pieces. */
+/** A whole table of the container, in a file or a variable, which the kernel sends in pieces. */
 
 import type { Connection } from "../connection/connection";
-import { text } from "../connection/messages";
+import { count, list, texts } from "../connection/messages";
 import type { Table } from "./model";
 
 export interface WholeTable extends Table {
-  /** The number of rows in the file, or in its beginning if `whole` is false. */
+  /** The number of rows, of the beginning if `whole` is false; and of columns. */
   readonly count: number;
+  readonly width: number;
   readonly whole: boolean;
 }
 
-/** The table at a path. Rejects with `Refused`. */
-export async function wholeTable(connection: Connection, path: string): Promise<WholeTable> {
+/** The table in a file, or in a variable of the session. Rejects with `Refused`. */
+export async function wholeTable(
+  connection: Connection,
+  place: { path: string } | { variable: string },
+): Promise<WholeTable> {
   const rows: string[][] = [];
   let found: Record<string, unknown>;
   let next: unknown = 0;
   do {
     const offset = next as number;
-    found = await connection.request("rows", { path, offset });
-    rows.push(...list(found["rows"]).map((row) => list(row).map(text)));
+    found = await connection.request("rows", { ...place, offset });
+    rows.push(...list(found["rows"]).map(texts));
     next = found["next"];
     if (typeof next === "number" && next <= offset) break;
   } while (typeof next === "number");
-  const count = typeof found["count"] === "number" ? found["count"] : rows.length;
-  return { names: list(found["columns"]).map(text), rows, count, whole: found["whole"] === true };
-}
-
-function list(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
+  return {
+    names: texts(found["columns"]),
+    rows,
+    count: count(found["count"]),
+    width: count(found["width"]),
+    whole: found["whole"] === true,
+  };
 }

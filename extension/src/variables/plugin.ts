@@ -1,42 +1,23 @@
-/** Variables: a side panel with those of the agent's Python session. */
+/** Variables: a side panel with those of the agent's Python session. A table opens in a tab. */
 
-import { ILayoutRestorer, type JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-
-import { IAgentNotebooks } from "../connection/plugin";
 import { variablesIcon } from "../icons";
-import { addPanel, NotebookPanelWidget } from "../panel";
+import { notebookPanel } from "../panel";
+import { tableOpener } from "./tab";
 import { VariablesView } from "./view";
 
 export const VARIABLES = "agent-kernel:show-variables";
 
-export const variables: JupyterFrontEndPlugin<void> = {
-  id: "jupyter-agent-kernel:variables",
+export const variables = notebookPanel({
+  name: "variables",
   description: "Shows the variables of the Python session of Agent notebooks.",
-  autoStart: true,
-  requires: [IAgentNotebooks],
-  optional: [ITranslator, ILayoutRestorer],
-  activate: (
-    app,
-    notebooks: IAgentNotebooks,
-    translator: ITranslator | null,
-    restorer: ILayoutRestorer | null,
-  ) => {
-    const trans = (translator ?? nullTranslator).load("agent_kernel");
-    const panel = new NotebookPanelWidget(
-      notebooks,
-      trans.__("Variables"),
-      trans.__("Open an Agent notebook to see the variables of its Python session."),
-      (notebook) => new VariablesView(notebook, trans),
-    );
-    panel.id = "jp-agent-variables";
-    panel.title.icon = variablesIcon;
-    panel.title.caption = trans.__("Agent Variables");
-    addPanel(
-      app,
-      panel,
-      { command: VARIABLES, label: trans.__("Show Agent Variables"), rank: 902 },
-      restorer,
-    );
-  },
-};
+  command: VARIABLES,
+  rank: 902,
+  icon: variablesIcon,
+  words: (trans) => ({
+    title: trans.__("Variables"),
+    caption: trans.__("Agent Variables"),
+    label: trans.__("Show Agent Variables"),
+    none: trans.__("Open an Agent notebook to see the variables of its Python session."),
+  }),
+  view: (notebook, trans, open) => new VariablesView(notebook, trans, tableOpener(notebook, open, trans)),
+});

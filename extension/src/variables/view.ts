@@ -2,111 +2,107 @@
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-import { list, reason, text, texts } from "../connection/messages";
+import { list, reason, type State, text, texts } from "../connection/messages";
 import type { AgentNotebook } from "../connection/notebook";
 import { button, element, readable } from "../dom";
+import { AskingView } from "../panel";
 
 const ROWS = 20;
 
-export class VariablesView {
-  readonly node = element("div", "jp-agent-variables-view");
-
+export class VariablesView extends AskingView {
+  /** `openTable` shows all of a variable that is a table. */
   constructor(
-    private readonly _notebook: AgentNotebook,
-    private readonly _trans: TranslationBundle,
+    notebook: AgentNotebook,
+    trans: TranslationBundle,
+    private readonly _openTable: (name: string) => void,
   ) {
-    this._said = element("p", "jp-agent-words", this.node);
-    this._said.setAttribute("role", "status");
-    this._list = element("div", "jp-agent-scroll", this.node);
-    this._shown = element("section", "jp-agent-scroll", this.node);
+    super(notebook, trans, "jp-agent-variables-view");
+    this._list = element("div", "", this.node);
+    this._shown = element("section", "", this.node);
     this._shown.setAttribute("aria-live", "polite");
   }
 
-  /** Draws it. The session is asked once after each cell, and never while one runs. */
-  draw(): void {
-    const { state } = this._notebook;
-    if (!state) this._said.textContent = this._trans.__("The kernel is not connected.");
-    if (!state || state.cell) {
-      this._asked = null;
-      if (state)
-        this._said.textContent = this._trans.__("A cell is running. The variables follow when it ends.");
-      this.node.classList.add("jp-agent-stale");
-      return;
-    }
-    const cell = `${state.container.id ?? ""} ${state.newest}`;
-    if (this._asked === cell) return;
-    this._asked = cell;
-    void this._refresh();
+  /** The session is asked once after each cell, and never while one runs. */
+  protected look(state: State): string | null {
+    if (!state.cell) return `${state.container.id ?? ""} ${state.newest}`;
+    this.said.textContent = this.trans.__("A cell is running. The variables follow when it ends.");
+    this.node.classList.add("jp-agent-stale");
+    return null;
   }
 
-  private async _refresh(): Promise<void> {
-    try {
-      const found = await this._notebook.ask("variables");
-      this.node.classList.remove("jp-agent-stale");
-      const rows = list(found["rows"]).map(texts);
-      const none = this._trans.__(
-        "There is no Python session yet. The agent begins one when it runs Python.",
-      );
-      const empty = this._trans.__("The Python session has no variables.");
-      const also = text(found["also"]);
-      const rest = also ? this._trans.__("Not listed: %1.", also) : rows.length === 0 ? empty : "";
-      this._said.textContent = found["session"] === true ? rest : none;
-      this._draw(rows);
-      if (!rows.some(([name]) => name === this._open)) this._close();
-      else if (this._open) await this._look(this._open);
-    } catch (error) {
-      this._said.textContent = reason(error);
-    }
+  protected async refresh(): Promise<void> {
+    const found = await this.notebook.ask("variables");
+    this.node.classList.remove("jp-agent-stale");
+    const rows = list(found["rows"]).map(texts);
+    const none = this.trans.__("There is no Python session yet. The agent begins one when it runs Python.");
+    const empty = this.trans.__("The Python session has no variables.");
+    const also = text(found["also"]);
+    const rest = also ? this.trans.__("Not listed: %1.", also) : rows.length === 0 ? empty : "";
+    this.said.textContent = found["session"] === true ? rest : none;
+    this._draw(rows);
+    if (!rows.some(([name]) => name === this._open)) this._close();
+    else if (this._open) await this._look(this._open);
   }
 
+  /** One row for each variable: a side panel is too narrow for a column for each thing that is known of it. */
   private _draw(rows: readonly string[][]): void {
+    const focused = document.activeElement;
+    const name = this._list.contains(focused) ? focused?.textContent : null;
     this._list.replaceChildren();
     if (rows.length === 0) return;
-    const table = element("table", "jp-agent-table", this._list);
+    const table = element("table", "jp-agent-rows", this._list);
     const head = element("tr", "", element("thead", "", table));
-    const titles = [this._trans.__("Name"), this._trans.__("Type"), this._trans.__("Shape")];
-    for (const title of [...titles, this._trans.__("Memory"), this._trans.__("Value")]) {
-      element("th", "", head, title).scope = "col";
-    }
+    element("th", "", head, this.trans.__("Name")).scope = "col";
+    element("th", "", head, this.trans.__("Type, shape, memory and value")).scope = "col";
     const body = element("tbody", "", table);
-    for (const [name = "", ...others] of rows) {
-      const row = element("tr", "", body);
-      const open = button(
-        readable(name),
-        element("td", "", row),
-        () => void this._look(name),
-        "jp-agent-link",
-      );
-      open.title = this._trans.__("Show its first rows");
-      for (const each of others) element("td", "", row, readable(each)).title = readable(each);
-    }
+    for (const row of rows) this._row(body, row);
+    for (const each of body.querySelectorAll("button")) if (each.textContent === name) each.focus();
+  }
+
+  private _row(
+    body: HTMLElement,
+    [name = "", type = "", shape = "", memory = "", value = ""]: string[],
+  ): void {
+    const row = element("tr", "", body);
+    const look = () => void this._look(name);
+    const open = button(readable(name), element("td", "jp-agent-variable-name", row), look, "jp-agent-link");
+    open.title = this.trans.__("Show the first rows of %1", readable(name));
+    const about = element("td", "", row);
+    const kind = element("div", "jp-agent-variable-kind", about);
+    for (const each of [type, shape, memory]) if (each) element("span", "", kind, readable(each));
+    element("div", "jp-agent-variable-value", about, readable(value)).title = readable(value);
   }
 
   private async _look(name: string): Promise<void> {
     this._open = name;
     try {
-      const found = await this._notebook.ask("table", { name, rows: ROWS });
+      const found = await this.notebook.ask("table", { name, rows: ROWS });
       if (this._open !== name) return;
-      this._close();
-      this._open = name;
       const about = `${name} (${text(found["type"])}): ${text(found["shape"])}`;
-      this._head(about);
+      this._head(name, about, true);
       this._table(list(found["columns"]).map(texts), list(found["rows"]).map(texts));
     } catch (error) {
-      this._close();
-      this._head(name);
+      this._head(name, name, false);
       element("p", "jp-agent-words", this._shown, readable(reason(error)));
     }
   }
 
-  private _head(title: string): void {
+  private _head(name: string, title: string, isTable: boolean): void {
+    this._shown.replaceChildren();
     const head = element("div", "jp-agent-variable", this._shown);
     element("h3", "jp-agent-form-title", head, readable(title));
-    button("✕", head, () => this._close()).setAttribute("aria-label", this._trans.__("Close"));
+    button("✕", head, () => this._close()).setAttribute("aria-label", this.trans.__("Close"));
+    if (!isTable) return;
+    const all = button(this.trans.__("Open the whole table"), this._shown, () => this._openTable(name));
+    all.title = this.trans.__("Sort, filter and page it in a tab");
   }
 
   private _table(columns: readonly string[][], rows: readonly string[][]): void {
-    const table = element("table", "jp-agent-table", this._shown);
+    const scroll = element("div", "jp-agent-scroll", this._shown);
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", this.trans.__("First rows"));
+    const table = element("table", "jp-agent-rows jp-agent-cells", scroll);
     const head = element("tr", "", element("thead", "", table));
     for (const [name = "", words = ""] of columns) {
       const cell = element("th", "", head, readable(name));
@@ -116,7 +112,7 @@ export class VariablesView {
     const body = element("tbody", "", table);
     for (const row of rows) {
       const line = element("tr", "", body);
-      for (const each of row) element("td", "", line, readable(each));
+      for (const each of row) element("td", "", line, readable(each)).title = readable(each);
     }
   }
 
@@ -125,9 +121,7 @@ export class VariablesView {
     this._shown.replaceChildren();
   }
 
-  private readonly _said: HTMLElement;
   private readonly _list: HTMLElement;
   private readonly _shown: HTMLElement;
-  private _asked: string | null = null;
   private _open = "";
 }

@@ -5,9 +5,7 @@ import type { IDisposable } from "@lumino/disposable";
 
 import { Connection } from "../connection/connection";
 import type { AgentNotebook } from "../connection/notebook";
-import type { IAgentNotebooks } from "../connection/plugin";
-
-const LANGUAGE = "agent";
+import { type IAgentNotebooks, LANGUAGE } from "../connection/plugin";
 
 export class PageKernel implements IDisposable {
   constructor(

@@ -15,6 +15,10 @@ from tests.kernel.extension.page import WAIT, dark, start, violations
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 
+STYLED = """from IPython.display import HTML
+HTML("<style>td { background: #ff8 }</style><table><tr><td>styled</td></tr></table>")"""
+
+
 def form(page: Page, name: str) -> Locator:
     return page.locator(f".jp-agent-form[aria-label='{name}']")
 
@@ -132,7 +136,7 @@ def test_policy_is_a_table_of_sentences(opened: Opened, pictures: Path) -> None:
 def test_variables_follow_each_cell(opened: Opened, pictures: Path) -> None:
     frame = "pd.DataFrame({'city': ['Köln', '<img src=x onerror=\"window.hostile=1\">'], 'sum': [1.5, None]})"
     cells = [
-        f"%%python\nimport pandas as pd\nsales = {frame}\nrate = 0.19",
+        f"%%python\nimport pandas as pd\nsales = {frame}\nrate = 0.19\n{STYLED}",
         "%%python\nsales['year'] = 2026; evil = '<b>bold</b>\\u202e'",
         "wait for ever",
         "%python restart",
@@ -156,8 +160,11 @@ def test_variables_follow_each_cell(opened: Opened, pictures: Path) -> None:
         assert page.evaluate("() => window.hostile") is None
         assert violations(page, ".jp-agent-variables-view") == []
         page.screenshot(path=pictures / "variables.png")
+        styled = page.locator(".jp-OutputArea iframe")
+        expect(styled).to_have_css("filter", "none")
         with dark(page):
             page.screenshot(path=pictures / "variables-dark.png")
+            expect(styled).to_have_css("filter", re.compile("invert"))
         start(page, 2)
         expect(panel).to_contain_text("The variables follow when it ends", timeout=WAIT)
         expect(panel).to_contain_text("sales")

@@ -48,7 +48,7 @@ def test_a_question_is_asked_and_answered(view: Page) -> None:
 
 
 def test_command_that_is_asked_about_is_shown_once(view: Page) -> None:
-    shown = view.locator(".agent-live-command:visible")
+    shown = view.locator(".agent-live-command:visible, .agent-card-command:visible")
     command = QUESTION["commands"][0]
     deltas = [[0, "command.0", 2, "ls"], [1, "command.0", len(command), command]]
     calls = [item(number, "shell_call", call=f"c{number}", done=True) for number in (0, 1)]

@@ -111,7 +111,7 @@ def test_rows_of_a_text_table_come_in_pieces(page: Page) -> None:
 def test_rows_of_other_files_are_refused(page: Page) -> None:
     drop(page, "picture.png", b"x")
     drop(page, "empty.csv", b"")
-    assert "only the first rows" in refused(page.ask("rows", {"path": "picture.png", "offset": 0}))
+    assert "not shown as a table" in refused(page.ask("rows", {"path": "picture.png", "offset": 0}))
     assert "not shown as a table" in refused(page.ask("rows", {"path": "empty.csv", "offset": 0}))
     assert "not in the container" in refused(page.ask("rows", {"path": "../etc/passwd", "offset": 0}))
     assert refused(page.ask("rows", {"path": "empty.csv", "offset": -1}))

@@ -130,6 +130,13 @@ def test_other_html_is_isolated(html: str) -> None:
     assert markup.shown_html(html).startswith('<iframe sandbox height="')
 
 
+def test_only_frames_without_pictures_take_the_colours_of_a_dark_theme() -> None:
+    style = "<style>td { color: red }</style>"
+    assert f'class="{markup.PLAIN}"' in markup.shown_html(f"{style}<table></table>")
+    for picture in ("<img src='data:image/png;base64,x'>", "<p style='background: url(data:x)'>", "<SVG>"):
+        assert markup.PLAIN not in markup.shown_html(style + picture)
+
+
 def test_attributes_of_harmless_tags_are_dropped() -> None:
     given = "<B onclick=x style='position: fixed; font-weight: bold' class=a>x<hr></B></p><i>"
     assert markup.shown_html(given) == '<b style="font-weight: bold">x<hr></b><i></i>'

@@ -87,6 +87,13 @@ async def test_a_frame_is_a_table_and_a_file(run: Run, ask_it: Ask, sandbox: San
     assert [column[0] for column in shown["columns"]] == ["a", "b"]
     assert [column[2] for column in shown["columns"]] == [1, 0]
     assert (shown["rows"], shown["count"], shown["width"]) == ([["1.5", "x|y"], ["", "é"]], 3, 2)
+    part = await ask_it("table", name="frame", rows=2, path=None, start=1, columns=1)
+    assert (part["rows"], [column[0] for column in part["columns"]], part["width"]) == (
+        [[""], ["3"]],
+        ["a"],
+        2,
+    )
+    assert (await ask_it("table", name="frame", rows=2, path=None, start=9))["rows"] == []
     await ask_it("table", name="frame", rows=1, path="/mnt/data/frame.csv")
     assert (await sandbox("cat frame.csv")).stdout.decode() == "a,b\n1.5,x|y\n,é\n3.0,<b>\n"
     assert await ask_it("table", name="nobody", rows=1, path=None) == {"session": "running", "missing": True}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOST_FILES = 2_000
 """The newest files that are looked at on a server that gives 100 at a time."""
 
+LONGEST_PATH = 20_000
+"""Characters of a path: each character of a name may be spelled with several."""
+
 KEPT_SECONDS = 5.0
 """Seconds for which a listing serves uploads and later pages."""
 
@@ -45,10 +48,10 @@ class Listing:
                 found.add(path)
         return found
 
-    def find(self, path: str) -> FileCreateResponse:
-        """Return a file. Raises `InvalidRequest` if there is none."""
+    def find(self, path: str, hint: str = "") -> FileCreateResponse:
+        """Return a file. Raises `InvalidRequest` with the hint if there is none."""
         if (file := self.files.get(path)) is None:
-            raise missing(path)
+            raise missing(path, hint)
         return file
 
     def below(self, folder: str) -> dict[str, FileCreateResponse]:
@@ -57,9 +60,10 @@ class Listing:
         return {path: file for path, file in self.files.items() if path.startswith(start)}
 
 
-def missing(path: str) -> InvalidRequest:
+def missing(path: str, hint: str = "") -> InvalidRequest:
     """Return the error for a path that is not in the container."""
-    return InvalidRequest(f"{path[:200]} is not in the container.", hint="It may be gone: refresh the list.")
+    hint = hint or "It may be gone: refresh the list."
+    return InvalidRequest(f"{path[:200]} is not in the container.", hint=hint)
 
 
 def spelled(path: str) -> str:
@@ -93,6 +97,13 @@ class KeptListing:
             if self._kept.container_id != container_id or self._kept.began < oldest:
                 self._kept = await _listed(notebook, container_id)
             return self._kept
+
+    async def find(self, notebook: Notebook, path: str, hint: str = "") -> FileCreateResponse:
+        """Return a file as it is now. Raises `InvalidRequest` with the hint if there is none."""
+        listing = await self.get(notebook, kept=True)
+        if path not in listing.files:  # it may be new
+            listing = await self.get(notebook)
+        return await fresh(notebook, path, listing.find(path, hint))
 
     def add(self, path: str, file: FileCreateResponse) -> None:
         """Add a file that a page has written since the kept listing began."""

@@ -42,6 +42,10 @@ _BASE = (
     "<style>body { margin: 4px; font: 13px/1.4 sans-serif; overflow: auto } "
     "table { border-collapse: collapse; font-size: 12px } th, td { padding: 3px 8px }</style>"
 )
+PLAIN = "agent-kernel-plain"
+"""The class of a frame with text and tables only, such as styled ones: dark themes may invert its colours."""
+
+_PICTURE = re.compile(r"<(?:img|svg|picture|video|canvas|input)\b|url\(", re.IGNORECASE)
 _LINE, _MARGIN, _HIGHEST = 27, 40, 400
 _BLOCK = re.compile(r"<(?:tr|p|h[1-6]|li|br|div|dt|dd)\b", re.IGNORECASE)
 
@@ -55,7 +59,8 @@ def shown_html(html: str) -> str:
 
 def _framed(html: str) -> str:
     height = min(_HIGHEST, _MARGIN + _LINE * len(_BLOCK.findall(html)))
-    return pages.isolated(_BASE + html, max(height, 3 * _MARGIN))
+    has_pictures = _PICTURE.search(html) is not None
+    return pages.isolated(_BASE + html, max(height, 3 * _MARGIN), "" if has_pictures else PLAIN)
 
 
 class _Writer:

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.sandbox_scripts.table import PACKAGE, READERS
 from agent_kernel.kernel.tables.caption import MAX_NOTES
-from agent_kernel.kernel.tables.preview import COLUMNS, ROWS, Column, NoTable, Preview
+from agent_kernel.kernel.tables.preview import SHOWN, Column, Extent, NoTable, Preview
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_kernel.runtime.base import Runtime
 
 SUFFIXES = frozenset(READERS)
@@ -34,6 +36,9 @@ SECONDS = 20.0
 _NO_PYTHON = "the container has no python3 that could read it"
 _LIMITS = "it cannot be read within the limits of memory and time"
 _MAX_CHARACTERS = 200_000
+_MOST_ROWS = 5_000
+_LARGEST = 8 << 20
+"""Rows, and bytes once they are unpacked, of a part."""
 
 
 _LOADER = """
@@ -49,7 +54,7 @@ class Loader:
         exec(compile(SOURCES[module.__name__], module.__name__, "exec"), module.__dict__)
 sys.meta_path.insert(0, Loader())
 from %s import main
-main(sys.argv[1])
+main(*sys.argv[1:])
 """
 
 
@@ -75,28 +80,43 @@ def _sources(package: str) -> dict[str, str]:
     return {f"{prefix}.{name}": (folder / f"{name}.py").read_text("utf-8") for name in names}
 
 
-def command(argument: str, module: str = "table", package: str = "") -> str:
-    """Return the shell command that runs the program with an argument."""
+def command(*arguments: str, module: str = "table", package: str = "") -> str:
+    """Return the shell command that runs the program with its arguments."""
     one_thread = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-    python = f"{one_thread} python3 -I - {shlex.quote(argument)}"
+    python = f"{one_thread} python3 -I - {shlex.join(arguments)}"
     return f"{python} <<'END OF PROGRAM'\n{program(module, package)}\nEND OF PROGRAM"
 
 
 async def preview(runtime: Runtime, container_id: str, path: str) -> Preview:
     """Return a preview of the table at `path`. Raises `NoTable`. Cancelling ends the program."""
+    return await _read(runtime, container_id, command(path), SHOWN, json.loads)
+
+
+async def part(runtime: Runtime, container_id: str, path: str, first: int, extent: Extent) -> Preview:
+    """Return rows of the table from `first` on: fewer than asked for if they are long, but one at least.
+
+    Raises `NoTable`. Cancelling ends the program.
+    """
+    numbers = map(str, (first, min(extent.rows, _MOST_ROWS), extent.columns))
+    return await _read(runtime, container_id, command(path, *numbers), extent, _unpacked)
+
+
+async def _read(
+    runtime: Runtime, container_id: str, run: str, extent: Extent, parse: Callable[[str], Any]
+) -> Preview:
     try:
         async with asyncio.timeout(SECONDS):
-            answer, code = await printed(runtime, container_id, command(path))
+            answer, code = await printed(runtime, container_id, run)
         if not answer:
             raise NoTable(_NO_PYTHON if code == 127 else _LIMITS)
-        return _understood(json.loads(answer))
+        return _understood(parse(answer), extent)
     except TimeoutError as error:
         raise NoTable(f"it takes more than {SECONDS:.0f} s to read") from error
     except AgentKernelError as error:
         raise NoTable("the container cannot run the program that reads it") from error
     except NoTable:
         raise
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError, zlib.error) as error:
         # The container's output is untrusted: anything that does not parse counts as no preview.
         raise NoTable("what the container says about it cannot be understood") from error
 
@@ -125,14 +145,18 @@ async def printed(runtime: Runtime, container_id: str, command: str) -> tuple[st
     return text, code
 
 
-def _understood(found: dict[str, Any]) -> Preview:
+def _unpacked(answer: str) -> Any:
+    return json.loads(zlib.decompressobj().decompress(base64.b64decode(answer), _LARGEST))
+
+
+def _understood(found: dict[str, Any], extent: Extent) -> Preview:
     if "reason" in found:
         raise NoTable(line(found["reason"]))
     columns = [
         Column(str(name), str(kind), None if missing is None else int(missing))
-        for name, kind, missing in found["columns"][:COLUMNS]
+        for name, kind, missing in found["columns"][: extent.columns]
     ]
-    rows = [[str(cell) for cell in row[:COLUMNS]] for row in found["rows"][:ROWS]]
+    rows = [[str(cell) for cell in row[: extent.columns]] for row in found["rows"][: extent.rows]]
     notes = [line(note) for note in found["notes"][:MAX_NOTES]]
     return Preview(columns, rows, int(found["width"]), int(found["count"]), found["whole"] is True, notes)
 

@@ -47,8 +47,11 @@ def frame(name: str, page: str, byte_count: int) -> Bundle:
     return Bundle(shown.bundle().data, {METADATA_KEY: {}})
 
 
-def isolated(page: str, height: int) -> str:
-    """Return a frame of `height` pixels, as HTML, with a page in which nothing runs or is fetched."""
+def isolated(page: str, height: int, name: str = "") -> str:
+    """Return a frame of `height` pixels, as HTML, with a page in which nothing runs or is fetched.
+
+    The frame is white, because a page cannot know the theme. The class `name` tells our extension what it is.
+    """
     inert = _LEADING.sub(r"<\1no-", page) + _NAMED_AS_LINKS
     inner = (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -56,8 +59,9 @@ def isolated(page: str, height: int) -> str:
         "iframe { position: absolute }</style>"
         f'<iframe sandbox srcdoc="{_attribute(inert)}"></iframe>'
     )
+    named = f' class="{name}"' if name else ""
     return (
-        f'<iframe sandbox height="{height}" style="{_FRAME}" srcdoc="{_attribute(inner)}">'
+        f'<iframe sandbox height="{height}"{named} style="{_FRAME}" srcdoc="{_attribute(inner)}">'
         "(The page is shown when the notebook is trusted.)</iframe>"
     )
 

@@ -30,6 +30,8 @@ def answer(engine: Any, question: dict[str, Any]) -> dict[str, Any]:
             return {"text": None if text is None else text[:LONGEST_HELP]}
         if asked == "variables":
             return variables(engine.variables())
-        return table(engine.variables(), question["name"], question["rows"], question["path"])
+        more = {"start": question.get("start"), "columns": question.get("columns")}
+        given = {name: value for name, value in more.items() if value is not None}
+        return table(engine.variables(), question["name"], question["rows"], question["path"], **given)
     except BaseException as error:  # noqa: BLE001 (objects of the user answer)
         return {"failed": type(error).__name__[:LONGEST]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import reprlib
 import signal
 import sys
@@ -24,7 +25,10 @@ SECONDS = 0.5
 """Seconds that one variable may take to describe itself."""
 
 COLUMNS = 12
-MOST_ROWS = 100
+MOST_COLUMNS = 60
+MOST_ROWS = 1000
+ROOM = 500_000
+"""Bytes of the rows in one answer."""
 
 _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
@@ -128,10 +132,13 @@ def _preview(value: Any) -> str:
     return _REPR.repr(value)
 
 
-def table(names: dict[str, Any], name: str, rows: int, path: str | None) -> dict[str, Any]:
-    """Return the first rows of a variable as text, with its columns; write all of it as CSV to `path`.
+def table(
+    names: dict[str, Any], name: str, rows: int, path: str | None, start: int = 0, columns: int = COLUMNS
+) -> dict[str, Any]:
+    """Return rows of a variable as text from `start` on, with its columns; write it as CSV to `path`.
 
-    `{"missing": True}` without such a variable; `{"type"}` alone if it is no table.
+    There may be fewer rows than asked for, but one at least if there is one. `{"missing": True}` without such
+    a variable; `{"type"}` alone if it is no table.
     """
     if name not in names:
         return {"missing": True}
@@ -142,18 +149,36 @@ def table(names: dict[str, Any], name: str, rows: int, path: str | None) -> dict
     indexed = type(frame.index).__name__ != "RangeIndex"
     if path is not None:
         frame.to_csv(path, index=indexed)
-    head = frame.head(max(1, min(rows, MOST_ROWS)))
+    start, columns = max(0, start), max(1, min(columns, MOST_COLUMNS))
+    part = frame.iloc[start : start + max(1, min(rows, MOST_ROWS))]
     if indexed:
         with contextlib.suppress(ValueError):  # a column has the name of the index
-            head = head.reset_index()
-    added = head.shape[1] - frame.shape[1]
-    columns = [
-        [_short(str(label)), _short(str(head.dtypes.iloc[at])), _lacking(frame, at - added)]
-        for at, label in enumerate(head.columns[:COLUMNS])
+            part = part.reset_index()
+    added = part.shape[1] - frame.shape[1]
+    heads = [
+        [_short(str(label)), _short(str(part.dtypes.iloc[at])), _lacking(frame, at - added)]
+        for at, label in enumerate(part.columns[:columns])
     ]
-    cells = [[_cell(each) for each in row[:COLUMNS]] for row in head.itertuples(index=False, name=None)]
-    count, width = int(frame.shape[0]), int(head.shape[1])
-    return {"type": _type(value), "columns": columns, "rows": cells, "count": count, "width": width}
+    count, width = int(frame.shape[0]), int(part.shape[1])
+    return {
+        "type": _type(value),
+        "columns": heads,
+        "rows": _cells(part, columns),
+        "count": count,
+        "width": width,
+    }
+
+
+def _cells(part: Any, columns: int) -> list[list[str]]:
+    """Return the rows of a part of a frame as text, as many as there is room for."""
+    found, room = [], ROOM
+    for row in part.itertuples(index=False, name=None):
+        cells = [_cell(each) for each in row[:columns]]
+        room -= len(json.dumps(cells))
+        if found and room < 0:
+            break
+        found.append(cells)
+    return found
 
 
 def _frame(value: Any) -> Any:
