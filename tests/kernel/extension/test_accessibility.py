@@ -65,13 +65,13 @@ def asking(full: Page) -> Page:
 
 
 WATCH = """() => {
-  const look = () => {
-    const at = document.activeElement, style = getComputedStyle(at);
+  const look = (at) => {
+    const style = getComputedStyle(at);
     const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
     if (!window.visited.get(at)) window.visited.set(at, ring || style.boxShadow !== "none");
   };
   window.visited = new Map();
-  document.addEventListener("focusin", () => requestAnimationFrame(look));
+  document.addEventListener("focusin", ({ target }) => look(target));
 }"""
 """Remembers what has had the focus, and whether one saw that."""
 

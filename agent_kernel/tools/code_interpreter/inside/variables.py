@@ -171,7 +171,8 @@ def table(
 
 def _cells(part: Any, columns: int) -> list[list[str]]:
     """Return the rows of a part of a frame as text, as many as there is room for."""
-    found, room = [], ROOM
+    found: list[list[str]] = []
+    room = ROOM
     for row in part.itertuples(index=False, name=None):
         cells = [_cell(each) for each in row[:columns]]
         room -= len(json.dumps(cells))
