@@ -22,10 +22,6 @@ HIDE = """(state) => {
   Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
-FOUND = """() => window.jupyterapp.serviceManager.kernels.refreshRunning()
-  .then(() => document.querySelector('.jp-agent-inbox').textContent.includes('which is not open'))"""
-"""JupyterLab asks for the running kernels every 10 s by itself."""
-
 RECORD = """() => {
   const Shown = window.Notification;
   window.shown = [];
@@ -84,32 +80,6 @@ def test_question_of_a_tab_behind_outlives_a_reload(
         page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
         expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0, timeout=WAIT)
         page.evaluate(lab.SHUT_DOWN)
-
-
-def test_question_of_a_closed_notebook_is_found_and_answered(
-    opened: Opened, lab_folder: Path, pictures: Path
-) -> None:
-    write_notebook(lab_folder / "left.ipynb", ["%model"], kernel="agent-live")
-    with opened("closed.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
-        ask(page)
-        lab.command(page, "docmanager:save")
-        page.evaluate(f"() => {lab.WIDGET}.dispose()")
-        lab.command(page, "docmanager:open", {"path": "left.ipynb"})
-        page.wait_for_function(FOUND, polling=500, timeout=WAIT)
-        lab.command(page, "agent-kernel:show-approvals")
-        where = page.get_by_role("button", name="closed.ipynb, which is not open")
-        expect(where).to_be_visible()
-        page.screenshot(path=pictures / "closed.png")
-        where.click()
-        asking = cell(page, 1)
-        expect(asking.locator(".agent-live-question")).to_be_visible(timeout=WAIT)
-        expect(page.locator(".jp-agent-inbox")).to_contain_text("closed.ipynb, cell 2 of 2", timeout=WAIT)
-        expect(page.locator(".jp-agent-card")).to_have_count(1)
-        page.evaluate(f"() => {lab.WIDGET}.dispose()")
-        page.wait_for_function(FOUND, polling=500, timeout=WAIT)
-        expect(where).to_be_visible()
-        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
-        expect(page.locator(".jp-agent-inbox")).to_contain_text("No turn waits for you", timeout=WAIT)
 
 
 def test_two_tabs_show_the_same_settings_and_cell(
