@@ -181,7 +181,7 @@ def test_an_approval_by_click(asking: Callable[[str], AbstractContextManager[Pag
         question = cell.get_by_role("group", name="Approval")
         expect(question).to_contain_text("rm -f results.txt", timeout=WAIT)
         expect(cell.locator(".agent-live-status")).to_contain_text("Waiting for you")
-        expect(cell.locator(".agent-live-command:visible")).to_have_count(1)
+        expect(cell.locator(".agent-live-command:visible, .agent-card-command:visible")).to_have_count(1)
         page.screenshot(path=pictures / "approval.png", clip={"x": 0, "y": 0, "width": 1100, "height": 480})
         question.get_by_role("button", name="Allow once").click()
         expect(outputs(cell)).to_contain_text("Done.", timeout=WAIT)
