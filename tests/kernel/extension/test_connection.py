@@ -166,7 +166,6 @@ def test_second_notebook_has_its_own_settings_and_question(
         expect(toast).to_be_visible(timeout=WAIT)
         toast.get_by_role("button", name="Answer").click()
         expect(page.locator(".jp-agent-inbox")).to_contain_text("first.ipynb, cell 2 of 2")
-        expect(toast).to_have_count(0, timeout=WAIT)
         page.screenshot(path=pictures / "second.png")
         page.get_by_role("button", name="first.ipynb, cell 2 of 2").click()
         expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you")
