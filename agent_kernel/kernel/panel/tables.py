@@ -70,12 +70,13 @@ async def _variable(source: PanelSource, request: PanelRequest, offset: int) -> 
 async def _file(source: PanelSource, request: PanelRequest, offset: int) -> Preview:
     """Return the rows of a file from `offset` on."""
     from agent_kernel.kernel.render.files import inspection
+    from agent_kernel.kernel.render.files.artifacts import short_path
     from agent_kernel.kernel.render.files.tabular import may_be_table
     from agent_kernel.kernel.tables.files import text_file
     from agent_kernel.kernel.tables.preview import Extent, NoTable
 
     path = request.text("path", longest=LONGEST_PATH)
-    file = await source.listings.find(source.notebook, spelled(path), _AGAIN)
+    file = await source.listings.find(source.notebook, spelled(short_path(path)), _AGAIN)
     if not may_be_table(file.path):
         raise InvalidRequest("This file is not shown as a table.")
     extent = Extent(MOST_ROWS, MOST_COLUMNS)

@@ -130,7 +130,7 @@ def test_other_html_is_isolated(html: str) -> None:
     assert markup.shown_html(html).startswith('<iframe sandbox height="')
 
 
-def test_only_frames_without_pictures_take_the_colours_of_a_dark_theme() -> None:
+def test_only_frames_without_pictures_follow_dark_themes() -> None:
     style = "<style>td { color: red }</style>"
     assert f'class="{markup.PLAIN}"' in markup.shown_html(f"{style}<table></table>")
     for picture in ("<img src='data:image/png;base64,x'>", "<p style='background: url(data:x)'>", "<SVG>"):
