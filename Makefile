@@ -47,7 +47,9 @@ test test-slow:
 suite:
 	@$(MAKE) --no-print-directory --jobs=2 pytest lint
 
+# In a new checkout one process compiles all modules, which each worker would do otherwise.
 pytest:
+	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only --quiet --numprocesses 0 >/dev/null || true
 	agent-kernel image build --if-missing
 	agent-kernel install --sys-prefix
 	$(BIN)/python -m pytest $(SELECT) $(PYTEST)

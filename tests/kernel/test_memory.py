@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(
-    ("count", "flooded"), [(60, 100_000_000), pytest.param(150, 200_000_000, marks=pytest.mark.slow)]
+    ("count", "flooded"), [(36, 50_000_000), pytest.param(150, 200_000_000, marks=pytest.mark.slow)]
 )
 def test_turns_and_floods(tmp_path: Path, toolbox: Toolbox, count: int, flooded: int) -> None:
     with measured_kernel(tmp_path, toolbox.path.parent) as kernel:

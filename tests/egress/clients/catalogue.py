@@ -133,5 +133,5 @@ CLIENTS = (
     Client("Go", "go.test", scripts.GO_DOWNLOAD, "https://go.test/example.org/tiny", GO, "golang-go"),
 )  # fmt: skip
 
-FAST_ON_DOCKER = ("pip", "uv", "git-over-HTTPS", "git-over-SSH", "curl", "curl-without-proxy", "psycopg")
+FAST_ON_DOCKER = ("pip", "git-over-SSH", "curl", "psycopg")
 """Tried on both backends in every run. The others run the same programs on bubblewrap there."""

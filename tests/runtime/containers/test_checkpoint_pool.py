@@ -19,7 +19,6 @@ from tests.conftest import Missing
 from tests.runtime.containers.lifecycle import Audited, Make, expire, run, until_async
 
 
-@pytest.mark.on_docker
 async def test_checkpoint_restore_and_fork(make: Make, audited: Audited) -> None:
     containers = make()
     container = (await containers.create({"name": "mine"})).id
@@ -61,7 +60,6 @@ def test_what_a_policy_keeps() -> None:
     assert [each.id for each in _beyond(snapshots[2:], {"known"}, policy, 1000)] == ["lost"]
 
 
-@pytest.mark.on_docker
 async def test_pruning_keeps_to_the_size_and_spares_explicit_ones(make: Make, store: Rows) -> None:
     containers = make(checkpoints=CheckpointPolicy(total_size=0))
     container = (await containers.create({})).id

@@ -49,7 +49,6 @@ def dial(name: str, port: int) -> str:
     return f'python3 -c "{code}" 2>&1 | tail -1'
 
 
-@pytest.mark.on_docker
 async def test_network_is_kept_by_fork_and_expiry(make: Make, store: Rows, port: int) -> None:
     bound = NetworkPolicy.parse([f"tcp://a.internal:{port}", f"tcp://b.internal:{port}"])
     settings: dict[str, Any] = {"network": bound, "network_options": NetworkOptions(resolver=loopback)}

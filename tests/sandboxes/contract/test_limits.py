@@ -62,6 +62,7 @@ async def test_too_many_open_files_is_said_in_words(backend: Backend) -> None:
         assert (await run("echo on")).stdout == b"on\n"
 
 
+@pytest.mark.slow_on_gvisor  # the host's control groups, as with runc
 async def test_a_share_of_the_processors_is_not_exceeded(backend: Backend, missing: Missing) -> None:
     if not backend.capabilities().cpu_limit:
         missing(NO_GROUPS.format("cpu"))

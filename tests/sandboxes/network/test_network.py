@@ -195,7 +195,7 @@ async def test_program_that_leaves_delivers_what_it_sent(net: Networked) -> None
     assert net.server.hung == 300_000 + 4
 
 
-@pytest.mark.slow_on_gvisor
+@pytest.mark.shown_on("bubblewrap")  # the same boxd counts them
 async def test_endless_connections_are_bounded(shared_sandbox: SharedSandbox) -> None:
     many = f"""
 import socket

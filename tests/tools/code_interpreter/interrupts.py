@@ -1,19 +1,19 @@
-"""Interrupts a cell's outputs hundreds of times, in a process of its own: they may hit any line of it."""
+"""Interrupts a cell's outputs COUNT times, in a process of its own: they may hit any line of it."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
 from agent_kernel.tools.code_interpreter.inside.live import Live
 
 PRINTED = {"output_type": "stream", "name": "stdout", "text": "x"}
-INTERRUPTS = 300
 
 
-def main() -> None:
+def main(count: int) -> None:
     """Fail if an interrupt has kept the lock: it stops the live outputs of all later cells."""
     reader, writer = os.pipe()
     interrupted, over = threading.Event(), threading.Event()
@@ -26,7 +26,7 @@ def main() -> None:
             raise KeyboardInterrupt
 
     def poke() -> None:
-        for _ in range(INTERRUPTS):
+        for _ in range(count):
             interrupted.clear()
             signal.pthread_kill(thread_id, signal.SIGUSR1)
             interrupted.wait(0.05)
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

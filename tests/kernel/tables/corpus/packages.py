@@ -33,7 +33,7 @@ SITE = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.
 _PIP = (str(PYTHON), "-m", "pip", "--quiet")
 _PYTHON_36 = ("--python-version", "36", "--implementation", "cp", "--platform", "manylinux1_x86_64")
 
-QUICK = 330
+QUICK = 180
 """How many files the tests read in every run."""
 
 TEXT_FORMATS = (*TEXT, *TREES)
