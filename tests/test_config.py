@@ -123,6 +123,25 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
     assert "s3cret" not in repr(shown) + str(shown)
 
 
+def test_values_of_secrets_are_known_one_by_one(tmp_path: Path) -> None:
+    """They must not get into a cassette."""
+    upstreams = '{"lab": {"url": "http://me:four@127.0.0.1/v1", "key": "three", "dialect": "chat"}}'
+    environ = {
+        "AGENT_KERNEL_UPSTREAM_KEY": "one",
+        "AGENT_KERNEL_API_KEY": "two",
+        "AGENT_KERNEL_UPSTREAMS": upstreams,
+        "AGENT_KERNEL_STORE": "postgresql://me:five@127.0.0.1/store",
+    }
+    assert load(tmp_path, environ).secrets() == {"one", "two", "three", "four", "five"}
+    assert load(tmp_path).secrets() == frozenset()
+
+
+def test_texts_come_from_the_environment_as_json(tmp_path: Path) -> None:
+    assert load(tmp_path, {"AGENT_KERNEL_RECORD_REDACT": r'["a\\d+"]'}).kernel.record_redact == (r"a\d+",)
+    with pytest.raises(ConfigurationError, match="AGENT_KERNEL_DRIFT_IGNORE must be a list of texts"):
+        load(tmp_path, {"AGENT_KERNEL_DRIFT_IGNORE": "*seconds*"})
+
+
 def test_a_child_gets_our_environment_but_none_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
     monkeypatch.setenv("AGENT_KERNEL_MODEL", "openai/m")

@@ -141,12 +141,10 @@ def around(recorded: Surroundings, now: Surroundings, *, request: bool = False) 
 
 
 def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    if not old or not new:
-        return
-    for name in sorted({*old, *new}):
-        one, other = old.get(name), new.get(name)
-        if one != other:
-            yield f"{name} {one or 'absent'} → {other or 'absent'}"
+    """Yield which of the recorded packages changed. Nothing is known of those that are only here now."""
+    for name in sorted(old if new else ()):
+        if (one := old[name]) != (other := new.get(name)):
+            yield f"{name} {one} → {other or 'absent'}"
 
 
 def report_lines(report: DriftReport) -> list[str]:

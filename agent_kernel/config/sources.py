@@ -102,9 +102,10 @@ class Settings:
 
     def secrets(self) -> frozenset[str]:
         """Return the values of all secret settings: keys and passwords, each on its own."""
-        found = {self.model.upstream_key, self.runtime.api_key, urlsplit(self.runtime.store).password}
-        found |= {str(upstream.get("key") or "") for upstream in self.model.upstreams.values()}
-        return frozenset(filter(None, found))
+        upstreams = self.model.upstreams.values()
+        urls = [self.runtime.store, self.model.upstream_url, *(str(each["url"]) for each in upstreams)]
+        keys = [self.model.upstream_key, self.runtime.api_key, *(each["key"] for each in upstreams)]
+        return frozenset(filter(None, [*keys, *(urlsplit(url).password for url in urls)]))
 
 
 def load(

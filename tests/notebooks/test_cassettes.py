@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.cassettes.cassette import Cassette
 from agent_kernel.cassettes.reading import read
 from agent_kernel.models.script import ScriptedCall, load_packaged
 from tests.conftest import CHECKOUT
@@ -75,6 +78,34 @@ def test_changed_data_is_reported_with_cell_command_and_numbers(
     assert any("in cell cell-1 “Weigh the birds” printed something else" in line for line in lines)
     assert any(line.startswith("step 1, awk -F,") for line in lines)
     assert "4050 → 4150 (+100, +2.47%)" in lines
+
+
+def recorded(name: str, folder: Path, **settings: str) -> Cassette:
+    """Record an example from its top with these settings, and return its cassette."""
+    folder.mkdir()
+    shutil.copytree(CHECKOUT / "notebooks" / "data", folder / "data")
+    shutil.copy(CHECKOUT / "notebooks" / f"{name}.ipynb", folder)
+    command = [sys.executable, "-m", "agent_kernel", "record", str(folder / f"{name}.ipynb")]
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return read(folder / "cassettes" / f"{name}.yaml")
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+def test_cassette_from_docker_is_recorded_there_again(
+    environment: Environment, docker_engine: None, tmp_path: Path
+) -> None:
+    """The committed one replays on bubblewrap, see `test_examples.py`."""
+    committed = read(CASSETTES / "02_late_payers.yaml")
+    assert committed.recorded_in.sandbox == "docker"
+    again = recorded("02_late_payers", tmp_path / "again", AGENT_KERNEL_SANDBOX="docker")
+    assert again.recorded_in.sandbox == "docker"
+    assert again.recorded_in.image.startswith("sha256:")
+    assert again.cells == committed.cells
 
 
 def test_other_notebooks_and_other_runs_are_left_alone(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def calls(cells: list[nbformat.NotebookNode]) -> dict[str, float]:
 
 
 @pytest.mark.bubblewrap
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_replayed_cassette_gives_the_saved_outputs(
     notebook: str, environment: Environment, monkeypatch: pytest.MonkeyPatch

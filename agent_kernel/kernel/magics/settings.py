@@ -42,7 +42,8 @@ async def model(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
         )
         report = await _server_of(runtime, notebook.model)
         text = f"Cells now use {_named(notebook.model)}."
-        if report is None and notebook.model and notebook.model not in names and names:
+        listed = notebook.model in names or notebook.recording.plays is not None
+        if report is None and notebook.model and not listed and names:
             near = difflib.get_close_matches(notebook.model, names, n=1)
             guess = f" Did you mean {code(near[0])}?" if near else ""
             text += f" The runtime does not list it; run a cell to see if it exists.{guess}"

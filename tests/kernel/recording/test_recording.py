@@ -10,6 +10,7 @@ import pytest
 
 from agent_kernel.cassettes.cassette import Cassette
 from agent_kernel.cassettes.reading import read
+from agent_kernel.kernel.recording.report import DRIFT_MIME
 from tests.kernel.client import Notebook, Result
 from tests.kernel.running import running
 
@@ -120,7 +121,7 @@ def test_replay_runs_the_commands_and_reports_what_differs(notebook: Notebook) -
     notebook.run("!!printf 'name,age\\nAda,36\\nBob,41\\n' > people.csv")
     warned = notebook.run("Count the people")
     assert warned.reply["status"] == "ok"
-    [output] = [each for each in warned.final if "application/vnd.agent-kernel.drift+json" in each["data"]]
+    [output] = [each for each in warned.final if DRIFT_MIME in each["data"]]
     told = output["data"]["text/plain"].splitlines()
     assert told[0].startswith("1 of 3 commands in cell cell-0 “Count the people” printed something else")
     assert told[1].startswith("step 1, awk -F,")
@@ -130,6 +131,17 @@ def test_replay_runs_the_commands_and_reports_what_differs(notebook: Notebook) -
         "            38 → 38.5 (+0.5, +1.32%)",
     ]
     assert "38 → 38.5" in output["data"]["text/html"]
+
+    file = notebook.folder / "people.ipynb"
+    before = json.loads(file.read_text())
+    for mode, ending in [("fail", "Drifted"), ("ignore", None)]:
+        before["cells"][0]["metadata"]["agent_kernel"]["drift"] = mode
+        file.write_text(json.dumps(before))
+        ran = notebook.run("Count the people")
+        assert ran.reply.get("ename") == ending
+        assert any(DRIFT_MIME in each["data"] for each in ran.final if "data" in each) is bool(ending)
+    del before["cells"][0]["metadata"]["agent_kernel"]["drift"]
+    file.write_text(json.dumps(before))
 
 
 def test_prompt_that_was_not_recorded_names_the_cell(notebook: Notebook) -> None:
