@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.cli.install import install_spec
+from tests.models.local.conftest import llama, llama_python  # noqa: F401 (fixtures)
 
 Environment = dict[str, str]
 

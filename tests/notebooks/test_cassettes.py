@@ -16,6 +16,7 @@ from agent_kernel.cassettes.cassette import Cassette
 from agent_kernel.cassettes.reading import read
 from agent_kernel.models.script import ScriptedCall, load_packaged
 from tests.conftest import CHECKOUT
+from tests.models.local.server import Llama
 from tests.notebooks.replaying import run_pytest
 
 Environment = dict[str, str]
@@ -106,6 +107,33 @@ def test_cassette_from_docker_is_recorded_there_again(
     assert again.recorded_in.sandbox == "docker"
     assert again.recorded_in.image.startswith("sha256:")
     assert again.cells == committed.cells
+
+
+@pytest.mark.slow
+@pytest.mark.bubblewrap
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["01_first_questions"])
+def test_example_recorded_from_a_real_server_replays(
+    name: str, environment: Environment, llama: Llama, tmp_path: Path
+) -> None:
+    """llama.cpp's server with a tiny model: what it says is of no use, but it replays as it was said."""
+    settings = {
+        "AGENT_KERNEL_SANDBOX": "bubblewrap",
+        "AGENT_KERNEL_MODEL": "chat/smollm2",
+        "AGENT_KERNEL_UPSTREAM_URL": llama.url,
+        "AGENT_KERNEL_BUDGET": "tool_calls=3",
+        "AGENT_KERNEL_INSTRUCTIONS": "Answer in one sentence.",
+        "AGENT_KERNEL_MAX_STEP_TOKENS": "120",
+    }
+    cassette = recorded(name, tmp_path / "real", **settings)
+    assert cassette.model == "chat/smollm2"
+    assert cassette.cells
+    path = tmp_path / "real" / f"{name}.ipynb"
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("AGENT_KERNEL_SANDBOX", "AGENT_KERNEL_BUDGET", "AGENT_KERNEL_INSTRUCTIONS"):
+            patch.setenv(variable, settings[variable])
+        done = run_pytest(path, "--agent-kernel", "--nbval-lax")
+    assert done.returncode == 0, done.stdout
 
 
 def test_other_notebooks_and_other_runs_are_left_alone(tmp_path: Path) -> None:
