@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Page
 
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.conftest import CHECKOUT, share_programs
 from tests.kernel import lab
 from tests.kernel.client import Notebook
+from tests.kernel.live.relay import Relay
 from tests.kernel.running import kernel_manager, running, use_kernels
 from tests.kernel.upstream import Played, played
 
@@ -30,6 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Each worker that has one of them starts a JupyterLab and loads its page.
     """
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Close the shared browser before a test that needs none: no event loop can run while it is open."""
+    if nextitem is None or nextitem.get_closest_marker("browser") is None:
+        lab.SHARED.close()
 
 
 @pytest.fixture(scope="session")
@@ -178,20 +187,41 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str]
 
 
 @pytest.fixture(scope="session")
-def lab_address(
+def lab_itself(
     lab_folder: Path, jupyter_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """One JupyterLab for all tests in a browser."""
+    """The address of one JupyterLab for all tests in a browser."""
     with pytest.MonkeyPatch.context() as patch:
         use_kernels(jupyter_path, patch)
-        with lab.lab_server(lab_folder, tmp_path_factory.mktemp("jupyterlab")) as address:
+        with lab.lab_server(lab_folder, tmp_path_factory.mktemp("jupyterlab"), forks=True) as address:
             yield address
+            lab.SHARED.close()
+
+
+@pytest.fixture(scope="session")
+def relay(lab_itself: str) -> Iterator[Relay]:
+    """Stands between the browser and that JupyterLab."""
+    relay = Relay(urlsplit(lab_itself).port or 0)
+    yield relay
+    relay.close()
+
+
+@pytest.fixture(scope="session")
+def lab_address(relay: Relay, lab_itself: str) -> str:
+    """The address of that JupyterLab, through the relay."""
+    return relay.address(lab_itself)
+
+
+@pytest.fixture(scope="module")
+def lab_tab(lab_address: str) -> Page:
+    """The page of that JupyterLab which all tests share."""
+    return lab.SHARED.page(lab_address)
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: AGENT_KERNEL_PICTURES, if somebody wants to look at them."""
-    chosen = Path(os.environ.get("AGENT_KERNEL_PICTURES") or tmp_path)
+    """Where pictures of pages go: see `lab.picture`."""
+    chosen = Path(lab.PICTURES or tmp_path)
     chosen.mkdir(parents=True, exist_ok=True)
     return chosen
 

@@ -7,14 +7,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.kernel.jupyter_server import ON_LOOPBACK, running_server
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_WHOLE = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = shutil.which("chromium-headless-shell") or _WHOLE
+"""The shell has no windows, toolbars or profile, and takes two thirds of the processor time."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,15 +25,23 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 EXTENSION = "jupyter-agent-kernel"
 START_MILLISECONDS = 60_000
 ADDRESS = r"http://127\.0\.0\.1:(?P<port>\d+)/lab\?token=\w+"
+PICTURES = os.environ.get("AGENT_KERNEL_PICTURES")
+"""A folder for pictures of pages, if somebody wants to look at them."""
 EMPTY = "about:blank"
 WIDGET = "window.jupyterapp?.shell.currentWidget"
 KERNEL = f"{WIDGET}?.sessionContext?.session?.kernel"
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
-CLOSE_SIDES = "() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }"
+CLOSE = """() => {
+  const { shell } = window.jupyterapp;
+  for (const each of [...shell.widgets("main")]) each.dispose();
+  shell.collapseLeft();
+  shell.collapseRight();
+}"""
 _SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -39,15 +49,26 @@ _WITHOUT_NODE = {"buildAvailable": False, "buildCheck": False}
 """Each loaded page asks otherwise whether JupyterLab must be built, for which the server starts Node."""
 _WITHOUT_LANGUAGE_SERVERS = {"ServerApp": {"jpserver_extensions": {"jupyter_lsp": False}}}
 """Node, npm and R are started otherwise, to find such servers."""
+_FORKING = (
+    *("-c", "import sys; from jupyterlab.labapp import main; sys.exit(main())"),
+    "--MappingKernelManager.kernel_manager_class=tests.kernel.forking.ForkingManager",
+)
+"""What `-m jupyterlab` does, and a setting. Processes that are forked would import that module."""
 
 
 @contextmanager
 def lab_server(
-    root: Path, folder: Path, *, theme: str = "JupyterLab Light", extension: Path | None = None
+    root: Path,
+    folder: Path,
+    *,
+    theme: str = "JupyterLab Light",
+    extension: Path | None = None,
+    forks: bool = False,
 ) -> Iterator[str]:
     """JupyterLab on loopback, serving `root`; yields its address. `folder` takes its settings and its log.
 
-    It runs with the built `extension`, and without ours by default, whatever is installed.
+    It runs with the built `extension`, and without ours by default, whatever is installed. If it `forks`, it
+    starts kernels of ours in a third of the time.
     """
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True, exist_ok=True)
@@ -70,7 +91,8 @@ def lab_server(
         "IPYTHONDIR": str(folder / "ipython"),
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *ON_LOOPBACK),
+        *(sys.executable, *(_FORKING if forks else ("-m", "jupyterlab"))),
+        *("--no-browser", "--allow-root", *ON_LOOPBACK),
         "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={root}",
@@ -86,14 +108,48 @@ def lab_server(
 
 
 @contextmanager
-def chromium(*flags: str) -> Iterator[Browser]:
-    """A browser. Use it for a module at most: while it is open, no event loop can run in this thread."""
+def chromium(*, whole: bool = False) -> Iterator[Browser]:
+    """A browser, or a `whole` one as people have it. While it is open, no event loop runs in this thread."""
+    program = (whole and _WHOLE) or CHROMIUM
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+class SharedChromium:
+    """One browser for all tests of this process that follow each other, and in it a page of each JupyterLab.
+
+    To load JupyterLab takes longer than most tests.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._browser: Browser | None = None
+        self._pages: dict[str, Page] = {}
+
+    def browser(self) -> Browser:
+        """The browser; it is started if none is open."""
+        if self._browser is None:
+            self._browser = self._open.enter_context(chromium())
+        return self._browser
+
+    def page(self, address: str) -> Page:
+        """The page for the JupyterLab at this address, in a context of its own; empty at first."""
+        if address not in self._pages:
+            self._pages[address] = self.browser().new_context().new_page()
+        return self._pages[address]
+
+    def close(self) -> None:
+        """Close the browser, if one is open. A server must not end before: while it answers, it may hang."""
+        self._browser = None
+        self._pages.clear()
+        self._open.close()
+
+
+SHARED = SharedChromium()
 
 
 @contextmanager
@@ -113,7 +169,7 @@ def notebook_in(
 ) -> Iterator[Page]:
     """Open a notebook in a page that may have JupyterLab loaded, and wait until its kernel is idle.
 
-    At the end the notebook and the side panels are closed, and all kernels are shut down. After a failure the
+    At the end all documents and side panels are closed, and all kernels are shut down. After a failure the
     page is empty.
     """
     page.set_viewport_size({"width": width, "height": height})
@@ -129,8 +185,7 @@ def notebook_in(
         )
         yield page
         page.evaluate(SHUT_DOWN)
-        page.evaluate(f"() => {WIDGET}.dispose()")
-        page.evaluate(CLOSE_SIDES)
+        page.evaluate(CLOSE)
     except BaseException:
         page.goto(EMPTY)
         raise
@@ -161,3 +216,9 @@ def command(page: Page, name: str, arguments: dict[str, str] | None = None) -> N
 def start_command(page: Page, name: str) -> None:
     """Run one of JupyterLab's commands without waiting for it."""
     page.evaluate("(name) => { window.jupyterapp.commands.execute(name); return null; }", name)
+
+
+def picture(of: Page | Locator, path: Path) -> None:
+    """Take a picture, if somebody wants to look at it."""
+    if PICTURES:
+        of.screenshot(path=path)

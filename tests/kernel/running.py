@@ -27,7 +27,8 @@ class ForkedProvisioner(LocalProvisioner):
         """Fork a process that does what the kernelspec's command does."""
         assert cmd[1:5] == COMMAND
         environment = {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())}
-        forked = Forked(*cmd[4:], environment=environment, stderr=2, folder=Path(kwargs["cwd"]))
+        folder = Path(kwargs.get("cwd") or ".")
+        forked = Forked(*cmd[4:], environment=environment, stderr=2, folder=folder)
         self.process = forked  # type: ignore[assignment]
         self.pid = self.pgid = forked.pid  # it leads a session of its own
         return self.connection_info
@@ -36,10 +37,15 @@ class ForkedProvisioner(LocalProvisioner):
 def kernel_manager(name: str) -> KernelManager:
     """Return a manager whose kernel, of this kernelspec, is forked."""
     manager = KernelManager(kernel_name=name)
+    fork(manager)
+    return manager
+
+
+def fork(manager: KernelManager) -> None:
+    """Let this manager fork its kernel."""
     manager.provisioner = ForkedProvisioner(
         kernel_id=str(uuid.uuid4()), kernel_spec=manager.kernel_spec, parent=manager
     )
-    return manager
 
 
 def use_kernels(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:

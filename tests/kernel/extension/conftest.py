@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from tests.conftest import CHECKOUT
 from tests.kernel import lab
@@ -25,26 +25,21 @@ def address(
     """One JupyterLab with the extension for all tests of this folder."""
     with pytest.MonkeyPatch.context() as patch:
         use_kernels(jupyter_path, patch)
-        with lab.lab_server(lab_folder, tmp_path_factory.mktemp("extended"), extension=built) as address:
+        folder = tmp_path_factory.mktemp("extended")
+        with lab.lab_server(lab_folder, folder, extension=built, forks=True) as address:
             yield address
+            lab.SHARED.close()
 
 
 @pytest.fixture(scope="module")
-def browser(address: str) -> Iterator[Browser]:
-    with lab.chromium() as browser:
-        yield browser
+def lab_tab(address: str) -> Page:
+    """The page of that JupyterLab which all tests share."""
+    return lab.SHARED.page(address)
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        yield context
-
-
-@pytest.fixture(scope="module")
-def lab_tab(context: BrowserContext) -> Page:
-    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
-    return context.new_page()
+def context(lab_tab: Page) -> BrowserContext:
+    return lab_tab.context
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -30,6 +31,14 @@ def themed(page: Page, theme: str) -> Iterator[None]:
 
 def dark(page: Page) -> AbstractContextManager[None]:
     return themed(page, "JupyterLab Dark")
+
+
+def picture(page: Page, path: Path) -> None:
+    """Take pictures in the light and in the dark theme, if somebody wants to look at them."""
+    lab.picture(page, path)
+    if lab.PICTURES:
+        with dark(page):
+            lab.picture(page, path.with_stem(f"{path.stem}-dark"))
 
 
 def cell(page: Page, number: int) -> Locator:

@@ -43,10 +43,15 @@ def output(bundle: Bundle) -> dict[str, Any]:
 
 
 def write_record(
-    path: Path, cells: Iterable[Iterable[Bundle]], *, kernel: str = "agent", **metadata: Any
+    path: Path,
+    cells: Iterable[Iterable[Bundle]],
+    more: Iterable[str] = (),
+    *,
+    kernel: str = "agent",
+    **metadata: Any,
 ) -> None:
-    """A notebook whose cells were run, with these outputs."""
-    made = [
+    """A notebook whose cells were run, with these outputs, and `more` cells that were not."""
+    made: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "id": f"cell-{number}",
@@ -57,6 +62,8 @@ def write_record(
         }
         for number, shown in enumerate(cells)
     ]
+    fresh: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    made += [{**fresh, "id": f"more-{number}", "source": source} for number, source in enumerate(more)]
     spec = {"name": kernel, "display_name": "Agent", "language": "agent"}
     notebook = {
         "cells": made,

@@ -22,10 +22,12 @@ HIDE = """(state) => {
   Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+# Chromium's shell never grants this permission.
 RECORD = """() => {
   const Shown = window.Notification;
   window.shown = [];
   window.Notification = class extends Shown {
+    static get permission() { return "granted"; }
     constructor(title, options) { super(title, options); window.shown.push(options.body); }
   };
 }"""
@@ -38,11 +40,8 @@ def ask(page: Page) -> None:
     expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you", timeout=WAIT)
 
 
-def test_approval_in_a_hidden_tab_is_seen_and_answered(
-    opened: Opened, context: BrowserContext, pictures: Path
-) -> None:
+def test_approval_in_a_hidden_tab_is_seen_and_answered(opened: Opened, pictures: Path) -> None:
     with opened("hidden.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
-        context.grant_permissions(["notifications"])
         page.evaluate(RECORD)
         page.evaluate(HIDE, "hidden")
         ask(page)
@@ -50,14 +49,13 @@ def test_approval_in_a_hidden_tab_is_seen_and_answered(
         assert page.evaluate("() => window.shown") == ["hidden.ipynb waits for your approval."]
         toast = page.locator(".Toastify__toast", has_text="hidden.ipynb waits for your approval.")
         expect(toast).to_be_visible(timeout=WAIT)
-        page.screenshot(path=pictures / "hidden.png")
+        lab.picture(page, pictures / "hidden.png")
         toast.get_by_role("button", name="Answer").click()
         page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
         expect(cell(page, 1).locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
         page.wait_for_function("() => !document.title.startsWith('(')", timeout=WAIT)
         expect(toast).to_have_count(0, timeout=WAIT)
         page.evaluate(HIDE, "visible")
-        context.clear_permissions()
 
 
 def test_question_of_a_tab_behind_outlives_a_reload(
@@ -82,21 +80,30 @@ def test_question_of_a_tab_behind_outlives_a_reload(
         page.evaluate(lab.SHUT_DOWN)
 
 
-def test_two_tabs_show_the_same_settings_and_cell(
+def test_two_tabs_show_the_same_question_settings_and_cell(
     opened: Opened, context: BrowserContext, address: str
 ) -> None:
-    with opened("both.ipynb", ["wait for ever", "%budget tokens=7"]) as page:
-        show_settings(page)
+    with opened("both.ipynb", ["%approve ask rm *", "clean up", "wait for ever"]) as page:
+        ask(page)
+        lab.command(page, "docmanager:save")
         other = lab.open_tab(context, address, "both.ipynb")
-        expect(other.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
-        show_settings(other)
+        expect(other.locator(".jp-agent-status")).to_contain_text("Waiting for you", timeout=WAIT)
+        lab.command(other, "agent-kernel:show-approvals")
+        other.locator(".jp-agent-card").get_by_role("button", name="Deny …").click()
+        other.get_by_label("Reason").fill("Keep them.")
+        other.get_by_label("Reason").press("Enter")
+        for each in (page, other):
+            expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
+            expect(each.locator(".jp-agent-card")).to_have_count(0)
+            show_settings(each)
+        expect(cell(page, 1)).to_contain_text("Keep them.")
         form(other, "Budget").get_by_label("Seconds").fill("600")
         save(form(other, "Budget"))
         expect(form(page, "Budget").get_by_label("Seconds")).to_have_value("600", timeout=WAIT)
-        start(page, 0)
+        start(page, 2)
         for each in (page, other):
             expect(each.locator(".jp-agent-status")).to_contain_text(
-                re.compile(r"Cell 1 of 2, \d+ s"), timeout=WAIT
+                re.compile(r"Cell 3 of 3, \d+ s"), timeout=WAIT
             )
         other.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
         for each in (page, other):
@@ -105,15 +112,20 @@ def test_two_tabs_show_the_same_settings_and_cell(
 
 
 def test_restart_withdraws_the_question_and_the_settings(opened: Opened) -> None:
-    with opened("again.ipynb", ["%approve ask rm *", "clean up"]) as page:
+    with opened("again.ipynb", ["%approve ask rm *", "clean up", "wait for ever"]) as page:
+        status = page.locator(".jp-agent-status")
+        start(page, 2)
+        expect(status).to_contain_text("Cell 3 of 3", timeout=WAIT)
+        restart(page)
+        start(page, 2)
+        expect(status).to_contain_text("Cell 3 of 3", timeout=WAIT)
+        status.get_by_role("button", name="Stop").click()
+        expect(status).to_contain_text("Idle", timeout=WAIT)
         show_settings(page)
         ask(page)
         lab.command(page, "agent-kernel:show-approvals")
         expect(page.locator(".jp-agent-card")).to_have_count(1)
-        page.evaluate(f"() => {lab.KERNEL}.restart()")
-        status = page.locator(".jp-agent-status")
-        expect(status).to_contain_text("No container yet", timeout=WAIT)
-        expect(status).to_contain_text("Idle", timeout=WAIT)
+        restart(page)
         expect(page.locator(".jp-agent-card")).to_have_count(0)
         expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0)
         lab.command(page, "agent-kernel:show-settings")
@@ -122,14 +134,20 @@ def test_restart_withdraws_the_question_and_the_settings(opened: Opened) -> None
         )
 
 
+def restart(page: Page) -> None:
+    """Restart the kernel while a cell runs."""
+    page.evaluate(f"() => {lab.KERNEL}.restart()")
+    status = page.locator(".jp-agent-status")
+    expect(status).to_contain_text("No container yet", timeout=WAIT)
+    expect(status).to_contain_text("Idle", timeout=WAIT)
+
+
 def test_lost_connection_is_said_and_made_up_for(
     opened: Opened, context: BrowserContext, address: str
 ) -> None:
     relay = Relay(urlsplit(address).port or 0)
-    parts = urlsplit(address)
-    through = parts._replace(netloc=f"{parts.hostname}:{relay.port}").geturl()
     with opened("lost.ipynb", ["%approve ask rm *", "clean up"]) as page:
-        far = lab.open_tab(context, through, "lost.ipynb")
+        far = lab.open_tab(context, relay.address(address), "lost.ipynb")
         status = far.locator(".jp-agent-status")
         expect(status).to_contain_text("Idle", timeout=WAIT)
         with relay.cut() as refused:
@@ -166,7 +184,7 @@ def test_second_notebook_has_its_own_settings_and_question(
         expect(toast).to_be_visible(timeout=WAIT)
         toast.get_by_role("button", name="Answer").click()
         expect(page.locator(".jp-agent-inbox")).to_contain_text("first.ipynb, cell 2 of 2")
-        page.screenshot(path=pictures / "second.png")
+        lab.picture(page, pictures / "second.png")
         page.get_by_role("button", name="first.ipynb, cell 2 of 2").click()
         expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you")
         lab.command(page, "agent-kernel:show-settings")

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import CONTENT, WAIT, cell, dark, source, start, violations
+from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, source, start, violations
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
@@ -30,27 +30,11 @@ def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Pa
         expect(status.locator(".jp-agent-status-doing")).to_contain_text(re.compile(r"Cell 2 of 3, \d+ s"))
         expect(status).to_contain_text("bubblewrap", timeout=WAIT)
         assert violations(page, ".jp-agent-status") == []
-        page.screenshot(path=pictures / "status.png")
-        with dark(page):
-            page.screenshot(path=pictures / "status-dark.png")
+        picture(page, pictures / "status.png")
         status.get_by_role("button", name="Stop").click()
         expect(running.locator(".jp-OutputArea")).to_contain_text("Stopped by you after", timeout=WAIT)
         expect(status).to_contain_text("Idle")
         expect(status.get_by_role("button", name="Stop")).to_be_hidden()
-
-
-def test_restarted_kernel_is_connected_again(opened: Opened) -> None:
-    with opened("restarted.ipynb", ["wait for ever"]) as page:
-        status = page.locator(".jp-agent-status")
-        start(page, 0)
-        expect(status).to_contain_text("Cell 1 of 1", timeout=WAIT)
-        page.evaluate(f"() => {lab.KERNEL}.restart()")
-        expect(status).to_contain_text("Idle", timeout=WAIT)
-        expect(status).to_contain_text("No container yet")
-        start(page, 0)
-        expect(status).to_contain_text("Cell 1 of 1", timeout=WAIT)
-        status.get_by_role("button", name="Stop").click()
-        expect(status).to_contain_text("Idle", timeout=WAIT)
 
 
 def test_hidden_notebook_is_answered_in_the_inbox(
@@ -71,9 +55,7 @@ def test_hidden_notebook_is_answered_in_the_inbox(
         expect(card).to_contain_text("rm -f results.txt")
         expect(page.locator(".jp-agent-inbox-waits")).to_have_text("1")
         assert violations(page, ".jp-agent-inbox") == []
-        page.screenshot(path=pictures / "inbox.png")
-        with dark(page):
-            page.screenshot(path=pictures / "inbox-dark.png")
+        picture(page, pictures / "inbox.png")
         card.get_by_role("button", name="Allow once").click()
         expect(card).to_have_count(0, timeout=WAIT)
         expect(page.locator(".jp-agent-inbox")).to_contain_text("No turn waits for you")
@@ -102,7 +84,7 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
         expect(page.locator(".jp-agent-transfer")).to_have_count(0)
         page.evaluate(DROP, [1, "drop", [["bad\nname.txt", "x"]]])
         expect(page.locator(".jp-agent-transfer")).to_contain_text("was not uploaded", timeout=WAIT)
-        page.screenshot(path=pictures / "drop.png")
+        lab.picture(page, pictures / "drop.png")
         page.evaluate(DROP, [1, "paste", [["image.png", "x"]]])
         page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('image')")
         page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
@@ -125,9 +107,7 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         error = start(page, 2).locator(".jp-OutputArea pre", has_text="There is no magic")
         expect(error).to_have_css("word-break", "normal", timeout=WAIT)
         assert violations(page, ".jp-agent-record") == []
-        page.screenshot(path=pictures / "record.png")
-        with dark(page):
-            page.screenshot(path=pictures / "record-dark.png")
+        picture(page, pictures / "record.png")
         fold.press("Enter")
         expect(command).to_be_visible()
         assert top(fold) < top(record.get_by_text("Uploaded")) < top(command) < top(answer)
@@ -135,7 +115,7 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         expect(command).to_be_hidden()
         lab.command(page, "agent-kernel:show-work")
         expect(command).to_be_visible()
-        page.screenshot(path=pictures / "record-work.png")
+        lab.picture(page, pictures / "record-work.png")
         lab.command(page, "agent-kernel:show-work")
         expect(command).to_be_hidden()
 
@@ -144,25 +124,6 @@ def top(shown: Locator) -> float:
     box = shown.bounding_box()
     assert box is not None
     return box["y"]
-
-
-def test_second_tab_shows_and_answers_the_question(opened: Opened, address: str) -> None:
-    with opened("tabs.ipynb", ["%approve ask rm *", "clean up"]) as page:
-        expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
-        start(page, 1)
-        expect(page.locator(".jp-agent-status")).to_contain_text("Waiting for you", timeout=WAIT)
-        lab.command(page, "docmanager:save")
-        other = lab.open_tab(page.context, address, "tabs.ipynb")
-        expect(other.locator(".jp-agent-status")).to_contain_text("Waiting for you", timeout=WAIT)
-        lab.command(other, "agent-kernel:show-approvals")
-        other.locator(".jp-agent-card").get_by_role("button", name="Deny …").click()
-        other.get_by_label("Reason").fill("Keep them.")
-        other.get_by_label("Reason").press("Enter")
-        for each in (page, other):
-            expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
-            expect(each.locator(".jp-agent-card")).to_have_count(0)
-        expect(cell(page, 1)).to_contain_text("Keep them.")
-        other.close()
 
 
 def test_notebook_of_another_kernel_is_left_alone(opened: Opened) -> None:
@@ -195,34 +156,3 @@ def test_saved_notebook_is_the_same_without_the_extension(
         with lab.notebook_in(page, address, "without.ipynb"):
             expect(page.locator(".jp-agent-badge")).to_have_count(0)
             assert run(page, "without.ipynb") == with_it
-
-
-def test_all_of_it_in_notebook_7(
-    context: BrowserContext, address: str, lab_folder: Path, pictures: Path
-) -> None:
-    write_notebook(lab_folder / "seven.ipynb", ["%approve ask rm *", "clean up", ""], kernel="agent-live")
-    with context.new_page() as page:
-        server, _, token = address.partition("/lab?")
-        page.set_viewport_size({"width": 1100, "height": 700})
-        page.goto(f"{server}/notebooks/seven.ipynb?{token}", timeout=lab.START_MILLISECONDS)
-        page.wait_for_function(f"() => {lab.KERNEL}?.status === 'idle'", timeout=lab.START_MILLISECONDS)
-        expect(page.locator(".jp-agent-badge")).to_have_text(["Line", "Prompt", "Prompt"], timeout=WAIT)
-        status = page.locator(".jp-agent-status")
-        expect(status).to_contain_text("Idle")
-        expect(cell(page, 2).locator(".cm-placeholder")).to_contain_text("@people.csv")
-        expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
-        asking = start(page, 1)
-        expect(status).to_contain_text("Waiting for you", timeout=WAIT)
-        lab.command(page, "agent-kernel:show-approvals")
-        page.screenshot(path=pictures / "notebook7.png")
-        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
-        expect(asking.locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
-        expect(asking.locator(".jp-OutputArea")).to_contain_text("removed")
-        page.locator(".jp-agent-status-about").click()
-        rules = page.locator(".jp-agent-rules")
-        expect(rules).to_contain_text("You are asked before rm …", timeout=WAIT)
-        page.screenshot(path=pictures / "notebook7-settings.png")
-        lab.command(page, "agent-kernel:show-variables")
-        variables = page.locator(".jp-agent-variables-view")
-        expect(variables).to_contain_text("There is no Python session yet", timeout=WAIT)
-        page.evaluate(lab.SHUT_DOWN)

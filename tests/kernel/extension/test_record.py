@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Frame, Locator, Page, expect
+from playwright.sync_api import Frame, Locator, Page, expect
 
 from agent_kernel.kernel.render.bundles import table
 from agent_kernel.kernel.render.files import pages
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, dark, source, start, violations
+from tests.kernel.extension.page import WAIT, cell, dark, picture, source, start, violations
 from tests.kernel.extension.records import (
     bundles,
     code_call,
@@ -103,10 +103,7 @@ def test_outputs_are_copied_asked_about_and_made_cells(
             assert clipboard(page) == expected
         output(page, 1).hover()
         assert violations(page, ".jp-OutputArea") == []
-        page.screenshot(path=pictures / "tools.png")
-        with dark(page):
-            output(page, 1).hover()
-            page.screenshot(path=pictures / "tools-dark.png")
+        picture(page, pictures / "tools.png")
         made = {
             (0, "Make it a shell cell"): f"%%bash\nls\n{HEREDOC}",
             (2, "Make it a Python cell"): "%%python\nprint(1)",
@@ -155,14 +152,14 @@ def test_charts_come_to_life_in_a_frame_that_reaches_nothing(
         assert page.evaluate("() => window.__ran") is None
 
 
-def look(page: Page, opens: Locator, drawn: str, picture: Path) -> None:
+def look(page: Page, opens: Locator, drawn: str, path: Path) -> None:
     """Open a chart, see that it is drawn in a frame of another origin, and close it again."""
     opens.press("Enter")
     frame = inner(page)
     expect(frame.locator("#chart[data-drawn]")).to_have_count(1, timeout=WAIT)
     expect(frame.locator(drawn).first).to_be_visible(timeout=WAIT)
     assert frame.evaluate("() => window.origin") == "null"
-    page.screenshot(path=picture)
+    lab.picture(page, path)
     page.get_by_role("button", name="Close the chart").click()
     expect(page.locator(".jp-agent-chart-frame")).to_have_count(0)
 
@@ -193,9 +190,7 @@ def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, 
         press(view, "Next page")
         expect(status).to_contain_text("page 2 of 2")
         assert violations(page, ".jp-agent-table") == []
-        page.screenshot(path=pictures / "table.png")
-        with dark(page):
-            page.screenshot(path=pictures / "table-dark.png")
+        picture(page, pictures / "table.png")
         view.get_by_role("searchbox").fill("p2")
         expect(status).to_have_text("11 of 30 rows, page 1 of 1")
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -231,23 +226,3 @@ def test_the_switch_is_saved_and_counts_for_print(opened: Opened, lab_folder: Pa
         assert saved["metadata"]["agent_kernel"] == {"show_work": True}
         lab.command(page, "agent-kernel:show-work")
         expect(output(page, 0)).to_be_hidden()
-
-
-def test_records_in_notebook_7(
-    context: BrowserContext, address: str, lab_folder: Path, pictures: Path
-) -> None:
-    chart = code_call("fig", {"text/plain": "a chart", "application/vnd.plotly.v1+json": PLOTLY})
-    people = table(["name", "age"], [["Ada", "36"], ["Bob", ""]], "`people.csv`")
-    write_record(
-        lab_folder / "records.ipynb", [[*bundles(chart), people.bundle(), *bundles(message("Done."))]]
-    )
-    server, _, token = address.partition("/lab?")
-    with context.new_page() as page:
-        page.goto(f"{server}/notebooks/records.ipynb?{token}", timeout=lab.START_MILLISECONDS)
-        page.get_by_role("button", name="Explore the table").press("Enter", timeout=lab.START_MILLISECONDS)
-        expect(page.locator(".jp-agent-table").get_by_role("status")).to_contain_text("2 of 2 rows")
-        page.get_by_role("button", name="Open the chart").press("Enter")
-        expect(inner(page).locator("svg.main-svg").first).to_be_visible(timeout=WAIT)
-        expect(page.locator(".jp-agent-fold")).to_have_text("1 command")
-        page.screenshot(path=pictures / "records-notebook7.png")
-        page.evaluate(lab.SHUT_DOWN)

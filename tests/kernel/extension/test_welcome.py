@@ -5,19 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, dark, violations
+from tests.kernel.extension.page import WAIT, picture, violations
+from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 CURRENT = f"{lab.WIDGET}?.context?.path"
 
 
-def test_setup_is_offered_and_mends_what_is_missing(opened: Opened, lab_folder: Path, pictures: Path) -> None:
-    with opened("bare.ipynb", [""], kernel="agent-bare", height=900) as page:
+def test_setup_is_offered_and_mends_what_is_missing(
+    context: BrowserContext, address: str, lab_folder: Path, pictures: Path
+) -> None:
+    """In a new page: it is offered once, with the first notebook."""
+    write_notebook(lab_folder / "bare.ipynb", [""], kernel="agent-bare")
+    with context.new_page() as page, lab.notebook_in(page, address, "bare.ipynb", height=900):
         offer = page.get_by_role("alert").filter(has_text="Agent notebooks cannot run yet")
         expect(offer).to_contain_text("Missing: bubblewrap.", timeout=WAIT)
         page.get_by_role("button", name="Set up").click()
@@ -28,13 +33,11 @@ def test_setup_is_offered_and_mends_what_is_missing(opened: Opened, lab_folder: 
         missing = welcome.locator(".jp-agent-check-missing")
         expect(missing).to_contain_text("agent-kernel image build")
         assert violations(page, ".jp-agent-welcome") == []
-        page.screenshot(path=pictures / "setup.png")
-        with dark(page):
-            page.screenshot(path=pictures / "setup-dark.png")
+        picture(page, pictures / "setup.png")
         page.set_viewport_size({"width": 480, "height": 900})
         width = "(e) => [e.scrollWidth, e.clientWidth]"
         assert len(set(welcome.evaluate(width))) == 1
-        page.screenshot(path=pictures / "setup-narrow.png")
+        lab.picture(page, pictures / "setup-narrow.png")
         page.set_viewport_size({"width": 1100, "height": 900})
 
         welcome.get_by_role("button", name="Prepare the sandbox").press("Enter")
@@ -48,7 +51,7 @@ def test_setup_is_offered_and_mends_what_is_missing(opened: Opened, lab_folder: 
         welcome.get_by_role("button", name="Test").press("Enter")
         result = welcome.locator(".jp-agent-welcome-result")
         expect(result).to_contain_text("nosuch", timeout=WAIT)
-        page.screenshot(path=pictures / "setup-tested.png")
+        lab.picture(page, pictures / "setup-tested.png")
 
         welcome.get_by_role("button", name="Open an example").press("Enter")
         page.wait_for_function(f"() => {CURRENT} === 'agent-example/01_first_questions.ipynb'", timeout=WAIT)

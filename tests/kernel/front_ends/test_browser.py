@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,6 @@ Opened = Callable[..., AbstractContextManager[Page]]
 
 LIVE = ".agent-live"
 WAIT = 60_000.0
-
-
-@pytest.fixture(scope="module")
-def lab_tab(lab_address: str) -> Iterator[Page]:
-    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
-    with lab.chromium() as browser, browser.new_context() as context:
-        yield context.new_page()
 
 
 @pytest.fixture
@@ -61,12 +54,12 @@ def test_a_turn_is_seen_live_and_ends_as_static_outputs(
         assert "step 6" not in view.inner_text()
         expect(view.locator(".agent-live-command")).to_contain_text("$ for i in 1 2 3 4 5 6")
         expect(view.locator(".agent-live-status")).to_contain_text("Running")
-        page.screenshot(path=pictures / "live.png")
+        lab.picture(page, pictures / "live.png")
         expect(page.locator(".jp-InputPrompt", has_text="[5]:")).to_have_count(1, timeout=WAIT)
         expect(page.locator(LIVE)).to_have_count(0)
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
         assert page.evaluate("window.hostile") is None
-        page.screenshot(path=pictures / "final.png")
+        lab.picture(page, pictures / "final.png")
         in_browser = saved(page, lab_folder / "turns.ipynb")
 
     (tmp_path / "people.csv").write_bytes((lab_folder / "people.csv").read_bytes())
@@ -107,7 +100,7 @@ def test_a_figure_leads_to_its_output(
         follow(page, "[id^=output-] >> nth=0")
         page.locator("summary", has_text="outputs: 2 printed").click()
         page.set_viewport_size({"width": 1100, "height": 1100})
-        page.screenshot(path=pictures / "figures.png")
+        lab.picture(page, pictures / "figures.png")
         outputs = saved(page, path)
 
     notebook = json.loads(path.read_text())
@@ -135,11 +128,11 @@ def test_python_of_agent_and_user_reads_well(opened: Opened, lab_folder: Path, p
         plot.scroll_into_view_if_needed()
         expect(plot.locator("img")).to_be_visible()
         expect(plot.get_by_role("link", name="141", exact=True)).to_be_visible()
-        plot.screenshot(path=pictures / "python.png")
+        lab.picture(plot, pictures / "python.png")
         own = page.locator(".jp-Cell", has_text="%%python").filter(has_text="nlargest").first
         own.scroll_into_view_if_needed()
         expect(own.locator("table")).to_contain_text("Chinstrap")
-        own.screenshot(path=pictures / "python-own.png")
+        lab.picture(own, pictures / "python-own.png")
 
 
 def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(opened: Opened, lab_folder: Path) -> None:
@@ -196,7 +189,7 @@ def test_an_untrusted_notebook_still_reads_well(opened: Opened, lab_folder: Path
         assert style == ["pre-wrap", "3px"]
         expect(page.locator("details > summary", has_text="Reasoning").first).to_be_visible()
         assert page.evaluate("window.hostile") is None
-        page.screenshot(path=pictures / "untrusted.png")
+        lab.picture(page, pictures / "untrusted.png")
 
 
 def test_money_stays_money_and_formulas_are_typeset(opened: Opened, lab_folder: Path) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.kernel.lab import KERNEL, SHUT_DOWN, START_MILLISECONDS, chromium
+from tests.kernel.lab import KERNEL, SHUT_DOWN, START_MILLISECONDS
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap]
 
 
 @pytest.mark.timeout(300)
-def test_a_cell_in_notebook_7(lab_address: str, lab_folder: Path) -> None:
+def test_a_cell_in_notebook_7(lab_address: str, lab_tab: Page, lab_folder: Path) -> None:
     write_notebook(lab_folder / "asked.ipynb", ["Tell me what is in people.csv: @people.csv"])
-    with chromium() as browser, browser.new_page() as page:
+    with lab_tab.context.new_page() as page:
         server, _, token = lab_address.partition("/lab?")
         page.goto(f"{server}/notebooks/asked.ipynb?{token}", timeout=START_MILLISECONDS)
         cell = page.locator(".jp-CodeCell").first

@@ -185,8 +185,9 @@ def touch(page: Page) -> int:
 
 @pytest.fixture(scope="module")
 def browser(trap: Canary) -> Iterator[Browser]:
-    """A Chromium that finds nobody but this machine: exported pages ask for MathJax and its like."""
-    with lab.chromium("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1") as browser:
+    """A Chromium as people have it, that finds nobody but this machine: exported pages ask for MathJax."""
+    lab.SHARED.close()
+    with lab.chromium(whole=True) as browser:
         yield browser
 
 

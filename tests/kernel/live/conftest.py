@@ -47,8 +47,7 @@ def _built(missing: Callable[[str], NoReturn]) -> None:
 def blank(lab_folder: Path) -> Iterator[Page]:
     from agent_kernel.kernel.live.live import LiveTurn
 
-    with lab.chromium() as browser:
-        page = browser.new_page()
+    with lab.SHARED.browser().new_page() as page:
         page.evaluate(LOAD, LiveTurn._esm)
         page.add_style_tag(content=LiveTurn._css)
         yield page

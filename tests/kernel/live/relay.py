@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 CHANNELS = b"GET /api/kernels/"
 """How the request begins with which a front end connects to a kernel."""
@@ -23,6 +24,10 @@ class Relay:
         self._refused = threading.Event()
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
+
+    def address(self, of: str) -> str:
+        """The URL of the target, by way of the relay."""
+        return urlsplit(of)._replace(netloc=f"127.0.0.1:{self.port}").geturl()
 
     @contextmanager
     def cut(self) -> Iterator[threading.Event]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, Request, expect
@@ -21,35 +20,13 @@ WAIT = 60_000.0
 Opened = Callable[..., AbstractContextManager[Page]]
 
 
-@pytest.fixture(scope="module")
-def relay(lab_address: str) -> Iterator[Relay]:
-    """Stands between the browser and JupyterLab."""
-    relay = Relay(urlsplit(lab_address).port or 0)
-    yield relay
-    relay.close()
-
-
-@pytest.fixture(scope="module")
-def address(lab_address: str, relay: Relay) -> str:
-    """The address of JupyterLab through the relay."""
-    parts = urlsplit(lab_address)
-    return parts._replace(netloc=f"{parts.hostname}:{relay.port}").geturl()
-
-
-@pytest.fixture(scope="module")
-def lab_tab(address: str) -> Iterator[Page]:
-    """One page for all of these tests: to load JupyterLab takes longer than most of them."""
-    with lab.chromium() as browser, browser.new_context() as context:
-        yield context.new_page()
-
-
 @pytest.fixture
-def opened(lab_tab: Page, address: str, lab_folder: Path) -> Opened:
+def opened(lab_tab: Page, lab_address: str, lab_folder: Path) -> Opened:
     """Writes a notebook with these cells and opens it."""
 
     def opener(name: str, cells: list[str], height: int = 1000) -> AbstractContextManager[Page]:
         write_notebook(lab_folder / name, cells, kernel="agent-live")
-        return lab.notebook_in(lab_tab, address, name, height=height)
+        return lab.notebook_in(lab_tab, lab_address, name, height=height)
 
     return opener
 
@@ -83,7 +60,7 @@ def test_a_turn_is_seen_in_colours_and_stopped_by_the_keys(opened: Opened, pictu
         expect(view.locator(".agent-live-outcome.agent-live-bad")).to_contain_text("exit 3")
         expect(view.locator("table")).to_contain_text("Ada")
         expect(view.get_by_role("link", name="the manual")).to_have_attribute("rel", "noopener noreferrer")
-        page.screenshot(path=pictures / "live.png")
+        lab.picture(page, pictures / "live.png")
         reasoning = view.locator("summary")
         expect(view.get_by_text("Looking around first.")).to_be_hidden()
         reasoning.press("Enter")
@@ -97,7 +74,7 @@ def test_a_turn_is_seen_in_colours_and_stopped_by_the_keys(opened: Opened, pictu
             )  # until the style sheet is there
             assert page.evaluate(f"({BRIGHTNESS})('.agent-live .agent-ansi-fg-1')") > 0.4
             expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)
-            page.screenshot(path=pictures / "live-dark.png")
+            lab.picture(page, pictures / "live-dark.png")
         finally:
             lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
@@ -113,12 +90,12 @@ BRIGHTNESS = """(selector) => {
 }"""
 
 
-def test_a_second_tab_shows_the_turn_and_can_stop_it(opened: Opened, address: str) -> None:
+def test_a_second_tab_shows_the_turn_and_can_stop_it(opened: Opened, lab_address: str) -> None:
     with opened("tabs.ipynb", ["wait for ever"]) as page:
         cell = run(page)
         expect(cell.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         lab.command(page, "docmanager:save")
-        other = lab.open_tab(page.context, address, "tabs.ipynb")
+        other = lab.open_tab(page.context, lab_address, "tabs.ipynb")
         view = other.locator(".agent-live")
         expect(view.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         view.get_by_role("button", name="Stop").click()
@@ -160,7 +137,7 @@ def test_a_line_said_to_the_running_turn_steers_it(opened: Opened, pictures: Pat
         expect(view.locator(".agent-live-said")).to_contain_text("look at the ages instead", timeout=WAIT)
         expect(view.locator(".agent-live-said")).to_contain_text("reads this after the current step")
         expect(line).to_have_value("")
-        page.screenshot(path=pictures / "steer.png", clip={"x": 0, "y": 0, "width": 1100, "height": 420})
+        lab.picture(page, pictures / "steer.png")
         expect(view).to_have_count(0, timeout=WAIT)
         for words in ("begun", "You, while it ran:", "The ages are 36 and 41."):
             expect(outputs(cell)).to_contain_text(words)
@@ -182,7 +159,7 @@ def test_an_approval_by_click(asking: Callable[[str], AbstractContextManager[Pag
         expect(question).to_contain_text("rm -f results.txt", timeout=WAIT)
         expect(cell.locator(".agent-live-status")).to_contain_text("Waiting for you")
         expect(cell.locator(".agent-live-command:visible, .agent-card-command:visible")).to_have_count(1)
-        page.screenshot(path=pictures / "approval.png", clip={"x": 0, "y": 0, "width": 1100, "height": 480})
+        lab.picture(page, pictures / "approval.png")
         question.get_by_role("button", name="Allow once").click()
         expect(outputs(cell)).to_contain_text("Done.", timeout=WAIT)
         expect(outputs(cell)).to_contain_text("removed")

@@ -70,7 +70,7 @@ def test_a_forged_record_is_exported_too(forged: Any) -> None:
 def test_a_browser_unfolds_the_work_and_prints_it_folded(missing: Callable[[str], NoReturn]) -> None:
     if lab.CHROMIUM is None:
         missing("There is no Chromium. Install it with: apt-get install chromium")
-    with lab.chromium("--host-resolver-rules=MAP * ~NOTFOUND") as browser, browser.new_page() as page:
+    with lab.SHARED.browser().new_page() as page:
         page.set_content(exported(notebook(*record())), wait_until="domcontentloaded")
         work, line = page.get_by_text("echo counted"), page.get_by_text("2 commands, 4 s")
         for media in ("screen", "print"):

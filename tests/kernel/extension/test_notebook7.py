@@ -1,0 +1,66 @@
+"""All of the extension in Notebook 7: the real kernel in the real front end in Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from agent_kernel.kernel.render.bundles import table
+from tests.kernel import lab
+from tests.kernel.extension.page import WAIT, cell, start
+from tests.kernel.extension.records import bundles, code_call, message, write_record
+from tests.kernel.extension.test_record import PLOTLY, inner
+
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def seven(context: BrowserContext, address: str, lab_folder: Path) -> Iterator[Page]:
+    """A notebook whose first cell has run before."""
+    chart = code_call("fig", {"text/plain": "a chart", "application/vnd.plotly.v1+json": PLOTLY})
+    people = table(["name", "age"], [["Ada", "36"], ["Bob", ""]], "`people.csv`")
+    record = [*bundles(chart), people.bundle(), *bundles(message("Done."))]
+    cells = ["%approve ask rm *", "clean up", ""]
+    write_record(lab_folder / "seven.ipynb", [record], cells, kernel="agent-live")
+    server, _, token = address.partition("/lab?")
+    with context.new_page() as page:
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.goto(f"{server}/notebooks/seven.ipynb?{token}", timeout=lab.START_MILLISECONDS)
+        page.wait_for_function(f"() => {lab.KERNEL}?.status === 'idle'", timeout=lab.START_MILLISECONDS)
+        yield page
+        page.evaluate(lab.SHUT_DOWN)
+
+
+def test_records_in_notebook_7(seven: Page, pictures: Path) -> None:
+    seven.get_by_role("button", name="Explore the table").press("Enter", timeout=WAIT)
+    expect(seven.locator(".jp-agent-table").get_by_role("status")).to_contain_text("2 of 2 rows")
+    seven.get_by_role("button", name="Open the chart").press("Enter")
+    expect(inner(seven).locator("svg.main-svg").first).to_be_visible(timeout=WAIT)
+    expect(seven.locator(".jp-agent-fold")).to_have_text("1 command")
+    lab.picture(seven, pictures / "records-notebook7.png")
+
+
+def test_cells_and_panels_in_notebook_7(seven: Page, pictures: Path) -> None:
+    expect(seven.locator(".jp-agent-badge")).to_have_text(
+        ["Prompt", "Line", "Prompt", "Prompt"], timeout=WAIT
+    )
+    status = seven.locator(".jp-agent-status")
+    expect(status).to_contain_text("Idle")
+    expect(cell(seven, 3).locator(".cm-placeholder")).to_contain_text("@people.csv")
+    expect(start(seven, 1)).to_contain_text("You are asked before", timeout=WAIT)
+    asking = start(seven, 2)
+    expect(status).to_contain_text("Waiting for you", timeout=WAIT)
+    lab.command(seven, "agent-kernel:show-approvals")
+    lab.picture(seven, pictures / "notebook7.png")
+    seven.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+    expect(asking.locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
+    expect(asking.locator(".jp-OutputArea")).to_contain_text("removed")
+    seven.locator(".jp-agent-status-about").click()
+    expect(seven.locator(".jp-agent-rules")).to_contain_text("You are asked before rm …", timeout=WAIT)
+    lab.picture(seven, pictures / "notebook7-settings.png")
+    lab.command(seven, "agent-kernel:show-variables")
+    variables = seven.locator(".jp-agent-variables-view")
+    expect(variables).to_contain_text("There is no Python session yet", timeout=WAIT)
