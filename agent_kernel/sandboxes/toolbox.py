@@ -80,13 +80,16 @@ class Toolbox:
 
     def binds(self) -> list[tuple[str, str]]:
         """Return the read-only binds (source, target) that a sandbox with `/usr` needs, in order."""
+        return [(str(self.path / "venv"), MOUNT), *self._interpreter_binds()]
+
+    def home_files(self) -> dict[str, Path]:
+        """Return the files that a home folder begins with, by their path in it.
+
+        They are copied, because a mount would be lost with the next layer. Matplotlib finds its list of fonts
+        and logs no warning.
+        """
         fonts = self.path / "matplotlib"
-        return [
-            (str(self.path / "venv"), MOUNT),
-            *self._interpreter_binds(),
-            # One file in a writable folder: Matplotlib finds its list and logs no warning.
-            *((str(file), f"{HOME}/.cache/matplotlib/{file.name}") for file in fonts.glob("fontlist-*.json")),
-        ]
+        return {f".cache/matplotlib/{file.name}": file for file in fonts.glob("fontlist-*.json")}
 
     def _interpreter(self) -> Path:
         return self._prefix / "bin" / _PYTHON

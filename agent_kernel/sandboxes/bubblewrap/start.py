@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -146,6 +147,10 @@ class SandboxStart:
             write_lowers(folder, ())
         if spec.snapshot is not None:
             self._snapshots.fill(folder, spec.snapshot, layered=spec.volume is None)
+        else:
+            for name, file in self._toolbox.home_files().items():
+                (folder / FILES / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, folder / FILES / "home" / name)
         if spec.volume is not None:
             self._volumes.attach(spec.volume, folder / FILES)
 

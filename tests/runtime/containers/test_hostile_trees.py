@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import SandboxError, SandboxGone
-from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.containers.containers import CheckpointPolicy, LocalContainers
 from agent_kernel.runtime.containers.sweep import sweep
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.optional import volumes_of
@@ -156,7 +156,7 @@ async def test_not_deleted_while_a_file_is_left(
 async def test_failed_removal_at_expiry_is_tried_again(
     make: Make, backend: Backend, store: Rows, refused: set[str]
 ) -> None:
-    containers = make()
+    containers = make(checkpoints=CheckpointPolicy(keep_expired=False))  # else a layer has the file
     ids = [(await containers.create({})).id for _ in range(2)]
     await run(containers, ids[0], "echo >stays")
     refused.add("stays")
