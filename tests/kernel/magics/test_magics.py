@@ -63,6 +63,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "model": [("%model two words", "%model takes one name", "For example: %model openai/")],
     "instructions": [("%instructions --now", "does not know --now", "Use --clear.")],
     "%instructions": [("%%instructions --now\nText", "does not know --now", "Use --clear.")],
+    "record": [("%record maybe", "%record does not know 'maybe'", "Use on, on PATH, off or status.")],
     "provenance": [("%provenance maybe", "%provenance does not know 'maybe'", "Use on or off.")],
     "budget": [
         ("%budget tokens", "'tokens' is not a limit.", "For example:"),

@@ -81,6 +81,7 @@ class ServedNotebook(Notebook):
         self.session_id, self.kernel_id = str(made["id"]), str(made["kernel"]["id"])
         self.connection_file = server.file.with_name(f"kernel-{self.kernel_id}.json")
         self.closed = False
+        self._ids: set[str] = set()
         self._connect()
 
     def _connect(self) -> None:
