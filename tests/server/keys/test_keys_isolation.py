@@ -25,7 +25,7 @@ pytestmark = pytest.mark.bubblewrap
 
 
 class World:
-    """A server, and one of everything that is Alice's; Bob has a container and a conversation as well."""
+    """A server, one of everything that is Alice's, and Bob's container, its snapshot and a conversation."""
 
     def __init__(self, server: Keyed) -> None:
         self.server = server
@@ -41,11 +41,17 @@ class World:
             self.running = server.begin_to_wait("alice")
             self.bobs_container = bob.containers.create(name="b").id
             self.bobs_conversation = bob.conversations.create().id
-        self.bobs_ids = (self.bobs_container, self.bobs_conversation)
+        self.snapshot = self._snapshot("alice", self.container)
+        self.bobs_snapshot = self._snapshot("bob", self.bobs_container)
+        self.bobs_ids = (self.bobs_container, self.bobs_conversation, self.bobs_snapshot)
         self.secret_ids = [
             self.file, self.response, self.container, self.container_file, self.conversation, self.item,
-            self.running,
+            self.running, self.snapshot,
         ]  # fmt: skip
+
+    def _snapshot(self, name: str, container: str) -> str:
+        made = self.server.ask(name, "POST", f"/v1/containers/{container}/agent_kernel/snapshots", json={})
+        return str(made.json()["id"])
 
     def all_of_alices(self) -> dict[str, Any]:
         """All that she can see, and nobody may change."""
@@ -55,6 +61,7 @@ class World:
             f"/v1/responses/{self.response}/input_items", f"/v1/conversations/{self.conversation}",
             f"/v1/conversations/{self.conversation}/items",
             f"/v1/containers/{self.container}/files/{self.container_file}/content",
+            f"/v1/containers/{self.container}/agent_kernel/snapshots",
         ]  # fmt: skip
         seen = {path: self.server.ask("alice", "GET", path).content for path in paths}
         running = self.server.ask("alice", "GET", f"/v1/responses/{self.running}").json()
@@ -92,12 +99,22 @@ BODIES: dict[str, dict[str, Any]] = {
     "ConversationUpdateParams": {"json": {"metadata": {"a": "b"}}},
     "ItemCreateParams": {"json": {"items": [{"type": "message", "role": "user", "content": "x"}]}},
     "ContainerFile": {"files": {"file": ("x", b"bob's")}},
+    "SnapshotParams": {"json": {"name": "bob's"}},
 }
+WITH_SNAPSHOT = ("RestoreParams", "ForkParams")
 
 
 def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
-    """Ids for the endpoint's path, at least one of which is Alice's."""
+    """Ids for the endpoint's path, and for a body that names a snapshot, at least one of which is Alice's."""
     path = endpoint.path
+    if "{snapshot_id}" in path or endpoint.body in WITH_SNAPSHOT:
+        whole = [] if endpoint.body != "ForkParams" else [{"container_id": world.container}]
+        return [
+            {"container_id": world.container, "snapshot_id": world.snapshot},
+            {"container_id": world.bobs_container, "snapshot_id": world.snapshot},
+            {"container_id": world.container, "snapshot_id": world.bobs_snapshot},
+            *whole,
+        ]
     if "{container_id}/files/{file_id}" in path:
         return [
             {"container_id": world.container, "file_id": world.container_file},
@@ -118,7 +135,10 @@ def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
 
 def answered(world: World, endpoint: Endpoint, ids: dict[str, str], query: str = "") -> httpx2.Response:
     path = endpoint.path.format(**ids) + query
-    return world.server.ask("bob", endpoint.method, path, **BODIES.get(endpoint.body or "", {}))
+    body = BODIES.get(endpoint.body or "", {})
+    if endpoint.body in WITH_SNAPSHOT:
+        body = {"json": {name: real for name, real in ids.items() if name == "snapshot_id"}}
+    return world.server.ask("bob", endpoint.method, path, **body)
 
 
 def said(response: httpx2.Response, ids: dict[str, str]) -> tuple[int, str, set[str]]:
@@ -187,6 +207,12 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "ItemCreateParams": [(world.item, {"items": [{"type": "item_reference", "id": world.item}]})],
         "ContainerCreateParams": [(world.file, {"name": "c", "file_ids": [world.file]})],
         "ContainerFile": [(world.file, {"file_id": world.file})],
+        "RestoreParams": [(world.snapshot, {"snapshot_id": world.snapshot})],
+        "ForkParams": [
+            (world.snapshot, {"snapshot_id": world.snapshot}),
+            (world.snapshot, {"snapshot_id": world.snapshot, "name": "bob's"}),
+        ],
+        "SnapshotParams": [],
         "ConversationUpdateParams": [],
         "Upload": [],
     }
