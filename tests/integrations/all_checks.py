@@ -17,10 +17,11 @@ from tests.integrations.evaluation import evaluate
 
 HERE = Path(__file__).parent
 CHECKS = (
-    "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
+    "-q", "--noconftest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
     "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=module",
     "-o", "asyncio_default_test_loop_scope=module", str(HERE / "self_check.py"),
 )  # fmt: skip
+"""Without the suite's `conftest.py`, which imports packages that Inspect's environment lacks."""
 
 
 class Outcomes:

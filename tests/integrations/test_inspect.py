@@ -72,12 +72,12 @@ def found(
     assert done.returncode == 0, done.stdout
     [result] = re.findall(r"^RESULT (.+)$", done.stdout, re.MULTILINE)
     made: dict[str, Any] = json.loads(result)
-    return made
+    return made | {"output": done.stdout}
 
 
 def test_passes_inspects_own_checks(found: dict[str, Any]) -> None:
     counts = found["counts"]
-    assert found["status"] == 0, found
+    assert found["status"] == 0, "\n".join(found["failures"]) or found["output"]
     assert counts.get("passed", 0) + counts.get("xfailed", 0) == CHECKS, found
     assert counts.get("xfailed", 0) == {"bubblewrap": 1, "docker": 0}[found["sandbox"]], found
 
