@@ -128,8 +128,8 @@ def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) ->
     assert len({owner.container, restored, fork}) == 3
     listed = json.loads(done("snapshots", "--json", environment=environment))
     assert [(each["container"], each["kind"], each["name"]) for each in listed] == [
-        (owner.container, "explicit", "mine")
-    ] * 2
+        (owner.container, "explicit", "mine")  # a fork leaves none
+    ]
     assert listed[0]["id"] == snapshot
     assert listed[0]["size"] > 0
     table = done("snapshots", environment=environment)
@@ -140,7 +140,6 @@ def test_checkpoints_beside_the_owner(owner: Owner, environment: Environment) ->
     assert done("prune", environment=environment) == "0 checkpoints removed.\n"
     done("rm", restored, fork, environment=environment)
     assert done("prune", snapshot, environment=environment) == "1 checkpoint removed.\n"
-    done("prune", listed[1]["id"], environment=environment)
     events = [json.loads(line)["event"] for line in audit_of(environment)]
     assert events.count("checkpoint") == 2
     assert events.count("delete") == 2

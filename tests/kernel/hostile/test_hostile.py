@@ -33,7 +33,7 @@ from tests.kernel.hostile.conftest import Ran
 from tests.kernel.hostile.corpus import COMMAND, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES, TEXTS
 from tests.kernel.hostile.tools import TOUCH, ask, draw, explore
 
-pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(900)]
 
 MOST = 60
 """Outputs of hostile code, of each cell: one displays hundreds, and the page takes all."""
