@@ -46,7 +46,7 @@ async def _archive(runtime: Runtime, container_id: str) -> bytes:
     files = runtime.containers.files
     name = f".agent-kernel-diff-{secrets.token_hex(8)}.zip"
     made = await files.create(container_id, path=name, content=once(b""), size=0)
-    run = command(json.dumps({"root": WORKSPACE, "file": made.path}), "kept", "diff")
+    run = command(json.dumps({"root": WORKSPACE, "file": made.path}), module="kept", package="diff")
     _, code = await printed(runtime, container_id, run)
     if code != 0:
         raise InvalidRequest(
