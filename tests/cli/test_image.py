@@ -44,7 +44,7 @@ def name() -> Iterator[str]:
         try:
             engine.images.remove(step.id or "")
         except docker.errors.APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:  # another test builds on it, and removes it afterwards
+            if error.status_code != HTTPStatus.CONFLICT:  # another test, which removes it, builds on it
                 raise
     engine.close()
     assert not [tag for tag in images() if tag.startswith("agent-kernel/build")]
