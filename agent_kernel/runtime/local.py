@@ -268,8 +268,14 @@ class TenantRuntime:
         row = await self._rows.response(response_id)
         if row is None:
             raise _no_response(response_id)
-        if row.owner is not None and await self._tenants.recovery.again():
+        if row.owner is None:
+            return row
+        if await self._tenants.recovery.again():
             return await self._row(response_id)
+        if row.owner != self._coordination.id:  # another request may have just recovered it
+            row = await self._rows.response(response_id)
+        if row is None:
+            raise _no_response(response_id)
         return row
 
 

@@ -125,6 +125,14 @@ class Channel:
                         yield Skipped(begins - offset)
                 yield event
 
+    async def end(self, name: str) -> None:
+        """Kill the command of this name with all that it started, and return when that is done.
+
+        Does nothing if the command has ended or is not known. Whoever watches it gets a `SandboxFileError`.
+        """
+        async with self._connection.call("watch", offset=0, name=name):
+            pass  # leaving early cancels the call, and with it the command
+
     async def commands(self) -> frozenset[str]:
         """Return the names of the commands that `watch` finds: those that run, wait, or ended recently."""
         names = (await self._ask("commands")).get("names")

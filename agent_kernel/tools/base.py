@@ -226,6 +226,12 @@ class Tool(ABC):
         """
         return []
 
+    async def abandon(self, calls: Sequence[LostCall], spec: Json, channel: Channel) -> None:  # noqa: B027
+        """End in the sandbox what still runs of a dead process's calls, whose turn ends before they do.
+
+        `spec` is the tool's entry. Raises as `run`. Does nothing to calls that have ended.
+        """
+
     async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
         """Return a sentence for the model about state of earlier calls that is gone; None: there is none.
 

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from agent_kernel.cli.compose import local_runtime
+from agent_kernel.config import load
 from agent_kernel.protocol.items import to_json
+from agent_kernel.runtime.background.background import Background
+from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
+from agent_kernel.tools.code_interpreter.session import CodeCell, run_cell
 from tests.conftest import configured_docker
 from tests.server.test_killed import Process
 
@@ -60,6 +67,21 @@ def held(client: OpenAI) -> tuple[str, str]:
             if "err" in streamed:
                 return response_id, container_id
     raise AssertionError("the turn ended")
+
+
+def held_in_python(client: OpenAI) -> tuple[str, str]:
+    """Begin a turn and read until its cell waits; return its id and its container's."""
+    container_id = client.containers.create(name="cell").id
+    tools: Any = [{"type": "code_interpreter", "container": container_id}]
+    response_id = ""
+    for event in client.responses.create(input="cell", tools=tools, stream=True, background=True):
+        if event.type == "response.created":
+            response_id = event.response.id
+        elif event.type == "response.code_interpreter_call.interpreting":
+            break
+    while not any(file.path.endswith("begun") for file in client.containers.files.list(container_id)):
+        assert client.responses.retrieve(response_id).status == "in_progress"
+    return response_id, container_id
 
 
 def release(client: OpenAI, container_id: str) -> None:
@@ -156,3 +178,62 @@ def test_rejoined_command_is_cancelled(serve: Callable[[], Process]) -> None:
         model="agent_kernel/shell", input="cat ran; pgrep -c sleep", tools=tools
     )
     assert outcomes(ran.output[-1]) == [("first\nsecond\n0\n", "", 1)]
+
+
+def resuming(request: pytest.FixtureRequest, environment: dict[str, str]) -> LocalRuntime:
+    """Return a runtime in this process, on the store of this case's servers."""
+    sandbox = request.node.callspec.params["serve"]
+    more = {"AGENT_KERNEL_SANDBOX": sandbox, "AGENT_KERNEL_MODEL": f"scripted/{SCRIPT}"}
+    return local_runtime(load({}, {**environment, **more}, []), lease=600, restart="resume")
+
+
+@pytest.mark.parametrize("hold", [held, held_in_python])
+async def test_command_is_cancelled_before_it_is_rejoined(
+    serve: Callable[[], Process],
+    request: pytest.FixtureRequest,
+    own_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    hold: Callable[[OpenAI], tuple[str, str]],
+) -> None:
+    server = serve()
+    response_id, container_id = hold(server.client)
+    server.end(signal.SIGKILL)
+    drive_on = Background._drive_on
+
+    def cancelled_at_once(self: Background, run: Turn, interrupt: Interrupt, *rest: Any) -> None:
+        drive_on(self, run, interrupt, *rest)
+        interrupt.stop("cancelled")
+
+    monkeypatch.setattr(Background, "_drive_on", cancelled_at_once)
+    runtime = resuming(request, own_environment)
+    try:
+        await runtime.start()
+        *_, last = [event async for event in runtime.follow(response_id)]
+        assert to_json(last)["response"]["status"] == "cancelled"
+        async with runtime.containers.use(container_id) as channel:
+            assert await channel.pause(idle=True), "the shell is free"
+            if hold is held_in_python:
+                after = await run_cell(channel, CodeCell("after", "kept", 10, 1000))
+                assert (after.status, after.logs) == ("ok", "1\n"), "the session is free, and the same"
+    finally:
+        await runtime.aclose()
+        serve()
+
+
+async def test_command_is_cancelled_while_it_is_rejoined(
+    serve: Callable[[], Process], request: pytest.FixtureRequest, own_environment: dict[str, str]
+) -> None:
+    """Of two requests for a dead server's turn, the second waits while the first recovers it."""
+    runtime = resuming(request, own_environment)
+    try:
+        await runtime.start()
+        server = serve()
+        response_id, container_id = held(server.client)
+        server.end(signal.SIGKILL)
+        _, cancelled = await asyncio.gather(runtime.retrieve(response_id), runtime.cancel(response_id))
+        assert cancelled.status == "cancelled"
+        async with runtime.containers.use(container_id) as channel:
+            assert await channel.pause(idle=True), "the shell is free"
+    finally:
+        await runtime.aclose()
+        serve()

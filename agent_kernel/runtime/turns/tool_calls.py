@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from agent_kernel.errors import AgentKernelError
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.broken import BrokenCall
 from agent_kernel.protocol.calls import CallDelta, CallItem, call_key, json_key
@@ -27,6 +30,8 @@ from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,19 @@ class ToolCalls:
     async def rejoin(self, run: Turn) -> None:
         """Finish the calls that were running when the turn's last process died.
 
-        Raises `Stopped` if their tool cannot find out their outcome: then the turn ends as incomplete.
+        Raises `Stopped` if their tool cannot find out their outcome: then the turn ends as incomplete. A turn
+        that is stopped or fails here ends them in the sandbox, even those that it has not yet rejoined.
         """
         by_tool: dict[Tool, list[LostCall]] = {}
         for broken in run.rejoins:
             by_tool.setdefault(_tool_of(broken.call["type"]), []).append(_lost(run, broken))
+        try:
+            await self._rejoin(run, by_tool)
+        except BaseException:
+            await asyncio.shield(self._abandon(run, by_tool))
+            raise
+
+    async def _rejoin(self, run: Turn, by_tool: Mapping[Tool, Sequence[LostCall]]) -> None:
         known = await self._commands(run)
         calls: list[_Call] = []
         for tool, lost in by_tool.items():
@@ -98,6 +111,18 @@ class ToolCalls:
                 call = self._decided(run, item_of(each.call), plan)
                 calls += [replace(call, opened=each.draft is not None)] if call is not None else []
         await self._together(run, calls)
+
+    async def _abandon(self, run: Turn, by_tool: Mapping[Tool, Sequence[LostCall]]) -> None:
+        """End in the sandbox what still runs of calls that nobody waits for: it would block later calls."""
+        if run.container_id is None:
+            return
+        try:
+            async with self._containers.use(run.container_id) as channel:
+                for tool, lost in by_tool.items():
+                    entry = _entry(run, tool)
+                    await tool.abandon(lost, entry.spec if entry is not None else {}, channel)
+        except AgentKernelError as error:  # without its sandbox nothing runs
+            log.info("The calls of %s could not be ended: %s", run.id, error, extra=run.about())
 
     async def _commands(self, run: Turn) -> frozenset[str]:
         """Return the names of the commands that the turn's sandbox still has."""

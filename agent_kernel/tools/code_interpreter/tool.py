@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 LOST = "The server ended while the code ran, so its result is not known."
 
+ABANDON = 1.0
+"""Seconds that a cell of a dead process may go on when its turn ends. Then it is interrupted."""
+
 
 @dataclass(frozen=True)
 class CodeLimits:
@@ -166,6 +169,15 @@ class CodeInterpreter(OneItemTool):
     def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
         state = _Rejoin()
         return [RejoinedCall(call.draft is not None, state) for call in calls]
+
+    async def abandon(self, calls: Sequence[LostCall], spec: Json, channel: Channel) -> None:
+        limits, language = CodeLimits(), language_of(spec)
+        for call in calls:
+            async with channel.running_program(language) as program:
+                absent = program == "absent"
+            if call.draft is not None and not absent:
+                cell = CodeCell(call.name, "", ABANDON, limits.characters, known=True, language=language)
+                await run_cell(channel, cell)
 
     async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
         if channel is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.context import LostCall, RejoinedCall
 from agent_kernel.tools.shell.drafts import ShellOutputDraft
 from agent_kernel.tools.shell.run import Rejoined, command_name
@@ -38,3 +39,12 @@ def rejoined(calls: Sequence[LostCall], response_id: str, known: Set[str]) -> li
         }
         found.append(RejoinedCall(any(name in known for name in commands), state))
     return found
+
+
+async def abandoned(calls: Sequence[LostCall], channel: Channel) -> None:
+    """Implement `Tool.abandon`."""
+    known = await channel.commands()
+    for call in calls:
+        for index in range(len(call.call["action"]["commands"])):
+            if (name := command_name(call.name, index)) in known:
+                await channel.end(name)

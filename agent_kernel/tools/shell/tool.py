@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
+from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.shell import items as t
 from agent_kernel.tools.shell.call import run_in
 from agent_kernel.tools.shell.drafts import INTERRUPTED, ShellCallDraft, ShellOutputDraft
 from agent_kernel.tools.shell.environment import read_environment, with_environment
-from agent_kernel.tools.shell.rejoin import rejoined
+from agent_kernel.tools.shell.rejoin import abandoned, rejoined
 from agent_kernel.tools.shell.run import CommandResult, on_own_line
 from agent_kernel.tools.shell.spec import DESCRIPTION, LIMITS, PARAMETERS, LiveShellCall, parse_call
 
@@ -112,6 +113,9 @@ class ShellTool(Tool):
 
     def rejoin(self, calls: Sequence[LostCall], response_id: str, known: Set[str]) -> list[RejoinedCall]:
         return rejoined(calls, response_id, known)
+
+    async def abandon(self, calls: Sequence[LostCall], spec: Json, channel: Channel) -> None:
+        await abandoned(calls, channel)
 
     # -- after it ran
 
