@@ -202,6 +202,9 @@ class SystemPython(Toolbox):
             (programs / "python3").symlink_to("/usr/bin/python3")
         return [(str(self._venv), MOUNT)]
 
+    def home_files(self) -> dict[str, Path]:
+        return {}
+
 
 if __name__ == "__main__":
     here = Path(sys.argv[1])
