@@ -70,7 +70,9 @@ def open_viewer(page: Page, name: str, selector: str) -> Locator:
 def test_files_of_the_container_are_shown_and_opened_safely(
     opened: Opened, trap: Canary, pictures: Path
 ) -> None:
-    cells = ["!mkdir -p out; echo 1 > out/old.txt", writing(hostile(trap.address)), ""]
+    odd = "mkfifo pipe; ln -s /etc outside; ln -s /etc/passwd passwd; truncate -s 4G sparse.csv"
+    many = "mkdir many; (cd many; seq -w 0 9999 | sed s/^/0/ | xargs touch)"
+    cells = ["!mkdir -p out; echo 1 > out/old.txt", writing(hostile(trap.address)), f"!{odd}; {many}"]
     with opened("files.ipynb", cells, kernel="agent", height=800, width=1300) as page:
         lab.command(page, "agent-kernel:show-files")
         panel = page.locator(".jp-agent-files")
@@ -94,9 +96,28 @@ def test_files_of_the_container_are_shown_and_opened_safely(
         assert report.locator("iframe, script, object, embed, style, link, form[action]").count() == 0
         page.screenshot(path=pictures / "files-markdown.png")
         back(page, "files.ipynb")
+        picture = open_viewer(page, "picture.svg", ".jp-ImageViewer img")
+        page.wait_for_function("(img) => img.naturalWidth === 60", arg=picture.element_handle(), timeout=WAIT)
+        page.screenshot(path=pictures / "files-svg.png")
+        back(page, "files.ipynb")
         for name, selector in (("page.html", ".jp-FileEditor"), ("run.ipynb", ".jp-FileEditor")):
             expect(open_viewer(page, name, selector)).to_be_visible()
             back(page, "files.ipynb")
+        expect(start(page, 2).locator(".jp-InputPrompt")).to_have_text("[3]:", timeout=WAIT)
+        panel.get_by_label("Show only names with this text").fill("sparse")
+        expect(line(page, "sparse.csv")).to_contain_text("4.3 GB", timeout=WAIT)
+        line(page, "sparse.csv").locator(".jp-agent-file-open").click()
+        expect(panel.locator(".jp-agent-bad")).to_contain_text("sparse.csv is too large to be shown")
+        panel.get_by_label("Show only names with this text").fill("")
+        line(page, "many").locator(".jp-agent-file-open").click()
+        expect(panel).to_contain_text("Show more (500 of 10000)", timeout=WAIT)
+        panel.get_by_label("Show only names with this text").fill("9999")
+        expect(line(page, "09999")).to_have_count(1, timeout=WAIT)
+        expect(panel.locator(".jp-agent-file")).to_have_count(1)
+        panel.get_by_role("button", name="/mnt/data").click()
+        expect(line(page, "report.md")).to_have_count(1, timeout=WAIT)
+        for name in ("pipe", "outside", "passwd"):
+            expect(line(page, name)).to_have_count(0)
         assert [page.evaluate("window.__canary"), *trap.visits] == [None]
 
 
