@@ -234,7 +234,14 @@ def address(
             yield address
 
 
-@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+@pytest.mark.parametrize(
+    "trusted",
+    [
+        pytest.param(True, id="trusted"),
+        # There JupyterLab's sanitiser stands before everything, so that less can happen.
+        pytest.param(False, id="untrusted", marks=pytest.mark.slow),
+    ],
+)
 def test_in_jupyterlab(address: str, lab_tab: Page, notebook: Any, trap: Canary, trusted: bool) -> None:
     dialogs: list[str] = []
     name = "trusted.ipynb" if trusted else "untrusted.ipynb"
