@@ -189,7 +189,7 @@ def clear(api: APIClient) -> None:
 def _describe(api: APIClient, image: str, id: str, labels: Mapping[str, str]) -> Snapshot:  # noqa: A002
     """Describe a checkpoint by the layers on top of those that the chain's first sandbox began with."""
     inspected: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs leave it bare
-    created = datetime.fromisoformat(inspected["Created"][:19] + "+00:00").timestamp()
+    created = datetime.fromisoformat(inspected["Created"]).timestamp()
     history: list[dict[str, Any]] = api.history(image)  # type: ignore[no-untyped-call]  # likewise
     digests = inspected["RootFS"]["Layers"]
     base = int((inspected["Config"].get("Labels") or {}).get(BASE_LABEL, len(digests) - 1))
