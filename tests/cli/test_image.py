@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from http import HTTPStatus
 from pathlib import Path
 
 import docker
@@ -19,7 +18,8 @@ from tests.cli.command import call, start
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 
-LABEL = "agent_kernel.test=image-build"
+LABEL = "agent_kernel.test.image"
+"""The label of the images of a test; its value is the name under which the image is built."""
 
 Environment = dict[str, str]
 
@@ -40,21 +40,18 @@ def name() -> Iterator[str]:
     engine = docker.from_env()
     if name in images():
         engine.images.remove(name)
-    for step in engine.images.list(filters={"label": LABEL}):  # the engine keeps the steps of a failed build
-        try:
-            engine.images.remove(step.id or "")
-        except docker.errors.APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:  # another test, which removes it, builds on it
-                raise
+    steps = engine.images.list(filters={"label": f"{LABEL}={name}"})  # the engine keeps those of a failed build
+    assert not [tag for step in steps for tag in step.tags]
+    for step in steps:
+        engine.images.remove(step.id or "")
     engine.close()
-    assert not [tag for tag in images() if tag.startswith("agent-kernel/build")]
 
 
-def written(folder: Path, *lines: str) -> str:
+def written(folder: Path, name: str, *lines: str) -> str:
     """A Dockerfile on top of the toolbox image, as if that had just been built: nothing is downloaded."""
     path = folder / "Sandboxfile"
     fresh = "RUN mkdir -p /usr/lib/agent-kernel && touch -a /usr/lib/agent-kernel/statx.so"
-    path.write_text("\n".join([f"FROM {DEFAULT_IMAGE}", f"LABEL {LABEL}", fresh, *lines]) + "\n")
+    path.write_text("\n".join([f"FROM {DEFAULT_IMAGE}", f"LABEL {LABEL}={name}", fresh, *lines]) + "\n")
     return str(path)
 
 
@@ -76,7 +73,7 @@ async def test_a_dockerfile_of_ones_own_with_the_toolbox_on_top(
 ) -> None:
     (tmp_path / "data.txt").write_text("from the context\n")
     entry = 'ENTRYPOINT ["false"]'
-    path = written(tmp_path, "COPY data.txt /srv/", "ENV MINE=1", "USER nobody", entry)
+    path = written(tmp_path, name, "COPY data.txt /srv/", "ENV MINE=1", "USER nobody", entry)
     done = start("image", "build", "--from", path, "--name", name, environment=own_environment)
     assert done.returncode == 0, done.stderr
     assert f"Use it: AGENT_KERNEL_IMAGE={name}" in done.stdout
@@ -103,7 +100,7 @@ async def test_a_dockerfile_of_ones_own_with_the_toolbox_on_top(
 def test_what_cannot_be_built_is_said_and_leaves_no_name(
     lines: list[str], flags: list[str], words: str, name: str, own_environment: Environment, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, *lines)
+    path = written(tmp_path, name, *lines)
     done = call("image", "build", "--from", path, "--name", name, *flags, environment=own_environment)
     assert done.returncode == 2, done.stdout
     assert words in done.stderr

@@ -38,7 +38,7 @@ class Place:
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
         try:
             while self._above:  # only after an error: folders that were opened up get their modes back
-                self.up()
+                self._leave()
             self._restore()
         finally:
             os.close(self.fd)
@@ -54,14 +54,25 @@ class Place:
 
     def up(self) -> None:
         """Go back to the folder above. Raises `OSError` if the folder was moved elsewhere meanwhile."""
+        if not self._leave():
+            raise OSError(errno.ESTALE, "A folder was moved while the tree was read")
+
+    def _leave(self) -> bool:
+        """Go to the folder above. Return whether it is the one that was entered from.
+
+        Where it is another, the way up and the modes noted on it are of other folders: they are forgotten.
+        """
         above = os.open("..", _OPEN_FOLDER, dir_fd=self.fd)
         device, inode, mode = self._above.pop()
         found = os.fstat(above)
         self._restore()
         os.close(self.fd)
         self.fd, self._mode = above, mode
-        if (found.st_dev, found.st_ino) != (device, inode):
-            raise OSError(errno.ESTALE, "A folder was moved while the tree was read")
+        if (found.st_dev, found.st_ino) == (device, inode):
+            return True
+        self._mode = None
+        self._above.clear()
+        return False
 
     def _restore(self) -> None:
         if self._mode is not None:

@@ -40,6 +40,8 @@ async def main():
     print(open("env/word.txt").read())
 
 asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)  # py-rattler 0.28's threads may outlive the interpreter, which then aborts
 """
 
 

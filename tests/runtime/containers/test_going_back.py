@@ -270,6 +270,7 @@ async def test_an_idle_container_costs_no_process(make: Make, store: Rows, backe
     made, snapshot = await made_with_one(containers)
     await containers.restore(made, snapshot)
     await run(containers, made, "cd /; sleep 31415926 &")
+    await until(lambda: namespace_of("31415926"))  # the shell goes on before its child runs the program
     namespace = namespace_of("31415926")
     assert len(inside(namespace)) >= 3, "boxd, the shell and the sleeper"
     await expire(store, containers, made)

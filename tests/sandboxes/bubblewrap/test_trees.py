@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -211,3 +212,24 @@ def test_two_removals_of_one_tree(top: Path) -> None:
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert not top.exists()
+
+
+def test_moved_folder_ends_a_walk_and_keeps_its_modes(top: Path) -> None:
+    """Whether the walk goes on or is given up; the folder it then comes out in is not the one it entered from."""
+    for gives_up in (False, True):
+        shutil.rmtree(top / "a", ignore_errors=True)
+        (top / "a" / "below").mkdir(parents=True)
+        (top / "a" / "below" / "file").touch()
+        (top / "a").chmod(0o500)
+        other = top.parent / f"other-{gives_up}"
+        other.mkdir(mode=0o700)
+        steps = walk(top / "a")
+        assert [next(steps).name for _ in range(2)] == ["below", "file"]
+        (top / "a").chmod(0o700)
+        (top / "a" / "below").rename(other / "below")
+        if gives_up:
+            steps.close()
+        else:
+            with pytest.raises(OSError, match="moved while"):
+                next(steps)
+        assert stat.S_IMODE(other.stat().st_mode) == 0o700
