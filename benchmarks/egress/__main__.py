@@ -5,9 +5,11 @@
 Each round measures all paths one after the other. The ratios are medians over the rounds, each between
 figures of the same round, because other work on the machine changes the figures themselves. The server and
 the client are the same for all, and mitmproxy passes the connections untouched, as we do. The asyncio relay
-is a proxy of 20 lines that checks nothing. The set-up is from the begin of a connection to its first byte;
-what a name costs before that is a figure of its own, as the clients of a proxy look none up. Memory is that
-of the host process, at its peak while 200 downloads run.
+is a proxy of 20 lines that checks nothing. "handed over" is a relay of two processes that checks nothing
+either: one accepts, as boxd does, and the other carries, as the host does. Both are floors of the set-up in
+Python. The set-up is from the begin of a connection to its first byte; what a name costs before that is a
+figure of its own, as the clients of a proxy look none up. Memory is that of the host process, at its peak
+while 200 downloads run.
 """
 
 from __future__ import annotations
@@ -32,12 +34,13 @@ from benchmarks.egress.contenders import (
     tinyproxy,
 )
 from benchmarks.egress.ends import server
-from benchmarks.egress.relay import asyncio_relay
+from benchmarks.egress.relay import asyncio_relay, handed_over
 
 CONTENDERS: Mapping[str, Contender] = {
     "direct": direct,
     "tinyproxy": tinyproxy,
     "asyncio relay": asyncio_relay,
+    "handed over": handed_over,
     "mitmproxy": mitmproxy(*PASSES_ALL),
     "mitmproxy, HTTP read": mitmproxy(*READS_HTTP),
     "bubblewrap": sandboxed("bubblewrap"),
