@@ -37,6 +37,7 @@ RANK = {
     "kernel": 8,
     "server": 8,
     "config": 9,
+    "conversion": 9,
     "cli": 10,
     "integrations": 11,
     "__main__": 12,

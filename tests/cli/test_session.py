@@ -1,0 +1,88 @@
+"""`agent-kernel session`: conversations that a runtime has stored, written by the command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent_kernel.cli import compose
+from agent_kernel.config import load
+from agent_kernel.store.records import ResponseRow
+from tests.cli.command import call
+from tests.conversion.rows import PIXEL, PIXEL_URL, answer, code, message, printed, shell, turn
+
+ROWS = [
+    turn(
+        1,
+        [message("user", "Draw the table.")],
+        [
+            shell("wc -l a.csv"),
+            printed(("7 a.csv\n", "", 0)),
+            code("plot()", pictures=[PIXEL_URL]),
+            answer("Seven."),
+        ],
+    ),
+    turn(2, [message("user", "Thanks")], [answer("You are welcome.")]),
+]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A data folder with one conversation of two turns."""
+    variables = {**os.environ, "AGENT_KERNEL_DATA_DIR": str(tmp_path / "data")}
+    asyncio.run(_stored(tmp_path / "data", ROWS))
+    return variables
+
+
+async def _stored(folder: Path, rows: list[ResponseRow]) -> None:
+    store = compose.store(load({"data_dir": str(folder)}))
+    for row in rows:
+        await store.rows.put_response(row)
+    await store.aclose()
+
+
+@pytest.mark.parametrize("form", ["chat", "anthropic"])
+def test_conversation_is_written_as_json(form: str, environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "body.json"
+    done = call("session", "export", "resp_2", "--as", form, str(file), environment=environment)
+    assert (done.returncode, done.stdout) == (0, f"{file}: 2 turns\n"), done.stderr
+    body = json.loads(file.read_text())
+    assert len(body["tools"]) == 2
+    assert "You are welcome." in json.dumps(body["messages"][-1])
+    assert not [each for each in body["messages"] if each["role"] == "tool"] or form == "chat"
+
+
+def test_page_is_written_with_its_pictures_beside_it(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "table.md"
+    done = call("session", "export", "resp_2", "--as", "markdown", str(file), environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text().startswith("# table\n")
+    assert (tmp_path / "table_files" / "picture-1.png").read_bytes() == PIXEL
+    again = call("session", "export", "resp_2", "--as", "markdown", str(file), environment=environment)
+    assert again.returncode == 2
+    assert "already" in again.stderr
+    forced = call(
+        "session", "export", "resp_1", "--as", "markdown", "--force", str(file), environment=environment
+    )
+    assert forced.returncode == 0, forced.stderr
+    assert "Thanks" not in file.read_text()
+
+
+def test_page_can_be_printed(environment: dict[str, str]) -> None:
+    done = call("session", "export", "resp_2", "--as", "markdown", "-", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "## 2. Thanks\n" in done.stdout
+
+
+def test_unknown_conversation_is_named_and_nothing_written(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.md"
+    done = call("session", "export", "resp_9", "--as", "markdown", str(file), environment=environment)
+    assert done.returncode == 2
+    assert "There is no conversation 'resp_9'" in done.stderr
+    assert not file.exists()
