@@ -40,7 +40,7 @@ def name() -> Iterator[str]:
     engine = docker.from_env()
     if name in images():
         engine.images.remove(name)
-    steps = engine.images.list(filters={"label": f"{LABEL}={name}"})  # the engine keeps those of a failed build
+    steps = engine.images.list(filters={"label": f"{LABEL}={name}"})  # kept after a failed build
     assert not [tag for step in steps for tag in step.tags]
     for step in steps:
         engine.images.remove(step.id or "")

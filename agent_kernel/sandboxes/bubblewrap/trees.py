@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +93,7 @@ class Step:
     status: os.stat_result
 
 
-def walk(top: Path) -> Iterator[Step]:
+def walk(top: Path) -> Generator[Step, None, None]:
     """Walk through a tree, the top left out. Raises `OSError`.
 
     Modes that keep its owner out are changed while a folder is read, and set back.

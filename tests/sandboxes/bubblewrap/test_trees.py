@@ -215,7 +215,7 @@ def test_two_removals_of_one_tree(top: Path) -> None:
 
 
 def test_moved_folder_ends_a_walk_and_keeps_its_modes(top: Path) -> None:
-    """Whether the walk goes on or is given up; the folder it then comes out in is not the one it entered from."""
+    """Whether the walk goes on or is given up: the folder above is then not the one it entered from."""
     for gives_up in (False, True):
         shutil.rmtree(top / "a", ignore_errors=True)
         (top / "a" / "below").mkdir(parents=True)
