@@ -186,14 +186,28 @@ class Channel:
             if not isinstance(event, Output) and event != Exited(0):
                 raise SandboxFileError("The shell's state could not be written in the sandbox.")
 
-    async def pause(self, *, idle: bool = False) -> bool:
+    async def pause(self, *, idle: bool = False, leaves: bool = False) -> bool:
         """Stop every process in the sandbox where it is. Files can still be moved.
 
         The sandbox stays paused until `wake`, or until this channel closes. With `idle` it is paused only if
-        nothing but background processes is under way, from any host; then the next command wakes it. Returns
-        whether it was paused.
+        nothing but background processes is under way, from any host; then the next command wakes it. With
+        `leaves` too it begins anew then, see `renew`, if its files were replaced. Returns whether it was
+        paused.
         """
-        return bool((await self._ask("pause", idle=idle)).get("paused"))
+        return bool((await self._ask("pause", idle=idle, leaves=leaves)).get("paused"))
+
+    @property
+    def renews(self) -> bool:
+        """Whether the sandbox serves `renew`; one of an older version does not."""
+        return "renew" in self.methods
+
+    async def renew(self) -> None:
+        """Begin anew in a sandbox that was paused with `leaves` and has other files now.
+
+        Every process has ended, files in memory are gone, and the shell has the state that those files hold.
+        Hosts stay attached. Raises `SandboxFileError` if something of before cannot be undone.
+        """
+        await self._ask("renew")
 
     async def wake(self) -> None:
         """Let every process of a paused sandbox go on."""

@@ -84,6 +84,20 @@ class Snapshots(Protocol):
 
 
 @runtime_checkable
+class RestoresInPlace(Protocol):
+    """Checkpoints that can be put under a running sandbox."""
+
+    async def put_back(self, ref: SandboxRef, id: str) -> bool:  # noqa: A002 (the field's own word)
+        """Put the files of a checkpoint under a running sandbox, in place of its own, which are lost.
+
+        Pause it first with `leaves`, and `Channel.renew` it afterwards: until then its processes have the old
+        files. Returns False, and nothing has changed, where that cannot be done; then make a new sandbox.
+        Raises `SandboxGone` (no such checkpoint), `SandboxError`. A cancellation is raised when it is done.
+        """
+        ...
+
+
+@runtime_checkable
 class Volumes(Protocol):
     """Named volumes: workspaces that outlive their sandboxes."""
 

@@ -11,6 +11,7 @@ from . import files, wire
 from .commands import aftermath, processes
 from .commands.job import Job
 from .commands.programs import Programs
+from .commands.renewal import Renewal, device_of
 from .commands.shell import Shell
 from .commands.watch import Watch
 from .connection import HostConnection, Service
@@ -51,6 +52,8 @@ class Box:
         self._programs = Programs(loop, shell.environment)
         self._hosts: list[HostConnection] = []
         self._paused = False
+        self._left: int | None = None  # the device of the workspace, for a host that may replace it
+        self._renewal = Renewal(loop, shell, shell.run)
         self._holder: object = None
         self._network: SandboxNetwork | None = None
         self._expiry = loop.after(lease, loop.stop)
@@ -64,6 +67,7 @@ class Box:
             "variables": self.call_variables,
             "pause": self.call_pause,
             "wake": self.call_wake,
+            "renew": self.call_renew,
             "terminal": self.call_terminal,
             "program": self.call_program,
             "put": self.call_put,
@@ -183,14 +187,16 @@ class Box:
         """Stop every process but boxd where it is. The lease goes on.
 
         With `idle`, only if nothing but background processes is under way, and the next command wakes the
-        sandbox. Otherwise it stays paused until this host calls `wake` or leaves; a shell that is about to
-        be ready is waited for, so that it is not stopped in the middle of boxd's own code.
+        sandbox. With `leaves` too, it begins anew then if its files were replaced meanwhile. Otherwise it
+        stays paused until this host calls `wake` or leaves; a shell that is about to be ready is waited for,
+        so that it is not stopped in the middle of boxd's own code.
         """
         others = [host for host in self._hosts if host is not channel.peer]
         if request.get("idle"):
             if self._shell.busy or self._holder is not None or any(host.busy for host in others):
                 channel.result({"paused": False})
                 return None
+            self._left = device_of(self._shell.workspace) if request.get("leaves") else None
         elif self._holder in others:
             channel.error("busy", "another host holds it paused")
             return None
@@ -210,12 +216,29 @@ class Box:
         self._wake()
         channel.result({})
 
+    def call_renew(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
+        """Wake a sandbox that was left, and answer when it has begun anew."""
+        self._wake()
+        return self._renewal.answer(channel)
+
     def _wake(self) -> None:
         self._holder = None
-        if self._paused:
-            self._paused = False
+        left, self._left = self._left, None
+        if not self._paused:
+            return
+        self._paused = False
+        if left is not None and left != device_of(self._shell.workspace):
+            self._begin_anew()
+        else:
             self._shell.come_along()
             processes.send_all(signal.SIGCONT)
+
+    def _begin_anew(self) -> None:
+        self._jobs = {number: job for number, job in self._jobs.items() if job.outcome is None}
+        self._marks = Marks()
+        self._programs = Programs(self._loop, self._shell.environment)
+        self._renewal.begin()
+        self._shell.on_kill()
 
     def _be_awake(self) -> None:
         """Wake an idle sandbox before a command. One that a host holds paused runs it later."""

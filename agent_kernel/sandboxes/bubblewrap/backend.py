@@ -208,6 +208,16 @@ class BubblewrapBackend:
             await self.remove_snapshot(id)
             raise
 
+    async def put_back(self, ref: SandboxRef, id: str) -> bool:  # noqa: A002
+        """See `RestoresInPlace.put_back`."""
+        folder, _ = self._folder(ref.id), self._folder(id)
+        putting = asyncio.ensure_future(asyncio.to_thread(self._snapshots.put_back, folder, id))
+        try:
+            return await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            await asyncio.gather(putting, return_exceptions=True)
+            raise
+
     async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
         """See `Backend.snapshots`."""
         wanted = (labels or {}).items()

@@ -168,6 +168,26 @@ class SnapshotFolders:
             self._flatten(chain, folder)
         self._check(id)
 
+    def put_back(self, folder: Path, id: str) -> bool:  # noqa: A002
+        """Put the layers of a checkpoint under a running sandbox that is left.
+
+        False, and nothing has changed, if the sandbox or the checkpoint has none or the machine cannot do it.
+        Raises `SandboxGone` if there is no such checkpoint, `SandboxError`.
+        """
+        try:
+            with lock(folder) as held:
+                self._layers.settle(folder)
+                self._check(id)
+                chain = self._chain(id)
+                self._check_layers(id, chain or ())
+                if not chain or not self.layered or read_lowers(folder) is None:
+                    return False
+                self._layers.go_back(folder, held, chain)
+        except (LayersBusy, LayersUnavailable, OSError) as reason:
+            log.info("The sandbox %s cannot go back in place: %s.", folder.name, reason)
+            return False
+        return True
+
     def unlayer(self, folder: Path) -> None:
         """Copy the layers of a sandbox that cannot have an overlay into its own folder, which is empty."""
         self._flatten(read_lowers(folder) or (), folder)

@@ -54,10 +54,16 @@ async def made_with_one(containers: LocalContainers) -> tuple[str, str]:
     return made, snapshot.id
 
 
+async def not_in_place(*_: object) -> bool:
+    """Stand for `put_back` where a container needs a new sandbox to go back."""
+    return False
+
+
 class Held:
-    """A backend whose next sandbox is not made before it may be."""
+    """A backend whose next sandbox is not made before it may be. Nothing goes back in place."""
 
     def __init__(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(backend, "put_back", not_in_place, raising=False)
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
         create = backend.create
 
@@ -82,6 +88,7 @@ async def test_a_failed_start_leaves_everything_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(backend, "create", fails)
+        patch.setattr(backend, "put_back", not_in_place, raising=False)
         with pytest.raises(SandboxStartFailed):
             await containers.restore(made, snapshot)
     held = Held(backend, monkeypatch)

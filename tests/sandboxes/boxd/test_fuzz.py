@@ -28,6 +28,7 @@ def garbage(chance: random.Random) -> bytes:
         "terminal",
         "dial",
         "reset",
+        "renew",
         "variables",
         "commands",
         "nothing",

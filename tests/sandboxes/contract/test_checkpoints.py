@@ -48,6 +48,13 @@ async def test_idle_a_sandbox_is_paused_until_the_next_command(run: Sandbox) -> 
     assert (await run(more, timeout=20)).outcome == Exited(0)
 
 
+async def test_left_for_nothing_a_sandbox_goes_on(run: Sandbox) -> None:
+    await run("KEPT=1; echo kept >/tmp/kept; sleep 1000 & echo $! >/tmp/pid")
+    assert await run.channel.pause(idle=True, leaves=True)
+    await run.channel.renew()
+    assert (await run("echo $KEPT; cat /tmp/kept; kill $(cat /tmp/pid)")).stdout == b"1\nkept\n"
+
+
 @pytest.mark.slow_on_gvisor
 async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
     other = await Channel.open(await run.backend.stream(run.ref))

@@ -1,9 +1,13 @@
-"""Going back: a container gets a new sandbox from one of its snapshots, under its own id.
+"""Going back: a container gets the state of one of its snapshots, under its own id.
 
-The new sandbox starts beside the old one, and has an id of its own. The container's row names the sandbox
-that counts, so changing the row is the moment at which the container goes back: before it everything is as it
-was, after it the old sandbox is left over. A crash at any point leaves one of the two, and the sweep removes
-the other.
+Where the backend can, the snapshot's files are put under the sandbox as it runs, and the sandbox begins anew
+with them: see `RestoresInPlace`. A host that is killed before the sandbox has done so leaves that to the next
+use.
+
+Everywhere else, and when that fails, the container gets a new sandbox. It starts beside the old one, and has
+an id of its own. The container's row names the sandbox that counts, so changing the row is the moment at
+which the container goes back: before it everything is as it was, after it the old sandbox is left over. A
+crash at any point leaves one of the two, and the sweep removes the other.
 """
 
 from __future__ import annotations
@@ -30,9 +34,9 @@ from agent_kernel.runtime.containers.attachment import Attachment
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
 from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.runtime.containers.snapshots.steady import held, in_use
-from agent_kernel.sandboxes.base import WORKSPACE
+from agent_kernel.sandboxes.base import WORKSPACE, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.sandboxes.optional import Snapshot
+from agent_kernel.sandboxes.optional import RestoresInPlace, Snapshot
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
@@ -47,6 +51,9 @@ MOST_NAMED = 20
 
 ASKING = 3.0
 """Seconds for what the old sandbox says about itself."""
+
+RENEWING = 10.0
+"""Seconds for a sandbox to begin anew."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,9 @@ class GoingBack:
     ) -> Left:
         old = await _idle(row, attachment, old)
         left = await _left_in(old) if old is not None else Left()
-        old = await _idle(row, attachment, old)  # it was woken to answer
+        old = await _idle(row, attachment, old, leaves=True)  # it was woken to answer
+        if old is not None and await _to_the_end(self._in_place(row, snapshot, attachment, old)):
+            return left
         new = replace(row, sandbox=f"{row.id}-{secrets.token_hex(4)}")
         try:
             channel = await self._lifecycle.start(new, snapshot)
@@ -131,10 +140,33 @@ class GoingBack:
             raise
         return left
 
+    async def _in_place(
+        self, row: ContainerRow, snapshot: Snapshot, attachment: Attachment, old: Channel
+    ) -> bool:
+        """Put the snapshot under the sandbox as it runs. False if the container needs a new sandbox."""
+        backend = await self._lifecycle.engine()
+        ref = SandboxRef(row.sandbox_id, backend.name, "running")
+        if not isinstance(backend, RestoresInPlace) or not old.renews:
+            return False
+        if not await backend.put_back(ref, snapshot.id):
+            return False
+        try:
+            await _in_time(old, old.renew(), RENEWING)
+            channel = await self._lifecycle.networks.attached(backend, ref, row)
+        except SandboxError as error:
+            log.warning("Container %s needs a new sandbox to go back: %s", row.id, error)
+            await old.aclose(went_back(row.id))  # its files are the snapshot's, so it cannot go on
+            return False
+        await self._swap(row, row, channel, attachment)
+        return True
+
     async def _swap(
         self, row: ContainerRow, new: ContainerRow, channel: Channel, attachment: Attachment
     ) -> None:
-        """Let the row name the new sandbox, and remove the old one; or remove the new one and raise."""
+        """Let the row name the new sandbox, and remove the old one; or remove the new one and raise.
+
+        Both are the same if it went back in place.
+        """
         try:
             if not await self._store.replace_sandbox(row.id, row.sandbox, new.sandbox, time.time()):
                 now = await self._row(row.id)
@@ -148,7 +180,8 @@ class GoingBack:
         attachment.lead_into(new.sandbox_id, channel)
         if old is not None:
             await old.aclose(went_back(row.id))
-        await self._lifecycle.put_away(row)
+        if new.sandbox != row.sandbox:
+            await self._lifecycle.put_away(row)
         if await self._store.container(row.id) is None:  # it was deleted meanwhile
             await attachment.aclose()
             await self._lifecycle.put_away(new)
@@ -189,7 +222,9 @@ def _check_workspace(row: ContainerRow) -> None:
         )
 
 
-async def _idle(row: ContainerRow, attachment: Attachment, channel: Channel | None) -> Channel | None:
+async def _idle(
+    row: ContainerRow, attachment: Attachment, channel: Channel | None, *, leaves: bool = False
+) -> Channel | None:
     """Pause a container in which nothing runs. Return its channel; None if it does not answer.
 
     Raises `SandboxBusy`. One that does not answer counts as idle: going back is the way out of that.
@@ -199,7 +234,7 @@ async def _idle(row: ContainerRow, attachment: Attachment, channel: Channel | No
     if channel is None:
         return None
     try:
-        idle = await _in_time(channel, channel.pause(idle=True))
+        idle = await _in_time(channel, channel.pause(idle=True, leaves=leaves))
     except SandboxError as error:
         log.warning("Container %s goes back without its sandbox being asked: %s", row.id, error)
         return None
@@ -229,14 +264,14 @@ async def _told_by(channel: Channel) -> Left:
     return Left(tuple(ended[:MOST_NAMED]), tuple(lost[:MOST_NAMED]))
 
 
-async def _in_time(channel: Channel, work: Coroutine[Any, Any, T]) -> T:
-    """Do something in a sandbox. One that takes longer than `ASKING` loses the channel to it.
+async def _in_time(channel: Channel, work: Coroutine[Any, Any, T], seconds: float = ASKING) -> T:
+    """Do something in a sandbox. One that takes longer than `seconds` loses the channel to it.
 
     Raises `SandboxUnreachable` then.
     """
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({task}, timeout=ASKING)
+        await asyncio.wait({task}, timeout=seconds)
         if not task.done():
             await channel.aclose(SandboxUnreachable("The sandbox does not answer."))
         return await task

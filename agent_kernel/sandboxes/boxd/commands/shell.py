@@ -55,7 +55,7 @@ class Shell:
 
     def __init__(self, loop: Loop, run: str, workspace: str, environment: dict[str, str], saved: str) -> None:
         self._loop = loop
-        self._run = run
+        self.run = run
         self.workspace = workspace
         self._state = ShellState(run, saved)
         self.environment = dict(environment, **gvisor.environment())
@@ -64,7 +64,7 @@ class Shell:
         self._current: Job | None = None
         self.on_end: Callable[[], None] = lambda: None
         self.on_kill: Callable[[], None] = lambda: None
-        self._ready = False
+        self._ready = self._away = False
         self._waiting: list[Callable[[], None]] = []
         self._grace: Timer | None = None
         self._failures = 0
@@ -78,7 +78,7 @@ class Shell:
         self._spawn()
 
     def _file(self, name: str) -> str:
-        return os.path.join(self._run, name)
+        return os.path.join(self.run, name)
 
     @property
     def busy(self) -> bool:
@@ -121,6 +121,20 @@ class Shell:
             self._ready = False
             self._nonce = ""  # it may just be reporting
             processes.send(self._pid, signal.SIGKILL)
+
+    def leave(self) -> None:
+        """Begin no shell when this one is killed; its pid is 0 then. Commands wait for `begin_anew`."""
+        self._away = True
+        self._ready = False
+        self._nonce = ""
+
+    def begin_anew(self) -> None:
+        """Begin a shell with the saved state, as the first one did, after `leave`."""
+        self._away = False
+        self._state.begin_anew()
+        self._traps, self._changes, self._failures = b"", "", 0
+        self.began = time.time()
+        self._spawn()
 
     def change_variables(self, changes: dict[str, str | None]) -> None:
         """Set variables, or remove those that are None: for the next command, and for every later shell."""
@@ -191,7 +205,7 @@ class Shell:
         job = self._current = self._queue.pop(0)
         try:
             self._reports.open()
-            write_file(self._file("command"), script.command_file(job.command, self._traps, self._run))
+            write_file(self._file("command"), script.command_file(job.command, self._traps, self.run))
             job.open_outputs(self._loop, self._outputs, self._file("log"))
         except OSError as error:
             if error.errno in BROKEN:
@@ -245,7 +259,7 @@ class Shell:
         self._tries += 1
         if job is not None and self._tries == 1:
             self._reports.open()
-            self._script.say(script.recover_line(self._run, self._state.turn, self._nonce))
+            self._script.say(script.recover_line(self.run, self._state.turn, self._nonce))
         else:
             self._end_script()
 
@@ -283,7 +297,10 @@ class Shell:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
-        self._begin_again(self._current, status)
+        if self._away:
+            self._pid = 0
+        else:
+            self._begin_again(self._current, status)
 
     def _begin_again(self, job: Job | None, status: int, pause: float = KILL_ROUND) -> None:
         if job is None:

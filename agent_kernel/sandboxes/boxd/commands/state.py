@@ -29,7 +29,7 @@ class ShellState:
 
     def __init__(self, run: str, saved: str) -> None:
         self._run = run
-        self._saved = saved
+        self._saved = self._first = saved
         self._fresh = True
         self._turn = 0
 
@@ -54,6 +54,11 @@ class ShellState:
             self._remove(name)
         self._saved = os.devnull
         self._fresh = True
+
+    def begin_anew(self) -> None:
+        """Let the next shell begin with `saved`, as the first one did."""
+        self.forget()
+        self._saved = self._first
 
     def begin(self, abort: int, in_command: bool) -> str:
         """Return the line that makes a new shell run what it has to run first.

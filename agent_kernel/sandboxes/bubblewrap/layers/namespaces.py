@@ -51,13 +51,21 @@ class Entrance:
         self._lock = threading.Lock()
 
     def put(
-        self, process: Started, overlay: Overlay, targets: Mapping[str, str], lock: int, *, check: bool
+        self,
+        process: Started,
+        overlay: Overlay,
+        targets: Mapping[str, str],
+        lock: int,
+        *,
+        check: bool,
+        left: bool = False,
     ) -> None:
         """Put folders of an overlay (blocking) where the sandbox has others: `targets`, path inside by name.
 
-        The old ones become read-only. With `check`, only if no process would be left in one of them. The
-        helper keeps the open file `lock` until it is done, even if we are killed. Raises `LayersBusy`,
-        `LayersUnavailable`; then nothing has changed.
+        The old ones become read-only, unless the sandbox is `left`: then all its processes are about to be
+        ended. With `check`, only if no process would be left in one of them. The helper keeps the open file
+        `lock` until it is done, even if we are killed. Raises `LayersBusy`, `LayersUnavailable`; then nothing
+        has changed.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -73,6 +81,7 @@ class Entrance:
                     "place": os.fspath(overlay.place),
                     "noexec": bool(os.statvfs(overlay.upper).f_flag & os.ST_NOEXEC),
                     "check": check,
+                    "left": left,
                     "lowerdir": [os.fspath(path) for path in reversed(overlay.lowers)],
                     "upperdir": [os.fspath(overlay.upper)],
                     "workdir": [os.fspath(overlay.work)],

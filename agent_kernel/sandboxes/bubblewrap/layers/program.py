@@ -7,7 +7,8 @@ sandbox's: it opens only mount points that bwrap has made, and reads the kernel'
 
 A folder's old mount is made read-only first, which the kernel refuses while a file is open for writing, and
 leaves with the processes that still read from it. `pivot_root` moves every process whose working directory is
-the top of an old mount. Those below it are found before, and then nothing is changed.
+the top of an old mount. Those below it are found before, and then nothing is changed. None of this is done
+for a sandbox that is left: its processes are about to be ended, and its old files to be removed.
 """
 
 from __future__ import annotations
@@ -118,16 +119,16 @@ def _replace(request: dict[str, Any], lock: int, namespace: int) -> dict[str, An
         path = os.path.join(place, os.fsencode(part))
         trees[target] = _syscall(_OPEN_TREE, -100, ctypes.c_char_p(path), 1 | os.O_CLOEXEC)
     _call("setns", namespace, _NEWNS)
-    _swap(trees, check=request["check"])
+    _swap(trees, check=request["check"], left=request["left"])
     return {}
 
 
-def _swap(trees: dict[str, int], *, check: bool) -> None:
+def _swap(trees: dict[str, int], *, check: bool, left: bool) -> None:
     root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     old = {path: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW) for path in trees}
     closed: list[int] = []
     try:
-        for path, fd in old.items():
+        for path, fd in old.items() if not left else ():
             try:
                 _set_readonly(fd, on=True)
             except OSError as error:
@@ -139,7 +140,7 @@ def _swap(trees: dict[str, int], *, check: bool) -> None:
             _check_holders(tuple(trees))
         for path, tree in trees.items():
             _exchange(old[path], tree)
-            closed.remove(old[path])
+            closed = [fd for fd in closed if fd != old[path]]
             os.fchdir(root)
             os.chroot(".")
     finally:

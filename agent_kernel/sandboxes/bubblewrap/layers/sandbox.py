@@ -1,8 +1,9 @@
 """The layers of one sandbox: those below its own folder of files, and the step that adds that folder to them.
 
 What commands have changed since the last step is in `files`. A step makes `files` a layer, and puts an
-overlay with an empty one on top under the sandbox. It is written down in `swap.json` before; whoever finds
-that file completes the step or takes it back.
+overlay with an empty one on top under the sandbox. Going back to a checkpoint is such a step too: the layers
+are the checkpoint's, and `files` is removed. A step is written down in `swap.json` before; whoever finds that
+file completes the step or takes it back.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TARGETS = {"workspace": WORKSPACE, "home": HOME, "state": launch.STATE}
 
 PARTS = tuple(TARGETS)
 
-_NEXT, _WORK, _PLACE = "next", "work", "place"
+_NEXT, _WORK, _PLACE, _LEFT = "next", "work", "place", "left"
 
 
 def read_lowers(folder: Path) -> tuple[str, ...] | None:
@@ -87,20 +88,43 @@ class SandboxLayers:
         alive = process is not None and process.alive()
         if alive and before is None:
             raise LayersUnavailable("its mounts cannot be read")
-        remove_tree(folder / _NEXT)
-        (folder / _NEXT).mkdir(mode=0o700)
-        overlay = self._overlay(folder, folder / _NEXT, lowers, folder / FILES)
+        overlay = self._next(folder, lowers, folder / FILES)
         with self._store.locked():
             new.place()
             note(folder / SWAP, {"lowers": list(lowers), "layer": layer, "before": before})
         if process is not None and alive:
-            try:
-                self._entrance.put(process, overlay, TARGETS, held, check=True)
-            except BaseException:
-                self.settle(folder)
-                raise
+            self._put(folder, process, overlay, held, left=False)
         self._complete(folder)
         return (*lowers, layer)
+
+    def go_back(self, folder: Path, held: int, lowers: Sequence[str]) -> None:
+        """Put other layers under a running sandbox that is left, in place of all that it holds.
+
+        The caller holds the lock of `folder`, as in `freeze`. Raises `SandboxGone` (a layer was removed),
+        `LayersBusy`, `LayersUnavailable`, `OSError`.
+        """
+        process = find_process(folder)
+        before = None if process is None else _device(process)
+        if process is None or before is None or not process.alive():
+            raise LayersUnavailable("it has ended")
+        overlay = self._next(folder, lowers)
+        with self._store.locked():
+            self._store.check(lowers)
+            note(folder / SWAP, {"lowers": list(lowers), "layer": None, "before": before})
+        self._put(folder, process, overlay, held, left=True)
+        self._complete(folder)
+
+    def _next(self, folder: Path, lowers: Sequence[str], *more: Path) -> Overlay:
+        remove_tree(folder / _NEXT)
+        (folder / _NEXT).mkdir(mode=0o700)
+        return self._overlay(folder, folder / _NEXT, lowers, *more)
+
+    def _put(self, folder: Path, process: Started, overlay: Overlay, held: int, *, left: bool) -> None:
+        try:
+            self._entrance.put(process, overlay, TARGETS, held, check=not left, left=left)
+        except BaseException:
+            self.settle(folder)
+            raise
 
     def settle(self, folder: Path) -> None:
         """Complete a step that was interrupted, or take it back. The caller holds the lock of `folder`."""
@@ -109,8 +133,12 @@ class SandboxLayers:
         except FileNotFoundError:
             return
         process = find_process(folder)
-        if process is not None and _device(process) == swap["before"] and process.alive():
+        alive = process is not None and process.alive()
+        if process is not None and _device(process) == swap["before"] and alive:
             (folder / SWAP).unlink()
+            remove_tree(folder / _NEXT)
+        elif swap["layer"] is None and not alive and not (folder / _LEFT).exists():
+            (folder / SWAP).unlink()  # it ended on its way back, and may still have been where it was
             remove_tree(folder / _NEXT)
         else:  # of a sandbox that has ended, nothing is above the new layer yet, or all that is: both will do
             self._complete(folder)
@@ -118,17 +146,18 @@ class SandboxLayers:
     def _complete(self, folder: Path) -> None:
         """Move the folders to their places. Each move may have been done before."""
         swap = json.loads((folder / SWAP).read_text())
-        layer = self._store.files(swap["layer"])
         with self._store.locked():
-            if not layer.exists():
-                layer.parent.mkdir(exist_ok=True, mode=0o700)
-                (folder / FILES).rename(layer)
+            aside = folder / _LEFT if swap["layer"] is None else self._store.files(swap["layer"])
+            if not aside.exists():
+                aside.parent.mkdir(exist_ok=True, mode=0o700)
+                (folder / FILES).rename(aside)
             if (folder / _NEXT / FILES).exists():
                 (folder / _NEXT / FILES).rename(folder / FILES)
-            write_lowers(folder, (*swap["lowers"], swap["layer"]))
+            write_lowers(folder, (*swap["lowers"], *filter(None, [swap["layer"]])))
         self._finished(folder)
 
     def _finished(self, folder: Path) -> None:
+        remove_tree(folder / _LEFT)
         if (folder / _NEXT / _WORK).exists():
             remove_tree(folder / _WORK)
             (folder / _NEXT / _WORK).rename(folder / _WORK)
