@@ -149,8 +149,8 @@ class ContainerRows(Protocol):
         """Return all containers, oldest first."""
         ...
 
-    async def touch_container(self, id: str, when: float) -> None:  # noqa: A002
-        """Record that it was active at `when`."""
+    async def touch_container(self, id: str, when: float) -> ContainerRow | None:  # noqa: A002
+        """Record that a container was active at `when`, if it runs. Return it, or None if there is none."""
         ...
 
     async def end_container(self, id: str, status: str, *, if_idle_at: float | None = None) -> bool:  # noqa: A002

@@ -42,14 +42,16 @@ async def test_network_of_a_container_is_replaced(rows: Rows) -> None:
 async def test_container_ends_once_and_only_when_idle(rows: Rows) -> None:
     await rows.put_container(container("a"))
     assert not await rows.end_container("a", "expired", if_idle_at=159.9)
-    await rows.touch_container("a", 130.0)
-    await rows.touch_container("a", 120.0)
+    assert await rows.touch_container("a", 130.0) == container("a", last_active_at=130.0)
+    assert await rows.touch_container("a", 120.0) == container("a", last_active_at=130.0)
+    assert await rows.touch_container("none", 120.0) is None
     assert not await rows.end_container("a", "expired", if_idle_at=160.0)
     assert await rows.end_container("a", "expired", if_idle_at=190.0)
     assert not await rows.end_container("a", "dead")
     row = await rows.container("a")
     assert row is not None
     assert (row.status, row.last_active_at) == ("expired", 130.0)
+    assert await rows.touch_container("a", 140.0) == row
 
 
 async def test_container_changes_from_one_status(rows: Rows) -> None:

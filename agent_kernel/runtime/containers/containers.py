@@ -291,13 +291,11 @@ class LocalContainers:
 
         Without `restore`, a container that has ended is not brought back. Errors as in `use`.
         """
-        row = await self._row(container_id)
+        # Before the lock: a running expiry sees the touch and leaves the container alone.
+        row = _there(await self._store.touch_container(container_id, time.time()), container_id)
         attachment = self._lifecycle.attachment(container_id)
-        if row.status == "running":
-            # Before the lock: a running expiry sees this and leaves the container alone.
-            await self._store.touch_container(container_id, time.time())
-            if (channel := attachment.open) is not None:
-                return channel
+        if row.status == "running" and (channel := attachment.open) is not None:
+            return channel
         async with attachment.lock:
             row = await self._row(container_id)
             channel = await self._lifecycle.attach(row, self._allowance, restore=restore)
@@ -368,10 +366,7 @@ class LocalContainers:
         return made
 
     async def _row(self, container_id: str) -> ContainerRow:
-        row = await self._store.container(container_id)
-        if row is None:
-            raise NotFound(f"There is no container {container_id!r}.", param="container_id")
-        return row
+        return _there(await self._store.container(container_id), container_id)
 
     async def _resource(self, row: ContainerRow) -> ContainerCreateResponse:
         return await resource(self._lifecycle, row)
@@ -387,3 +382,9 @@ class LocalContainers:
 
 _OPEN = ("running", "restoring", "saving")
 """The statuses of a container whose sandbox was made with the ports of an earlier policy."""
+
+
+def _there(row: ContainerRow | None, container_id: str) -> ContainerRow:
+    if row is None:
+        raise NotFound(f"There is no container {container_id!r}.", param="container_id")
+    return row

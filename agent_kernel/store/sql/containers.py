@@ -46,19 +46,30 @@ class SqlContainers(SqlListed):
 
     async def container(self, id: str) -> ContainerRow | None:  # noqa: A002
         """See `ContainerRows`."""
-        query = f"SELECT {_COLUMNS} FROM containers WHERE id = ? AND {MINE}"
-        row = await self._one(query, (id, self.tenant))
-        return ContainerRow(*row) if row else None
+        return await self._do(lambda db: self._read(db, id))
 
     async def containers(self) -> list[ContainerRow]:
         """See `ContainerRows`."""
         query = f"SELECT {_COLUMNS} FROM containers WHERE {MINE} ORDER BY created_at, rowid"
         return [ContainerRow(*row) for row in await self._all(query, (self.tenant,))]
 
-    async def touch_container(self, id: str, when: float) -> None:  # noqa: A002
+    def _read(self, db: Transaction, id: str) -> ContainerRow | None:  # noqa: A002
+        query = f"SELECT {_COLUMNS} FROM containers WHERE id = ? AND {MINE}"
+        row = db.execute(query, (id, self.tenant)).fetchone()
+        return ContainerRow(*row) if row else None
+
+    async def touch_container(self, id: str, when: float) -> ContainerRow | None:  # noqa: A002
         """See `ContainerRows`."""
-        query = f"UPDATE containers SET last_active_at = ? WHERE id = ? AND {MINE} AND last_active_at < ?"
-        await self._change(query, (when, id, self.tenant, when))
+
+        def work(db: Transaction) -> ContainerRow | None:
+            query = (
+                f"UPDATE containers SET last_active_at = ? WHERE id = ? AND {MINE}"
+                " AND status = 'running' AND last_active_at < ?"
+            )
+            db.execute(query, (when, id, self.tenant, when))
+            return self._read(db, id)
+
+        return await self._do(work)
 
     async def end_container(self, id: str, status: str, *, if_idle_at: float | None = None) -> bool:  # noqa: A002
         """See `ContainerRows`."""

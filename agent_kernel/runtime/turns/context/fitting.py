@@ -81,6 +81,8 @@ class Fitting:
         self._failed: tuple[int, int | None] | None = None
         self._failures = 0
         self._compacted = False
+        self._offered: tuple[object, ...] = ()
+        self._offered_size = 0
 
     async def request(self) -> ModelRequest:
         """Return the next request to send.
@@ -167,8 +169,12 @@ class Fitting:
 
     def _size(self, request: ModelRequest) -> int:
         """Estimate the tokens of a whole request: its input, its instructions and its tools."""
-        tools = [entry.tool.function_spec(entry) for entry in request.tools]
-        return self._weight(request.input) + estimate([{"text": request.instructions or ""}, *tools])
+        offered = request.instructions, *request.tools
+        if offered != self._offered:  # seldom: they stay the same from step to step
+            tools = [entry.tool.function_spec(entry) for entry in request.tools]
+            self._offered = offered
+            self._offered_size = estimate([{"text": request.instructions or ""}, *tools])
+        return self._weight(request.input) + self._offered_size
 
     def _measure(self, request: ModelRequest) -> tuple[int, int | None]:
         return self._size(request), request.settings.get("max_output_tokens")

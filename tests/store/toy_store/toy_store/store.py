@@ -231,9 +231,12 @@ class ToyRows:
         rows = [row for row in self._memory.containers.values() if self._sees(row.tenant)]
         return sorted(rows, key=lambda row: row.created_at)
 
-    async def touch_container(self, id: str, when: float) -> None:  # noqa: A002
-        if row := self._container(id):
-            self._memory.containers[id] = replace(row, last_active_at=max(row.last_active_at, when))
+    async def touch_container(self, id: str, when: float) -> ContainerRow | None:  # noqa: A002
+        row = self._container(id)
+        if row is not None and row.status == "running":
+            row = replace(row, last_active_at=max(row.last_active_at, when))
+            self._memory.containers[id] = row
+        return row
 
     async def end_container(self, id: str, status: str, *, if_idle_at: float | None = None) -> bool:  # noqa: A002
         row = self._container(id)
