@@ -157,7 +157,7 @@ class KernelSettings(Configurable):
         drift = Enum(
             MODES,
             "warn",
-            help="""What happens if a command of a replayed cell prints something else than was recorded:
+            help="""What happens if a command of a replayed cell does not print what was recorded:
             `fail` the cell, `warn` with a report below it, or `ignore`.""",
         ).tag(config=True, variable="AGENT_KERNEL_DRIFT")
         drift_ignore = Texts(

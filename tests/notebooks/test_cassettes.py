@@ -76,7 +76,7 @@ def test_changed_data_is_reported_with_cell_command_and_numbers(
     assert "1 failed, 1 passed" in done.stdout
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert "birds.ipynb, code cell 1: drift" in lines
-    assert any("in cell cell-1 “Weigh the birds” printed something else" in line for line in lines)
+    assert any("in cell cell-1 “Weigh the birds” printed something other" in line for line in lines)
     assert any(line.startswith("step 1, awk -F,") for line in lines)
     assert "4050 → 4150 (+100, +2.47%)" in lines
 

@@ -40,7 +40,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 class Drifted(AgentKernelError):
-    """The commands of a replayed cell printed something else than its cassette has."""
+    """The commands of a replayed cell printed something other than what its cassette has."""
 
     fault = "caller"
 

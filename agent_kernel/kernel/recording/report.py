@@ -17,7 +17,7 @@ def headline(report: DriftReport, cassette: str) -> str:
     """Return what a report says in one sentence."""
     of = f"{report.failed} of {report.compared}" if report.compared > 1 else "The command"
     what = f" command{'' if report.compared == 1 else 's'}" if report.compared > 1 else ""
-    return f"{of}{what} in cell {report.cell} printed something else than recorded in `{cassette}`."
+    return f"{of}{what} in cell {report.cell} printed something other than what was recorded in `{cassette}`."
 
 
 def report_bundle(report: DriftReport, cassette: str) -> Bundle:

@@ -117,13 +117,13 @@ def test_replay_runs_the_commands_and_reports_what_differs(notebook: Notebook) -
     record(notebook)
     same = replayed(notebook, "Count the people")
     assert same.plain[-1].startswith("The mean age is 38[a].")
-    assert not any("printed something else" in text for text in same.plain)
+    assert not any("printed something other" in text for text in same.plain)
     notebook.run("!!printf 'name,age\\nAda,36\\nBob,41\\n' > people.csv")
     warned = notebook.run("Count the people")
     assert warned.reply["status"] == "ok"
     [output] = [each for each in warned.final if DRIFT_MIME in each["data"]]
     told = output["data"]["text/plain"].splitlines()
-    assert told[0].startswith("1 of 3 commands in cell cell-0 “Count the people” printed something else")
+    assert told[0].startswith("1 of 3 commands in cell cell-0 “Count the people” printed something other")
     assert told[1].startswith("step 1, awk -F,")
     assert told[2:5] == [
         "  expected  mean 38",
