@@ -40,9 +40,15 @@ class CellRunner:
         """Called whenever the state of a live view has changed."""
         self.view: LiveTurn | None = None
         """The last live view; it is closed once its cell has ended."""
+        self.lock = asyncio.Lock()
+        """Held while a cell runs, and by whoever else changes what cells stand on."""
 
     async def run(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
         """Run the cell. Raises `InvalidRequest` for an unknown magic before anything runs."""
+        async with self.lock:
+            await self._alone(cell, outputs)
+
+    async def _alone(self, cell: SubmittedCell, outputs: CellOutputs) -> None:
         from agent_kernel.kernel.magics.again import begun, read_lines
         from agent_kernel.kernel.magics.table import find
 

@@ -89,6 +89,7 @@ class AgentKernel(Kernel):
             lambda: self._cells.view,
             lambda: self.execution_count,
             wiring.setup,
+            lock=self._cells.lock,
         )
         self._panel = Panel(source, self.log)
         self._panel.register(self.comm_manager)

@@ -35,3 +35,11 @@ export const variablesIcon = new LabIcon({
   <path class="jp-icon3" fill="#616161" d="M3 4h18v16H3zm2 2v3h4V6zm6 0v3h8V6zm-6 5v3h4v-3zm6 0v3h8v-3zm-6 5v2h4v-2zm6 0v2h8v-2z"/>
 </svg>`,
 });
+
+/** A clock with an arrow around it: what has run. */
+export const historyIcon = new LabIcon({
+  name: "jupyter-agent-kernel:history",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M13 3a9 9 0 0 0-9 9H1l4 4 4-4H6a7 7 0 1 1 2 4.9l-1.4 1.4A9 9 0 1 0 13 3zm-1 5v5l4.3 2.5.7-1.2-3.5-2.1V8z"/>
+</svg>`,
+});

@@ -3,6 +3,7 @@
 import { notebooks } from "./connection/plugin";
 import { container } from "./files/container";
 import { files } from "./files/plugin";
+import { history } from "./history/plugin";
 import { inbox } from "./inbox/plugin";
 import { completion } from "./prompt/completion";
 import { prompt } from "./prompt/plugin";
@@ -21,6 +22,7 @@ export default [
   settings,
   inbox,
   variables,
+  history,
   files,
   container,
   terminal,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,21 +22,49 @@ MOST_LANES = 8
 _NO_LINE, _LINE, _CELL, _HERE = "\N{NO-BREAK SPACE}", "│", "○", "●"
 
 
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A cell in the tree. `drawn` is its place there, a line of text; `here`: it is on the branch in use.
+
+    `paths` are the files that it wrote, in the container. `tips` names the branches that end with it.
+    """
+
+    cell: RanCell
+    drawn: str
+    here: bool
+    paths: Sequence[str]
+    tokens: int
+    tips: Sequence[str]
+
+
+def entries(tree: CellTree, records: Iterable[TurnRecord]) -> list[HistoryEntry]:
+    """Return the newest cells, oldest first."""
+    cells, lanes = tree.cells()[-MOST_ROWS:], _lanes(tree)
+    spans, use = _spans(cells, lanes), _use(records)
+    path = {id(cell) for cell in tree.here.path()}
+    found = []
+    for row, cell in enumerate(cells):
+        here = id(cell) in path
+        drawn = _drawn(row, lanes[id(cell)], spans, _HERE if here else _CELL)
+        paths, tokens = use.get(cell.number, ([], 0))
+        tips = [branch.name for branch in tree.branches if branch.tip is cell]
+        found.append(HistoryEntry(cell, drawn, here, paths, tokens, tips))
+    return found
+
+
 def rows(tree: CellTree, records: Iterable[TurnRecord]) -> list[list[str]]:
     """Return a row for each cell, oldest first: its place in the tree, number, time, first words, use."""
-    cells, lanes = tree.cells()[-MOST_ROWS:], _lanes(tree)
-    spans = _spans(cells, lanes)
-    here, use = {id(cell) for cell in tree.here.path()}, _use(records)
     return [
         [
-            _drawn(row, lanes[id(cell)], spans, _HERE if id(cell) in here else _CELL),
-            f"[{cell.number}]",
-            time.strftime("%H:%M", time.localtime(cell.began)),
-            cell.words,
-            *use.get(cell.number, ["", ""]),
-            ", ".join(_name(tree, branch) for branch in tree.branches if branch.tip is cell),
+            entry.drawn,
+            f"[{entry.cell.number}]",
+            time.strftime("%H:%M", time.localtime(entry.cell.began)),
+            entry.cell.words,
+            _files(entry.paths),
+            f"{entry.tokens:,}" if entry.tokens else "",
+            ", ".join(f"{name} (in use)" if name == tree.here.name else name for name in entry.tips),
         ]
-        for row, cell in enumerate(cells)
+        for entry in entries(tree, records)
     ]
 
 
@@ -55,10 +84,6 @@ def _state(tree: CellTree, branch: Branch) -> str:
     if branch is tree.here:
         return "in use"
     return branch.moment.obstacle if branch.moment is not None else ""
-
-
-def _name(tree: CellTree, branch: Branch) -> str:
-    return f"{branch.name} (in use)" if branch is tree.here else branch.name
 
 
 def _lanes(tree: CellTree) -> dict[int, int]:
@@ -91,19 +116,17 @@ def _drawn(row: int, own: int, spans: dict[int, tuple[int, int]], mark: str) -> 
     return _NO_LINE.join(drawn).rstrip(_NO_LINE)
 
 
-def _use(records: Iterable[TurnRecord]) -> dict[int, list[str]]:
-    """Return the files and tokens of each cell by its number, as text."""
+def _use(records: Iterable[TurnRecord]) -> dict[int, tuple[list[str], int]]:
+    """Return the files and tokens of each cell by its number."""
     paths: dict[int, set[str]] = {}
     tokens: dict[int, int] = {}
     for record in records:
         paths.setdefault(record.cell, set()).update(record.paths)
         tokens[record.cell] = tokens.get(record.cell, 0) + record.input_tokens + record.output_tokens
-    return {
-        cell: [_files(found), f"{tokens[cell]:,}" if tokens[cell] else ""] for cell, found in paths.items()
-    }
+    return {cell: (sorted(found), tokens[cell]) for cell, found in paths.items()}
 
 
-def _files(paths: set[str]) -> str:
-    shown = [path.removeprefix("/mnt/data/") for path in sorted(paths)[:3]]
+def _files(paths: Sequence[str]) -> str:
+    shown = [path.removeprefix("/mnt/data/") for path in paths[:3]]
     more = len(paths) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")

@@ -33,18 +33,18 @@ async def _shown(source: PanelSource) -> dict[str, Any]:
 async def renew(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Replace the container with a new, empty one that has these limits."""
     request.only(("memory", *LIMITS))
-    source.check_idle()
     asked = {name: value for name, value in request.arguments.items() if value != ""}
     for name, value in asked.items():
         if not isinstance(value, str) or len(value) > LONGEST:
             raise InvalidRequest(f"{name} must be a short text.", param=name)
-    await source.notebook.container.renew(container_params(asked), silent())
+    async with source.alone():
+        await source.notebook.container.renew(container_params(asked), silent())
     return await _shown(source)
 
 
 async def reset(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Reset the shell; files and background processes are kept."""
     request.only(())
-    source.check_idle()
-    await source.notebook.container.reset_shell()
+    async with source.alone():
+        await source.notebook.container.reset_shell()
     return await _shown(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
@@ -45,12 +46,11 @@ async def change(source: PanelSource, request: PanelRequest) -> Mapping[str, Any
         raise InvalidRequest(
             "Name a host.", hint="For no connections at all, choose no network.", param="hosts"
         )
-    if new or notebook.container.id is None:
-        source.check_idle()
-    secrets = (await magic.report(notebook)).policy.get("domain_secrets") or []
-    policy = {"type": kind, "allowed_domains": list(dict.fromkeys(hosts))}
-    kept = [each for each in secrets if each["domain"] in hosts]
-    await magic.put(notebook, silent(), policy, kept, fresh=new, again=AGAIN)
+    async with source.alone() if new or notebook.container.id is None else nullcontext():
+        secrets = (await magic.report(notebook)).policy.get("domain_secrets") or []
+        policy = {"type": kind, "allowed_domains": list(dict.fromkeys(hosts))}
+        kept = [each for each in secrets if each["domain"] in hosts]
+        await magic.put(notebook, silent(), policy, kept, fresh=new, again=AGAIN)
     return _shown(await magic.report(notebook))
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.panel import (
     browse,
+    comparing,
     container,
     files,
+    history,
     models,
     network,
     readiness,
@@ -90,6 +92,12 @@ REQUESTS: dict[str, Answer] = {
     "end": browse.end,
     "delete": browse.delete,
     "rename": browse.rename,
+    "history": history.read,
+    "compare": comparing.compare,
+    "rewind": history.rewind,
+    "switch": history.switch,
+    "rename_branch": history.rename,
+    "delete_branch": history.delete,
     "terminal": terminals.terminal,
     "terminal-read": terminals.read,
     "terminal-write": terminals.write,
@@ -100,7 +108,7 @@ REQUESTS: dict[str, Answer] = {
 READS = frozenset(
     {
         *("state", "settings", "models", "test_model", "network", "container", "variables", "table", "files"),
-        *("rows", "readiness", "example", "free", "folder", "stat", "terminal-read"),
+        *("rows", "readiness", "example", "free", "folder", "stat", "history", "compare", "terminal-read"),
     }
 )
 """The requests that change nothing: a page may send them again, and gets a new answer."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -62,7 +63,7 @@ class RunningCell:
 class PanelSource:
     """Where the panel's answers come from. `stop` interrupts the running cell, as the live view's button.
 
-    `newest` returns the number of the newest cell, running or not.
+    `newest` returns the number of the newest cell, running or not. A running cell holds `lock`.
     """
 
     notebook: Notebook
@@ -80,6 +81,7 @@ class PanelSource:
     terminals: HeldByPages[OpenTerminal] = field(
         default_factory=lambda: HeldByPages("terminals", MOST_TERMINALS)
     )
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def gone(self, page: str) -> None:
@@ -91,6 +93,13 @@ class PanelSource:
         """Raise `InvalidRequest` if a cell runs."""
         if self.cell() is not None:
             raise InvalidRequest(BUSY, hint=WHEN_IT_ENDS)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Let a cell that begins meanwhile wait. Raises `InvalidRequest` if one runs."""
+        self.check_idle()
+        async with self.lock:
+            yield
 
     async def look(self, looking: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Look into the Python session while no cell runs. Raises what it raises.

@@ -37,7 +37,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
         "files": source.listings.changes,
         "usage": _usage(notebook),
         "settings": fingerprint(notebook),
-        "branch": notebook.branches.tree.here.name,
+        "branches": [branch.name for branch in notebook.branches.tree.branches],
         "stale": notebook.branches.tree.stale()[:MOST_STALE],
         "preparing": source.preparation.step,
         "questions": [{**question, "cell": cell.id if cell else None}] if question else [],

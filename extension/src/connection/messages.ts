@@ -35,6 +35,8 @@ export interface State {
   readonly questions: readonly Question[];
   /** Changes when the settings do. */
   readonly settings: string;
+  /** The names of the branches, the one in use first. */
+  readonly branches: readonly string[];
   /** Ids of cells that ran, but not on the branch in use. */
   readonly stale: ReadonlySet<string>;
   /** What is prepared for the sandbox now; null if nothing is. */
@@ -109,6 +111,7 @@ export function readState(value: unknown): State {
     },
     questions: list(given["questions"]).map((each) => readQuestion(fields(each))),
     settings: text(given["settings"]),
+    branches: texts(given["branches"]),
     stale: new Set(texts(given["stale"])),
     preparing: textOrNull(given["preparing"]),
   };

@@ -22,9 +22,9 @@ export class VariablesView extends AskingView {
     this._shown.setAttribute("aria-live", "polite");
   }
 
-  /** The session is asked once after each cell, and never while one runs. */
+  /** The session is asked once after each cell, when the notebook has gone back, and never while one runs. */
   protected look(state: State): string | null {
-    if (!state.cell) return `${state.container.id ?? ""} ${state.newest}`;
+    if (!state.cell) return `${state.container.id ?? ""} ${state.newest} ${state.branches.join(" ")}`;
     this.said.textContent = this.trans.__("A cell is running. The variables follow when it ends.");
     this.node.classList.add("jp-agent-stale");
     return null;

@@ -119,6 +119,10 @@ def test_every_control_of_the_panels_is_reached_by_keys(full: Page, pictures: Pa
     walk(full, ".jp-agent-settings-view")
     palette(full, "Show Agent Variables")
     walk(full, ".jp-agent-variables-view")
+    palette(full, "Show Agent History")
+    expect(full.locator(".jp-agent-history-cell")).not_to_have_count(0, timeout=WAIT)
+    walk(full, ".jp-agent-history")
+    lab.command(full, "agent-kernel:show-variables")
     full.get_by_role("button", name="Open the whole table").press("Enter")
     table = full.locator(".jp-agent-variable-table")
     expect(table.locator(".jp-agent-table-said")).to_contain_text("30 of 30 rows", timeout=WAIT)
@@ -157,9 +161,10 @@ def tabs(asking: Page) -> Page:
 SHOWN = {
     "settings": ".jp-NotebookPanel",
     "variables": ".jp-agent-terminal",
+    "history": ".jp-agent-variable-table",
     "approvals": ".jp-agent-welcome",
 }
-"""What stands beside each panel of the right side, so that all is looked at in three goes."""
+"""What stands beside each panel of the right side, so that all is looked at in few goes."""
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -210,7 +215,7 @@ def test_nothing_serious_in_notebook_7_in_the_dark(
         fill(page)
         ask(page)
         with themed(page, "JupyterLab Dark"):
-            for name in ("agent-kernel:show-approvals", "agent-kernel:set-up"):
+            for name in ("agent-kernel:show-approvals", "agent-kernel:show-history", "agent-kernel:set-up"):
                 lab.command(page, name)
                 assert our_violations(page) == []
             expect(page.locator(".jp-agent-check")).not_to_have_count(0, timeout=WAIT)

@@ -5,13 +5,15 @@ Set AGENT_KERNEL_PICTURES to a folder to keep the screenshot.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
+from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, start, violations
+from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, start, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -38,3 +40,78 @@ def test_later_cells_are_marked_until_their_branch_is_open(opened: Opened, pictu
         expect(notes).to_have_count(1, timeout=WAIT)
         expect(start(page, 4).locator(".jp-OutputArea")).to_contain_text("Now on branch b2", timeout=WAIT)
         expect(notes).to_have_count(0, timeout=WAIT)
+
+
+def run(page: Page, *numbers: int) -> None:
+    """Run these cells, each when the one before has ended."""
+    for number in numbers:
+        before = cell(page, number).locator(".jp-InputPrompt").inner_text()
+        prompt = start(page, number).locator(".jp-InputPrompt")
+        expect(prompt).not_to_have_text(before, timeout=WAIT)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=WAIT)
+
+
+def history(page: Page) -> Locator:
+    lab.command(page, "agent-kernel:show-history")
+    return page.locator(".jp-agent-history")
+
+
+def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Path) -> None:
+    with opened("history.ipynb", [*CELLS[:4], "wait for ever"], width=1300, height=800) as page:
+        panel = history(page)
+        expect(panel).to_contain_text("No cell has asked or run anything yet.", timeout=WAIT)
+        run(page, 0, 1, 2, 3, 1)
+        rows = panel.locator(".jp-agent-history-cell")
+        expect(rows).to_have_count(5, timeout=WAIT)
+        expect(rows.nth(3)).to_contain_text("[4] !cat a.txt")
+        expect(rows.nth(3)).to_contain_text("end of b2 · not on this branch")
+        expect(rows.nth(4)).to_contain_text("a.txt")
+        picture(page, pictures / "history.png")
+        assert violations(page, ".jp-agent-history") == []
+        page.get_by_role("button", name="Open branch b2").press("Enter")
+        expect(panel.get_by_role("status").last).to_have_text(
+            "Now on branch b2, as it was left; branch b1 is kept.", timeout=WAIT
+        )
+        expect(page.locator(".jp-agent-stale-note")).to_have_count(0, timeout=WAIT)
+        expect(page.get_by_role("button", name="Open branch b1")).to_be_enabled(timeout=WAIT)
+        page.get_by_role("button", name="Go back to before cell [3]").press("Enter")
+        expect(panel).to_contain_text("the work of 2 cells is kept as branch b3.", timeout=WAIT)
+        expect(page.locator(".jp-agent-stale-note")).to_have_count(2, timeout=WAIT)
+        page.get_by_role("button", name="[2] !echo two >a.txt").first.press("Enter")
+        assert page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == 1
+        start(page, 4)
+        expect(panel).to_contain_text("A cell is running.", timeout=WAIT)
+        expect(page.get_by_role("button", name="Go back to before cell [1]")).to_be_disabled()
+        expect(page.get_by_role("button", name="Open branch b1")).to_be_disabled()
+        page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("button", name="Open branch b1")).to_be_enabled(timeout=WAIT)
+
+
+def test_branches_stand_side_by_side_and_get_names(opened: Opened, pictures: Path) -> None:
+    with opened("compared.ipynb", CELLS[:4], width=1300, height=900) as page:
+        run(page, 0, 1, 2)
+        page.evaluate(f"() => {CONTENT}.widgets[1].model.sharedModel.setSource('!echo 2 >b.txt; cat b.txt')")
+        run(page, 1)
+        panel = history(page)
+        page.get_by_role("button", name="Rename branch b2").press("Enter", timeout=WAIT)
+        page.locator(".jp-Dialog input").fill("first-try")
+        page.keyboard.press("Enter")
+        expect(panel.locator(".jp-agent-history-branch")).to_contain_text(["b1", "first-try"], timeout=WAIT)
+        page.get_by_role("button", name="Compare first-try with the branch in use").press("Enter")
+        table = page.locator(".jp-agent-comparison")
+        expect(table.get_by_role("columnheader")).to_contain_text(
+            ["Files changed: b.txt", "Files changed: a.txt"], timeout=WAIT
+        )
+        cells = table.locator("tbody tr")
+        expect(cells).to_have_count(2)
+        expect(cells.first.locator("td").first).to_contain_text("echo 2 >b.txt; cat b.txt")
+        expect(cells.first.locator("td").last).to_contain_text("echo two >a.txt")
+        expect(cells.last.locator("td")).to_contain_text(["Not on this branch", "two"])
+        picture(page, pictures / "branches.png")
+        assert violations(page, ".jp-agent-comparison, .jp-agent-history") == []
+        table.get_by_role("button", name="Cell [2]").press("Enter")
+        expect(cell(page, 1)).to_be_visible(timeout=WAIT)
+        page.get_by_role("button", name="Delete branch first-try").press("Enter")
+        page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
+        expect(panel.locator(".jp-agent-history-branch")).to_have_count(1, timeout=WAIT)
+        expect(page.locator(".jp-agent-stale-note")).to_have_count(0, timeout=WAIT)

@@ -1,0 +1,89 @@
+"""Two branches for the history panel: the cells that only one of them has, with prompts and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent_kernel.errors import NotFound
+from agent_kernel.kernel.panel.history import LONGEST_NAME, about_cell
+from agent_kernel.kernel.render.text import clean, clip
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response
+
+    from agent_kernel.kernel.branches.tree import Branch, CellTree, RanCell
+    from agent_kernel.kernel.ledger import TurnRecord
+    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.panel.messages import PanelRequest
+    from agent_kernel.kernel.panel.source import PanelSource
+
+MOST_CELLS = 25
+"""The number of cells of each branch that are compared, from where they part."""
+
+LONGEST_TEXT = 4_000
+"""Characters of a prompt or an answer."""
+
+
+async def compare(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
+    """Return how many cells two branches share, and the first ones that only one of them has."""
+    request.only(("one", "other"))
+    notebook = source.notebook
+    pair = [
+        _branch(notebook.branches.tree, request.text(name, longest=LONGEST_NAME)) for name in ("one", "other")
+    ]
+    one, other = (branch.path() for branch in pair)
+    common = sum(a is b for a, b in zip(one, other, strict=False))
+    return {
+        "common": common,
+        "sides": [
+            {
+                "name": branch.name,
+                "count": len(path) - common,
+                "cells": [await _compared(notebook, cell) for cell in path[common : common + MOST_CELLS]],
+            }
+            for branch, path in zip(pair, (one, other), strict=True)
+        ],
+    }
+
+
+def _branch(tree: CellTree, name: str) -> Branch:
+    return tree.here if name == tree.here.name else tree.other(name)
+
+
+async def _compared(notebook: Notebook, cell: RanCell) -> dict[str, Any]:
+    """Return a cell with its prompt and its answer; `stored` is false if the runtime has none any more."""
+    records = [record for record in notebook.ledger.records if record.cell == cell.number]
+    paths = sorted({path for record in records for path in record.paths})
+    asked = "\n".join(record.asked for record in records)
+    answers = [await _answer(notebook, record) for record in records]
+    return {
+        **about_cell(cell, paths),
+        "prompt": clip(clean(asked or cell.words), LONGEST_TEXT),
+        "answer": clip("\n".join(text for text in answers if text), LONGEST_TEXT),
+        "stored": None not in answers,
+    }
+
+
+async def _answer(notebook: Notebook, record: TurnRecord) -> str | None:
+    """Return what a turn answered; None if the runtime has not kept it."""
+    runtime = await notebook.runtime()
+    try:
+        found = [await runtime.retrieve(response_id) for response_id in record.response_ids]
+    except NotFound:
+        return None
+    return "\n".join(filter(None, map(_text, found)))
+
+
+def _text(response: Response) -> str:
+    """Return the answer of a response in words; of a command what it printed."""
+    from agent_kernel.kernel.render.items import render_all
+
+    items = [
+        item if isinstance(item, Mapping) else item.to_dict(mode="json", warnings=False)
+        for item in response.output
+    ]
+    said = [item for item in items if item.get("type") == "message"]
+    texts = [str(bundle.data["text/plain"]) for item in said or items for bundle in render_all(item)]
+    error = f"The turn failed: {clean(response.error.message)}" if response.error is not None else ""
+    return "\n".join(filter(None, [*texts, error]))
