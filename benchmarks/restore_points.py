@@ -1,14 +1,16 @@
 """What a checkpoint and going back to one cost in a full workspace, beside an empty one, in one run.
 
-    python benchmarks/restore_points.py [--rounds 10] [--files 20000] [--large 1000] [--turns 100]
-        [--megabytes 1000] [--json]
+    python benchmarks/restore_points.py [--sandbox docker] [--rounds 10] [--files 20000] [--large 1000]
+        [--turns 100] [--megabytes 1000] [--json]
 
 The full workspace has `--files` files of 50 KB and one of `--large` MB. In each round 10 files of 1 MB change
-in both, and a checkpoint is taken of each in turn. "copy" is a checkpoint of an empty workspace that copies,
-as all did before there were layers. Going back is the start of a sandbox from a checkpoint, as far as its
-first command; "new" is one that begins with nothing. Then `--turns` turns each change 1 MB of `--megabytes`.
+in both, a checkpoint is taken of each in turn, they change again, and each goes back to it, as far as its
+first command. "copy" is a checkpoint of an empty workspace that copies, as all did before there were layers
+(with Docker: a checkpoint of an empty workspace); "new" is the start of a sandbox that begins with nothing.
+Then `--turns` turns each change 1 MB of `--megabytes`.
 
-The figures are medians in milliseconds; what counts are the ratios. It needs 4 GB of disk in TMPDIR.
+The figures are medians in milliseconds; what counts are the ratios. It needs 4 GB of disk in TMPDIR, and with
+Docker 3 GB for each round where the engine keeps its images.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import secrets
 import statistics
 import tempfile
 import time
@@ -29,10 +32,14 @@ from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.trees import allocated
 from agent_kernel.sandboxes.channel import Channel, Exited
-from agent_kernel.sandboxes.optional import snapshots_of
+from agent_kernel.sandboxes.docker.backend import DockerBackend
+from agent_kernel.sandboxes.optional import RestoresInPlace, snapshots_of, total_size
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 MB = 1 << 20
+MARK = {"benchmark": secrets.token_hex(6)}
+"""The label of this run's checkpoints."""
+
 FILL = """
 import os, sys
 count, large = map(int, sys.argv[1:])
@@ -60,7 +67,7 @@ async def sandbox(
     backend: Backend, name: str, snapshot: str | None = None
 ) -> AsyncIterator[tuple[SandboxRef, Channel]]:
     """Start a sandbox, and delete it at the end."""
-    ref = await backend.create(SandboxSpec(name, lease=600, snapshot=snapshot))
+    ref = await backend.create(SandboxSpec(f"benchmark-{name}", lease=600, snapshot=snapshot))
     try:
         channel = await Channel.open(await backend.stream(ref))
         try:
@@ -76,22 +83,33 @@ async def checkpoint(backend: Backend, ref: SandboxRef, channel: Channel, name: 
     began = time.perf_counter()
     await channel.save_shell()
     await channel.pause()
-    await snapshots_of(backend).checkpoint(ref, name, {})
+    await snapshots_of(backend).checkpoint(ref, name, MARK)
     await channel.wake()
     return (time.perf_counter() - began) * 1000
 
 
-async def going_back(backend: Backend, name: str, snapshot: str | None) -> float:
-    """Start a sandbox from a checkpoint, and return the milliseconds until its first command has ended."""
+async def starting(backend: Backend, name: str, snapshot: str | None = None) -> float:
+    """Start a sandbox, and return the milliseconds until its first command has ended."""
     began = time.perf_counter()
     async with sandbox(backend, name, snapshot) as (_, channel):
         await run(channel, "true")
         return (time.perf_counter() - began) * 1000
 
 
-async def times(
-    backend: BubblewrapBackend, copying: Backend, arguments: argparse.Namespace
-) -> dict[str, float]:
+async def going_back(backend: Backend, ref: SandboxRef, channel: Channel, snapshot: str) -> float:
+    """Go back as a runtime does, and return the milliseconds until the next command has ended."""
+    if not isinstance(backend, RestoresInPlace):
+        return await starting(backend, f"{ref.id}-{snapshot}", snapshot)
+    began = time.perf_counter()
+    await channel.pause(idle=True, leaves=True)
+    if not await backend.put_back(ref, snapshot):
+        raise RuntimeError("nothing goes back in place here")
+    await channel.renew()
+    await run(channel, "true")
+    return (time.perf_counter() - began) * 1000
+
+
+async def times(backend: Backend, copying: Backend, arguments: argparse.Namespace) -> dict[str, float]:
     """Return the medians by name. All sandboxes live side by side, and are measured in turn."""
     found: dict[str, list[float]] = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
@@ -107,24 +125,38 @@ async def times(
                 await run(made[name][1], CHANGE)
                 kept = f"{name}-{number}"
                 found[f"take, {name}"].append(await checkpoint(backend, *made[name], kept))
-                found[f"back, {name}"].append(await going_back(backend, f"back-{kept}", kept))
+                await run(made[name][1], CHANGE)
+                found[f"back, {name}"].append(await going_back(backend, *made[name], kept))
             found["take, copy"].append(await checkpoint(copying, *made["copy"], f"copy-{number}"))
-            found["back, new"].append(await going_back(backend, f"new-{number}", None))
-    for snapshot in await backend.snapshots():
-        await backend.remove_snapshot(snapshot.id)
+            found["back, new"].append(await starting(backend, f"new-{number}"))
+    await forget(backend)
+    if copying is not backend:
+        await forget(copying)
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-async def disk(backend: BubblewrapBackend, data: Path, turns: int, size: int) -> float:
-    """Return the MB on disk after `turns` turns that each change 1 MB of `size` and take a checkpoint."""
+async def forget(backend: Backend) -> None:
+    """Remove the checkpoints of this run."""
+    for snapshot in await snapshots_of(backend).snapshots(MARK):
+        await snapshots_of(backend).remove_snapshot(snapshot.id)
+
+
+async def taken_by(backend: Backend, data: Path) -> int:
+    """Return the bytes on disk of a backend with its data in a folder: here merged layers share files."""
+    if isinstance(backend, BubblewrapBackend):
+        return sum(allocated(data / each) for each in ("layers", "snapshots", "sandboxes"))
+    return total_size(await snapshots_of(backend).snapshots(MARK))
+
+
+async def disk(backend: Backend, data: Path, turns: int, size: int) -> float:
+    """Return the MB on disk after `turns` turns that each change 1 MB of `size` and take one."""
     async with sandbox(backend, "turns") as (ref, channel):
         await run(channel, f"mkdir mb; for i in {{1..{size}}}; do head -c 1M /dev/urandom >mb/$i; done")
         for number in range(turns):
             await run(channel, f"head -c 1M /dev/urandom >mb/{number % size + 1}")
             await checkpoint(backend, ref, channel, f"turn-{number}")
-        taken = sum(allocated(data / each) for each in ("layers", "snapshots", "sandboxes"))
-        for snapshot in await backend.snapshots():
-            await backend.remove_snapshot(snapshot.id)
+        taken = await taken_by(backend, data)
+        await forget(backend)
     return taken / MB
 
 
@@ -136,21 +168,28 @@ class Copying(BubblewrapBackend):
         self._snapshots.layered = False
 
 
-async def measured(arguments: argparse.Namespace) -> dict[str, object]:
-    """Return medians, ratios, and the disk that turns take."""
+async def backends(name: str, data: Path) -> tuple[Backend, Backend]:
+    """Return the backend to measure, and the one whose checkpoints copy."""
+    if name == "docker":
+        docker = DockerBackend()
+        return docker, docker
     toolbox = Toolbox(RuntimeSettings().data_path())
     await asyncio.to_thread(toolbox.prepare)
+    return BubblewrapBackend(data, toolbox), Copying(data / "copying", toolbox)
+
+
+async def measured(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return medians, ratios, and the disk that turns take."""
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        backend = BubblewrapBackend(data, toolbox)
-        copying = Copying(data / "copying", toolbox)
+        backend, copying = await backends(arguments.sandbox, Path(folder))
         found = await times(backend, copying, arguments)
-        taken = await disk(backend, data, arguments.turns, arguments.megabytes)
+        taken = await disk(backend, Path(folder), arguments.turns, arguments.megabytes)
         await backend.aclose()
     ratios = {
         "take: full against empty": found["take, full"] / found["take, empty"],
         "take: full against a copy of nothing": found["take, full"] / found["take, copy"],
         "back: full against empty": found["back, full"] / found["back, empty"],
+        "back: full against a copy of nothing": found["back, full"] / found["take, copy"],
         "back: full against a new sandbox": found["back, full"] / found["back, new"],
     }
     return {"milliseconds": found, "ratios": ratios, "megabytes": {f"{arguments.turns} turns": taken}}
@@ -161,6 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--sandbox", choices=("bubblewrap", "docker"), default="bubblewrap")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--large", type=int, default=1000)

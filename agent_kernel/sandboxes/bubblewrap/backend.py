@@ -72,7 +72,8 @@ class BubblewrapBackend:
         self._root = Path(data_dir) / "sandboxes"
         self._store = LayerStore(Path(data_dir))
         self._entrance = Entrance()
-        layers = SandboxLayers(self._store, self._entrance)
+        self._layers = layers = SandboxLayers(self._store, self._entrance)
+        self._cleaning: set[asyncio.Task[None]] = set()
         self._snapshots = SnapshotFolders(Path(data_dir) / "snapshots", self.name, self._store, layers)
         self._volumes = VolumeFolders(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
@@ -207,6 +208,18 @@ class BubblewrapBackend:
             await asyncio.gather(taking, return_exceptions=True)
             await self.remove_snapshot(id)
             raise
+        finally:
+            self._clean_soon(folder)
+
+    def _clean_soon(self, folder: Path) -> None:
+        """Remove what a step has left beside a sandbox, while the sandbox goes on."""
+        task = asyncio.create_task(self._clean(folder), name="sandbox-cleaning")
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    async def _clean(self, folder: Path) -> None:
+        with skipped(f"What was left in {folder.name}"):
+            await asyncio.to_thread(self._layers.clean, folder)
 
     async def put_back(self, ref: SandboxRef, id: str) -> bool:  # noqa: A002
         """See `RestoresInPlace.put_back`."""
@@ -217,6 +230,8 @@ class BubblewrapBackend:
         except asyncio.CancelledError:
             await asyncio.gather(putting, return_exceptions=True)
             raise
+        finally:
+            self._clean_soon(folder)
 
     async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
         """See `Backend.snapshots`."""
@@ -256,6 +271,7 @@ class BubblewrapBackend:
 
     async def aclose(self) -> None:
         """Let the helper process end, if there is one."""
+        await asyncio.gather(*self._cleaning)
         self._entrance.close()
 
 

@@ -50,6 +50,7 @@ class Steps:
         self.snapshots: list[str] = []
         self.last = ""
         self.layered = 0
+        self.in_place = 0
 
     async def begin(self, snapshot: str | None = None) -> None:
         self.sandbox = await self.stack.enter_async_context(started(self.backend, snapshot=snapshot))
@@ -108,12 +109,17 @@ class Steps:
             shutil.rmtree(self.copies / gone)
 
     async def go_back(self) -> None:
-        """Begin with a checkpoint again."""
+        """Begin with a checkpoint again, in place or in a new sandbox."""
         if not self.snapshots:
             return
-        chosen = self.at.choice(self.snapshots)
-        await self.stack.aclose()
-        await self.begin(chosen)
+        chosen, sandbox = self.at.choice(self.snapshots), self.sandbox
+        await sandbox.channel.pause(idle=True, leaves=True)
+        if self.at.random() < 0.7 and await self.backend.put_back(sandbox.ref, chosen):
+            await sandbox.channel.renew()
+            self.in_place += 1
+        else:
+            await self.stack.aclose()
+            await self.begin(chosen)
         shutil.rmtree(self.model)
         await ran(["cp", "-a", self.copies / chosen, self.model])
 
@@ -135,10 +141,12 @@ async def test_checkpoints_hold_what_a_copy_holds(
     at = random.Random(seed)
     put = Entrance.put
 
-    def sometimes(entrance: Entrance, process: Started, *rest: object, check: bool) -> None:
+    def sometimes(
+        entrance: Entrance, process: Started, *rest: object, check: bool, left: bool = False
+    ) -> None:
         if not check and at.random() < 0.2:
             raise LayersUnavailable("not this time")
-        put(entrance, process, *rest, check=check)  # type: ignore[arg-type]
+        put(entrance, process, *rest, check=check, left=left)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Entrance, "put", sometimes)
     backend = BubblewrapBackend(tmp_path / "data", toolbox)
@@ -151,6 +159,7 @@ async def test_checkpoints_hold_what_a_copy_holds(
     finally:
         await run.stack.aclose()
     assert run.layered > 1
+    assert run.in_place
     for name in run.snapshots:
         await backend.remove_snapshot(name)
     await backend.aclose()

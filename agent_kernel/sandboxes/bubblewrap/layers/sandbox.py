@@ -8,8 +8,10 @@ file completes the step or takes it back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +31,9 @@ TARGETS = {"workspace": WORKSPACE, "home": HOME, "state": launch.STATE}
 PARTS = tuple(TARGETS)
 
 _NEXT, _WORK, _PLACE, _LEFT = "next", "work", "place", "left"
+
+_GONE = "gone-"
+"""The prefix of what a step no longer needs. To remove it can take longer than the step."""
 
 
 def read_lowers(folder: Path) -> tuple[str, ...] | None:
@@ -157,12 +162,19 @@ class SandboxLayers:
         self._finished(folder)
 
     def _finished(self, folder: Path) -> None:
-        remove_tree(folder / _LEFT)
-        if (folder / _NEXT / _WORK).exists():
-            remove_tree(folder / _WORK)
+        moved = (folder / _NEXT / _WORK).exists()
+        for name in (_LEFT, _WORK) if moved else (_LEFT,):
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).rename(folder / f"{_GONE}{secrets.token_hex(4)}")
+        if moved:
             (folder / _NEXT / _WORK).rename(folder / _WORK)
         remove_tree(folder / _NEXT)
         (folder / SWAP).unlink()
+
+    def clean(self, folder: Path) -> None:
+        """Remove what steps have left in a sandbox's folder. Raises `OSError`."""
+        for gone in folder.glob(f"{_GONE}*"):
+            remove_tree(gone)
 
 
 def _device(process: Started) -> int | None:
