@@ -20,6 +20,7 @@ BY_USER = (DIRECT, PYTHON)
 """The models of turns in which the user ran something."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_FOLDERS = re.compile(r"/.*/")
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):$", re.MULTILINE)
 
 
@@ -66,6 +67,12 @@ def exchanges(rows: Sequence[ResponseRow]) -> list[Exchange]:
         else:
             found[-1] = _continued(found[-1], turn)
     return found
+
+
+def models_of(found: Sequence[Exchange]) -> list[str]:
+    """Return the names of the models that answered. Of a model that is a file, the path is left out."""
+    names = (each.model for each in found if not each.by_user)
+    return list(dict.fromkeys(_FOLDERS.sub("/", name) for name in names))
 
 
 def _exchange(row: ResponseRow, work: _Work) -> Exchange:
@@ -146,12 +153,16 @@ def _language(row: ResponseRow) -> str:
 
 
 def _code(item: Json, language: str) -> WorkStep:
-    whole = (item.get("agent_kernel") or {}).get("outputs")
-    printed = _printed(whole) if isinstance(whole, list) else _logs(item)
-    raised = _raised(whole) if isinstance(whole, list) else _raised_in(printed)
+    code = str(item.get("code") or "")
     ended = "" if item.get("status") == "completed" else "did not run to its end"
-    pictures = tuple(_displayed(whole) if isinstance(whole, list) else pictures_of(item))
-    return WorkStep(language, str(item.get("code") or ""), printed, "", raised or ended, pictures)
+    outputs = (item.get("agent_kernel") or {}).get("outputs")
+    if not isinstance(outputs, list):
+        logs = _logs(item)
+        return WorkStep(language, code, logs, "", _raised_in(logs) or ended, tuple(pictures_of(item)))
+    pictures = tuple(displayed_in(outputs))
+    return WorkStep(
+        language, code, printed_in(outputs), _errors(outputs), _raised(outputs) or ended, pictures
+    )
 
 
 def _logs(item: Json) -> str:
@@ -160,15 +171,29 @@ def _logs(item: Json) -> str:
     return "".join(str(each.get("logs") or "") for each in listed if each.get("type") == "logs")
 
 
-def _printed(outputs: Sequence[Json]) -> str:
+def printed_in(outputs: Sequence[Json]) -> str:
+    """Return what code printed and showed as text, without errors. A value ends its line."""
     texts = []
     for each in outputs:
-        if each.get("output_type") == "stream":
+        if each.get("output_type") == "stream" and each.get("name") == "stdout":
+            texts.append(str(each.get("text") or ""))
+        elif not _picture(each) and isinstance(text := (each.get("data") or {}).get("text/plain"), str):
+            texts.append(f"{text}\n")
+    return "".join(texts)
+
+
+def displayed_in(outputs: Sequence[Json]) -> Iterator[str]:
+    """Yield the pictures that code has shown, as `data:` URLs."""
+    yield from (url for each in outputs if (url := _picture(each)))
+
+
+def _errors(outputs: Sequence[Json]) -> str:
+    texts = []
+    for each in outputs:
+        if each.get("output_type") == "stream" and each.get("name") == "stderr":
             texts.append(str(each.get("text") or ""))
         elif each.get("output_type") == "error":
             texts.append(_COLOUR.sub("", "\n".join(each.get("traceback") or ())) + "\n")
-        elif not _picture(each) and isinstance(text := (each.get("data") or {}).get("text/plain"), str):
-            texts.append(f"{text}\n")
     return "".join(texts)
 
 
@@ -180,10 +205,6 @@ def _raised(outputs: Sequence[Json]) -> str:
 def _raised_in(logs: str) -> str:
     plain = _COLOUR.sub("", logs).rstrip()
     return plain.rpartition("\n")[2] if _TRACEBACK.search(plain) else ""
-
-
-def _displayed(outputs: Sequence[Json]) -> Iterator[str]:
-    yield from (url for each in outputs if (url := _picture(each)))
 
 
 def _picture(output: Json) -> str:

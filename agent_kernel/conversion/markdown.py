@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agent_kernel.conversion.exchanges import Exchange, WorkStep, exchanges
+from agent_kernel.conversion.exchanges import Exchange, WorkStep, exchanges, models_of
 from agent_kernel.kernel.render.markdown import to_safe_markdown
 from agent_kernel.kernel.render.text import clean, fence, fold, markdown_text
 from agent_kernel.store.records import ResponseRow
@@ -38,7 +38,7 @@ def to_markdown(rows: Sequence[ResponseRow], title: str = "Conversation", folder
 
 
 def _about(found: Sequence[Exchange]) -> str:
-    models = list(dict.fromkeys(markdown_text(each.model) for each in found if not each.by_user))
+    models = [markdown_text(name) for name in models_of(found)]
     day = time.strftime("%Y-%m-%d", time.gmtime(found[0].created_at)) if found else ""
     tokens = sum(each.tokens for each in found)
     count = f"{len(found):,} turn{'' if len(found) == 1 else 's'}"

@@ -17,7 +17,7 @@ from agent_kernel.errors import ConfigurationError
 if TYPE_CHECKING:
     from agent_kernel.store.records import ResponseRow
 
-FORMS = ("chat", "anthropic", "markdown")
+FORMS = ("chat", "anthropic", "markdown", "code")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="the conversation: the id of its last response")
     parser.add_argument("file", metavar="FILE", help="the file to write; - prints it")
     parser.add_argument("--as", dest="form", choices=FORMS, required=True, help="what to write")
+    parser.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="with --as code: do not run what was written in a new sandbox",
+    )
     parser.add_argument("--force", action="store_true", help="replace a file that is there already")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file and return the exit code."""
+    if arguments.form == "code":
+        from agent_kernel.cli.session import code
+
+        return code.write(arguments)
     settings = flags.load(arguments)
     target = None if arguments.file == "-" else Path(arguments.file)
     if target is not None:

@@ -1,0 +1,1 @@
+"""A conversation as an ordinary notebook and script: what ran, without the agent."""
