@@ -90,6 +90,7 @@ CONTRACT = (
     "agent_kernel.runtime.network.base",
     "agent_kernel.runtime.progress",
     "agent_kernel.runtime.sessions",
+    "agent_kernel.runtime.kept",
     "agent_kernel.runtime.snapshots",
 )
 

@@ -229,6 +229,8 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
             keep_expired=settings.container.keep_expired,
             total_size=settings.container.checkpoint_size,
             max_age=settings.container.checkpoint_days * 86400,
+            kept_size=settings.container.kept_size,
+            kept_age=settings.container.kept_days * 86400,
         ),
     )
 
@@ -331,6 +333,7 @@ def local_runtime(
             turn_settings=turn_settings(settings),
             tracing=tracing(settings),
             approval=settings.approval.policy(),
+            most_sessions=settings.runtime.max_sessions,
             retention=settings.runtime.retention_days * 86400 or None,
             restart=restart,
         )

@@ -92,6 +92,10 @@ class RuntimeSettings(Configurable):
         help="""Days after which a server deletes stored responses that no later turn continues. 0: never.""",
     ).tag(config=True, variable="AGENT_KERNEL_RETENTION_DAYS")
 
+    max_sessions = Int(
+        500, min=0, help="""Sessions that each key may keep; see docs/guide/keeping.md."""
+    ).tag(config=True)
+
     def data_path(self) -> Path:
         """Return the data folder, which may not exist yet."""
         if self.data_dir:
@@ -122,6 +126,18 @@ class ContainerSettings(Configurable):
     checkpoint_days = Float(
         7.0, min=0.0, help="""Days after which these checkpoints and automatic snapshots are removed."""
     ).tag(config=True)
+    kept_size = Int(
+        20 << 30,
+        min=0,
+        help="""Bytes of the checkpoints and automatic snapshots of containers of kept sessions together. They
+        count here only. Over it, the oldest are removed first.""",
+    ).tag(config=True, variable="AGENT_KERNEL_KEPT_SIZE")
+    kept_days = Float(
+        90.0,
+        min=0.0,
+        help="""Days after which the checkpoints and automatic snapshots of containers of kept sessions are
+        removed. The sessions themselves stay.""",
+    ).tag(config=True, variable="AGENT_KERNEL_KEPT_DAYS")
     warm = Int(
         0,
         min=0,

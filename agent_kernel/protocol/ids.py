@@ -48,6 +48,11 @@ def conversation_id() -> str:
     return _random("conv_")
 
 
+def session_id() -> str:
+    """Return an id for a kept session."""
+    return _random("sess_")
+
+
 def file_id() -> str:
     """Return an id for an uploaded file."""
     return _random("file-")

@@ -175,6 +175,22 @@ def _fork() -> Any:
     return _shape("ForkParams", {"snapshot_id": _title(), "name": _title()}, closed=True)
 
 
+def _session() -> Any:
+    from pydantic import Field
+
+    fields = {
+        "id": _title(),
+        "name": _title(),
+        "response_id": _title(),
+        "container_id": _title(),
+        "state": dict[str, Any],
+        "notebook": Annotated[str, Field(max_length=4096)],
+        "responses": Annotated[list[_title()], Field(max_length=200)],  # type: ignore[misc]
+        "revision": Annotated[int, Field(ge=0)],
+    }
+    return _shape("SessionParams", fields, closed=True)
+
+
 def _title() -> Any:
     from pydantic import Field
 
@@ -220,6 +236,7 @@ REQUESTS: Mapping[str, Callable[[], Any]] = {
     "SnapshotParams": _snapshot,
     "RestoreParams": _restore,
     "ForkParams": _fork,
+    "SessionParams": _session,
 }
 """The types of requests by name. They are made on first use, which imports the `openai` package."""
 

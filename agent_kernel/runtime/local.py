@@ -28,6 +28,7 @@ from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.included import Included
+from agent_kernel.runtime.keeping.sessions import LocalKeptSessions
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.tenants import Tenant, Tenants
@@ -43,10 +44,11 @@ from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 
 
-class TenantRuntime:
+class TenantRuntime(LocalKeptSessions):
     """A Responses API for one tenant. What belongs to another tenant does not exist here."""
 
     def __init__(self, tenants: Tenants, tenant: Tenant) -> None:
+        super().__init__(tenant.rows, tenants.parts.most_sessions)
         self._tenants = tenants
         self._tenant = tenant
         self._rows = tenant.rows

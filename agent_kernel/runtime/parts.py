@@ -36,5 +36,7 @@ class RuntimeParts:
     tracing: Tracing = UNWATCHED
     retention: float | None = None
     """Seconds after which stored responses are deleted; None: never."""
+    most_sessions: int = 500
+    """Sessions that each key may keep."""
     restart: Restart = "end"
     """The treatment of background turns of dead processes."""

@@ -13,6 +13,7 @@ from agent_kernel.server import files as f
 from agent_kernel.server import responses as r
 from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
+from agent_kernel.server.sessions import kept as k
 from agent_kernel.server.socket import ResponsesSocket
 
 PAGE = ("after", "limit", "order")
@@ -60,6 +61,7 @@ _CONVERSATION = "/v1/conversations/{conversation_id}"
 _CONTAINER = "/v1/containers/{container_id}"
 _SNAPSHOT = _CONTAINER + "/agent_kernel/snapshots/{snapshot_id}"
 _FILE = "/v1/files/{file_id}"
+_SESSIONS = "/v1/agent_kernel/sessions"
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/healthz", healthz),
@@ -103,6 +105,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _CONTAINER + "/files/{file_id}", c.retrieve_container_file),
     Endpoint("DELETE", _CONTAINER + "/files/{file_id}", c.delete_container_file, "Deleted"),
     Endpoint("GET", _CONTAINER + "/files/{file_id}/content", c.container_file_content, "bytes"),
+    Endpoint("POST", _SESSIONS, k.keep_session, body="SessionParams"),
+    Endpoint("GET", _SESSIONS, k.list_sessions, "List"),
+    Endpoint("GET", _SESSIONS + "/{session_id}", k.retrieve_session),
+    Endpoint("DELETE", _SESSIONS + "/{session_id}", k.forget_session, "Deleted"),
     Endpoint("POST", "/v1/files", f.upload_file, body="Upload"),
     Endpoint("GET", "/v1/files", f.list_files, "List", query=(*PAGE, "purpose")),
     Endpoint("GET", _FILE, f.retrieve_file),

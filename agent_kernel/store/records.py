@@ -1,4 +1,4 @@
-"""The rows of a store: responses, files, containers, keys and skills. Times are Unix seconds."""
+"""The rows of a store: responses, files, containers, sessions, keys and skills. Times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -109,6 +109,23 @@ class ContainerRow:
     def expires_at(self) -> float:
         """Unix seconds."""
         return self.last_active_at + self.expires_after * 60
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """One kept session; see `runtime.kept`. `state` is JSON."""
+
+    id: str
+    name: str
+    created_at: float
+    updated_at: float
+    response_id: str | None
+    container_id: str | None
+    notebook: str
+    state: str
+    revision: int = 1
+    tenant: str = ""
+    responses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

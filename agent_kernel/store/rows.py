@@ -1,4 +1,4 @@
-"""The contract of a store's rows: responses, conversations, containers, files, keys, skills, approvals."""
+"""The contract of a store's rows: responses, conversations, containers, sessions, files, keys and more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agent_kernel.store.records import (
     Json,
     KeyRow,
     ResponseRow,
+    SessionRow,
     SkillNote,
     Unfinished,
 )
@@ -41,8 +42,9 @@ class ResponseRows(Protocol):
         ...
 
     async def expire_responses(self, before: float) -> tuple[int, float | None]:
-        """Delete turns created earlier than `before` (Unix seconds) that no later turn continues.
+        """Delete turns created earlier than `before` (Unix seconds).
 
+        Those stay that a later turn continues, or that lead to a turn of a kept session.
         Return how many, and when the oldest of the later ones was created, None if there is none.
         """
         ...
@@ -211,6 +213,41 @@ class ContainerRows(Protocol):
         ...
 
 
+class SessionRows(Protocol):
+    """Kept sessions."""
+
+    async def add_session(self, row: SessionRow, most: int) -> bool:
+        """Insert a session and return True, or False if its tenant has `most` already."""
+        ...
+
+    async def replace_session(self, row: SessionRow, was: int) -> bool:
+        """Replace all but tenant and creation if the stored revision `was` this; return whether it was.
+
+        Of several processes that try at once, one succeeds.
+        """
+        ...
+
+    async def session(self, id: str) -> SessionRow | None:  # noqa: A002
+        """Return one session, or None."""
+        ...
+
+    async def sessions(self) -> list[SessionRow]:
+        """Return all sessions, the last kept first; `state` is empty."""
+        ...
+
+    async def delete_session(self, id: str) -> bool:  # noqa: A002
+        """Delete a session. Return whether it was there."""
+        ...
+
+    async def session_containers(self) -> set[str]:
+        """Return the ids of the containers of all sessions."""
+        ...
+
+    async def interrupted_turn(self, id: str) -> str | None:  # noqa: A002
+        """Return the newest turn that continues a session's in its container, made since it was kept."""
+        ...
+
+
 class SkillRows(Protocol):
     """The skills in containers; they are deleted with their container."""
 
@@ -291,6 +328,7 @@ class Rows(
     ResponseRows,
     ConversationRows,
     ContainerRows,
+    SessionRows,
     SkillRows,
     FileRows,
     PlaceRows,

@@ -8,6 +8,7 @@ from typing import Any
 from agent_kernel.store.records import (
     ContainerRow,
     ResponseRow,
+    SessionRow,
 )
 
 
@@ -32,4 +33,9 @@ def container(id_: str, **changes: Any) -> ContainerRow:
     return replace(row, **changes)
 
 
-# -- responses
+def session(id_: str, **changes: Any) -> SessionRow:
+    row = SessionRow(
+        id=id_, name="é", created_at=1.5, updated_at=2.5, response_id=None, container_id=None,
+        notebook="/n.ipynb", state='{"a":"\\u0000é"}',
+    )  # fmt: skip
+    return replace(row, **changes)

@@ -17,7 +17,7 @@ from agent_kernel.store.records import (
 )
 from agent_kernel.store.rows import Rows
 from tests.store.conftest import Open
-from tests.store.rows_made import container, message, turn
+from tests.store.rows_made import container, message, session, turn
 
 
 async def test_container_comes_back_as_put(rows: Rows) -> None:
@@ -224,6 +224,12 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "uploads": ("cntr_a",),
     "put_skill": ("cntr_a", SkillNote("s", "", "/mnt/skills/s", "other")),
     "skills": ("cntr_a",),
+    "replace_session": (session("sess_a", name="other", revision=2), 1),
+    "session": ("sess_a",),
+    "sessions": (),
+    "delete_session": ("sess_a",),
+    "session_containers": (),
+    "interrupted_turn": ("sess_a",),
     "answered_approvals": (["mcpr_a"],),
     "file": ("file-a",),
     "files": (),
@@ -241,7 +247,8 @@ async def seen(rows: Rows) -> list[Any]:
         await rows.conversation("conv_a"), await rows.conversation_items("conv_a"), await rows.containers(),
         await rows.uploads("cntr_a"), await rows.skills("cntr_a"), await rows.files(),
         await rows.answered_approvals(["mcpr_a"]), await rows.stored_bytes(),
-        await rows.place("cntr_a", "cfile_a"), await rows.place("cntr_a", "cfile_b") or "none",
+        await rows.session("sess_a"), await rows.place("cntr_a", "cfile_a"),
+        await rows.place("cntr_a", "cfile_b") or "none",
     ]  # fmt: skip
 
 
@@ -254,6 +261,7 @@ async def test_another_tenants_rows_do_not_exist(rows: Rows, method: str) -> Non
     await alice.finish_response(Finish(ALICES, [(0, "{}")], keep_events=True))
     await alice.claim_approvals(["mcpr_a"], "resp_a")
     await alice.put_container(container("cntr_a", tenant="alice"))
+    await alice.add_session(session("sess_a", container_id="cntr_a", updated_at=1.0, tenant="alice"), 1)
     await alice.add_upload("cntr_a", "/mnt/data/a")
     await alice.put_skill("cntr_a", SkillNote("s", "", "/mnt/skills/s", "digest"))
     await alice.put_file(FileRow("file-a", 1, "a", "user_data", 7))

@@ -129,7 +129,7 @@ class Recovery:
         response = {
             "id": turn.id,
             "object": "response",
-            "created_at": turn.created_at,
+            "created_at": int(turn.created_at),
             "model": turn.model,
             "status": "incomplete",
             "incomplete_details": {"reason": INTERRUPTED},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -112,7 +113,7 @@ class Checkpoints:
             **more,
         }
         ref = SandboxRef(row.sandbox_id, backend.name, "running")
-        most = await self.room(row.tenant) if kind == "explicit" else self._most(row.tenant)
+        most = await self.room(row.tenant) if kind == "explicit" else await self._most(row)
         snapshots = snapshots_of(backend)
         snapshot = await snapshots.checkpoint(ref, f"snap_{secrets.token_hex(12)}", labels, most)
         self._audit.of(row.tenant).write(
@@ -133,10 +134,12 @@ class Checkpoints:
         theirs = [one for one in await self.all() if tenant_of(one) == tenant and kind_of(one) == "explicit"]
         return max(most - total_size(theirs), 0)
 
-    def _most(self, tenant: str) -> int:
+    async def _most(self, row: ContainerRow) -> int:
         """Return the bytes of the largest checkpoint that `prune` would not remove at once."""
-        stored = self._stored_bytes(tenant)
-        return self._policy.total_size if stored is None else min(stored, self._policy.total_size)
+        kept = row.id in await self._store.session_containers()
+        most = self._policy.kept_size if kept else self._policy.total_size
+        stored = self._stored_bytes(row.tenant)
+        return most if stored is None else min(stored, most)
 
     async def _save_shell(self, row: ContainerRow, channel: Channel) -> None:
         try:
@@ -233,59 +236,65 @@ class Checkpoints:
         """Remove what the policy does not keep; return what was removed.
 
         That is: what is too old, belongs to no container any more, or is over the total size or over what
-        its key may store; automatic ones go first, then those of expired containers, oldest first.
+        its key may store. Containers of kept sessions have a size and an age of their own. Automatic ones go
+        first, then those of expired containers, oldest first.
         """
-        known = {row.id for row in await self._store.containers()}
-        kept = [snapshot for snapshot in await self.all() if kind_of(snapshot) in PRUNED]
-        beyond = _beyond(kept, known, self._policy, time.time())
+        now, known = time.time(), {row.id for row in await self._store.containers()}
+        in_session = await self._store.session_containers()
+        found = [snapshot for snapshot in await self.all() if kind_of(snapshot) in PRUNED]
+        beyond: dict[str, str] = {}
+        for kept, policy in ((False, self._policy), (True, self._policy.kept())):
+            those = [one for one in found if (container_of(one) in in_session) is kept]
+            beyond |= _beyond(those, known, policy, now)
         for tenant, allowance in self.allowances.items():
             if (most := allowance.limits.stored_bytes) is not None:
-                policy = replace(self._policy, total_size=most)
-                theirs = [one for one in kept if tenant_of(one) == tenant and one not in beyond]
-                beyond += _beyond(theirs, known, policy, time.time())
+                policy = replace(self._policy, total_size=most, max_age=math.inf)
+                theirs = [one for one in found if tenant_of(one) == tenant and one.id not in beyond]
+                beyond |= _beyond(theirs, known, policy, now, first=in_session)
         removed: list[Snapshot] = []
 
         async def remove(snapshot: Snapshot) -> None:
-            if await self.remove(snapshot, _why_beyond(snapshot, known, self._policy, time.time())):
+            if await self.remove(snapshot, beyond[snapshot.id]):
                 removed.append(snapshot)
 
-        await each(beyond, remove)
+        by_id = {one.id: one for one in found}
+        await each([by_id[id_] for id_ in beyond], remove)
         return removed
 
 
 def _beyond(
-    snapshots: list[Snapshot], known: Collection[str], policy: CheckpointPolicy, now: float
-) -> list[Snapshot]:
-    """Return the `snapshots` that a policy does not keep. `snapshots` is sorted, oldest first.
+    snapshots: Collection[Snapshot],
+    known: Collection[str],
+    policy: CheckpointPolicy,
+    now: float,
+    first: Collection[str] = (),
+) -> dict[str, str]:
+    """Return the ids of the `snapshots` that a policy does not keep, and why, in the order of removal.
 
-    What expired containers hold is kept before moments of those that live.
+    Those of the containers that are `first` are kept before others, and what expired containers hold before
+    moments of those that live.
     """
-    beyond: list[Snapshot] = []
+    beyond: dict[str, str] = {}
     layers: set[str] = set()
     total = 0
-    for snapshot in sorted(snapshots, key=_rank):
-        too_old = snapshot.created_at < now - policy.max_age
+    for snapshot in sorted(snapshots, key=lambda one: (container_of(one) not in first, *_rank(one))):
         more = sum(size for name, size in snapshot.layers.items() if name not in layers)
         with_it = total + (more if snapshot.layers else snapshot.size)
-        if too_old or with_it > policy.total_size or container_of(snapshot) not in known:
-            beyond.append(snapshot)
+        if container_of(snapshot) not in known:
+            beyond[snapshot.id] = "its container was deleted"
+        elif snapshot.created_at < now - policy.max_age:
+            beyond[snapshot.id] = f"it is older than {policy.max_age:.0f} s"
+        elif with_it > policy.total_size:
+            why = f"its {snapshot.size} bytes put the checkpoints over the storage limit"
+            beyond[snapshot.id] = why
         else:
             total = with_it
             layers |= snapshot.layers.keys()
-    return beyond[::-1]
+    return dict(reversed(beyond.items()))
 
 
 def _rank(snapshot: Snapshot) -> tuple[bool, float]:
     return kind_of(snapshot) == "automatic", -snapshot.created_at
-
-
-def _why_beyond(snapshot: Snapshot, known: Collection[str], policy: CheckpointPolicy, now: float) -> str:
-    """Return why a policy does not keep a checkpoint that is `_beyond` it."""
-    if container_of(snapshot) not in known:
-        return "its container was deleted"
-    if snapshot.created_at < now - policy.max_age:
-        return f"it is older than {policy.max_age:.0f} s"
-    return f"its {snapshot.size} bytes put the checkpoints over the storage limit"
 
 
 def lost_shell(snapshot: Snapshot) -> bool:

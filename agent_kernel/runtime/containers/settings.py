@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.egress.presets.presets import Presets
@@ -21,6 +21,14 @@ class CheckpointPolicy:
     """Bytes of all these together. Above this the oldest is removed first, automatic ones before others."""
     max_age: float = 7 * 86400.0
     """Seconds after which one of these is removed."""
+    kept_size: int = 20 << 30
+    """As `total_size`, for those of containers that belong to kept sessions. They do not count there."""
+    kept_age: float = 90 * 86400.0
+    """As `max_age`, for those."""
+
+    def kept(self) -> CheckpointPolicy:
+        """Return the policy for the containers of kept sessions."""
+        return replace(self, total_size=self.kept_size, max_age=self.kept_age)
 
 
 @dataclass(frozen=True)

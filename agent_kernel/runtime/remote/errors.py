@@ -13,6 +13,7 @@ from agent_kernel import errors
 from agent_kernel.errors import (
     AgentKernelError,
     InvalidRequest,
+    LimitReached,
     NotFound,
     TooLarge,
     UpstreamInterrupted,
@@ -75,6 +76,8 @@ def _of_status(error: openai.APIStatusError, client: AsyncOpenAI) -> AgentKernel
             return TooLarge(message, param=error.param, code=error.code)
         case 400 | 422:
             return InvalidRequest(message, param=error.param, code=error.code)
+        case 429 if (error.code or "").endswith("_limit_reached"):
+            return LimitReached(message, code=error.code or "")
         case status if status == 429 or status >= 500:
             return UpstreamUnavailable(f"The server at {address(client)} cannot serve this now: {message}")
     return UpstreamRefused(f"The server at {address(client)} refuses: {message}")

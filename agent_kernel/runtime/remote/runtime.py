@@ -15,6 +15,7 @@ from agent_kernel.protocol.fold import Fold
 from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.remote.containers import RemoteContainers
 from agent_kernel.runtime.remote.errors import translated
+from agent_kernel.runtime.remote.kept import RemoteKeptSessions
 from agent_kernel.runtime.remote.session import RemoteSession
 from agent_kernel.runtime.turns.failure import failed_events
 
@@ -25,16 +26,17 @@ STREAM_TIMEOUT = openai.Timeout(None, connect=10.0)
 """No limit: a turn is silent while its command prints nothing."""
 
 
-class RemoteRuntime:
+class RemoteRuntime(RemoteKeptSessions):
     """A Responses server at `base_url` (ending in `/v1`). `api_key` is None for servers without keys.
 
     Nothing is retried, because the turn may have done something already.
     """
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
-        self._client = AsyncOpenAI(
+        client = AsyncOpenAI(
             base_url=base_url, api_key=api_key or "none", timeout=CALL_TIMEOUT, max_retries=0
         )
+        super().__init__(client)
         if not self._client.base_url.host.endswith("openai.com"):
             # The client takes these from OpenAI's environment variables; they are meant for OpenAI only.
             self._client.organization = self._client.project = None

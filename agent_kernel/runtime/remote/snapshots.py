@@ -44,7 +44,7 @@ class RemoteSnapshots:
     async def delete_snapshot(self, container_id: str, snapshot_id: str) -> None:
         """Remove one snapshot; see `KeepsSnapshots`."""
         async with self._served():
-            where = f"{_container(container_id)}/snapshots/{_id(snapshot_id, 'snapshot_id')}"
+            where = f"{_container(container_id)}/snapshots/{checked_id(snapshot_id, 'snapshot_id')}"
             await self._client.delete(where, cast_to=dict[str, Any])
 
     async def restore(self, container_id: str, snapshot_id: str) -> RestoredContainer:
@@ -89,10 +89,10 @@ class RemoteSnapshots:
 
 
 def _container(container_id: str) -> str:
-    return f"/containers/{_id(container_id, 'container_id')}/agent_kernel"
+    return f"/containers/{checked_id(container_id, 'container_id')}/agent_kernel"
 
 
-def _id(given: str, param: str) -> str:
+def checked_id(given: str, param: str) -> str:
     """Return an id as part of a path. Raises `NotFound` for what no server can have as an id."""
     if not _ID.fullmatch(given):
         raise NotFound(f"There is no {param} {given[:100]!r}.", param=param)

@@ -81,6 +81,8 @@ class Turn:
     fit_notice: FitNotice = field(init=False)
     """Tells the user what was done to make the requests fit the context window."""
     begun_at: float = field(default_factory=time.monotonic)
+    created_at: float = field(default_factory=time.time)
+    """Seconds since 1970; the response says it in whole ones."""
 
     def __post_init__(self) -> None:
         self.fit_notice = FitNotice(self.assembler.notice)
@@ -129,7 +131,7 @@ class Turn:
         output = [self.produced[index] for index in sorted(self.produced)]
         return ResponseRow(
             id=response.id,
-            created_at=response.created_at,
+            created_at=self.created_at,
             status=response.status or "completed",
             model=response.model,
             previous_id=self.turn.previous_id,

@@ -87,6 +87,18 @@ MIGRATIONS = (
     """
     ALTER TABLE containers ADD COLUMN sandbox TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL,
+        updated_at DOUBLE PRECISION NOT NULL,
+        response_id TEXT, container_id TEXT, notebook TEXT NOT NULL, state TEXT NOT NULL,
+        revision BIGINT NOT NULL, tenant TEXT NOT NULL
+    );
+    CREATE TABLE session_responses (
+        session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, response_id TEXT NOT NULL,
+        PRIMARY KEY (session_id, response_id)
+    );
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -54,6 +54,8 @@ _EXPIRE = """
 DELETE FROM responses WHERE created_at < ? AND id NOT IN (
     WITH RECURSIVE kept(id, previous_id) AS (
         SELECT id, previous_id FROM responses WHERE created_at >= ? OR owner IS NOT NULL
+            OR id IN (SELECT response_id FROM sessions)
+            OR id IN (SELECT response_id FROM session_responses)
         UNION
         SELECT r.id, r.previous_id FROM responses r JOIN kept k ON r.id = k.previous_id
     )

@@ -12,11 +12,20 @@ from agent_kernel.store.sql.files import SqlFiles
 from agent_kernel.store.sql.keys import SqlKeys
 from agent_kernel.store.sql.places import SqlPlaces
 from agent_kernel.store.sql.responses import SqlResponses
+from agent_kernel.store.sql.sessions import SqlSessions
 from agent_kernel.store.sql.skills import SqlSkills
 
 
 class SqlRows(
-    SqlResponses, SqlConversations, SqlContainers, SqlSkills, SqlFiles, SqlPlaces, SqlApprovals, SqlKeys
+    SqlResponses,
+    SqlConversations,
+    SqlContainers,
+    SqlSessions,
+    SqlSkills,
+    SqlFiles,
+    SqlPlaces,
+    SqlApprovals,
+    SqlKeys,
 ):
     """See `Rows`."""
 

@@ -56,8 +56,8 @@ def test_what_a_policy_keeps() -> None:
         kept("c", 60, 40),
     ]
     policy = CheckpointPolicy(total_size=100, max_age=100)
-    assert [each.id for each in _beyond(snapshots, {"known"}, policy, 1000)] == ["old", "a", "lost"]
-    assert [each.id for each in _beyond(snapshots[2:], {"known"}, policy, 1000)] == ["lost"]
+    assert [*_beyond(snapshots, {"known"}, policy, 1000)] == ["old", "a", "lost"]
+    assert [*_beyond(snapshots[2:], {"known"}, policy, 1000)] == ["lost"]
 
 
 async def test_pruning_keeps_to_the_size_and_spares_explicit_ones(make: Make, store: Rows) -> None:

@@ -326,9 +326,9 @@ def test_automatic_ones_are_pruned_first() -> None:
         kept("c", 60, "automatic", x=30, z=20),
     ]
     policy = CheckpointPolicy(total_size=90, max_age=100)
-    assert [each.id for each in _beyond(snapshots, {"known"}, policy, 1000)] == ["b"]
+    assert [*_beyond(snapshots, {"known"}, policy, 1000)] == ["b"]
     policy = CheckpointPolicy(total_size=90, max_age=75)
-    assert [each.id for each in _beyond(snapshots, {"known"}, policy, 1000)] == ["a", "expired"]
+    assert [*_beyond(snapshots, {"known"}, policy, 1000)] == ["a", "expired"]
 
 
 @BUBBLEWRAP

@@ -41,17 +41,22 @@ class World:
             self.running = server.begin_to_wait("alice")
             self.bobs_container = bob.containers.create(name="b").id
             self.bobs_conversation = bob.conversations.create().id
+        self.session = self._session("alice", self.response, self.container)
         self.snapshot = self._snapshot("alice", self.container)
         self.bobs_snapshot = self._snapshot("bob", self.bobs_container)
         self.bobs_ids = (self.bobs_container, self.bobs_conversation, self.bobs_snapshot)
         self.secret_ids = [
             self.file, self.response, self.container, self.container_file, self.conversation, self.item,
-            self.running, self.snapshot,
+            self.running, self.snapshot, self.session,
         ]  # fmt: skip
 
     def _snapshot(self, name: str, container: str) -> str:
         made = self.server.ask(name, "POST", f"/v1/containers/{container}/agent_kernel/snapshots", json={})
         return str(made.json()["id"])
+
+    def _session(self, name: str, response: str, container: str) -> str:
+        body = {"name": f"{name}'s", "response_id": response, "container_id": container, "state": {"a": 1}}
+        return str(self.server.ask(name, "POST", "/v1/agent_kernel/sessions", json=body).json()["id"])
 
     def all_of_alices(self) -> dict[str, Any]:
         """All that she can see, and nobody may change."""
@@ -62,6 +67,7 @@ class World:
             f"/v1/conversations/{self.conversation}/items",
             f"/v1/containers/{self.container}/files/{self.container_file}/content",
             f"/v1/containers/{self.container}/agent_kernel/snapshots",
+            "/v1/agent_kernel/sessions", f"/v1/agent_kernel/sessions/{self.session}",
         ]  # fmt: skip
         seen = {path: self.server.ask("alice", "GET", path).content for path in paths}
         running = self.server.ask("alice", "GET", f"/v1/responses/{self.running}").json()
@@ -129,6 +135,7 @@ def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
         return [{"response_id": world.response}, {"response_id": world.running}]
     known = {
         "conversation_id": world.conversation, "container_id": world.container, "file_id": world.file,
+        "session_id": world.session,
     }  # fmt: skip
     return [{name: known[name] for name in path.replace("}", "{").split("{")[1::2]}]
 
@@ -211,6 +218,12 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "ForkParams": [
             (world.snapshot, {"snapshot_id": world.snapshot}),
             (world.snapshot, {"snapshot_id": world.snapshot, "name": "bob's"}),
+        ],
+        "SessionParams": [
+            (world.session, {"id": world.session, "revision": 1}),
+            (world.response, {"response_id": world.response}),
+            (world.response, {"responses": [world.response]}),
+            (world.container, {"container_id": world.container}),
         ],
         "SnapshotParams": [],
         "ConversationUpdateParams": [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from agent_kernel.store.records import ContainerRow, FileRow, Json, KeyRow, ResponseRow, SkillNote
+from agent_kernel.store.records import ContainerRow, FileRow, Json, KeyRow, ResponseRow, SessionRow, SkillNote
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Memory:
     talks: dict[str, Talk] = field(default_factory=dict)
     containers: dict[str, ContainerRow] = field(default_factory=dict)
     uploads: dict[str, set[str]] = field(default_factory=dict)
+    sessions: dict[str, SessionRow] = field(default_factory=dict)
     skills: dict[str, dict[str, SkillNote]] = field(default_factory=dict)
     files: dict[str, tuple[str, FileRow]] = field(default_factory=dict)
     keys: dict[str, KeyRow] = field(default_factory=dict)

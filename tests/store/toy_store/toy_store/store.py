@@ -24,6 +24,7 @@ from agent_kernel.store.records import (
 )
 
 from .memory import Memory, Talk
+from .sessions import ToySessions
 
 LIVE = ("creating", "running", "restoring")
 
@@ -32,11 +33,7 @@ def copied(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-class ToyRows:
-    def __init__(self, memory: Memory, tenant: str | None = None) -> None:
-        self._memory = memory
-        self.tenant = tenant
-
+class ToyRows(ToySessions):
     def of(self, tenant: str) -> ToyRows:
         return ToyRows(self._memory, tenant)
 
@@ -47,9 +44,6 @@ class ToyRows:
         return self._memory.identity
 
     async def aclose(self) -> None: ...
-
-    def _sees(self, tenant: str) -> bool:
-        return self.tenant in (None, tenant)
 
     # -- responses
 
@@ -88,7 +82,8 @@ class ToyRows:
         rows = {id_: row for id_, (_, row) in self._memory.responses.items()}
         kept: set[str] = set()
         for row in rows.values():
-            each: ResponseRow | None = row if row.created_at >= before or row.owner else None
+            stays = row.created_at >= before or row.owner or row.id in self.referred()
+            each: ResponseRow | None = row if stays else None
             while each is not None and each.id not in kept:
                 kept.add(each.id)
                 each = rows.get(each.previous_id or "")

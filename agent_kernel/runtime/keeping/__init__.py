@@ -1,0 +1,1 @@
+"""Kept sessions of the local runtime."""
