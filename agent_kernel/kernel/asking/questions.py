@@ -26,6 +26,8 @@ class LineAsker:
         """Ask until the answer is one of the choices. Closing the input denies."""
         if request.about == "network":
             return await self._connection(request)
+        if request.about == "rerun":
+            return await self._going_back(request)
         kind = clean(request.kind) or ("exactly these" if len(request.commands) > 1 else "exactly this")
         edit = "[e]dit, " * request.editable
         choices = f"[y]es, [n]o, {edit}[a]lways: {kind}, until the kernel stops"
@@ -36,12 +38,19 @@ class LineAsker:
         question = f"{clean(request.reason)}\nMay it connect to {clean(destination)}?"
         return await self._choice(request, question, "[y]es, once, [n]o, [a]lways in this notebook")
 
+    async def _going_back(self, request: ApprovalRequest) -> Decision:
+        (words,) = request.commands
+        question = f"{clean(request.reason)}\n{clean(words)}"
+        return await self._choice(request, question, "[y]es, [n]o, continue, [a]lways in this notebook")
+
     async def _choice(self, request: ApprovalRequest, question: str, choices: str) -> Decision:
         try:
             while True:
                 match (await self._ask_line(f"{question} {choices}: ")).strip().casefold():
                     case "y" | "yes":
                         return Decision(True)
+                    case "n" | "no" if request.about == "rerun":
+                        return Decision(False)
                     case "n" | "no":
                         return await self._denied()
                     case "e" | "edit" if request.editable:

@@ -28,6 +28,8 @@ def decision_note(
 def in_words(request: ApprovalRequest, decision: Decision) -> str:
     """Return a sentence in Markdown about what the user decided."""
     this = _this(request)
+    if request.about == "rerun":
+        return _going_back(decision)
     if not decision.approve:
         reason = one_line(decision.reason or "")
         return f"You denied {this}: {reason}" if reason else f"You denied {this}."
@@ -38,6 +40,12 @@ def in_words(request: ApprovalRequest, decision: Decision) -> str:
     if decision.remember:
         return f"You allowed {this}, and {_others(request)}, until the kernel stops."
     return f"You allowed {this} once."
+
+
+def _going_back(decision: Decision) -> str:
+    if not decision.approve:
+        return "You chose to continue from where the notebook was."
+    return f"You chose to go back{', always in this notebook' * decision.remember}."
 
 
 def _this(request: ApprovalRequest) -> str:

@@ -17,7 +17,8 @@ class ApprovalRequest:
     It is false for tools without commands: their calls are shown as one text.
 
     `about` "network" asks about a connection: the only "command" is its destination, as `host:port`, and
-    `remember` allows it for the notebook's container.
+    `remember` allows it for the notebook's container. "rerun" asks whether a cell that is run again goes back
+    first: the only "command" is the question in words, and `remember` stops the questions of this notebook.
     """
 
     id: str
@@ -25,7 +26,7 @@ class ApprovalRequest:
     reason: str
     kind: str = ""
     editable: bool = True
-    about: Literal["call", "network"] = "call"
+    about: Literal["call", "network", "rerun"] = "call"
 
 
 @dataclass(frozen=True)

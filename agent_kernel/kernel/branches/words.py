@@ -46,8 +46,8 @@ def went_back(undone: Undone) -> str:
 
 def asked_back(later: int) -> str:
     """Return the question whether a cell that is run again goes back."""
-    after = f", and the work of {_cells(later)} after it is" if later else ", and what it did is"
-    return f"Go back to before this cell{after} kept as a branch"
+    kept = f"The work of {_cells(later)} is" if later else "What it did is"
+    return f"Go back to before this cell? {kept} kept as a branch."
 
 
 def _cells(later: int) -> str:

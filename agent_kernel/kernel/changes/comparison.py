@@ -145,11 +145,15 @@ async def _asked(
     run = command(json.dumps(options), module="main", package="diff")
     try:
         async with asyncio.timeout(SECONDS):
-            text, code = await printed(runtime, container_id, run)
+            return understood(*await printed(runtime, container_id, run))
     except TimeoutError as error:
         raise InvalidRequest(
             f"The comparison took more than {SECONDS:.0f} s.", hint="Compare less: %diff FOLDER"
         ) from error
+
+
+def understood(text: str, code: int | None) -> dict[str, Any]:
+    """Return the answer that a program printed. Raises `InvalidRequest` that says why there is none."""
     if code == 126:
         raise InvalidRequest(
             "The operator's approval policy denies the program that compares the files.",

@@ -80,8 +80,9 @@ def _agree(notebook: Notebook, outputs: CellOutputs) -> Agree:
         if asker is None:
             outputs.emit(note("No one could be asked whether to go back, so this cell continues."))
             return False
-        why = "This cell has run before. If you deny it, the cell continues from where the notebook is."
-        decision = await asker.ask(ApprovalRequest("rerun", (question,), why, editable=False))
+        why = "This cell has run before. Otherwise it continues from where the notebook is."
+        request = ApprovalRequest("rerun", (question,), why, editable=False, about="rerun")
+        decision = await asker.ask(request)
         if decision.approve and decision.remember:
             notebook.choices.said = notebook.choices.said.choose(rerun="rewind")
         return decision.approve

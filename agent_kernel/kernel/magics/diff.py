@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import shlex
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.kernel.branches.tree import Point
     from agent_kernel.kernel.changes.comparison import Differences, PatchFile, Question
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
@@ -18,16 +21,21 @@ PATCH = "changes.patch"
 """The file that `--patch` writes if it gets no name."""
 
 _WORKSPACE = "/mnt/data"
-_USAGE = "Use %diff [FOLDER] [--since COMMIT | --cell N] [--patch [FILE] [--force]]."
+_USAGE = "Use %diff [FOLDER] [--since COMMIT | --cell N [--cell M]] [--patch [FILE] [--force]]."
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """The arguments of `%diff`. `patch` is the file to write, or None; `cell` the number of a cell."""
+    """The arguments of `%diff`. `patch` is the file to write, or None.
+
+    `cell` is the number of the cell before which the comparison begins, `until` of the one before which it
+    ends, instead of now.
+    """
 
     folder: str = ""
     since: str | None = None
     cell: str | None = None
+    until: str | None = None
     patch: str | None = None
     force: bool = False
 
@@ -47,13 +55,34 @@ async def diff(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
         )
     container_id = (await notebook.container.open(outputs)).id
     question = await _question(notebook, container_id, asked)
-    async with comparison(await notebook.runtime(), container_id, question) as answer:
+    async with (
+        _compared_with(notebook, container_id, asked) as later,
+        comparison(await notebook.runtime(), later, question) as answer,
+    ):
         if asked.cell is not None:
-            answer = named(answer, f"the moment before cell {asked.cell.strip('[]')}")
+            answer = named(answer, _base(asked.cell, asked.until))
         if asked.patch is not None and answer.patch is not None:
             await _save(notebook, outputs, answer, answer.patch, asked)
         else:
             _show(outputs, answer)
+
+
+@contextlib.asynccontextmanager
+async def _compared_with(notebook: Notebook, container_id: str, asked: _Asked) -> AsyncGenerator[str, None]:
+    """Yield the id of the container as it is now, or of one as it was before a cell."""
+    from agent_kernel.kernel.changes.earlier import earlier_state
+
+    if asked.until is None:
+        yield container_id
+        return
+    point = _point(notebook, asked.until)
+    async with earlier_state(await notebook.runtime(), point.container_id, point.id) as then:
+        yield then
+
+
+def _base(cell: str, until: str | None) -> str:
+    words = f"the moment before cell {cell.strip('[]')}"
+    return words if until is None else f"{words}, up to the moment before cell {until.strip('[]')}"
 
 
 def _read(arguments: str) -> _Asked:
@@ -71,8 +100,8 @@ def _read(arguments: str) -> _Asked:
             found["patch"] = words.pop(0) if value else PATCH
         elif word == "--since" and value and "since" not in found:
             found["since"] = words.pop(0)
-        elif word == "--cell" and value and "cell" not in found:
-            found["cell"] = words.pop(0)
+        elif word == "--cell" and value and "until" not in found:
+            found["until" if "cell" in found else "cell"] = words.pop(0)
         elif word and not word.startswith("-") and "folder" not in found:
             found["folder"] = _folder(word)
         else:
@@ -111,13 +140,18 @@ async def _before(notebook: Notebook, cell: str) -> bytes:
     """Return the files from before a cell. Raises `InvalidRequest` if they were not kept."""
     from agent_kernel.kernel.changes.earlier import archive_before
 
+    point = _point(notebook, cell)
+    return await archive_before(await notebook.runtime(), point.container_id, point.id)
+
+
+def _point(notebook: Notebook, cell: str) -> Point:
     before = notebook.branches.tree.wanted(cell).before
     if before.point is None or before.point.gone:
         raise InvalidRequest(
             f"There is no state from before cell {cell[:80]}: {before.obstacle}.",
             hint="%history lists the cells.",
         )
-    return await archive_before(await notebook.runtime(), before.point.container_id, before.point.id)
+    return before.point
 
 
 def _show(outputs: CellOutputs, answer: Differences) -> None:

@@ -116,7 +116,7 @@ MAGICS: dict[str, Magic] = {
         arguments="files",
     ),
     "diff": Magic(
-        "%diff [FOLDER] [--since COMMIT | --cell N] [--patch [FILE] [--force]]",
+        "%diff [FOLDER] [--since COMMIT | --cell N [--cell M]] [--patch [FILE] [--force]]",
         "Show what changed in the container's files, or write it as a patch for git apply.",
         magics_diff.diff,
         "A repository is compared with HEAD, or with COMMIT. Other files are compared with your uploads: "

@@ -1,6 +1,6 @@
 /**
- * The card that asks whether commands may run, or a connection may be made. The live view of a turn and the
- * inbox show the same one.
+ * The card that asks whether commands may run, a connection may be made, or a cell that is run again goes back
+ * first. The live view of a turn and the inbox show the same one.
  */
 
 import { type Arguments, type Question, reason } from "../connection/messages";
@@ -29,7 +29,10 @@ export class ApprovalCard {
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", _trans.__("Approval: %1", title));
     element("div", "agent-card-title", this.node, title);
-    for (const command of _question.commands) this._show(command);
+    for (const command of _question.commands) {
+      if (this._isRerun) element("div", "agent-card-reason", this.node, readable(command));
+      else this._show(command);
+    }
     prose(_question.reason, element("div", "agent-card-reason", this.node));
     const choices = element("div", "agent-card-row", this.node);
     this._fields = element("div", "agent-card-fields", this.node);
@@ -42,7 +45,12 @@ export class ApprovalCard {
     return this._question.about === "network";
   }
 
+  private get _isRerun(): boolean {
+    return this._question.about === "rerun";
+  }
+
   private _title(): string {
+    if (this._isRerun) return this._trans.__("Go back first?");
     if (this._isNetwork) return this._trans.__("Allow this connection?");
     return this._question.commands.length > 1
       ? this._trans.__("Run these commands?")
@@ -58,6 +66,13 @@ export class ApprovalCard {
 
   private _offer(choices: HTMLElement): void {
     const { _trans } = this;
+    if (this._isRerun) {
+      this._button(_trans.__("Go back"), choices, () => this._send({ approve: true }), "main");
+      const always = _trans.__("Always in this notebook");
+      this._button(always, choices, () => this._send({ approve: true, remember: true }));
+      this._button(_trans.__("Continue from here"), choices, () => this._send({ approve: false }));
+      return;
+    }
     const kind = this._isNetwork ? _trans.__("Allow in this notebook") : _trans.__("Allow this kind");
     this._button(_trans.__("Allow once"), choices, () => this._send({ approve: true }), "main");
     this._button(kind, choices, () => this._send({ approve: true, remember: true }));

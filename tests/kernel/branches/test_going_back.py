@@ -79,8 +79,23 @@ def test_what_changed_since_before_a_cell(fresh: Notebook) -> None:
     assert "project" not in text
     assert "changes.patch" in fresh.run(f"%diff --cell {number} --patch").plain[0]
     assert "+++ b/new.txt" in (fresh.folder / "changes.patch").read_text()
+    later = fresh.run("!echo newest >new.txt; touch last.txt", cell_id="c4").reply["execution_count"]
+    fresh.run("!echo other >note.txt", cell_id="c5")
+    between = fresh.run(f"%diff --cell {number} --cell {later}").plain[0]
+    assert between.splitlines()[0] == (
+        f"`/mnt/data` since the moment before cell {number}, up to the moment before cell {later}: "
+        "3 files changed, 2 lines added, 2 removed."
+    )
+    assert "-two\n+2" in between
+    assert "last.txt" not in between
+    back = fresh.run(f"%diff new.txt --cell {later} --cell {number} --patch back.patch").plain[0]
+    assert back.startswith("Wrote `back.patch`")
+    assert "-new\n" in (fresh.folder / "back.patch").read_text()
+    assert "Nothing has changed" in fresh.run(f"%diff --cell {later} --cell {later}").plain[0]
+    assert "%diff does not know" in fresh.run("%diff --cell 1 --cell 2 --cell 3").error
     assert fresh.run("%diff --cell 9999").error.startswith("InvalidRequest: No cell 9999 has run here.")
-    assert fresh.run("!!ls -A").final[0]["text"].split() == ["new.txt", "note.txt", "project"]
+    found = fresh.run("!!ls -A").final[0]["text"].split()
+    assert found == ["last.txt", "new.txt", "note.txt", "project"], "nothing of the comparison is left"
 
 
 def test_a_restarted_kernel_begins_anew(start: Callable[..., Notebook]) -> None:

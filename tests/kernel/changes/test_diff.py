@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.kernel.changes.comparison import MOST_CHANGES, MOST_DIFF, MOST_NOTES, _answer
+from agent_kernel.kernel.changes.comparison import (
+    MOST_CHANGES,
+    MOST_DIFF,
+    MOST_NOTES,
+    _answer,
+    understood,
+)
 from agent_kernel.kernel.changes.shown import area_bundle
 from tests.kernel.client import Notebook
 
@@ -105,6 +111,24 @@ def test_denied_program_is_said(start: Callable[..., Notebook], monkeypatch: pyt
     notebook.run("%upload a.txt")
     assert "The operator's approval policy denies the program" in notebook.run("%diff").error
     assert "a.txt" in notebook.run("%files").plain[0]
+    number = notebook.run("say hello", cell_id="c1").reply["execution_count"]
+    assert "The operator's approval policy denies the program" in notebook.run(f"%diff --cell {number}").error
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("", 126, "approval policy denies"),
+        ("", 127, "needs python3 in the container, and there is none"),
+        ("", None, "limits of memory and time"),
+        ("Traceback", 1, "limits of memory and time"),
+        ("[" * 100_000, 0, "limits of memory and time"),
+        ('{"reason": "the earlier files could not be read: No space left on device"}', 0, "No space left"),
+    ],
+)
+def test_reason_is_the_one_that_the_program_had(text: str, code: int | None, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        understood(text, code)
 
 
 @pytest.mark.slow  # the same program as in the embedded sandbox

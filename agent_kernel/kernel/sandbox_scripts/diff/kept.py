@@ -19,11 +19,18 @@ MOST_OF_ALL = 64 << 20
 
 
 def main(options: str) -> None:
-    """Write the archive. `options` is JSON: `root`, and the archive's `file`, which exists."""
+    """Write the archive. `options` is JSON: `root`, and the archive's `file`, which exists.
+
+    Prints `{"whole": whether all files were looked at}`, or `{"reason": why there is no archive}`.
+    """
     limit()
     asked = json.loads(options)
     found = walk(asked["root"])
-    archive_of(asked["root"], found.files, asked["file"])
+    try:
+        archive_of(asked["root"], found.files, asked["file"])
+    except OSError as error:
+        print(json.dumps({"reason": "the earlier files could not be read: %s" % (error.strerror or error)}))
+        return
     print(json.dumps({"whole": found.whole}))
 
 
