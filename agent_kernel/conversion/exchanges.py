@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent_kernel.conversion.transcript import pictures_of
+from agent_kernel.conversion.transcript import is_picture, pictures_of
 from agent_kernel.models.catalogue import DIRECT, PYTHON
 from agent_kernel.models.conversation import text_of
 from agent_kernel.protocol.calls import is_rejected, json_key, rejection_of
@@ -20,7 +20,7 @@ BY_USER = (DIRECT, PYTHON)
 """The models of turns in which the user ran something."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_FOLDERS = re.compile(r"/.*/")
+_FOLDERS = re.compile(r"^(scripted|replay)/.*/")
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):$", re.MULTILINE)
 
 
@@ -70,9 +70,13 @@ def exchanges(rows: Sequence[ResponseRow]) -> list[Exchange]:
 
 
 def models_of(found: Sequence[Exchange]) -> list[str]:
-    """Return the names of the models that answered. Of a model that is a file, the path is left out."""
-    names = (each.model for each in found if not each.by_user)
-    return list(dict.fromkeys(_FOLDERS.sub("/", name) for name in names))
+    """Return the names of the models that answered, as `model_name`."""
+    return list(dict.fromkeys(model_name(each.model) for each in found if not each.by_user))
+
+
+def model_name(model: str) -> str:
+    """Return a model's name for readers. Of one that is a file, the folders are left out."""
+    return _FOLDERS.sub(r"\1/", model)
 
 
 def _exchange(row: ResponseRow, work: _Work) -> Exchange:
@@ -210,7 +214,8 @@ def _raised_in(logs: str) -> str:
 def _picture(output: Json) -> str:
     data = output.get("data") or {}
     kind = next((name for name in ("image/png", "image/jpeg") if isinstance(data.get(name), str)), None)
-    return f"data:{kind};base64,{data[kind]}" if kind else ""
+    url = f"data:{kind};base64,{data[kind]}" if kind else ""
+    return url if is_picture(url) else ""
 
 
 def _first_line(text: object) -> str:

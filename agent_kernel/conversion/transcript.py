@@ -6,6 +6,7 @@ Other providers know functions only. So each call of the shell and of the code i
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from agent_kernel.tools.request import read_tools
 
 Json = Mapping[str, Any]
 
-PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,")
+_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,")
 
 
 def conversation(rows: Sequence[ResponseRow]) -> list[Json]:
@@ -44,7 +45,16 @@ def pictures_of(item: Json) -> list[str]:
     outputs = item.get("outputs")
     found = outputs if isinstance(outputs, list) else []
     urls = [each.get("url") for each in found if isinstance(each, Mapping) and each.get("type") == "image"]
-    return [url for url in urls if isinstance(url, str) and PICTURE.match(url)]
+    return [url for url in urls if isinstance(url, str) and is_picture(url)]
+
+
+def is_picture(url: str) -> bool:
+    """Return whether a URL holds a picture in a form that browsers and models take."""
+    kind = _PICTURE.match(url)
+    try:
+        return kind is not None and bool(base64.b64decode(url[kind.end() :], validate=True))
+    except ValueError:
+        return False
 
 
 def instructions(rows: Sequence[ResponseRow]) -> str | None:

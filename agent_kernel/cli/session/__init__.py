@@ -10,6 +10,7 @@ from agent_kernel.cli import flags
 
 ACTIONS = {
     "export": "write a conversation for another provider, or for readers",
+    "replay": "repeat the user's turns with other models, side by side",
 }
 """The actions with their summaries. Each has a module with `add_arguments` and `run`, as commands have."""
 

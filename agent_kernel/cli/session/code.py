@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent_kernel.config import Settings
-    from agent_kernel.conversion.code.verification import ExportedCode, FreshPlace, OriginalContainer
+    from agent_kernel.conversion.code.verification import ExportedCode, FreshPlace
+    from agent_kernel.conversion.containers import OriginalContainer
     from agent_kernel.store.records import ContainerRow, ResponseRow
     from agent_kernel.store.rows import Rows
 
@@ -92,7 +93,7 @@ async def _original(
     stack: AsyncExitStack, settings: Settings, container: ContainerRow | None
 ) -> OriginalContainer:
     from agent_kernel.cli.opened import containers_with
-    from agent_kernel.conversion.code.verification import OriginalContainer
+    from agent_kernel.conversion.containers import OriginalContainer
 
     if container is None:
         raise NotFound("it has none.")
@@ -113,5 +114,6 @@ async def _fresh(
     fixed = {"sandbox": backend, "approval": "auto", "approval_rules": "", **mine}
     runtime = compose.local_runtime(flags.load(arguments, **fixed), lease=LEASE)
     stack.push_async_callback(runtime.aclose)
+    params = {"name": "verification", "network_policy": {"type": "disabled"}}
     limit = container.memory_limit if container else None
-    return FreshPlace(runtime, backend, {"memory_limit": limit} if limit else {})
+    return FreshPlace(runtime, backend, params | ({"memory_limit": limit} if limit else {}))

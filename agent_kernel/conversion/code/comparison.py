@@ -11,7 +11,8 @@ from agent_kernel.cassettes.cassette import PrintedOutput, RecordedCell, SaidCal
 from agent_kernel.cassettes.drift import compare, report_lines
 from agent_kernel.cassettes.text import kept as kept_text
 from agent_kernel.conversion.code.plan import KeptStep
-from agent_kernel.conversion.code.rerun import CodeRun, WorkspaceFile
+from agent_kernel.conversion.code.rerun import CodeRun
+from agent_kernel.conversion.containers import WorkspaceFile
 from agent_kernel.conversion.exchanges import displayed_in, printed_in
 
 MOST_LINES = 6

@@ -1,41 +1,17 @@
-"""Run code in a fresh container, and read the files of a container: the I/O of a verification."""
+"""Run the code of an exported notebook in a container, step by step."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.models.catalogue import PYTHON
-from agent_kernel.runtime.base import ContainerFiles, Containers, Runtime
-from agent_kernel.runtime.front_ends import ListsAllFiles
+from agent_kernel.runtime.base import Runtime
 
 Json = Mapping[str, Any]
-
-MOST_FILES = 2_000
-LARGEST = 1 << 30
-"""Bytes of all files that are compared."""
-LARGEST_TEXT = 1 << 20
-"""Bytes of a file whose lines are compared."""
-
-
-@dataclass(frozen=True)
-class WorkspaceFile:
-    """A file below the workspace. `text` is None unless it is short and valid UTF-8."""
-
-    id: str
-    path: str
-    bytes: int
-    sha256: str
-    text: str | None = None
-    uploaded: bool = False
-    """Whether the user put it there."""
-    modified: float = 0.0
-    """Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,77 +20,6 @@ class CodeRun:
 
     outputs: tuple[Json, ...] = ()
     ended: str = ""
-
-
-async def files_of(containers: Containers, container_id: str) -> dict[str, WorkspaceFile]:
-    """Return the files of a container by path below the workspace; at most `MOST_FILES` and `LARGEST`.
-
-    What is beyond is left out. Raises as `runtime.base.ContainerFiles`.
-    """
-    found: dict[str, WorkspaceFile] = {}
-    left = LARGEST
-    for listed in await _listed(containers.files, container_id):
-        left -= listed.bytes or 0
-        if left < 0 or len(found) == MOST_FILES:
-            break
-        file = await _read(containers.files, container_id, listed)
-        found[file.path] = file
-    return found
-
-
-async def _listed(files: ContainerFiles, container_id: str) -> Sequence[Any]:
-    if isinstance(files, ListsAllFiles):
-        return (await files.all(container_id))[0]
-    listed: list[Any] = []
-    while len(listed) < MOST_FILES:
-        after = listed[-1].id if listed else None
-        page = await files.list(container_id, after=after, limit=100)
-        listed += page.data
-        if not page.has_more:
-            break
-    return listed
-
-
-async def _read(files: ContainerFiles, container_id: str, listed: Any) -> WorkspaceFile:
-    digest, kept, length = hashlib.sha256(), bytearray(), 0
-    async with aclosing(files.content(container_id, listed.id)) as chunks:
-        async for chunk in chunks:
-            digest.update(chunk)
-            length += len(chunk)
-            if length <= LARGEST_TEXT:
-                kept += chunk
-    ours = getattr(listed, "agent_kernel", None)
-    modified = ours.get("modified_ns", 0) / 1e9 if isinstance(ours, dict) else 0.0
-    text = _text(bytes(kept)) if length <= LARGEST_TEXT else None
-    path = listed.path.removeprefix("/mnt/data/")
-    return WorkspaceFile(listed.id, path, length, digest.hexdigest(), text, listed.source == "user", modified)
-
-
-def _text(data: bytes) -> str | None:
-    try:
-        return None if b"\0" in data else data.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-@asynccontextmanager
-async def fresh_container(runtime: Runtime, params: Mapping[str, Any]) -> AsyncGenerator[str, None]:
-    """Yield the id of a new container without a network. It is removed at the end, also when cancelled."""
-    policy = {"type": "disabled"}
-    made = await runtime.containers.create({"name": "verification", **params, "network_policy": policy})
-    try:
-        yield made.id
-    finally:
-        await asyncio.shield(runtime.containers.delete(made.id))
-
-
-async def copy_inputs(
-    containers: Containers, container_id: str, inputs: Sequence[WorkspaceFile], runtime: Runtime, fresh: str
-) -> None:
-    """Copy files of a container into one of another runtime. Raises as `runtime.base.ContainerFiles`."""
-    for each in inputs:
-        async with aclosing(containers.files.content(container_id, each.id)) as chunks:
-            await runtime.containers.files.create(fresh, path=each.path, content=chunks, size=each.bytes)
 
 
 async def run_code(runtime: Runtime, container_id: str, code: str) -> CodeRun:

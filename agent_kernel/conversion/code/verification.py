@@ -10,28 +10,20 @@ from typing import Any
 from agent_kernel.conversion.code.comparison import Verified, verified
 from agent_kernel.conversion.code.notebook import CodeExport, NamedInput, folder_hint, runnable, set_up
 from agent_kernel.conversion.code.plan import CodePlan, plan
-from agent_kernel.conversion.code.rerun import (
-    CodeRun,
+from agent_kernel.conversion.code.rerun import CodeRun, run_all
+from agent_kernel.conversion.containers import (
+    OriginalContainer,
     WorkspaceFile,
-    copy_inputs,
+    copy_files,
     files_of,
     fresh_container,
-    run_all,
 )
 from agent_kernel.conversion.exchanges import Exchange, exchanges, models_of
 from agent_kernel.errors import AgentKernelError
 from agent_kernel.kernel.render.text import code as code_span
 from agent_kernel.kernel.render.text import markdown_text
-from agent_kernel.runtime.base import Containers, Runtime
+from agent_kernel.runtime.base import Runtime
 from agent_kernel.store.records import ResponseRow
-
-
-@dataclass(frozen=True)
-class OriginalContainer:
-    """The container of the conversation."""
-
-    containers: Containers
-    id: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +107,7 @@ async def _attempt(
     runtime = fresh.runtime
     try:
         async with fresh_container(runtime, fresh.params) as fresh_id:
-            await copy_inputs(original.containers, original.id, inputs, runtime, fresh_id)
+            await copy_files(original, inputs, runtime, fresh_id)
             runs = await run_all(runtime, fresh_id, codes)
             got = await files_of(runtime.containers, fresh_id)
     except AgentKernelError as error:

@@ -13,7 +13,8 @@ from agent_kernel.conversion.code.comparison import verified
 from agent_kernel.conversion.code.looking import is_safe, only_looks
 from agent_kernel.conversion.code.notebook import CodeExport, NamedInput, notebook, script
 from agent_kernel.conversion.code.plan import plan
-from agent_kernel.conversion.code.rerun import CodeRun, WorkspaceFile
+from agent_kernel.conversion.code.rerun import CodeRun
+from agent_kernel.conversion.containers import WorkspaceFile
 from agent_kernel.conversion.exchanges import exchanges
 from tests.conversion.rows import answer, code, message, printed, shell, turn
 

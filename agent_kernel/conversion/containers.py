@@ -1,0 +1,136 @@
+"""The containers of conversations: their files, and new ones like them that are removed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from agent_kernel.runtime.base import ContainerFiles, Containers, Runtime
+from agent_kernel.runtime.front_ends import ListsAllFiles
+
+MOST_FILES = 2_000
+LARGEST = 1 << 30
+"""Bytes of all files that are read."""
+LARGEST_TEXT = 1 << 20
+"""Bytes of a file whose text is kept."""
+
+
+@dataclass(frozen=True)
+class WorkspaceFile:
+    """A file below the workspace. `text` is None unless it is short and valid UTF-8."""
+
+    id: str
+    path: str
+    bytes: int
+    sha256: str
+    text: str | None = None
+    uploaded: bool = False
+    """Whether the user put it there."""
+    modified: float = 0.0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True)
+class OriginalContainer:
+    """The container of a conversation."""
+
+    containers: Containers
+    id: str
+
+
+async def files_of(containers: Containers, container_id: str) -> dict[str, WorkspaceFile]:
+    """Return the files of a container by path below the workspace; at most `MOST_FILES` and `LARGEST`.
+
+    What is beyond is left out. Raises as `runtime.base.ContainerFiles`.
+    """
+    found: dict[str, WorkspaceFile] = {}
+    left = LARGEST
+    for listed in await _listed(containers.files, container_id):
+        left -= listed.bytes or 0
+        if left < 0 or len(found) == MOST_FILES:
+            break
+        file = await _read(containers.files, container_id, listed)
+        found[file.path] = file
+    return found
+
+
+async def _listed(files: ContainerFiles, container_id: str) -> Sequence[Any]:
+    if isinstance(files, ListsAllFiles):
+        return (await files.all(container_id))[0]
+    listed: list[Any] = []
+    while len(listed) < MOST_FILES:
+        after = listed[-1].id if listed else None
+        page = await files.list(container_id, after=after, limit=100)
+        listed += page.data
+        if not page.has_more:
+            break
+    return listed
+
+
+async def _read(files: ContainerFiles, container_id: str, listed: Any) -> WorkspaceFile:
+    digest, kept, length = hashlib.sha256(), bytearray(), 0
+    async with aclosing(files.content(container_id, listed.id)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+            length += len(chunk)
+            if length <= LARGEST_TEXT:
+                kept += chunk
+    ours = getattr(listed, "agent_kernel", None)
+    modified = ours.get("modified_ns", 0) / 1e9 if isinstance(ours, dict) else 0.0
+    text = _text(bytes(kept)) if length <= LARGEST_TEXT else None
+    path = listed.path.removeprefix("/mnt/data/")
+    return WorkspaceFile(listed.id, path, length, digest.hexdigest(), text, listed.source == "user", modified)
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+@asynccontextmanager
+async def fresh_container(runtime: Runtime, params: Mapping[str, Any]) -> AsyncGenerator[str, None]:
+    """Yield the id of a new container. It is removed at the end, also when cancelled. Raises as `create`."""
+    made = await runtime.containers.create(params)
+    try:
+        yield made.id
+    finally:
+        await asyncio.shield(runtime.containers.delete(made.id))
+
+
+async def params_like(original: OriginalContainer) -> dict[str, Any]:
+    """Return parameters for a container like the original: limits, mounts and network, but no volume.
+
+    Raises as `Containers.retrieve`.
+    """
+    found = await original.containers.retrieve(original.id)
+    policy = found.network_policy
+    ours = getattr(found, "agent_kernel", None) or {}
+    limits = {name: ours[name] for name in ("cpus", "pids", "open_files", "disk", "mounts") if ours.get(name)}
+    given = {
+        "memory_limit": found.memory_limit,
+        "network_policy": policy.to_dict(mode="json") if policy is not None else None,
+        "agent_kernel": limits,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+async def uploads_of(original: OriginalContainer) -> list[Any]:
+    """Return the files that the user put into a container. Raises as `ContainerFiles.list`."""
+    listed = await _listed(original.containers.files, original.id)
+    return [each for each in listed if each.source == "user"]
+
+
+async def copy_files(original: OriginalContainer, files: Sequence[Any], runtime: Runtime, fresh: str) -> None:
+    """Copy files of a container into one of a runtime. `files` have `id`, `path` and `bytes`.
+
+    Raises as `ContainerFiles`.
+    """
+    for each in files:
+        async with aclosing(original.containers.files.content(original.id, each.id)) as chunks:
+            await runtime.containers.files.create(fresh, path=each.path, content=chunks, size=each.bytes)

@@ -1,0 +1,138 @@
+"""Repeat the user's turns with several models at the same time, each in a container of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_kernel.conversion.containers import (
+    OriginalContainer,
+    WorkspaceFile,
+    copy_files,
+    files_of,
+    fresh_container,
+    uploads_of,
+)
+from agent_kernel.conversion.replay.prompts import ReplayPrompt
+from agent_kernel.errors import AgentKernelError, NotFound
+from agent_kernel.runtime.base import Runtime
+from agent_kernel.store.records import ResponseRow
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class ModelReplay:
+    """What one model did, as far as it has come. `seconds` has the time of each turn in `rows`."""
+
+    model: str
+    rows: list[ResponseRow] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    files: Mapping[str, WorkspaceFile] = field(default_factory=dict)
+    """All files at the end."""
+    error: str = ""
+    """Why it ended early; empty if it did not."""
+    begun: list[str] = field(default_factory=list)
+    """The ids of all responses, also of one that was interrupted."""
+
+
+@dataclass(frozen=True)
+class ReplaySetUp:
+    """What all models get: the turns, and containers with these parameters and the original's uploads."""
+
+    prompts: Sequence[ReplayPrompt]
+    original: OriginalContainer
+    params: Mapping[str, Any]
+
+
+async def replay_all(
+    runtime: Runtime, set_up: ReplaySetUp, replays: Sequence[ModelReplay], progress: Progress
+) -> None:
+    """Fill in the replays, all at once. A model that fails does not stop the others.
+
+    Containers and responses are removed at the end, also when cancelled: then the replays have what was done.
+    Raises what reading the original's files raises.
+    """
+    uploads = await uploads_of(set_up.original)
+    async with asyncio.TaskGroup() as group:
+        for each in replays:
+            group.create_task(_replay(runtime, set_up, uploads, each, progress))
+
+
+async def _replay(
+    runtime: Runtime, set_up: ReplaySetUp, uploads: Sequence[Any], replay: ModelReplay, progress: Progress
+) -> None:
+    replay.error = "It was interrupted."
+    try:
+        async with fresh_container(runtime, {**set_up.params, "name": "replay"}) as container_id:
+            try:
+                await copy_files(set_up.original, uploads, runtime, container_id)
+                replay.error = await _turns(runtime, set_up.prompts, container_id, replay, progress)
+                replay.files = await files_of(runtime.containers, container_id)
+            finally:
+                await asyncio.shield(_forget(runtime, replay.begun))
+    except AgentKernelError as error:
+        replay.error = error.message
+        progress(f"{replay.model}: {error.message}")
+
+
+async def _turns(
+    runtime: Runtime,
+    prompts: Sequence[ReplayPrompt],
+    container_id: str,
+    replay: ModelReplay,
+    progress: Progress,
+) -> str:
+    """Run the turns and return why they ended early, or an empty text."""
+    previous: str | None = None
+    for number, prompt in enumerate(prompts, 1):
+        progress(f"{replay.model}: turn {number} of {len(prompts)}")
+        begun = time.monotonic()
+        row = await _turn(runtime, prompt, prompt.request(replay.model, container_id, previous), replay.begun)
+        replay.rows.append(row)
+        replay.seconds.append(time.monotonic() - begun)
+        if row.status == "failed":
+            why = (row.response.get("error") or {}).get("message") or "The turn failed."
+            progress(f"{replay.model}: {why}")
+            return str(why)
+        previous = row.id
+    return ""
+
+
+async def _turn(
+    runtime: Runtime, prompt: ReplayPrompt, request: Mapping[str, Any], begun: list[str]
+) -> ResponseRow:
+    response: dict[str, Any] = {}
+    async with aclosing(runtime.respond(request)) as events:
+        async for event in events:
+            if event.type == "response.created":
+                begun.append(event.response.id)
+            elif (
+                event.type == "response.completed"
+                or event.type == "response.incomplete"
+                or event.type == "response.failed"
+            ):
+                response = event.response.to_dict(mode="json", warnings=False)
+    items = [{"id": f"msg_{place}", **item} for place, item in enumerate(prompt.fields["input"])]
+    return ResponseRow(
+        id=str(response.get("id") or ""),
+        created_at=float(response.get("created_at") or 0),
+        status=str(response.get("status") or "failed"),
+        model=str(request["model"]),
+        previous_id=request.get("previous_response_id"),
+        container_id=None,
+        request={"tools": prompt.tools},
+        input=items,
+        response={"output": [], **response},
+    )
+
+
+async def _forget(runtime: Runtime, ids: Sequence[str]) -> None:
+    for each in reversed(ids):
+        with contextlib.suppress(NotFound):  # it was not stored
+            await runtime.delete(each)
