@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -185,7 +186,8 @@ async def _look(backend: Backend) -> Probe:
 @pytest.fixture(scope="session")
 def docker_engine() -> None:
     """Require a Docker Engine with the toolbox image."""
-    probe = asyncio.run(_look(configured_docker()))
+    with ThreadPoolExecutor(1) as thread:  # a browser may have an event loop in this one
+        probe = thread.submit(lambda: asyncio.run(_look(configured_docker()))).result()
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")
 
