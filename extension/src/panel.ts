@@ -37,7 +37,9 @@ export abstract class AskingView implements NotebookView {
   }
 
   draw(): void {
-    const { state } = this.notebook;
+    const { reach } = this.notebook;
+    // While it connects again, what was known stays.
+    const state = reach === "connected" || reach === "connecting" ? this.notebook.state : null;
     if (!state) this.said.textContent = this.trans.__("The kernel is not connected.");
     const seen = state && this.look(state);
     if (seen === this._seen) return;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def jupyter_path(tmp_path_factory: pytest.TempPathFactory, kernel_data: Path) ->
             "PYTHONPATH": str(HERE.parents[1]),
         }
         folder = root / "kernels" / name
-        folder.mkdir(parents=True)
+        shutil.copytree(SPEC, folder)
         spec = json.loads((SPEC / "kernel.json").read_text())
         spec["argv"][0] = sys.executable
         spec["env"] = environment

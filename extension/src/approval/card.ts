@@ -112,7 +112,7 @@ export class ApprovalCard {
     this._fields.replaceChildren();
     const input = element("input", "agent-card-input", this._fields);
     input.placeholder = this._trans.__("Why, or what to do instead");
-    input.title = this._trans.__("The model gets it");
+    input.title = this._trans.__("The model sees this");
     input.setAttribute("aria-label", this._trans.__("Reason"));
     const send = () => this._send({ approve: false, reason: input.value });
     // Not a form, because the host page may handle the submission of forms itself.

@@ -11,6 +11,12 @@ import { type Arguments, type Fields, Refused, type State } from "./messages";
 const IMPLEMENTATION = "agent-kernel";
 const NOT_CONNECTED = "The kernel is not connected.";
 
+/**
+ * "connecting" is at first and again after the connection was interrupted; "lost" if JupyterLab no longer tries;
+ * "none" if there is no kernel.
+ */
+export type Reach = "connected" | "connecting" | "lost" | "none";
+
 export class AgentNotebook {
   constructor(readonly panel: NotebookPanel) {
     const { sessionContext } = panel;
@@ -40,10 +46,11 @@ export class AgentNotebook {
     return this.connection?.state ?? null;
   }
 
-  /** Whether messages get through: "connected", "connecting" (again), or "none" if there is no kernel. */
-  get reach(): "connected" | "connecting" | "none" {
+  /** Whether messages get through to the kernel. */
+  get reach(): Reach {
     const kernel = this.panel.sessionContext.session?.kernel;
     if (!kernel || kernel.status === "dead") return "none";
+    if (kernel.connectionStatus === "disconnected") return "lost";
     return kernel.connectionStatus === "connected" && this.state ? "connected" : "connecting";
   }
 
@@ -55,6 +62,11 @@ export class AgentNotebook {
   /** Sends a request to the kernel. Rejects with `Refused`. */
   ask(name: string, given: Arguments = {}): Promise<Fields> {
     return this.connection?.request(name, given) ?? Promise.reject(new Refused(NOT_CONNECTED, null));
+  }
+
+  /** Connects again to a kernel whose connection is lost. Whether that works is seen in `reach`. */
+  reconnect(): void {
+    this.panel.sessionContext.session?.kernel?.reconnect().catch(() => undefined);
   }
 
   /** The place of a cell among the code cells, from 1, and their number; null for an unknown cell. */

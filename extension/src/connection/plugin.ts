@@ -44,7 +44,9 @@ class AgentNotebooks implements IAgentNotebooks {
   }
 
   get current(): AgentNotebook | null {
-    return this._tracker.currentWidget && this.of(this._tracker.currentWidget);
+    const panel = this._tracker.currentWidget;
+    // A panel that is closed is current until the tracker hears of it: it must not be known again.
+    return panel && !panel.isDisposed ? this.of(panel) : null;
   }
 
   get changed(): ISignal<this, void> {

@@ -20,6 +20,7 @@ import { FilesPanel } from "./panel";
 import { FilesWork, type OpenInViewer } from "./work";
 
 export const FILES = "agent-kernel:show-files";
+const VIEWER = "jp-agent-viewer";
 
 export const container: JupyterFrontEndPlugin<void> = {
   id: "jupyter-agent-kernel:container",
@@ -69,6 +70,7 @@ function inTab(documents: IDocumentManager): OpenInViewer {
     if (!widget) return;
     if (known && !known.context.model.dirty) void known.context.revert();
     widget.title.label = name;
+    widget.addClass(VIEWER);
   };
 }
 
@@ -85,6 +87,7 @@ function beside(app: JupyterFrontEnd): OpenInViewer {
     const widget = viewer.createNew(context);
     widget.id = "jp-agent-file";
     widget.title.label = name;
+    widget.addClass(VIEWER);
     shown?.dispose();
     shown = widget;
     widget.disposed.connect(() => {

@@ -52,9 +52,9 @@ export class ContainerDrive implements Contents.IDrive {
       );
     }
     const asked = opened(path);
-    if (!asked) throw new Error("Files of a container are opened in the files panel only.");
+    if (!asked) throw new Error("Open files of a container from the files panel.");
     if (options?.content === false) return model(localPath, await stat(connection, asked.file));
-    const tooLarge = `The file has more than ${asked.most / 2 ** 20} MiB: download it instead.`;
+    const tooLarge = `The file is larger than ${asked.most / 2 ** 20} MiB. Download it instead.`;
     const { entry, parts } = await read(connection, asked.file, asked.most, tooLarge);
     const bytes = new Blob(parts);
     const content = asked.picture ? await base64(bytes) : textOf(await bytes.arrayBuffer());
@@ -66,7 +66,7 @@ export class ContainerDrive implements Contents.IDrive {
     const { connection, path } = await this._place(localPath);
     const asked = opened(path);
     if (!asked || asked.picture || typeof options.content !== "string") {
-      throw new Error("Only a text can be saved in a container.");
+      throw new Error("Only text can be saved in a container.");
     }
     await upload(connection, asked.file, new Blob([options.content]), undefined, { replace: true });
     const saved = model(localPath, await stat(connection, asked.file));
@@ -92,7 +92,7 @@ export class ContainerDrive implements Contents.IDrive {
   /** An address of the file's bytes that a browser saves and never shows as a page. The oldest expire. */
   async getDownloadUrl(localPath: string): Promise<string> {
     const { connection, path } = await this._place(localPath);
-    const { parts } = await read(connection, path, 32 * 2 ** 20, "The file is too large for a page.");
+    const { parts } = await read(connection, path, 32 * 2 ** 20, "The file is too large for the browser.");
     const url = URL.createObjectURL(new Blob(parts, { type: "application/octet-stream" }));
     this._urls.push(url);
     if (this._urls.length > KEPT_URLS) URL.revokeObjectURL(this._urls.shift() ?? "");
@@ -100,11 +100,11 @@ export class ContainerDrive implements Contents.IDrive {
   }
 
   newUntitled(): Promise<Contents.IModel> {
-    return Promise.reject(new Error("Make new files in a container with a cell."));
+    return Promise.reject(new Error("Create files in a container from a cell."));
   }
 
   copy(): Promise<Contents.IModel> {
-    return Promise.reject(new Error("Copy files in a container with a cell."));
+    return Promise.reject(new Error("Copy files in a container from a cell."));
   }
 
   /** The container has no checkpoints of single files. JupyterLab asks for one after each save. */
@@ -190,7 +190,7 @@ function textOf(bytes: ArrayBuffer): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new Error("The file is not a text in UTF-8: download it instead.");
+    throw new Error("The file is not UTF-8 text. Download it instead.");
   }
 }
 

@@ -32,7 +32,7 @@ export async function readFolder(root: FileSystemDirectoryEntry): Promise<Droppe
   const files: { path: string; file: File }[] = [];
   let bytes = 0;
   const look = async (folder: FileSystemDirectoryEntry, above: string, depth: number): Promise<void> => {
-    if (depth > DEEPEST) throw new TooMuch(`The folders are more than ${DEEPEST} deep.`);
+    if (depth > DEEPEST) throw new TooMuch(`Its folders are nested more than ${DEEPEST} deep.`);
     for (const entry of await children(folder)) {
       const path = above + entry.name;
       if (entry.isDirectory) {
@@ -43,7 +43,7 @@ export async function readFolder(root: FileSystemDirectoryEntry): Promise<Droppe
       bytes += file.size;
       files.push({ path, file });
       if (files.length > MOST_FILES) throw new TooMuch(`It has more than ${MOST_FILES} files.`);
-      if (bytes > MOST_BYTES) throw new TooMuch("It has more than 1 GiB.");
+      if (bytes > MOST_BYTES) throw new TooMuch("It is larger than 1 GiB.");
     }
   };
   await look(root, "", 1);

@@ -45,14 +45,14 @@ export class FilesPanel extends Widget {
     this._named = element("input", "jp-agent-files-filter", choice);
     this._named.type = "search";
     this._named.placeholder = _trans.__("Filter");
-    this._named.setAttribute("aria-label", _trans.__("Show only names with this text"));
+    this._named.setAttribute("aria-label", _trans.__("Show only names that contain this text"));
     this._named.addEventListener("input", () => void this.refresh());
     const label = element("label", "", choice);
     this._changed = element("input", "", label);
     this._changed.type = "checkbox";
     label.append(_trans.__("Changed by the last cell"));
     this._changed.addEventListener("change", () => void this.refresh());
-    this.transfers = element("div", "jp-agent-files-transfers", this.node);
+    this._transfers = element("div", "", this.node);
     this._note = element("p", "jp-agent-files-note", this.node);
     this._note.setAttribute("role", "status");
     this._list = element("ul", "jp-agent-files-list", this.node);
@@ -64,8 +64,12 @@ export class FilesPanel extends Widget {
     this._look();
   }
 
-  /** Where transfers of the panel are shown. */
-  readonly transfers: HTMLElement;
+  /** Where the transfers of a notebook are shown, which is only while the panel shows its container. */
+  transfersOf(notebook: AgentNotebook): HTMLElement {
+    const lines = this._lines.get(notebook) ?? element("div", "jp-agent-files-transfers");
+    this._lines.set(notebook, lines);
+    return lines;
+  }
 
   /** The notebook whose container is shown; null if the current one is not ours. */
   get notebook(): AgentNotebook | null {
@@ -99,6 +103,9 @@ export class FilesPanel extends Widget {
       this._entries = [];
       this._count = 0;
       this._container = container;
+    }
+    if (this._notebook !== notebook) {
+      this._transfers.replaceChildren(...(notebook ? [this.transfersOf(notebook)] : []));
     }
     this._notebook = notebook;
     this._where.textContent = notebook?.name ?? "";
@@ -135,12 +142,12 @@ export class FilesPanel extends Widget {
     if (!found.container) {
       return this._trans.__("No container yet. The first prompt, command or upload starts one.");
     }
-    if (found.count === 0 && this._named.value) return this._trans.__("No name here has this text.");
+    if (found.count === 0 && this._named.value) return this._trans.__("No name here contains this text.");
     if (found.count === 0 && this._changed.checked) {
       return this._trans.__("The last cell changed no files here.");
     }
     if (found.count === 0) return this._trans.__("There are no files yet.");
-    return found.complete ? "" : this._trans.__("The container has more files; only the newest are listed.");
+    return found.complete ? "" : this._trans.__("There are more files. Only the newest are listed.");
   }
 
   private _draw(): void {
@@ -201,6 +208,8 @@ export class FilesPanel extends Widget {
   private readonly _crumbs: HTMLElement;
   private readonly _named: HTMLInputElement;
   private readonly _changed: HTMLInputElement;
+  private readonly _transfers: HTMLElement;
+  private readonly _lines = new WeakMap<AgentNotebook, HTMLElement>();
   private readonly _note: HTMLElement;
   private readonly _list: HTMLElement;
   private readonly _more: HTMLButtonElement;

@@ -66,7 +66,7 @@ async function sendFolder(
   trans: TranslationBundle,
 ): Promise<string> {
   const { files } = await readFolder(entry);
-  if (files.length === 0) throw new Error(trans.__("There are no files in it."));
+  if (files.length === 0) throw new Error(trans.__("The folder is empty."));
   const path = text((await connection.request("free", { name: within(above, entry.name) }))["path"]);
   const total = files.reduce((sum, each) => sum + each.file.size, 0) || 1;
   let sent = 0;

@@ -56,9 +56,9 @@ export class FilesWork implements PanelWork {
   download(entry: Entry): void {
     const { notebook } = this.panel;
     const name = PathExt.basename(entry.path);
-    const line = this._line(this._trans.__("Downloading %1 …", name));
+    const line = this._line(notebook, this._trans.__("Downloading %1 …", name));
     const work = async () => {
-      const large = this._trans.__("It has more than 1 GiB. Use a cell: %download");
+      const large = this._trans.__("It is larger than 1 GiB. Use %download in a cell.");
       const { parts } = await read(this._connection(notebook), entry.path, MOST_DOWNLOADED, large, line);
       save(new Blob(parts, { type: "application/octet-stream" }), name);
     };
@@ -82,10 +82,10 @@ export class FilesWork implements PanelWork {
     const name = readable(entry.path);
     const body =
       entry.files === null
-        ? this._trans.__("%1 is removed from the container.", name)
+        ? this._trans.__("%1 will be deleted from the container.", name)
         : this._trans._n(
-            "%2 and the file in it are removed from the container.",
-            "%2 and the %1 files in it are removed from the container.",
+            "%2 and the file in it will be deleted from the container.",
+            "%2 and the %1 files in it will be deleted from the container.",
             entry.files,
             name,
           );
@@ -100,7 +100,7 @@ export class FilesWork implements PanelWork {
     files: readonly File[],
     folders: readonly FileSystemDirectoryEntry[],
   ): void {
-    const place = (line: HTMLElement) => this.panel.transfers.append(line);
+    const place = (line: HTMLElement) => this.panel.transfersOf(notebook).append(line);
     void send({ notebook, folder, place }, files, folders, this._trans);
   }
 
@@ -113,8 +113,8 @@ export class FilesWork implements PanelWork {
     if (!notebook) return;
     const { path, viewer } = viewerOf(entry.path, asText);
     if (entry.bytes > viewer.most) {
-      const why = this._trans.__("%1 is too large to be shown: download it instead.", readable(entry.path));
-      this._fail(why);
+      const why = this._trans.__("%1 is too large to show. Download it instead.", readable(entry.path));
+      this._fail(notebook, why);
       return;
     }
     this._open(notebook, path, viewer.factory, PathExt.basename(entry.path));
@@ -129,21 +129,21 @@ export class FilesWork implements PanelWork {
     try {
       await this._connection(notebook).request(request, given);
     } catch (error) {
-      this._fail(reasonOf(error));
+      this._fail(notebook, reasonOf(error));
       await this.panel.refresh();
     }
   }
 
-  private _fail(why: string): void {
-    void this._line("").carry(
+  private _fail(notebook: AgentNotebook | null, why: string): void {
+    void this._line(notebook, "").carry(
       () => Promise.reject(new Error(why)),
       () => why,
     );
   }
 
-  private _line(text: string): TransferLine {
+  private _line(notebook: AgentNotebook | null, text: string): TransferLine {
     const line = new TransferLine(text, this._trans);
-    this.panel.transfers.append(line.node);
+    if (notebook) this.panel.transfersOf(notebook).append(line.node);
     return line;
   }
 

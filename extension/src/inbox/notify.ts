@@ -13,8 +13,8 @@ export class Notifier {
     private readonly _trans: TranslationBundle,
   ) {}
 
-  /** Takes the questions that wait now. */
-  update(open: readonly Waiting[]): void {
+  /** Takes the questions that wait now. `inboxIsSeen` if the person looks at the panel with their cards. */
+  update(open: readonly Waiting[], inboxIsSeen: boolean): void {
     this._title(open.length);
     const ids = new Set(open.map(({ question }) => question.id));
     for (const [id, end] of this._told) {
@@ -23,7 +23,7 @@ export class Notifier {
       this._told.delete(id);
     }
     for (const { name, question, isSeen } of open) {
-      if (isSeen)
+      if (isSeen || inboxIsSeen)
         this._told.get(question.id)?.(); // the card is before the person's eyes
       else if (!this._told.has(question.id)) this._told.set(question.id, this._tell(name));
     }
@@ -31,7 +31,7 @@ export class Notifier {
 
   /** Tells it once; what is returned takes it back. */
   private _tell(name: string): () => void {
-    const message = this._trans.__("%1 waits for your approval.", name);
+    const message = this._trans.__("%1 is waiting for your approval.", name);
     const actions = [{ label: this._trans.__("Answer"), callback: this._show }];
     const inside = Notification.warning(message, { autoClose: false, actions });
     const outside = isHidden() ? onDesktop(message, this._show) : null;

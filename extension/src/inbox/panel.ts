@@ -10,7 +10,11 @@ import { mayAsk } from "./notify";
 import type { Waiting } from "./waiting";
 
 export class InboxPanel extends Widget {
-  constructor(private readonly _trans: TranslationBundle) {
+  /** `seen` is called when the person shows the panel or hides it. */
+  constructor(
+    private readonly _trans: TranslationBundle,
+    private readonly _seen: () => void,
+  ) {
     super();
     this.addClass("jp-agent-inbox");
     element("h2", "jp-agent-inbox-title", this.node, _trans.__("Approvals"));
@@ -18,7 +22,7 @@ export class InboxPanel extends Widget {
       "p",
       "jp-agent-inbox-empty",
       this.node,
-      _trans.__("No turn waits for you. Commands that need your approval appear here."),
+      _trans.__("Nothing is waiting for you. Commands that need your approval appear here."),
     );
     this._list = element("div", "jp-agent-inbox-list", this.node);
     if (mayAsk()) this._offer();
@@ -44,6 +48,14 @@ export class InboxPanel extends Widget {
 
   protected override onActivateRequest(): void {
     focusFirst(this.node);
+  }
+
+  protected override onAfterShow(): void {
+    this._seen();
+  }
+
+  protected override onAfterHide(): void {
+    this._seen();
   }
 
   /** Offers notifications on the desktop: the browser asks only after the person wanted them. */

@@ -10,7 +10,7 @@ import { approvalIcon } from "../icons";
 import { addPanel, category } from "../panel";
 import { Notifier } from "./notify";
 import { InboxPanel } from "./panel";
-import { WaitingQuestions } from "./waiting";
+import { isHidden, WaitingQuestions } from "./waiting";
 
 export const INBOX = "agent-kernel:show-approvals";
 
@@ -28,7 +28,7 @@ export const inbox: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
   ) => {
     const trans = (translator ?? nullTranslator).load("agent_kernel");
-    const panel = new InboxPanel(trans);
+    const panel = new InboxPanel(trans, () => update());
     panel.id = "jp-agent-inbox";
     panel.title.icon = approvalIcon;
     panel.title.caption = trans.__("Approvals");
@@ -43,7 +43,7 @@ export const inbox: JupyterFrontEndPlugin<void> = {
       panel.draw(open);
       panel.title.label = open.length > 0 ? `${open.length}` : "";
       panel.title.className = open.length > 0 ? "jp-agent-inbox-waits" : "";
-      notifier.update(open);
+      notifier.update(open, panel.isVisible && !isHidden());
     };
     notebooks.changed.connect(update);
     unopened.changed.connect(update);

@@ -25,7 +25,7 @@ export function examples(files: readonly NamedFile[], trans: TranslationBundle):
   const [text] = named(TEXTS);
   const found: (string | undefined)[] = [
     table && trans.__("What is in %1?", table),
-    table && other && trans.__("How do %1 and %2 belong together?", table, other),
+    table && other && trans.__("How are %1 and %2 related?", table, other),
     picture && trans.__("What does %1 show?", picture),
     text && trans.__("Summarize %1.", text),
     table && trans.__("Draw a chart of %1.", table),

@@ -30,6 +30,6 @@ export function row(view: EditorView, examples: readonly string[], trans: Transl
   made.setAttribute("role", "group");
   made.setAttribute("aria-label", trans.__("Example questions"));
   for (const example of examples) button(example, made, () => put(view, example), "jp-agent-example");
-  element("span", "jp-agent-examples-key", made, trans.__("Tab takes the first"));
+  element("span", "jp-agent-examples-key", made, trans.__("Press Tab for the first"));
   return made;
 }

@@ -50,7 +50,7 @@ export class Tools {
     const seconds = secondsOf(output.about);
     if (seconds.length) element("span", "jp-agent-took", bar, seconds.map(duration).join(", "));
     bar.setAttribute("role", "group");
-    bar.setAttribute("aria-label", this._trans.__("What can be done with this output"));
+    bar.setAttribute("aria-label", this._trans.__("Actions for this output"));
     this._addCopy(bar, output);
     this._addCell(bar, output);
     this._addQuestions(bar, output, before);

@@ -95,7 +95,7 @@ export function prompt(failed: Failure, wish: "fix" | "explain", trans: Translat
     ? trans.__("This command failed: %1", quoted(failed.what))
     : trans.__("The cell above failed.");
   const how = failed.how ? ` (${failed.how})` : "";
-  const said = failed.said ? ` ${trans.__("The last it said was %1.", quoted(failed.said))}` : "";
+  const said = failed.said ? ` ${trans.__("Its last output was %1.", quoted(failed.said))}` : "";
   const asked =
     wish === "fix"
       ? trans.__("Find out why, and fix it.")

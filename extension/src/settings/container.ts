@@ -16,14 +16,14 @@ export class ContainerSection implements Section {
     const { ask, trans } = _context;
     this.form = new Form(trans.__("Container"), trans, (values) => this._renew(values));
     this._table = element("table", "jp-agent-rows", this.form.body);
-    element("p", "jp-agent-words", this.form.body, trans.__("Limits of a new container:"));
+    element("p", "jp-agent-words", this.form.body, trans.__("Limits for a new container:"));
     const sizes = SIZES.map((each) => [each, each || trans.__("Default")] as const);
     this.form.field("memory", trans.__("Memory"), choice(sizes));
     this.form.field("cpus", trans.__("Processors"), line(trans.__("Default")));
     this.form.field("pids", trans.__("Processes"), line(trans.__("Default")));
     this.form.field("open_files", trans.__("Open files"), line(trans.__("Default")));
     this.form.field("disk", trans.__("Disk, in bytes"), line(trans.__("Default")));
-    const help = trans.__("Files in /mnt/data outlive the container in a volume.");
+    const help = trans.__("In a volume, the files in /mnt/data outlive the container.");
     this.form.field("volume", trans.__("Volume"), line(trans.__("None")), help);
     this.form.submit(trans.__("New container …"));
     this.form.action(trans.__("Reset the shell"), async () => {
@@ -40,7 +40,7 @@ export class ContainerSection implements Section {
     const { ask, trans } = this._context;
     const answer = await showDialog({
       title: trans.__("Replace the container?"),
-      body: trans.__("Its files, shell and Python session are deleted. The conversation continues."),
+      body: trans.__("Its files, shell and Python session will be deleted. The conversation continues."),
       buttons: [
         Dialog.cancelButton({ label: trans.__("Keep it") }),
         Dialog.warnButton({ label: trans.__("Replace") }),
@@ -48,7 +48,7 @@ export class ContainerSection implements Section {
     });
     if (!answer.button.accept) return trans.__("The container was kept.");
     this._draw(await ask("new_container", values));
-    return trans.__("The container is new and empty. It has no network until you allow it.");
+    return trans.__("The container is new and empty. It has no network until you allow one.");
   }
 
   private _draw(found: Fields): void {
@@ -61,7 +61,7 @@ export class ContainerSection implements Section {
     }
     if (list(found["rows"]).length === 0) {
       const { trans } = this._context;
-      const none = trans.__("There is none yet: the first prompt, upload or command creates it.");
+      const none = trans.__("No container yet. The first prompt, command or upload starts one.");
       element("td", "", element("tr", "", this._table), none);
     }
   }

@@ -15,7 +15,7 @@ export class ModelSection implements Section {
     this.form = new Form(trans.__("Model"), trans, async (values) => {
       await ask("set", { model: chosen(values) || null });
       this.form.settle();
-      return trans.__("Cells use it from the next one on.");
+      return trans.__("The next cell uses it.");
     });
     this._models = this.form.field("listed", trans.__("Model"), choice([["", trans.__("Default model")]]));
     const other = trans.__("For example openai/gpt-5 or ollama/qwen3:8b");
@@ -34,7 +34,7 @@ export class ModelSection implements Section {
     fill(this._models, [
       ["", trans.__("Default model")],
       ...names.map((each) => [each, readable(each)] as const),
-      [OTHER, trans.__("Another …")],
+      [OTHER, trans.__("Other …")],
     ]);
     this.form.show({ listed: model, model: "" });
     this._toggle();
@@ -48,7 +48,7 @@ export class ModelSection implements Section {
   private async _test(model: string): Promise<string> {
     const { ask, trans } = this._context;
     const found = await ask("test_model", model ? { model } : {});
-    if (found["known"] !== true) return trans.__("This model has no server that this kernel could ask.");
+    if (found["known"] !== true) return trans.__("This kernel has no server to ask about this model.");
     const lines = [text(found["problem"]), ...texts(found["lines"]), text(found["hint"])];
     return readable(lines.filter(Boolean).join(" "));
   }

@@ -23,12 +23,12 @@ export class NetworkSection implements Section {
       ["ask", trans.__("The hosts below, and ask me about others")],
     ]);
     this.form.field("type", trans.__("Connections"), kinds);
-    const help = trans.__("A name, *.domain, host:port, or a preset such as pip; one on each line.");
+    const help = trans.__("One per line: a host, *.domain, host:port, or a preset such as pip.");
     this.form.field("hosts", trans.__("Hosts"), area(3), help);
     const label = element("label", "jp-agent-choice", this.form.body);
     this._new = element("input", "", label);
     this._new.type = "checkbox";
-    label.append(trans.__("In a new, empty container"));
+    label.append(trans.__("Use a new, empty container"));
     this.form.submit(trans.__("Save"));
   }
 

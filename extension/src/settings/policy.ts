@@ -25,7 +25,7 @@ export class PolicySection implements Section {
       ["command", trans.__("commands like")],
       ["host", trans.__("connections to")],
     ] as const;
-    this.form.field("subject", trans.__("What it is about"), choice(subjects));
+    this.form.field("subject", trans.__("Applies to"), choice(subjects));
     const help = trans.__("A command such as rm * or git status, or a host such as *.example.org.");
     this._pattern = this.form.field("rule", trans.__("Command or host"), line(), help);
     this.form.submit(trans.__("Save rule"));
@@ -85,7 +85,12 @@ export class PolicySection implements Section {
     const { trans } = this._context;
     this._kinds.replaceChildren();
     if (kinds.length === 0) return;
-    element("p", "jp-agent-words", this._kinds, trans.__("You allowed these kinds, until the kernel stops:"));
+    element(
+      "p",
+      "jp-agent-words",
+      this._kinds,
+      trans.__("You allowed these kinds of commands until the kernel stops:"),
+    );
     for (const kind of kinds) {
       const row = element("div", "jp-agent-row", this._kinds);
       prose(`\`${kind.replace(/ \*$/, " …")}\``, row);
@@ -100,14 +105,16 @@ export class PolicySection implements Section {
     this._operator.replaceChildren();
     element("h4", "jp-agent-form-title", this._operator, trans.__("The operator’s rules"));
     if (!words) {
-      const unknown = trans.__("The server has rules that it does not tell. The stricter ones decide.");
+      const unknown = trans.__(
+        "The server that runs your turns may have rules of its own. It does not list them. If one of them asks or refuses, the question or the output names it.",
+      );
       element("p", "jp-agent-words", this._operator, unknown);
       return;
     }
-    const rules = element("ul", "", this._operator);
-    for (const each of words) prose(each, element("li", "", rules));
-    const note = trans.__("They cannot be changed here. The stricter of the two decides.");
-    element("p", "jp-agent-words", this._operator, note);
+    const table = element("table", "jp-agent-rows", this._operator);
+    const note = trans.__("You cannot change these. For each command the stricter of the two lists applies.");
+    element("caption", "", table, note);
+    for (const each of words) prose(each, element("td", "", element("tr", "", table)));
   }
 
   private _edit(number: number): void {

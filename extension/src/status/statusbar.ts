@@ -4,7 +4,7 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 
 import type { IAgentNotebooks } from "../connection/plugin";
-import { doing, model } from "./words";
+import { doing, model, unreached } from "./words";
 
 export class StatusBarItem extends Widget {
   constructor(
@@ -26,8 +26,12 @@ export class StatusBarItem extends Widget {
   draw(): void {
     const notebook = this._notebooks.current;
     const state = notebook?.state;
-    if (!notebook || !state || notebook.reach !== "connected") {
+    if (!notebook?.isOurs) {
       this.node.textContent = "";
+      return;
+    }
+    if (!state || notebook.reach !== "connected") {
+      this.node.textContent = unreached(notebook.reach, this._trans);
       return;
     }
     const place = notebook.place(state.cell?.id ?? null);

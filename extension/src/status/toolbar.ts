@@ -10,8 +10,8 @@ import { Widget } from "@lumino/widgets";
 import type { Message } from "@lumino/messaging";
 
 import type { AgentNotebook } from "../connection/notebook";
-import { element } from "../dom";
-import { doing, model, sandbox, used } from "./words";
+import { button, element } from "../dom";
+import { doing, model, sandbox, unreached, used } from "./words";
 
 /** Below this width of the notebook, in pixels, the item is short. */
 const NARROW = 760;
@@ -36,11 +36,9 @@ export class ToolbarStatus extends Widget {
     this._doing.addEventListener("click", () => {
       void _notebook.show(_notebook.state?.cell?.id ?? null);
     });
-    this._stop = element("button", "jp-agent-button jp-agent-stop", this.node, _trans.__("Stop"));
-    this._stop.type = "button";
-    this._stop.title = _trans.__("Stop the running cell and keep its work");
-    this._stop.addEventListener("click", () => {
-      stop(_notebook);
+    this._act = button("", this.node, () => {
+      if (_notebook.reach === "lost") _notebook.reconnect();
+      else stop(_notebook);
     });
     _notebook.changed.connect(this._draw, this);
     this._resized = new ResizeObserver(() => {
@@ -75,15 +73,14 @@ export class ToolbarStatus extends Widget {
     if (this.isDisposed) return;
     const { state, connection } = this._notebook;
     this.setHidden(!this._notebook.isOurs);
-    const reached = this._notebook.reach === "connected";
-    this._stop.style.visibility = reached && state?.cell ? "visible" : "hidden";
+    const { reach } = this._notebook;
+    const reached = reach === "connected";
+    this._drawButton(reach === "lost", reached && state?.cell != null);
     this._doing.disabled = !state?.cell;
     this.toggleClass("jp-agent-running", reached && state?.cell != null);
     this.toggleClass("jp-agent-waiting", reached && (state?.questions.length ?? 0) > 0);
     if (!state || !reached) {
-      const lost =
-        this._notebook.reach === "none" ? this._trans.__("No kernel") : this._trans.__("Connecting …");
-      this._doing.textContent = lost;
+      this._doing.textContent = unreached(reach, this._trans);
       return;
     }
     this._about.textContent = `${model(state, this._trans)} · ${sandbox(state, this._trans)}`;
@@ -92,12 +89,23 @@ export class ToolbarStatus extends Widget {
     this._doing.textContent = doing(state, place, connection?.age ?? 0, this._trans, this._narrow);
   }
 
+  /** The one button: it connects again if the connection is lost, and else stops the running cell. */
+  private _drawButton(lost: boolean, running: boolean): void {
+    const { _act, _trans } = this;
+    _act.style.visibility = lost || running ? "visible" : "hidden";
+    _act.textContent = lost ? _trans.__("Reconnect") : _trans.__("Stop");
+    _act.title = lost
+      ? _trans.__("Connect to the kernel again. It may still be running.")
+      : _trans.__("Stop the running cell and keep its work");
+    _act.classList.toggle("jp-agent-stop", !lost);
+  }
+
   private readonly _about: HTMLElement;
   private readonly _used: HTMLElement;
   private readonly _resized: ResizeObserver;
   private _narrow = false;
   private readonly _doing: HTMLButtonElement;
-  private readonly _stop: HTMLButtonElement;
+  private readonly _act: HTMLButtonElement;
   private _clock: ReturnType<typeof setInterval> | undefined;
 }
 

@@ -3,6 +3,7 @@
 import type { TranslationBundle } from "@jupyterlab/translation";
 
 import type { State } from "../connection/messages";
+import type { Reach } from "../connection/notebook";
 
 export interface Place {
   readonly at: number;
@@ -24,10 +25,16 @@ export function doing(
 ): string {
   const { cell } = state;
   if (!cell) return trans.__("Idle");
-  if (state.questions.length > 0) return short ? trans.__("Asks you") : trans.__("Waiting for you");
+  if (state.questions.length > 0) return short ? trans.__("Approve?") : trans.__("Waiting for you");
   if (place && short) return `${place.at}/${place.of}, ${duration(cell.seconds + later)}`;
   const which = place ? trans.__("Cell %1 of %2", place.at, place.of) : trans.__("Cell [%1]", cell.number);
   return `${which}, ${duration(cell.seconds + later)}`;
+}
+
+/** What is said of a kernel that messages do not get through to. */
+export function unreached(reach: Reach, trans: TranslationBundle): string {
+  if (reach === "none") return trans.__("No kernel");
+  return reach === "lost" ? trans.__("Not connected") : trans.__("Connecting …");
 }
 
 /** The model's name without its provider. */

@@ -40,7 +40,7 @@ export class Explorer {
     this._view = view;
     this._node.classList.toggle(EXPLORED, view !== null);
     this._button.textContent = view
-      ? this._trans.__("Show the table as it was")
+      ? this._trans.__("Show the original table")
       : this._trans.__("Explore the table");
     this._button.setAttribute("aria-expanded", `${view !== null}`);
     if (!view) return;

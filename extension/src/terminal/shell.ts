@@ -24,7 +24,11 @@ export class RemoteShell {
   /** What it shows next, which may be nothing yet; or how it ended. Rejects with `Refused`. */
   async read(): Promise<Uint8Array | Ended> {
     const given = { terminal: this._name, seen: this._seen };
-    const { result, buffers } = await this._connection.exchange("terminal-read", given);
+    // Asked again, a kernel that was restarted unheard answers in its new session, which ends the connection.
+    const late = setTimeout(() => void this._connection.resume().catch(ignored), LATEST);
+    const { result, buffers } = await this._connection
+      .exchange("terminal-read", given)
+      .finally(() => clearTimeout(late));
     this._seen = count(result["number"]);
     if (typeof result["code"] === "number") return { code: result["code"] };
     return new Uint8Array(buffers[0] ?? new ArrayBuffer(0));
@@ -51,6 +55,9 @@ export class RemoteShell {
 }
 
 const MOST_TYPED = 2 ** 18;
+
+/** Milliseconds after which there should be an answer: the kernel gives one after 20 s at the latest. */
+const LATEST = 30_000;
 
 /** The next read says what has gone wrong. */
 function ignored(): void {

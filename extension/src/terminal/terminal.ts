@@ -29,8 +29,11 @@ export class ContainerTerminal extends Widget {
   /** Says so while messages do not get through to a shell that is open. */
   look(): void {
     if (!this._shell || this.isDisposed) return;
-    if (this._find()?.reach === "connecting") {
+    const reach = this._find()?.reach;
+    if (reach === "connecting") {
       this._say(this._trans.__("Connecting to the kernel again. What you type is sent then."));
+    } else if (reach === "lost") {
+      this._say(this._trans.__("Not connected to the kernel. Reconnect in the notebook to go on."));
     } else {
       this._say("");
     }

@@ -47,13 +47,13 @@ export class VariableTable extends Widget {
       else this._view = this._shown(new TableView(found, this._trans));
       const rest = [
         found.rows.length < found.count
-          ? this._trans.__("These are the first of its %1 rows.", found.count.toLocaleString("en"))
+          ? this._trans.__("Only the first of its %1 rows are shown.", found.count.toLocaleString("en"))
           : "",
         found.names.length < found.width
-          ? this._trans.__("These are the first of its %1 columns.", found.width.toLocaleString("en"))
+          ? this._trans.__("Only the first of its %1 columns are shown.", found.width.toLocaleString("en"))
           : "",
       ];
-      const when = this._trans.__("As it was after cell [%1] of %2.", after, this._notebook.name);
+      const when = this._trans.__("State after cell [%1] of %2.", after, this._notebook.name);
       this._said.textContent = [when, ...rest].filter(Boolean).join(" ");
     } catch (error) {
       this._said.textContent = reason(error);

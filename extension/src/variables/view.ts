@@ -94,7 +94,7 @@ export class VariablesView extends AskingView {
     button("✕", head, () => this._close()).setAttribute("aria-label", this.trans.__("Close"));
     if (!isTable) return;
     const all = button(this.trans.__("Open the whole table"), this._shown, () => this._openTable(name));
-    all.title = this.trans.__("Sort, filter and page it in a tab");
+    all.title = this.trans.__("Sort, filter and page through it in a tab");
   }
 
   private _table(columns: readonly string[][], rows: readonly string[][]): void {

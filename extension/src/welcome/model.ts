@@ -25,7 +25,7 @@ export class ModelForm {
     this._result = element("p", "jp-agent-welcome-result", parent);
     this._result.setAttribute("role", "status");
     const keys = _trans.__(
-      "Keys are not entered here, so that none can get into a notebook. The kernel reads OPENAI_API_KEY, or AGENT_KERNEL_UPSTREAM_URL and AGENT_KERNEL_UPSTREAM_KEY, from the environment in which Jupyter starts. AGENT_KERNEL_MODEL is the model of new notebooks.",
+      "You cannot enter keys here, so none can end up in a notebook. The kernel reads OPENAI_API_KEY, or AGENT_KERNEL_UPSTREAM_URL and AGENT_KERNEL_UPSTREAM_KEY, from the environment in which Jupyter starts. AGENT_KERNEL_MODEL is the model of new notebooks.",
     );
     element("p", "jp-agent-welcome-text", parent, keys);
   }
@@ -50,7 +50,7 @@ export class ModelForm {
     const answer = await connection?.request("test_model", name ? { model: name } : {});
     if (answer?.["known"] !== true) {
       return this._trans.__(
-        "There is nothing to test: this model has no server, or only the runtime reaches it.",
+        "There is nothing to test: this model needs no server, or only the server that runs your turns can reach it.",
       );
     }
     const problem = text(answer["problem"]);
@@ -63,8 +63,8 @@ export class ModelForm {
     await notebook?.connection?.request("set", { model: name || null });
     const path = PathExt.basename(notebook?.panel.context.path ?? "");
     return name
-      ? this._trans.__("%1 answers the cells of %2 from now on.", name, path)
-      : this._trans.__("The configured model answers the cells of %1 from now on.", path);
+      ? this._trans.__("%1 now uses %2.", path, name)
+      : this._trans.__("%1 now uses the default model.", path);
   }
 
   /** Shows what came of it, or what went wrong. */

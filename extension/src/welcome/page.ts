@@ -35,7 +35,7 @@ export class WelcomePage extends Widget {
 
     const sandbox = section(inner, _trans.__("Sandbox"));
     const about = _trans.__(
-      "Commands run in a container, never on this machine. What it is made from is prepared once, in a few minutes.",
+      "Commands run in a container, never on this machine. Its image is prepared once, which takes a few minutes.",
     );
     element("p", "jp-agent-welcome-text", sandbox, about);
     this._prepare = button(_trans.__("Prepare the sandbox"), sandbox, () => void this._prepared());
@@ -73,7 +73,7 @@ export class WelcomePage extends Widget {
     showChecks(this._checks, checks, this._trans);
     this._summary.textContent =
       lacking.length === 0
-        ? this._trans.__("Everything that a cell needs is ready.")
+        ? this._trans.__("Everything a cell needs is ready.")
         : this._trans.__("Missing: %1.", lacking.map((each) => readable(each.name)).join(", "));
     this._model.refresh();
     this._draw();

@@ -33,14 +33,6 @@ def dark(page: Page) -> AbstractContextManager[None]:
     return themed(page, "JupyterLab Dark")
 
 
-def picture(page: Page, path: Path) -> None:
-    """Take pictures in the light and in the dark theme, if somebody wants to look at them."""
-    lab.picture(page, path)
-    if lab.PICTURES:
-        with dark(page):
-            lab.picture(page, path.with_stem(f"{path.stem}-dark"))
-
-
 def cell(page: Page, number: int) -> Locator:
     return page.locator(".jp-Notebook:visible .jp-CodeCell").nth(number)
 
@@ -77,3 +69,15 @@ def our_violations(page: Page) -> list[str]:
     ours = "[class^='jp-agent-']:not([hidden]), [class*=' jp-agent-']:not([hidden])"
     assert page.locator(ours).count() > 0
     return violations(page, ours)
+
+
+def check_themes(page: Page, selector: str, path: Path) -> None:
+    """See that axe-core finds nothing serious in these elements, in the light and in the dark theme.
+
+    Pictures of both are taken if somebody wants to look at them.
+    """
+    lab.picture(page, path)
+    assert violations(page, selector) == []
+    with dark(page):
+        lab.picture(page, path.with_stem(f"{path.stem}-dark"))
+        assert violations(page, selector) == []

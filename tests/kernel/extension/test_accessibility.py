@@ -129,9 +129,9 @@ def test_every_control_of_the_panels_is_reached_by_keys(full: Page, pictures: Pa
     walk(full, ".jp-agent-variable-table")
     table.get_by_role("button", name="Next page").press("Enter")
     expect(table.locator(".jp-agent-table-said")).to_contain_text("page 2 of 2")
-    full.screenshot(path=pictures / "variable-table.png")
+    lab.picture(full, pictures / "variable-table.png")
     with themed(full, "JupyterLab Dark"):
-        full.screenshot(path=pictures / "variable-table-dark.png")
+        lab.picture(full, pictures / "variable-table-dark.png")
         assert our_violations(full) == []
 
 
@@ -145,7 +145,7 @@ def test_a_question_is_reached_and_answered_by_keys(asking: Page, pictures: Path
     asking.locator(CARD).get_by_role("button", name="Deny …").press("Space")
     expect(asking.locator(CARD).get_by_label("Reason")).to_be_focused()
     walk(asking, CARD)
-    asking.screenshot(path=pictures / "keys.png")
+    lab.picture(asking, pictures / "keys.png")
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_nothing_serious_in_any_theme(tabs: Page, theme: str, pictures: Path) ->
         for name, beside in SHOWN.items():
             lab.command(tabs, f"agent-kernel:show-{name}")
             show(tabs, beside)
-            tabs.screenshot(path=pictures / f"all-{theme.lower().replace(' ', '-')}-{name}.png")
+            lab.picture(tabs, pictures / f"all-{theme.lower().replace(' ', '-')}-{name}.png")
             assert our_violations(tabs) == []
 
 
@@ -197,7 +197,7 @@ def test_panels_fit_beside_a_notebook_in_a_narrow_window(tabs: Page, pictures: P
         panel = tabs.locator(f"#jp-agent-{'inbox' if name == 'approvals' else name}")
         expect(panel).to_be_visible()
         assert panel.evaluate("(panel) => panel.scrollWidth - panel.clientWidth") == 0
-        tabs.screenshot(path=pictures / f"narrow-{name}.png")
+        lab.picture(tabs, pictures / f"narrow-{name}.png")
     tabs.evaluate("() => window.jupyterapp.shell.collapseRight()")
     expect(tabs.locator(".jp-agent-status-doing:visible")).to_be_in_viewport(ratio=1)
     tabs.set_viewport_size({"width": 1300, "height": 900})
@@ -220,5 +220,5 @@ def test_nothing_serious_in_notebook_7_in_the_dark(
                 assert our_violations(page) == []
             expect(page.locator(".jp-agent-check")).not_to_have_count(0, timeout=WAIT)
             assert our_violations(page) == []
-            page.screenshot(path=pictures / "all-notebook7-dark.png")
+            lab.picture(page, pictures / "all-notebook7-dark.png")
         page.evaluate(lab.SHUT_DOWN)

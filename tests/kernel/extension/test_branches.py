@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, start, violations
+from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -44,10 +44,9 @@ def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Pa
         expect(rows.nth(3)).to_contain_text("[4] !cat a.txt")
         expect(rows.nth(3)).to_contain_text("end of b2 · not on this branch")
         expect(rows.nth(4)).to_contain_text("a.txt")
-        picture(page, pictures / "history.png")
         notes = page.locator(".jp-agent-stale-note")
         expect(notes).to_have_text(["From another branch. Run the cell again to have it here."] * 2)
-        assert violations(page, ".jp-agent-history, .jp-agent-stale-note") == []
+        check_themes(page, ".jp-agent-history, .jp-agent-stale-note", pictures / "history.png")
         page.get_by_role("button", name="Open branch b2").press("Enter")
         expect(panel.get_by_role("status").last).to_have_text(
             "Now on branch b2, as it was left; branch b1 is kept.", timeout=WAIT
@@ -87,8 +86,7 @@ def test_branches_stand_side_by_side_and_get_names(opened: Opened, pictures: Pat
         expect(cells.first.locator("td").first).to_contain_text("echo 2 >b.txt; cat b.txt")
         expect(cells.first.locator("td").last).to_contain_text("echo two >a.txt")
         expect(cells.last.locator("td")).to_contain_text(["Not on this branch", "two"])
-        picture(page, pictures / "branches.png")
-        assert violations(page, ".jp-agent-comparison, .jp-agent-history") == []
+        check_themes(page, ".jp-agent-comparison, .jp-agent-history", pictures / "branches.png")
         table.get_by_role("button", name="Cell [2]").press("Enter")
         expect(cell(page, 1)).to_be_visible(timeout=WAIT)
         page.get_by_role("button", name="Delete branch first-try").press("Enter")

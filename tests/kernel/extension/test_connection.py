@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, start
+from tests.kernel.extension.page import WAIT, cell, check_themes, start, violations
 from tests.kernel.extension.test_settings import form, save, show_settings
 from tests.kernel.live.relay import Relay
 from tests.kernel.notebooks import write_notebook
@@ -33,6 +33,10 @@ RECORD = """() => {
 }"""
 
 
+CLOSE = f"() => {{ {lab.KERNEL}._ws.close(1000); }}"
+"""JupyterLab does not connect again after this code. After others it gives up too, but only in minutes."""
+
+
 def ask(page: Page) -> None:
     """Run the two cells of a notebook until a turn waits for the user."""
     expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
@@ -46,8 +50,8 @@ def test_approval_in_a_hidden_tab_is_seen_and_answered(opened: Opened, pictures:
         page.evaluate(HIDE, "hidden")
         ask(page)
         page.wait_for_function("() => document.title.startsWith('(1) ')", timeout=WAIT)
-        assert page.evaluate("() => window.shown") == ["hidden.ipynb waits for your approval."]
-        toast = page.locator(".Toastify__toast", has_text="hidden.ipynb waits for your approval.")
+        assert page.evaluate("() => window.shown") == ["hidden.ipynb is waiting for your approval."]
+        toast = page.locator(".Toastify__toast", has_text="hidden.ipynb is waiting for your approval.")
         expect(toast).to_be_visible(timeout=WAIT)
         lab.picture(page, pictures / "hidden.png")
         toast.get_by_role("button", name="Answer").click()
@@ -78,6 +82,29 @@ def test_question_of_a_tab_behind_outlives_a_reload(
         page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
         expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0, timeout=WAIT)
         page.evaluate(lab.SHUT_DOWN)
+
+
+def test_question_of_a_closed_notebook_is_found_and_answered(
+    opened: Opened, lab_folder: Path, pictures: Path
+) -> None:
+    write_notebook(lab_folder / "left.ipynb", ["%model"], kernel="agent-live")
+    with opened("closed.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
+        ask(page)
+        lab.command(page, "docmanager:save")
+        page.evaluate(f"() => {lab.WIDGET}.dispose()")
+        lab.command(page, "docmanager:open", {"path": "left.ipynb"})
+        lab.command(page, "agent-kernel:show-approvals")
+        where = page.get_by_role("button", name="closed.ipynb, which is not open")
+        expect(where).to_be_visible(timeout=WAIT)
+        lab.picture(page, pictures / "closed.png")
+        where.click()
+        expect(cell(page, 1).locator(".agent-live-question")).to_be_visible(timeout=WAIT)
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("closed.ipynb, cell 2 of 2", timeout=WAIT)
+        expect(page.locator(".jp-agent-card")).to_have_count(1)
+        page.evaluate(f"() => {lab.WIDGET}.dispose()")
+        expect(where).to_be_visible(timeout=WAIT)
+        page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("Nothing is waiting for you", timeout=WAIT)
 
 
 def test_two_tabs_show_the_same_question_settings_and_cell(
@@ -160,6 +187,17 @@ def test_lost_connection_is_said_and_made_up_for(
         for each in (page, far):
             expect(each.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
             expect(each.locator(".jp-agent-card")).to_have_count(0)
+        lab.command(far, "agent-kernel:show-settings")
+        settings = far.locator(".jp-agent-settings-view")
+        far.evaluate(CLOSE)
+        expect(status).to_contain_text("Not connected", timeout=WAIT)
+        expect(far.locator(".jp-agent-statusbar")).to_have_text("Not connected")
+        expect(settings).to_contain_text("The kernel is not connected.")
+        assert violations(far, ".jp-agent-status") == []
+        status.get_by_role("button", name="Reconnect").click()
+        expect(status).to_contain_text("Idle", timeout=WAIT)
+        expect(status.get_by_role("button", name="Reconnect")).to_have_count(0)
+        expect(settings).not_to_contain_text("The kernel is not connected.")
         far.close()
     relay.close()
 
@@ -180,11 +218,12 @@ def test_second_notebook_has_its_own_settings_and_question(
         expect(form(page, "Approvals").locator(".jp-agent-rules")).to_contain_text(
             "All commands run.", timeout=WAIT
         )
-        toast = page.locator(".Toastify__toast", has_text="first.ipynb waits for your approval.")
+        toast = page.locator(".Toastify__toast", has_text="first.ipynb is waiting for your approval.")
         expect(toast).to_be_visible(timeout=WAIT)
         toast.get_by_role("button", name="Answer").click()
         expect(page.locator(".jp-agent-inbox")).to_contain_text("first.ipynb, cell 2 of 2")
-        lab.picture(page, pictures / "second.png")
+        expect(toast).to_have_count(0, timeout=WAIT)
+        check_themes(page, ".jp-agent-inbox", pictures / "second.png")
         page.get_by_role("button", name="first.ipynb, cell 2 of 2").click()
         expect(page.locator(".jp-agent-status:visible")).to_contain_text("Waiting for you")
         lab.command(page, "agent-kernel:show-settings")

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, dark, start, violations
+from tests.kernel.extension.page import WAIT, cell, check_themes, dark, start
 from tests.kernel.hostile.canary import Canary, canary
 from tests.kernel.hostile.corpus import LATEX, MARKDOWN, MARKUP, NAMES, PAGES, PICTURES
 
@@ -83,35 +83,34 @@ def test_files_of_the_container_are_shown_and_opened_safely(
         expect(line(page, "report.md")).to_contain_text("changed", timeout=WAIT)
         expect(line(page, "out")).not_to_contain_text("changed")
         expect(line(page, "safe\\u{202e}txt.exe")).to_have_count(1)
-        assert violations(page, ".jp-agent-files") == []
-        page.screenshot(path=pictures / "files.png")
-        with dark(page):
-            page.screenshot(path=pictures / "files-dark.png")
+        check_themes(page, ".jp-agent-files", pictures / "files.png")
 
         expect(open_viewer(page, "people.csv", ".jp-CSVViewer")).to_be_visible()
-        page.screenshot(path=pictures / "files-csv.png")
+        lab.picture(page, pictures / "files-csv.png")
         back(page, "files.ipynb")
         report = open_viewer(page, "report.md", ".jp-RenderedMarkdown")
         expect(report).to_contain_text("Report")
         assert report.locator("iframe, script, object, embed, style, link, form[action]").count() == 0
-        page.screenshot(path=pictures / "files-markdown.png")
+        lab.picture(page, pictures / "files-markdown.png")
         back(page, "files.ipynb")
         picture = open_viewer(page, "picture.svg", ".jp-ImageViewer img")
         page.wait_for_function("(img) => img.naturalWidth === 60", arg=picture.element_handle(), timeout=WAIT)
-        page.screenshot(path=pictures / "files-svg.png")
+        with dark(page):
+            lab.picture(page, pictures / "files-svg-dark.png")
+            expect(picture).to_have_css("background-color", "rgb(255, 255, 255)")
         back(page, "files.ipynb")
         for name, selector in (("page.html", ".jp-FileEditor"), ("run.ipynb", ".jp-FileEditor")):
             expect(open_viewer(page, name, selector)).to_be_visible()
             back(page, "files.ipynb")
         expect(start(page, 2).locator(".jp-InputPrompt")).to_have_text("[3]:", timeout=WAIT)
-        panel.get_by_label("Show only names with this text").fill("sparse")
+        panel.get_by_label("Show only names that contain this text").fill("sparse")
         expect(line(page, "sparse.csv")).to_contain_text("4.3 GB", timeout=WAIT)
         line(page, "sparse.csv").locator(".jp-agent-file-open").click()
-        expect(panel.locator(".jp-agent-bad")).to_contain_text("sparse.csv is too large to be shown")
-        panel.get_by_label("Show only names with this text").fill("")
+        expect(panel.locator(".jp-agent-bad")).to_contain_text("sparse.csv is too large to show")
+        panel.get_by_label("Show only names that contain this text").fill("")
         line(page, "many").locator(".jp-agent-file-open").click()
         expect(panel).to_contain_text("Show more (500 of 10000)", timeout=WAIT)
-        panel.get_by_label("Show only names with this text").fill("9999")
+        panel.get_by_label("Show only names that contain this text").fill("9999")
         expect(line(page, "09999")).to_have_count(1, timeout=WAIT)
         expect(panel.locator(".jp-agent-file")).to_have_count(1)
         panel.get_by_role("button", name="/mnt/data").click()
@@ -121,7 +120,45 @@ def test_files_of_the_container_are_shown_and_opened_safely(
         assert [page.evaluate("window.__canary"), *trap.visits] == [None]
 
 
-def test_terminal_into_the_container(opened: Opened, pictures: Path) -> None:
+REPORT = """# Sales in 2025
+
+The **south** sold more in every month but *March*.
+
+1. read `sales.csv`
+2. add up by month
+"""
+REGIONS = [f"2025-{n:02}-01,{each},{n * 37 % 100}\n" for n in range(1, 13) for each in ("north", "south")]
+BEFORE = {"sales.csv": "date,region,amount\n" + "".join(REGIONS), "clean.py": "import csv\n"}
+MADE = {"report.md": REPORT, "sales by month and region 2025.csv": "month,north,south\n"}
+
+
+def test_report_is_read_beside_the_list_and_a_terminal(opened: Opened, pictures: Path) -> None:
+    cells = ["!mkdir figures; touch figures/months.svg", writing(BEFORE), writing(MADE)]
+    with opened("sales.ipynb", cells, kernel="agent", width=1100, height=480) as page:
+        lab.command(page, "agent-kernel:show-files")
+        for number in range(3):
+            prompt = start(page, number).locator(".jp-InputPrompt")
+            expect(prompt).to_have_text(f"[{number + 1}]:", timeout=WAIT)
+        expect(line(page, "report.md")).to_contain_text("changed", timeout=WAIT)
+        expect(line(page, "clean.py")).not_to_contain_text("changed")
+        expect(open_viewer(page, "report.md", ".jp-RenderedMarkdown")).to_contain_text("Sales in 2025")
+        line(page, "sales.csv").locator(".jp-agent-file-more").click()
+        expect(page.locator(".jp-agent-file-menu")).to_contain_text("Mention in the cell")
+        check_themes(page, ".jp-agent-file-menu", pictures / "files-panel.png")
+        page.keyboard.press("Escape")
+        back(page, "sales.ipynb")
+        page.locator(".jp-agent-files").get_by_role("button", name="Terminal").click()
+        terminal = page.locator(".jp-agent-terminal")
+        rows = terminal.locator(".xterm-rows")
+        expect(rows).to_contain_text("$", timeout=WAIT)
+        for command in ("head -3 sales.csv", "cut -d, -f2 sales.csv | sort | uniq -c"):
+            page.keyboard.type(f"{command}\n")
+        expect(rows).to_contain_text("12 south", timeout=WAIT)
+        check_themes(page, ".jp-agent-terminal", pictures / "terminal.png")
+        back(page, "sales.ipynb")
+
+
+def test_terminal_into_the_container(opened: Opened) -> None:
     with opened("shell.ipynb", ["!echo from the cell > note.txt"], kernel="agent", height=800) as page:
         expect(start(page, 0).locator(".jp-InputPrompt")).to_have_text("[1]:", timeout=WAIT)
         lab.command(page, "agent-kernel:open-terminal")
@@ -132,10 +169,6 @@ def test_terminal_into_the_container(opened: Opened, pictures: Path) -> None:
         page.keyboard.type("cat note.txt; pwd\n")
         expect(rows).to_contain_text("from the cell", timeout=WAIT)
         expect(rows).to_contain_text("/mnt/data")
-        page.screenshot(path=pictures / "terminal.png")
-        with dark(page):
-            page.screenshot(path=pictures / "terminal-dark.png")
-        terminal.locator("textarea").focus()
         page.keyboard.type("exit 3\n")
         expect(terminal).to_contain_text("The shell has ended (exit code 3)", timeout=WAIT)
         expect(terminal.get_by_role("button", name="New shell")).to_be_visible()

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, source, start, violations
+from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, source, start
 from tests.kernel.notebooks import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
@@ -29,8 +29,7 @@ def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Pa
         expect(running.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
         expect(status.locator(".jp-agent-status-doing")).to_contain_text(re.compile(r"Cell 2 of 3, \d+ s"))
         expect(status).to_contain_text("bubblewrap", timeout=WAIT)
-        assert violations(page, ".jp-agent-status") == []
-        picture(page, pictures / "status.png")
+        check_themes(page, ".jp-agent-status", pictures / "status.png")
         status.get_by_role("button", name="Stop").click()
         expect(running.locator(".jp-OutputArea")).to_contain_text("Stopped by you after", timeout=WAIT)
         expect(status).to_contain_text("Idle")
@@ -54,11 +53,11 @@ def test_hidden_notebook_is_answered_in_the_inbox(
         expect(page.locator(".jp-agent-inbox")).to_contain_text("asking.ipynb, cell 2 of 2", timeout=WAIT)
         expect(card).to_contain_text("rm -f results.txt")
         expect(page.locator(".jp-agent-inbox-waits")).to_have_text("1")
-        assert violations(page, ".jp-agent-inbox") == []
-        picture(page, pictures / "inbox.png")
+        expect(page.locator(".Toastify__toast")).to_have_count(0, timeout=WAIT)
+        check_themes(page, ".jp-agent-inbox", pictures / "inbox.png")
         card.get_by_role("button", name="Allow once").click()
         expect(card).to_have_count(0, timeout=WAIT)
-        expect(page.locator(".jp-agent-inbox")).to_contain_text("No turn waits for you")
+        expect(page.locator(".jp-agent-inbox")).to_contain_text("Nothing is waiting for you")
         page.evaluate("() => window.jupyterapp.shell.currentWidget.dispose()")
         lab.command(page, "docmanager:open", {"path": "asking.ipynb"})
         expect(page.locator(".jp-agent-status:visible")).to_contain_text("Idle", timeout=WAIT)
@@ -84,7 +83,7 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
         expect(page.locator(".jp-agent-transfer")).to_have_count(0)
         page.evaluate(DROP, [1, "drop", [["bad\nname.txt", "x"]]])
         expect(page.locator(".jp-agent-transfer")).to_contain_text("was not uploaded", timeout=WAIT)
-        lab.picture(page, pictures / "drop.png")
+        check_themes(page, ".jp-agent-transfer", pictures / "drop.png")
         page.evaluate(DROP, [1, "paste", [["image.png", "x"]]])
         page.wait_for_function(f"() => {CONTENT}.widgets[1].model.sharedModel.getSource().includes('image')")
         page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
@@ -106,8 +105,7 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         expect(cell(page, 1).locator(".jp-agent-fold")).to_have_count(0)
         error = start(page, 2).locator(".jp-OutputArea pre", has_text="There is no magic")
         expect(error).to_have_css("word-break", "normal", timeout=WAIT)
-        assert violations(page, ".jp-agent-record") == []
-        picture(page, pictures / "record.png")
+        check_themes(page, ".jp-agent-record", pictures / "record.png")
         fold.press("Enter")
         expect(command).to_be_visible()
         assert top(fold) < top(record.get_by_text("Uploaded")) < top(command) < top(answer)

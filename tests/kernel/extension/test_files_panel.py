@@ -93,7 +93,7 @@ def test_files_are_changed_and_dropped_while_a_turn_runs(
         line(page, "note.txt").locator(".jp-agent-file-open").focus()
         page.keyboard.press("F2")
         page.locator(".jp-Dialog input").fill("renamed.txt")
-        page.screenshot(path=pictures / "files-rename.png")
+        lab.picture(page, pictures / "files-rename.png")
         page.keyboard.press("Enter")
         expect(line(page, "renamed.txt")).to_have_count(1, timeout=WAIT)
         expect(line(page, "note.txt")).to_have_count(0)
@@ -111,12 +111,12 @@ def test_files_are_changed_and_dropped_while_a_turn_runs(
             panel.get_by_role("button", name="Upload …").click()
         chooser.value.set_files(tmp_path / "chosen.txt")
         expect(line(page, "chosen.txt")).to_have_count(1, timeout=WAIT)
-        page.screenshot(path=pictures / "files-folder.png")
+        lab.picture(page, pictures / "files-folder.png")
         panel.get_by_role("button", name="/mnt/data").click()
 
         choose(page, "out", "Delete …")
-        expect(page.locator(".jp-Dialog")).to_contain_text("out and the file in it are removed")
-        page.screenshot(path=pictures / "files-delete.png")
+        expect(page.locator(".jp-Dialog")).to_contain_text("out and the file in it will be deleted")
+        lab.picture(page, pictures / "files-delete.png")
         page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
         expect(line(page, "out")).to_have_count(0, timeout=WAIT)
         name = line(page, long).locator(".jp-agent-file-name")
@@ -129,12 +129,13 @@ def test_files_are_changed_and_dropped_while_a_turn_runs(
             menu = page.locator(".jp-agent-file-menu")
             expect(menu).to_contain_text("Mention in the cell")
             assert violations(page, ".jp-agent-files") == []
-            page.screenshot(path=pictures / f"files-menu-{width}.png")
+            lab.picture(page, pictures / f"files-menu-{width}.png")
             page.keyboard.press("Escape")
             expect(line(page, long).locator(".jp-agent-file-more")).to_be_focused()
         with dark(page):
             line(page, long).locator(".jp-agent-file-more").click()
-            page.screenshot(path=pictures / "files-menu-dark.png")
+            lab.picture(page, pictures / "files-menu-dark.png")
+            assert violations(page, ".jp-agent-files") == []
             page.keyboard.press("Escape")
         page.locator(".jp-agent-status").get_by_role("button", name="Stop").click()
 
@@ -156,7 +157,7 @@ def test_terminal_over_a_lost_connection_and_a_restart(
             expect(terminal).to_contain_text("Connecting to the kernel again", timeout=WAIT)
             terminal.locator("textarea").focus()
             far.keyboard.type("echo typed=$((20 + 3))\n")
-            far.screenshot(path=pictures / "terminal-lost.png")
+            lab.picture(far, pictures / "terminal-lost.png")
             assert refused.wait(60)
             shells(near, 0, "1")
         expect(rows).to_contain_text("typed=23", timeout=WAIT)
@@ -171,9 +172,9 @@ def test_terminal_over_a_lost_connection_and_a_restart(
         expect(rows).to_contain_text("$", timeout=WAIT)
         far.evaluate(f"() => {lab.KERNEL}.restart()")
         expect(terminal).to_contain_text("The kernel was restarted. The terminal has ended.", timeout=WAIT)
-        near.screenshot(path=pictures / "terminal-restarted.png")
+        lab.picture(near, pictures / "terminal-restarted.png")
         with dark(near):
-            near.screenshot(path=pictures / "terminal-restarted-dark.png")
+            lab.picture(near, pictures / "terminal-restarted-dark.png")
         terminal.get_by_role("button", name="New shell").click()
         expect(rows).to_contain_text("$", timeout=WAIT)
         expect(terminal).not_to_contain_text("ended")
@@ -194,11 +195,16 @@ def test_each_notebook_shows_its_own_container_and_two_tabs_agree(
     opened: Opened, context: BrowserContext, address: str, lab_folder: Path, pictures: Path
 ) -> None:
     write_notebook(lab_folder / "other.ipynb", ["!echo 1 > of-the-other.txt"], kernel="agent")
-    with opened(
-        "own.ipynb", ["!mkdir in; touch in/a.txt; echo 1 > own.txt"], kernel="agent", height=700
-    ) as page:
+    cells = ["!mkdir in; touch in/a.txt; echo 1 > own.txt; truncate -s 4G large.csv"]
+    with opened("own.ipynb", cells, kernel="agent", height=700) as page:
         lab.command(page, "agent-kernel:show-files")
         ran(page, 0)
+        line(page, "large.csv").locator(".jp-agent-file-open").click()
+        refused = page.locator(".jp-agent-files .jp-agent-bad", has_text="large.csv is too large to show")
+        expect(refused).to_have_count(1)
+        choose(page, "large.csv", "Delete …")
+        page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
+        expect(line(page, "large.csv")).to_have_count(0, timeout=WAIT)
         second = lab.open_tab(context, address, "own.ipynb")
         expect(second.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
         lab.command(second, "agent-kernel:show-files")
@@ -225,11 +231,13 @@ def test_each_notebook_shows_its_own_container_and_two_tabs_agree(
         expect(page.locator(".jp-agent-files")).to_contain_text("No container yet", timeout=WAIT)
         ran(page, 0)
         expect(line(page, "of-the-other.txt")).to_have_count(1, timeout=WAIT)
-        page.screenshot(path=pictures / "files-other.png")
+        expect(refused).to_have_count(0)
+        lab.picture(page, pictures / "files-other.png")
         page.evaluate(f"() => {lab.WIDGET}.dispose()")
         lab.command(page, "docmanager:open", {"path": "own.ipynb"})
         expect(page.locator(".jp-agent-files")).to_contain_text("There are no files yet.", timeout=WAIT)
         expect(line(page, "of-the-other.txt")).to_have_count(0)
+        expect(refused).to_have_count(1)
         page.evaluate(TERMINALS)
 
 
@@ -244,7 +252,8 @@ def test_files_and_terminal_in_notebook_7(
     context: BrowserContext, address: str, lab_folder: Path, tmp_path: Path, pictures: Path
 ) -> None:
     (tmp_path / "late.csv").write_text("a,b\n1,2\n")
-    write_notebook(lab_folder / "files-seven.ipynb", ["!echo '# Report' > report.md"], kernel="agent")
+    made = "!echo '# Report' > report.md; echo '<svg xmlns=\"http://www.w3.org/2000/svg\"/>' > drawn.svg"
+    write_notebook(lab_folder / "files-seven.ipynb", [made], kernel="agent")
     with context.new_page() as page:
         server, _, token = address.partition("/lab?")
         page.set_viewport_size({"width": 1200, "height": 700})
@@ -259,9 +268,12 @@ def test_files_and_terminal_in_notebook_7(
         expect(page.locator(".jp-RenderedMarkdown h1:visible")).to_have_text(
             re.compile("Report"), timeout=WAIT
         )
-        page.screenshot(path=pictures / "files-notebook7.png")
+        lab.picture(page, pictures / "files-notebook7.png")
         line(page, "late.csv").locator(".jp-agent-file-open").click()
         expect(page.locator(".jp-CSVViewer:visible")).to_have_count(1, timeout=WAIT)
+        line(page, "drawn.svg").locator(".jp-agent-file-open").click()
+        drawn = page.locator(".jp-ImageViewer:visible img")
+        expect(drawn).to_have_css("background-color", "rgb(255, 255, 255)", timeout=WAIT)
         choose(page, "late.csv", "Delete …")
         page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
         expect(line(page, "late.csv")).to_have_count(0, timeout=WAIT)
@@ -271,5 +283,5 @@ def test_files_and_terminal_in_notebook_7(
         terminal.locator("textarea").focus()
         page.keyboard.type("cat report.md\n")
         expect(terminal.locator(".xterm-rows")).to_contain_text("# Report", timeout=WAIT)
-        page.screenshot(path=pictures / "terminal-notebook7.png")
+        lab.picture(page, pictures / "terminal-notebook7.png")
         page.evaluate(lab.SHUT_DOWN)

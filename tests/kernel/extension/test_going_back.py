@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.forked import serve
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, start
+from tests.kernel.extension.page import CONTENT, WAIT, cell, start
 from tests.kernel.upstream import Played, played
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -128,7 +128,7 @@ def test_second_of_five_cells_is_edited_and_run_again(
         lab.command(page, "agent-kernel:show-history")
         panel = page.locator(".jp-agent-history")
         expect(panel.locator(".jp-agent-history-cell")).to_have_count(6, timeout=WAIT)
-        picture(page, pictures / f"edited-{kernel}.png")
+        lab.picture(page, pictures / f"edited-{kernel}.png")
 
         looked = run(page, LOOK)
         for there in ("Bea,4100", "Dora,4300", "g in /mnt/data"):
@@ -143,7 +143,7 @@ def test_second_of_five_cells_is_edited_and_run_again(
         rows = page.locator(".jp-agent-comparison tbody tr")
         expect(rows.first.locator("td")).to_contain_text(["Dora,4300", "Cleo,4200"], timeout=WAIT)
         expect(rows).to_have_count(5)
-        picture(page, pictures / f"compared-{kernel}.png")
+        lab.picture(page, pictures / f"compared-{kernel}.png")
         rows.first.get_by_role("button", name="Cell [2]").press("Enter")
 
         panel.get_by_role("button", name="Open branch b2").press("Enter")

@@ -12,6 +12,7 @@ from agent_kernel.kernel.render.bundles import table
 from tests.kernel import lab
 from tests.kernel.extension.page import WAIT, cell, start
 from tests.kernel.extension.records import bundles, code_call, message, write_record
+from tests.kernel.extension.test_extension import DROP
 from tests.kernel.extension.test_record import PLOTLY, inner
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
@@ -64,3 +65,27 @@ def test_cells_and_panels_in_notebook_7(seven: Page, pictures: Path) -> None:
     lab.command(seven, "agent-kernel:show-variables")
     variables = seven.locator(".jp-agent-variables-view")
     expect(variables).to_contain_text("There is no Python session yet", timeout=WAIT)
+
+
+def test_cells_are_written_and_stopped_in_notebook_7(seven: Page, pictures: Path) -> None:
+    edited = cell(seven, 3)
+    edited.locator(".cm-content").click()
+    for badge in ("Python", "Shell", "Prompt"):
+        seven.keyboard.press("Alt+k")
+        expect(edited.locator(".jp-agent-badge")).to_have_text(badge)
+    seven.evaluate(DROP, [3, "drop", [["ages.csv", "a\n1\n"]]])
+    expect(edited.locator(".jp-agent-mention")).to_have_text("@ages.csv", timeout=WAIT)
+    edited.locator(".cm-content").fill("wait for ever")
+    start(seven, 3)
+    status = seven.locator(".jp-agent-status")
+    expect(edited.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
+    expect(status).to_contain_text("Cell 4 of 4")
+    status.get_by_role("button", name="Stop").click()
+    expect(edited.locator(".jp-OutputArea")).to_contain_text("Stopped by you after", timeout=WAIT)
+    lab.picture(seven, pictures / "notebook7-stopped.png")
+    edited.locator(".cm-content").fill("%")
+    seven.keyboard.press("Control+End")
+    seven.keyboard.press("Tab")
+    offered = seven.locator(".jp-Completer-item[data-value='%model'] .jp-agent-about")
+    expect(offered).to_have_text("List models, or switch this notebook's model.", timeout=WAIT)
+    seven.keyboard.press("Escape")

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,13 @@ LAZY = {"chart-plotly": 1_600_000, "chart-vega": 300_000}
 def package(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Builds a distribution, "wheel" or "sdist", without Node."""
     folder = tmp_path_factory.mktemp("dist")
+    return cache(lambda target: build(target, CHECKOUT, folder))
 
-    def build(target: str) -> Path:
-        command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
-        subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, env=without_node())
-        return next(folder.glob("*.whl" if target == "wheel" else "*.tar.gz"))
 
-    return build
+def build(target: str, source: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, env=without_node())
+    return next(folder.glob("*.whl" if target == "wheel" else "*.tar.gz"))
 
 
 def without_node() -> dict[str, str]:
@@ -94,13 +95,20 @@ def uv(*arguments: str) -> None:
     subprocess.run(["uv", "--quiet", "--offline", *arguments], check=True, env=without_node())
 
 
-def test_source_distribution_has_the_built_extension(package: Callable[[str], Path]) -> None:
+def test_source_distribution_builds_the_same_wheel(package: Callable[[str], Path], tmp_path: Path) -> None:
     with tarfile.open(package("sdist")) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
+        archive.extractall(tmp_path, filter="data")
     assert "extension/labextension/package.json" in names
     assert "extension/src/index.ts" in names
     assert set(names) >= LIVE_VIEW
     assert not any("node_modules" in name for name in names)
+    (source,) = tmp_path.iterdir()
+    with (
+        zipfile.ZipFile(build("wheel", source, tmp_path / "dist")) as rebuilt,
+        zipfile.ZipFile(package("wheel")) as wheel,
+    ):
+        assert sorted(rebuilt.namelist()) == sorted(wheel.namelist())
 
 
 def test_versions_of_both_halves_are_equal() -> None:

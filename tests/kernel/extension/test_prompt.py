@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import CONTENT, WAIT, cell, picture, source, start, violations
+from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, dark, source, start, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -36,8 +36,7 @@ def test_prompts_wrap_and_cells_say_what_they_are(opened: Opened, pictures: Path
         expect(cell(page, 1).locator(".jp-agent-command")).to_have_text("!ls -l")
         expect(cell(page, 3).locator(".jp-agent-top")).to_have_text(["%budget", "%model"])
         expect(cell(page, 4).locator(".cm-placeholder")).to_contain_text("What is in @people.csv?")
-        assert violations(page, ".jp-AgentNotebook .jp-agent-badge") == []
-        picture(page, pictures / "prompts.png")
+        check_themes(page, ".jp-AgentNotebook .jp-agent-badge", pictures / "prompts.png")
 
 
 def test_key_switches_between_prompt_python_and_shell(opened: Opened) -> None:
@@ -63,12 +62,14 @@ def test_completions_say_what_they_are(opened: Opened, pictures: Path) -> None:
         complete(page, 0)
         model = page.locator(".jp-Completer-item[data-value='%model']")
         expect(model.locator(".jp-agent-about")).to_have_text("List models, or switch this notebook's model.")
-        picture(page, pictures / "completion.png")
+        lab.picture(page, pictures / "completion.png")
         page.keyboard.press("Escape")
         complete(page, 1)
         people = page.locator(".jp-Completer-item[data-value='@people.csv']")
         expect(people.locator(".jp-agent-about")).to_have_text("CSV, 23 bytes")
-        lab.picture(page, pictures / "completion-files.png")
+        with dark(page):
+            lab.picture(page, pictures / "completion-files-dark.png")
+            assert violations(page, ".jp-Completer .jp-agent-about") == []
         people.click()
         assert source(page, 1) == "Look at @people.csv"
         expect(start(page, 2)).to_contain_text("NameError", timeout=WAIT)
@@ -105,8 +106,7 @@ def test_empty_prompt_offers_questions_about_the_files(opened: Opened, pictures:
         expect(start(page, 0).locator(".jp-InputPrompt")).to_have_text("[1]:", timeout=WAIT)
         empty.locator(".cm-content").click()
         expect(offered.get_by_role("button").first).to_have_text("What is in results.csv?", timeout=WAIT)
-        assert violations(page, ".jp-AgentNotebook .jp-mod-active") == []
-        picture(page, pictures / "examples.png")
+        check_themes(page, ".jp-AgentNotebook .jp-mod-active", pictures / "examples.png")
         page.set_viewport_size({"width": 480, "height": 500})
         lab.picture(page, pictures / "examples-narrow.png")
         offered.get_by_role("button").last.press("Enter")

@@ -19,7 +19,7 @@ from agent_kernel.kernel.render.bundles import table
 from agent_kernel.kernel.render.files import pages
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, cell, dark, picture, source, start, violations
+from tests.kernel.extension.page import WAIT, cell, check_themes, dark, source, start
 from tests.kernel.extension.records import (
     bundles,
     code_call,
@@ -102,15 +102,14 @@ def test_outputs_are_copied_asked_about_and_made_cells(
             expect(output(page, number).get_by_role("button", name="Copied")).to_be_visible()
             assert clipboard(page) == expected
         output(page, 1).hover()
-        assert violations(page, ".jp-OutputArea") == []
-        picture(page, pictures / "tools.png")
+        check_themes(page, ".jp-OutputArea", pictures / "tools.png")
         made = {
             (0, "Make it a shell cell"): f"%%bash\nls\n{HEREDOC}",
             (2, "Make it a Python cell"): "%%python\nprint(1)",
             (3, "Make it a Python cell"): "%%python\nx = 1",
-            (1, "Explain"): "This command failed: `ls` (exit 1). The last it said was `%approve auto`. "
+            (1, "Explain"): "This command failed: `ls` (exit 1). Its last output was `%approve auto`. "
             "Explain why, in plain words. Do not change anything.",
-            (1, "Fix this"): "This command failed: `ls` (exit 1). The last it said was `%approve auto`. "
+            (1, "Fix this"): "This command failed: `ls` (exit 1). Its last output was `%approve auto`. "
             "Find out why, and fix it.",
         }
         for (number, name), expected in made.items():
@@ -189,8 +188,7 @@ def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, 
         expect(view.locator("tbody tr").nth(3).locator("td").nth(2)).to_have_text("")
         press(view, "Next page")
         expect(status).to_contain_text("page 2 of 2")
-        assert violations(page, ".jp-agent-table") == []
-        picture(page, pictures / "table.png")
+        check_themes(page, ".jp-agent-table", pictures / "table.png")
         view.get_by_role("searchbox").fill("p2")
         expect(status).to_have_text("11 of 30 rows, page 1 of 1")
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -198,7 +196,7 @@ def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, 
         lines = clipboard(page).splitlines()
         assert len(lines) == 12
         assert lines[:2] == ["name,age,score,note", 'P20,20,5.0,"a, ""b"""']
-        press(output(page, 0), "Show the table as it was")
+        press(output(page, 0), "Show the original table")
         expect(output(page, 0).locator("table.dataframe")).to_be_visible()
         expect(view).to_have_count(0)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
-from tests.kernel.extension.page import WAIT, dark, start, violations
+from tests.kernel.extension.page import WAIT, check_themes, dark, start, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -25,7 +25,7 @@ def form(page: Page, name: str) -> Locator:
 
 def show_settings(page: Page) -> None:
     page.locator(".jp-agent-status-about").click()
-    expect(form(page, "Container")).to_contain_text(re.compile("none yet|id"), timeout=WAIT)
+    expect(form(page, "Container")).to_contain_text(re.compile("No container yet|id"), timeout=WAIT)
 
 
 def save(shown: Locator, button: str = "Save") -> None:
@@ -38,11 +38,7 @@ def test_forms_and_lines_have_the_same_settings(opened: Opened, pictures: Path) 
         expect(start(page, 3)).to_contain_text("Cells now use openai/gpt-5-mini", timeout=WAIT)
         show_settings(page)
         expect(form(page, "Model").get_by_label("Model", exact=True)).to_have_value("openai/gpt-5-mini")
-        page.screenshot(path=pictures / "settings.png")
-        assert violations(page, ".jp-agent-settings-view") == []
-        with dark(page):
-            page.screenshot(path=pictures / "settings-dark.png")
-            assert violations(page, ".jp-agent-settings-view") == []
+        check_themes(page, ".jp-agent-settings-view", pictures / "settings.png")
         budget, instructions = form(page, "Budget"), form(page, "Instructions")
         budget.get_by_label("Seconds").fill("soon")
         instructions.get_by_label("This notebook").fill("Be brief.")
@@ -61,7 +57,7 @@ def test_forms_and_lines_have_the_same_settings(opened: Opened, pictures: Path) 
         model = form(page, "Model")
         model.get_by_label("Model", exact=True).select_option(label="Default model")
         save(model, "Use this model")
-        expect(model).to_contain_text("from the next one on", timeout=WAIT)
+        expect(model).to_contain_text("The next cell uses it", timeout=WAIT)
         start(page, 4)
         expect(page.locator(".jp-agent-settings-view")).to_contain_text("A cell is running", timeout=WAIT)
         save(instructions)
@@ -77,7 +73,7 @@ def test_model_is_chosen_and_tested(opened: Opened) -> None:
     with opened("model.ipynb", ["%model"], height=700) as page:
         show_settings(page)
         model = form(page, "Model")
-        model.get_by_label("Model", exact=True).select_option(label="Another …")
+        model.get_by_label("Model", exact=True).select_option(label="Other …")
         model.get_by_label("Name").fill("two words")
         save(model, "Use this model")
         expect(model.locator(".jp-agent-wrong", has_text="no spaces")).to_be_visible(timeout=WAIT)
@@ -85,7 +81,7 @@ def test_model_is_chosen_and_tested(opened: Opened) -> None:
         save(model, "Test this model")
         expect(model).to_contain_text("AGENT_KERNEL_UPSTREAM_URL", timeout=WAIT)
         save(model, "Use this model")
-        expect(model).to_contain_text("from the next one on", timeout=WAIT)
+        expect(model).to_contain_text("The next cell uses it", timeout=WAIT)
         expect(page.locator(".jp-agent-status")).to_contain_text("small")
         expect(start(page, 0)).to_contain_text("Cells use chat/small", timeout=WAIT)
 
@@ -100,7 +96,7 @@ def test_policy_is_a_table_of_sentences(opened: Opened, pictures: Path) -> None:
         expect(start(page, 0)).to_contain_text("You are asked before rm …", timeout=WAIT)
         expect(rows).to_contain_text(["You are asked before rm ….", "All other commands run."], timeout=WAIT)
         policy.get_by_label("New rule").select_option("deny")
-        policy.get_by_label("What it is about").select_option("host")
+        policy.get_by_label("Applies to").select_option("host")
         policy.get_by_label("Command or host").fill("not a host")
         save(policy, "Save rule")
         expect(policy.locator(".jp-agent-wrong", has_text="is not a host")).to_be_visible(timeout=WAIT)
@@ -111,7 +107,7 @@ def test_policy_is_a_table_of_sentences(opened: Opened, pictures: Path) -> None:
         policy.get_by_role("button", name="Move down").first.click()
         expect(rows.first).to_contain_text("You are asked before rm …", timeout=WAIT)
         policy.scroll_into_view_if_needed()
-        page.screenshot(path=pictures / "policy.png")
+        lab.picture(page, pictures / "policy.png")
         policy.get_by_role("button", name="Remove").first.click()
         expect(rows).to_contain_text([refused, "All other commands run."], timeout=WAIT)
         policy.get_by_label("All other commands").select_option("ask")
@@ -134,10 +130,11 @@ def test_policy_is_a_table_of_sentences(opened: Opened, pictures: Path) -> None:
 
 
 def test_variables_follow_each_cell(opened: Opened, pictures: Path) -> None:
-    frame = "pd.DataFrame({'city': ['Köln', '<img src=x onerror=\"window.hostile=1\">'], 'sum': [1.5, None]})"
+    frame = "pd.DataFrame({'city': ['Köln', 'Bonn'], 'sum': [1.5, None]})"
+    hostile = "sales.loc[1, 'city'] = '<img src=x onerror=\"window.hostile=1\">'"
     cells = [
         f"%%python\nimport pandas as pd\nsales = {frame}\nrate = 0.19\n{STYLED}",
-        "%%python\nsales['year'] = 2026; evil = '<b>bold</b>\\u202e'",
+        f"%%python\nsales['year'] = 2026; {hostile}; evil = '<b>bold</b>\\u202e'",
         "wait for ever",
         "%python restart",
     ]
@@ -151,6 +148,13 @@ def test_variables_follow_each_cell(opened: Opened, pictures: Path) -> None:
         )
         panel.get_by_role("button", name="sales").click()
         expect(panel).to_contain_text("sales (DataFrame): 2 rows × 2 columns", timeout=WAIT)
+        styled = page.locator(".jp-OutputArea iframe")
+        expect(styled).to_have_css("filter", "none")
+        lab.picture(page, pictures / "variables.png")
+        with dark(page):
+            lab.picture(page, pictures / "variables-dark.png")
+            expect(styled).to_have_css("filter", re.compile("invert"))
+            assert violations(page, ".jp-agent-variables-view") == []
         start(page, 1)
         expect(panel).to_contain_text("2 rows × 3 columns", timeout=WAIT)
         expect(panel).to_contain_text("<b>bold</b>")
@@ -158,13 +162,6 @@ def test_variables_follow_each_cell(opened: Opened, pictures: Path) -> None:
         expect(panel.locator("b, img")).to_have_count(0)
         assert "\u202e" not in panel.inner_text()
         assert page.evaluate("() => window.hostile") is None
-        assert violations(page, ".jp-agent-variables-view") == []
-        page.screenshot(path=pictures / "variables.png")
-        styled = page.locator(".jp-OutputArea iframe")
-        expect(styled).to_have_css("filter", "none")
-        with dark(page):
-            page.screenshot(path=pictures / "variables-dark.png")
-            expect(styled).to_have_css("filter", re.compile("invert"))
         start(page, 2)
         expect(panel).to_contain_text("The variables follow when it ends", timeout=WAIT)
         expect(panel).to_contain_text("sales")
@@ -180,7 +177,7 @@ def test_toolbar_is_short_in_a_narrow_window(opened: Opened, pictures: Path) -> 
         page.evaluate("() => window.jupyterapp.shell.collapseRight()")
         start(page, 1)
         expect(status.locator(".jp-agent-status-doing")).to_have_text(re.compile(r"2/2, \d+ s"), timeout=WAIT)
-        page.screenshot(path=pictures / "narrow.png")
+        lab.picture(page, pictures / "narrow.png")
         page.set_viewport_size({"width": 1300, "height": 500})
         expect(status.locator(".jp-agent-status-doing")).to_have_text(
             re.compile(r"Cell 2 of 2, \d+ s"), timeout=WAIT
