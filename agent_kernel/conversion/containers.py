@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,15 @@ class OriginalContainer:
 
     containers: Containers
     id: str
+
+
+@dataclass(frozen=True)
+class CopiedFile:
+    """A file that goes into new containers: its path there, its size in bytes, and how to read it."""
+
+    path: str
+    size: int
+    content: Callable[[], AsyncGenerator[bytes, None]]
 
 
 async def files_of(containers: Containers, container_id: str) -> dict[str, WorkspaceFile]:
@@ -120,17 +129,21 @@ async def params_like(original: OriginalContainer) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value}
 
 
-async def uploads_of(original: OriginalContainer) -> list[Any]:
+async def uploads_of(original: OriginalContainer) -> list[CopiedFile]:
     """Return the files that the user put into a container. Raises as `ContainerFiles.list`."""
     listed = await _listed(original.containers.files, original.id)
-    return [each for each in listed if each.source == "user"]
+    return [copied(original, each.id, each.path, each.bytes or 0) for each in listed if each.source == "user"]
 
 
-async def copy_files(original: OriginalContainer, files: Sequence[Any], runtime: Runtime, fresh: str) -> None:
-    """Copy files of a container into one of a runtime. `files` have `id`, `path` and `bytes`.
+def copied(original: OriginalContainer, file_id: str, path: str, size: int) -> CopiedFile:
+    """Return a file of a container, to be copied into others."""
+    return CopiedFile(path, size, lambda: original.containers.files.content(original.id, file_id))
 
-    Raises as `ContainerFiles`.
-    """
+
+async def put_files(runtime: Runtime, container_id: str, files: Sequence[CopiedFile]) -> None:
+    """Write files into a container. Raises as `ContainerFiles`, and what reading them raises."""
     for each in files:
-        async with aclosing(original.containers.files.content(original.id, each.id)) as chunks:
-            await runtime.containers.files.create(fresh, path=each.path, content=chunks, size=each.bytes)
+        async with aclosing(each.content()) as chunks:
+            await runtime.containers.files.create(
+                container_id, path=each.path, content=chunks, size=each.size
+            )

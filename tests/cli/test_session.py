@@ -11,7 +11,7 @@ import pytest
 
 from agent_kernel.cli import compose
 from agent_kernel.config import load
-from agent_kernel.store.records import ResponseRow
+from agent_kernel.store.records import ResponseRow, SessionRow
 from tests.cli.command import call
 from tests.conversion.rows import PIXEL, PIXEL_URL, answer, code, message, printed, shell, turn
 
@@ -42,6 +42,9 @@ async def _stored(folder: Path, rows: list[ResponseRow]) -> None:
     store = compose.store(load({"data_dir": str(folder)}))
     for row in rows:
         await store.rows.put_response(row)
+    for number, name in enumerate(("tables", "twice", "twice")):
+        kept = SessionRow(f"sess_{number}", name, 1.0, 2.0, "resp_2", "cntr_1", "", "{}")
+        assert await store.rows.add_session(kept, 10)
     await store.aclose()
 
 
@@ -86,3 +89,17 @@ def test_unknown_conversation_is_named_and_nothing_written(
     assert done.returncode == 2
     assert "There is no conversation 'resp_9'" in done.stderr
     assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["sess_0", "tables"])
+def test_kept_session_is_found_by_id_and_name(name: str, environment: dict[str, str]) -> None:
+    done = call("session", "export", name, "--as", "markdown", "-", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "## 2. Thanks\n" in done.stdout
+
+
+def test_name_of_two_sessions_lists_their_ids(environment: dict[str, str]) -> None:
+    done = call("session", "export", "twice", "--as", "markdown", "-", environment=environment)
+    assert done.returncode == 2
+    assert "2 sessions have the name 'twice'" in done.stderr
+    assert "sess_1" in done.stderr

@@ -45,6 +45,12 @@ turns:
           - date +%s%N > never-the-same.txt
           - python3 part.py
       - say: Done.
+  - when: A strange name
+    do:
+      - shell:
+          - "date +%s%N > $'\\e[31mred'"
+          - "printf '\\e[31m%s' $RANDOM"
+      - say: Made.
 """
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -125,20 +131,24 @@ def test_what_differs_is_listed_and_failed_steps_come_back(
 ) -> None:
     """A failed step wrote a file that a later one needs: so it is kept. A random number stays different."""
     data = Path(own_environment["AGENT_KERNEL_DATA_DIR"])
-    last, container_id = asyncio.run(conversation(data, "bubblewrap", model, ["Now with a failure"]))
+    last, container_id = asyncio.run(
+        conversation(data, "bubblewrap", model, ["Now with a failure", "A strange name"])
+    )
     folder = tmp_path / "code"
     done = call("session", "export", last, str(folder), "--as", "code", environment=own_environment)
     call("containers", "rm", container_id, environment=own_environment)
     assert done.returncode == 0, done.stderr
-    assert "people.sh: 3 steps, 0 left out" in done.stdout
-    assert done.stdout.count("Not verified:") == 1, done.stdout
+    assert "people.sh: 5 steps, 0 left out" in done.stdout
+    assert done.stdout.count("Not verified:") == 3, done.stdout
+    assert "\x1b" not in done.stdout
+    assert "Not verified: red differs:" in done.stdout
     assert "Not verified: never-the-same.txt differs:" in done.stdout
     cells = json.loads((folder / "people.ipynb").read_text())["cells"]
     assert "%%bash --no-raise-error\nprintf" in cells[4]["source"]
     assert "never-the-same.txt differs" in cells[-1]["source"]
     (folder / "people.csv").write_bytes(PEOPLE)
     ran = in_sandbox(folder, "bash", "people.sh")
-    assert (ran.returncode, ran.stdout) == (0, "1\n"), ran.stderr
+    assert (ran.returncode, ran.stdout[:2]) == (0, "1\n"), ran.stderr
     (folder / "people.csv").write_bytes(b"another")
     assert in_sandbox(folder, "bash", "people.sh").returncode == 1
 

@@ -156,3 +156,56 @@ def test_wrong_words_are_refused_before_anything_runs(held: Held, tmp_path: Path
         assert (done.returncode, why in done.stderr) == (2, True), done.stderr
     gone = call("session", "replay", "resp_none", "--model", "m", environment=held.environment)
     assert "There is no conversation" in gone.stderr
+
+
+NOTEBOOK_CELLS = [
+    "%upload data/people.csv",
+    "%budget seconds=100",
+    "!echo ours > ours.txt",
+    "Count the people in @more.csv",
+    "%%python\nprint(6 * 7)",
+]
+
+
+def write_notebook(folder: Path, sources: list[str]) -> Path:
+    cells = [{"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in sources]
+    notebook = folder / "people.ipynb"
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return notebook
+
+
+def test_saved_notebook_is_replayed_with_its_files(held: Held, tmp_path: Path) -> None:
+    folder = tmp_path / "books"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "people.csv").write_text("name,age\nAda,36\nBob,41\nEve,7\n")
+    (folder / "more.csv").write_text("x\n1\n")
+    notebook = write_notebook(folder, NOTEBOOK_CELLS)
+    page = tmp_path / "replay.md"
+    words = ["--model", held.models["first"], "--output", str(page)]
+    done = call("session", "replay", str(notebook), *words, environment=held.environment)
+    assert done.returncode == 0, done.stderr
+    assert "Not repeated: %budget" in done.stderr
+    row = re.split(r" {2,}", done.stdout.splitlines()[1])
+    assert (row[0], row[1:4], row[-1]) == ("scripted/first.yaml", ["3", "3", "2"], "done"), done.stdout
+    text = page.read_text()
+    assert "There are 3 people." in text
+    assert "```text\n42\n```" in text
+    assert "ours.txt" in text
+    assert held.containers() == ["people"]
+
+
+def test_notebook_uploads_nothing_from_outside_its_folder(held: Held, tmp_path: Path) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    (tmp_path / "key.txt").write_text("secret")
+    for source in ("%upload ../key.txt", f"%upload {tmp_path}/key.txt", 'Read @"../key.txt" please'):
+        notebook = write_notebook(folder, [source, "Count the people"])
+        words = ["--model", held.models["first"]]
+        done = call("session", "replay", str(notebook), *words, environment=held.environment)
+        assert done.returncode == 2
+        assert "which is not in its folder" in done.stderr
+    broken = folder / "broken.ipynb"
+    broken.write_text("[" * 100_000)
+    done = call("session", "replay", str(broken), "--model", "m", environment=held.environment)
+    assert "broken.ipynb is not a notebook" in done.stderr
+    assert held.containers() == ["people"]

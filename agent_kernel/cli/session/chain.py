@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
-    """Return the turns of a conversation, oldest first. `name` is the id of its last response.
+    """Return the turns of a conversation, oldest first.
 
-    Raises `NotFound` for an unknown id, and `InvalidRequest` if the conversation is not whole or still runs.
+    `name` is the id of its last response, or the id or the name of a kept session. Raises `NotFound` if there
+    is none, and `InvalidRequest` if the conversation is not whole, still runs, or several have this name.
     """
-    found = await rows.chain(name)
+    found = await rows.chain(await _last_response(rows, name))
     if not found:
         raise NotFound(
             f"There is no conversation {name!r} in this store.",
-            hint="Name the id of its last response: resp_... Another data folder is chosen with --data-dir.",
+            hint="Name a kept session, or the id of the last response: resp_... --data-dir chooses the store.",
         )
     if found[0].previous_id is not None:
         raise InvalidRequest(
@@ -36,6 +37,16 @@ async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
             f"The response {name} is still {found[-1].status}.", hint="Wait for its end, or interrupt it."
         )
     return found
+
+
+async def _last_response(rows: Rows, name: str) -> str:
+    if name.startswith("resp_"):
+        return name
+    sessions = [each for each in await rows.sessions() if name in (each.id, each.name)]
+    if len(sessions) > 1:
+        ids = ", ".join(each.id for each in sessions[:5])
+        raise InvalidRequest(f"{len(sessions)} sessions have the name {name!r}.", hint=f"Name one: {ids}")
+    return (sessions[0].response_id if sessions else None) or name
 
 
 async def filled(store: Store, settings: Settings, rows: Sequence[ResponseRow]) -> list[ResponseRow]:

@@ -34,6 +34,7 @@ def write(arguments: argparse.Namespace) -> int:
     check_folder(folder, force=arguments.force)
     name, made = asyncio.run(_exported(flags.load(arguments), arguments))
     from agent_kernel.conversion.code.notebook import notebook, script
+    from agent_kernel.kernel.render.text import clean
 
     folder.mkdir(exist_ok=True)
     suffix, text = script(made.export)
@@ -42,7 +43,7 @@ def write(arguments: argparse.Namespace) -> int:
     kept, left_out = len(made.export.plan.kept), len(made.export.plan.left_out)
     print(f"{folder / name}.ipynb, {name}{suffix}: {kept:,} steps, {left_out:,} left out")
     print(
-        "\n".join(f"Not verified: {each}" for each in made.problems)
+        "\n".join(f"Not verified: {clean(each)}" for each in made.problems)
         or "Verified: files and figures are the same."
     )
     return 0

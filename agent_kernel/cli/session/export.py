@@ -22,7 +22,9 @@ FORMS = ("chat", "anthropic", "markdown", "code")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the conversation, the form and the file."""
-    parser.add_argument("id", metavar="ID", help="the conversation: the id of its last response")
+    parser.add_argument(
+        "id", metavar="ID", help="the conversation: a kept session, or the id of its last response"
+    )
     parser.add_argument("file", metavar="FILE", help="the file to write; - prints it")
     parser.add_argument("--as", dest="form", choices=FORMS, required=True, help="what to write")
     parser.add_argument(

@@ -13,8 +13,8 @@ from agent_kernel.conversion.code.plan import CodePlan, KeptStep
 from agent_kernel.conversion.code.rerun import CodeRun
 from agent_kernel.conversion.exchanges import Exchange
 from agent_kernel.kernel.render.markdown import to_safe_markdown
+from agent_kernel.kernel.render.text import clean, markdown_text, size
 from agent_kernel.kernel.render.text import code as code_span
-from agent_kernel.kernel.render.text import markdown_text, size
 
 Json = Mapping[str, Any]
 
@@ -183,7 +183,7 @@ def _heading(number: int, exchange: Exchange) -> str:
 
 
 def _comments(text: str) -> Iterator[str]:
-    yield from (f"# {line}".rstrip() for line in text.strip().splitlines())
+    yield from (f"# {line}".rstrip() for line in clean(text).strip().split("\n"))
 
 
 def _inputs(inputs: Sequence[NamedInput]) -> str:

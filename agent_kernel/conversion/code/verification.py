@@ -14,14 +14,15 @@ from agent_kernel.conversion.code.rerun import CodeRun, run_all
 from agent_kernel.conversion.containers import (
     OriginalContainer,
     WorkspaceFile,
-    copy_files,
+    copied,
     files_of,
     fresh_container,
+    put_files,
 )
 from agent_kernel.conversion.exchanges import Exchange, exchanges, models_of
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.render.text import clean, markdown_text
 from agent_kernel.kernel.render.text import code as code_span
-from agent_kernel.kernel.render.text import markdown_text
 from agent_kernel.runtime.base import Runtime
 from agent_kernel.store.records import ResponseRow
 
@@ -101,13 +102,13 @@ async def _attempt(
     fresh: FreshPlace,
     files: Mapping[str, WorkspaceFile],
 ) -> _Attempt:
-    inputs = [each for each in files.values() if each.uploaded]
+    inputs = [copied(original, each.id, each.path, each.bytes) for each in files.values() if each.uploaded]
     first = set_up(export)
     codes = [*([first] if first else []), *map(runnable, export.plan.kept)]
     runtime = fresh.runtime
     try:
         async with fresh_container(runtime, fresh.params) as fresh_id:
-            await copy_files(original, inputs, runtime, fresh_id)
+            await put_files(runtime, fresh_id, inputs)
             runs = await run_all(runtime, fresh_id, codes)
             got = await files_of(runtime.containers, fresh_id)
     except AgentKernelError as error:
@@ -139,7 +140,7 @@ def _report(best: _Attempt, fresh: FreshPlace | None, problems: Sequence[str]) -
         yield "\nNot verified:\n"
         for each in problems:
             first, _, rest = each.partition("\n")
-            yield f"- {markdown_text(first)}" + (f"\n\n{rest}\n" if rest else "")
+            yield f"- {markdown_text(first)}" + (f"\n\n{clean(rest)}\n" if rest else "")
     yield "\nWhat is not in the conversation is not here: files changed by hand, and `!!` commands."
 
 

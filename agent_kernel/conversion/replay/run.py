@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.conversion.containers import (
-    OriginalContainer,
+    CopiedFile,
     WorkspaceFile,
-    copy_files,
     files_of,
     fresh_container,
-    uploads_of,
+    put_files,
 )
 from agent_kernel.conversion.replay.prompts import ReplayPrompt
 from agent_kernel.errors import AgentKernelError, NotFound
@@ -43,10 +42,10 @@ class ModelReplay:
 
 @dataclass(frozen=True)
 class ReplaySetUp:
-    """What all models get: the turns, and containers with these parameters and the original's uploads."""
+    """What all models get: the turns, and containers with these files and parameters."""
 
     prompts: Sequence[ReplayPrompt]
-    original: OriginalContainer
+    uploads: Sequence[CopiedFile]
     params: Mapping[str, Any]
 
 
@@ -56,22 +55,18 @@ async def replay_all(
     """Fill in the replays, all at once. A model that fails does not stop the others.
 
     Containers and responses are removed at the end, also when cancelled: then the replays have what was done.
-    Raises what reading the original's files raises.
     """
-    uploads = await uploads_of(set_up.original)
     async with asyncio.TaskGroup() as group:
         for each in replays:
-            group.create_task(_replay(runtime, set_up, uploads, each, progress))
+            group.create_task(_replay(runtime, set_up, each, progress))
 
 
-async def _replay(
-    runtime: Runtime, set_up: ReplaySetUp, uploads: Sequence[Any], replay: ModelReplay, progress: Progress
-) -> None:
+async def _replay(runtime: Runtime, set_up: ReplaySetUp, replay: ModelReplay, progress: Progress) -> None:
     replay.error = "It was interrupted."
     try:
         async with fresh_container(runtime, {**set_up.params, "name": "replay"}) as container_id:
             try:
-                await copy_files(set_up.original, uploads, runtime, container_id)
+                await put_files(runtime, container_id, set_up.uploads)
                 replay.error = await _turns(runtime, set_up.prompts, container_id, replay, progress)
                 replay.files = await files_of(runtime.containers, container_id)
             finally:

@@ -1,0 +1,138 @@
+"""Replay a conversation with other models for the command line: its sources, its table and its file."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_kernel.cli import compose, flags
+from agent_kernel.cli.opened import containers_with, table
+from agent_kernel.cli.session.chain import filled, read_chain
+from agent_kernel.cli.session.export import check_target
+from agent_kernel.config import Settings
+from agent_kernel.conversion.containers import OriginalContainer, files_of, params_like, uploads_of
+from agent_kernel.conversion.exchanges import exchanges, models_of
+from agent_kernel.conversion.replay.page import (
+    FIGURES,
+    ReplayColumn,
+    column_of,
+    to_markdown_page,
+    to_page,
+)
+from agent_kernel.conversion.replay.prompts import ReplayPrompt, prompts_of
+from agent_kernel.conversion.replay.run import ModelReplay, ReplaySetUp, replay_all
+from agent_kernel.errors import ConfigurationError, NotFound
+from agent_kernel.kernel.render.text import clean
+
+MOST_MODELS = 8
+LEASE = 60.0
+"""Seconds that the containers outlive this process if it is killed."""
+
+_INTERRUPTED = 130
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Replay, print the table, and write the file. Interrupted, it shows what was done until then."""
+    target = Path(arguments.output) if arguments.output else None
+    _check(arguments.models, target, force=arguments.force)
+    replays = [ModelReplay(name) for name in dict.fromkeys(arguments.models)]
+    begun: list[_Begun] = []
+    interrupted = False
+    try:
+        asyncio.run(_replayed(arguments, begun, replays))
+    except KeyboardInterrupt:
+        if not begun:
+            raise
+        interrupted = True
+        print("Interrupted. This is what was done until then.", file=sys.stderr)
+    columns = [*begun[0].before, *map(column_of, replays)]
+    print(table([FIGURES, *(each.figures() for each in columns)]))
+    if target is not None:
+        _write(target, Path(arguments.id).name, [each.text for each in begun[0].prompts], columns)
+        print(f"\nSide by side: {target}")
+    if interrupted:
+        return _INTERRUPTED
+    return 1 if all(each.error for each in replays) else 0
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a replay is about: the turns, and the conversation as it was, if it is known."""
+
+    prompts: Sequence[ReplayPrompt]
+    before: Sequence[ReplayColumn] = ()
+
+
+def _check(models: Sequence[str], target: Path | None, *, force: bool) -> None:
+    if len(models) > MOST_MODELS:
+        raise ConfigurationError(f"At most {MOST_MODELS} models can be compared.", hint="Name fewer.")
+    if target is not None:
+        if target.suffix not in (".html", ".md"):
+            raise ConfigurationError(f"{target} is neither .html nor .md.", hint="Choose one of these names.")
+        check_target(target, force=force)
+
+
+async def _replayed(
+    arguments: argparse.Namespace, begun: list[_Begun], replays: Sequence[ModelReplay]
+) -> None:
+    settings = flags.load(arguments)
+    async with AsyncExitStack() as stack:
+        if Path(arguments.id).suffix == ".ipynb":
+            set_up = await _of_notebook(Path(arguments.id), settings, begun)
+        else:
+            set_up, backend = await _of_chain(arguments.id, settings, begun, stack)
+            settings = flags.load(arguments, sandbox=backend)
+        runtime = compose.local_runtime(settings, lease=LEASE)
+        stack.push_async_callback(runtime.aclose)
+        await replay_all(runtime, set_up, replays, lambda line: print(clean(line), file=sys.stderr))
+
+
+async def _of_notebook(path: Path, settings: Settings, begun: list[_Begun]) -> ReplaySetUp:
+    from agent_kernel.conversion.replay.notebook_file import turns_of
+
+    found = await turns_of(path, settings.kernel)
+    if found.ignored:
+        print(f"Not repeated: {', '.join(sorted(found.ignored))}", file=sys.stderr)
+    begun.append(_Begun(found.prompts))
+    return ReplaySetUp(found.prompts, list(found.uploads.values()), {})
+
+
+async def _of_chain(
+    name: str, settings: Settings, begun: list[_Begun], stack: AsyncExitStack
+) -> tuple[ReplaySetUp, str]:
+    """Return what is replayed of a stored conversation, and the backend of its container."""
+    store = compose.store(settings)
+    try:
+        rows = await filled(store, settings, await read_chain(store.rows, name))
+        ids = [row.container_id for row in rows if row.container_id is not None]
+        container = await store.rows.container(ids[-1]) if ids else None
+    finally:
+        await store.aclose()
+    if container is None:
+        raise NotFound(
+            "The container of this conversation is gone, and with it the files that its prompts are about.",
+            hint="Only conversations whose container is still there can be replayed.",
+        )
+    containers = await stack.enter_async_context(containers_with(settings, container.id))
+    original = OriginalContainer(containers, container.id)
+    before = ModelReplay("", rows, [_seconds(row.response, row.created_at) for row in rows])
+    before.files = await files_of(containers, container.id)
+    models = ", ".join(models_of(exchanges(rows))) or "the user alone"
+    begun.append(_Begun(prompts_of(rows), [column_of(before, f"before: {models}")]))
+    set_up = ReplaySetUp(prompts_of(rows), await uploads_of(original), await params_like(original))
+    return set_up, container.backend
+
+
+def _seconds(response: object, begun: float) -> float:
+    ended = response.get("completed_at") if isinstance(response, dict) else None
+    return max(0.0, float(ended) - begun) if ended else 0.0
+
+
+def _write(target: Path, title: str, prompts: Sequence[str], columns: Sequence[ReplayColumn]) -> None:
+    made = to_page if target.suffix == ".html" else to_markdown_page
+    target.write_bytes(made(f"Replay of {title}", prompts, columns).encode("utf-8", "replace"))
