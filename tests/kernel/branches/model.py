@@ -41,9 +41,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a user does. `name` is a cell id, a cell's number or a branch."""
+    """One thing that a user does. `name` is a cell id, a cell's number or a branch, `text` its new name."""
 
-    kind: Literal["run", "private", "rewind", "switch", "delete", "renew"]
+    kind: Literal["run", "private", "rewind", "name", "switch", "delete", "renew", "restart"]
     name: str = ""
     text: str = ""
 
@@ -111,6 +111,13 @@ class NotebookModel:
         self._keep(self.here)
         self.here = line
 
+    def _name_(self, step: Step) -> None:
+        if self.here.name == step.name:
+            self.here.name = step.text
+        else:
+            self.others[step.name].name = step.text
+            self.others = {line.name: line for line in self.others.values()}
+
     def _delete_(self, step: Step) -> None:
         del self.others[step.name]
 
@@ -118,6 +125,10 @@ class NotebookModel:
         self.others.clear()
         self._cut = len(self.here.cells)
         self.here.state = Seen((), self.here.state.said)
+
+    def _restart_(self, _step: Step) -> None:
+        self.here, self._made, self._run, self._cut = Line("b1"), 1, 0, 0
+        self.others.clear()
 
     def _keep(self, line: Line) -> None:
         self.others[line.name] = line
@@ -142,8 +153,10 @@ def steps(seed: int, count: int, model: NotebookModel, **weights: int) -> Iterat
         "private": 10,
         "rewind": 14,
         "switch": 16,
+        "name": 4,
         "delete": 6,
         "renew": 1,
+        "restart": 1,
         **weights,
     }
     for number in range(count):
@@ -158,6 +171,8 @@ def steps(seed: int, count: int, model: NotebookModel, **weights: int) -> Iterat
             name = f"c{chance.randrange(8)}"
         elif kind == "rewind":
             name = str(chance.choice(model.numbers()))
+        elif kind == "name":
+            name = chance.choice([model.here.name, *model.others])
         elif kind in ("switch", "delete"):
             name = chance.choice(list(model.others))
         yield Step(kind, name, f"s{number}")

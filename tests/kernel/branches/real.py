@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,33 @@ LOOK = '!!cat /mnt/data/log 2>/dev/null; echo "=$V"'
 """What a cell has done to files and to the shell."""
 
 
-class Cells:
-    """Runs cells one after another. `texts` is what the last one showed."""
+CLOSING = 60.0
+"""Seconds for the end of a kernel."""
 
-    def __init__(self, runtime: LocalRuntime) -> None:
+
+class Cells:
+    """Runs cells one after another, in kernels that `open_runtime`. `texts` is what the last one showed."""
+
+    def __init__(self, open_runtime: Callable[[], LocalRuntime]) -> None:
+        self._open_runtime = open_runtime
+        self.texts: list[str] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Be a new kernel."""
+
         async def opened() -> Any:
-            return runtime
+            return self._open_runtime()
 
         settings = KernelSettings(max_points=10_000, max_points_size=1 << 60)
         self.notebook = Notebook(opened, settings, logging.getLogger(__name__), attach)
         self._runner = CellRunner(self.notebook, lambda: None)
         self._numbers = itertools.count(1)
-        self.texts: list[str] = []
+
+    async def restart(self) -> None:
+        """Restart the kernel."""
+        await self.notebook.aclose(CLOSING, restart=True)
+        self._begin()
 
     async def run(self, source: str, cell_id: str | None = None) -> str:
         """Run a cell. Return what it showed as text. Raises what it raises."""
@@ -55,21 +70,24 @@ class Cells:
 
 @asynccontextmanager
 async def cells_on(backend: Backend, folder: Path) -> AsyncIterator[Cells]:
-    """Yield cells on a local runtime with this backend; its containers are removed at the end."""
-    runtime = LocalRuntime(
-        RuntimeParts(
-            models=Models(upstream_url=None, upstream_key=None, default="scripted/demo"),
-            backend=backend,
-            store=sqlite_store(folder),
-            container_settings=ContainerOptions(),
-            turn_settings=TurnSettings(),
+    """Yield cells on local runtimes with this backend; nothing is left of them at the end."""
+
+    def open_runtime() -> LocalRuntime:
+        return LocalRuntime(
+            RuntimeParts(
+                models=Models(upstream_url=None, upstream_key=None, default="scripted/demo"),
+                backend=backend,
+                store=sqlite_store(folder),
+                container_settings=ContainerOptions(),
+                turn_settings=TurnSettings(),
+            )
         )
-    )
-    cells = Cells(runtime)
+
+    cells = Cells(open_runtime)
     yield cells
-    cells.notebook.container.stop_keeping_alive()
-    for container in (await runtime.containers.list(limit=100)).data:
-        await runtime.containers.delete(container.id)
+    await cells.notebook.aclose(CLOSING)
+    runtime = open_runtime()
+    assert (await runtime.containers.list(limit=100)).data == []
     await runtime.aclose()
 
 
@@ -80,6 +98,8 @@ async def walk(cells: Cells, seed: int, count: int) -> None:
     for step in steps(seed, count, model, renew=0):
         await _do(cells, step, numbers)
         model.take(step)
+        if step.kind == "restart":
+            numbers.clear()
         tree = cells.notebook.branches.tree
         if step.kind == "run" and tree.here.tip is not None:
             numbers.append(tree.here.tip.number)
@@ -101,5 +121,7 @@ async def _do(cells: Cells, step: Step, numbers: list[int]) -> None:
             await cells.run(f"!!{change}")
         case "rewind":  # the model numbers only cells that change something
             await cells.run(f"%rewind {numbers[int(step.name) - 1]}")
+        case "restart":
+            await cells.restart()
         case _:
-            await cells.run(f"%branch {step.kind} {step.name}")
+            await cells.run(f"%branch {step.kind} {step.name} {step.text * (step.kind == 'name')}")

@@ -13,7 +13,7 @@ from tests.kernel.branches.model import NotebookModel, Seen, Step, steps
 from tests.kernel.branches.real import cells_on, walk
 
 MANY = 10_000
-SHORT, LONG, LONG_ON_DOCKER = 40, 2000, 200
+SHORT, LONG, LONG_ON_DOCKER = 400, 2000, 200
 """Steps in a sandbox."""
 
 
@@ -27,6 +27,8 @@ async def do(desk: Desk, step: Step) -> None:
             await desk.branches.rewind(step.name, desk.outputs)
         case "switch":
             await desk.branches.switch(step.name, desk.outputs)
+        case "name":
+            desk.branches.rename(step.name, step.text)
         case "delete":
             await desk.branches.delete(step.name)
         case "renew":
@@ -37,7 +39,7 @@ async def do(desk: Desk, step: Step) -> None:
 async def test_random_steps_in_memory(seed: int) -> None:
     desk, model = Desk(KernelSettings(max_points=MANY, max_points_size=MANY**3)), NotebookModel()
     await desk.container.open(desk.outputs)
-    for step in steps(seed, 400, model, delete=20):
+    for step in steps(seed, 400, model, delete=20, restart=0):
         await do(desk, step)
         model.take(step)
         tree = desk.branches.tree
