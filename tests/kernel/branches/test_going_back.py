@@ -32,7 +32,8 @@ def conversation(notebook: Notebook, upstream: Played) -> str:
     return json.dumps(upstream.requests[-1]["messages"])
 
 
-def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> None:
+def edit_and_run_again(talking: Notebook, upstream: Played) -> None:
+    """Run five cells, edit the second and run it again, open the branch, and go back in it."""
     for cell_id, source in CELLS.items():
         result = talking.run(source, cell_id=cell_id)
         assert result.reply["status"] == "ok"
@@ -64,6 +65,10 @@ def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> Non
     talking.run("!cd /; export STAGE=third", cell_id="c6")
     assert "is kept as branch b3." in talking.run("%rewind").plain[0]
     assert text_of(talking.run(STATE)) == "second /tmp\n2\na.txt\nlate.txt\n"
+
+
+def test_a_cell_edited_and_run_again(talking: Notebook, upstream: Played) -> None:
+    edit_and_run_again(talking, upstream)
 
 
 def test_what_changed_since_before_a_cell(fresh: Notebook) -> None:
