@@ -56,7 +56,8 @@ class _Page:
             for step in turn.steps:
                 yield from self._step(step)
         else:
-            yield "\n".join(f"> {line}".rstrip() for line in to_safe_markdown(turn.prompt).split("\n"))
+            if turn.prompt.strip() != clean(turn.prompt).strip().partition("\n")[0][:LONGEST_TITLE]:
+                yield "\n".join(f"> {line}".rstrip() for line in to_safe_markdown(turn.prompt).split("\n"))
             if turn.steps or turn.reasoning:
                 yield from self._folded(turn)
         if turn.answer:

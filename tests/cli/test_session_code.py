@@ -173,3 +173,36 @@ def test_second_example_becomes_a_script_with_the_same_figures(
     unverified = [line for line in done.stdout.splitlines() if line.startswith("Not verified:")]
     assert all("late.png" in line for line in unverified), done.stdout
     assert (folder / "people.sh").read_text().count("clean.py") >= 2
+
+
+def test_notebook_is_written_where_no_other_backend_answers(
+    model: str, own_environment: dict[str, str], tmp_path: Path
+) -> None:
+    data = Path(own_environment["AGENT_KERNEL_DATA_DIR"])
+    last, container_id = asyncio.run(conversation(data, "bubblewrap", model, ["Count the people"]))
+    environment = {**own_environment, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    words = ("session", "export", last, str(tmp_path / "code"), "--as", "code", "--sandbox", "bubblewrap")
+    done = call(*words, environment=environment)
+    call("containers", "rm", container_id, environment=own_environment)
+    assert done.returncode == 0, done.stderr
+    assert "Not verified: It could not be run in docker:" in done.stdout
+    report = json.loads((tmp_path / "code" / "people.ipynb").read_text())["cells"][-1]["source"]
+    assert "It could not be run in docker" in report
+    again = call("session", "export", last, str(tmp_path / "code"), "--as", "code", environment=environment)
+    assert "is not empty" in again.stderr
+
+
+def test_conversation_without_its_container_is_still_written(
+    model: str, own_environment: dict[str, str], tmp_path: Path
+) -> None:
+    data = Path(own_environment["AGENT_KERNEL_DATA_DIR"])
+    last, container_id = asyncio.run(conversation(data, "bubblewrap", model, ["Count the people"]))
+    call("containers", "rm", container_id, environment=own_environment)
+    words = ("session", "export", last, str(tmp_path / "code"), "--as", "code")
+    done = call(*words, environment=own_environment)
+    assert done.returncode == 0, done.stderr
+    assert "Not verified: Its container cannot be read:" in done.stdout
+    assert (tmp_path / "code" / "conversation.py").exists()
+    replayed = call("session", "replay", last, "--model", model, environment=own_environment)
+    assert replayed.returncode == 2
+    assert "The container of this conversation is gone" in replayed.stderr

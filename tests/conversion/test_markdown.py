@@ -46,7 +46,7 @@ def test_page_has_prompts_folded_work_and_answers() -> None:
     assert "*exit 1*" in text
     assert "</details>\n\n![picture-1.png](page_files/picture-1.png)\n\n**Seven** lines.\n" in text
     assert "## 2. You ran ls\n\n```bash\nls\n```" in text
-    assert "*This turn ended early: cancelled.*" in text
+    assert "## 3. Go on.\n\nI\n\n*This turn ended early: cancelled.*" in text
     assert page.pictures == {"picture-1.png": PIXEL}
 
 

@@ -25,7 +25,7 @@ async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
     if not found:
         raise NotFound(
             f"There is no conversation {name!r} in this store.",
-            hint="Name a kept session, or the id of the last response: resp_... --data-dir chooses the store.",
+            hint="Name a kept session, or the id of the last response: resp_... See also: --data-dir",
         )
     if found[0].previous_id is not None:
         raise InvalidRequest(

@@ -19,6 +19,8 @@ from agent_kernel.kernel.render.text import code as code_span
 Json = Mapping[str, Any]
 
 WORKSPACE = "/mnt/data"
+LONGEST_HEADING = 80
+"""Characters of a prompt that can be a heading."""
 _REGISTER = 'get_ipython().register_magic_function(bash, "cell")'
 _CHECK = """\
 import hashlib
@@ -130,6 +132,8 @@ def _bash_script(export: CodeExport) -> str:
 
 def _python_script(export: CodeExport) -> str:
     lines = ["#!/usr/bin/env python3", *_comments(export.about), "", set_up(export).rstrip("\n")]
+    if any("display(" in each.step.code for each in export.plan.kept):
+        lines += ["", "display = print  # a notebook has it"]
     for heading, kept in _steps(export):
         lines += ["", *_comments(heading)] if heading else [""]
         lines.append(_attempted(kept) if kept.step.ended else runnable(kept).rstrip("\n"))
@@ -179,7 +183,12 @@ def _joined(text: str) -> str:
 
 
 def _heading(number: int, exchange: Exchange) -> str:
-    return f"## {number}. {'You ran:' if exchange.by_user else ''}\n\n{to_safe_markdown(exchange.prompt)}"
+    """Return a prompt as a heading if it is one short line, else below one."""
+    prompt = exchange.prompt.strip()
+    who = "You ran" if exchange.by_user else ""
+    if "\n" not in prompt and len(prompt) <= LONGEST_HEADING and not exchange.by_user:
+        return f"## {number}. {markdown_text(prompt)}"
+    return f"## {number}. {who}".rstrip() + (f"\n\n{to_safe_markdown(prompt)}" if not who else "")
 
 
 def _comments(text: str) -> Iterator[str]:

@@ -134,7 +134,7 @@ def _report(best: _Attempt, fresh: FreshPlace | None, problems: Sequence[str]) -
         yield (
             f"This notebook ran in a fresh {fresh.backend} sandbox without a network on {_day(time.time())}. "
             f"{files:,} {'file is' if files == 1 else 'files are'} the same as in the conversation, and "
-            f"{steps:,} of {len(best.plan.kept):,} steps printed the same."
+            f"{steps:,} of {len(best.plan.kept):,} steps gave the same output."
         )
     if problems:
         yield "\nNot verified:\n"

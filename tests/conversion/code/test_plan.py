@@ -117,7 +117,7 @@ def test_notebook_is_valid_and_has_steps_inputs_and_outputs() -> None:
     sources = {cell["id"]: cell["source"] for cell in json.loads(text)["cells"]}
     assert "f" * 64 in sources["inputs"]
     assert sources["step-2"] == "%%bash --no-raise-error\nfalse"
-    assert sources["turn-1"].endswith("Look.\nAt all of it.")
+    assert sources["turn-1"] == "## 1.\n\nLook.\nAt all of it."
     assert [len(cell.outputs) for cell in read.cells if cell.cell_type == "code"] == [0, 1, 0, 0, 1]
 
 
