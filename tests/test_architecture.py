@@ -86,6 +86,7 @@ def test_imports_run_downward_only() -> None:
 
 CONTRACT = (
     "agent_kernel.runtime.base",
+    "agent_kernel.runtime.deleting",
     "agent_kernel.runtime.front_ends",
     "agent_kernel.runtime.network.base",
     "agent_kernel.runtime.progress",

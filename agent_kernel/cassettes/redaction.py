@@ -13,13 +13,14 @@ REDACTED = "[redacted]"
 SHORTEST = 6
 """Characters: a shorter secret is not searched for, because it would match ordinary words."""
 
-_WELL_KNOWN = re.compile(
+WELL_KNOWN = re.compile(
     r"\bsk-[A-Za-z0-9_-]{16,}|\bgh[opsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}|\bhf_[A-Za-z0-9]{20,}"
     r"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----[A-Za-z0-9+/=\s]{0,8192}"
     r"(?:-----END [A-Z ]{0,24}PRIVATE KEY-----)?"
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,}=*"
 )
+"""Forms of keys and tokens that services give out, and private keys."""
 
 
 class Redaction:
@@ -37,7 +38,7 @@ class Redaction:
         """Return the text without secrets."""
         if self._exact is not None:
             text = self._exact.sub(REDACTED, text)
-        text = _WELL_KNOWN.sub(REDACTED, text)
+        text = WELL_KNOWN.sub(REDACTED, text)
         for pattern in self._patterns:
             text = pattern.sub(REDACTED, text)
         return text

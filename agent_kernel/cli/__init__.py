@@ -22,7 +22,7 @@ COMMANDS = {
     "serve": "serve the Responses API, with shell and containers, over HTTP",
     "doctor": "check what is installed, and show the command for anything missing",
     "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",
-    "session": "write a conversation for other providers or readers",
+    "session": "list kept sessions, move one to another machine, write a conversation for others",
     "keys": "create, list and revoke API keys for this machine's server",
     "image": "build the Docker image, or prepare the embedded sandbox's toolbox",
     "kernel": "run the Jupyter kernel (started by Jupyter)",

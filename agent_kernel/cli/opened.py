@@ -37,8 +37,8 @@ class Opened:
         self.backends: list[Backend] = [
             compose.backend(settings, name) for name in compose.possible_backends(settings)
         ]
-        self._opened = compose.store(settings)
-        self.store: Rows = self._opened.rows
+        self.parts = compose.store(settings)
+        self.store: Rows = self.parts.rows
         self.audit: AuditLog = compose.audit_log(settings)
 
     async def labels(self) -> dict[str, str]:
@@ -89,7 +89,7 @@ class Opened:
         """Close the backends, the store and the audit log."""
         for backend in self.backends:
             await backend.aclose()
-        await self._opened.aclose()
+        await self.parts.aclose()
         self.audit.close()
 
 

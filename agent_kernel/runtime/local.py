@@ -27,6 +27,8 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.deleting import DeletedSession
+from agent_kernel.runtime.deletion.deletion import SessionDeletion
 from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.keeping.sessions import LocalKeptSessions
 from agent_kernel.runtime.paging import Asked, page
@@ -186,6 +188,11 @@ class TenantRuntime(LocalKeptSessions):
         await self._cancel(await self._row(response_id))
         if not await self._rows.delete_response(response_id):
             raise _no_response(response_id)
+
+    async def delete_session(self, session_id: str) -> DeletedSession:
+        """See `DeletesSessions`."""
+        blobs = self._tenants.parts.store.blobs
+        return await SessionDeletion(self._rows, blobs, self._tenant.containers).delete(session_id)
 
     async def input_items(
         self,

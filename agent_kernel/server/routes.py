@@ -14,6 +14,7 @@ from agent_kernel.server import responses as r
 from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
 from agent_kernel.server.sessions import kept as k
+from agent_kernel.server.sessions.deletion import delete_session
 from agent_kernel.server.socket import ResponsesSocket
 
 PAGE = ("after", "limit", "order")
@@ -109,6 +110,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _SESSIONS, k.list_sessions, "List"),
     Endpoint("GET", _SESSIONS + "/{session_id}", k.retrieve_session),
     Endpoint("DELETE", _SESSIONS + "/{session_id}", k.forget_session, "Deleted"),
+    Endpoint("DELETE", _SESSIONS + "/{session_id}/everything", delete_session),
     Endpoint("POST", "/v1/files", f.upload_file, body="Upload"),
     Endpoint("GET", "/v1/files", f.list_files, "List", query=(*PAGE, "purpose")),
     Endpoint("GET", _FILE, f.retrieve_file),

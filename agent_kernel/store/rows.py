@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from agent_kernel.store.records import (
@@ -324,6 +324,21 @@ class KeyRows(Protocol):
         ...
 
 
+class TraceRows(Protocol):
+    """What belongs together, and where a text occurs: for complete deletion."""
+
+    async def related_responses(self, ids: Collection[str]) -> set[str]:
+        """Return the ids of these turns, of all that lead to them, and of all that continue any of those."""
+        ...
+
+    async def mentions(self, text: str) -> set[tuple[str, str]]:
+        """Return where a text occurs: `responses`, `events` or `conversations`, with the id.
+
+        Of a response the id of its container counts too.
+        """
+        ...
+
+
 class Rows(
     ResponseRows,
     ConversationRows,
@@ -334,6 +349,7 @@ class Rows(
     PlaceRows,
     ApprovalRows,
     KeyRows,
+    TraceRows,
     Protocol,
 ):
     """All rows of a store. Methods may be called concurrently, and each is atomic.

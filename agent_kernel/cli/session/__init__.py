@@ -9,8 +9,12 @@ from types import ModuleType
 from agent_kernel.cli import flags
 
 ACTIONS = {
-    "export": "write a conversation for another provider, or for readers",
+    "list": "list the kept sessions",
+    "show": "show a kept session, or what an archive holds",
+    "export": "write a session into an archive, or its conversation for other providers or readers",
+    "import": "make a living session of an archive",
     "replay": "repeat the user's turns with other models, side by side",
+    "delete": "remove everything that a session left on this machine",
 }
 """The actions with their summaries. Each has a module with `add_arguments` and `run`, as commands have."""
 
@@ -31,4 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _module(action: str) -> ModuleType:
-    return import_module(f"agent_kernel.cli.session.{action}")
+    name = {"import": "importing"}.get(action, action)
+    return import_module(f"agent_kernel.cli.session.{name}")

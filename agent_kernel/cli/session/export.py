@@ -1,4 +1,4 @@
-"""`agent-kernel session export ID --as FORM FILE`: write a conversation in another form."""
+"""`agent-kernel session export ID FILE`: write a session as an archive, or its conversation in a form."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.cli import flags
+from agent_kernel.cli.session import archive
 from agent_kernel.config import Settings
 from agent_kernel.errors import ConfigurationError
 
@@ -23,10 +24,11 @@ FORMS = ("chat", "anthropic", "markdown", "code")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the conversation, the form and the file."""
     parser.add_argument(
-        "id", metavar="ID", help="the conversation: a kept session, or the id of its last response"
+        "id", metavar="ID", help="the session: its id, its name, or the id of its last response"
     )
     parser.add_argument("file", metavar="FILE", help="the file to write; - prints it")
-    parser.add_argument("--as", dest="form", choices=FORMS, required=True, help="what to write")
+    parser.add_argument("--as", dest="form", choices=FORMS, help="write the conversation only, in this form")
+    archive.add_flags(parser)
     parser.add_argument(
         "--no-verify",
         action="store_true",
@@ -45,6 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     target = None if arguments.file == "-" else Path(arguments.file)
     if target is not None:
         check_target(target, force=arguments.force)
+    if arguments.form is None:
+        if target is None:
+            raise ConfigurationError("An archive cannot be printed.", hint="Name a file.")
+        return archive.export(arguments, target)
     rows = asyncio.run(_rows(settings, arguments.id))
     if arguments.form == "markdown":
         _write_page(rows, target)

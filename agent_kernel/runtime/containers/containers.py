@@ -34,6 +34,7 @@ from agent_kernel.runtime.containers.sessions import OpenedTerminal, ask_session
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.containers.snapshots.going_back import GoingBack, went_back
 from agent_kernel.runtime.containers.snapshots.kept import KeptSnapshots, shown_snapshot
+from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.network import policy as network_policy
 from agent_kernel.runtime.network.base import Destination, NetworkReport
 from agent_kernel.runtime.network.egress import RunningCall
@@ -364,6 +365,11 @@ class LocalContainers:
         for note in await self._store.skills(container_of(snapshot)):
             await self._store.put_skill(made.id, note)
         return made
+
+    async def sandboxes(self) -> Sequence[str]:
+        """Return the ids of all sandboxes of this store that the engine has, in any state."""
+        labels = {STORE_LABEL: await self._store.identity()}
+        return [each.id for each in await (await self._lifecycle.engine()).list(labels)]
 
     async def _row(self, container_id: str) -> ContainerRow:
         return _there(await self._store.container(container_id), container_id)

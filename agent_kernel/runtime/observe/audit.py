@@ -38,6 +38,11 @@ class AuditLog:
         self._file = RotatingFile(path, limit, kept) if path is not None else None
         self._broken = False
 
+    @property
+    def path(self) -> Path | None:
+        """The newest file; earlier ones have a number after its name. None if nothing is written."""
+        return self._file.path if self._file is not None else None
+
     def of(self, key: str) -> AuditLog:
         """Return the same log with the name of a key on each line; "" adds no name."""
         return _OfKey(self, key) if key else self

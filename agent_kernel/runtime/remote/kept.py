@@ -9,9 +9,13 @@ from typing import Any
 from openai import AsyncOpenAI
 
 from agent_kernel.errors import CapabilityMissing, NotFound, UpstreamInterrupted
+from agent_kernel.runtime.deleting import DeletedSession
 from agent_kernel.runtime.kept import MOST_RESPONSES, KeptSession
 from agent_kernel.runtime.remote.errors import address, translated
 from agent_kernel.runtime.remote.snapshots import checked_id
+
+MOST_LISTED = 10_000
+"""Lines about a deletion that are read."""
 
 _WHERE = "/agent_kernel/sessions"
 _SENT = ("id", "name", "response_id", "container_id", "state", "notebook", "responses", "revision")
@@ -46,6 +50,14 @@ class RemoteKeptSessions:
         async with self._offered():
             where = f"{_WHERE}/{checked_id(session_id, 'session_id')}"
             await self._client.delete(where, cast_to=_OBJECT)
+
+    async def delete_session(self, session_id: str) -> DeletedSession:
+        """See `DeletesSessions`."""
+        async with self._offered():
+            where = f"{_WHERE}/{checked_id(session_id, 'session_id')}/everything"
+            found = await self._client.delete(where, cast_to=_OBJECT)
+            lists = [_listed(found.get(name)) for name in ("removed", "shared", "remains")]
+            return DeletedSession(session_id, *lists)
 
     @asynccontextmanager
     async def _offered(self) -> AsyncGenerator[None, None]:
@@ -86,6 +98,10 @@ def _session(given: Any) -> KeptSession:
                 interrupted=_text(given.get("interrupted")),
             )  # fmt: skip
     raise UpstreamInterrupted("The server's answer about a kept session cannot be read.")
+
+
+def _listed(given: object) -> Sequence[str]:
+    return [str(each)[:1000] for each in given[:MOST_LISTED]] if isinstance(given, list) else []
 
 
 def _text(given: object) -> str | None:

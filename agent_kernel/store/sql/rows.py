@@ -14,6 +14,7 @@ from agent_kernel.store.sql.places import SqlPlaces
 from agent_kernel.store.sql.responses import SqlResponses
 from agent_kernel.store.sql.sessions import SqlSessions
 from agent_kernel.store.sql.skills import SqlSkills
+from agent_kernel.store.sql.traces import SqlTraces
 
 
 class SqlRows(
@@ -26,6 +27,7 @@ class SqlRows(
     SqlPlaces,
     SqlApprovals,
     SqlKeys,
+    SqlTraces,
 ):
     """See `Rows`."""
 

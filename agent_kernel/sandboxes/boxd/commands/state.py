@@ -19,6 +19,18 @@ _OWN = re.compile(
 # The `shopt` options as `declare -p` prints them: `shopt -p` would take one write for each of fifty lines.
 _OPTIONS = re.compile(rb'^declare -\S+ BASHOPTS="([\w:]*)"$', re.MULTILINE)
 
+END = b"# end\n"
+"""The last line of a complete state."""
+
+
+def as_script(state: bytes) -> bytes:
+    """Return the bash code with which a new shell takes over a state."""
+    options = _OPTIONS.search(state)
+    switched = (
+        b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
+    )
+    return switched + _OWN.sub(b"", state)
+
 
 class ShellState:
     """The state files in the folder `run`, and `saved`, with which the first shell begins.
@@ -94,14 +106,10 @@ class ShellState:
             state = plain.read_file(path)
         except OSError:
             return ""
-        if not state.endswith(b"# end\n"):
+        if not state.endswith(END):
             return ""
-        options = _OPTIONS.search(state)
-        switched = (
-            b"shopt -u ${BASHOPTS//:/ }; shopt -s %s\n" % options[1].replace(b":", b" ") if options else b""
-        )
         try:
-            plain.write_file(self._path("restore"), switched + _OWN.sub(b"", state))
+            plain.write_file(self._path("restore"), as_script(state))
         except OSError:
             return ""
         return ". %s\n" % self._path("restore")

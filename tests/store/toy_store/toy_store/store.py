@@ -25,6 +25,7 @@ from agent_kernel.store.records import (
 
 from .memory import Memory, Talk
 from .sessions import ToySessions
+from .traces import ToyTraces
 
 LIVE = ("creating", "running", "restoring")
 
@@ -33,7 +34,7 @@ def copied(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-class ToyRows(ToySessions):
+class ToyRows(ToySessions, ToyTraces):
     def of(self, tenant: str) -> ToyRows:
         return ToyRows(self._memory, tenant)
 

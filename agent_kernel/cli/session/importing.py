@@ -1,0 +1,77 @@
+"""`agent-kernel session import FILE`: make a living session of an archive."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_kernel.cli import compose, flags
+from agent_kernel.cli.opened import Opened, containers_on
+from agent_kernel.cli.session.archive import run_interruptibly
+from agent_kernel.cli.session.export import check_target
+from agent_kernel.config import Settings
+from agent_kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from agent_kernel.runtime.archive.reading import SessionArchive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the archive, and where its notebook goes."""
+    parser.add_argument("file", metavar="FILE", help="the archive")
+    parser.add_argument("--notebook", metavar="FILE", help="write the archive's notebook to this file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the session, say what is not as it was, and return the exit code."""
+    from agent_kernel.runtime.archive.reading import opened_archive
+
+    settings = flags.load(arguments)
+    if settings.runtime.runtime_url:
+        raise InvalidRequest(
+            f"The settings name a server, {settings.runtime.runtime_url}, and an archive is imported into the"
+            " store of this machine only.",
+            hint="Copy the archive to the server's machine, and run this command there with the settings of"
+            " `serve`; or unset AGENT_KERNEL_RUNTIME_URL.",
+        )
+    notebook = Path(arguments.notebook).absolute() if arguments.notebook else None
+    if notebook is not None:
+        check_target(notebook, force=False)
+    with opened_archive(Path(arguments.file)) as archive:
+        if notebook is not None and "notebook.ipynb" not in archive:
+            raise InvalidRequest(
+                "The archive has no notebook. Nothing was created.", hint="Leave out --notebook."
+            )
+        print(run_interruptibly(_imported(settings, archive, notebook)))
+    return 0
+
+
+async def _imported(settings: Settings, archive: SessionArchive, notebook: Path | None) -> str:
+    from agent_kernel.runtime.archive.importing import SessionImport
+
+    opened = Opened(settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(opened.aclose)
+        backend, _ = await compose.choose_backend(settings)
+        stack.push_async_callback(backend.aclose)
+        containers = await stack.enter_async_context(containers_on(opened, backend))
+        made = SessionImport(archive, opened.store, containers, settings.runtime.max_sessions)
+        done = await made.run(str(notebook) if notebook is not None else "")
+        if notebook is not None:
+            _write(notebook, archive.text("notebook.ipynb"))
+    row = done.session
+    where = (
+        f"{done.files:,} files in {row.container_id} ({backend.name})" if row.container_id else "no container"
+    )
+    lines = [f"{row.id}: {done.turns:,} turn{'' if done.turns == 1 else 's'}, {where}"]
+    lines += [f"  {each}" for each in done.notes]
+    lines.append(f"To go on, run in a notebook: %session resume {row.id}")
+    return "\n".join(lines)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)

@@ -1,0 +1,121 @@
+"""What a session consists of in an archive: the session, its turns, and its container."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_kernel.runtime.archive.errors import ArchiveInvalid
+
+LONGEST_NAME = 256
+MOST_HEADS = 200
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_STATUSES = ("completed", "incomplete", "failed", "cancelled")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ArchivedSession:
+    """A kept session; see `runtime.kept.KeptSession`."""
+
+    id: str
+    name: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+    response_id: str | None = None
+    container_id: str | None = None
+    notebook: str = ""
+    responses: Sequence[str] = ()
+    state: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArchivedResponse:
+    """A turn; see `store.records.ResponseRow`."""
+
+    id: str
+    created_at: float
+    status: str
+    model: str
+    previous_id: str | None
+    container_id: str | None
+    request: Json
+    input: Sequence[Json]
+    response: Json
+
+
+def read_session(found: Json) -> ArchivedSession:
+    """Check a session. Raises `ArchiveInvalid`."""
+    responses = found.get("responses", [])
+    state = found.get("state", {})
+    if not isinstance(responses, list) or len(responses) > MOST_HEADS or not isinstance(state, dict):
+        raise ArchiveInvalid("its session is damaged")
+    return ArchivedSession(
+        _id(found.get("id")),
+        _words(found.get("name", "")),
+        int(_seconds(found.get("created_at", 0))),
+        int(_seconds(found.get("updated_at", 0))),
+        _id_or_none(found.get("response_id")),
+        _id_or_none(found.get("container_id")),
+        _words(found.get("notebook", ""), 4096),
+        [_id(each) for each in responses],
+        state,
+    )
+
+
+def read_response(found: Json) -> ArchivedResponse:
+    """Check a turn. Raises `ArchiveInvalid`."""
+    request, given, response = found.get("request"), found.get("input"), found.get("response")
+    if not isinstance(request, dict) or not isinstance(response, dict):
+        raise ArchiveInvalid("a turn of it is damaged")
+    id_ = _id(found.get("id"))
+    items = [*_items(given), *_items(response.get("output"))]
+    if response.get("id") != id_ or found.get("status") not in _STATUSES:
+        raise ArchiveInvalid("a turn of it is damaged")
+    for item in items:
+        if item.get("id") is not None:
+            _id(item["id"])
+    return ArchivedResponse(
+        id_,
+        _seconds(found.get("created_at")),
+        str(found["status"]),
+        _words(found.get("model")),
+        _id_or_none(found.get("previous_id")),
+        _id_or_none(found.get("container_id")),
+        request,
+        given if isinstance(given, list) else [],
+        response,
+    )
+
+
+def _items(value: object) -> Sequence[Json]:
+    if not isinstance(value, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("type"), str) for each in value
+    ):
+        raise ArchiveInvalid("a turn of it has items that are none")
+    return value
+
+
+def _id(value: object) -> str:
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise ArchiveInvalid("it has an id that is none")
+
+
+def _id_or_none(value: object) -> str | None:
+    return None if value is None else _id(value)
+
+
+def _words(value: object, most: int = LONGEST_NAME) -> str:
+    if isinstance(value, str) and len(value) <= most and value.isprintable():
+        return value
+    raise ArchiveInvalid("it has a name that is none")
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 40:
+        return float(value)
+    raise ArchiveInvalid("it has a time that is none")
