@@ -144,7 +144,7 @@ def _commands(call: Json, output: Json) -> Iterator[WorkStep]:
         content = contents[place] if place < len(contents) else {}
         outcome = content.get("outcome") or {}
         code = outcome.get("exit_code")
-        ended = "not run" if not outcome else "timed out" if outcome["type"] == "timeout" else ""
+        ended = "not run" if not outcome else "timed out" if outcome.get("type") == "timeout" else ""
         ended = ended or (f"exit {code}" if code else "")
         yield WorkStep("shell", command, content.get("stdout") or "", content.get("stderr") or "", ended)
 

@@ -103,3 +103,19 @@ def test_name_of_two_sessions_lists_their_ids(environment: dict[str, str]) -> No
     assert done.returncode == 2
     assert "2 sessions have the name 'twice'" in done.stderr
     assert "sess_1" in done.stderr
+
+
+def test_damaged_turn_is_named_without_a_traceback(environment: dict[str, str], tmp_path: Path) -> None:
+    odd = {"type": "shell_call", "id": "sh_1", "call_id": "call_1", "action": "ls"}
+    asyncio.run(_put(tmp_path / "data", turn(3, [message("user", "x")], [odd])))
+    for form in ("chat", "markdown", "code"):
+        done = call("session", "export", "resp_3", "--as", form, str(tmp_path / "x"), environment=environment)
+        assert done.returncode == 2
+        assert "The response resp_3 is damaged" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+async def _put(folder: Path, row: ResponseRow) -> None:
+    store = compose.store(load({"data_dir": str(folder)}))
+    await store.rows.put_response(row)
+    await store.aclose()

@@ -125,6 +125,7 @@ def test_page_for_a_pull_request_has_the_same(held: Held, tmp_path: Path) -> Non
     assert "--force" in again.stderr
 
 
+@pytest.mark.slow
 def test_interrupt_shows_what_was_done_and_removes_containers(held: Held, tmp_path: Path) -> None:
     page, before = tmp_path / "replay.md", responses(held)
     words = ["--model", held.models["slow"], "--model", held.models["second"], "--output", str(page)]

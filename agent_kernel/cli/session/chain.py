@@ -19,8 +19,10 @@ async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
     """Return the turns of a conversation, oldest first.
 
     `name` is the id of its last response, or the id or the name of a kept session. Raises `NotFound` if there
-    is none, and `InvalidRequest` if the conversation is not whole, still runs, or several have this name.
+    is none, and `InvalidRequest` if the conversation is damaged, still runs, or several have this name.
     """
+    from agent_kernel.conversion.reading import checked
+
     found = await rows.chain(await _last_response(rows, name))
     if not found:
         raise NotFound(
@@ -36,7 +38,7 @@ async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
         raise InvalidRequest(
             f"The response {name} is still {found[-1].status}.", hint="Wait for its end, or interrupt it."
         )
-    return found
+    return checked(found)
 
 
 async def _last_response(rows: Rows, name: str) -> str:
