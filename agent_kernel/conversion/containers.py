@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel.runtime.base import ContainerFiles, Containers, Runtime
@@ -51,20 +51,38 @@ class CopiedFile:
     content: Callable[[], AsyncGenerator[bytes, None]]
 
 
-async def files_of(containers: Containers, container_id: str) -> dict[str, WorkspaceFile]:
+async def files_of(containers: Containers, container_id: str, begun: float = 0.0) -> dict[str, WorkspaceFile]:
     """Return the files of a container by path below the workspace; at most `MOST_FILES` and `LARGEST`.
 
-    What is beyond is left out. Raises as `runtime.base.ContainerFiles`.
+    What is beyond is left out. `begun` is when its conversation began (Unix seconds): see `_inputs`. Raises
+    as `runtime.base.ContainerFiles`.
     """
     found: dict[str, WorkspaceFile] = {}
     left = LARGEST
-    for listed in await _listed(containers.files, container_id):
+    everything = await _listed(containers.files, container_id)
+    inputs = {each.id for each in _inputs(everything, begun)}
+    for listed in everything:
         left -= listed.bytes or 0
         if left < 0 or len(found) == MOST_FILES:
             break
         file = await _read(containers.files, container_id, listed)
-        found[file.path] = file
+        found[file.path] = replace(file, uploaded=listed.id in inputs)
     return found
+
+
+def _inputs(listed: Sequence[Any], begun: float) -> list[Any]:
+    """Return the user's files.
+
+    Where none is marked as theirs, as after an import, these are the files that are older than the
+    conversation.
+    """
+    marked = [each for each in listed if each.source == "user"]
+    return marked or [each for each in listed if 0 < _modified(each) < begun]
+
+
+def _modified(listed: Any) -> float:
+    ours = getattr(listed, "agent_kernel", None)
+    return float(ours.get("modified_ns", 0)) / 1e9 if isinstance(ours, dict) else 0.0
 
 
 async def _listed(files: ContainerFiles, container_id: str) -> Sequence[Any]:
@@ -88,11 +106,9 @@ async def _read(files: ContainerFiles, container_id: str, listed: Any) -> Worksp
             length += len(chunk)
             if length <= LARGEST_TEXT:
                 kept += chunk
-    ours = getattr(listed, "agent_kernel", None)
-    modified = ours.get("modified_ns", 0) / 1e9 if isinstance(ours, dict) else 0.0
     text = _text(bytes(kept)) if length <= LARGEST_TEXT else None
     path = listed.path.removeprefix("/mnt/data/")
-    return WorkspaceFile(listed.id, path, length, digest.hexdigest(), text, listed.source == "user", modified)
+    return WorkspaceFile(listed.id, path, length, digest.hexdigest(), text, modified=_modified(listed))
 
 
 def _text(data: bytes) -> str | None:
@@ -129,10 +145,10 @@ async def params_like(original: OriginalContainer) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value}
 
 
-async def uploads_of(original: OriginalContainer) -> list[CopiedFile]:
-    """Return the files that the user put into a container. Raises as `ContainerFiles.list`."""
-    listed = await _listed(original.containers.files, original.id)
-    return [copied(original, each.id, each.path, each.bytes or 0) for each in listed if each.source == "user"]
+async def uploads_of(original: OriginalContainer, begun: float) -> list[CopiedFile]:
+    """Return the user's files in a container; `begun` as in `files_of`. Raises as `ContainerFiles.list`."""
+    inputs = _inputs(await _listed(original.containers.files, original.id), begun)
+    return [copied(original, each.id, each.path, each.bytes or 0) for each in inputs]
 
 
 def copied(original: OriginalContainer, file_id: str, path: str, size: int) -> CopiedFile:

@@ -210,3 +210,22 @@ def test_notebook_uploads_nothing_from_outside_its_folder(held: Held, tmp_path: 
     done = call("session", "replay", str(broken), "--model", "m", environment=held.environment)
     assert "broken.ipynb is not a notebook" in done.stderr
     assert held.containers() == ["people"]
+
+
+def test_archive_is_replayed_and_leaves_nothing(held: Held, tmp_path: Path) -> None:
+    archive, before = tmp_path / "people.session", responses(held)
+    made = call("session", "export", held.last, str(archive), "--yes", environment=held.environment)
+    assert made.returncode == 0, made.stderr
+    words = ["--model", held.models["second"]]
+    done = call("session", "replay", str(archive), *words, environment=held.environment)
+    assert done.returncode == 0, done.stderr
+    row = re.split(r" {2,}", done.stdout.splitlines()[2])
+    assert row[1:4] == ["2", "3 (1 failed)", "1"], done.stdout
+    assert held.containers() == ["people"]
+    assert responses(held) == before
+    listed = call("session", "list", environment=held.environment)
+    assert "sess_" not in listed.stdout
+    archive.write_bytes(archive.read_bytes()[:-600])
+    broken = call("session", "replay", str(archive), *words, environment=held.environment)
+    assert broken.returncode == 2
+    assert "Traceback" not in broken.stderr

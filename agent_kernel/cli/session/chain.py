@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent_kernel.cli.session.found import find_session
 from agent_kernel.config import Settings
 from agent_kernel.errors import InvalidRequest, NotFound
 
@@ -44,11 +45,10 @@ async def read_chain(rows: Rows, name: str) -> list[ResponseRow]:
 async def _last_response(rows: Rows, name: str) -> str:
     if name.startswith("resp_"):
         return name
-    sessions = [each for each in await rows.sessions() if name in (each.id, each.name)]
-    if len(sessions) > 1:
-        ids = ", ".join(each.id for each in sessions[:5])
-        raise InvalidRequest(f"{len(sessions)} sessions have the name {name!r}.", hint=f"Name one: {ids}")
-    return (sessions[0].response_id if sessions else None) or name
+    session = await find_session(rows, name)
+    if session.response_id is None:
+        raise InvalidRequest(f"The session {name!r} has no turn yet.")
+    return session.response_id
 
 
 async def filled(store: Store, settings: Settings, rows: Sequence[ResponseRow]) -> list[ResponseRow]:

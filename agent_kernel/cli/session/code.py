@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
+from agent_kernel.cli.session.archive import run_interruptibly
 from agent_kernel.errors import AgentKernelError, ConfigurationError, NotFound
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write(arguments: argparse.Namespace) -> int:
     """Write the folder, and print what was and what was not verified. Return the exit code."""
     folder = Path(arguments.file)
     check_folder(folder, force=arguments.force)
-    name, made = asyncio.run(_exported(flags.load(arguments), arguments))
+    name, made = run_interruptibly(_exported(flags.load(arguments), arguments))
     from agent_kernel.conversion.code.notebook import notebook, script
     from agent_kernel.kernel.render.text import clean
 

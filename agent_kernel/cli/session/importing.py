@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,32 @@ async def _imported(settings: Settings, archive: SessionArchive, notebook: Path 
     lines += [f"  {each}" for each in done.notes]
     lines.append(f"To go on, run in a notebook: %session resume {row.id}")
     return "\n".join(lines)
+
+
+@asynccontextmanager
+async def imported_for_now(settings: Settings, path: Path) -> AsyncGenerator[str, None]:
+    """Yield the id of a session that is made of an archive, and deleted at the end, also when cancelled.
+
+    Raises as `opened_archive` and `SessionImport.run`.
+    """
+    from agent_kernel.runtime.archive.importing import SessionImport
+    from agent_kernel.runtime.archive.reading import opened_archive
+    from agent_kernel.runtime.deletion.deletion import SessionDeletion
+
+    opened = Opened(settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(opened.aclose)
+        backend, _ = await compose.choose_backend(settings)
+        stack.push_async_callback(backend.aclose)
+        containers = await stack.enter_async_context(containers_on(opened, backend))
+        with opened_archive(path) as archive:
+            made = SessionImport(archive, opened.store, containers, settings.runtime.max_sessions)
+            session = (await made.run()).session
+        try:
+            yield session.id
+        finally:
+            deletion = SessionDeletion(opened.store, opened.parts.blobs, containers)
+            await asyncio.shield(deletion.delete(session.id))
 
 
 def _write(path: Path, content: bytes) -> None:

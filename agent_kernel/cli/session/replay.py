@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "id",
         metavar="FILE_OR_ID",
-        help="a kept session, the id of a last response, or a notebook with the Agent kernel",
+        help="a kept session, the id of a last response, an archive, or a notebook with the Agent kernel",
     )
     parser.add_argument(
         "--model", dest="models", action="append", required=True, metavar="MODEL", help="a model; repeat it"

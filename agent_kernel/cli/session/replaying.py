@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -12,8 +11,10 @@ from pathlib import Path
 
 from agent_kernel.cli import compose, flags
 from agent_kernel.cli.opened import containers_with, table
+from agent_kernel.cli.session.archive import run_interruptibly
 from agent_kernel.cli.session.chain import filled, read_chain
 from agent_kernel.cli.session.export import check_target
+from agent_kernel.cli.session.importing import imported_for_now
 from agent_kernel.config import Settings
 from agent_kernel.conversion.containers import OriginalContainer, files_of, params_like, uploads_of
 from agent_kernel.conversion.exchanges import exchanges, models_of
@@ -44,7 +45,7 @@ def replay(arguments: argparse.Namespace) -> int:
     begun: list[_Begun] = []
     interrupted = False
     try:
-        asyncio.run(_replayed(arguments, begun, replays))
+        run_interruptibly(_replayed(arguments, begun, replays))
     except KeyboardInterrupt:
         if not begun:
             raise
@@ -85,11 +86,23 @@ async def _replayed(
         if Path(arguments.id).suffix == ".ipynb":
             set_up = await _of_notebook(Path(arguments.id), settings, begun)
         else:
-            set_up, backend = await _of_chain(arguments.id, settings, begun, stack)
+            name = await _named(arguments.id, settings, stack)
+            set_up, backend = await _of_chain(name, settings, begun, stack)
             settings = flags.load(arguments, sandbox=backend)
         runtime = compose.local_runtime(settings, lease=LEASE)
         stack.push_async_callback(runtime.aclose)
         await replay_all(runtime, set_up, replays, lambda line: print(clean(line), file=sys.stderr))
+
+
+async def _named(name: str, settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the session to replay. One in an archive is imported for as long as it takes."""
+    if not _is_file(name):
+        return name
+    return await stack.enter_async_context(imported_for_now(settings, Path(name)))
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).is_file()
 
 
 async def _of_notebook(path: Path, settings: Settings, begun: list[_Begun]) -> ReplaySetUp:
@@ -121,10 +134,11 @@ async def _of_chain(
     containers = await stack.enter_async_context(containers_with(settings, container.id))
     original = OriginalContainer(containers, container.id)
     before = ModelReplay("", rows, [_seconds(row.response, row.created_at) for row in rows])
-    before.files = await files_of(containers, container.id)
+    before.files = await files_of(containers, container.id, rows[0].created_at)
     models = ", ".join(models_of(exchanges(rows))) or "the user alone"
     begun.append(_Begun(prompts_of(rows), [column_of(before, f"before: {models}")]))
-    set_up = ReplaySetUp(prompts_of(rows), await uploads_of(original), await params_like(original))
+    uploads = await uploads_of(original, rows[0].created_at)
+    set_up = ReplaySetUp(prompts_of(rows), uploads, await params_like(original))
     return set_up, container.backend
 
 

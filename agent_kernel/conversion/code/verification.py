@@ -71,7 +71,9 @@ async def exported(
     without the steps that failed, and with them, if files or figures differ without. Raises what reading the
     original's files raises. Cancelling removes the fresh container.
     """
-    files = await files_of(original.containers, original.id) if original is not None else {}
+    files: Mapping[str, WorkspaceFile] = {}
+    if original is not None:
+        files = await files_of(original.containers, original.id, rows[0].created_at)
     inputs = [each for each in files.values() if each.uploaded]
     turns = exchanges(rows)
     export = _export(title, turns, inputs)
