@@ -12,7 +12,9 @@ from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.egress.tls.secrets import DomainSecret
 from agent_kernel.errors import ConnectDenied
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network import inside
 from agent_kernel.runtime.network.policy import ContainerNetwork, kept
+from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from tests.conftest import BUBBLEWRAP
@@ -57,8 +59,8 @@ async def test_sandbox_has_the_secrets_of_the_newest_change(make: Make, store: R
     (container,) = await store.containers()
     secrets = containers._lifecycle.networks.secrets.known(made.id, kept(container.network).secrets)
     assert [each.value for each in secrets] == [f"value-of-{each.name}" for each in secrets]
-    inside = await run(containers, made.id, PLACEHOLDERS)
-    assert inside.splitlines() == [f"{each.name}={each.placeholder}" for each in secrets]
+    found = await run(containers, made.id, PLACEHOLDERS)
+    assert found.splitlines() == [f"{each.name}={each.placeholder}" for each in secrets]
 
 
 @IN_BUBBLEWRAP
@@ -104,3 +106,27 @@ async def test_secrets_of_a_replaced_policy_are_not_used(
     with pytest.raises(ConnectDenied, match="KEY is not known"):
         await networks._known["cntr_a"].connect("echo.internal", port, None)  # type: ignore[arg-type]
     assert used == [(new,), (new,)]
+
+
+@IN_BUBBLEWRAP
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_going_back_leaves_the_network_as_it_is(
+    make: Make, store: Rows, backend: Backend, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    async def new_sandbox(*_: object) -> bool:
+        return False
+
+    if not in_place:
+        monkeypatch.setattr(backend, "put_back", new_sandbox)
+    containers = make(network=BOUND)
+    made = await containers.create({"network_policy": policy("a.test", FIRST="value-of-first")})
+    snapshot = await containers.snapshot(made.id, automatic=True)
+    await containers.set_network(made.id, policy("a.test", SECOND="value-of-second"))
+    certificate = f"sha1sum {inside.OWN}"
+    before = await run(containers, made.id, f"touch later; {certificate}")
+    await containers.restore(made.id, snapshot.id)
+    assert await run(containers, made.id, "ls") == ""
+    assert "SECOND=secret_" in await run(containers, made.id, PLACEHOLDERS)
+    assert await run(containers, made.id, certificate) != before, "it has a certificate authority of its own"
+    (row,) = await store.containers()
+    assert bool(row.sandbox) is not in_place
