@@ -62,13 +62,16 @@ class CellRunner:
         )
         if cell.live and takes_turns:
             await self._go_live(outputs)
-        branches = self._notebook.branches
+        branches, kept = self._notebook.branches, self._notebook.kept
+        names = frozenset(line.name for line in source.lines if isinstance(line, MagicLine) and not line.asks)
+        await kept.begin(outputs, changes=again.changes, names=names)
         try:
             if again.changes:
                 await branches.begin(begun(self._notebook, cell.id, cell.source, again, outputs), outputs)
             await self._run(source, magics, outputs)
         finally:
             branches.end()
+            await kept.end(outputs)
 
     async def _run(self, source: Cell, magics: list[Any], outputs: CellOutputs) -> None:
         from agent_kernel.kernel.magics.table import page

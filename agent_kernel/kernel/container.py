@@ -106,6 +106,15 @@ class NotebookContainer:
             await self.created(created.id, outputs)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))
 
+    async def adopt(self, container_id: str | None, params: Mapping[str, Any]) -> None:
+        """Go on in a container that is there already, or without one. `params` are those of the next one."""
+        self.stop_keeping_alive()
+        self.id, self.params, self.shown = container_id, params, {}
+        if container_id is not None:
+            found = await (await self._runtime()).containers.retrieve(container_id)
+            self.shown = _described(found)
+            self._keep_alive(container_id, found.expires_after.minutes if found.expires_after else None)
+
     def touched(self) -> None:
         """Say that something runs in the container, or writes to it, that may change it."""
         self.changes += 1

@@ -154,6 +154,7 @@ class AgentKernel(Kernel):
         self._cell = cell = asyncio.create_task(self._cells.run(submitted, outputs))
         try:
             await self._ended(cell)
+            self.execution_count = max(self.execution_count, self._agent.ledger.cell)
             reply = self._reply(cell, outputs, running)
         finally:
             self._cell = self._running = None

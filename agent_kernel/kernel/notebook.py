@@ -15,6 +15,7 @@ from agent_kernel.kernel.branches.branches import Branches
 from agent_kernel.kernel.branches.tree import Position
 from agent_kernel.kernel.container import NotebookContainer
 from agent_kernel.kernel.front_end import FrontEnd
+from agent_kernel.kernel.keeping.keeper import NotebookKeeper
 from agent_kernel.kernel.ledger import Ledger
 from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, Rerun, from_metadata, parse_budget
@@ -90,6 +91,7 @@ class Notebook:
         self.file: Path | None = None
         """The notebook's file, if it is known."""
         self.branches = Branches(self.container, self.runtime, self, settings, log)
+        self.kept = NotebookKeeper(self, log)
         self._origin = origin
         self._unread = origin is not None
         self._problem_shown = False
@@ -102,7 +104,7 @@ class Notebook:
         self._announced = False
         self._line: Line | None = None
         self._running: TurnView | None = None
-        self._notes: list[str] = []
+        self.notes: list[str] = []
         self._sent: list[str] = []
 
     async def runtime(self) -> Runtime:
@@ -175,8 +177,8 @@ class Notebook:
 
     def tell_model(self, note: str) -> None:
         """Add a developer message to the beginning of the model's next turn; only the last ones are kept."""
-        others = [each for each in self._notes if each != note]
-        self._notes = [*others[1 - MAX_NOTES :], note]
+        others = [each for each in self.notes if each != note]
+        self.notes = [*others[1 - MAX_NOTES :], note]
 
     @property
     def previous_id(self) -> str | None:
@@ -186,12 +188,12 @@ class Notebook:
     async def position(self) -> Position:
         """Return where the conversation stands, for `move_to`."""
         await self._look_for_unsettled()
-        return Position(self._previous_id, tuple(self._notes), self.uploaded.copy())
+        return Position(self._previous_id, tuple(self.notes), self.uploaded.copy())
 
     def move_to(self, position: Position) -> None:
         """Continue the conversation from there."""
         self._previous_id, self._unsettled_id = position.previous_id, None
-        self._notes = list(position.notes)
+        self.notes = list(position.notes)
         known = position.uploaded
         self.uploaded = known.copy() if isinstance(known, Uploaded) else Uploaded()
 
@@ -299,7 +301,7 @@ class Notebook:
             self.tell_model(f"The notebook shows a preview of this table to the user. {table}")
 
     def _request(self, prompt: Prompt, model: str | None, container_id: str) -> dict[str, Any]:
-        notes = [] if model in USER_MODELS else list(self._notes)
+        notes = [] if model in USER_MODELS else list(self.notes)
         self._sent = notes
         told = [("developer", [{"type": "input_text", "text": note}]) for note in notes]
         request: dict[str, Any] = {
@@ -346,7 +348,7 @@ class Notebook:
         """Continue the chain from this turn if possible, else from the previous one."""
         if turn.continued_from:
             self._previous_id = turn.continued_from
-            self._notes = [each for each in self._notes if each not in self._sent]
+            self.notes = [each for each in self.notes if each not in self._sent]
 
     async def _settle(self, turn: TurnView) -> None:
         """After an interrupt, read the stored response of the turn. Waits at most `SETTLE_SECONDS`."""
@@ -376,17 +378,17 @@ class Notebook:
     # -- the end ------------------------------------------------------------------------------------------
 
     async def aclose(self, seconds: float, *, restart: bool = False) -> None:
-        """Delete the container and close the runtime, each within `seconds`. Errors go to the log.
+        """Delete or keep the container and close the runtime, each within `seconds`. Errors go to the log.
 
         Before a `restart`, what the next process needs to know of this notebook is kept.
         """
         self.container.stop_keeping_alive()
         if self._origin is not None and not restart:
             self._origin.forget()
-        runtime, self._runtime = self._runtime, None
-        if runtime is None:
+        if self._runtime is None:
             return
-        await self.container.delete(runtime, seconds)
+        await self.kept.close(self._runtime, seconds)
+        runtime, self._runtime = self._runtime, None
         try:
             async with asyncio.timeout(seconds):
                 await runtime.aclose()

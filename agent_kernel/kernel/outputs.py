@@ -82,6 +82,10 @@ class CellOutputs:
         """The number of the cell, `In [number]`."""
         return self._execution_count
 
+    def renumber(self, number: int) -> None:
+        """Change the number of the cell: the session that it resumes has earlier ones."""
+        self._execution_count = number
+
     def preview(self, kind: str, content: dict[str, Any]) -> None:
         """Send a message of code that runs, where the user watches; `settle` follows."""
         if self.front_end is not FrontEnd.BATCH and self._live is None:

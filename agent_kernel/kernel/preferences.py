@@ -25,7 +25,8 @@ SHOW_WORK = "show_work"
 """Not for the kernel: whether the extension and the export show a notebook's work; see `export`."""
 
 _NAMES = (
-    "model", "instructions", "budget", "approval", "provenance", "drift", "drift_ignore", "rerun", SHOW_WORK,
+    "model", "instructions", "budget", "approval", "provenance", "drift", "drift_ignore", "rerun", "keep",
+    SHOW_WORK,
 )  # fmt: skip
 
 Rerun = Literal["rewind", "continue", "ask"]
@@ -47,6 +48,7 @@ class Preferences:
     drift: str | None = None
     drift_ignore: tuple[str, ...] | None = None
     rerun: Rerun | None = None
+    keep: bool | None = None
 
     def over(self, other: Preferences) -> Preferences:
         """Return these preferences, with unset ones taken from `other`."""
@@ -59,6 +61,7 @@ class Preferences:
             self.drift or other.drift,
             self.drift_ignore if self.drift_ignore is not None else other.drift_ignore,
             self.rerun if self.rerun is not None else other.rerun,
+            self.keep if self.keep is not None else other.keep,
         )
 
     def choose(self, **chosen: Any) -> Preferences:
@@ -94,7 +97,7 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
     hint = (
         'Valid: {"model": "NAME", "instructions": "...", "budget": {"tokens": 1}, "approval": "ask", '
         '"provenance": false, "drift": "warn", "drift_ignore": ["*seconds*"], '
-        '"rerun": "continue"}.'
+        '"rerun": "continue", "keep": true}.'
     )
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"`agent_kernel` in the metadata of {where} must be an object.", hint=hint)
@@ -109,20 +112,21 @@ def from_metadata(metadata: object, *, where: str) -> Preferences:
         raise InvalidRequest(
             f"`agent_kernel.budget` in the metadata of {where} must be an object.", hint=hint
         )
-    provenance = found.get("provenance")
-    if not isinstance(provenance, bool | None):
-        raise InvalidRequest(
-            f"`agent_kernel.provenance` in the metadata of {where} must be true or false.", hint=hint
-        )
+    for name in ("provenance", "keep"):
+        if not isinstance(found.get(name), bool | None):
+            raise InvalidRequest(
+                f"`agent_kernel.{name}` in the metadata of {where} must be true or false.", hint=hint
+            )
     return Preferences(
         model=found.get("model") or None,
         instructions=found.get("instructions"),
         budget=None if budget is None else check_budget(budget),
         approval=_approval(found.get("approval"), where, hint),
-        provenance=provenance,
+        provenance=found.get("provenance"),
         drift=_drift(found.get("drift"), where),
         drift_ignore=_patterns(found.get("drift_ignore"), where),
         rerun=_rerun(found.get("rerun"), where),
+        keep=found.get("keep"),
     )
 
 

@@ -82,6 +82,7 @@ class KernelSettings(Configurable):
         notebook: str
         secrets: frozenset[str]
         rerun: Rerun | None
+        keep: bool
         max_points: int
         max_points_size: int
         points_days: float
@@ -176,6 +177,11 @@ class KernelSettings(Configurable):
             help="""What a cell does that has run before: `rewind` goes back to before it, `continue` goes on
             from where the notebook is, `ask` asks. None: `rewind` where cells have ids, else `continue`.""",
         ).tag(config=True, variable="AGENT_KERNEL_RERUN")
+        keep = Bool(
+            False,
+            help="""Keep every notebook, so that it goes on where it was when its kernel has ended; see
+            docs/guide/keeping.md. Without it `%session keep` keeps one.""",
+        ).tag(config=True, variable="AGENT_KERNEL_KEEP")
         max_points = Int(
             100,
             min=1,

@@ -76,8 +76,8 @@ class KeepsSessions(Protocol):
         """Return all sessions, the last kept first, without their `state`."""
         ...
 
-    async def kept_session(self, session_id: str) -> KeptSession:
-        """Return one session. Raises `NotFound`."""
+    async def kept_session(self, session_id: str, *, state: bool = True) -> KeptSession:
+        """Return one session. Raises `NotFound`. Without `state`, that and `interrupted` are left out."""
         ...
 
     async def forget_session(self, session_id: str) -> None:

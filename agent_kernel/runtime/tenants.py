@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from agent_kernel.keys import Key
 from agent_kernel.protocol.broken import ResumePoint
@@ -12,6 +14,7 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.approvals.questions import OpenQuestions
 from agent_kernel.runtime.background.background import Background
+from agent_kernel.runtime.background.orphans import end_orphans
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
@@ -80,7 +83,9 @@ class Tenants:
     def __init__(self, parts: RuntimeParts) -> None:
         store = parts.store
         self.parts = parts
-        self.recovery = Recovery(store.rows, store.coordination, parts.restart, self._resume)
+        self.recovery = Recovery(
+            store.rows, store.coordination, parts.restart, self._resume, self._end_orphans
+        )
         self.keys = StoredKeys(store.rows)
         self._retention = Retention(store.rows, store.blobs, parts.retention)
         settings = parts.container_settings
@@ -125,6 +130,10 @@ class Tenants:
             stack.enter_context(tenant.turns.admitted())
             run = await stack.enter_async_context(tenant.turns.resumed(row, point, interrupt))
             await tenant.background.go_on(run, interrupt, stack.pop_all(), point.events)
+
+    async def _end_orphans(self, row: ResponseRow, journal: Sequence[Mapping[str, Any]]) -> None:
+        name = await self.parts.store.rows.tenant_of_response(row.id)
+        await end_orphans(row, journal, self._named(name, Key(name=name)).containers)
 
     async def aclose(self) -> None:
         """End background turns and release all parts. Idempotent.

@@ -102,6 +102,7 @@ _QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
     "order": {"type": "string", "enum": ["asc", "desc"]},
     "stream": {"type": "boolean"},
+    "state": {"type": "boolean"},
     "starting_after": {"type": "integer", "minimum": -1, "maximum": 999_999_999},
 }
 

@@ -108,7 +108,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _CONTAINER + "/files/{file_id}/content", c.container_file_content, "bytes"),
     Endpoint("POST", _SESSIONS, k.keep_session, body="SessionParams"),
     Endpoint("GET", _SESSIONS, k.list_sessions, "List"),
-    Endpoint("GET", _SESSIONS + "/{session_id}", k.retrieve_session),
+    Endpoint("GET", _SESSIONS + "/{session_id}", k.retrieve_session, query=("state",)),
     Endpoint("DELETE", _SESSIONS + "/{session_id}", k.forget_session, "Deleted"),
     Endpoint("DELETE", _SESSIONS + "/{session_id}/everything", delete_session),
     Endpoint("POST", "/v1/files", f.upload_file, body="Upload"),

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,6 +92,8 @@ class Branches:
         self._told: set[str] = set()
         self._running: tuple[BegunCell, RanCell, int] | None = None
         self._at: tuple[Point, int] | None = None
+        self.moved: Callable[[], Awaitable[None]] | None = None
+        """Called when the notebook has gone to another moment."""
         container.created = self._created
 
     # -- cells --------------------------------------------------------------------------------------------
@@ -205,6 +207,24 @@ class Branches:
         if running is not None:
             await self._open(running[0], outputs)
 
+    # -- another kernel -------------------------------------------------------------------------------------
+
+    @property
+    def clean(self) -> Point | None:
+        """The point that the container is at, if nothing has changed it since."""
+        return self._clean
+
+    def resume(self, tree: CellTree, points: Sequence[Point], at: Point | None) -> None:
+        """Go on with the cells of an earlier kernel. `at` is the point that the container is at."""
+        self.tree, self._unable, self._running = tree, "", None
+        self._points.adopt(points)
+        self._at = (at, self._container.changes) if at is not None else None
+
+    async def settle(self) -> None:
+        """Keep a point of now, if the container has changed since the last one. A failure is logged."""
+        if self._container.id is not None and self._clean is None and not self._unable:
+            await self._tried(self._container.id, None)
+
     # -- points -------------------------------------------------------------------------------------------
 
     async def _point(self, outputs: CellOutputs) -> tuple[Point | None, str]:
@@ -279,6 +299,8 @@ class Branches:
             await asyncio.wait({moving})
             raise
         await self._tidy()
+        if self.moved is not None:
+            await self.moved()
 
     async def _now(self, to: KeptState, conversation_only: bool) -> KeptState:
         """Return the state of now, with a point, so that what is left behind can be opened again."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, CapabilityMissing, NotFound
@@ -65,6 +65,10 @@ class Points:
         """Remove the points that nothing can go back to any more."""
         for point in [each for each in self._kept if each not in used]:
             await self._remove(point, "nothing led to it")
+
+    def adopt(self, points: Sequence[Point]) -> None:
+        """Hold the points that an earlier kernel has taken, instead of those of this one."""
+        self._kept = sorted((each for each in points if not each.gone), key=lambda each: each.created)
 
     def forget(self) -> None:
         """Forget all points: their container is gone, and they with it."""

@@ -16,6 +16,7 @@ from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
 from agent_kernel.kernel.magics import python as magics_python
 from agent_kernel.kernel.magics import record as magics_record
+from agent_kernel.kernel.magics import session as magics_session
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import turns as magics_turns
 
@@ -325,6 +326,17 @@ MAGICS: dict[str, Magic] = {
         "A branch is what going back has left behind. switch keeps the branch in use as well. "
         "With --conversation switch leaves the container as it is.",
         words=("switch", "name", "delete", "--conversation"),
+        moves=True,
+    ),
+    "session": Magic(
+        "%session [keep [NAME] | list | resume NAME | forget [NAME] | new]",
+        "Keep this notebook beyond its kernel, list what is kept, go on with it, forget it, or begin anew.",
+        magics_session.session,
+        "keep: after a restart of the kernel or the machine the first cell brings back files, packages, "
+        "shell variables and the conversation, and says so. NAME may also be an id. forget: files stay "
+        "until their container expires. new: the next cell has an empty container. KernelSettings.keep, or "
+        "keep in the notebook's metadata, keeps every notebook.",
+        words=("keep", "list", "resume", "forget", "new"),
         moves=True,
     ),
     "help": Magic(

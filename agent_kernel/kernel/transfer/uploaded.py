@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -47,6 +47,17 @@ class Uploaded:
         self._known.pop(target, None)
         self._received.add(target)
         self._originals.keep(target, size, digest, content)
+
+    def kept(self) -> tuple[Mapping[str, tuple[HostFile, str]], set[str]]:
+        """Return the files that were sent, by target, and those that arrived from the page."""
+        return self._known, self._received
+
+    def bring_back(
+        self, container_id: str, known: Mapping[str, tuple[HostFile, str]], received: Sequence[str]
+    ) -> None:
+        """Know again what an earlier kernel has sent. What the files held then is not known."""
+        self._use(container_id)
+        self._known, self._received = dict(known), set(received)
 
     def copy(self) -> Uploaded:
         """Return a copy that changes on its own."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from agent_kernel.each import each
 from agent_kernel.errors import AgentKernelError
@@ -28,6 +28,9 @@ READ = 1000
 Restart = Literal["resume", "end", "leave"]
 """The treatment of background turns of dead processes: resume if that is safe, end, or leave them."""
 
+EndOrphans = Callable[[ResponseRow, Sequence[Mapping[str, Any]]], Awaitable[None]]
+"""Ends in the sandbox the calls of a turn that is not resumed; the second argument is its journal."""
+
 Resume = Callable[[ResponseRow, ResumePoint], Awaitable[None]]
 
 
@@ -37,11 +40,19 @@ class Recovery:
     `resume` continues a turn, or raises an `AgentKernelError`.
     """
 
-    def __init__(self, rows: Rows, coordination: Coordination, restart: Restart, resume: Resume) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        coordination: Coordination,
+        restart: Restart,
+        resume: Resume,
+        end_orphans: EndOrphans | None = None,
+    ) -> None:
         self._rows = rows
         self._coordination = coordination
         self._restart = restart
         self._resume = resume
+        self._end_orphans = end_orphans
         self._lock = asyncio.Lock()
         self._done = False
 
@@ -114,6 +125,8 @@ class Recovery:
 
     async def _end(self, row: ResponseRow, background: bool) -> None:
         journal = [json.loads(text) for _, text in await journal_of(self._rows, row.id)]
+        if self._end_orphans is not None:
+            await self._end_orphans(row, journal)
         ending = end_broken(row.response, journal, INTERRUPTED, catalogue())
         ended = replace(row, status="incomplete", response=ending.response, owner=None)
         events = [(event["sequence_number"], json.dumps(event)) for event in ending.events]

@@ -57,11 +57,13 @@ class LocalKeptSessions:
         """See `KeepsSessions`."""
         return [shown_session(row) for row in await self._rows.sessions()]
 
-    async def kept_session(self, session_id: str) -> KeptSession:
+    async def kept_session(self, session_id: str, *, state: bool = True) -> KeptSession:
         """See `KeepsSessions`."""
         row = await self._rows.session(session_id)
         if row is None:
             raise _no_session(session_id)
+        if not state:
+            return shown_session(replace(row, state=""))
         interrupted = await self._rows.interrupted_turn(session_id)
         return replace(shown_session(row), interrupted=interrupted)
 

@@ -39,10 +39,11 @@ class RemoteKeptSessions:
             data = (await self._client.get(_WHERE, cast_to=_OBJECT)).get("data")
             return [_session(each) for each in data] if isinstance(data, list) else []
 
-    async def kept_session(self, session_id: str) -> KeptSession:
+    async def kept_session(self, session_id: str, *, state: bool = True) -> KeptSession:
         """See `KeepsSessions`."""
         async with self._offered():
-            where = f"{_WHERE}/{checked_id(session_id, 'session_id')}"
+            query = "" if state else "?state=false"
+            where = f"{_WHERE}/{checked_id(session_id, 'session_id')}{query}"
             return _session(await self._client.get(where, cast_to=_OBJECT))
 
     async def forget_session(self, session_id: str) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from agent_kernel.errors import CapabilityMissing
 from agent_kernel.protocol.validation import check
 from agent_kernel.runtime.kept import KeepsSessions, KeptSession
-from agent_kernel.server.pages import deleted, path, runtime_of
+from agent_kernel.server.pages import deleted, flag, path, runtime_of
 from agent_kernel.server.uploads import read_json
 
 
@@ -30,8 +30,10 @@ async def list_sessions(request: Request) -> Response:
 
 
 async def retrieve_session(request: Request) -> Response:
-    """Return a kept session with its state."""
-    return JSONResponse((await _keeping(request).kept_session(path(request, "session_id"))).to_json())
+    """Return a kept session, unless `state` is false with its state."""
+    state = flag(request, "state") if "state" in request.query_params else True
+    found = await _keeping(request).kept_session(path(request, "session_id"), state=state)
+    return JSONResponse(found.to_json())
 
 
 async def forget_session(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""Kept sessions of a notebook: written after each cell, and resumed by another kernel."""
