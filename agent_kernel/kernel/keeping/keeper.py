@@ -15,9 +15,9 @@ from agent_kernel.kernel.front_end import FrontEnd
 from agent_kernel.runtime.kept import CHANGED, KeepsSessions, KeptSession
 
 if TYPE_CHECKING:
+    from agent_kernel.kernel.keeping.base import KeptNotebook
     from agent_kernel.kernel.keeping.state import NotebookState
     from agent_kernel.kernel.keeping.words import CameBack
-    from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
     from agent_kernel.runtime.base import Runtime
 
@@ -30,7 +30,7 @@ _LOOKING = "files download diff vars get history usage replay container rewind b
 class NotebookKeeper:
     """Keeps one notebook. `session` is its kept session, None if it is not kept."""
 
-    def __init__(self, notebook: Notebook, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+    def __init__(self, notebook: KeptNotebook, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         self.session: KeptSession | None = None
         self._notebook = notebook
         self._log = log

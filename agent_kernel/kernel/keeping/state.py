@@ -21,7 +21,7 @@ from agent_kernel.policy.rules import Policy, read_policy
 from agent_kernel.runtime.kept import LARGEST_STATE
 
 if TYPE_CHECKING:
-    from agent_kernel.kernel.notebook import Notebook
+    from agent_kernel.kernel.keeping.base import KeptNotebook
 
 VERSION = 1
 
@@ -60,7 +60,7 @@ class NotebookState:
     variables: Sequence[str] | None = None
 
 
-def written_state(notebook: Notebook, variables: Sequence[str] | None) -> dict[str, Any]:
+def written_state(notebook: KeptNotebook, variables: Sequence[str] | None) -> dict[str, Any]:
     """Return the state of a notebook as JSON. The oldest cells are left out if it would be too large."""
     most = MOST_CELLS
     state = _written(notebook, variables, most)
@@ -70,7 +70,7 @@ def written_state(notebook: Notebook, variables: Sequence[str] | None) -> dict[s
     return state
 
 
-def _written(notebook: Notebook, variables: Sequence[str] | None, most: int) -> dict[str, Any]:
+def _written(notebook: KeptNotebook, variables: Sequence[str] | None, most: int) -> dict[str, Any]:
     writer, branches = CellWriter(), notebook.branches
     at = writer.point(branches.clean)
     known, received = notebook.uploaded.kept()

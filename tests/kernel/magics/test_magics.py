@@ -119,6 +119,14 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "rerun": [("%rerun never", "rerun cannot be 'never'.", "Use rewind, continue, ask.")],
     "history": [("%history all", "%history takes no arguments.", "%replay N")],
+    "session": [
+        ("%session stay", "%session does not know 'stay'.", "Use keep"),
+        ("%session list all", "%session does not know 'list all'.", "Use keep"),
+        ("%session resume", "%session does not know 'resume'.", "Use keep"),
+        ("%session resume none", "No kept session has the name or id 'none'.", "%session list"),
+        ("%session forget", "This notebook is not kept.", "%session list"),
+        ("%session keep " + "x" * 300, "name must be a string of at most 256 characters", ""),
+    ],
     "rewind": [
         ("%rewind 999", "No cell 999 has run here.", "%history lists the cells."),
         ("%rewind 1 2", "%rewind does not know '1 2'.", "Use %rewind [N]"),
