@@ -120,10 +120,11 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	$(LOCK) requirements/toolbox.in --only-binary :all: --fork-strategy fewest --no-emit-find-links -o agent_kernel/sandboxes/toolbox.txt
 	$(LOCK) tests/clients/upstream/requirements.in $(UNUSED:%=--no-emit-package %) -o tests/clients/upstream/requirements.txt
 	$(LOCK) tests/models/local/requirements.in --no-deps --only-binary :all: -o tests/models/local/requirements.txt
+	$(LOCK) tests/notebooks/requirements.in --no-deps --only-binary :all: -o tests/notebooks/requirements.txt
 	$(LOCK) pyproject.toml requirements/build.in tests/integrations/requirements.in -o tests/integrations/requirements.txt
 	$(LOCK) tests/kernel/tables/corpus/requirements.in --no-deps --only-binary :all: -o tests/kernel/tables/corpus/requirements.txt
 	@if grep -n "http[s]*:" requirements/*.txt tests/clients/upstream/requirements.txt tests/integrations/requirements.txt \
-	  tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
+	  tests/notebooks/requirements.txt tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
 	rm -rf $(VENV) extension/node_modules extension/lib extension/labextension agent_kernel/kernel/live/static build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

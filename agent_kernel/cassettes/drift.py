@@ -163,5 +163,13 @@ def report_lines(report: DriftReport) -> list[str]:
     return [*found, *report.around]
 
 
+def first_difference(report: DriftReport) -> str:
+    """Return the first difference of a report that has one: step, command, and what differs."""
+    drift = report.commands[0]
+    line = next((each for each in drift.lines if each.numbers), drift.lines[0])
+    what = "; ".join(line.numbers) or f"{_side(line.got)} instead of {_side(line.expected)}"
+    return f"Step {drift.step}, {first_words(drift.command)}: {first_words(what)}."
+
+
 def _side(line: str | None) -> str:
     return "(no such line)" if line is None else line or "(an empty line)"

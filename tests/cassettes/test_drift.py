@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_kernel.cassettes.cassette import PrintedOutput, RecordedCell, SaidCall, Surroundings
-from agent_kernel.cassettes.drift import around, compare, numbers_between, report_lines
+from agent_kernel.cassettes.drift import around, compare, first_difference, numbers_between, report_lines
 from agent_kernel.cassettes.redaction import REDACTED, Redaction
 from agent_kernel.cassettes.text import kept
 from agent_kernel.errors import ConfigurationError
@@ -27,6 +27,9 @@ def test_report_names_cell_command_and_numbers() -> None:
     report = compare(before, after)
     assert report.cell == "cell-7 “How heavy are they?”"
     assert (report.failed, report.compared) == (2, 2)
+    assert first_difference(report) == "Step 1, run 0: 344 → 343 (-1, -0.29%)."
+    words = compare(cell(PrintedOutput("one")), cell(PrintedOutput("two")))
+    assert first_difference(words) == "Step 1, run 0: two instead of one."
     assert report_lines(report) == [
         "step 1, run 0",
         "  expected  birds: 344",

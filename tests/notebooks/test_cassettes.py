@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,37 +16,12 @@ from agent_kernel.cassettes.reading import read
 from agent_kernel.models.script import ScriptedCall, load_packaged
 from tests.conftest import CHECKOUT
 from tests.models.local.server import Llama
+from tests.notebooks.birds import HEAVIER, notebook_in, record
 from tests.notebooks.replaying import run_pytest
 
 Environment = dict[str, str]
 
 CASSETTES = CHECKOUT / "notebooks" / "cassettes"
-SCRIPT = """
-turns:
-  - when: Weigh the birds
-    do:
-      - shell: awk -F, 'NR > 1 {s += $2} END {print "birds", NR - 1; print "mean", s / (NR - 1)}' birds.csv
-      - say: "They weigh {mean} g on average."
-        quote: {mean: 'mean (\\S+)'}
-"""
-BIRDS = "name,grams\nA,4000\nB,4100\n"
-
-
-def notebook_in(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "birds.csv").write_text(BIRDS)
-    (folder / "birds-script.yaml").write_text(SCRIPT)
-    cells: list[dict[str, Any]] = [
-        {"cell_type": "code", "id": f"cell-{number}", "source": source, "metadata": {}, "outputs": []}
-        for number, source in enumerate(["%upload birds.csv", "Weigh the birds"])
-    ]
-    for cell in cells:
-        cell["execution_count"] = None
-    metadata = {"kernelspec": {"name": "agent", "display_name": "Agent", "language": "agent"}}
-    path = folder / "birds.ipynb"
-    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(whole))
-    return path
 
 
 @pytest.mark.bubblewrap
@@ -57,21 +31,19 @@ def test_changed_data_is_reported_with_cell_command_and_numbers(
 ) -> None:
     monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "bubblewrap")
     notebook = notebook_in(tmp_path / "birds")
-    command = [sys.executable, "-m", "agent_kernel", "record", "--save", str(notebook)]
-    model = ["--model", f"scripted/{notebook.with_name('birds-script.yaml')}"]
-    recorded = subprocess.run([*command, *model], capture_output=True, text=True, check=False)
+    recorded = record(notebook)
     assert recorded.returncode == 0, recorded.stderr
     assert "birds.ipynb: recorded, 1 cell, scripted/" in recorded.stdout
     [cell] = read(notebook.parent / "cassettes" / "birds.yaml").cells
     assert (cell.cell, cell.asks) == ("cell-1", "Weigh the birds")
 
-    refused = subprocess.run([*command, *model], capture_output=True, text=True, check=False)
+    refused = record(notebook)
     assert refused.returncode == 2
     assert "agent-kernel record --update" in refused.stderr
 
-    notebook.with_name("birds.csv").write_text(BIRDS.replace("4100", "4300"))
+    notebook.with_name("birds.csv").write_text(HEAVIER)
     notebook.with_name("birds-script.yaml").unlink()
-    done = run_pytest(notebook, "--agent-kernel", "--nbval-lax")
+    done = run_pytest(notebook.parent, "--agent-kernel", "--nbval-lax")
     assert done.returncode == 1, done.stdout
     assert "1 failed, 1 passed" in done.stdout
     lines = [line.strip() for line in done.stdout.splitlines()]
@@ -112,7 +84,7 @@ def test_cassette_from_docker_is_recorded_there_again(
 @pytest.mark.slow
 @pytest.mark.bubblewrap
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["01_first_questions"])
+@pytest.mark.parametrize("name", ["01_first_questions", "02_late_payers"])
 def test_example_recorded_from_a_real_server_replays(
     name: str, environment: Environment, llama: Llama, tmp_path: Path
 ) -> None:

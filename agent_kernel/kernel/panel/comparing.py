@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST_CELLS = 25
 """The number of cells of each branch that are compared, from where they part."""
 
+MOST_ANSWERS = 10
+"""The number of answers of one cell: it may have several turns."""
+
 LONGEST_TEXT = 4_000
 """Characters of a prompt or an answer."""
 
@@ -56,27 +59,28 @@ async def _compared(notebook: Notebook, cell: RanCell) -> dict[str, Any]:
     records = [record for record in notebook.ledger.records if record.cell == cell.number]
     paths = sorted({path for record in records for path in record.paths})
     asked = "\n".join(record.asked for record in records)
-    answers = [await _answer(notebook, record) for record in records]
+    found = [await _responses(notebook, record) for record in records]
+    responses = [response for each in found for response in each or ()]
+    answers = [answer for response in responses if (answer := _answer(response))["text"]]
     return {
         **about_cell(cell, paths),
         "prompt": clip(clean(asked or cell.words), LONGEST_TEXT),
-        "answer": clip("\n".join(text for text in answers if text), LONGEST_TEXT),
-        "stored": None not in answers,
+        "answers": answers[:MOST_ANSWERS],
+        "stored": None not in found,
     }
 
 
-async def _answer(notebook: Notebook, record: TurnRecord) -> str | None:
-    """Return what a turn answered; None if the runtime has not kept it."""
+async def _responses(notebook: Notebook, record: TurnRecord) -> list[Response] | None:
+    """Return the responses of a turn; None if the runtime has not kept them."""
     runtime = await notebook.runtime()
     try:
-        found = [await runtime.retrieve(response_id) for response_id in record.response_ids]
+        return [await runtime.retrieve(response_id) for response_id in record.response_ids]
     except NotFound:
         return None
-    return "\n".join(filter(None, map(_text, found)))
 
 
-def _text(response: Response) -> str:
-    """Return the answer of a response in words; of a command what it printed."""
+def _answer(response: Response) -> dict[str, Any]:
+    """Return what a response says, which is Markdown, or what its commands printed, which is not."""
     from agent_kernel.kernel.render.items import render_all
 
     items = [
@@ -86,4 +90,4 @@ def _text(response: Response) -> str:
     said = [item for item in items if item.get("type") == "message"]
     texts = [str(bundle.data["text/plain"]) for item in said or items for bundle in render_all(item)]
     error = f"The turn failed: {clean(response.error.message)}" if response.error is not None else ""
-    return "\n".join(filter(None, [*texts, error]))
+    return {"text": clip("\n".join(filter(None, [*texts, error])), LONGEST_TEXT), "markdown": bool(said)}

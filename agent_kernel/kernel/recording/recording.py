@@ -21,6 +21,7 @@ from agent_kernel.cassettes.cassette import (
 )
 from agent_kernel.cassettes.redaction import Redaction
 from agent_kernel.errors import AgentKernelError
+from agent_kernel.kernel.front_end import FrontEnd
 from agent_kernel.kernel.preferences import from_metadata
 from agent_kernel.kernel.recording.cell_keys import RunningCells
 from agent_kernel.kernel.recording.tape import TurnTape
@@ -37,6 +38,9 @@ FOLDER = "cassettes"
 """The folder beside the notebook in which cassettes are, unless another one is named."""
 
 SUFFIXES = (".yaml", ".yml")
+
+
+ACCEPT = "To accept what it shows: agent-kernel record --update NOTEBOOK"
 
 
 class Drifted(AgentKernelError):
@@ -234,17 +238,17 @@ class NotebookRecording:
     ) -> None:
         from dataclasses import replace
 
-        from agent_kernel.cassettes.drift import around
+        from agent_kernel.cassettes.drift import around, first_difference
         from agent_kernel.kernel.recording.report import headline, report_bundle
 
         said = around(cassette.recorded_in, await self._around(), request=request)
         name = self.plays.name if self.plays else ""
         outputs.emit(report_bundle(replace(report, around=said), name))
         if self.drift()[0] == "fail":
-            raise Drifted(
-                headline(report, name).replace("`", ""),
-                hint="The report is above. To accept what it shows: agent-kernel record --update NOTEBOOK",
-            )
+            told = headline(report, name).replace("`", "")
+            if outputs.front_end is FrontEnd.BATCH:  # which may show nothing but the error
+                told += f" {first_difference(report)}"
+            raise Drifted(told, hint=f"The report is above. {ACCEPT}")
 
     def drift(self) -> tuple[str, Sequence[str]]:
         """Return what happens with differences in the running cell, and the patterns of ignored lines."""

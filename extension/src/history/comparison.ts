@@ -7,6 +7,7 @@ import { count, type Fields, reason } from "../connection/messages";
 import type { AgentNotebook } from "../connection/notebook";
 import { button, element, readable } from "../dom";
 import { historyIcon } from "../icons";
+import type { Markdown } from "../live/markdown";
 import { type Answered, readSides, type Side } from "./read";
 import { cellName, filesOf, time } from "./words";
 
@@ -41,14 +42,18 @@ export class BranchComparison extends Widget {
   async load(): Promise<void> {
     this._said.textContent = this._trans.__("Loading …");
     try {
-      const found = await this._notebook.ask("compare", { one: this._one, other: this._other });
-      if (!this.isDisposed) this._draw(found);
+      const asked = this._notebook.ask("compare", { one: this._one, other: this._other });
+      const [found, { Markdown }] = await Promise.all([
+        asked,
+        import(/* webpackChunkName: "markdown" */ "../live/markdown"),
+      ]);
+      if (!this.isDisposed) this._draw(found, Markdown);
     } catch (error) {
       this._said.textContent = readable(reason(error));
     }
   }
 
-  private _draw(found: Fields): void {
+  private _draw(found: Fields, answer: typeof Markdown): void {
     const [one, other] = readSides(found);
     if (!one || !other) return;
     this._said.textContent = this._trans._n(
@@ -63,7 +68,7 @@ export class BranchComparison extends Widget {
     const body = element("tbody", "", table);
     for (const pair of paired(one.cells, other.cells)) {
       const row = element("tr", "", body);
-      for (const cell of pair) this._cell(cell, element("td", "", row));
+      for (const cell of pair) this._cell(cell, element("td", "", row), answer);
     }
   }
 
@@ -81,7 +86,7 @@ export class BranchComparison extends Widget {
     }
   }
 
-  private _cell(cell: Answered | null, parent: HTMLElement): void {
+  private _cell(cell: Answered | null, parent: HTMLElement, Answer: typeof Markdown): void {
     const { _trans: trans } = this;
     if (!cell) {
       element("span", "jp-agent-help", parent, trans.__("Not on this branch"));
@@ -91,7 +96,10 @@ export class BranchComparison extends Widget {
     cellName(cell, trans.__("Cell [%1]", cell.number), this._notebook, this._open, head, trans);
     element("span", "jp-agent-help", head, time(cell.began));
     element("div", "jp-agent-comparison-prompt", parent, cell.prompt);
-    element("div", "jp-agent-comparison-answer", parent, cell.answer);
+    for (const { text, isMarkdown } of cell.answers) {
+      if (isMarkdown) new Answer(element("div", "jp-RenderedHTMLCommon", parent)).draw(text);
+      else element("pre", "jp-agent-comparison-printed", parent, text);
+    }
     if (!cell.stored) element("div", "jp-agent-help", parent, trans.__("Its answer is not kept any more."));
     const files = filesOf(cell, trans);
     if (files) element("div", "jp-agent-help", parent, trans.__("Files: %1", files));

@@ -32,10 +32,10 @@ export interface Branch {
   readonly obstacle: string;
 }
 
-/** A cell with the beginning of its prompt and its answer. `stored` is false if an answer is gone. */
+/** A cell with the beginning of its prompt and of what its turns said. `stored` is false if an answer is gone. */
 export interface Answered extends Ran {
   readonly prompt: string;
-  readonly answer: string;
+  readonly answers: readonly { readonly text: string; readonly isMarkdown: boolean }[];
   readonly stored: boolean;
 }
 
@@ -84,7 +84,9 @@ function readAnswered(given: Fields): Answered {
   return {
     ...readRan(given),
     prompt: readable(text(given["prompt"])),
-    answer: readable(text(given["answer"])),
+    answers: list(given["answers"])
+      .map(fields)
+      .map((each) => ({ text: readable(text(each["text"])), isMarkdown: each["markdown"] === true })),
     stored: given["stored"] === true,
   };
 }

@@ -30,6 +30,8 @@ export class HistoryView extends AskingView {
   protected look(state: State): string {
     this._running = state.cell !== null;
     this._enable();
+    if (state.newest !== this._newest) this._told.replaceChildren(); // it was about a moment before
+    this._newest = state.newest;
     return JSON.stringify([state.newest, state.container.id, this._running, state.branches]);
   }
 
@@ -183,6 +185,7 @@ export class HistoryView extends AskingView {
   private readonly _told: HTMLElement;
   private readonly _branches: HTMLElement;
   private readonly _cells: HTMLElement;
+  private _newest = 0;
   private _running = false;
   private _moving = false;
 }

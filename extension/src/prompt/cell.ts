@@ -51,6 +51,7 @@ export class CellDress {
       return;
     }
     this._stale.className = "jp-agent-stale-note";
+    this._stale.setAttribute("role", "note");
     this._stale.textContent = this._trans.__("From another branch. Run the cell again to have it here.");
     this._cell.inputArea?.parent?.node.after(this._stale);
   }

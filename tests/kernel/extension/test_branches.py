@@ -6,11 +6,13 @@ Set AGENT_KERNEL_PICTURES to a folder to keep the pictures.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.conftest import CHECKOUT
 from tests.kernel import lab
 from tests.kernel.extension.conftest import Opened
 from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, start
@@ -18,6 +20,13 @@ from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, start
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 CELLS = ["!echo one >a.txt", "!echo two >a.txt", "!cat a.txt", "!cat a.txt"]
+QUESTIONS = [
+    "%upload penguins.csv",
+    "Clean it, and keep the cleaned table for later.",
+    "How do the three species differ?",
+    "!wc -l *.csv",
+]
+OTHER = "Is a longer bill a deeper bill?"
 
 
 def run(page: Page, *numbers: int) -> None:
@@ -46,7 +55,7 @@ def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Pa
         expect(rows.nth(4)).to_contain_text("a.txt")
         notes = page.locator(".jp-agent-stale-note")
         expect(notes).to_have_text(["From another branch. Run the cell again to have it here."] * 2)
-        check_themes(page, ".jp-agent-history, .jp-agent-stale-note", pictures / "history.png")
+        check_themes(page, ".jp-agent-history, .jp-agent-stale-note", pictures / "going-back.png")
         page.get_by_role("button", name="Open branch b2").press("Enter")
         expect(panel.get_by_role("status").last).to_have_text(
             "Now on branch b2, as it was left; branch b1 is kept.", timeout=WAIT
@@ -66,30 +75,30 @@ def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Pa
         expect(page.get_by_role("button", name="Open branch b1")).to_be_enabled(timeout=WAIT)
 
 
-def test_branches_stand_side_by_side_and_get_names(opened: Opened, pictures: Path) -> None:
-    with opened("compared.ipynb", CELLS, width=1300, height=900) as page:
-        run(page, 0, 1, 2)
-        page.evaluate(f"() => {CONTENT}.widgets[1].model.sharedModel.setSource('!echo 2 >b.txt; cat b.txt')")
-        run(page, 1)
+def test_branches_stand_side_by_side_and_get_names(opened: Opened, lab_folder: Path, pictures: Path) -> None:
+    shutil.copy(CHECKOUT / "notebooks" / "data" / "penguins.csv", lab_folder)
+    with opened("penguins.ipynb", QUESTIONS, kernel="agent-demo", width=1300, height=900) as page:
+        run(page, 0, 1, 2, 3)
+        page.evaluate(f"(s) => {CONTENT}.widgets[2].model.sharedModel.setSource(s)", OTHER)
+        run(page, 2)
         panel = history(page)
         page.get_by_role("button", name="Rename branch b2").press("Enter", timeout=WAIT)
-        page.locator(".jp-Dialog input").fill("first-try")
+        page.locator(".jp-Dialog input").fill("species")
         page.keyboard.press("Enter")
-        expect(panel.locator(".jp-agent-history-branch")).to_contain_text(["b1", "first-try"], timeout=WAIT)
-        page.get_by_role("button", name="Compare first-try with the branch in use").press("Enter")
+        expect(panel.locator(".jp-agent-history-branch")).to_contain_text(["b1", "species"], timeout=WAIT)
+        cell(page, 2).evaluate("(cell) => cell.scrollIntoView({ block: 'start' })")
+        lab.picture(page, pictures / "history.png")
+        page.get_by_role("button", name="Compare species with the branch in use").press("Enter")
         table = page.locator(".jp-agent-comparison")
-        expect(table.get_by_role("columnheader")).to_contain_text(
-            ["Files changed: b.txt", "Files changed: a.txt"], timeout=WAIT
-        )
-        cells = table.locator("tbody tr")
-        expect(cells).to_have_count(2)
-        expect(cells.first.locator("td").first).to_contain_text("echo 2 >b.txt; cat b.txt")
-        expect(cells.first.locator("td").last).to_contain_text("echo two >a.txt")
-        expect(cells.last.locator("td")).to_contain_text(["Not on this branch", "two"])
+        expect(table.get_by_role("columnheader")).to_contain_text(["b1", "species"], timeout=WAIT)
+        rows = table.locator(".jp-agent-rows > tbody > tr")
+        expect(rows).to_have_count(2)
+        expect(rows.first.locator(":scope > td")).to_contain_text([OTHER, QUESTIONS[2]])
+        expect(rows.first.get_by_role("table")).to_contain_text("Gentoo")
+        expect(rows.last.locator(":scope > td")).to_contain_text(["Not on this branch", "wc -l"])
         check_themes(page, ".jp-agent-comparison, .jp-agent-history", pictures / "branches.png")
-        table.get_by_role("button", name="Cell [2]").press("Enter")
-        expect(cell(page, 1)).to_be_visible(timeout=WAIT)
-        page.get_by_role("button", name="Delete branch first-try").press("Enter")
+        table.get_by_role("button", name="Cell [3]").press("Enter")
+        expect(cell(page, 2)).to_be_visible(timeout=WAIT)
+        page.get_by_role("button", name="Delete branch species").press("Enter")
         page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
         expect(panel.locator(".jp-agent-history-branch")).to_have_count(1, timeout=WAIT)
-        expect(page.locator(".jp-agent-stale-note")).to_have_count(0, timeout=WAIT)

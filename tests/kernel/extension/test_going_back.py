@@ -140,7 +140,7 @@ def test_second_of_five_cells_is_edited_and_run_again(
         assert not [word for word in ("Cleo", "How heavy", "late.txt") if word in known]
 
         panel.get_by_role("button", name="Compare b2 with the branch in use").press("Enter")
-        rows = page.locator(".jp-agent-comparison tbody tr")
+        rows = page.locator(".jp-agent-comparison .jp-agent-rows > tbody > tr")
         expect(rows.first.locator("td")).to_contain_text(["Dora,4300", "Cleo,4200"], timeout=WAIT)
         expect(rows).to_have_count(5)
         lab.picture(page, pictures / f"compared-{kernel}.png")

@@ -29,7 +29,7 @@ LARGEST_LIVE_VIEW = 60_000
 LARGEST_FIRST_LOAD = 150_000
 """Bytes after gzip of everything that a page loads before the extension is used."""
 
-LAZY = {"chart-plotly": 1_600_000, "chart-vega": 300_000}
+LAZY = {"chart-plotly": 1_600_000, "chart-vega": 300_000, "markdown": 60_000}
 """Bytes after gzip of what is loaded when it is needed, by the beginning of the file's name."""
 
 

@@ -65,9 +65,12 @@ def test_branches_are_compared(page: Page, went_back: WentBack) -> None:
     assert (one["name"], one["count"], two["name"], two["count"]) == (here, 1, other, 3)
     [again] = one["cells"]
     assert (again["cell"], again["prompt"], again["stored"]) == (ids[1], "echo again >a.txt; cat a.txt", True)
-    assert "again" in again["answer"]
+    [printed] = again["answers"]
+    assert (printed["text"].splitlines()[-1], printed["markdown"]) == ("again", False)
     assert [each["cell"] for each in two["cells"]] == ids[1:]
-    assert (two["cells"][1]["prompt"], two["cells"][1]["answer"]) == ("say hello", "Hello, **world**.")
+    hello = two["cells"][1]
+    assert hello["prompt"] == "say hello"
+    assert hello["answers"] == [{"text": "Hello, **world**.", "markdown": True}]
     assert refused(page, "compare", {"one": here, "other": "nowhere"}).startswith(
         "There is no branch nowhere."
     )
@@ -78,7 +81,8 @@ def test_branches_are_opened_named_and_removed(page: Page, kernel: Notebook, wen
     found = page.result("switch", {"name": other})
     assert found["said"] == [f"Now on branch {other}, as it was left; branch {here} is kept."]
     assert a_txt(kernel) == "two"
-    assert page.state(lambda state: state["branches"] == [other, here])["stale"] == []
+    state = page.result("state")
+    assert (state["branches"], state["stale"]) == ([other, here], [])
     assert "letters, digits" in refused(page, "rename_branch", {"name": here, "to": "two words"})
     renamed = page.result("rename_branch", {"name": here, "to": "second"})["branches"]
     assert [each["name"] for each in renamed] == [other, "second"]
@@ -88,7 +92,7 @@ def test_branches_are_opened_named_and_removed(page: Page, kernel: Notebook, wen
     [first] = [each["number"] for each in page.result("history")["cells"] if each["cell"] == ids[2]]
     assert "kept as branch" in page.result("rewind", {"cell": str(first)})["said"][0]
     assert a_txt(kernel) == "two"
-    assert page.state(lambda state: state["stale"])["stale"] == ids[2:]
+    assert page.result("state")["stale"] == ids[2:]
 
 
 def test_nothing_moves_while_a_cell_runs(page: Page, kernel: Notebook, went_back: WentBack) -> None:
