@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.containers.checkpoints import Checkpoints, container_of
+from agent_kernel.runtime.containers.checkpoints import Checkpoints, container_of, tenant_of
 from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.records import ContainerRow, ResponseRow, SessionRow
@@ -97,7 +97,11 @@ async def _containers(
         if volume := shown(row.resources).get("volume"):
             found.shared.append(f"the volume {volume}: volumes stay until the operator removes them")
     if own:
-        found.snapshots = [each for each in await checkpoints.all() if container_of(each) in own]
+        found.snapshots = [
+            each
+            for each in await checkpoints.all()
+            if container_of(each) in own and rows.tenant in (None, tenant_of(each))
+        ]
 
 
 async def _files(found: Belongings, rows: Rows) -> None:
