@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from agent_kernel.runtime.kept import KeptSession
 from agent_kernel.runtime.local import LocalRuntime
 from tests.cli.moving import Environment, cleared, done, in_runtime, kept, other_folder, session, shell
+from tests.forked import Forked
 from tests.runtime.archive.made import archive, members, written
 from tests.runtime.test_contract import run, turn
 
@@ -26,7 +31,6 @@ echo "$PLAIN $LIST ${map[k]} $(greet you) $PWD"; cd ..; cd - >/dev/null
 (cd /mnt/data; find . -mindepth 1 -printf '%p %y %m %l %T@\\n' | sort; sha256sum deep/binary hard sparse
 stat -c %h hard)
 """
-PROMPT = "What is in this table? How many birds, and which columns have gaps?"
 
 
 @pytest.fixture
@@ -159,3 +163,44 @@ def test_secrets_are_listed_and_keys_of_ours_kept_out(
     assert found.returncode == 2
     assert "/mnt/data/key.txt holds a key or a password of this installation" in found.stderr
     assert key not in found.stderr
+
+
+def test_import_for_a_server_says_where_to_run_it(own_environment: Environment, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.session", archive())
+    environment = {**own_environment, "AGENT_KERNEL_RUNTIME_URL": "http://127.0.0.1:9/v1"}
+    found = session("import", str(file), environment=environment)
+    assert found.returncode == 2
+    assert "http://127.0.0.1:9/v1" in found.stderr
+    assert "run this command there" in found.stderr
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_export_leaves_no_part_of_a_file(
+    folders: dict[str, Environment], tmp_path: Path, number: signal.Signals
+) -> None:
+    environment, held = folders["bubblewrap"], AsyncExitStack()
+
+    async def make(runtime: LocalRuntime) -> KeptSession:
+        made = await kept(runtime, ["Hello!"], ["echo x >file"])
+        channel = await held.enter_async_context(runtime.containers.use(made.container_id or "", to_run=True))
+        busy = channel.run("echo begun; sleep 600")
+        await anext(busy)  # the export waits for the shell; the command outlives this process's connection
+        return made
+
+    made = in_runtime(environment, make)
+    file = tmp_path / "a.session"
+    with tempfile.TemporaryFile("w+") as errors:
+        exporting = Forked(
+            "session", "export", made.id, str(file), environment=environment, stderr=errors.fileno()
+        )
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".a.session.*/responses.jsonl")):
+            assert exporting.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        exporting.send_signal(number)
+        assert exporting.wait() == 130
+        errors.seek(0)
+        assert "Traceback" not in errors.read()
+    assert not [each for each in tmp_path.iterdir() if "a.session" in each.name]

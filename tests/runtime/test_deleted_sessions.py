@@ -12,7 +12,7 @@ from agent_kernel.runtime.base import Runtime
 from agent_kernel.runtime.deleting import DeletesSessions
 from agent_kernel.runtime.kept import KeepsSessions, KeptSession
 from agent_kernel.runtime.local import LocalRuntime
-from tests.runtime.containers.lifecycle import until_async
+from tests.runtime.containers.lifecycle import expire, until_async
 from tests.runtime.test_contract import run, turn
 
 
@@ -51,6 +51,19 @@ async def test_session_goes_with_all_that_is_its_own(runtime: Runtime) -> None:
             await gone
     assert [each.id for each in (await runtime.containers.list()).data] == [other]
     assert (await runtime.retrieve(foreign.id)).id == foreign.id
+
+
+async def test_expired_container_goes_with_its_checkpoint(local_runtime: LocalRuntime) -> None:
+    containers = local_runtime.containers
+    container = (await containers.create({"name": "mine"})).id
+    made = await local_runtime.keep_session(KeptSession(container_id=container))
+    await expire(local_runtime._rows, containers, container)
+    kept = [each.id for each in await containers.checkpoints.all()]
+    assert len(kept) == 1
+    done = await local_runtime.delete_session(made.id)
+    assert {f"the checkpoint {kept[0]}", f"the container {container}"} <= {*done.removed}
+    assert not done.remains
+    assert (await containers.checkpoints.all(), await containers.sandboxes()) == ([], [])
 
 
 async def test_session_with_a_running_turn_stays(local_runtime: LocalRuntime) -> None:

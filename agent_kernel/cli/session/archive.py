@@ -75,7 +75,7 @@ async def _exported(settings: Settings, name: str, target: Path, notebook: Path 
         session = await archived_session(opened.store, name)
         source = await _source(opened, session, stack)
         notebook = notebook or _own_notebook(session)
-        with ArchiveWriter(target) as writer:
+        with ArchiveWriter(target) as writer, writer.errors():
             shown = ExportProgress("Files")
             contents = await collect(session, source, writer, notebook, shown.at)
             shown.end()
@@ -178,13 +178,14 @@ def _summary(target: Path, contents: ExportedContents, size: int) -> str:
     lines = [f"{target}: {contents.turns:,} turn{'' if contents.turns == 1 else 's'}{files}, {size_of(size)}"]
     if contents.left_out:
         lines.append("Not in it:")
-        lines += [f"  {_printable(each)}" for each in contents.left_out[:MOST_LISTED]]
+        lines += [f"  {printable(each)}" for each in contents.left_out[:MOST_LISTED]]
         if len(contents.left_out) > MOST_LISTED:
             lines.append(f"  and {len(contents.left_out) - MOST_LISTED:,} more")
     return "\n".join(lines)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text from a container or an archive without what a terminal would obey."""
     return "".join(each if each.isprintable() else "?" for each in text)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from agent_kernel.cli import compose, flags
 from agent_kernel.cli.opened import Opened, containers_on
-from agent_kernel.cli.session.archive import run_interruptibly
+from agent_kernel.cli.session.archive import printable, run_interruptibly
 from agent_kernel.config import Settings
 from agent_kernel.errors import InvalidRequest
 
@@ -29,15 +30,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Delete the session, print what was removed, and return the exit code: 1 if something remains."""
     settings = flags.load(arguments)
     done = run_interruptibly(_deleted(settings, arguments.id, yes=arguments.yes))
-    print("Removed:\n" + "\n".join(f"  {each}" for each in done.removed))
+    print(f"Removed:\n{_lines(done.removed)}")
     if done.shared:
-        print("Kept:\n" + "\n".join(f"  {each}" for each in done.shared))
+        print(f"Kept:\n{_lines(done.shared)}")
     if done.remains:
-        lines = "\n".join(f"  {each}" for each in done.remains)
+        lines = _lines(done.remains)
         print(f"Not removed, or found again:\n{lines}\n  Run the command again.", file=sys.stderr)
         return 1
     print("A search of the store and of the engine found nothing else.")
     return 0
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "\n".join(f"  {printable(each)}" for each in texts)
 
 
 async def _deleted(settings: Settings, name: str, *, yes: bool) -> DeletedSession:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.cli import compose, flags
 from agent_kernel.cli.opened import Opened, containers_on
-from agent_kernel.cli.session.archive import run_interruptibly
+from agent_kernel.cli.session.archive import printable, run_interruptibly
 from agent_kernel.cli.session.export import check_target
 from agent_kernel.config import Settings
 from agent_kernel.errors import InvalidRequest
@@ -69,7 +69,7 @@ async def _imported(settings: Settings, archive: SessionArchive, notebook: Path 
         f"{done.files:,} files in {row.container_id} ({backend.name})" if row.container_id else "no container"
     )
     lines = [f"{row.id}: {done.turns:,} turn{'' if done.turns == 1 else 's'}, {where}"]
-    lines += [f"  {each}" for each in done.notes]
+    lines += [f"  {printable(each)}" for each in done.notes]
     lines.append(f"To go on, run in a notebook: %session resume {row.id}")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from agent_kernel.cli import compose, flags
 from agent_kernel.cli.checkpoints import size
+from agent_kernel.cli.session.archive import printable
 from agent_kernel.cli.session.list import described, when
 from agent_kernel.config import Settings
 
@@ -31,8 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     for name, value in found.items():
-        shown = "\n".join(map(str, value)).replace("\n", "\n    ") if isinstance(value, list) else value
-        print(f"{name}: {shown}")
+        listed = [printable(str(each)) for each in value] if isinstance(value, list) else []
+        print(f"{name}: {len(listed)}" if isinstance(value, list) else f"{name}: {printable(str(value))}")
+        for each in listed:
+            print(f"  {each}")
     return 0
 
 

@@ -179,8 +179,10 @@ async def _add_files(channel: Channel, writer: ArchiveWriter, progress: Callable
     with writer.path(names.FILES).open("xb") as file:
         async with aclosing(packed(channel, report)) as pieces:
             async for piece in pieces:
-                await asyncio.to_thread(file.write, piece)
                 size += len(piece)
+                if size > TreeLimits().size:  # what is in there is checked later
+                    raise SandboxError(f"The container's files have more than {TreeLimits().size:,} bytes.")
+                await asyncio.to_thread(file.write, piece)
                 progress(size)
     return report
 

@@ -9,13 +9,14 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from agent_kernel import __version__
-from agent_kernel.errors import ConfigurationError
+from agent_kernel.errors import AgentKernelError, ConfigurationError
 from agent_kernel.runtime.archive.manifest import CHECKSUM, MANIFEST, MEMBERS, Manifest, Member
 from agent_kernel.runtime.archive.tar import BLOCK
 
@@ -43,6 +44,16 @@ class ArchiveWriter:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise `ConfigurationError` for an `OSError` of the file system, such as a full disk."""
+        try:
+            yield
+        except AgentKernelError:  # some are an `OSError` too
+            raise
+        except OSError as error:
+            raise _unwritable(self._target, error) from error
+
     def path(self, member: str) -> Path:
         """Return the file in which a member is collected."""
         return self._folder / member
@@ -61,7 +72,7 @@ class ArchiveWriter:
         members = [_measured(self.path(name)) for name in MEMBERS if self.path(name).exists()]
         manifest = Manifest(members, __version__, int(time.time()), left_out)
         part = self.path("archive")
-        try:
+        with self.errors():
             with part.open("xb") as file:
                 written = _Hashed(file, progress)
                 written.add(MANIFEST, io.BytesIO(manifest.to_json()))
@@ -73,8 +84,6 @@ class ArchiveWriter:
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(self._target)
-        except OSError as error:
-            raise _unwritable(self._target, error) from error
         return manifest, written.digest.hexdigest()
 
 
