@@ -13,6 +13,7 @@ from agent_kernel.runtime.kept import KeptSession
 from agent_kernel.runtime.local import LocalRuntime
 from tests.cli.moving import Environment, cleared, done, in_runtime, other_folder, shell
 from tests.conftest import CHECKOUT
+from tests.notebooks.saved import read
 from tests.runtime.test_contract import turn
 
 NOTEBOOKS = CHECKOUT / "notebooks"
@@ -31,7 +32,7 @@ def folders(own_environment: Environment, tmp_path: Path) -> Iterator[dict[str, 
 
 
 def cells() -> list[nbformat.NotebookNode]:
-    notebook = nbformat.read(NOTEBOOKS / "02_late_payers.ipynb", as_version=4)
+    notebook = read(NOTEBOOKS / "02_late_payers.ipynb")
     return [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.source.startswith("%")]
 
 
