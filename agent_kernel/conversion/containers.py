@@ -12,11 +12,14 @@ from typing import Any
 from agent_kernel.runtime.base import ContainerFiles, Containers, Runtime
 from agent_kernel.runtime.front_ends import ListsAllFiles
 
+WORKSPACE = "/mnt/data/"
 MOST_FILES = 2_000
 LARGEST = 1 << 30
 """Bytes of all files that are read."""
 LARGEST_TEXT = 1 << 20
 """Bytes of a file whose text is kept."""
+MOST_TEXT = 64 << 20
+"""Characters of all texts that are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ async def files_of(containers: Containers, container_id: str, begun: float = 0.0
     as `runtime.base.ContainerFiles`.
     """
     found: dict[str, WorkspaceFile] = {}
-    left = LARGEST
+    left, texts = LARGEST, MOST_TEXT
     everything = await _listed(containers.files, container_id)
     inputs = {each.id for each in _inputs(everything, begun)}
     for listed in everything:
@@ -66,8 +69,21 @@ async def files_of(containers: Containers, container_id: str, begun: float = 0.0
         if left < 0 or len(found) == MOST_FILES:
             break
         file = await _read(containers.files, container_id, listed)
-        found[file.path] = replace(file, uploaded=listed.id in inputs)
+        texts -= len(file.text or "")
+        text = file.text if texts >= 0 else None
+        found[file.path] = replace(file, text=text, uploaded=listed.id in inputs)
     return found
+
+
+async def made_files(containers: Containers, container_id: str, begun: float = 0.0) -> dict[str, int]:
+    """Return the files that are not the user's, by path below the workspace, with their bytes.
+
+    `begun` and errors are as in `files_of`.
+    """
+    listed = await _listed(containers.files, container_id)
+    inputs = {each.id for each in _inputs(listed, begun)}
+    made = [each for each in listed if each.id not in inputs][:MOST_FILES]
+    return {each.path.removeprefix(WORKSPACE): each.bytes or 0 for each in made}
 
 
 def _inputs(listed: Sequence[Any], begun: float) -> list[Any]:
@@ -107,7 +123,7 @@ async def _read(files: ContainerFiles, container_id: str, listed: Any) -> Worksp
             if length <= LARGEST_TEXT:
                 kept += chunk
     text = _text(bytes(kept)) if length <= LARGEST_TEXT else None
-    path = listed.path.removeprefix("/mnt/data/")
+    path = listed.path.removeprefix(WORKSPACE)
     return WorkspaceFile(listed.id, path, length, digest.hexdigest(), text, modified=_modified(listed))
 
 

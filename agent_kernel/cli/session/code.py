@@ -41,11 +41,12 @@ def write(arguments: argparse.Namespace) -> int:
     (folder / f"{name}.ipynb").write_text(notebook(made.export, made.runs, made.report), encoding="utf-8")
     (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
     kept, left_out = len(made.export.plan.kept), len(made.export.plan.left_out)
-    print(f"{folder / name}.ipynb, {name}{suffix}: {kept:,} steps, {left_out:,} left out")
-    print(
-        "\n".join(f"Not verified: {clean(each)}" for each in made.problems)
-        or "Verified: files and figures are the same."
-    )
+    steps = f"{kept:,} step{'' if kept == 1 else 's'}"
+    print(f"{folder / name}.ipynb, {name}{suffix}: {steps}, {left_out:,} left out")
+    for each in made.problems:
+        print(f"Not verified: {clean(each)}")
+    if not made.problems:
+        print("Verified: files and figures are the same.")
     return 0
 
 

@@ -16,7 +16,7 @@ from agent_kernel.cli.session.chain import filled, read_chain
 from agent_kernel.cli.session.export import check_target
 from agent_kernel.cli.session.importing import imported_for_now
 from agent_kernel.config import Settings
-from agent_kernel.conversion.containers import OriginalContainer, files_of, params_like, uploads_of
+from agent_kernel.conversion.containers import OriginalContainer, made_files, params_like, uploads_of
 from agent_kernel.conversion.exchanges import exchanges, models_of
 from agent_kernel.conversion.replay.page import (
     FIGURES,
@@ -134,7 +134,7 @@ async def _of_chain(
     containers = await stack.enter_async_context(containers_with(settings, container.id))
     original = OriginalContainer(containers, container.id)
     before = ModelReplay("", rows, [_seconds(row.response, row.created_at) for row in rows])
-    before.files = await files_of(containers, container.id, rows[0].created_at)
+    before.files = await made_files(containers, container.id, rows[0].created_at)
     models = ", ".join(models_of(exchanges(rows))) or "the user alone"
     begun.append(_Begun(prompts_of(rows), [column_of(before, f"before: {models}")]))
     uploads = await uploads_of(original, rows[0].created_at)

@@ -58,7 +58,7 @@ FIGURES = ("MODEL", "TURNS", "COMMANDS", "FILES", "TOKENS", "TIME", "END")
 
 def column_of(replay: ModelReplay, name: str = "") -> ReplayColumn:
     """Return a replay as a column."""
-    files = {path: file.bytes for path, file in sorted(replay.files.items()) if not file.uploaded}
+    files = dict(sorted(replay.files.items()))
     return ReplayColumn(
         name or model_name(replay.model), exchanges(replay.rows), replay.seconds, files, replay.error
     )

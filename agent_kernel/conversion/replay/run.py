@@ -12,9 +12,8 @@ from typing import Any
 
 from agent_kernel.conversion.containers import (
     CopiedFile,
-    WorkspaceFile,
-    files_of,
     fresh_container,
+    made_files,
     put_files,
 )
 from agent_kernel.conversion.replay.prompts import ReplayPrompt
@@ -32,8 +31,8 @@ class ModelReplay:
     model: str
     rows: list[ResponseRow] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    files: Mapping[str, WorkspaceFile] = field(default_factory=dict)
-    """All files at the end."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """The files at the end that are not the user's, with their bytes."""
     error: str = ""
     """Why it ended early; empty if it did not."""
     begun: list[str] = field(default_factory=list)
@@ -68,7 +67,7 @@ async def _replay(runtime: Runtime, set_up: ReplaySetUp, replay: ModelReplay, pr
             try:
                 await put_files(runtime, container_id, set_up.uploads)
                 replay.error = await _turns(runtime, set_up.prompts, container_id, replay, progress)
-                replay.files = await files_of(runtime.containers, container_id)
+                replay.files = await made_files(runtime.containers, container_id)
             finally:
                 await asyncio.shield(_forget(runtime, replay.begun))
     except AgentKernelError as error:
