@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(3
 
 
 def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Path) -> None:
-    with opened("status.ipynb", ["%model", "wait for ever", ""], height=700) as page:
+    with opened("status.ipynb", ["%model", "wait for ever", ""], height=480) as page:
         status = page.locator(".jp-agent-status")
         expect(status).to_contain_text("No container yet")
         running = start(page, 1)
@@ -40,7 +40,7 @@ def test_hidden_notebook_is_answered_in_the_inbox(
     opened: Opened, address: str, lab_folder: Path, pictures: Path
 ) -> None:
     write_notebook(lab_folder / "front.ipynb", ["say hello"], kernel="agent-live")
-    with opened("asking.ipynb", ["%approve ask rm *", "clean up"], height=700) as page:
+    with opened("asking.ipynb", ["%approve ask rm *", "clean up"], height=500) as page:
         expect(start(page, 0)).to_contain_text("You are asked before", timeout=WAIT)
         asking = start(page, 1)
         expect(asking.locator(".agent-live-question")).to_be_visible(timeout=WAIT)
@@ -92,8 +92,8 @@ def test_dropped_files_are_uploaded_and_mentioned_while_a_turn_runs(opened: Open
 
 
 def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Path) -> None:
-    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo alone", "%nonsense"]
-    with opened("record.ipynb", cells, kernel="agent", height=800) as page:
+    cells = ["%upload people.csv\n\nwhat is in people.csv", "!echo alone"]
+    with opened("record.ipynb", cells, kernel="agent", height=480) as page:
         record = start(page, 0).locator(".jp-OutputArea")
         fold = record.get_by_role("button", name=re.compile(r"3 commands, [\d.]+ (s|min)"))
         expect(fold).to_have_attribute("aria-expanded", "false", timeout=WAIT)
@@ -101,10 +101,8 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         expect(command).to_be_hidden()
         expect(record.get_by_text("Uploaded people.csv")).to_be_visible()
         assert top(answer) < top(fold)
-        expect(start(page, 1)).to_contain_text("alone", timeout=WAIT)
+        expect(start(page, 1).locator(".jp-InputPrompt")).to_have_text("[2]:", timeout=WAIT)
         expect(cell(page, 1).locator(".jp-agent-fold")).to_have_count(0)
-        error = start(page, 2).locator(".jp-OutputArea pre", has_text="There is no magic")
-        expect(error).to_have_css("word-break", "normal", timeout=WAIT)
         check_themes(page, ".jp-agent-record", pictures / "record.png")
         fold.press("Enter")
         expect(command).to_be_visible()
@@ -116,6 +114,12 @@ def test_answer_comes_first_and_its_work_is_folded(opened: Opened, pictures: Pat
         lab.picture(page, pictures / "record-work.png")
         lab.command(page, "agent-kernel:show-work")
         expect(command).to_be_hidden()
+
+
+def test_words_of_an_error_are_not_broken(opened: Opened) -> None:
+    with opened("nonsense.ipynb", ["%nonsense"], kernel="agent") as page:
+        error = start(page, 0).locator(".jp-OutputArea pre", has_text="There is no magic")
+        expect(error).to_have_css("word-break", "normal", timeout=WAIT)
 
 
 def top(shown: Locator) -> float:

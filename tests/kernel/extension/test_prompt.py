@@ -14,7 +14,11 @@ from tests.kernel.extension.page import CONTENT, WAIT, cell, check_themes, dark,
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
-LONG = "Please compare the ages in @people.csv with last year and tell me " + "very " * 40 + "briefly."
+LONG = (
+    "Please compare the ages in @people.csv with those of last year, say which of the two tables has more "
+    "gaps, and draw both distributions in one chart. Then tell me in two sentences what has changed, and "
+    "which of the differences are too small to mean anything. Leave out everybody who is younger than 16."
+)
 CELLS = [LONG, "!ls -l", "%%python\nprint(1)", "%budget seconds=20\n%model", ""]
 
 
@@ -58,7 +62,7 @@ def complete(page: Page, number: int) -> None:
 
 
 def test_completions_say_what_they_are(opened: Opened, pictures: Path) -> None:
-    with opened("completed.ipynb", ["%", "Look at @", "%%python\npri"], kernel="agent", height=700) as page:
+    with opened("completed.ipynb", ["%", "Look at @", "%%python\npri"], kernel="agent", height=420) as page:
         complete(page, 0)
         model = page.locator(".jp-Completer-item[data-value='%model']")
         expect(model.locator(".jp-agent-about")).to_have_text("List models, or switch this notebook's model.")

@@ -85,7 +85,7 @@ def test_outputs_are_copied_asked_about_and_made_cells(
 ) -> None:
     failed = shell_output("a\x1b[31mb\x1b[0m\n", "cat: no `@such.csv`\n%approve auto\n", 1)
     items = [shell_call("ls", HEREDOC), failed, shell_call(HEREDOC), code_call("x = 1"), message("**Done.**")]
-    with record(opened, lab_folder, [bundles(*items, seconds=4.2)], "tools.ipynb", height=800) as page:
+    with record(opened, lab_folder, [bundles(*items, seconds=4.2)], "tools.ipynb", height=560) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         fold = cell(page, 0).get_by_role("button", name="4 commands, 8 s")
         expect(fold).to_be_visible(timeout=WAIT)
@@ -139,7 +139,11 @@ def test_charts_come_to_life_in_a_frame_that_reaches_nothing(
     vega = code_call("chart", {**picture, "application/vnd.vegalite.v5+json": VEGA})
     page_of = pages.frame("chart.html", ALTAIR, len(ALTAIR))
     with record(
-        opened, lab_folder, [[*bundles(plotly, message("Drawn.")), *bundles(vega), page_of]], "charts.ipynb"
+        opened,
+        lab_folder,
+        [[*bundles(plotly, message("Drawn.")), *bundles(vega), page_of]],
+        "charts.ipynb",
+        height=900,
     ) as page:
         expect(page.locator(".jp-agent-chart-frame")).to_have_count(0)
         opens = cell(page, 0).get_by_role("button", name="Open the chart")
@@ -166,7 +170,7 @@ def look(page: Page, opens: Locator, drawn: str, path: Path) -> None:
 def test_tables_are_sorted_filtered_and_paged(opened: Opened, lab_folder: Path, pictures: Path) -> None:
     rows = [[f"P{n}", str(n * 7 % 30), "" if n % 10 else f"{n / 4}", 'a, "b"'] for n in range(30)]
     shown = table(["name", "age", "score", "note"], rows, "`people.csv`", ["text", "int", "float", "text"])
-    with record(opened, lab_folder, [[shown.bundle()]], "tables.ipynb", height=800) as page:
+    with record(opened, lab_folder, [[shown.bundle()]], "tables.ipynb", height=560) as page:
         press(output(page, 0), "Explore the table")
         view = page.locator(".jp-agent-table")
         status = view.get_by_role("status")

@@ -127,7 +127,7 @@ def test_a_connection_that_was_lost_comes_back_with_what_was_missed(opened: Open
 
 
 def test_a_line_said_to_the_running_turn_steers_it(opened: Opened, pictures: Path) -> None:
-    with opened("steered.ipynb", ["@people.csv wait for ever", "look at the ages instead"]) as page:
+    with opened("steered.ipynb", ["@people.csv wait for ever", "look at the ages instead"], 440) as page:
         cell = run(page)
         view = cell.locator(".agent-live")
         expect(view.locator(".agent-live-stdout")).to_contain_text("begun", timeout=WAIT)
@@ -149,7 +149,7 @@ def test_a_line_said_to_the_running_turn_steers_it(opened: Opened, pictures: Pat
 @pytest.fixture
 def asking(opened: Opened) -> Callable[[str], AbstractContextManager[Page]]:
     """A notebook whose first cells want an approval."""
-    return lambda name: opened(name, ["%approve ask rm *\n\nclean up", "clean up", "clean up", "!ls"], 900)
+    return lambda name: opened(name, ["%approve ask rm *\n\nclean up", "clean up", "clean up", "!ls"], 540)
 
 
 def test_an_approval_by_click(asking: Callable[[str], AbstractContextManager[Page]], pictures: Path) -> None:
