@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound, SandboxGone
 from agent_kernel.kernel.branches.tree import Point
-from agent_kernel.runtime.progress import listening
 from agent_kernel.runtime.snapshots import KeepsSnapshots
 
 if TYPE_CHECKING:
@@ -33,24 +32,24 @@ async def returned(containers: Containers, container_id: str, at: Point | None) 
 
     Raises `SandboxError` if that cannot be told now: an engine that does not answer, for instance.
     """
-    told: list[str] = []
     try:
-        with listening(told.append):
+        found = await containers.retrieve(container_id)
+        if found.status == "running":
             await containers.files.list(container_id, limit=1)
-        if not told:
             return ReturnedContainer()
-    except SandboxGone:
-        pass
-    except InvalidRequest as error:
-        if isinstance(error, NotFound) or at is None:
-            return ReturnedContainer(gone=_why(error))
+    except NotFound as error:
+        return ReturnedContainer(gone=_why(error))
+    except SandboxGone:  # it has ended at this moment
+        found = await containers.retrieve(container_id)
     if at is not None and await _restored(containers, container_id, at):
         return ReturnedContainer(ended=True, restored=True)
     try:
         await containers.files.list(container_id, limit=1)
     except (SandboxGone, InvalidRequest) as error:
         return ReturnedContainer(gone=_why(error))
-    return ReturnedContainer(ended=True, shell=False)
+    ours = (found.model_extra or {}).get("agent_kernel")
+    kept = ours.get("kept") if isinstance(ours, Mapping) else None
+    return ReturnedContainer(ended=True, shell=kept == "all")
 
 
 async def _restored(containers: Containers, container_id: str, at: Point) -> bool:

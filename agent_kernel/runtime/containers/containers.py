@@ -142,7 +142,7 @@ class LocalContainers:
         if row.status == "running" and row.backend == (await self._lifecycle.engine()).name:
             await self._lifecycle.look(row)
             row = await self._row(container_id)
-        return await self._resource(row)
+        return await resource(self._lifecycle, row, whole=True)
 
     async def delete(self, container_id: str) -> None:
         """End a container and remove everything in it and its row. Explicit checkpoints stay."""

@@ -16,6 +16,7 @@ from agent_kernel.runtime.containers.checkpoints import (
     NETWORK_LABEL,
     RESOURCES_LABEL,
     container_of,
+    lost_shell,
 )
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
 from agent_kernel.runtime.containers.params import ContainerParams, check_params, new_id
@@ -65,9 +66,14 @@ async def asked_like(lifecycle: Lifecycle, snapshot: Snapshot) -> ContainerParam
     return replace(check_params(params), secrets=known)
 
 
-async def resource(lifecycle: Lifecycle, row: ContainerRow) -> ContainerCreateResponse:
-    """Return a container as the API shows it."""
+async def resource(
+    lifecycle: Lifecycle, row: ContainerRow, *, whole: bool = False
+) -> ContainerCreateResponse:
+    """Return a container as the API shows it; if it has expired, with what is kept of it if `whole`."""
     ours: dict[str, Any] = {"sandbox": row.backend, **shown(row.resources)}
+    if whole and row.status == "expired":
+        snapshot = await lifecycle.checkpoints.of_expired(row.id)
+        ours["kept"] = "nothing" if snapshot is None else "files" if lost_shell(snapshot) else "all"
     backend, bound = lifecycle.opened, await lifecycle.networks.bound.known()
     policy = network_policy.in_effect(row.network, bound)
     if (known := network_policy.standard(policy)) != policy:

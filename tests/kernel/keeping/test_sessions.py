@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import serve
 from tests.kernel.client import Notebook
 from tests.kernel.running import running
 
 pytestmark = pytest.mark.bubblewrap
+
+SCRIPT = Path(__file__).parents[1] / "script.yaml"
 
 Kernel = Callable[..., AbstractContextManager[Notebook]]
 
@@ -78,6 +81,32 @@ def test_killed_kernel_leaves_its_session(kernel: Kernel) -> None:
         back = notebook.run("what was it")
         assert "kept as far as it came" in back.plain[0]
         assert back.plain[-1] == "It was blue."
+
+
+def test_killed_server_leaves_the_session(
+    kernel: Kernel, kernel_data: Path, own_environment: dict[str, str]
+) -> None:
+    environment = own_environment | {
+        "AGENT_KERNEL_DATA_DIR": str(kernel_data),
+        "AGENT_KERNEL_MODEL": f"scripted/{SCRIPT}",
+    }
+    first, url = serve(environment=environment)
+    with kernel(AGENT_KERNEL_RUNTIME_URL=url) as notebook:
+        notebook.run("remember")
+        sent = notebook.send("wait for ever")
+        notebook.collect(sent, until=lambda message: "begun" in json.dumps(message["content"]))
+        first.kill()
+        first.wait(20)
+        second, url = serve(environment=environment)
+        try:
+            with kernel(AGENT_KERNEL_RUNTIME_URL=url) as other:
+                back = other.run("what was it")
+                assert "kept as far as it came" in back.plain[0]
+                assert back.plain[-1] == "It was blue."
+                other.run("%session forget")
+        finally:
+            second.terminate()
+            second.wait(20)
 
 
 def test_of_two_kernels_one_goes_on(kernel: Kernel) -> None:
