@@ -56,11 +56,18 @@ def test_session_goes_on_in_another_sandbox(
     before, after = folders[here], folders[there]
 
     async def make(runtime: LocalRuntime) -> tuple[KeptSession, str]:
-        made = await kept(runtime, ["Hello!", "And again?"], MADE)
+        made = await kept(
+            runtime, ["Hello!", "And again?"], [*MADE[:-1], "cd deep; PLAIN=0; echo early >time"]
+        )
+        assert made.container_id is not None
+        early = await runtime.containers.snapshot(made.container_id, automatic=True)
+        await runtime.containers.snapshot(made.container_id, name="not in the state")
+        await run(runtime, f"cd ..; rm deep/time; {MADE[-1]}", made.container_id)
         made = await runtime.keep_session(
             KeptSession(
                 made.id, "moved", response_id=made.response_id, container_id=made.container_id, revision=1,
-                state={"cells": [{"response": made.response_id, "container": made.container_id}],
+                state={"cells": [{"response": made.response_id, "container": made.container_id,
+                                  "point": early.id}],
                        "foreign": "cntr_" + "0" * 32},
             )
         )  # fmt: skip
@@ -76,7 +83,7 @@ def test_session_goes_on_in_another_sandbox(
     said = done("import", str(file), environment=after)
     assert said.startswith(f"{made.id}: 2 turns, "), "its id is free there, so it stays"
 
-    async def go_on(runtime: LocalRuntime) -> tuple[KeptSession, str, str]:
+    async def go_on(runtime: LocalRuntime) -> tuple[KeptSession, str, str, str]:
         moved = await runtime.kept_session(made.id)
         assert moved.container_id is not None
         found = await run(runtime, SEEN, moved.container_id)
@@ -84,14 +91,18 @@ def test_session_goes_on_in_another_sandbox(
             runtime, "Hello!", previous_response_id=moved.response_id, **shell(moved.container_id)
         )
         chain = await runtime._rows.chain(again.id)
-        return moved, found, " ".join(row.input[0]["content"][0]["text"] for row in chain)
+        words = " ".join(row.input[0]["content"][0]["text"] for row in chain)
+        await runtime.containers.restore(moved.container_id, moved.state["cells"][0]["point"])
+        return moved, found, words, await run(runtime, "cat time; echo $PLAIN $LIST; pwd", moved.container_id)
 
-    moved, found, asked = in_runtime(after, go_on)
+    moved, found, asked, early = in_runtime(after, go_on)
+    assert early == "early\n0\n/mnt/data/deep\n", "the branch opens with what it had"
     assert set(found.split("\n")) ^ set(seen.split("\n")) == set()
     assert seen.startswith("1 a b v hello you /mnt/data/deep\n")
     assert asked == "Hello! And again? Hello!"
     assert moved.name == "moved"
-    assert moved.state["cells"] == [{"response": moved.response_id, "container": moved.container_id}]
+    (cell,) = moved.state["cells"]
+    assert (cell["response"], cell["container"]) == (moved.response_id, moved.container_id)
     assert moved.container_id != made.container_id
     assert moved.state["foreign"] != "cntr_" + "0" * 32, "an archive cannot name others' containers"
     second = done("import", str(file), environment=after)

@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from agent_kernel.errors import InvalidRequest
 if TYPE_CHECKING:
     from agent_kernel.runtime.archive.contents import ArchivedSession
     from agent_kernel.runtime.archive.exporting import ExportedContents, ExportSource
+    from agent_kernel.sandboxes.channel import Channel
     from agent_kernel.store.records import ContainerRow
 
 T = TypeVar("T")
@@ -107,11 +108,11 @@ async def _source(opened: Opened, session: ArchivedSession, stack: AsyncExitStac
     row = await opened.store.container(session.container_id)
     if row is None:
         return replace(source, unusable=f"The container {session.container_id}: it was deleted")
-    return await _with_container(opened, source, row, stack)
+    return await _with_container(opened, source, row, session.state, stack)
 
 
 async def _with_container(
-    opened: Opened, source: ExportSource, row: ContainerRow, stack: AsyncExitStack
+    opened: Opened, source: ExportSource, row: ContainerRow, state: object, stack: AsyncExitStack
 ) -> ExportSource:
     backend = next((each for each in opened.backends if each.name == row.backend), None)
     if backend is None:
@@ -124,7 +125,29 @@ async def _with_container(
         return replace(source, unusable=f"The container {row.id}: it has expired, and no checkpoint is left")
     able = backend.capabilities()
     image = {"image": able.image, "image_digest": able.image_digest, "isolation": able.isolation}
-    return replace(source, use=containers.use, container=row, image=image)
+    named = texts_in(state)
+    snapshots = [each.id for each in await containers.snapshots(row.id) if each.id in named]
+
+    @asynccontextmanager
+    async def at(snapshot_id: str) -> AsyncGenerator[Channel, None]:
+        copy = await containers.fork(row.id, snapshot_id=snapshot_id, name="export")
+        try:
+            async with containers.use(copy.id, to_run=True) as channel:
+                yield channel
+        finally:
+            await asyncio.shield(containers.delete(copy.id))
+
+    return replace(
+        source, use=containers.use, container=row, image=image, snapshots=snapshots, at=at
+    )  # fmt: skip
+
+
+def texts_in(value: object) -> set[str]:
+    """Return all texts in a JSON value."""
+    if isinstance(value, str):
+        return {value}
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return {text for each in inner for text in texts_in(each)}
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:

@@ -66,6 +66,14 @@ def read_session(found: Json) -> ArchivedSession:
     )
 
 
+def read_snapshots(found: Json, most: int) -> list[str]:
+    """Return the ids of snapshots, oldest first. Raises `ArchiveInvalid`."""
+    listed = found.get("snapshots")
+    if not isinstance(listed, list) or len(listed) > most or len(set(map(str, listed))) < len(listed):
+        raise ArchiveInvalid("its list of snapshots is damaged")
+    return [_id(each) for each in listed]
+
+
 def read_response(found: Json) -> ArchivedResponse:
     """Check a turn. Raises `ArchiveInvalid`."""
     request, given, response = found.get("request"), found.get("input"), found.get("response")

@@ -18,7 +18,7 @@ from agent_kernel.runtime.archive.contents import ArchivedResponse, ArchivedSess
 from agent_kernel.runtime.archive.files import PackReport, packed
 from agent_kernel.runtime.archive.likely_secrets import HeldSecrets, LikelySecret, SecretSearch
 from agent_kernel.runtime.archive.packages import packages_of
-from agent_kernel.runtime.archive.shell import save_shell
+from agent_kernel.runtime.archive.shell import SavedShell, save_shell
 from agent_kernel.runtime.archive.tar import TarEntry
 from agent_kernel.runtime.archive.tree import TreeLimits, TreeSize, check_tree
 from agent_kernel.runtime.archive.writing import ArchiveWriter
@@ -30,6 +30,10 @@ LARGEST_NOTEBOOK = 64 << 20
 
 Use = Callable[[str], AbstractAsyncContextManager[Channel]]
 """Holds the channel of a container; see `LocalContainers.use`."""
+
+
+def _nowhere(snapshot_id: str) -> AbstractAsyncContextManager[Channel]:
+    raise SandboxError(f"There is no snapshot {snapshot_id}.")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class ExportSource:
     held: HeldSecrets = field(default_factory=lambda: HeldSecrets(()))
     filled: Callable[[Sequence[ResponseRow]], Any] | None = None
     """Puts the data of uploaded files in place of their ids."""
+    snapshots: Sequence[str] = ()
+    """The snapshots of the container that the session's state names, oldest first."""
+    at: Use = _nowhere
+    """Holds the channel of a copy of the container as it was at a snapshot."""
 
 
 @dataclass
@@ -144,47 +152,88 @@ async def _add_container(
     if row is None or source.use is None:
         contents.left_out.append(source.unusable or "The session has no container.")
         return
+    pack = _Packing(source, writer, contents, search, progress)
     async with source.use(row.id) as channel:
-        shell = None
-        try:
-            shell = await save_shell(channel)
-        except SandboxError as error:
-            contents.left_out.append(f"The shell's variables and functions: {error.message}")
         _add_json(writer, names.PACKAGES, await packages_of(channel), source.held)
-        report = await _add_files(channel, writer, progress)
-    if shell is not None:
-        text = shell.state.decode("utf-8", "replace")
-        search.variables(text)
-        if source.held.within(shell.state):
+        contents.tree = await pack.add(channel, names.FILES, names.SHELL)
+    described = {"id": row.id, "name": row.name, "backend": row.backend, "memory_limit": row.memory_limit}
+    _add_json(writer, names.CONTAINER, {**described, **source.image}, source.held)
+    await _add_snapshots(source, writer, contents, pack)
+    contents.left_out += [
+        "Processes, and variables of Python and R sessions",
+        "Files outside of /mnt/data, and installed packages: the archive lists them by name and version",
+    ]
+
+
+async def _add_snapshots(
+    source: ExportSource, writer: ArchiveWriter, contents: ExportedContents, pack: _Packing
+) -> None:
+    """Add the newest snapshots that the front end can go back to, as far as there is room for them."""
+    newest = [*source.snapshots][-names.MOST_SNAPSHOTS :]
+    for number, snapshot in enumerate(newest):
+        async with source.at(snapshot) as channel:
+            await pack.add(channel, names.snapshot_files(number), names.snapshot_shell(number))
+    if newest:
+        _add_json(writer, names.SNAPSHOTS, {"snapshots": newest}, source.held)
+    if older := len(source.snapshots) - len(newest):
+        contents.left_out.append(f"{older} older snapshots: cells before them keep their conversation only")
+
+
+class _Packing:
+    """Packs the files and the shell of sandboxes, and looks for secrets in them."""
+
+    def __init__(
+        self,
+        source: ExportSource,
+        writer: ArchiveWriter,
+        contents: ExportedContents,
+        search: SecretSearch,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._held = source.held
+        self._writer = writer
+        self._contents = contents
+        self._search = search
+        self._progress = progress
+        self._size = 0
+
+    async def add(self, channel: Channel, files: str, shell: str) -> TreeSize:
+        """Add the files and the shell of a sandbox as these members."""
+        left_out = self._contents.left_out
+        try:
+            saved = await save_shell(channel)
+        except SandboxError as error:
+            left_out.append(f"The shell's variables and functions: {error.message}")
+        else:
+            self._add_shell(saved, shell)
+        report = await self._add_files(channel, files)
+        tree = await _checked(self._writer.path(files), self._search)
+        named = [f"{each.path}: {each.why}" for each in report.left_out]
+        left_out += [each for each in named if each not in left_out]
+        if report.count > len(named):
+            left_out.append(f"{report.count - len(named):,} more files")
+        return tree
+
+    def _add_shell(self, saved: SavedShell, member: str) -> None:
+        self._search.variables(saved.state.decode("utf-8", "replace"))
+        if self._held.within(saved.state):
             raise InvalidRequest(
                 "A variable of the shell holds a key of this installation. Nothing was exported.",
                 hint="Unset it, for example with: !unset NAME",
             )
-        writer.add(names.SHELL, shell.to_json())
-    described = {"id": row.id, "name": row.name, "backend": row.backend, "memory_limit": row.memory_limit}
-    _add_json(writer, names.CONTAINER, {**described, **source.image}, source.held)
-    contents.tree = await _checked(writer.path(names.FILES), search)
-    contents.left_out += [f"{each.path}: {each.why}" for each in report.left_out]
-    if report.count > len(report.left_out):
-        contents.left_out.append(f"{report.count - len(report.left_out):,} more files")
-    contents.left_out += [
-        "Processes, and variables of Python and R sessions",
-        "Files outside of /mnt/data, and installed packages: the archive lists them by name and version",
-        "Snapshots of the container: cells and branches before now keep their conversation only",
-    ]
+        self._writer.add(member, saved.to_json())
 
-
-async def _add_files(channel: Channel, writer: ArchiveWriter, progress: Callable[[int], None]) -> PackReport:
-    report, size = PackReport(), 0
-    with writer.path(names.FILES).open("xb") as file:
-        async with aclosing(packed(channel, report)) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size > TreeLimits().size:  # what is in there is checked later
-                    raise SandboxError(f"The container's files have more than {TreeLimits().size:,} bytes.")
-                await asyncio.to_thread(file.write, piece)
-                progress(size)
-    return report
+    async def _add_files(self, channel: Channel, member: str) -> PackReport:
+        report = PackReport()
+        with self._writer.path(member).open("xb") as file:
+            async with aclosing(packed(channel, report)) as pieces:
+                async for piece in pieces:
+                    self._size += len(piece)
+                    if self._size > TreeLimits().size:  # what is in there is checked later
+                        raise SandboxError(f"The session has more than {TreeLimits().size:,} bytes of files.")
+                    await asyncio.to_thread(file.write, piece)
+                    self._progress(self._size)
+        return report
 
 
 async def _checked(path: Path, search: SecretSearch) -> TreeSize:

@@ -47,6 +47,7 @@ class SessionImport:
         self._most = most
         self._made: list[str] = []
         self._notes: list[str] = []
+        self._snapshots: dict[str, str] = {}
 
     async def run(self, notebook: str = "") -> ImportedSession:
         """Make the session; `notebook` is where its notebook is here.
@@ -83,20 +84,32 @@ class SessionImport:
         return (await self._containers.create(params)).id
 
     async def _fill(self, container_id: str) -> None:
+        """Let the container hold each snapshot in turn, and keep it; last, what it held at the export."""
+        for number, was in enumerate(self._archive.snapshots):
+            await self._hold(container_id, names.snapshot_files(number), names.snapshot_shell(number))
+            made = await self._containers.snapshot(container_id, automatic=True)
+            self._snapshots[was] = made.id
+        await self._hold(container_id, names.FILES, names.SHELL)
+        if names.PACKAGES in self._archive:
+            before = names.read_object(self._archive.text(names.PACKAGES), names.PACKAGES)
+            async with self._containers.use(container_id, to_run=True) as channel:
+                lacking = missing(before, await packages_of(channel))
+            if lacking:
+                first = ", ".join(each[:80] for each in lacking[:10])
+                self._notes.append(f"{len(lacking)} Python packages are not here: {first}")
+
+    async def _hold(self, container_id: str, files: str, shell: str) -> None:
+        """Replace the files and the shell of the container."""
         async with self._containers.use(container_id, to_run=True) as channel:
-            async with aclosing(self._archive.files()) as content:
+            await channel.reset()
+            async with aclosing(self._archive.files(files)) as content:
                 await unpack(channel, content)
-            shell = self._archive.shell()
-            if shell is not None:
+            saved = self._archive.shell(shell)
+            if saved is not None:
                 try:
-                    await restore_shell(channel, shell)
+                    await restore_shell(channel, saved)
                 except SandboxError as error:
                     self._notes.append(f"The shell's variables are not restored: {error.message}")
-            if names.PACKAGES in self._archive:
-                before = names.read_object(self._archive.text(names.PACKAGES), names.PACKAGES)
-                if lacking := missing(before, await packages_of(channel)):
-                    first = ", ".join(each[:80] for each in lacking[:10])
-                    self._notes.append(f"{len(lacking)} Python packages are not here: {first}")
 
     async def _store(self, container_id: str | None, notebook: str) -> SessionRow:
         archived = self._archive.session
@@ -125,6 +138,7 @@ class SessionImport:
     async def _new_ids(self, was: str | None, container_id: str | None) -> dict[str, str]:
         """Return the id of each turn here: its own, or a new one where that is taken."""
         known = {was: container_id} if was is not None and container_id is not None else {}
+        known |= self._snapshots
         for turn in self._archive.turns():
             taken = not turn.id.startswith("resp_") or await self._rows.response(turn.id) is not None
             known[turn.id] = ids.response_id() if taken else turn.id

@@ -20,7 +20,20 @@ MANIFEST = "manifest.json"
 CHECKSUM = "checksum"
 """The last member: the SHA-256 of all bytes before it, in hex digits."""
 
-SESSION, RESPONSES, CONTAINER, FILES, SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK = MEMBERS = (
+MOST_SNAPSHOTS = 10
+
+
+def snapshot_files(number: int) -> str:
+    """Return the member with the files of a snapshot."""
+    return f"snapshot-{number:02}.tar.gz"
+
+
+def snapshot_shell(number: int) -> str:
+    """Return the member with the shell's state at a snapshot."""
+    return f"snapshot-{number:02}.json"
+
+
+SESSION, RESPONSES, CONTAINER, FILES, SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK, SNAPSHOTS = _NAMES = (
     "session.json",
     "responses.jsonl",
     "container.json",
@@ -30,7 +43,14 @@ SESSION, RESPONSES, CONTAINER, FILES, SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK
     "audit.jsonl",
     "settings.json",
     "notebook.ipynb",
+    "snapshots.json",
 )
+MEMBERS = (
+    *_NAMES,
+    *(name(number) for number in range(MOST_SNAPSHOTS) for name in (snapshot_files, snapshot_shell)),
+)
+"""The members in their order."""
+
 REQUIRED = (SESSION, RESPONSES)
 
 LARGEST_MANIFEST = 1 << 20

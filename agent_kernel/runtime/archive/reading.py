@@ -17,6 +17,7 @@ from agent_kernel.runtime.archive.contents import (
     ArchivedSession,
     read_response,
     read_session,
+    read_snapshots,
 )
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
 from agent_kernel.runtime.archive.manifest import Manifest, read_manifest, read_object
@@ -48,6 +49,7 @@ class SessionArchive:
         self.tree = TreeSize(0, 0)
         self.session: ArchivedSession
         self.responses: int = 0
+        self.snapshots: list[str] = []
 
     def __contains__(self, member: str) -> bool:
         return member in self._places
@@ -76,15 +78,13 @@ class SessionArchive:
         for line in self.lines(names.RESPONSES):
             yield read_response(read_object(line, names.RESPONSES))
 
-    def shell(self) -> SavedShell | None:
-        """Return the state of the shell, if there is one."""
-        if names.SHELL not in self:
-            return None
-        return _read_shell(self.text(names.SHELL))
+    def shell(self, member: str = names.SHELL) -> SavedShell | None:
+        """Return the state of the shell, or the one at a snapshot, if it is there."""
+        return _read_shell(self.text(member)) if member in self else None
 
-    async def files(self) -> AsyncGenerator[bytes, None]:
-        """Yield the compressed files."""
-        place = self._places[names.FILES]
+    async def files(self, member: str = names.FILES) -> AsyncGenerator[bytes, None]:
+        """Yield the compressed files, or those at a snapshot."""
+        place = self._places[member]
         for start in range(0, place.size, CHUNK):
             yield self._at(place.start + start, min(CHUNK, place.size - start))
 
@@ -108,7 +108,6 @@ class SessionArchive:
         if not {self.session.response_id, *self.session.responses} - {None} <= known:
             raise ArchiveInvalid("it lacks turns of its session")
         self.responses = len(known)
-        self.shell()
         for member in (names.CONTAINER, names.PACKAGES, names.SETTINGS, names.NOTEBOOK):
             if member in self:
                 read_object(self.text(member), member)
@@ -116,9 +115,23 @@ class SessionArchive:
             names.FILES in self
         ):
             raise ArchiveInvalid("it has a container without files, or files without a container")
+        self._check_snapshots(limits)
         if names.FILES in self:
-            place = self._places[names.FILES]
-            self.tree = check_tree(_Part(self._file, place), limits)
+            self.shell()
+            self.tree = check_tree(_Part(self._file, self._places[names.FILES]), limits)
+
+    def _check_snapshots(self, limits: TreeLimits) -> None:
+        if names.SNAPSHOTS in self:
+            found = read_object(self.text(names.SNAPSHOTS), names.SNAPSHOTS)
+            self.snapshots = read_snapshots(found, names.MOST_SNAPSHOTS)
+        for number in range(names.MOST_SNAPSHOTS):
+            files, shell = names.snapshot_files(number), names.snapshot_shell(number)
+            wanted = number < len(self.snapshots)
+            if (files in self) != wanted or (shell in self) > wanted or wanted > (names.FILES in self):
+                raise ArchiveInvalid("its snapshots are not those of its list")
+            if wanted:
+                self.shell(shell)
+                check_tree(_Part(self._file, self._places[files]), limits)
 
 
 class _Part:

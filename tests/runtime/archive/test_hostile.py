@@ -105,6 +105,7 @@ def turn(**changes: Any) -> dict[str, Any]:
 
 SECOND = turn(id="resp_2", previous_id="resp_1", response={"id": "resp_2", "output": []})
 GOOD_MEMBERS = members()
+LISTED = b'{"snapshots": ["snap_1"]}'
 ARCHIVES = {
     "no archive": (b"x" * 2000, "no archive of a session"),
     "nothing": (b"", "no archive of a session"),
@@ -153,6 +154,15 @@ ARCHIVES = {
         "files without a container",
     ),
     "files that lead outside": (archive(members(tree(folder("etc")))), "leads outside"),
+    "a snapshot without files": (archive({**GOOD_MEMBERS, "snapshots.json": LISTED}), "snapshots"),
+    "files of no snapshot": (archive({**GOOD_MEMBERS, "snapshot-00.tar.gz": GOOD}), "snapshots"),
+    "a snapshot that leads outside": (
+        archive({**GOOD_MEMBERS, "snapshots.json": LISTED, "snapshot-00.tar.gz": tree(folder("etc"))}),
+        "leads outside",
+    ),
+    "a list of snapshots that is none": (
+        archive({**GOOD_MEMBERS, "snapshots.json": b'{"snapshots": 1}'}), "list of",
+    ),
     "a shell that is none": (archive({**GOOD_MEMBERS, "shell.json": b"[]"}), "shell.json is damaged"),
 }  # fmt: skip
 
