@@ -54,7 +54,7 @@ def test_a_turn_is_seen_live_and_ends_as_static_outputs(
         assert "step 6" not in view.inner_text()
         expect(view.locator(".agent-live-command")).to_contain_text("$ for i in 1 2 3 4 5 6")
         expect(view.locator(".agent-live-status")).to_contain_text("Running")
-        lab.picture(page, pictures / "live.png")
+        lab.picture(page, pictures / "turn.png")
         expect(page.locator(".jp-InputPrompt", has_text="[5]:")).to_have_count(1, timeout=WAIT)
         expect(page.locator(LIVE)).to_have_count(0)
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
@@ -128,11 +128,11 @@ def test_python_of_agent_and_user_reads_well(opened: Opened, lab_folder: Path, p
         plot.scroll_into_view_if_needed()
         expect(plot.locator("img")).to_be_visible()
         expect(plot.get_by_role("link", name="141", exact=True)).to_be_visible()
-        lab.picture(plot, pictures / "python.png")
+        lab.picture(plot, pictures / "python-plain.png")
         own = page.locator(".jp-Cell", has_text="%%python").filter(has_text="nlargest").first
         own.scroll_into_view_if_needed()
         expect(own.locator("table")).to_contain_text("Chinstrap")
-        lab.picture(own, pictures / "python-own.png")
+        lab.picture(own, pictures / "python-own-plain.png")
 
 
 def test_the_stop_button_ends_the_turn_and_keeps_what_was_done(opened: Opened, lab_folder: Path) -> None:
