@@ -41,16 +41,31 @@ class Line:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a user does. `name` is a cell id, a cell's number or a branch, `text` its new name."""
+    """One thing that a user does.
 
-    kind: Literal["run", "private", "rewind", "name", "switch", "delete", "renew", "restart"]
+    `name` is a cell id, a cell's number, a branch or a kept session, `text` what is written, or a new name.
+    """
+
+    kind: Literal[
+        "run", "private", "rewind", "name", "switch", "delete", "renew", "restart", "keep", "resume", "forget"
+    ]
     name: str = ""
     text: str = ""
+
+
+MOST_SESSIONS = 3
 
 
 @dataclass
 class NotebookModel:
     """What must come of the steps, in the fewest words."""
+
+    session: str = ""
+    """The kept session that this notebook is; empty if it is not kept."""
+    kept: dict[str, NotebookModel] = field(default_factory=dict)
+    """The other kept sessions, as they were left."""
+    shown: list[int] = field(default_factory=list)
+    """The numbers of the cells in the notebook: the model counts only those that change something."""
 
     here: Line = field(default_factory=lambda: Line("b1"))
     others: dict[str, Line] = field(default_factory=dict)
@@ -127,8 +142,26 @@ class NotebookModel:
         self.here.state = Seen((), self.here.state.said)
 
     def _restart_(self, _step: Step) -> None:
-        self.here, self._made, self._run, self._cut = Line("b1"), 1, 0, 0
-        self.others.clear()
+        self._become(NotebookModel())
+
+    def _keep_(self, step: Step) -> None:
+        self.session = step.text
+
+    def _resume_(self, step: Step) -> None:
+        self._become(self.kept.pop(step.name))
+
+    def _forget_(self, step: Step) -> None:
+        if step.name == self.session:
+            self.session = ""
+        else:
+            del self.kept[step.name]
+
+    def _become(self, other: NotebookModel) -> None:
+        kept = self.kept
+        if self.session:
+            kept[self.session] = replace(self, kept={})
+        self.__dict__.update(other.__dict__)
+        self.kept = kept
 
     def _keep(self, line: Line) -> None:
         self.others[line.name] = line
@@ -156,15 +189,23 @@ def steps(seed: int, count: int, model: NotebookModel, **weights: int) -> Iterat
         "name": 4,
         "delete": 6,
         "renew": 1,
-        "restart": 1,
+        "restart": 3,
+        "keep": 6,
+        "resume": 8,
+        "forget": 2,
         **weights,
     }
     for number in range(count):
-        possible = [
-            kind
-            for kind in kinds
-            if (kind not in ("switch", "delete") or model.others) and (kind != "rewind" or model.numbers())
-        ]
+        sessions = [*model.kept, *filter(None, [model.session])]
+        needs = {
+            "switch": model.others,
+            "delete": model.others,
+            "rewind": model.numbers(),
+            "keep": not model.session and model.numbers() and len(sessions) < MOST_SESSIONS,
+            "resume": model.kept,
+            "forget": sessions,
+        }
+        possible = [kind for kind in kinds if needs.get(kind, True)]
         kind = chance.choices(possible, [kinds[each] for each in possible])[0]
         name = ""
         if kind == "run":
@@ -175,4 +216,8 @@ def steps(seed: int, count: int, model: NotebookModel, **weights: int) -> Iterat
             name = chance.choice([model.here.name, *model.others])
         elif kind in ("switch", "delete"):
             name = chance.choice(list(model.others))
+        elif kind == "resume":
+            name = chance.choice(list(model.kept))
+        elif kind == "forget":
+            name = chance.choice(sessions)
         yield Step(kind, name, f"s{number}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -49,7 +48,7 @@ class Cells:
         settings = KernelSettings(max_points=10_000, max_points_size=1 << 60)
         self.notebook = Notebook(opened, settings, logging.getLogger(__name__), attach)
         self._runner = CellRunner(self.notebook, lambda: None)
-        self._numbers = itertools.count(1)
+        self._number = 0
 
     async def restart(self) -> None:
         """Restart the kernel."""
@@ -58,10 +57,11 @@ class Cells:
 
     async def run(self, source: str, cell_id: str | None = None) -> str:
         """Run a cell. Return what it showed as text. Raises what it raises."""
-        number, self.texts = next(self._numbers), []
+        number, self.texts = self._number + 1, []
         outputs = CellOutputs(self._publish, FrontEnd.NOTEBOOK, execution_count=number)
         await self._runner.run(SubmittedCell(source, number, {}, live=False, id=cell_id), outputs)
         outputs.finish()
+        self._number = max(number, self.notebook.ledger.cell)  # a session that is resumed has earlier cells
         return "\n".join(self.texts)
 
     def _publish(self, _kind: str, content: dict[str, Any]) -> None:
@@ -87,22 +87,20 @@ async def cells_on(backend: Backend, folder: Path) -> AsyncIterator[Cells]:
     yield cells
     await cells.notebook.aclose(CLOSING)
     runtime = open_runtime()
-    assert (await runtime.containers.list(limit=100)).data == []
+    for container in (await runtime.containers.list(limit=100)).data:  # of kept sessions
+        await runtime.containers.delete(container.id)
     await runtime.aclose()
 
 
 async def walk(cells: Cells, seed: int, count: int) -> None:
     """Take random steps, and compare the notebook with the model after each."""
     model, said = NotebookModel(), dict[tuple[str, ...], str | None]()
-    numbers: list[int] = []
     for step in steps(seed, count, model, renew=0):
-        await _do(cells, step, numbers)
+        await _do(cells, step, model.shown)
         model.take(step)
-        if step.kind == "restart":
-            numbers.clear()
         tree = cells.notebook.branches.tree
         if step.kind == "run" and tree.here.tip is not None:
-            numbers.append(tree.here.tip.number)
+            model.shown.append(tree.here.tip.number)
         assert {each.name for each in tree.branches} == {model.here.name, *model.others}, step
         shown = await cells.run(LOOK)
         files, _, variable = shown.partition("=")
@@ -123,5 +121,9 @@ async def _do(cells: Cells, step: Step, numbers: list[int]) -> None:
             await cells.run(f"%rewind {numbers[int(step.name) - 1]}")
         case "restart":
             await cells.restart()
+        case "keep":
+            await cells.run(f"%session keep {step.text}")
+        case "resume" | "forget":
+            await cells.run(f"%session {step.kind} {step.name}")
         case _:
             await cells.run(f"%branch {step.kind} {step.name} {step.text * (step.kind == 'name')}")

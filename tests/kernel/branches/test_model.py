@@ -39,7 +39,7 @@ async def do(desk: Desk, step: Step) -> None:
 async def test_random_steps_in_memory(seed: int) -> None:
     desk, model = Desk(KernelSettings(max_points=MANY, max_points_size=MANY**3)), NotebookModel()
     await desk.container.open(desk.outputs)
-    for step in steps(seed, 400, model, delete=20, restart=0):
+    for step in steps(seed, 400, model, delete=20, restart=0, keep=0):
         await do(desk, step)
         model.take(step)
         tree = desk.branches.tree
@@ -49,12 +49,14 @@ async def test_random_steps_in_memory(seed: int) -> None:
     assert len(desk.containers.kept) - len(used) in (0, 1), "what nothing leads to was removed"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.bubblewrap
 async def test_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: Path) -> None:
     async with cells_on(bubblewrap_backend, tmp_path) as cells:
         await walk(cells, 1, LONG // 5)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.docker
 async def test_random_steps_on_docker(docker_backend: Backend, tmp_path: Path) -> None:
     async with cells_on(docker_backend, tmp_path) as cells:
