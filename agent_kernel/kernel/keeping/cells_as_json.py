@@ -26,7 +26,11 @@ class CellWriter:
         found: dict[str, Any] = {
             "cells": [self._cell(cell, places) for cell in cells],
             "here": self._branch(tree.here, places),
-            "others": [self._branch(each, places) for each in tree.others.values() if id(each.tip) in places],
+            "others": [
+                self._branch(each, places)
+                for each in tree.others.values()
+                if each.tip is None or id(each.tip) in places
+            ],
             "removed": dict(tree.removed),
             "made": tree._made,
         }

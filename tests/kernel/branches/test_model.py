@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent_kernel.kernel.branches.drawing import rows
+from agent_kernel.kernel.branches.tree import CellTree
+from agent_kernel.kernel.keeping.cells_as_json import CellReader, CellWriter
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.sandboxes.base import Backend
 from tests.kernel.branches.memory import Desk
@@ -35,6 +40,17 @@ async def do(desk: Desk, step: Step) -> None:
             await desk.container.renew({}, desk.outputs)
 
 
+def kept_and_read(tree: CellTree) -> CellTree:
+    """Return a tree as a kept session brings it back."""
+    return CellReader(json.loads(json.dumps(CellWriter().written(tree, MANY)))).tree()
+
+
+def drawn(tree: CellTree) -> list[Any]:
+    """Return what a tree shows: cells, and branches with their cells."""
+    paths = [(branch.name, [cell.number for cell in branch.path()]) for branch in tree.branches]
+    return [rows(tree, []), paths]
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_steps_in_memory(seed: int) -> None:
     desk, model = Desk(KernelSettings(max_points=MANY, max_points_size=MANY**3)), NotebookModel()
@@ -45,6 +61,7 @@ async def test_random_steps_in_memory(seed: int) -> None:
         tree = desk.branches.tree
         assert Seen(tuple(desk.done), desk.said) == model.here.state, step
         assert {each.name for each in tree.branches} == {model.here.name, *model.others}, step
+        assert drawn(kept_and_read(tree)) == drawn(tree), step
     used = {point.id for point in desk.branches.tree.points() if not point.gone}
     assert len(desk.containers.kept) - len(used) in (0, 1), "what nothing leads to was removed"
 

@@ -77,7 +77,7 @@ class LayerStore:
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / "layers"
-        self._holders = (data_dir / "snapshots", data_dir / "sandboxes")
+        self._holders = {data_dir / "snapshots": (CHAIN,), data_dir / "sandboxes": (RECORD, SWAP)}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -129,9 +129,9 @@ class LayerStore:
 
     def _named(self) -> set[str]:
         named: set[str] = set()
-        for holders in self._holders:
+        for holders, files in self._holders.items():
             for holder in holders.glob("*"):
-                for name in (CHAIN, RECORD, SWAP):
+                for name in files:
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                         content = json.loads((holder / name).read_text())
                         named.update(content["lowers"], filter(None, [content.get("layer")]))
