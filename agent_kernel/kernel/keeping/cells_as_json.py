@@ -81,6 +81,11 @@ class CellReader:
             for of, name, size, created, gone in self.found["points"]
         ]
 
+    def point(self, place: object) -> Point | None:
+        """Return the point at this place in `points`; None: there is none."""
+        found: Point | None = _at(self.points, place)
+        return found
+
     def tree(self) -> CellTree:
         """Return the tree."""
         cells: list[RanCell] = []

@@ -102,7 +102,7 @@ def read_state(found: Json) -> NotebookState:
         raise StateUnreadable("a newer agent-kernel has written it")
     try:
         return _read(found)
-    except (ValueError, TypeError, LookupError, AttributeError, InvalidRequest) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, InvalidRequest) as error:
         raise StateUnreadable("it is damaged") from error
 
 
@@ -113,7 +113,7 @@ def _read(found: Json) -> NotebookState:
         number=int(found["number"]),
         tree=reader.tree(),
         points=reader.points,
-        at=None if at is None else reader.points[int(at)],
+        at=reader.point(at),
         said=from_metadata({METADATA_KEY: found["said"]}, where="the kept session"),
         approval=None if approval is None else read_policy(approval),
         notes=tuple(str(each) for each in found["notes"]),

@@ -31,10 +31,11 @@ SCRIPT = Path(__file__).parents[1] / "script.yaml"
 
 @dataclass
 class KeptKernel:
-    """A notebook `n.ipynb` that is always kept, on a runtime. `local` is the runtime with the containers."""
+    """A notebook `n.ipynb` on a runtime; `keep` is its setting. `local` has the containers."""
 
     local: LocalRuntime
     runtime: Runtime
+    keep: bool = True
     notebook: Notebook = field(init=False)
     texts: list[str] = field(default_factory=list)
 
@@ -42,7 +43,7 @@ class KeptKernel:
         async def opened() -> Any:
             return self.runtime
 
-        settings = KernelSettings(keep=True)
+        settings = KernelSettings(keep=self.keep)
         self.notebook = Notebook(opened, settings, logging.getLogger(__name__), attach)
         self.notebook.file = Path("/home/me/n.ipynb")
         self._runner = CellRunner(self.notebook, lambda: None)
@@ -74,7 +75,9 @@ class Machine:
     remote: bool = False
 
     @asynccontextmanager
-    async def kernel(self, *, killed: bool = False, **options: Any) -> AsyncIterator[KeptKernel]:
+    async def kernel(
+        self, *, killed: bool = False, keep: bool = True, **options: Any
+    ) -> AsyncIterator[KeptKernel]:
         """Run a kernel. At the end it is shut down, or `killed`: then nothing is written any more."""
         local = LocalRuntime(
             RuntimeParts(
@@ -90,7 +93,7 @@ class Machine:
             if self.remote:
                 runtime = RemoteRuntime(await stack.enter_async_context(served(local, "secret")), "secret")
                 stack.push_async_callback(runtime.aclose)
-            kernel = KeptKernel(local, runtime)
+            kernel = KeptKernel(local, runtime, keep)
             yield kernel
             if killed:
                 kernel.notebook.container.stop_keeping_alive()
