@@ -44,14 +44,13 @@ export class HistoryView extends AskingView {
     const none = this.trans.__("No cell has asked or run anything yet.");
     const running = this.trans.__("A cell is running. One can go back when it has ended.");
     this.said.textContent = cells.length === 0 ? none : this._running ? running : "";
-    const focused = document.activeElement;
-    const key = this.node.contains(focused) ? (focused as HTMLElement).dataset["key"] : undefined;
+    const focused = this._buttons.find((each) => each === document.activeElement);
     this._drawBranches(cells.length > 0 ? branches : []);
     this._drawCells(cells);
     this._enable();
-    if (key === undefined) return;
-    const again = [...this.node.querySelectorAll("button")].find((each) => each.dataset["key"] === key);
-    (again ?? this.node.querySelector("button"))?.focus();
+    if (!focused) return;
+    const again = this._buttons.find((each) => spoken(each) === spoken(focused));
+    (again ?? this._buttons[0])?.focus();
   }
 
   private _drawBranches(branches: readonly Branch[]): void {
@@ -119,22 +118,22 @@ export class HistoryView extends AskingView {
 
   /** A button that is disabled while a cell runs, and for good where something stands in its way. */
   private _action(
+    text: string,
     label: string,
-    spoken: string,
     parent: HTMLElement,
     act: () => void,
     obstacle = "",
   ): HTMLButtonElement {
-    const made = button(label, parent, act);
-    made.setAttribute("aria-label", spoken);
-    made.dataset["key"] = spoken;
-    if (obstacle) made.dataset["obstacle"] = obstacle;
+    const made = button(text, parent, act);
+    made.setAttribute("aria-label", label);
+    made.dataset["moves"] = obstacle ? "never" : "idle";
     return made;
   }
 
   private _enable(): void {
-    for (const each of this.node.querySelectorAll<HTMLButtonElement>("button[data-key]")) {
-      each.disabled = this._running || each.dataset["obstacle"] !== undefined;
+    for (const each of this._buttons) {
+      const { moves } = each.dataset;
+      each.disabled = moves === "never" || (moves === "idle" && this._running);
     }
   }
 
@@ -182,10 +181,19 @@ export class HistoryView extends AskingView {
     }
   }
 
+  private get _buttons(): HTMLButtonElement[] {
+    return [...this.node.querySelectorAll("button")];
+  }
+
   private readonly _told: HTMLElement;
   private readonly _branches: HTMLElement;
   private readonly _cells: HTMLElement;
   private _newest = 0;
   private _running = false;
   private _moving = false;
+}
+
+/** What a screen reader says of a button; no two of them are the same. */
+function spoken(button: HTMLButtonElement): string {
+  return button.getAttribute("aria-label") ?? button.textContent;
 }

@@ -67,6 +67,11 @@ def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Pa
         expect(notes).to_have_count(2, timeout=WAIT)
         page.get_by_role("button", name="[2] !echo two >a.txt").first.press("Enter")
         assert page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == 1
+        compare, count = page.get_by_role("button", name="Compare b1 with the branch in use"), rows.count()
+        compare.focus()
+        page.evaluate(f"() => {lab.KERNEL}.requestExecute({{ code: '!true' }}).done.then(() => null)")
+        expect(rows).to_have_count(count + 1, timeout=WAIT)
+        expect(compare).to_be_focused()
         start(page, 4)
         expect(panel).to_contain_text("A cell is running.", timeout=WAIT)
         expect(page.get_by_role("button", name="Go back to before cell [1]")).to_be_disabled()
@@ -76,8 +81,9 @@ def test_history_panel_goes_back_and_opens_branches(opened: Opened, pictures: Pa
 
 
 def test_branches_stand_side_by_side_and_get_names(opened: Opened, lab_folder: Path, pictures: Path) -> None:
-    shutil.copy(CHECKOUT / "notebooks" / "data" / "penguins.csv", lab_folder)
-    with opened("penguins.ipynb", QUESTIONS, kernel="agent-demo", width=1300, height=900) as page:
+    (lab_folder / "questions").mkdir()
+    shutil.copy(CHECKOUT / "notebooks" / "data" / "penguins.csv", lab_folder / "questions")
+    with opened("questions/penguins.ipynb", QUESTIONS, kernel="agent-demo", width=1300, height=900) as page:
         run(page, 0, 1, 2, 3)
         page.evaluate(f"(s) => {CONTENT}.widgets[2].model.sharedModel.setSource(s)", OTHER)
         run(page, 2)

@@ -36,11 +36,12 @@ cells:
 
 
 def test_drift_report_has_command_and_numbers(opened: Opened, lab_folder: Path, pictures: Path) -> None:
-    (lab_folder / "birds.csv").write_text("name,grams\nAda,4000\nBea,4300\n")
-    (lab_folder / "cassettes").mkdir()
-    (lab_folder / "cassettes" / "birds.yaml").write_text(CASSETTE)
+    cassettes = lab_folder / "replayed" / "cassettes"
+    cassettes.mkdir(parents=True)
+    (cassettes / "birds.yaml").write_text(CASSETTE)
+    (cassettes.parent / "birds.csv").write_text("name,grams\nAda,4000\nBea,4300\n")
     cells = ["%upload birds.csv\n%model replay/cassettes/birds.yaml", ASKED]
-    with opened("birds.ipynb", cells, height=760) as page:
+    with opened("replayed/birds.ipynb", cells, height=760) as page:
         expect(start(page, 0)).to_contain_text("Cells now use", timeout=WAIT)
         shown = start(page, 1).locator(".jp-OutputArea")
         expect(shown).to_contain_text("printed something other than what was recorded", timeout=WAIT)
