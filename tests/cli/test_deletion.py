@@ -23,9 +23,10 @@ COMMANDS = [
     f"seq 1 20000 | sed s/$/{MARKER}/ >large; echo {MARKER} | tee ~/home",
 ]
 PROGRAMS = ("toolbox", "boxd")
+DOCKER = pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow])
 
 
-@pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.bubblewrap), "docker"])
+@pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.bubblewrap), DOCKER])
 def machine(
     request: pytest.FixtureRequest, own_environment: Environment, tmp_path: Path
 ) -> Iterator[Environment]:

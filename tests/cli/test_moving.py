@@ -68,6 +68,8 @@ def test_session_goes_on_in_another_sandbox(
                 made.id, "moved", response_id=made.response_id, container_id=made.container_id, revision=1,
                 state={"cells": [{"response": made.response_id, "container": made.container_id,
                                   "point": early.id}],
+                       "approval": {"mode": "never"}, "uploads": {"x": ["/etc/passwd"]},
+                       "params": {"mounts": ["a"]}, "said": {"budget": 1, "model": "m"},
                        "foreign": "cntr_" + "0" * 32},
             )
         )  # fmt: skip
@@ -104,6 +106,9 @@ def test_session_goes_on_in_another_sandbox(
     (cell,) = moved.state["cells"]
     assert (cell["response"], cell["container"]) == (moved.response_id, moved.container_id)
     assert moved.container_id != made.container_id
+    rights = [moved.state[name] for name in ("approval", "uploads", "params", "said")]
+    assert rights == [None, {}, {}, {"model": "m"}], "an archive approves nothing here"
+    assert said.count("it is not taken over") == 4
     assert moved.state["foreign"] != "cntr_" + "0" * 32, "an archive cannot name others' containers"
     second = done("import", str(file), environment=after)
     assert second.partition(":")[0] not in (made.id, ""), "its id is taken now"

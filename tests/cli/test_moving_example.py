@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_example_goes_on_after_its_move(
 
     async def go_on(runtime: LocalRuntime) -> None:
         moved = await runtime.kept_session(made.id)
-        assert moved.notebook == str(notebook)
+        assert moved.notebook == f"{socket.gethostname()}:{notebook}"
         await ask(runtime, moved, cells()[BEFORE:])
 
     in_runtime(folders[there], go_on)

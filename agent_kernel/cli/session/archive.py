@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -170,8 +171,11 @@ def _is_path(value: object) -> bool:
 
 
 def _own_notebook(session: ArchivedSession) -> Path | None:
-    path = Path(session.notebook)
-    return path if session.notebook.endswith(".ipynb") and path.is_absolute() and path.is_file() else None
+    """Return the file of the session's notebook, named as `MACHINE:PATH`, if it is on this machine."""
+    machine, _, name = session.notebook.partition(":")
+    path = Path(name)
+    here = machine == socket.gethostname() and path.suffix == ".ipynb" and path.is_absolute()
+    return path if here and path.is_file() else None
 
 
 def _ask(contents: ExportedContents, *, yes: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ async def _imported(settings: Settings, archive: SessionArchive, notebook: Path 
         stack.push_async_callback(backend.aclose)
         containers = await stack.enter_async_context(containers_on(opened, backend))
         made = SessionImport(archive, opened.store, containers, settings.runtime.max_sessions)
-        done = await made.run(str(notebook) if notebook is not None else "")
+        done = await made.run(f"{socket.gethostname()}:{notebook}" if notebook is not None else "")
         if notebook is not None:
             _write(notebook, archive.text("notebook.ipynb"))
     row = done.session

@@ -20,6 +20,7 @@ from agent_kernel.runtime.archive.labels import Relabelling
 from agent_kernel.runtime.archive.packages import missing, packages_of
 from agent_kernel.runtime.archive.reading import SessionArchive
 from agent_kernel.runtime.archive.shell import restore_shell
+from agent_kernel.runtime.archive.trust import without_rights
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.store.records import Finish, ResponseRow, SessionRow
 from agent_kernel.store.rows import Rows
@@ -120,11 +121,13 @@ class SessionImport:
         session_id, now = archived.id, time.time()
         if not session_id.startswith("sess_") or await self._rows.session(session_id) is not None:
             session_id = ids.session_id()
+        state, notes = without_rights(archived.state)
+        self._notes += notes
         row = SessionRow(
             id=session_id, name=archived.name, created_at=archived.created_at or now, updated_at=now,
             response_id=labels.id(archived.response_id) if archived.response_id else None,
             container_id=container_id, notebook=notebook,
-            state=json.dumps(labels.value(archived.state), ensure_ascii=False, separators=(",", ":")),
+            state=json.dumps(labels.value(state), ensure_ascii=False, separators=(",", ":")),
             responses=tuple(sorted(labels.id(each) for each in archived.responses)),
             tenant=self._rows.tenant or "",
         )  # fmt: skip
