@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.cli.moving import Environment, done, other_folder
@@ -17,7 +18,7 @@ from tests.kernel.keeping.kernels import Machine
 
 @pytest.fixture
 def machines(toolbox: Toolbox, own_environment: Environment, tmp_path: Path) -> Iterator[dict[str, Machine]]:
-    backends = {
+    backends: dict[str, Callable[[Path], Backend]] = {
         "bubblewrap": lambda folder: BubblewrapBackend(folder, toolbox),
         "docker": lambda _: configured_docker(),
     }
