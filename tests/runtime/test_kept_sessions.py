@@ -27,7 +27,8 @@ def keeping(runtime: Runtime) -> KeepsSessions:
 async def test_session_is_kept_listed_found_and_forgotten(runtime: Runtime, keeping: KeepsSessions) -> None:
     first = await turn(runtime, "look")
     given = KeptSession(
-        name="é", response_id=first.id, container_id=container_of(first), state={"a": [1, None, "é\0"]},
+        name="é", response_id=first.id, container_id=container_of(first),
+        state={"a": [1, None, "é\0"], "é": {"b": True}},
         notebook="/n.ipynb", responses=[first.id],
     )  # fmt: skip
     kept = await keeping.keep_session(given)
@@ -124,3 +125,10 @@ async def test_sessions_survive_their_containers_death(
     kept = await keeping.keep_session(KeptSession(response_id=first.id, container_id=container_of(first)))
     await kill(container_of(first))
     assert await keeping.kept_session(kept.id) == kept
+
+
+async def test_half_of_a_surrogate_pair_in_a_state_is_replaced(local_runtime: LocalRuntime) -> None:
+    kept = await local_runtime.keep_session(KeptSession(name="a", state={"a\ud800": ["b\udfff"]}))
+    assert kept.state == {"a\ufffd": ["b\ufffd"]}
+    with pytest.raises(InvalidRequest, match="state must be a JSON object"):
+        await local_runtime.keep_session(KeptSession(state={"a": float("nan")}))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest, LimitReached, NotFound
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.wellformed import well_formed
+from agent_kernel.protocol.wellformed import DEEPEST, well_formed
 from agent_kernel.runtime.kept import LARGEST_STATE, LONGEST_NAME, MOST_RESPONSES, KeptSession
 from agent_kernel.store.records import SessionRow
 from agent_kernel.store.rows import Rows
@@ -25,12 +25,12 @@ class LocalKeptSessions:
 
     async def keep_session(self, session: KeptSession) -> KeptSession:
         """See `KeepsSessions`."""
-        now, given = time.time(), _checked(session)
+        now, (given, state) = time.time(), _checked(session)
         if session.id:
-            return await self._replaced(given, now)
+            return await self._replaced(given, state, now)
         await self._check_references(given, None)
         tenant, new = self._rows.tenant or "", replace(given, id=ids.session_id())
-        row = _row(new, now, now, tenant, revision=1)
+        row = _row(new, state, now, now, tenant, revision=1)
         if not await self._rows.add_session(row, self._most):
             raise LimitReached(
                 f"This key can keep {self._most:,} sessions, and has as many.",
@@ -39,14 +39,14 @@ class LocalKeptSessions:
             )
         return shown_session(row)
 
-    async def _replaced(self, given: KeptSession, now: float) -> KeptSession:
+    async def _replaced(self, given: KeptSession, state: str, now: float) -> KeptSession:
         before = await self._rows.session(given.id)
         if before is None:
             raise _no_session(given.id)
         if before.revision != given.revision:
             raise _changed(given.id)
         await self._check_references(given, before)
-        row = _row(given, before.created_at, now, before.tenant, revision=before.revision + 1)
+        row = _row(given, state, before.created_at, now, before.tenant, revision=before.revision + 1)
         if not await self._rows.replace_session(row, before.revision):
             if await self._rows.session(given.id) is None:
                 raise _no_session(given.id)
@@ -95,15 +95,17 @@ def shown_session(row: SessionRow) -> KeptSession:
     )  # fmt: skip
 
 
-def _row(given: KeptSession, created_at: float, now: float, tenant: str, *, revision: int) -> SessionRow:
+def _row(
+    given: KeptSession, state: str, created_at: float, now: float, tenant: str, *, revision: int
+) -> SessionRow:
     return SessionRow(
         given.id, given.name, created_at, now, given.response_id, given.container_id, given.notebook,
-        _as_json(given.state), revision, tenant, tuple(sorted({*given.responses})),
+        state, revision, tenant, tuple(sorted({*given.responses})),
     )  # fmt: skip
 
 
-def _checked(given: KeptSession) -> KeptSession:
-    """Return it with text that can be stored. Raises `InvalidRequest`."""
+def _checked(given: KeptSession) -> tuple[KeptSession, str]:
+    """Return it with text that can be stored, and its state as JSON. Raises `InvalidRequest`."""
     for name in ("name", "notebook"):
         text = well_formed(getattr(given, name))
         if len(text) > LONGEST_TEXT[name] or not text.isprintable():
@@ -114,24 +116,42 @@ def _checked(given: KeptSession) -> KeptSession:
             )
     if len(given.responses) > MOST_RESPONSES:
         raise InvalidRequest(f"responses may have at most {MOST_RESPONSES} entries.", param="responses")
-    state = well_formed(dict(given.state))
-    size = len(_as_json(state).encode())
+    state, size = _as_json(given.state)
     if size > LARGEST_STATE:
         raise InvalidRequest(
             f"state has {size:,} bytes of JSON; {LARGEST_STATE:,} are allowed.", param="state"
         )
-    return replace(given, name=well_formed(given.name), notebook=well_formed(given.notebook), state=state)
+    return replace(given, name=well_formed(given.name), notebook=well_formed(given.notebook)), state
 
 
 LONGEST_TEXT = {"name": LONGEST_NAME, "notebook": 4096}
 """Characters."""
 
 
-def _as_json(state: object) -> str:
+def _as_json(state: Mapping[str, Any]) -> tuple[str, int]:
+    """Return a state as JSON, and its size in bytes."""
+    _check_depth(state)
     try:
-        return json.dumps(state, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _dumped(state)
+        try:
+            return text, len(text.encode())
+        except UnicodeEncodeError:  # half of a surrogate pair
+            text = _dumped(well_formed(dict(state)))
+            return text, len(text.encode())
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"state must be a JSON object: {error}.", param="state") from None
+
+
+def _dumped(state: object) -> str:
+    return json.dumps(state, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _check_depth(value: Mapping[str, Any] | Sequence[Any], depth: int = 0) -> None:
+    if depth > DEEPEST:
+        raise InvalidRequest(f"state is nested deeper than {DEEPEST} levels.", param="state")
+    for each in value.values() if isinstance(value, Mapping) else value:
+        if isinstance(each, (dict, list, tuple)):  # all that JSON can nest
+            _check_depth(each, depth + 1)
 
 
 def _no_session(session_id: str) -> NotFound:
