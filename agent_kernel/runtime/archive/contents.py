@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
+from agent_kernel.runtime.kept import LARGEST_STATE, LONGEST_NAME
 
-LONGEST_NAME = 256
 MOST_HEADS = 200
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _STATUSES = ("completed", "incomplete", "failed", "cancelled")
@@ -53,6 +54,8 @@ def read_session(found: Json) -> ArchivedSession:
     state = found.get("state", {})
     if not isinstance(responses, list) or len(responses) > MOST_HEADS or not isinstance(state, dict):
         raise ArchiveInvalid("its session is damaged")
+    if len(json.dumps(state, ensure_ascii=False).encode()) > LARGEST_STATE:
+        raise ArchiveInvalid(f"the state of its session has more than {LARGEST_STATE:,} bytes")
     return ArchivedSession(
         _id(found.get("id")),
         _words(found.get("name", "")),

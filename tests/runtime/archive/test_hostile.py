@@ -137,6 +137,7 @@ ARCHIVES = {
     ),
     "a manifest that is no JSON": (outer(file("manifest.json", b"[" * 100_000)), "no JSON"),
     "deep JSON": (archive(members(state=json.loads("[" * 200 + "]" * 200))), "no JSON"),
+    "a state that is too large": (archive(members(state={"x": "y" * (1 << 20)})), "state of its session"),
     "a state that is none": (archive(members(state=[])), "session is damaged"),
     "an id that is none": (archive(members(id="../../x")), "id that is none"),
     "a name with control characters": (archive(members(name="a\x1b[2J")), "name that is none"),
