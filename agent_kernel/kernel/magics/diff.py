@@ -85,6 +85,18 @@ def _base(cell: str, until: str | None) -> str:
     return words if until is None else f"{words}, up to the moment before cell {until.strip('[]')}"
 
 
+async def since_cell(notebook: Notebook, cell: str, outputs: CellOutputs) -> Differences:
+    """Return what changed since the moment before a cell. Raises `InvalidRequest`."""
+    from agent_kernel.kernel.changes.comparison import comparison
+
+    if notebook.container.id is None:
+        raise InvalidRequest("There is no container, so nothing can be compared.")
+    container_id = (await notebook.container.open(outputs)).id
+    question = await _question(notebook, container_id, _Asked(cell=cell))
+    async with comparison(await notebook.runtime(), container_id, question) as answer:
+        return answer
+
+
 def _read(arguments: str) -> _Asked:
     try:
         words = shlex.split(arguments)

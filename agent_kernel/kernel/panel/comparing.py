@@ -1,4 +1,4 @@
-"""Two branches for the history panel: the cells that only one of them has, with prompts and answers."""
+"""Comparisons for the history panel: two branches, and the files of now with those before a cell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import NotFound
+from agent_kernel.kernel.magics.diff import since_cell
+from agent_kernel.kernel.outputs import silent
 from agent_kernel.kernel.panel.history import LONGEST_NAME, about_cell
 from agent_kernel.kernel.render.text import clean, clip
 
@@ -47,6 +49,23 @@ async def compare(source: PanelSource, request: PanelRequest) -> Mapping[str, An
             }
             for branch, path in zip(pair, (one, other), strict=True)
         ],
+    }
+
+
+async def changes(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
+    """Return which files changed since the moment before a cell, and how: what `%diff --cell` shows."""
+    request.only(("cell",))
+    cell = request.text("cell", longest=LONGEST_NAME)
+    async with source.alone():
+        found = await since_cell(source.notebook, cell, silent())
+    listed = [change for area in found.areas for change in area.changes]
+    return {
+        "files": [
+            {"path": each.path, "change": each.change, "said": each.said, "diff": clean(each.diff)}
+            for each in listed
+        ],
+        "count": sum(area.count for area in found.areas),
+        "notes": [*found.notes, *(note for area in found.areas for note in area.notes)],
     }
 
 

@@ -94,6 +94,7 @@ REQUESTS: dict[str, Answer] = {
     "rename": browse.rename,
     "history": history.read,
     "compare": comparing.compare,
+    "changes": comparing.changes,
     "rewind": history.rewind,
     "switch": history.switch,
     "rename_branch": history.rename,
@@ -108,7 +109,18 @@ REQUESTS: dict[str, Answer] = {
 READS = frozenset(
     {
         *("state", "settings", "models", "test_model", "network", "container", "variables", "table", "files"),
-        *("rows", "readiness", "example", "free", "folder", "stat", "history", "compare", "terminal-read"),
+        *(
+            "rows",
+            "readiness",
+            "example",
+            "free",
+            "folder",
+            "stat",
+            "history",
+            "compare",
+            "changes",
+            "terminal-read",
+        ),
     }
 )
 """The requests that change nothing: a page may send them again, and gets a new answer."""

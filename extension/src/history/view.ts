@@ -8,6 +8,7 @@ import { type Arguments, type Fields, reason, type State, texts } from "../conne
 import type { AgentNotebook } from "../connection/notebook";
 import { button, element, prose, readable } from "../dom";
 import { AskingView } from "../panel";
+import { ChangesSince } from "./changes";
 import { BranchComparison } from "./comparison";
 import { type Branch, readBranches, readCells, type TreeCell } from "./read";
 import { cellName, filesOf, time } from "./words";
@@ -113,7 +114,15 @@ export class HistoryView extends AskingView {
     element("div", "jp-agent-help", about, parts.filter(Boolean).join(" · "));
     const label = trans.__("Go back to before cell [%1]", cell.number);
     const back = () => void this._move("rewind", { cell: `${cell.number}` });
-    this._action(trans.__("Go back"), label, row, back, cell.obstacle).title = label;
+    const tools = element("div", "jp-agent-history-tools", row);
+    this._action(trans.__("Go back"), label, tools, back, cell.obstacle).title = label;
+    const since = trans.__("Changes since before cell [%1]", cell.number);
+    const changes = () => {
+      const shown = new ChangesSince(this.notebook, cell.number, trans);
+      this._open(shown);
+      void shown.load();
+    };
+    this._action(trans.__("Changes"), since, tools, changes, cell.obstacle).title = since;
   }
 
   /** A button that is disabled while a cell runs, and for good where something stands in its way. */

@@ -76,6 +76,15 @@ def test_branches_are_compared(page: Page, went_back: WentBack) -> None:
     )
 
 
+def test_changes_since_before_a_cell(page: Page, kernel: Notebook, went_back: WentBack) -> None:
+    found = page.result("changes", {"cell": went_back.ids[1]})
+    [file] = found["files"]
+    assert (file["path"], file["change"], found["count"]) == ("a.txt", "changed", 1)
+    assert "-1\n+again" in file["diff"]
+    assert refused(page, "changes", {"cell": "nowhere"}).startswith("No cell nowhere has run here.")
+    assert a_txt(kernel) == "again"
+
+
 def test_branches_are_opened_named_and_removed(page: Page, kernel: Notebook, went_back: WentBack) -> None:
     here, other, ids = went_back
     found = page.result("switch", {"name": other})
@@ -101,6 +110,7 @@ def test_nothing_moves_while_a_cell_runs(page: Page, kernel: Notebook, went_back
     page.state(lambda state: state["cell"] is not None and state["container"]["id"] is not None)
     asked: list[tuple[str, dict[str, Any]]] = [
         ("rewind", {"cell": "1"}),
+        ("changes", {"cell": "1"}),
         ("switch", {"name": other}),
         ("rename_branch", {"name": here, "to": "other"}),
         ("delete_branch", {"name": other}),
