@@ -81,6 +81,33 @@ def test_page_can_be_printed(environment: dict[str, str]) -> None:
     assert "## 2. Thanks\n" in done.stdout
 
 
+@pytest.mark.parametrize("form", ["chat", "markdown", "code"])
+def test_export_says_why_a_file_is_not_written(form: str, environment: dict[str, str]) -> None:
+    for file in ("/proc/page", f"{'x' * 300}.md"):
+        arguments = ["--as", form, file, *(["--no-verify"] if form == "code" else [])]
+        done = call("session", "export", "resp_2", *arguments, environment=environment)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"agent-kernel: {file} cannot be written: "), done.stderr
+        assert done.stderr.endswith("\n  Free space there, or name another place.\n")
+
+
+def test_code_is_not_printed(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call("session", "export", "resp_2", "--as", "code", "-", environment=environment)
+    assert done.returncode == 2
+    assert "cannot be printed" in done.stderr
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("action", [["show"], ["replay", "--model", "scripted/demo"]])
+def test_name_too_long_for_a_file_is_unknown(action: list[str], environment: dict[str, str]) -> None:
+    done = call("session", *action, f"{'x' * 300}.session", environment=environment)
+    assert done.returncode == 2
+    assert "There is no kept session" in done.stderr
+
+
 def test_unknown_conversation_is_named_and_nothing_written(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

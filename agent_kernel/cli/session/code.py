@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.cli import flags
 from agent_kernel.cli.session.archive import run_interruptibly
+from agent_kernel.cli.session.target import check_folder, write_errors
 from agent_kernel.errors import AgentKernelError, ConfigurationError, NotFound
 
 if TYPE_CHECKING:
@@ -30,16 +31,19 @@ LEASE = 60.0
 
 def write(arguments: argparse.Namespace) -> int:
     """Write the folder, and print what was and what was not verified. Return the exit code."""
+    if arguments.file == "-":
+        raise ConfigurationError("A notebook and a script cannot be printed.", hint="Name a folder.")
     folder = Path(arguments.file)
     check_folder(folder, force=arguments.force)
     name, made = run_interruptibly(_exported(flags.load(arguments), arguments))
     from agent_kernel.conversion.code.notebook import notebook, script
     from agent_kernel.kernel.render.text import clean
 
-    folder.mkdir(exist_ok=True)
     suffix, text = script(made.export)
-    (folder / f"{name}.ipynb").write_text(notebook(made.export, made.runs, made.report), encoding="utf-8")
-    (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
+    with write_errors(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.ipynb").write_text(notebook(made.export, made.runs, made.report), encoding="utf-8")
+        (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
     kept, left_out = len(made.export.plan.kept), len(made.export.plan.left_out)
     steps = f"{kept:,} step{'' if kept == 1 else 's'}"
     print(f"{folder / name}.ipynb, {name}{suffix}: {steps}, {left_out:,} left out")
@@ -48,18 +52,6 @@ def write(arguments: argparse.Namespace) -> int:
     if not made.problems:
         print("Verified: files and figures are the same.")
     return 0
-
-
-def check_folder(folder: Path, *, force: bool) -> None:
-    """Raise `ConfigurationError` if the folder cannot be written, or has files and `force` is not given."""
-    if not folder.parent.is_dir():
-        raise ConfigurationError(f"There is no folder {folder.parent}.", hint="Create it first.")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigurationError(
-            f"{folder} is a file.", hint="Name a folder: it gets a notebook and a script."
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise ConfigurationError(f"The folder {folder} is not empty.", hint="To write into it, add --force.")
 
 
 async def _exported(settings: Settings, arguments: argparse.Namespace) -> tuple[str, ExportedCode]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_kernel.cli import flags
 from agent_kernel.cli.session import archive
+from agent_kernel.cli.session.target import check_target, write_errors
 from agent_kernel.config import Settings
 from agent_kernel.errors import ConfigurationError
 
@@ -52,23 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigurationError("An archive cannot be printed.", hint="Name a file.")
         return archive.export(arguments, target)
     rows = asyncio.run(_rows(settings, arguments.id))
-    if arguments.form == "markdown":
-        _write_page(rows, target)
-    else:
-        _write(target, _json(_converter(arguments.form)(rows)))
+    with write_errors(arguments.file):
+        if arguments.form == "markdown":
+            _write_page(rows, target)
+        else:
+            _write(target, _json(_converter(arguments.form)(rows)))
     if target is not None:
         print(f"{target}: {len(rows):,} turn{'' if len(rows) == 1 else 's'}")
     return 0
-
-
-def check_target(target: Path, *, force: bool) -> None:
-    """Raise `ConfigurationError` if `target` cannot be written, or is there and `force` is not given."""
-    if not target.parent.is_dir():
-        raise ConfigurationError(f"There is no folder {target.parent}.", hint="Create it first.")
-    if target.is_dir():
-        raise ConfigurationError(f"{target} is a folder.", hint="Name a file.")
-    if target.exists() and not force:
-        raise ConfigurationError(f"There is a file {target} already.", hint="To replace it, add --force.")
 
 
 async def _rows(settings: Settings, name: str) -> list[ResponseRow]:

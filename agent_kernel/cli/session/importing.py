@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from agent_kernel.cli import compose, flags
 from agent_kernel.cli.opened import Opened, containers_on
 from agent_kernel.cli.session.archive import printable, run_interruptibly
-from agent_kernel.cli.session.export import check_target
+from agent_kernel.cli.session.target import check_target, write_errors
 from agent_kernel.config import Settings
-from agent_kernel.errors import InvalidRequest
+from agent_kernel.errors import ConfigurationError, InvalidRequest
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.archive.reading import SessionArchive
@@ -63,14 +63,13 @@ async def _imported(settings: Settings, archive: SessionArchive, notebook: Path 
         containers = await stack.enter_async_context(containers_on(opened, backend))
         made = SessionImport(archive, opened.store, containers, settings.runtime.max_sessions)
         done = await made.run(f"{socket.gethostname()}:{notebook}" if notebook is not None else "")
-        if notebook is not None:
-            _write(notebook, archive.text("notebook.ipynb"))
+        unwritten = _unwritten(notebook, archive) if notebook is not None else ""
     row = done.session
     where = (
         f"{done.files:,} files in {row.container_id} ({backend.name})" if row.container_id else "no container"
     )
     lines = [f"{row.id}: {done.turns:,} turn{'' if done.turns == 1 else 's'}, {where}"]
-    lines += [f"  {printable(each)}" for each in done.notes]
+    lines += [f"  {printable(each)}" for each in (*done.notes, unwritten) if each]
     lines.append(f"To go on, run in a notebook: %session resume {row.id}")
     return "\n".join(lines)
 
@@ -101,6 +100,15 @@ async def imported_for_now(settings: Settings, path: Path) -> AsyncGenerator[str
             await asyncio.shield(deletion.delete(session.id))
 
 
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+def _unwritten(path: Path, archive: SessionArchive) -> str:
+    """Write the archive's notebook. Return why it was not written; empty if it was: the session is there."""
+    try:
+        with write_errors(path), open(path, "xb", opener=_private) as file:
+            file.write(archive.text("notebook.ipynb"))
+    except ConfigurationError as error:
+        return f"The notebook {error.message}"
+    return ""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

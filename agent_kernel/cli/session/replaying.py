@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -13,8 +14,8 @@ from agent_kernel.cli import compose, flags
 from agent_kernel.cli.opened import containers_with, table
 from agent_kernel.cli.session.archive import run_interruptibly
 from agent_kernel.cli.session.chain import filled, read_chain
-from agent_kernel.cli.session.export import check_target
 from agent_kernel.cli.session.importing import imported_for_now
+from agent_kernel.cli.session.target import check_target, write_errors
 from agent_kernel.config import Settings
 from agent_kernel.conversion.containers import OriginalContainer, made_files, params_like, uploads_of
 from agent_kernel.conversion.exchanges import exchanges, models_of
@@ -102,7 +103,7 @@ async def _named(name: str, settings: Settings, stack: AsyncExitStack) -> str:
 
 
 def _is_file(name: str) -> bool:
-    return Path(name).is_file()
+    return os.path.isfile(name)  # False also for a name that no file can have
 
 
 async def _of_notebook(path: Path, settings: Settings, begun: list[_Begun]) -> ReplaySetUp:
@@ -149,4 +150,5 @@ def _seconds(response: object, begun: float) -> float:
 
 def _write(target: Path, title: str, prompts: Sequence[str], columns: Sequence[ReplayColumn]) -> None:
     made = to_page if target.suffix == ".html" else to_markdown_page
-    target.write_bytes(made(f"Replay of {title}", prompts, columns).encode("utf-8", "replace"))
+    with write_errors(target):
+        target.write_bytes(made(f"Replay of {title}", prompts, columns).encode("utf-8", "replace"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the session and return the exit code."""
     path = Path(arguments.id)
-    if path.suffix and path.is_file():
+    if path.suffix and os.path.isfile(path):
         found = of_archive(path)
     else:
         found = asyncio.run(_of_session(flags.load(arguments), arguments.id))
