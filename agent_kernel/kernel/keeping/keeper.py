@@ -61,7 +61,8 @@ class NotebookKeeper:
         """Begin a cell: the first one resumes the notebook's session, if there is one.
 
         `changes` and `names`: whether the cell changes something, and the names of its magics. Raises
-        `InvalidRequest` if another kernel has resumed the session.
+        `InvalidRequest` if another kernel has resumed the session, or if it was deleted with its
+        conversation: the next cell then begins anew.
         """
         if "session" in names or not (changes or names.intersection(_LOOKING.split())):
             return
@@ -98,16 +99,28 @@ class NotebookKeeper:
         return self.wanted and began and self._looked and not self.declined
 
     async def _check(self, session: KeptSession) -> None:
-        from agent_kernel.kernel.keeping.words import taken_over
+        from agent_kernel.kernel.keeping.words import deleted, taken_over
 
         try:
             now = await (await self.sessions()).kept_session(session.id, state=False)
         except NotFound:
             self.session = None  # forgotten elsewhere: the notebook goes on
+            if await self._conversation_deleted():
+                await self._begin_anew()
+                raise deleted(session) from None
             return
         if now.revision != session.revision:
             self._rival = session
             raise taken_over(session)
+
+    async def _conversation_deleted(self) -> bool:
+        if self._notebook.previous_id is None:
+            return False
+        try:
+            await (await self._notebook.runtime()).retrieve(self._notebook.previous_id)
+        except NotFound:
+            return True
+        return False
 
     async def _moved(self) -> None:
         """Write that the notebook went back, before anything else happens."""
@@ -245,6 +258,10 @@ class NotebookKeeper:
             await self.save()
         if self.session is None and notebook.opened is not None:
             await notebook.container.delete(notebook.opened, 10.0)
+        await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        notebook = self._notebook
         self.detach()
         await notebook.container.adopt(None, notebook.container.params)
         notebook.move_to(Position())

@@ -104,6 +104,15 @@ def taken_over(session: KeptSession) -> InvalidRequest:
     )
 
 
+def deleted(session: KeptSession) -> InvalidRequest:
+    """Return the error for a cell whose session was deleted, with its conversation, while the kernel ran."""
+    return InvalidRequest(
+        f"Session {(session.name or session.id)[:80]} was deleted with its files and its conversation, so "
+        "this cell was not run.",
+        hint="Run it again: it begins with an empty container and conversation.",
+    )
+
+
 def elsewhere(session: KeptSession) -> str:
     """Return the hint about a session of a notebook of this path on another machine."""
     machine = session.notebook.partition(":")[0]

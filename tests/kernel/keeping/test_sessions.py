@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.command import call
 from tests.forked import serve
 from tests.kernel.client import Notebook
 from tests.kernel.running import running
@@ -121,3 +122,24 @@ def test_of_two_kernels_one_goes_on(kernel: Kernel) -> None:
         assert "Resumed session" in first.run("%session resume sales").plain[0]
         assert first.run("what was it").plain[-1] == "It was blue."
         assert "Another kernel" in second.run("what was it").error
+
+
+def test_deleted_session_is_told_once_and_begins_anew(
+    kernel: Kernel, kernel_data: Path, own_environment: dict[str, str]
+) -> None:
+    environment = own_environment | {
+        "AGENT_KERNEL_DATA_DIR": str(kernel_data),
+        "AGENT_KERNEL_SANDBOX": "bubblewrap",
+    }
+    with kernel() as notebook:
+        notebook.run("remember")
+        session = notebook.run("%session").plain[0].split("`")[-2]
+        done = call("session", "delete", session, "--yes", environment=environment)
+        assert done.returncode == 0, done.stderr
+        refused = notebook.run("!ls")
+        assert "Session sales was deleted with its files and its conversation" in refused.error
+        assert "Run it again" in refused.error
+        again = notebook.run("remember")
+        assert again.reply["status"] == "ok", again.error
+        assert "upload your files again" not in again.plain[0]
+        assert "kept as" in notebook.run("%session").plain[0]
