@@ -56,7 +56,7 @@ async def _deleted(settings: Settings, name: str, *, yes: bool) -> DeletedSessio
         _ask(session, yes=yes)
         backend = await _backend(opened, session, stack)
         containers = await stack.enter_async_context(containers_on(opened, backend))
-        deletion = SessionDeletion(opened.store, opened.parts.blobs, containers, archives=True)
+        deletion = SessionDeletion(opened.store, opened.parts.blobs, containers, own_files=True)
         return await deletion.delete(session.id)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.container import NotebookContainer
     from agent_kernel.kernel.ledger import Ledger
     from agent_kernel.kernel.preferences import Choices
+    from agent_kernel.kernel.recording.recording import NotebookRecording
     from agent_kernel.kernel.settings import KernelSettings
     from agent_kernel.kernel.transfer.uploaded import Uploaded
     from agent_kernel.runtime.base import Runtime
@@ -28,6 +29,7 @@ class KeptNotebook(Protocol):
     ledger: Ledger
     container: NotebookContainer
     branches: Branches
+    recording: NotebookRecording
     file: Path | None
     notes: list[str]
     """What the model is still to be told."""

@@ -235,6 +235,7 @@ class NotebookKeeper:
         if container_id is not None:
             uploaded.bring_back(container_id, state.uploads, state.received)
         notebook.move_to(Position(response_id, tuple(state.notes), uploaded))
+        notebook.recording.written = list(state.cassettes)
         notebook.choices.said = state.said
         notebook.approvals.said = state.approval or notebook.approvals.said
         notebook.ledger.records.extend(state.records)

@@ -29,6 +29,9 @@ MOST_CELLS = 2000
 MOST_RECORDS = 500
 """Turns, newest last, that `%usage` and `%replay` know after a resume."""
 
+MOST_CASSETTES = 20
+"""Files in which cells were recorded, newest last."""
+
 LONGEST_ASKED = 200
 """Characters of a prompt that are kept for `%usage`."""
 
@@ -57,6 +60,7 @@ class NotebookState:
     records: Sequence[TurnRecord] = ()
     uploads: Mapping[str, tuple[HostFile, str]] = field(default_factory=dict)
     received: Sequence[str] = ()
+    cassettes: Sequence[str] = ()
     variables: Sequence[str] | None = None
 
 
@@ -89,6 +93,7 @@ def _written(notebook: KeptNotebook, variables: Sequence[str] | None, most: int)
             for target, (file, digest) in list(known.items())[:most]
         },
         "received": sorted(received)[:most],
+        "cassettes": notebook.recording.written[-MOST_CASSETTES:],
         "variables": None if variables is None else list(variables),
     }
 
@@ -124,6 +129,7 @@ def _read(found: Json) -> NotebookState:
             for target, (path, size, mark, digest) in found["uploads"].items()
         },
         received=tuple(str(each) for each in found["received"]),
+        cassettes=tuple(str(each) for each in found.get("cassettes", ())),
         variables=None if variables is None else tuple(str(each) for each in variables),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,8 @@ class NotebookRecording:
     def __init__(self, notebook: RecordedNotebook, shell: str) -> None:
         self._shell = shell
         self.target: Path | None = None
+        self.written: list[str] = []
+        """The cassettes that were written, each as `MACHINE:PATH`; `session delete` removes them."""
         if notebook.settings.record:
             self.record_into(notebook.settings.record)
         self._notebook = notebook
@@ -205,6 +208,9 @@ class NotebookRecording:
         name = self._cells.file.name if self._cells.file else old.notebook
         new = Cassette(name, model, made, old.cells).with_cell(cell, self._cells.order)
         write(path, new)
+        named = f"{socket.gethostname()}:{path.absolute()}"
+        if named not in self.written:
+            self.written.append(named)
 
     async def _around(self) -> Surroundings:
         """Return the surroundings of the notebook's container, which are found out once."""

@@ -9,6 +9,7 @@ _CLEARED: Mapping[str, tuple[Any, str]] = {
     "approval": (None, "What %approve had set: approve commands here as you see fit"),
     "params": ({}, "What was asked of new containers, such as mounts and network"),
     "uploads": ({}, "Which files of the other machine were uploaded"),
+    "cassettes": ([], "Where cells were recorded on the other machine"),
 }
 """Entries of a state that give rights, or name files of a machine, with an empty value and words."""
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from contextlib import suppress
-from pathlib import Path
 
 from agent_kernel.errors import AgentKernelError, NotFound
-from agent_kernel.runtime.archive.audit import lines_of
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.deleting import DeletedSession
 from agent_kernel.runtime.deletion.belongings import Belongings, belongings_of
+from agent_kernel.runtime.deletion.own_files import remove_own_files
 from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.rows import Rows
@@ -23,17 +19,17 @@ log = logging.getLogger(__name__)
 class SessionDeletion:
     """Deletes sessions of `rows` with all that belongs to them.
 
-    `archives`: also remove archives that the audit log says this machine has written.
+    `own_files`: also remove the archives and cassettes that it has written on this machine.
     """
 
     def __init__(
-        self, rows: Rows, blobs: Blobs, containers: LocalContainers, *, archives: bool = False
+        self, rows: Rows, blobs: Blobs, containers: LocalContainers, *, own_files: bool = False
     ) -> None:
         self._rows = rows
         self._blobs = blobs
         self._containers = containers
         self._audit = containers.audit
-        self._archives = archives
+        self._own_files = own_files
 
     async def delete(self, session_id: str) -> DeletedSession:
         """Delete a session; see `DeletesSessions.delete_session`."""
@@ -45,8 +41,9 @@ class SessionDeletion:
         remains: list[str] = []
         await self._remove_containers(found, removed, remains)
         await self._remove_rows(found, removed)
-        if self._archives:
-            self._remove_archives(found, removed)
+        if self._own_files:
+            others = [each for each in await self._rows.sessions() if each.id != session_id]
+            removed += remove_own_files(found, others, self._audit.path)
         # Last: until then the command can be given again. It also empties the database's log.
         if not remains:
             await self._rows.delete_session(session_id)
@@ -94,24 +91,6 @@ class SessionDeletion:
         for row in found.responses:
             if await self._rows.delete_response(row.id):
                 removed.append(f"the response {row.id}")
-
-    def _remove_archives(self, found: Belongings, removed: list[str]) -> None:
-        """Remove the archives of the session that are still as they were written; name the others."""
-        for line in lines_of(self._audit.path):
-            entry = json.loads(line) if '"export"' in line and found.session.id in line else {}
-            if entry.get("event") != "export" or entry.get("session") != found.session.id:
-                continue
-            path = Path(str(entry.get("file")))
-            if not path.is_file():
-                continue
-            with path.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == entry.get("sha256")
-            if same:
-                with suppress(FileNotFoundError):
-                    path.unlink()
-                removed.append(f"the archive {path}")
-            else:
-                found.shared.append(f"{path}: it is not the archive that was written there")
 
     async def _left(self, found: Belongings) -> list[str]:
         """Search again for everything that was removed. Return what is there, in words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -54,6 +55,21 @@ async def test_new_session_leaves_the_old_one_as_it_is(machine: Machine) -> None
         assert "unset" in "".join(await kernel.run("!echo ${COLOUR-unset}; ls"))
         assert (await kernel.run("%session resume one"))[0].startswith("Resumed session `one`")
         assert (await kernel.run("what was it"))[-1] == "It was blue."
+
+
+async def test_kept_session_names_its_cassettes(machine: Machine) -> None:
+    cassette = machine.folder / "n.yaml"
+    async with machine.kernel() as kernel:
+        await kernel.run(f"%record on {cassette}")
+        await kernel.run("remember")
+        (first,) = await kernel.local.kept_sessions()
+    async with machine.kernel() as kernel:
+        await kernel.run("what was it")
+        (kept,) = await kernel.local.kept_sessions()
+        for each in (first, kept):
+            found = await kernel.local.kept_session(each.id)
+            assert found.state["cassettes"] == [f"{socket.gethostname()}:{cassette}"]
+    assert cassette.exists()
 
 
 async def test_name_that_two_sessions_have_is_not_guessed(machine: Machine) -> None:

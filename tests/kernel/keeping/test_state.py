@@ -46,6 +46,7 @@ def notebook(cells: int = 3) -> Notebook:
     made.ledger.begin("x" * 9000, "cntr_a").response_ids.append("resp_1")
     known = {"a.csv": (HostFile(Path("/tmp/a.csv"), 7, (1, 2)), "digest")}
     made.uploaded.bring_back("cntr_a", known, ["page.csv"])
+    made.recording.written = ["here:/tmp/a.yaml"]
     return made
 
 
@@ -68,6 +69,7 @@ def test_state_comes_back_as_it_was() -> None:
     assert (state.number, state.notes, state.params) == (3, ("told",), {"memory_limit": "1g"})
     assert (state.uploads, state.received) == (made.uploaded.kept()[0], ("page.csv",))
     assert state.variables == ("df",)
+    assert state.cassettes == ("here:/tmp/a.yaml",)
     (record,) = state.records
     assert (len(record.asked), record.response_ids, record.container_id) == (200, ["resp_1"], "cntr_a")
     assert read_state({}).tree.cells() == []
