@@ -52,6 +52,13 @@ def entries(tree: CellTree, records: Iterable[TurnRecord]) -> list[HistoryEntry]
     return found
 
 
+def caption(tree: CellTree) -> str:
+    """Return what is said about the rows: the branch in use, and whether older cells are left out."""
+    here = f"This is branch {tree.here.name}{'' if tree.here.tip is not None else ', before its first cell'}."
+    count = len(tree.cells())
+    return here if count <= MOST_ROWS else f"{here} The newest {MOST_ROWS:,} of {count:,} cells are shown."
+
+
 def rows(tree: CellTree, records: Iterable[TurnRecord]) -> list[list[str]]:
     """Return a row for each cell, oldest first: its place in the tree, number, time, first words, use."""
     return [

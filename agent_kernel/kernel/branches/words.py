@@ -31,8 +31,9 @@ def not_kept(why: str) -> str:
 def refused(why: str) -> InvalidRequest:
     """Return the error for a way back that there is not."""
     return InvalidRequest(
-        f"The notebook cannot go back: {why}. Nothing has changed, and the cell was not run.",
-        hint="To run it on what is there now, put it into a new cell, or set %rerun continue.",
+        f"The notebook cannot go back: {why}. Nothing has changed, and nothing was run.",
+        hint="To run a cell on what is there now, put its text into a new cell, or set %rerun continue. "
+        "%rewind N --conversation goes back in the conversation alone.",
     )
 
 

@@ -36,7 +36,7 @@ async def rerun(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
 
 async def history(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show the cells that have run, with their branches."""
-    from agent_kernel.kernel.branches.drawing import HEADER, rows
+    from agent_kernel.kernel.branches.drawing import HEADER, caption, rows
     from agent_kernel.kernel.render.bundles import note, table
 
     if arguments:
@@ -46,9 +46,7 @@ async def history(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
     if not shown:
         outputs.result(note("No cell has asked or run anything yet."))
         return
-    caption = f"This is branch {tree.here.name}"
-    caption += "." if tree.here.tip is not None else ", before its first cell."
-    outputs.result(table(HEADER, shown, caption).bundle())
+    outputs.result(table(HEADER, shown, caption(tree)).bundle())
 
 
 async def rewind(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:

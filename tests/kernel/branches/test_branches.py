@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from agent_kernel.errors import CapabilityMissing, InvalidRequest, SandboxError
-from agent_kernel.kernel.branches.drawing import branch_rows, rows
+from agent_kernel.kernel.branches.drawing import branch_rows, caption, rows
 from agent_kernel.kernel.settings import KernelSettings
 from tests.kernel.branches.memory import SIZE, Desk
 
@@ -149,7 +149,7 @@ async def test_without_snapshots_a_cell_continues(bare: bool) -> None:
     assert len(desk.shown) == 1
     assert ("keeps no snapshots" if bare else "no checkpoints") in desk.shown[0]
     assert said(desk) == ["one", "two", "ONE", "ONE"]
-    with pytest.raises(InvalidRequest, match="cannot go back"):
+    with pytest.raises(InvalidRequest, match=r"cannot go back: .* %rewind N --conversation goes back"):
         await desk.branches.rewind("2", desk.outputs)
     await desk.branches.rewind("2", desk.outputs, conversation_only=True)
     assert said(desk) == ["one"]
@@ -205,7 +205,7 @@ async def test_the_oldest_points_go_first(settings: dict[str, float], why: str) 
     await five(desk)
     kept = 1 if "points_days" in settings else 3
     assert len(desk.containers.kept) == kept
-    with pytest.raises(InvalidRequest, match=f"cannot go back: .*{why}.* the cell was not run"):
+    with pytest.raises(InvalidRequest, match=f"cannot go back: .*{why}.* nothing was run"):
         await desk.run("one", "ONE")
     assert said(desk) == [*WORDS]
     if kept > 1:
@@ -274,3 +274,11 @@ async def test_rewind_reaches_cells_of_every_branch() -> None:
         ("  ○ │", "five", "b2"),
         ("    ○", "TWO", "b1"),
     ]
+
+
+async def test_history_says_which_cells_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_kernel.kernel.branches.drawing.MOST_ROWS", 3)
+    desk = Desk()
+    await five(desk)
+    assert len(rows(desk.branches.tree, [])) == 3
+    assert caption(desk.branches.tree) == "This is branch b1. The newest 3 of 5 cells are shown."
