@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code of the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if not word.startswith("-")), None)
-    parsed = _parser(command).parse_args(words)
     try:
+        parsed = _parser(command).parse_args(words)
         code: int = import_module(f"agent_kernel.cli.{parsed.command}").run(parsed)
         return code
     except AgentKernelError as error:

@@ -82,6 +82,10 @@ def test_session_goes_on_in_another_sandbox(
     assert f"{file}: 2 turns, " in said
     assert [each.name for each in tmp_path.iterdir() if "moved" in each.name] == ["moved.session"]
     assert json.loads(done("show", str(file), "--json", environment=after))["turns"] == 2
+    small = tmp_path / "small.session"
+    said = done("export", made.id, str(small), "--no-snapshots", environment=before)
+    assert "Snapshots (1): cells before them keep their conversation only" in said
+    assert small.stat().st_size < file.stat().st_size
     said = done("import", str(file), environment=after)
     assert said.startswith(f"{made.id}: 2 turns, "), "its id is free there, so it stays"
 

@@ -39,6 +39,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of an archive."""
     parser.add_argument("--yes", action="store_true", help="export also what looks like a secret")
     parser.add_argument("--notebook", metavar="FILE", help="the notebook to put into the archive")
+    parser.add_argument(
+        "--no-snapshots", action="store_true", help="leave out the files that cells can go back to"
+    )
 
 
 def export(arguments: argparse.Namespace, target: Path) -> int:
@@ -46,7 +49,8 @@ def export(arguments: argparse.Namespace, target: Path) -> int:
     settings = flags.load(arguments)
     given = Path(arguments.notebook) if arguments.notebook else None
     absolute = target.absolute()
-    written = run_interruptibly(_exported(settings, arguments.id, absolute, given, yes=arguments.yes))
+    flags_ = {"yes": arguments.yes, "snapshots": not arguments.no_snapshots}
+    written = run_interruptibly(_exported(settings, arguments.id, absolute, given, **flags_))
     print(written)
     return 0
 
@@ -66,7 +70,9 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
         raise KeyboardInterrupt from None
 
 
-async def _exported(settings: Settings, name: str, target: Path, notebook: Path | None, *, yes: bool) -> str:
+async def _exported(
+    settings: Settings, name: str, target: Path, notebook: Path | None, *, yes: bool, snapshots: bool
+) -> str:
     from agent_kernel.cli.session.found import archived_session
     from agent_kernel.runtime.archive.exporting import collect
     from agent_kernel.runtime.archive.writing import ArchiveWriter
@@ -76,9 +82,11 @@ async def _exported(settings: Settings, name: str, target: Path, notebook: Path 
         stack.push_async_callback(opened.aclose)
         session = await archived_session(opened.store, name)
         source = await _source(opened, session, stack)
+        if not snapshots:
+            source = replace(source, most_snapshots=0)
         notebook = notebook or _own_notebook(session)
         with ArchiveWriter(target) as writer, writer.errors():
-            shown = ExportProgress("Files")
+            shown = ExportProgress()
             contents = await collect(session, source, writer, notebook, shown.at)
             shown.end()
             _ask(contents, yes=yes)
@@ -217,22 +225,22 @@ def printable(text: str) -> str:
 
 
 class ExportProgress:
-    """Says on standard error how many bytes there are, every 64 MB, on one line of a terminal."""
+    """Says on standard error what is being read, at each snapshot and every 64 MB; one line of a terminal."""
 
     STEP = 64 << 20
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self) -> None:
+        self._what = "Files"
         self._next = self.STEP
         self._shown = False
 
-    def at(self, size: int) -> None:
-        """Take note of a size."""
-        if size >= self._next:
+    def at(self, what: str, size: int) -> None:
+        """Take note of what is being read, and of the size so far."""
+        if size >= self._next or what != self._what:
             self._next = size + self.STEP
-            self._shown = True
+            self._shown, self._what = True, what
             end = "\r" if sys.stderr.isatty() else "\n"
-            print(f"{self._what}: {size_of(size)}", end=end, file=sys.stderr, flush=True)
+            print(f"{what}: {size_of(size)} so far", end=end, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """End the line."""

@@ -98,6 +98,11 @@ class NotebookKeeper:
         began = self._notebook.previous_id is not None or self._notebook.container.id is not None
         return self.wanted and began and self._looked and not self.declined
 
+    async def check(self) -> None:
+        """Raise `InvalidRequest` if the session is not this kernel's any more; see `begin`."""
+        if self.session is not None and self._rival is None:
+            await self._check(self.session)
+
     async def _check(self, session: KeptSession) -> None:
         from agent_kernel.kernel.keeping.words import deleted, taken_over
 

@@ -26,12 +26,16 @@ async def session(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         case "" if not rest:
             outputs.result(note(_state(notebook)))
         case "keep":
+            await kept.check()
             kept.declined = False
             await kept.save(rest or None)
             outputs.emit(note(_state(notebook)))
         case "list" if not rest:
             await _list(notebook, outputs)
-        case "resume" if rest:
+        case "resume" if not rest:
+            raise InvalidRequest("Name the session: %session resume NAME.", hint="%session list shows all.")
+        case "resume":
+            _check_kept(notebook)
             await kept.resume((await _wanted(notebook, rest)).id, outputs)
         case "forget":
             found = await _wanted(notebook, rest)
@@ -47,6 +51,15 @@ async def session(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
             outputs.emit(note(f"The next cell begins with an empty container and conversation.{again}"))
         case _:
             raise InvalidRequest(f"%session does not know {arguments.strip()[:80]!r}.", hint=_HINT)
+
+
+def _check_kept(notebook: Notebook) -> None:
+    """Raise `InvalidRequest` if the notebook has work of its own that resuming another session would drop."""
+    if notebook.kept.session is None and (notebook.previous_id or notebook.container.id):
+        raise InvalidRequest(
+            "What this notebook has done is not kept, and would be gone.",
+            hint="%session keep keeps it, %session new gives it up. Then resume.",
+        )
 
 
 def _state(notebook: Notebook) -> str:

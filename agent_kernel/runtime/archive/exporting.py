@@ -32,6 +32,10 @@ Use = Callable[[str], AbstractAsyncContextManager[Channel]]
 """Holds the channel of a container; see `LocalContainers.use`."""
 
 
+Progress = Callable[[str, int], None]
+"""Gets what is being read, and the bytes of files so far."""
+
+
 def _nowhere(snapshot_id: str) -> AbstractAsyncContextManager[Channel]:
     raise SandboxError(f"There is no snapshot {snapshot_id}.")
 
@@ -58,6 +62,8 @@ class ExportSource:
     """The snapshots of the container that the session's state names, oldest first."""
     at: Use = _nowhere
     """Holds the channel of a copy of the container as it was at a snapshot."""
+    most_snapshots: int = names.MOST_SNAPSHOTS
+    """How many of the snapshots to take along, the newest; 0 for none."""
 
 
 @dataclass
@@ -75,9 +81,9 @@ async def collect(
     source: ExportSource,
     writer: ArchiveWriter,
     notebook: Path | None = None,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Progress = lambda _, __: None,
 ) -> ExportedContents:
-    """Collect a session. `progress` gets the bytes of files so far.
+    """Collect a session. `progress` gets what is being read, and the bytes of files so far.
 
     Raises `InvalidRequest` for a conversation that is not whole or still runs, and for a file with a key of
     this installation; `SandboxError`. The container goes on meanwhile: what changes then may be half in it.
@@ -146,7 +152,7 @@ async def _add_container(
     writer: ArchiveWriter,
     contents: ExportedContents,
     search: SecretSearch,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> None:
     row = source.container
     if row is None or source.use is None:
@@ -155,7 +161,7 @@ async def _add_container(
     pack = _Packing(source, writer, contents, search, progress)
     async with source.use(row.id) as channel:
         _add_json(writer, names.PACKAGES, await packages_of(channel), source.held)
-        contents.tree = await pack.add(channel, names.FILES, names.SHELL)
+        contents.tree = await pack.add(channel, names.FILES, names.SHELL, "Files")
     described = {"id": row.id, "name": row.name, "backend": row.backend, "memory_limit": row.memory_limit}
     _add_json(writer, names.CONTAINER, {**described, **source.image}, source.held)
     await _add_snapshots(source, writer, contents, pack)
@@ -169,14 +175,17 @@ async def _add_snapshots(
     source: ExportSource, writer: ArchiveWriter, contents: ExportedContents, pack: _Packing
 ) -> None:
     """Add the newest snapshots that the front end can go back to, as far as there is room for them."""
-    newest = [*source.snapshots][-names.MOST_SNAPSHOTS :]
+    older = max(0, len(source.snapshots) - source.most_snapshots)
+    newest = source.snapshots[older:]
     for number, snapshot in enumerate(newest):
+        what = f"Snapshot {number + 1} of {len(newest)}"
         async with source.at(snapshot) as channel:
-            await pack.add(channel, names.snapshot_files(number), names.snapshot_shell(number))
+            await pack.add(channel, names.snapshot_files(number), names.snapshot_shell(number), what)
     if newest:
         _add_json(writer, names.SNAPSHOTS, {"snapshots": newest}, source.held)
-    if older := len(source.snapshots) - len(newest):
-        contents.left_out.append(f"{older} older snapshots: cells before them keep their conversation only")
+    if older:
+        which = "Older snapshots" if newest else "Snapshots"
+        contents.left_out.append(f"{which} ({older}): cells before them keep their conversation only")
 
 
 class _Packing:
@@ -188,7 +197,7 @@ class _Packing:
         writer: ArchiveWriter,
         contents: ExportedContents,
         search: SecretSearch,
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         self._held = source.held
         self._writer = writer
@@ -196,9 +205,12 @@ class _Packing:
         self._search = search
         self._progress = progress
         self._size = 0
+        self._what = ""
 
-    async def add(self, channel: Channel, files: str, shell: str) -> TreeSize:
-        """Add the files and the shell of a sandbox as these members."""
+    async def add(self, channel: Channel, files: str, shell: str, what: str) -> TreeSize:
+        """Add the files and the shell of a sandbox as these members; `what` it is, for the progress."""
+        self._what = what
+        self._progress(what, self._size)
         left_out = self._contents.left_out
         try:
             saved = await save_shell(channel)
@@ -232,7 +244,7 @@ class _Packing:
                     if self._size > TreeLimits().size:  # what is in there is checked later
                         raise SandboxError(f"The session has more than {TreeLimits().size:,} bytes of files.")
                     await asyncio.to_thread(file.write, piece)
-                    self._progress(self._size)
+                    self._progress(self._what, self._size)
         return report
 
 

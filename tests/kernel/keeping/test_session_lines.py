@@ -53,6 +53,12 @@ async def test_new_session_leaves_the_old_one_as_it_is(machine: Machine) -> None
         (said,) = await kernel.run("%session new")
         assert "%session resume one goes back to the last one." in said
         assert "unset" in "".join(await kernel.run("!echo ${COLOUR-unset}; ls"))
+        with pytest.raises(InvalidRequest, match="is not kept, and would be gone"):
+            await kernel.run("%session resume one")
+        with pytest.raises(InvalidRequest, match="Name the session"):
+            await kernel.run("%session resume")
+        await kernel.run("%session new")
+        assert len((await kernel.local.containers.list(limit=10)).data) == 1
         assert (await kernel.run("%session resume one"))[0].startswith("Resumed session `one`")
         assert (await kernel.run("what was it"))[-1] == "It was blue."
 
