@@ -191,8 +191,8 @@ class Channel:
 
         The sandbox stays paused until `wake`, or until this channel closes. With `idle` it is paused only if
         nothing but background processes is under way, from any host; then the next command wakes it. With
-        `leaves` too it begins anew then, see `renew`, if its files were replaced. Returns whether it was
-        paused.
+        `leaves` too it begins anew then, see `renew`, if its files were replaced; other hosts can neither
+        pause nor wake it before. Returns whether it was paused.
         """
         return bool((await self._ask("pause", idle=idle, leaves=leaves)).get("paused"))
 

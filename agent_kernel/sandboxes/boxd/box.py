@@ -55,6 +55,7 @@ class Box:
         self._left: int | None = None  # the device of the workspace, for a host that may replace it
         self._renewal = Renewal(loop, shell, shell.run)
         self._holder: object = None
+        self._leaver: object = None
         self._network: SandboxNetwork | None = None
         self._expiry = loop.after(lease, loop.stop)
         self._methods: dict[str, Callable[[BoxChannel, dict[str, Any]], BoxHandler | None]] = {
@@ -91,7 +92,7 @@ class Box:
             on_close()
             if connection in self._hosts:
                 self._hosts.remove(connection)
-            if connection is self._holder:
+            if connection in (self._holder, self._leaver):
                 self._wake()
             if not any(host.greeted for host in self._hosts):
                 self._expiry.cancel()
@@ -129,7 +130,7 @@ class Box:
         for number in [n for n, old in self._jobs.items() if old.outcome is not None][:-RECENT]:
             del self._jobs[number]
         watch = Watch(channel, self._shell, job, 0)
-        self._be_awake()
+        self._be_awake(channel.peer)
         self._shell.submit(job)
         return watch
 
@@ -166,7 +167,7 @@ class Box:
 
     def call_reset(self, channel: BoxChannel, request: dict[str, Any]) -> None:
         """Begin a fresh shell. Background processes live on."""
-        self._be_awake()
+        self._be_awake(channel.peer)
         self._shell.reset()
         channel.result({})
 
@@ -187,17 +188,20 @@ class Box:
         """Stop every process but boxd where it is. The lease goes on.
 
         With `idle`, only if nothing but background processes is under way, and the next command wakes the
-        sandbox. With `leaves` too, it begins anew then if its files were replaced meanwhile. Otherwise it
-        stays paused until this host calls `wake` or leaves; a shell that is about to be ready is waited for,
-        so that it is not stopped in the middle of boxd's own code.
+        sandbox. With `leaves` too, it begins anew then if its files were replaced meanwhile; until this host
+        wakes it or leaves, no other host can pause or wake it. Without `idle` it stays paused until this host
+        calls `wake` or leaves. A shell that is about to be ready is waited for, so that it is not stopped in
+        the middle of boxd's own code.
         """
         others = [host for host in self._hosts if host is not channel.peer]
         if request.get("idle"):
-            if self._shell.busy or self._holder is not None or any(host.busy for host in others):
+            changing = self._leaver in others or self._renewal.under_way
+            if self._shell.busy or changing or self._holder or any(host.busy for host in others):
                 channel.result({"paused": False})
                 return None
-            self._left = device_of(self._shell.workspace) if request.get("leaves") else None
-        elif self._holder in others:
+            if request.get("leaves"):
+                self._left, self._leaver = device_of(self._shell.workspace), channel.peer
+        elif self._holder in others or self._leaver in others:
             channel.error("busy", "another host holds it paused")
             return None
         else:
@@ -212,8 +216,9 @@ class Box:
         return {"paused": True}
 
     def call_wake(self, channel: BoxChannel, request: dict[str, Any]) -> None:
-        """Let every process go on."""
-        self._wake()
+        """Let every process go on, unless another host is replacing the files."""
+        if self._leaver in (None, channel.peer):
+            self._wake()
         channel.result({})
 
     def call_renew(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler | None:
@@ -222,7 +227,7 @@ class Box:
         return self._renewal.answer(channel)
 
     def _wake(self) -> None:
-        self._holder = None
+        self._holder = self._leaver = None
         left, self._left = self._left, None
         if not self._paused:
             return
@@ -240,14 +245,14 @@ class Box:
         self._renewal.begin()
         self._shell.on_kill()
 
-    def _be_awake(self) -> None:
-        """Wake an idle sandbox before a command. One that a host holds paused runs it later."""
-        if self._holder is None:
+    def _be_awake(self, peer: object) -> None:
+        """Wake an idle sandbox before a command. One that a host holds paused, or has left, runs it later."""
+        if self._holder is None and self._leaver in (None, peer):
             self._wake()
 
     def call_terminal(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
         """Open another shell on a terminal with this many rows and columns."""
-        self._be_awake()
+        self._be_awake(channel.peer)
         size = (_extent(request["rows"]), _extent(request["columns"]))
         return PtyTerminal(self._loop, channel, self._shell.environment, self._shell.directory(), size)
 
@@ -256,7 +261,7 @@ class Box:
         command = request["command"]
         if not isinstance(command, list) or not all(isinstance(each, str) for each in command):
             raise ValueError("command")
-        self._be_awake()
+        self._be_awake(channel.peer)
         return self._programs.call(channel, _text(request, "name"), command, self._shell.workspace)
 
     def call_put(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:

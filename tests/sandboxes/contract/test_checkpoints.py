@@ -56,6 +56,32 @@ async def test_left_for_nothing_a_sandbox_goes_on(run: Sandbox) -> None:
 
 
 @pytest.mark.slow_on_gvisor
+async def test_one_host_at_a_time_replaces_the_files(run: Sandbox) -> None:
+    async def echo(channel: Channel) -> list[object]:
+        return [event async for event in channel.run("echo on")]
+
+    other, on = await Channel.open(await run.backend.stream(run.ref)), [Output("stdout", b"on\n"), Exited(0)]
+    for ends in (run.channel.renew, run.channel.wake):
+        assert await other.pause(idle=True), "two may look"
+        assert await run.channel.pause(idle=True, leaves=True)
+        assert not await other.pause(idle=True, leaves=True)
+        with pytest.raises(SandboxError):
+            await other.pause()
+        await other.wake()
+        waiting = asyncio.create_task(echo(other))
+        await asyncio.sleep(0)
+        await other.stat(WORKSPACE)  # is answered after the command has come
+        assert not waiting.done()
+        await ends()
+        assert await waiting == on
+    assert await other.pause(idle=True, leaves=True)
+    waiting = asyncio.create_task(echo(run.channel))
+    await asyncio.sleep(0)
+    await other.aclose()
+    assert await waiting == on, "a host that is gone holds nothing"
+
+
+@pytest.mark.slow_on_gvisor
 async def test_what_another_host_does_is_not_paused(run: Sandbox) -> None:
     other = await Channel.open(await run.backend.stream(run.ref))
     events = run.channel.run("echo one; read -t 0.5 <> <(:); echo two")

@@ -127,11 +127,11 @@ class GoingBack:
     ) -> Left:
         old = await _idle(row, attachment, old)
         left = await _left_in(old) if old is not None else Left()
-        old = await _idle(row, attachment, old, leaves=True)  # it was woken to answer
-        if old is not None and await _to_the_end(self._in_place(row, snapshot, attachment, old)):
-            return left
-        new = replace(row, sandbox=f"{row.id}-{secrets.token_hex(4)}")
         try:
+            old = await _idle(row, attachment, old, leaves=True)  # it was woken to answer
+            if old is not None and await _to_the_end(self._in_place(row, snapshot, attachment, old)):
+                return left
+            new = replace(row, sandbox=f"{row.id}-{secrets.token_hex(4)}")
             channel = await self._lifecycle.start(new, snapshot)
             await _to_the_end(self._swap(row, new, channel, attachment))
         except BaseException:

@@ -38,14 +38,15 @@ class Renewal:
         self._shell = shell
         self._run = run
         self._doomed: set[int] = set()
-        self._under_way = False
+        self.under_way = False
+        """Whether processes are ending, or files in memory being removed."""
         self._problem = ""
         self._calls: list[RenewCall] = []
         self._limits = _hard_limits()
 
     def begin(self) -> None:
         """End all processes, then clear, then begin with the saved shell. Queued commands run after that."""
-        self._under_way, self._problem = True, ""
+        self.under_way, self._problem = True, ""
         self._shell.leave()
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # reaches all at once, so that no fork escapes it
@@ -56,7 +57,7 @@ class Renewal:
         """Answer a call when the sandbox has begun anew, or say why it cannot."""
         call = RenewCall(channel, self._calls)
         self._calls.append(call)
-        if not self._under_way:
+        if not self.under_way:
             self._tell()
             return None
         return call
@@ -96,7 +97,7 @@ class Renewal:
             self._problem = "there is shared memory of processes that have ended"
         elif _hard_limits() != self._limits:
             self._problem = "a hard limit was set on process 1"
-        self._under_way = False
+        self.under_way = False
         self._shell.begin_anew()
         self._tell()
 
