@@ -19,7 +19,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2em; color-scheme: light da
 table { border-collapse: collapse; width: 100%; table-layout: fixed; }
 th, td { border: 1px solid #8886; padding: .5em .8em; vertical-align: top; text-align: left; }
 td { overflow-wrap: anywhere; }
-td table { table-layout: auto; width: auto; }
+.figures, td table { table-layout: auto; width: auto; }
 pre { background: #8882; padding: .5em; overflow-x: auto; white-space: pre-wrap; }
 .prompt { background: #8881; white-space: pre-wrap; }
 """
@@ -85,7 +85,7 @@ def to_page(title: str, prompts: Sequence[str], columns: Sequence[ReplayColumn])
 def _summary_html(columns: Sequence[ReplayColumn]) -> str:
     head = "".join(f"<th>{name.capitalize()}</th>" for name in FIGURES)
     cells = (f"<td>{'</td><td>'.join(map(escape, each.figures()))}</td>" for each in columns)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{each}</tr>' for each in cells)}</table>"
+    return f"<table class='figures'><tr>{head}</tr>{''.join(f'<tr>{each}</tr>' for each in cells)}</table>"
 
 
 def _cell(column: ReplayColumn, number: int) -> str:
