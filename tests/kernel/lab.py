@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, expect, sync_playwright
 
 from tests.kernel.jupyter_server import ON_LOOPBACK, running_server
 
@@ -187,6 +187,8 @@ def notebook_in(
         page.evaluate(SHUT_DOWN)
         page.evaluate(CLOSE)
     except BaseException:
+        with suppress(Error):  # the page may be what is broken
+            page.evaluate(SHUT_DOWN)  # else the next tests find its questions
         page.goto(EMPTY)
         raise
 
