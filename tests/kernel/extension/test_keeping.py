@@ -119,7 +119,10 @@ def test_restarted_notebook_says_what_is_back(opened: Opened, notebook: str, pic
 
 
 class Terminal:
-    """Runs commands in a folder, and writes them with what they print as a terminal shows it."""
+    """Runs commands in a folder, and writes them with their results as a terminal shows them.
+
+    Progress, which a terminal overwrites, is left out.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -128,8 +131,9 @@ class Terminal:
     def run(self, machine: str, environment: dict[str, str], command: str) -> None:
         done = launch(*command.split()[1:], environment=environment, cwd=self._folder)
         assert done.returncode == 0, done.stderr
-        printed = done.stderr + done.stdout
-        printed = printed.replace(str(self._folder), HOME).replace(f"{socket.gethostname()}:", f"{MACHINE}:")
+        printed = done.stdout.replace(str(self._folder), HOME).replace(
+            f"{socket.gethostname()}:", f"{MACHINE}:"
+        )
         self.text += f"{machine}:~$ {command}\n{printed}\n"
 
     def page(self) -> str:
