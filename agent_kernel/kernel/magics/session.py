@@ -35,8 +35,9 @@ async def session(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         case "resume" if not rest:
             raise InvalidRequest("Name the session: %session resume NAME.", hint="%session list shows all.")
         case "resume":
+            found = await _wanted(notebook, rest)
             _check_kept(notebook)
-            await kept.resume((await _wanted(notebook, rest)).id, outputs)
+            await kept.resume(found.id, outputs)
         case "forget":
             found = await _wanted(notebook, rest)
             await (await kept.sessions()).forget_session(found.id)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 _CLEARED: Mapping[str, tuple[Any, str]] = {
-    "approval": (None, "What %approve had set: approve commands here as you see fit"),
-    "params": ({}, "What was asked of new containers, such as mounts and network"),
-    "uploads": ({}, "Which files of the other machine were uploaded"),
-    "cassettes": ([], "Where cells were recorded on the other machine"),
+    "approval": (None, "what %approve had set"),
+    "params": ({}, "what new containers were to have, such as mounts and network"),
+    "uploads": ({}, "the list of files that were uploaded from the other machine"),
+    "cassettes": ([], "where cells were recorded on the other machine"),
 }
 """Entries of a state that give rights, or name files of a machine, with an empty value and words."""
 
@@ -22,10 +22,10 @@ def without_rights(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     found, notes = dict(state), []
     for name, (empty, words) in _CLEARED.items():
         if found.get(name, empty) != empty:
-            notes.append(f"{words}: it is not taken over.")
+            notes.append(f"Not taken over: {words}.")
             found[name] = empty
     said = found.get("said")
     if isinstance(said, dict) and "budget" in said:
-        notes.append("What %budget had set: it is not taken over.")
+        notes.append("Not taken over: what %budget had set.")
         found["said"] = {name: value for name, value in said.items() if name != "budget"}
     return found, notes

@@ -23,6 +23,16 @@ class NoBranches:
         pass
 
 
+class NoSession:
+    """Nothing is kept here."""
+
+    async def begin(self, *_: object, **__: object) -> None:
+        pass
+
+    async def end(self, *_: object) -> None:
+        pass
+
+
 class NoRecording:
     """Nothing is recorded here."""
 
@@ -36,6 +46,7 @@ class Conversation:
     recording = NoRecording()
     file = None
     branches = NoBranches()
+    kept = NoSession()
 
     def rerun(self, *_: object) -> str:
         return "continue"

@@ -122,7 +122,7 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     "session": [
         ("%session stay", "%session does not know 'stay'.", "Use keep"),
         ("%session list all", "%session does not know 'list all'.", "Use keep"),
-        ("%session resume", "%session does not know 'resume'.", "Use keep"),
+        ("%session resume", "Name the session: %session resume NAME.", "%session list"),
         ("%session resume none", "No kept session has the name or id 'none'.", "%session list"),
         ("%session forget", "This notebook is not kept.", "%session list"),
         ("%session keep " + "x" * 300, "name must be a string of at most 256 characters", ""),

@@ -85,6 +85,7 @@ def test_a_frame_is_saved_as_csv(session: Notebook) -> None:
     assert session.run("%get sales --csv out.csv --force").reply["status"] == "ok"
     assert "is not a table: its type is module" in session.run("%get pd --csv no.csv").error
     assert not (session.folder / "no.csv").exists()
+    path.unlink()  # later tests share the folder
     assert "agent-kernel" not in session.run("!!ls -a /mnt/data").final[0]["text"]
 
 
