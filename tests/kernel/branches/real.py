@@ -123,7 +123,11 @@ async def _do(cells: Cells, step: Step, numbers: list[int]) -> None:
             await cells.restart()
         case "keep":
             await cells.run(f"%session keep {step.text}")
-        case "resume" | "forget":
-            await cells.run(f"%session {step.kind} {step.name}")
+        case "resume":
+            if cells.notebook.kept.session is None:
+                await cells.run("%session new")  # what is not kept is given up
+            await cells.run(f"%session resume {step.name}")
+        case "forget":
+            await cells.run(f"%session forget {step.name}")
         case _:
             await cells.run(f"%branch {step.kind} {step.name} {step.text * (step.kind == 'name')}")

@@ -23,7 +23,7 @@ Start = Callable[..., Notebook]
 BAD: dict[str, list[tuple[str, str, str]]] = {
     "upload": [
         ("%upload", "%upload needs the path of a file.", "For example:"),
-        ("%upload nosuch.csv", "There is no file nosuch.csv.", "Relative paths"),
+        ("%upload zz.none", "There is no file zz.none.", "Relative paths"),
         ("%upload 'open", "The arguments of %upload cannot be read", "Quote names"),
     ],
     "download": [
