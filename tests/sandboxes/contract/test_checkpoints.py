@@ -60,6 +60,7 @@ async def test_one_host_at_a_time_replaces_the_files(run: Sandbox) -> None:
     async def echo(channel: Channel) -> list[object]:
         return [event async for event in channel.run("echo on")]
 
+    await run("echo >file")
     other, on = await Channel.open(await run.backend.stream(run.ref)), [Output("stdout", b"on\n"), Exited(0)]
     for ends in (run.channel.renew, run.channel.wake):
         assert await other.pause(idle=True), "two may look"
@@ -70,7 +71,7 @@ async def test_one_host_at_a_time_replaces_the_files(run: Sandbox) -> None:
         await other.wake()
         waiting = asyncio.create_task(echo(other))
         await asyncio.sleep(0)
-        await other.stat(WORKSPACE)  # is answered after the command has come
+        await other.stat(f"{WORKSPACE}/file")  # is answered after the command has come
         assert not waiting.done()
         await ends()
         assert await waiting == on
