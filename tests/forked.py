@@ -61,6 +61,7 @@ class _Streams:
 
 def _run(words: tuple[str, ...], environment: dict[str, str], streams: _Streams, folder: Path | None) -> None:
     gc.freeze()  # what was imported before stays
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background jobs of a shell
     streams.install()
     if folder is not None:
         os.chdir(folder)
