@@ -10,10 +10,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from agent_kernel.kernel.render.bundles import table
 from tests.kernel import lab
-from tests.kernel.extension.page import WAIT, cell, start
+from tests.kernel.extension.page import WAIT, cell, source, start
 from tests.kernel.extension.records import bundles, code_call, message, write_record
 from tests.kernel.extension.test_extension import DROP
-from tests.kernel.extension.test_record import PLOTLY, inner
+from tests.kernel.extension.test_record import PLOTLY, inner, output, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -42,6 +42,13 @@ def test_records_in_notebook_7(seven: Page, pictures: Path) -> None:
     expect(inner(seven).locator("svg.main-svg").first).to_be_visible(timeout=WAIT)
     expect(seven.locator(".jp-agent-fold")).to_have_text("1 command")
     lab.picture(seven, pictures / "records-notebook7.png")
+    seven.locator(".jp-agent-fold").click()
+    press(output(seven, 0), "Make it a Python cell")
+    count = "(n) => window.jupyterapp.shell.currentWidget.content.widgets.length === n"
+    seven.wait_for_function(count, arg=5)
+    assert source(seven, 1) == "%%python\nfig"
+    lab.command(seven, "notebook:delete-cell")
+    seven.wait_for_function(count, arg=4)
 
 
 def test_cells_and_panels_in_notebook_7(seven: Page, pictures: Path) -> None:
