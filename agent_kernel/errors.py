@@ -233,11 +233,11 @@ class CapabilityMissing(SandboxError, NotImplementedError):
 
 
 class SandboxStartFailed(SandboxError):
-    """The sandbox did not start. Nothing of it is left behind."""
+    """The sandbox did not start. Nothing is left behind."""
 
 
 class CheckpointTooLarge(SandboxError):
-    """A checkpoint would take more bytes than it may. Nothing of it is left behind."""
+    """A checkpoint would take more bytes than it may. Nothing is left behind."""
 
     fault: ClassVar[Fault] = "caller"
 

@@ -36,7 +36,7 @@ _KINDS = ("reasoning", "message", "refusal", "shell", "python", "tool", "rejecte
 
 
 class CassetteInvalid(ConfigurationError):
-    """A cassette that cannot be used. The message names the file and the place, and quotes nothing of it."""
+    """A cassette that cannot be used. The message names the file and the place, but quotes no content."""
 
 
 class _Wrong(Exception):

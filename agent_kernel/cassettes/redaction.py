@@ -26,7 +26,7 @@ WELL_KNOWN = re.compile(
 class Redaction:
     """Replaces secrets in texts. `secrets` are exact values, `patterns` regular expressions.
 
-    Raises `ConfigurationError` for a pattern that is none, or that matches everywhere.
+    Raises `ConfigurationError` for an invalid pattern, or one that matches everywhere.
     """
 
     def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:

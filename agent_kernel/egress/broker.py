@@ -78,7 +78,7 @@ class Broker:
 
     A container keeps one broker, so that its limits go on counting when a host attaches again. `resolver` and
     `dialler` find and reach servers; they get only names and addresses that the policy allows. `judge` can
-    replace the policy's decision; it is not asked about names that are no host names.
+    replace the policy's decision; it is not asked about names that are not host names.
     """
 
     def __init__(

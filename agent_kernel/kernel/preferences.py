@@ -179,7 +179,7 @@ class NotebookUnreadable(AgentKernelError):
 
 
 def of_notebook(path: Path) -> Preferences:
-    """Return the preferences in a notebook file; none set in a file that is no notebook.
+    """Return the preferences in a notebook file; none set in a file that is not a notebook.
 
     Raises `NotebookUnreadable`, and `InvalidRequest` as `from_metadata`.
     """

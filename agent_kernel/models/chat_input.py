@@ -57,7 +57,7 @@ def _flush(messages: list[Message], returned: list[Part]) -> None:
 
 
 def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offered) -> Sequence[Part]:
-    """Add a tool's call or output, and return the parts of the output that are no text.
+    """Add a tool's call or output, and return the parts of the output that are not text.
 
     A custom call becomes a function call with its input as the only argument. Items of other types are left
     out.

@@ -17,7 +17,7 @@ _PATTERN = re.compile(
 
 
 class MalformedHost(ValueError):
-    """The text is no pattern for hosts; the argument continues a sentence that begins with its place."""
+    """The text is not a pattern for hosts; the argument continues a sentence that begins with its place."""
 
 
 def read_host(given: object) -> str:

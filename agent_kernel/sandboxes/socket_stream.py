@@ -50,7 +50,7 @@ class SocketStream:
         return cls(connected, on_end, on_close)
 
     async def read(self, limit: int) -> bytes:
-        """See `ByteStream.read`. A reset counts as the end; after `aclose` it is no news of the sandbox.
+        """See `ByteStream.read`. A reset counts as the end; after `aclose` it is not news of the sandbox.
 
         Raises `ChannelBroken` for descriptors that belong to nothing.
         """

@@ -42,7 +42,7 @@ class LiveCall:
         """Add a piece of the JSON; return the value as far as it is written, or None.
 
         Each piece is parsed together with all before it, so this stops at a certain length. `done` returns
-        the whole call all the same, and reports what is no JSON.
+        the whole call all the same, and reports what is not JSON.
         """
         self.arguments += piece
         if not piece or len(self.arguments) > _PARSED:

@@ -48,7 +48,7 @@ def limit(figure: str) -> float:
 
 
 def is_worse(figure: str, ratios: Sequence[float]) -> bool:
-    """Tell whether the median is over the limit, and the best round is too: then it is no noise."""
+    """Tell whether the median is over the limit, and the best round is too: then it is not noise."""
     return statistics.median(ratios) > limit(figure) and min(ratios) > limit(figure)
 
 

@@ -1,4 +1,4 @@
-"""Answers that are no stream, errors in the middle, and ends without a reason, in both dialects."""
+"""Answers that are not streams, errors in the middle, and ends without a reason, in both dialects."""
 
 from __future__ import annotations
 

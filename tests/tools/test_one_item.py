@@ -264,7 +264,7 @@ async def test_a_responses_upstream_reads_a_call_and_its_output(
 ) -> None:
     thought = {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "x"}
     item = {"type": "function_call", "id": "f", "call_id": "c1", "name": "probe", "status": "completed"}
-    # An upstream's own call of this kind would have run there: it is no call of ours.
+    # An upstream's own call of this kind would have run there: it is not a call of ours.
     own = {"type": "probe_call", "id": "p", "code": "echo own", "status": "completed"}
     upstream.responds(thought, own, {**item, "arguments": '{"code": "echo one"}'})
     upstream.responds()

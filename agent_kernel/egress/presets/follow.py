@@ -75,7 +75,7 @@ async def _get(
             return site, page
         target = _target(page.redirect, site, route)
         if target is None:
-            raise NotAsked(f"{site.name} redirects to a site that is no host with https")
+            raise NotAsked(f"{site.name} redirects to a site that is not an https host")
         found.add(target)
         site = target
     raise NotAsked(f"{site.name} redirects too often")

@@ -126,7 +126,7 @@ async def once(content: bytes) -> AsyncGenerator[bytes, None]:
 async def _remove(files: ContainerFiles, file: FileCreateResponse) -> None:
     with contextlib.suppress(
         AgentKernelError
-    ):  # gone with its container, which is no error of the comparison
+    ):  # gone with its container, which is not the fault of the comparison
         await files.delete(file.container_id, file.id)
 
 

@@ -60,7 +60,7 @@ def _there(back: CameBack) -> str:
         *([] if back.unreadable else [_history(back)]),
     ]
     if not found:
-        return "nothing of it is left"
+        return "nothing is left of it"
     last = found[-1] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
     return f"{last} {'is' if found == ['conversation'] else 'are'} back"
 

@@ -217,7 +217,7 @@ def _params_of(arguments: str) -> dict[str, Any]:
 def container_params(asked: Mapping[str, str]) -> dict[str, Any]:
     """Return the `ContainerCreateParams` for these limits, as they were typed.
 
-    Raises `InvalidRequest`, with the limit's name as `param`, for one that is no number.
+    Raises `InvalidRequest`, with the limit's name as `param`, for one that is not a number.
     """
     ours: dict[str, float | int | str] = {}
     for name, value in asked.items():

@@ -33,7 +33,7 @@ _AGAIN = "Run the cell again."
 async def rows(source: PanelSource, request: PanelRequest) -> Mapping[str, Any]:
     """Return the rows of a file or variable from `offset` on, and where the next begin, None after the last.
 
-    Raises `InvalidRequest` if there is no such file or variable, or if it is no table, and while a cell runs
+    Raises `InvalidRequest` if there is no such file or variable, if it is not a table, and while a cell runs
     if a program in the container reads it.
     """
     request.only(("path", "variable", "offset"))

@@ -2,7 +2,7 @@
 
 A number is written alone: `3.14`, `-0.5`, `1.5e-05`, `1,234.5`, `12%`, `12k`, `1.2 million`. Digits within
 names, paths, dates, times, versions, ranges and fractions (`x1`, `/data/2024`, `2024-03-01`, `12:30`,
-`1.2.3`, `3/4`) are none.
+`1.2.3`, `3/4`) do not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EXACT = Context(prec=1000)
 """Arithmetic that rounds no number of `LONGEST` characters."""
 
 LONGEST = 60
-"""Characters of a number. Longer rows of digits are none."""
+"""Characters of a number. Longer rows of digits do not count."""
 
 _SPACES = "\u00a0\u2009\u202f"
 _RUN = re.compile(

@@ -36,7 +36,7 @@ _LINES = (".jsonl", ".ndjson")
 
 
 async def show(notebook: SessionUser, outputs: CellOutputs, name: str, rows: int) -> None:
-    """Show the first rows of a variable. Raises `InvalidRequest` if it is no table, and as `looked`."""
+    """Show the first rows of a variable. Raises `InvalidRequest` if it is not a table, and as `looked`."""
     from agent_kernel.kernel.render.bundles import note, table
     from agent_kernel.kernel.render.text import code
 
@@ -99,7 +99,7 @@ async def _files_called(notebook: SessionUser, name: str) -> list[str]:
 async def save_csv(notebook: SessionUser, outputs: CellOutputs, name: str, to: str, *, force: bool) -> None:
     """Write a variable as CSV to the path `to`, completely or not at all.
 
-    Raises `InvalidRequest` if it is no table, and what `looked` and `ContainerFiles` raise.
+    Raises `InvalidRequest` if it is not a table, and what `looked` and `ContainerFiles` raise.
     """
     from agent_kernel.kernel.changes.comparison import once
     from agent_kernel.kernel.render.bundles import note

@@ -11,7 +11,7 @@ A renderer is a function `(item, limit) -> ShownItem | None`:
 What a renderer returns must be safe to display as it is. Never put a text of the item into it directly:
 
 - HTML: `text.escape` for text, `bundles.pre` for preformatted text, `markdown.to_html` for Markdown. Use no
-  scripts, images, classes or ids; style with the constants in `bundles`. Dollars in it are no mathematics,
+  scripts, images, classes or ids; style with the constants in `bundles`. Dollars in it are not mathematics,
   except in the formulas that `markdown.to_html` marks.
 - Markdown: `text.code` and `text.fence` for code, `text.markdown_text` for text, `markdown.to_safe_markdown`
   for Markdown.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 IGNORED = "mathjax_ignore tex2jax_ignore"
 FORMULA = "mathjax_process tex2jax_process"
-"""Classes of an element: dollars in it are no mathematics, or they are."""
+"""Classes of an element: dollars in it are not mathematics, or they are."""
 
 LONGEST = 2_000
 """The longest formula within a line, in characters; also the bound of each search for an end."""

@@ -60,7 +60,7 @@ def read(path: str) -> Json:
         stream = pyarrow.ipc.open_stream(source)
         return _described(stream.schema, stream, None)
     except (pyarrow.ArrowException, OSError, StopIteration) as error:
-        raise Unreadable("it is no Arrow file that pyarrow reads") from error
+        raise Unreadable("it is not an Arrow file that pyarrow reads") from error
 
 
 def _count(path: str) -> Any:

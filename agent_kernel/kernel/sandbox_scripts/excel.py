@@ -72,7 +72,7 @@ class _Book:
         for relation in root:
             if relation.get("Type", "").endswith("/officeDocument"):
                 return relation.get("Target", "").lstrip("/")
-        raise Unreadable("it is no Excel workbook")
+        raise Unreadable("it is not an Excel workbook")
 
     def _targets(self, folder: str, main: str, names: set[str]) -> Dict[str, str]:
         relations = "%s/_rels/%s.rels" % (folder, main.rpartition("/")[2])

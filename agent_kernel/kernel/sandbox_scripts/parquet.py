@@ -43,7 +43,7 @@ def _footer(path: str) -> Any:
         if magic == b"PARE":
             raise Unreadable("it is encrypted")
         if magic != b"PAR1" or length > MAX_FOOTER:
-            raise Unreadable("it is no Parquet file")
+            raise Unreadable("it is not a Parquet file")
         file.seek(-8 - length, 2)
         return Thrift(file.read(length)).fields()
 

@@ -3,7 +3,7 @@
     {"columns": [[name, type, missing or null], ...], "width": columns in all, "count": rows,
      "rows": [[text, ...], ...], "whole": true, "notes": [text, ...]}
 
-or `{"reason": why it is no table}`. A part that was asked for is packed, because a command prints little.
+or `{"reason": why it is not a table}`. A part that was asked for is packed, because a command prints little.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _LONGEST = 40
 
 
 def form_of(text: str) -> str:
-    """Return the form of a date, or nothing if the text is no date.
+    """Return the form of a date, or nothing if the text is not a date.
 
     Forms with the day before the month end in `dm`, those with the month first in `md`, and those that may be
     either in `dm?`.

@@ -36,7 +36,7 @@ def read_text(text: str, suffix: str, *, whole: bool, extent: Extent = SHOWN) ->
     `whole` is False for the beginning of a file: its last record, which may be torn, is dropped.
     """
     if "\0" in text:
-        raise NoTable("it has zero bytes, so it is no text")
+        raise NoTable("it has zero bytes, so it is not text")
     if not whole:
         text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
     try:
@@ -73,7 +73,7 @@ def _read(text: str, suffix: str, whole: bool, extent: Extent) -> Preview:
 
 
 def _choose(text: str, suffix: str, delimiter: str) -> RatedDialect:
-    """Return the dialect of the text. Raises `NoTable` if the name leaves a doubt and it is no table."""
+    """Return the dialect of the text. Raises `NoTable` if the name leaves a doubt and it is not a table."""
     if delimiter:
         return choose(text, delimiter)
     if suffix in DELIMITERS:

@@ -70,7 +70,7 @@ def _records_of(text: str) -> list[Any]:
 
 
 def _next(text: str, position: int) -> int:
-    """Return the position of the next character that is no white space."""
+    """Return the position of the next character that is not white space."""
     while position < len(text) and text[position] in " \t\r\n":
         position += 1
     return position

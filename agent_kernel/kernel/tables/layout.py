@@ -69,7 +69,7 @@ def find_layout(records: Sequence[Record], comments: Sequence[Record] = (), *, w
 
 
 def _first_row_of_block(records: Sequence[Record], width: int) -> int:
-    """Return the index of the header or first row: the first record that is no title line."""
+    """Return the index of the header or first row: the first record that is not a title line."""
     if width == 1:
         return 0
     for n, record in enumerate(records[:MAX_TITLES]):

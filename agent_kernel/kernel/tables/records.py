@@ -27,7 +27,7 @@ class TextDialect:
 
 
 class Records(Iterator[list[str]]):
-    """The records of a text that have a cell; a blank line is none. Raises `csv.Error` as `csv.reader` does.
+    """The records of a text; blank lines are skipped. Raises `csv.Error` as `csv.reader` does.
 
     A record whose closing quote is absent is not yielded; `torn` is then true.
     """

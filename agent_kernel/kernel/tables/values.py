@@ -130,7 +130,7 @@ class ColumnReader:
         return sorted(self._marks) if numeric and (self._types or "*" not in self._marks) else []
 
     def _type(self, decimal_commas: bool = False) -> str:
-        """Return the type of the values that are no marks."""
+        """Return the type of the values that are not marks."""
         if "text" in self._types:
             return "text"
         if self.commas:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """What a file contains; both texts are empty for a file that is no table."""
+    """What a file contains; both texts are empty for a file that is not a table."""
 
     for_user: str = ""
     for_model: str = ""

@@ -162,7 +162,7 @@ def heads(prompt: str) -> dict[Path, int]:
 
 
 def unfound(prompt: str) -> list[str]:
-    """Return the names with spaces in the prompt that look like files and are none."""
+    """Return the names with spaces in the prompt that look like files but are not."""
     return [
         name
         for each in mentions(prompt)

@@ -99,7 +99,7 @@ async def picture(upload: PendingUpload) -> PromptPicture | str | None:
 async def head(upload: PendingUpload, count: int) -> str:
     """Return the first `count` rows of a text file below its first line, as a block for the prompt.
 
-    Raises `InvalidRequest` for a file that is no text or cannot be read.
+    Raises `InvalidRequest` for a file that is not text or cannot be read.
     """
     from agent_kernel.kernel.tables.encodings import decode
 

@@ -1,4 +1,4 @@
-"""Unquoted names with spaces behind an `@` that are no files: `@Sales Report 2025.csv`.
+"""Unquoted names with spaces behind an `@` that are not files: `@Sales Report 2025.csv`.
 
 The user may have meant a file, or may address a person and name a file later in the sentence.
 """

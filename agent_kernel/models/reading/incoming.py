@@ -30,7 +30,7 @@ class Events:
         return self._incoming.done
 
     def text(self) -> str:
-        """Return the beginning of a body that is no stream; empty for a stream."""
+        """Return the beginning of a body that is not a stream; empty for a stream."""
         return self._incoming.text()
 
 
@@ -68,7 +68,7 @@ class Incoming:
             yield piece
 
     def text(self) -> str:
-        """Return the beginning of a body that is no stream; empty for a stream."""
+        """Return the beginning of a body that is not a stream; empty for a stream."""
         text = self._begin.decode(errors="replace")
         return "" if _FIELD.match(text) else text
 

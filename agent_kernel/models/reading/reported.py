@@ -60,7 +60,7 @@ def is_hopeless(*codes: object) -> bool:
 
 
 def reported_in(body: Any) -> Reported | None:
-    """Return the error that a body or an event is; None if it is none."""
+    """Return the error that a body or an event reports, or None."""
     if isinstance(body, str) and body.strip():
         return Reported(body)
     if not isinstance(body, Mapping) or isinstance(body.get("output"), list):

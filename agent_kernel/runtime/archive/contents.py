@@ -81,11 +81,11 @@ def read_response(found: Json) -> ArchivedResponse:
     """Check a turn. Raises `ArchiveInvalid`."""
     request, given, response = found.get("request"), found.get("input"), found.get("response")
     if not isinstance(request, dict) or not isinstance(response, dict):
-        raise ArchiveInvalid("a turn of it is damaged")
+        raise ArchiveInvalid("one of its turns is damaged")
     id_ = _id(found.get("id"))
     items = [*_items(given), *_items(response.get("output"))]
     if response.get("id") != id_ or found.get("status") not in _STATUSES:
-        raise ArchiveInvalid("a turn of it is damaged")
+        raise ArchiveInvalid("one of its turns is damaged")
     for item in items:
         if item.get("id") is not None:
             _id(item["id"])
@@ -106,14 +106,14 @@ def _items(value: object) -> Sequence[Json]:
     if not isinstance(value, list) or not all(
         isinstance(each, dict) and isinstance(each.get("type"), str) for each in value
     ):
-        raise ArchiveInvalid("a turn of it has items that are none")
+        raise ArchiveInvalid("one of its turns has invalid items")
     return value
 
 
 def _id(value: object) -> str:
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
-    raise ArchiveInvalid("it has an id that is none")
+    raise ArchiveInvalid("it has an invalid id")
 
 
 def _id_or_none(value: object) -> str | None:
@@ -123,10 +123,10 @@ def _id_or_none(value: object) -> str | None:
 def _words(value: object, most: int = LONGEST_NAME) -> str:
     if isinstance(value, str) and len(value) <= most and value.isprintable():
         return value
-    raise ArchiveInvalid("it has a name that is none")
+    raise ArchiveInvalid("it has an invalid name")
 
 
 def _seconds(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 40:
         return float(value)
-    raise ArchiveInvalid("it has a time that is none")
+    raise ArchiveInvalid("it has an invalid time")

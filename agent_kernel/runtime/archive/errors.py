@@ -1,4 +1,4 @@
-"""What is wrong with an archive."""
+"""The error for an archive that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from agent_kernel.errors import InvalidRequest
 
 
 class ArchiveInvalid(InvalidRequest):
-    """A file is no archive of a session, or it was changed, cut short, or made to do harm."""
+    """A file is not a session archive, or it was changed, cut short, or made to do harm."""
 
     def __init__(self, why: str, *, hint: str | None = None) -> None:
         super().__init__(

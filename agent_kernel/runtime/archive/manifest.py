@@ -89,11 +89,11 @@ def read_manifest(text: bytes) -> Manifest:
     found = read_object(text, MANIFEST)
     if found.get("format") != FORMAT:
         raise ArchiveInvalid(
-            "it is no archive of a session", hint="Name a file that `agent-kernel session export` wrote."
+            "it is not a session archive", hint="Name a file that `agent-kernel session export` wrote."
         )
     version = found.get("version")
     if type(version) is not int or version < 1:
-        raise ArchiveInvalid("its version is no number")
+        raise ArchiveInvalid("its version is not a number")
     if version > VERSION:
         raise ArchiveInvalid(
             f"it has version {version} of the format, and this agent-kernel knows {VERSION}",
@@ -130,7 +130,7 @@ def read_object(text: bytes, where: str) -> Mapping[str, Any]:
     try:
         found = well_formed(json.loads(text))
     except (ValueError, RecursionError, InvalidRequest):
-        raise ArchiveInvalid(f"{where} is no JSON that can be used") from None
+        raise ArchiveInvalid(f"{where} is not usable JSON") from None
     if not isinstance(found, dict):
         raise ArchiveInvalid(f"{where} is no object")
     return found

@@ -199,7 +199,7 @@ def _first(entries: Iterator[TarEntry], reader: TarReader) -> bytes:
         entry = next(entries, None)
     except ArchiveInvalid as error:
         raise ArchiveInvalid(
-            "it is no archive of a session", hint="Name a file that `agent-kernel session export` wrote."
+            "it is not a session archive", hint="Name a file that `agent-kernel session export` wrote."
         ) from error
     if entry is None or entry.path != names.MANIFEST.encode() or entry.size > names.LARGEST_MANIFEST:
         raise ArchiveInvalid("it does not begin with a manifest")

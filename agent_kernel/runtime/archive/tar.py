@@ -165,13 +165,13 @@ def _number(field: bytes) -> int:
     if not digits:
         return 0
     if not all(0x30 <= each <= 0x37 for each in digits):
-        raise ArchiveInvalid("a header has a number that is none")
+        raise ArchiveInvalid("a header has an invalid number")
     return int(digits, 8)
 
 
 def _decimal(digits: bytes) -> int:
     if not digits.isdigit() or len(digits) > 18:
-        raise ArchiveInvalid("a header has a number that is none")
+        raise ArchiveInvalid("a header has an invalid number")
     return int(digits)
 
 

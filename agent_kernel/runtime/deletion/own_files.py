@@ -67,7 +67,7 @@ def _remove_cassettes(found: Belongings, others: Sequence[SessionRow]) -> list[s
             try:
                 read(path)  # so that a wrong state costs nothing but a cassette
             except CassetteInvalid:
-                found.shared.append(f"{path}: it is no cassette")
+                found.shared.append(f"{path}: it is not a cassette")
                 continue
             path.unlink(missing_ok=True)
             removed.append(f"the cassette {path}")

@@ -49,7 +49,7 @@ class Attachments:
         """Check the files that the items in a `field` of a request name.
 
         Raises `InvalidRequest` for a file that does not exist (also for one of another tenant), for an image
-        that is none, and for files that are too large together.
+        that cannot be read, and for files that are too large together.
         """
         total = 0
         for number, item in enumerate(items):
@@ -151,7 +151,7 @@ def _with_data(part: Json, file: FileObject, content: bytes) -> Json:
 
 
 def _image_type(filename: str, content: bytes) -> str | None:
-    """Return the media type of an image by its content, else by its name; None: it is no image."""
+    """Return the media type of an image by its content, else by its name; None: it is not an image."""
     for signature, kind in _SIGNATURES.items():
         if content.startswith(signature):
             return kind

@@ -78,7 +78,7 @@ class TreeCopier:
         _copy_attributes(source, target, but)
 
     def file(self, step: Step, here: int) -> None:
-        """Copy what is no folder into the folder `here`."""
+        """Copy what is not a folder into the folder `here`."""
         status = step.status
         inode = (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and (link := self._linked.get(inode)) is not None:

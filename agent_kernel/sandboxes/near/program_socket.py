@@ -31,13 +31,13 @@ def take_over(fd: int) -> socket.socket:
     try:
         connected = socket.socket(fileno=fd)
     except OSError:
-        raise wire.WireError("a descriptor that is no socket") from None
+        raise wire.WireError("a descriptor that is not a socket") from None
     kind = connected.family, connected.type, connected.proto
     if kind != (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) or connected.getsockopt(
         socket.SOL_SOCKET, socket.SO_ACCEPTCONN
     ):
         connected.detach()
-        raise wire.WireError("a socket that is no TCP connection")
+        raise wire.WireError("a socket that is not a TCP connection")
     return connected
 
 

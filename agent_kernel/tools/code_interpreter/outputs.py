@@ -33,7 +33,7 @@ _LONGEST_NAME = 200
 
 
 def read_outputs(given: object, characters: int) -> tuple[Json, ...]:
-    """Return the outputs that a session sent, without what is none; each text has at most `characters`."""
+    """Return the valid outputs that a session sent; each text has at most `characters`."""
     found = [
         _READERS.get(str(each.get("output_type")), _nothing)(each, characters) for each in _mappings(given)
     ]
@@ -41,7 +41,7 @@ def read_outputs(given: object, characters: int) -> tuple[Json, ...]:
 
 
 def read_live(given: object, characters: int) -> Json | None:
-    """Return an output that a session sent while its cell runs, or a `clear_output`; None if it is none."""
+    """Return an output or a `clear_output` that a session sent while its cell runs, else None."""
     if isinstance(given, Mapping) and given.get("output_type") == "clear_output":
         return {"output_type": "clear_output", "wait": given.get("wait") is True}
     return next(iter(read_outputs([given], characters)), None)
@@ -177,7 +177,7 @@ def note(text: str) -> Json:
 
 
 def text_of(outputs: Iterable[Json]) -> str:
-    """Return everything that was printed, with the text of displays that are no picture, and tracebacks."""
+    """Return everything that was printed, with the text of displays that are not pictures, and tracebacks."""
     return "".join(map(_words, outputs))
 
 

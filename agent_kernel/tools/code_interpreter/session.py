@@ -243,7 +243,7 @@ class _Talk:
                     await self.cell.live(found)
 
     def _read(self, line: bytes) -> CellResult | LiveOutput | None:
-        """Read a line. None: it is no answer about this cell, or half of one."""
+        """Read a line. None: it is not an answer about this cell, or half of one."""
         try:
             value: Any = json.loads(line)
         except (ValueError, RecursionError):

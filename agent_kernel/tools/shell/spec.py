@@ -83,7 +83,7 @@ def _is_list(commands: Any) -> TypeGuard[list[str]]:
 
 
 def _listed(text: str) -> list[str] | None:
-    """Return the list of strings that a text is in JSON; None if it is none, as most commands are."""
+    """Return the strings of a JSON list; None for any other text, which most commands are."""
     if not text.lstrip().startswith("["):
         return None
     try:

@@ -33,7 +33,7 @@ function chartOfData(data: Record<string, unknown>): Chart | null {
   return null;
 }
 
-/** The page within the two frames in which the kernel shows it. It is parsed, and nothing of it is loaded. */
+/** The page within the two frames in which the kernel shows it. It is parsed; nothing in it is loaded. */
 function framed(html: string): string {
   const inner = (within: string) =>
     text(

@@ -7,7 +7,7 @@ import { fields, text } from "../connection/messages";
 export const ITEM = "application/vnd.agent-kernel.item+json";
 export const WIDGET = "application/vnd.jupyter.widget-view+json";
 
-/** An output's item; null for what is no item, such as a picture or a note. */
+/** An output's item; null for what is not an item, such as a picture or a note. */
 export type Item = Record<string, unknown> | null;
 
 export interface Output {

@@ -49,7 +49,7 @@ export function failure(output: Output, call: Output | undefined): Failure | nul
   return { what, how: ending(result), said: lastLine(text(result["stderr"]) || text(result["stdout"])) };
 }
 
-/** The name and message of a Jupyter error; null for an interruption, which is no failure. */
+/** The name and message of a Jupyter error; null for an interruption, which is not a failure. */
 export function raised(message: string): Failure | null {
   return !message || message.startsWith("KeyboardInterrupt")
     ? null

@@ -41,7 +41,7 @@ export class Form {
     });
   }
 
-  /** Where sections put what is no field. */
+  /** Where sections put what is not a field. */
   get body(): HTMLElement {
     return this._body;
   }
@@ -147,7 +147,7 @@ export class Form {
   private readonly _fields = new Map<string, Field>();
 }
 
-/** A field of one line. Numbers are texts as well: what is none is refused, and not lost. */
+/** A field of one line. Numbers are text too: an invalid one is refused, not lost. */
 export function line(placeholder = ""): HTMLInputElement {
   const control = element("input", "");
   control.type = "text";

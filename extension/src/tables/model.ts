@@ -31,7 +31,7 @@ export function isMissing(cell: string): boolean {
   return MISSING.has(cell.trim().toLowerCase());
 }
 
-/** The number that a cell is written as; null if it is none. */
+/** The number that a cell is written as; null if it is not one. */
 export function numberOf(cell: string): number | null {
   const text = cell.trim();
   return NUMBER.test(text) ? Number(text.replaceAll(",", "").replace("%", "")) : null;

@@ -1,4 +1,4 @@
-/** The table in an output's HTML. It is parsed, and nothing of it is loaded. */
+/** The table in an output's HTML. It is parsed; nothing in it is loaded. */
 
 import { type Output, textOf } from "../record/outputs";
 import type { Table } from "./model";

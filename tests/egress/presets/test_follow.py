@@ -63,8 +63,8 @@ async def test_index_that_moved_is_followed(world: World) -> None:
 @pytest.mark.parametrize(
     ("page", "problem"),
     [
-        ("http://new.example.org/", "index.example.org:443 redirects to a site that is no host with https"),
-        ("https://127.0.0.1/", "index.example.org:443 redirects to a site that is no host with https"),
+        ("http://new.example.org/", "index.example.org:443 redirects to a site that is not an https host"),
+        ("https://127.0.0.1/", "index.example.org:443 redirects to a site that is not an https host"),
         ("https://index.example.org/simple/pip/", "index.example.org:443 redirects too often"),
         (None, "index.example.org:443 has none of the pages that would name its file hosts"),
         (b"".join(b'<a href="https://h%d.example.org/a.whl">' % n for n in range(MAX_HOSTS + 1)),

@@ -67,7 +67,7 @@ TREES = {
     "something after the end": (gzip.compress(gzip.decompress(GOOD) + b"x" * 512), "after its end"),
     "a compressed end": (GOOD[:-20], "cut short"),
     "other bytes": (b"no gzip at all", "damaged"),
-    "a damaged header": (gzip.compress(b"x" * 1024), "number that is none"),
+    "a damaged header": (gzip.compress(b"x" * 1024), "an invalid number"),
 }
 
 
@@ -107,11 +107,11 @@ SECOND = turn(id="resp_2", previous_id="resp_1", response={"id": "resp_2", "outp
 GOOD_MEMBERS = members()
 LISTED = b'{"snapshots": ["snap_1"]}'
 ARCHIVES = {
-    "no archive": (b"x" * 2000, "no archive of a session"),
-    "nothing": (b"", "no archive of a session"),
+    "other bytes": (b"x" * 2000, "not a session archive"),
+    "nothing": (b"", "not a session archive"),
     "a later version": (archive(version=2), "version 2 of the format, and this agent-kernel knows 1"),
-    "no version": (archive(version="1"), "version is no number"),
-    "another format": (archive(format="zip"), "no archive of a session"),
+    "no version": (archive(version="1"), "version is not a number"),
+    "another format": (archive(format="zip"), "not a session archive"),
     "a member too many": (archive({**GOOD_MEMBERS, "extra": b""}), "not those of a session"),
     "a path as a member": (archive({**GOOD_MEMBERS, "../x": b""}), "not those of a session"),
     "a member too few": (archive({"session.json": b"{}"}), "not those of a session"),
@@ -135,21 +135,21 @@ ARCHIVES = {
         ),
         "checksum is wrong",
     ),
-    "a manifest that is no JSON": (outer(file("manifest.json", b"[" * 100_000)), "no JSON"),
-    "deep JSON": (archive(members(state=json.loads("[" * 200 + "]" * 200))), "no JSON"),
+    "a manifest that is not JSON": (outer(file("manifest.json", b"[" * 100_000)), "not usable JSON"),
+    "deep JSON": (archive(members(state=json.loads("[" * 200 + "]" * 200))), "not usable JSON"),
     "a state that is too large": (archive(members(state={"x": "y" * (1 << 20)})), "state of its session"),
-    "a state that is none": (archive(members(state=[])), "session is damaged"),
-    "an id that is none": (archive(members(id="../../x")), "id that is none"),
-    "a name with control characters": (archive(members(name="a\x1b[2J")), "name that is none"),
+    "a damaged state": (archive(members(state=[])), "session is damaged"),
+    "an invalid id": (archive(members(id="../../x")), "invalid id"),
+    "a name with control characters": (archive(members(name="a\x1b[2J")), "invalid name"),
     "a missing turn": (archive(members(response_id="resp_2")), "lacks turns"),
     "turns out of order": (
         archive(members(turns=[SECOND, TURN])),
         "not in order",
     ),
     "a turn twice": (archive(members(turns=[TURN, TURN])), "not in order"),
-    "items that are none": (archive(members(turns=[turn(input=["x"])])), "items that are none"),
-    "a running turn": (archive(members(turns=[turn(status="in_progress")])), "turn of it is damaged"),
-    "a time that is none": (archive(members(turns=[turn(created_at=-1)])), "time that is none"),
+    "invalid items": (archive(members(turns=[turn(input=["x"])])), "invalid items"),
+    "a running turn": (archive(members(turns=[turn(status="in_progress")])), "one of its turns is damaged"),
+    "an invalid time": (archive(members(turns=[turn(created_at=-1)])), "invalid time"),
     "files without a container": (
         archive({name: data for name, data in GOOD_MEMBERS.items() if name != "container.json"}),
         "files without a container",
@@ -161,15 +161,15 @@ ARCHIVES = {
         archive({**GOOD_MEMBERS, "snapshots.json": LISTED, "snapshot-00.tar.gz": tree(folder("etc"))}),
         "leads outside",
     ),
-    "a list of snapshots that is none": (
+    "a damaged list of snapshots": (
         archive({**GOOD_MEMBERS, "snapshots.json": b'{"snapshots": 1}'}), "list of",
     ),
-    "a shell that is none": (archive({**GOOD_MEMBERS, "shell.json": b"[]"}), "shell.json is damaged"),
+    "a damaged shell": (archive({**GOOD_MEMBERS, "shell.json": b"[]"}), "shell.json is damaged"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ARCHIVES)
-def test_archives_that_are_none_are_refused(case: str, tmp_path: Path) -> None:
+def test_invalid_archives_are_refused(case: str, tmp_path: Path) -> None:
     content, why = ARCHIVES[case]
     with pytest.raises(ArchiveInvalid, match=why), opened_archive(written(tmp_path / "a", content)):
         pytest.fail("it was opened")

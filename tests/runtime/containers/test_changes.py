@@ -90,7 +90,7 @@ async def test_idle_cell_cost_with_10000_files(
     text = await run(notebook, f"mkdir d; for n in $(seq {count}); do echo $n >d/file$n.txt; done")
     assert f"{count - 12:,} more files" in text
     first_calls, _ = traffic.take()
-    assert len(first_calls) < 60, "text files that are no tables are read one by one"
+    assert len(first_calls) < 60, "text files that are not tables are read one by one"
     await run(notebook, "true")
     many_calls, many_bytes = traffic.take()
     assert many_calls == few_calls

@@ -42,7 +42,7 @@ def test_only_own_cassettes_of_this_machine_are_removed(cassette: Path, tmp_path
     assert remove_own_files(found, [], None) == []
     assert found.shared[:2] == [
         f"the cassette {cassette}: it is on elsewhere",
-        f"{tmp_path / 'notes.yaml'}: it is no cassette",
+        f"{tmp_path / 'notes.yaml'}: it is not a cassette",
     ]
     found = Belongings(session(f"{HERE}:{cassette}"))
     assert remove_own_files(found, [session(f"{HERE}:{cassette}", id_="sess_b")], None) == []

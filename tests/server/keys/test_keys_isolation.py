@@ -76,7 +76,7 @@ class World:
 
 
 def _without_use(content: bytes) -> Any:
-    """A container was active when its files were looked at: that is no change."""
+    """A container was active when its files were looked at: that is not a change."""
     try:
         value = json.loads(content)
     except ValueError:

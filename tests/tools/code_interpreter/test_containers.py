@@ -215,7 +215,7 @@ async def test_a_container_of_the_warm_pool_has_a_session(serve: Any) -> None:
 
 @pytest.fixture
 def image_without_python(docker_engine: None) -> Iterator[str]:
-    """An image with one file, which is no program."""
+    """An image with one file, which is not a program."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("nothing"))

@@ -55,7 +55,7 @@ def _saved(output: Output) -> list[str]:
 
 
 def picture_bytes(output: Output) -> bytes | None:
-    """Return the bytes of a picture that is displayed; None if the output is none."""
+    """Return the bytes of a picture that is displayed; None for any other output."""
     data = output.get("data")
     if not isinstance(data, Mapping):
         return None

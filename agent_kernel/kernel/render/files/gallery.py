@@ -154,7 +154,7 @@ class _Viewer:
         return await self._table(file) if may_be_table(file.path) else None
 
     async def _table(self, file: FileCreateResponse) -> Bundle | None:
-        if self._tries <= 0:  # a turn may write thousands of text files that are no tables
+        if self._tries <= 0:  # a turn may write thousands of text files that are not tables
             return None
         self._tries -= 1
         try:

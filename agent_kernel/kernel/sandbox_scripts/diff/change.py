@@ -88,7 +88,7 @@ def shown(patch: bytes) -> str:
 def table_remark(
     path: str, old: Optional[int], new: Optional[int], read: Callable[[bool], Optional[bytes]]
 ) -> str:
-    """Return how a table changed; empty if it is none or too large.
+    """Return how a table changed; empty if it is not a table or is too large.
 
     `old` and `new` are sizes in bytes, None for no file; `read(True)` returns the content from before.
     """

@@ -20,7 +20,7 @@ from agent_kernel.kernel.sandbox_scripts.diff.walk import Workspace, below, walk
 from agent_kernel.kernel.sandbox_scripts.table import limit
 
 MOST_PRINTED = 45_000
-"""Characters of the answer: a command's output has a limit, and half an answer is none."""
+"""Characters of the answer: a command's output has a limit, and half an answer is useless."""
 
 Result = Tuple[Area, bytes]
 

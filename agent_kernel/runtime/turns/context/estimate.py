@@ -26,7 +26,7 @@ NOT_TEXT = (
     "annotations",
     "logprobs",
 )
-"""Fields of items that are no text for the model."""
+"""Fields of items that are not text for the model."""
 
 
 type_of: Callable[[Json], str | None] = operator.methodcaller("get", "type")

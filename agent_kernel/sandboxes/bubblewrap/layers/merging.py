@@ -32,7 +32,7 @@ class _Joined:
         """Whether a layer before `merged` hides what the others have."""
 
     def files(self, folders: list[tuple[str, int]]) -> Iterator[tuple[int, str, os.stat_result]]:
-        """Yield names that are no folders, with the descriptor of their folder; gather folders."""
+        """Yield names that are not folders, with the descriptor of their folder; gather folders."""
         for index, place in enumerate(self.places[: self.merged]):
             with os.scandir(place.fd) as entries:
                 for entry in entries:

@@ -138,7 +138,7 @@ def table(
     """Return rows of a variable as text from `start` on, with its columns; write it as CSV to `path`.
 
     There may be fewer rows than asked for, but one at least if there is one. `{"missing": True}` without such
-    a variable; `{"type"}` alone if it is no table.
+    a variable; `{"type"}` alone if it is not a table.
     """
     if name not in names:
         return {"missing": True}
@@ -183,7 +183,7 @@ def _cells(part: Any, columns: int) -> list[list[str]]:
 
 
 def _frame(value: Any) -> Any:
-    """Return a variable as a DataFrame of pandas, None if it is no table or there is no pandas."""
+    """Return a variable as a DataFrame of pandas, None if it is not a table or there is no pandas."""
     if _library(value) == "pandas" and hasattr(value, "to_frame") and not hasattr(value, "columns"):
         return value.to_frame()
     if _library(value) == "pandas" and hasattr(value, "columns") and hasattr(value, "to_csv"):

@@ -70,7 +70,7 @@ def _in_turns(paths: Iterable[str]) -> list[str]:
 
 
 def no_tables() -> dict[str, str]:
-    """Return what the files of these packages are that are no tables, by pattern of the path."""
+    """Return what the files of these packages are that are not tables, by pattern of the path."""
     lines = (FOLDER / "no_tables.tsv").read_text("utf-8").splitlines()
     return dict(line.split("\t") for line in lines)
 
