@@ -22,6 +22,7 @@ PASSED_ON = (
     "client_metadata",
     "safety_identifier",
     "service_tier",
+    "image",
 )
 """Fields of a request that have no effect here. A Responses upstream gets them as they are."""
 
@@ -106,6 +107,18 @@ class ChecksInput(Protocol):
         """Check a request's new input. Raises `InvalidRequest` with the part's place, before the turn.
 
         Parts of earlier turns are not refused: the model reads a line in their place.
+        """
+        ...
+
+
+@runtime_checkable
+class PassesItems(Protocol):
+    """Optional interface of a model: its API may know items that this server does not."""
+
+    def passes_items(self, model: str) -> bool:
+        """Return whether items with the status `passed through` in `tools.coverage` are sent as they are.
+
+        Any other model reads nothing of them.
         """
         ...
 

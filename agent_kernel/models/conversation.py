@@ -11,6 +11,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
 from agent_kernel.tools.arguments import is_object, valid_json
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.coverage import ITEMS
 
 CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 """The items of tools that this server does not offer, but accepts from clients."""
@@ -19,6 +20,14 @@ CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 def kind(item: Item) -> str:
     """Return the item's type. An item without one is a message."""
     return str(item.get("type") or "message")
+
+
+def is_passed(item: Item) -> bool:
+    """Return whether only an API that has items of this type can read it: no tool of this server can."""
+    coverage = ITEMS.get(kind(item))
+    if coverage is None or coverage.status != "passed through" or is_rejected(item):
+        return False
+    return catalogue().of_item(kind(item)) is None
 
 
 def text_of(content: Any) -> str:

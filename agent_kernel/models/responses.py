@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 from agent_kernel.models.base import PASSED_ON, ModelRequest
-from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.conversation import CallIds, is_passed
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.responses_stream import ResponsesReader
@@ -28,6 +28,11 @@ AS_FUNCTION = (
 )
 
 NO_END = "The model's server sent no closing event. What it sent before is the answer."
+
+NOT_READ = (
+    "The model's server refused the items of tools that this server does not have, so the model does not get"
+    " them."
+)
 
 _LABEL = re.compile(rf"\b({'|'.join((*LABELS, *PASSED_ON))})\b")
 
@@ -45,6 +50,8 @@ class Dialect:
     send_reasoning_back: bool = True
     labels: bool = True
     """Pass on `PASSED_ON` of the request, and `LABELS` of its items."""
+    others: bool = True
+    """Pass on items that this server has no tool for."""
 
     def without(self, error: openai.APIStatusError) -> Dialect | None:
         """Return the dialect without the feature that `error` refuses, or None if it refuses none of them."""
@@ -85,7 +92,8 @@ class ResponsesModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream one step; see `models.base.Model.stream`."""
-        dialect: Dialect | None = self._learned.get(request.model, self._first)
+        first = self._learned.get(request.model, self._first)
+        dialect: Dialect | None = first
         while dialect is not None:
             try:
                 answer = self._upstream.persistently(partial(self._attempt, request, dialect))
@@ -93,12 +101,14 @@ class ResponsesModel:
                     async for delta in deltas:
                         yield delta
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                dialect = dialect.without(error)
+                dialect = dialect.without(error) or _without_others(dialect, request)
                 if dialect is None:
                     raise self._upstream.refusal(error) from None
             else:
                 for notice in self._announcement(request):
                     yield notice
+                if first.others and not dialect.others:
+                    yield Notice(NOT_READ)
                 return
 
     def _announcement(self, request: ModelRequest) -> Iterator[Notice]:
@@ -188,6 +198,7 @@ class ResponsesModel:
                 offered=offered,
                 origin=self._upstream.origin(request.model) if dialect.send_reasoning_back else None,
                 labels=dialect.labels,
+                others=dialect.others,
             ),
             "instructions": request.instructions,
             "store": False,
@@ -204,6 +215,10 @@ class ResponsesModel:
             body["context_management"] = [limit]
         return _given(body)
 
+    def passes_items(self, model: str) -> bool:
+        """See `models.base.PassesItems`."""
+        return self._learned.get(model, self._first).others
+
     def window(self, model: str) -> int | None:
         """See `models.base.HasWindow`."""
         return self._upstream.window(model)
@@ -215,6 +230,13 @@ class ResponsesModel:
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""
         await self._upstream.aclose()
+
+
+def _without_others(dialect: Dialect, request: ModelRequest) -> Dialect | None:
+    """Return the dialect for an upstream that may have refused an item that it does not know."""
+    if not dialect.others or not any(is_passed(item) for item in request.input):
+        return None
+    return replace(dialect, others=False)
 
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:

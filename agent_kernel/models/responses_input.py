@@ -12,6 +12,7 @@ from agent_kernel.models.conversation import (
     CUSTOM_CALL,
     CUSTOM_OUTPUT,
     answered,
+    is_passed,
     kind,
     outputs_by_call,
     text_of,
@@ -36,16 +37,17 @@ def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
 
 
 def translate(
-    items: Sequence[Item], *, offered: Offered, origin: str | None, labels: bool = True
+    items: Sequence[Item], *, offered: Offered, origin: str | None, labels: bool = True, others: bool = True
 ) -> list[dict[str, Any]]:
     """Translate the items for an upstream that stores nothing, without our ids.
 
     `offered` decides the form of each tool's items. `origin` names the upstream and model that get their
-    encrypted reasoning back; None: send no reasoning. `labels` False leaves out the `LABELS`. Items that no
-    upstream understands (approvals, references) are left out, and so are those before the upstream's last
-    compaction.
+    encrypted reasoning back; None: send no reasoning. `labels` False leaves out the `LABELS`, `others`
+    False the items that `is_passed` (see there). Items that no upstream understands (approvals, references)
+    are left out, and so are those before the upstream's last compaction.
     """
-    told = _without_lone_reasoning(_since_compaction(list(answered(items)), origin))
+    kept = items if others else [item for item in items if not is_passed(item)]
+    told = _without_lone_reasoning(_since_compaction(list(answered(kept)), origin))
     sent = [out for item in told for out in _translate(item, offered, origin)]
     return sent if labels else [_unlabelled(item) for item in sent]
 
@@ -85,6 +87,8 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
             yield {name: value for name, value in item.items() if name != "id"}
         case other if catalogue().of_item(other) is not None:
             yield _of_tool(item, offered)
+        case _ if is_passed(item):
+            yield dict(item)
         case other:
             log.debug("an item of type %r is not sent to the upstream", other)
 

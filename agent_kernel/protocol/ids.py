@@ -35,6 +35,19 @@ _ITEMS = {
     "compaction": "cmp_",
     "mcp_approval_request": "mcpr_",
     "mcp_approval_response": "mcpa_",
+    "apply_patch_call": "apc_",
+    "apply_patch_call_output": "apco_",
+    "computer_call": "cu_",
+    "custom_tool_call": "ctc_",
+    "custom_tool_call_output": "ctco_",
+    "file_search_call": "fs_",
+    "image_generation_call": "ig_",
+    "local_shell_call": "lsh_",
+    "mcp_call": "mcp_",
+    "mcp_list_tools": "mcpl_",
+    "tool_search_call": "tsc_",
+    "tool_search_output": "tso_",
+    "web_search_call": "ws_",
 }
 
 

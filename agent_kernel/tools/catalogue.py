@@ -92,6 +92,11 @@ class Catalogue:
         """The `optional_fields` of each tool that has any, by the type of its call items."""
         return {call: tool.optional_fields for call, tool in self._by_call.items() if tool.optional_fields}
 
+    @property
+    def include_words(self) -> frozenset[str]:
+        """The words of `include` that show a field of a tool's items."""
+        return frozenset(word for fields in self.optional_fields.values() for word in fields)
+
     def id_prefix(self, item_type: str) -> str | None:
         """Return the id prefix for items of this type, None if no tool has them."""
         if (tool := self.of_call(item_type)) is not None:

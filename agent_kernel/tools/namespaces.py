@@ -14,6 +14,7 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.tools.base import Namespace, ToolEntry
 from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.coverage import unserved_tool
 
 Json = Mapping[str, Any]
 
@@ -37,16 +38,21 @@ def flat_name(namespace: str, name: str) -> str:
     return f"{flat[: _LONGEST - _DIGEST - 1]}_{digest}"
 
 
-def functions_in(spec: Json) -> list[tuple[int, Json]]:
-    """Return the functions of a namespace, each with its place among the tools."""
+def functions_in(spec: Json, where: str) -> list[tuple[int, Json]]:
+    """Return the functions of a namespace, each with its place among the tools. Raises `InvalidRequest`."""
     tools = spec.get("tools")
-    listed = enumerate(tools if isinstance(tools, list | tuple) else ())
-    return [(n, each) for n, each in listed if isinstance(each, Mapping) and each.get("type") == "function"]
+    found: list[tuple[int, Json]] = []
+    for place, each in enumerate(tools if isinstance(tools, list | tuple) else ()):
+        kind = each.get("type") if isinstance(each, Mapping) else None
+        if kind != CLIENT_FUNCTION.type:
+            raise unserved_tool(str(kind), f"{where}.tools[{place}]", "in a namespace, function")
+        found.append((place, each))
+    return found
 
 
 def read_namespace(spec: Json, index: int) -> Iterator[ToolEntry]:
-    """Yield an entry for each function of `tools[index]`. Raises `InvalidRequest`."""
-    functions, name = functions_in(spec), spec.get("name")
+    """Yield an entry for each function of `tools[index]`. Raises `InvalidRequest`, also for other tools."""
+    functions, name = functions_in(spec, f"tools[{index}]"), spec.get("name")
     if functions and (not isinstance(name, str) or not name):
         raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
     served = {**spec, "tools": [function for _, function in functions]}

@@ -8,10 +8,10 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import SERVER_LABEL
-from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.namespaces import TYPE, functions_in, read_namespace
+from agent_kernel.tools.coverage import unserved_tool
+from agent_kernel.tools.namespaces import TYPE, read_namespace
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +20,24 @@ Json = Mapping[str, Any]
 _WORDS = ("auto", "none", "required")
 
 
-_TOLERATED = (TYPE, "web_search")
-"""Types that Codex CLI sends with every request, used or not; see `unserved`."""
+_CODEX = "x-codex-"
+"""Codex CLI's `client_metadata` has keys that begin so."""
+
+_SPARED = ("web_search",)
+"""Types that Codex CLI sends with every request, used or not: they are left out, and a notice says so."""
 
 
 SECRETS = ("authorization", "headers")
 
 
-def read_tools(given: object) -> list[ToolEntry]:
-    """Check `tools` and return its entries, without those of tolerated types. Raises `InvalidRequest`.
+def spared_tools(client_metadata: object) -> Sequence[str]:
+    """Return the types that a client may list in `tools` although they are not served."""
+    known = client_metadata if isinstance(client_metadata, Mapping) else {}
+    return _SPARED if any(str(key).startswith(_CODEX) for key in known) else ()
+
+
+def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
+    """Check `tools` and return its entries, without those of `spared` types. Raises `InvalidRequest`.
 
     Null means absent.
     """
@@ -44,9 +53,10 @@ def read_tools(given: object) -> list[ToolEntry]:
         spec = _without_secrets(spec)
         tool = catalogue().get(spec["type"])
         if tool is None:
-            _check_tolerated(spec, where)
             if spec["type"] == TYPE:
                 entries += read_namespace(spec, index)
+            elif spec["type"] not in spared and not _asks_for_approvals(spec):
+                raise unserved_tool(spec["type"], where, ", ".join(catalogue().types))
             continue
         if not tool.repeated and any(entry.tool is tool for entry in entries):
             raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
@@ -70,25 +80,11 @@ def _without_secrets(spec: Json) -> Json:
 def unserved(given: object) -> list[str]:
     """Return the types in checked `tools` that are not offered to the model."""
     specs = given if isinstance(given, list | tuple) else ()
-    return sorted({kind for spec in specs for kind in _left_out(spec)})
+    return sorted({spec["type"] for spec in specs if _is_left_out(spec)})
 
 
-def _left_out(spec: Json) -> set[str]:
-    kind = spec["type"]
-    if kind == TYPE and functions_in(spec):
-        inside = {each.get("type") for each in spec["tools"] if isinstance(each, Mapping)}
-        return {str(each) for each in inside - {"function"}}
-    return {kind} if kind in _TOLERATED and catalogue().get(kind) is None else set()
-
-
-def _check_tolerated(spec: Json, where: str) -> None:
-    if spec["type"] in _TOLERATED or _asks_for_approvals(spec):
-        return
-    raise InvalidRequest(
-        f"This server does not have the tool {shortened(spec['type'])}.",
-        hint=f"Available tools: {', '.join(catalogue().types)}.",
-        param=f"{where}.type",
-    )
+def _is_left_out(spec: Json) -> bool:
+    return spec["type"] in _SPARED and catalogue().get(spec["type"]) is None
 
 
 def _asks_for_approvals(spec: Json) -> bool:

@@ -45,7 +45,7 @@ def possible() -> set[tuple[int, str]]:
             status, error = described(each("x"))
             found.add((status, error["code"] or ""))
     found.discard((429, "limit_reached"))  # the default code, which no limit uses
-    for room in ("egress", "models", "policy", "protocol", "runtime", "server", "store"):
+    for room in ("egress", "models", "policy", "protocol", "runtime", "server", "store", "tools"):
         for path in (PACKAGE / room).rglob("*.py"):
             found |= set(_coded(path))
     return found

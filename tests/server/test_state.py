@@ -84,7 +84,7 @@ def test_functions_of_the_client_beside_the_shell(client: OpenAI) -> None:
 
 
 def test_what_is_tolerated(client: OpenAI) -> None:
-    tools: Any = [{"type": "web_search"}, {"type": "namespace", "name": "n", "tools": []}]
+    tools: Any = [{"type": "namespace", "name": "n", "tools": []}]
     response = client.responses.create(
         input="chat",
         include=["reasoning.encrypted_content"],

@@ -14,6 +14,7 @@ from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.runtime.approvals.items import RESPONSE, check_answer
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.coverage import check_item_type
 
 Json = Mapping[str, Any]
 
@@ -46,6 +47,7 @@ def _item(item: object, where: str) -> Json:
     kind = item.get("type", "message")
     if not isinstance(kind, str):
         raise InvalidRequest(f"{where}.type must be a string, not {shortened(kind)}.", param=f"{where}.type")
+    check_item_type(kind, where)
     if kind in item_types():
         check(kind, item, where)
     if (tool := catalogue().of_item(kind)) is not None:

@@ -11,8 +11,9 @@ from openai.types.responses import Response
 from openai.types.responses.response import Conversation
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.models.base import ChecksInput, Model
+from agent_kernel.models.base import ChecksInput, Model, PassesItems
 from agent_kernel.models.catalogue import Models
+from agent_kernel.models.conversation import is_passed
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
@@ -162,6 +163,10 @@ class Preparation:
         assembler.container_id = container_id
         for line in notices:
             assembler.notice(line)
+        if unread := _unread(turn, model, upstream_name):
+            assembler.notice(
+                f"The model cannot read these items, so it does not get them: {', '.join(unread)}."
+            )
         if left_out:
             assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")
         record = Record(self._store, self._histories, self._owner)
@@ -361,6 +366,13 @@ def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}
     return {"given": shell.params.get("skills"), "where": f"{shell.where}.skills"}
+
+
+def _unread(turn: TurnRequest, model: Model, upstream_name: str) -> list[str]:
+    """Return the types of the request's items that the model cannot read."""
+    if isinstance(model, PassesItems) and model.passes_items(upstream_name):
+        return []
+    return sorted({item["type"] for item in turn.input if is_passed(item)})
 
 
 def _place(conversation: Sequence[Json], turn: TurnRequest) -> int:

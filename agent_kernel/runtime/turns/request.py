@@ -18,8 +18,10 @@ from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.turns.budgets import Budget, read_budget
 from agent_kernel.runtime.turns.input_items import identified, message, read_items
 from agent_kernel.tools.base import Environment, ToolEntry
+from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.coverage import check_fields, check_include
 from agent_kernel.tools.namespaces import flat_choice, shown
-from agent_kernel.tools.request import check_choice, environment_of, read_tools
+from agent_kernel.tools.request import check_choice, environment_of, read_tools, spared_tools
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +99,10 @@ def read_request(request: Json) -> TurnRequest:
     _check_extensions(request)
     check_metadata(request.get("metadata"))
     check("ResponseCreateParams", request)
-    if request.get("prompt"):
-        raise InvalidRequest("prompt is not supported by this server.", param="prompt")
+    check_fields(request)
+    check_include(request.get("include") or (), catalogue().include_words)
     conversation_id = _conversation(request)
-    tools = read_tools(request.get("tools"))
+    tools = read_tools(request.get("tools"), spared=spared_tools(request.get("client_metadata")))
     for entry in tools:
         _check_environment(entry)
     environment = environment_of(tools)

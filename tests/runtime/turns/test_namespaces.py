@@ -20,7 +20,6 @@ pytestmark = pytest.mark.bubblewrap
 
 PARAMETERS = {"type": "object", "properties": {"id": {"type": "string"}}}
 FIND = {"type": "function", "name": "find", "description": "Find.", "parameters": PARAMETERS}
-CUSTOM = {"type": "custom", "name": "write"}
 CRM: dict[str, Any] = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [FIND]}
 SHOP = {**CRM, "name": "shop"}
 
@@ -119,20 +118,13 @@ async def test_tool_choice_names_functions(
         assert upstream.requests[0]["tool_choice"] == {"type": "function", "function": {"name": wanted}}
 
 
-async def test_other_tools_of_a_namespace_are_named(upstream: Upstream, turn: Turn) -> None:
-    upstream.says({"content": "Done."})
-    response = to_json(await turn("Go.", model="chat/m", tools=[{**CRM, "tools": [CUSTOM, FIND]}]))
-    assert response["tools"] == [CRM]
-    (notice,) = response["agent_kernel"]["notices"]
-    assert notice.endswith("custom.")
-
-
 @pytest.mark.parametrize(
     ("spec", "param"),
     [
         ({**CRM, "name": None}, "tools[0].name"),
         ({**CRM, "name": ""}, "tools[0].name"),
-        ({**CRM, "tools": [CUSTOM, {"type": "function"}]}, "tools[0].tools[1].name"),
+        ({**CRM, "tools": [FIND, {"type": "function"}]}, "tools[0].tools[1].name"),
+        ({**CRM, "tools": [FIND, {"type": "web_search"}]}, "tools[0].tools[1].type"),
     ],
 )
 def test_malformed_namespace_is_refused(spec: dict[str, Any], param: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.protocol.items import to_json
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import Turn, Upstream, items, runtime_on, turns_of
 
@@ -115,3 +116,38 @@ async def test_refused_fields_are_left_out(upstream: Upstream, turn: Turn, name:
     for request in upstream.requests[1:]:
         assert not FIELDS.keys() & request.keys()
         assert "phase" not in request["input"][1]
+
+
+SEARCH: dict[str, Any] = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "tides", "queries": ["tides"]},
+}
+ASKED = [{"role": "user", "content": "Go."}, SEARCH]
+
+
+async def test_items_of_other_tools_reach_a_responses_upstream(upstream: Upstream, turn: Turn) -> None:
+    upstream.responds(message("Done"))
+    response = to_json(await turn(ASKED, model="responses/m"))
+    assert upstream.requests[-1]["input"][1] == SEARCH
+    assert "agent_kernel" not in response
+
+
+async def test_items_that_an_upstream_refuses_are_named(upstream: Upstream, turn: Turn) -> None:
+    upstream.refuses(400, "Invalid value: 'web_search_call'.", {})
+    notices = []
+    for _ in range(2):  # the second turn does not try again
+        upstream.responds(message("Done"))
+        response = to_json(await turn(ASKED, model="responses/m"))
+        notices += response["agent_kernel"]["notices"]
+    assert [len(request["input"]) for request in upstream.requests] == [2, 1, 1]
+    assert ["items" in notice for notice in notices] == [True, True]
+    assert notices[1].endswith("web_search_call.")
+
+
+async def test_items_that_a_chat_model_cannot_read_are_named(upstream: Upstream, turn: Turn) -> None:
+    upstream.says({"content": "Done"})
+    response = to_json(await turn(ASKED, model="chat/m"))
+    (notice,) = response["agent_kernel"]["notices"]
+    assert notice.endswith("web_search_call.")

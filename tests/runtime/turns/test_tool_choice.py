@@ -82,9 +82,12 @@ async def test_an_allowed_shell_runs(player: Player, turn: Turn) -> None:
     assert sum("exit_code" in result for result in player.results()) == 1
 
 
+CODEX = {"x-codex-turn-metadata": "{}"}
+
+
 async def test_tools_left_out_are_named_in_a_notice(player: Player, turn: Turn) -> None:
     player.speaks("Hello.")
-    response = await turn("Go.", model=player.model, tools=[{"type": "web_search"}])
+    response = await turn("Go.", model=player.model, tools=[{"type": "web_search"}], client_metadata=CODEX)
     assert to_json(response)["agent_kernel"]["notices"] == [
         "Not available here, so not offered to the model: web_search."
     ]
