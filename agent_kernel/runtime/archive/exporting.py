@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent_kernel.errors import AgentKernelError, InvalidRequest, SandboxError
+from agent_kernel.errors import InvalidRequest, SandboxError
 from agent_kernel.runtime.archive import manifest as names
 from agent_kernel.runtime.archive.audit import audit_entries
 from agent_kernel.runtime.archive.contents import ArchivedResponse, ArchivedSession
-from agent_kernel.runtime.archive.files import PackReport, packed
 from agent_kernel.runtime.archive.likely_secrets import HeldSecrets, LikelySecret, SecretSearch
 from agent_kernel.runtime.archive.packages import packages_of
-from agent_kernel.runtime.archive.shell import SavedShell, save_shell
-from agent_kernel.runtime.archive.tar import TarEntry
-from agent_kernel.runtime.archive.tree import TreeLimits, TreeSize, check_tree
+from agent_kernel.runtime.archive.packing import ArchivePacking, Progress
+from agent_kernel.runtime.archive.tree import TreeSize
 from agent_kernel.runtime.archive.writing import ArchiveWriter
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.store.records import ContainerRow, ResponseRow
@@ -30,10 +27,6 @@ LARGEST_NOTEBOOK = 64 << 20
 
 Use = Callable[[str], AbstractAsyncContextManager[Channel]]
 """Holds the channel of a container; see `LocalContainers.use`."""
-
-
-Progress = Callable[[str, int], None]
-"""Gets what is being read, and the bytes of files so far."""
 
 
 def _nowhere(snapshot_id: str) -> AbstractAsyncContextManager[Channel]:
@@ -158,13 +151,13 @@ async def _add_container(
     if row is None or source.use is None:
         contents.left_out.append(source.unusable or "The session has no container.")
         return
-    pack = _Packing(source, writer, contents, search, progress)
-    async with source.use(row.id) as channel:
-        _add_json(writer, names.PACKAGES, await packages_of(channel), source.held)
-        contents.tree = await pack.add(channel, names.FILES, names.SHELL, "Files")
+    with ArchivePacking(writer, search, source.held, contents.left_out, progress) as pack:
+        async with source.use(row.id) as channel:
+            _add_json(writer, names.PACKAGES, await packages_of(channel), source.held)
+            contents.tree = await pack.add(channel, names.FILES, names.SHELL, "Files")
+        await _add_snapshots(source, writer, contents, pack)
     described = {"id": row.id, "name": row.name, "backend": row.backend, "memory_limit": row.memory_limit}
     _add_json(writer, names.CONTAINER, {**described, **source.image}, source.held)
-    await _add_snapshots(source, writer, contents, pack)
     contents.left_out += [
         "Processes, and variables of Python and R sessions",
         "Files outside of /mnt/data, and installed packages: the archive lists them by name and version",
@@ -172,7 +165,7 @@ async def _add_container(
 
 
 async def _add_snapshots(
-    source: ExportSource, writer: ArchiveWriter, contents: ExportedContents, pack: _Packing
+    source: ExportSource, writer: ArchiveWriter, contents: ExportedContents, pack: ArchivePacking
 ) -> None:
     """Add the newest snapshots that the front end can go back to, as far as there is room for them."""
     older = max(0, len(source.snapshots) - source.most_snapshots)
@@ -186,86 +179,6 @@ async def _add_snapshots(
     if older:
         which = "Older snapshots" if newest else "Snapshots"
         contents.left_out.append(f"{which} ({older}): cells before them keep their conversation only")
-
-
-class _Packing:
-    """Packs the files and the shell of sandboxes, and looks for secrets in them."""
-
-    def __init__(
-        self,
-        source: ExportSource,
-        writer: ArchiveWriter,
-        contents: ExportedContents,
-        search: SecretSearch,
-        progress: Progress,
-    ) -> None:
-        self._held = source.held
-        self._writer = writer
-        self._contents = contents
-        self._search = search
-        self._progress = progress
-        self._size = 0
-        self._what = ""
-
-    async def add(self, channel: Channel, files: str, shell: str, what: str) -> TreeSize:
-        """Add the files and the shell of a sandbox as these members; `what` it is, for the progress."""
-        self._what = what
-        self._progress(what, self._size)
-        left_out = self._contents.left_out
-        try:
-            saved = await save_shell(channel)
-        except SandboxError as error:
-            left_out.append(f"The shell's variables and functions: {error.message}")
-        else:
-            self._add_shell(saved, shell)
-        report = await self._add_files(channel, files)
-        tree = await _checked(self._writer.path(files), self._search)
-        named = [f"{each.path}: {each.why}" for each in report.left_out]
-        left_out += [each for each in named if each not in left_out]
-        if report.count > len(named):
-            left_out.append(f"{report.count - len(named):,} more files")
-        return tree
-
-    def _add_shell(self, saved: SavedShell, member: str) -> None:
-        self._search.variables(saved.state.decode("utf-8", "replace"))
-        if self._held.within(saved.state):
-            raise InvalidRequest(
-                "A variable of the shell holds a key of this installation. Nothing was exported.",
-                hint="Unset it, for example with: !unset NAME",
-            )
-        self._writer.add(member, saved.to_json())
-
-    async def _add_files(self, channel: Channel, member: str) -> PackReport:
-        report = PackReport()
-        with self._writer.path(member).open("xb") as file:
-            async with aclosing(packed(channel, report)) as pieces:
-                async for piece in pieces:
-                    self._size += len(piece)
-                    if self._size > TreeLimits().size:  # what is in there is checked later
-                        raise SandboxError(f"The session has more than {TreeLimits().size:,} bytes of files.")
-                    await asyncio.to_thread(file.write, piece)
-                    self._progress(self._what, self._size)
-        return report
-
-
-async def _checked(path: Path, search: SecretSearch) -> TreeSize:
-    """Check what the sandbox packed as an import will. A cancellation ends the check."""
-    stopped = threading.Event()
-
-    def content(entry: TarEntry, piece: bytes) -> None:
-        if stopped.is_set():
-            raise AgentKernelError("The export was stopped.")
-        search(entry, piece)
-
-    def check() -> TreeSize:
-        with path.open("rb") as file:
-            return check_tree(file, TreeLimits(), content)
-
-    try:
-        return await asyncio.to_thread(check)
-    except BaseException:
-        stopped.set()
-        raise
 
 
 def _add_notebook(

@@ -73,7 +73,8 @@ class SecretSearch:
         """Look at a piece. Raises `InvalidRequest` for a file with a key of this installation."""
         where = _shown(entry.path)
         if not piece:
-            if any(fnmatch.fnmatchcase(where.rpartition("/")[2].lower(), name) for name in _NAMES):
+            name = where.rpartition("/")[2].lower()
+            if entry.kind == "file" and any(fnmatch.fnmatchcase(name, each) for each in _NAMES):
                 self._add(where, "its name")
             self._tail, self._read = b"", 0
             return

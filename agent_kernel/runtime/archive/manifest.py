@@ -24,7 +24,7 @@ MOST_SNAPSHOTS = 10
 
 
 def snapshot_files(number: int) -> str:
-    """Return the member with the files of a snapshot."""
+    """Return the member with the tree of files at a snapshot."""
     return f"snapshot-{number:02}.tar.gz"
 
 
@@ -33,11 +33,13 @@ def snapshot_shell(number: int) -> str:
     return f"snapshot-{number:02}.json"
 
 
-SESSION, RESPONSES, CONTAINER, FILES, SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK, SNAPSHOTS = _NAMES = (
+_NAMES = (
     "session.json",
     "responses.jsonl",
     "container.json",
-    "files.tar.gz",
+    "contents.gz",
+    "contents.jsonl",
+    "tree.tar.gz",
     "shell.json",
     "packages.json",
     "audit.jsonl",
@@ -45,6 +47,8 @@ SESSION, RESPONSES, CONTAINER, FILES, SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK
     "notebook.ipynb",
     "snapshots.json",
 )
+SESSION, RESPONSES, CONTAINER, CONTENTS, INDEX, FILES = _NAMES[:6]
+SHELL, PACKAGES, AUDIT, SETTINGS, NOTEBOOK, SNAPSHOTS = _NAMES[6:]
 MEMBERS = (
     *_NAMES,
     *(name(number) for number in range(MOST_SNAPSHOTS) for name in (snapshot_files, snapshot_shell)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,10 +22,13 @@ from agent_kernel.runtime.archive.contents import (
     read_snapshots,
 )
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
+from agent_kernel.runtime.archive.headers import blocks, with_content
+from agent_kernel.runtime.archive.limits import TreeLimits
 from agent_kernel.runtime.archive.manifest import Manifest, read_manifest, read_object
 from agent_kernel.runtime.archive.shell import SavedShell
-from agent_kernel.runtime.archive.tar import CHUNK, TarEntry, TarReader
-from agent_kernel.runtime.archive.tree import TreeLimits, TreeSize, check_tree
+from agent_kernel.runtime.archive.stored import StoredContent, check_contents
+from agent_kernel.runtime.archive.tar import BLOCK, CHUNK, TarEntry, TarReader
+from agent_kernel.runtime.archive.tree import TreeSize, check_tree
 
 LARGEST_JSON = 64 << 20
 """Bytes of one member that is JSON, of one line of another, and of a notebook."""
@@ -50,6 +55,7 @@ class SessionArchive:
         self.session: ArchivedSession
         self.responses: int = 0
         self.snapshots: list[str] = []
+        self._stored: Mapping[str, StoredContent] = {}
 
     def __contains__(self, member: str) -> bool:
         return member in self._places
@@ -64,13 +70,13 @@ class SessionArchive:
     def lines(self, member: str) -> Iterator[bytes]:
         """Yield the lines of a member."""
         place = self._places[member]
-        self._file.seek(place.start)
-        left = place.size
-        while left:
-            line = self._file.readline(min(left, LARGEST_JSON))
+        start, end = place.start, place.start + place.size
+        while start < end:
+            self._file.seek(start)  # something else may have been read since
+            line = self._file.readline(min(end - start, LARGEST_JSON))
             if not line.endswith(b"\n"):
                 raise ArchiveInvalid(f"{member} has a line that is too long")
-            left -= len(line)
+            start += len(line)
             yield line
 
     def turns(self) -> Iterator[ArchivedResponse]:
@@ -83,10 +89,26 @@ class SessionArchive:
         return _read_shell(self.text(member)) if member in self else None
 
     async def files(self, member: str = names.FILES) -> AsyncGenerator[bytes, None]:
-        """Yield the compressed files, or those at a snapshot."""
-        place = self._places[member]
-        for start in range(0, place.size, CHUNK):
-            yield self._at(place.start + start, min(CHUNK, place.size - start))
+        """Yield the files, or those at a snapshot, as a compressed tar archive with their contents."""
+        waiting = bytearray()
+        with gzip.GzipFile(fileobj=self._part(member)) as source:  # type: ignore[call-overload]  # it only reads
+            for entry in TarReader(source):
+                if not entry.content:
+                    waiting += blocks(entry.header, entry.extended)
+                    continue
+                stored = self._stored[entry.content]
+                yield gzip.compress(waiting + with_content(entry, stored.size), 1)
+                for piece in iter(partial(self._content(stored).read, CHUNK), b""):
+                    yield piece
+                waiting = bytearray(-stored.size % BLOCK)
+        yield gzip.compress(waiting + bytes(2 * BLOCK), 1)
+
+    def _content(self, stored: StoredContent) -> _Part:
+        place = self._places[names.CONTENTS]
+        return _Part(self._file, MemberPlace(place.start + stored.start, stored.packed))
+
+    def _part(self, member: str) -> _Part:
+        return _Part(self._file, self._places[member])
 
     def _at(self, start: int, size: int) -> bytes:
         self._file.seek(start)
@@ -115,10 +137,22 @@ class SessionArchive:
             names.FILES in self
         ):
             raise ArchiveInvalid("it has a container without files, or files without a container")
+        self._check_contents(limits)
         self._check_snapshots(limits)
         if names.FILES in self:
             self.shell()
-            self.tree = check_tree(_Part(self._file, self._places[names.FILES]), limits)
+            self.tree = check_tree(self._part(names.FILES), limits, stored=self._stored)
+
+    def _check_contents(self, limits: TreeLimits) -> None:
+        if not (names.CONTENTS in self) == (names.INDEX in self) == (names.FILES in self):
+            raise ArchiveInvalid("it has files without their contents, or contents without files")
+        if names.CONTENTS in self:
+            place = self._places[names.CONTENTS]
+
+            def part(start: int, size: int) -> _Part:
+                return _Part(self._file, MemberPlace(place.start + start, size))
+
+            self._stored = check_contents(self.lines(names.INDEX), place.size, part, limits)
 
     def _check_snapshots(self, limits: TreeLimits) -> None:
         if names.SNAPSHOTS in self:
@@ -131,20 +165,22 @@ class SessionArchive:
                 raise ArchiveInvalid("its snapshots are not those of its list")
             if wanted:
                 self.shell(shell)
-                check_tree(_Part(self._file, self._places[files]), limits)
+                check_tree(self._part(files), limits, stored=self._stored)
 
 
 class _Part:
-    """A part of a file, as a stream."""
+    """A part of a file, as a stream. Several of one file may be read in turn."""
 
     def __init__(self, file: BinaryIO, place: MemberPlace) -> None:
         self._file = file
-        self._file.seek(place.start)
-        self._left = place.size
+        self._at = place.start
+        self._end = place.start + place.size
 
     def read(self, size: int = -1, /) -> bytes:
-        content = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(content)
+        left = self._end - self._at
+        self._file.seek(self._at)
+        content = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(content)
         return content
 
 

@@ -7,7 +7,7 @@ own reader takes a header of any length into memory, and repairs what it should 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
@@ -32,6 +32,8 @@ _KINDS: Mapping[bytes, Kind] = {
 }
 _FIELDS = ("path", "linkpath", "size", "mtime", "uid", "gid", "uname", "gname", "hdrcharset")
 _OWN = "AGENT_KERNEL."
+CONTENT = f"{_OWN}content"
+"""The field with the SHA-256 of a file's content, which is elsewhere."""
 
 
 class TarSource(Protocol):
@@ -46,7 +48,7 @@ class TarSource(Protocol):
 class TarEntry:
     """One entry. `path` and `target` are as they are in the archive; `size` in bytes.
 
-    `sparse` says that zeros in it were holes.
+    `sparse` says that zeros in it were holes. `content` is the SHA-256 of a content that is elsewhere.
     """
 
     path: bytes
@@ -54,6 +56,11 @@ class TarEntry:
     size: int = 0
     target: bytes = b""
     sparse: bool = False
+    content: str = ""
+    header: bytes = field(default=b"", repr=False)
+    """Its block."""
+    extended: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """The fields of its extended header."""
 
 
 class TarReader:
@@ -145,7 +152,8 @@ def _entry(header: bytes, kind: Kind, size: int, extended: Mapping[str, bytes]) 
     if header[257:263] == b"ustar\0" and prefix:
         path = prefix + b"/" + path
     size = _decimal(extended["size"]) if "size" in extended else size
-    if kind != "file" and size:
+    content = extended.get(CONTENT, b"").decode("ascii", "replace")
+    if kind != "file" and (size or content):
         raise ArchiveInvalid("a folder or a link in it has content")
     return TarEntry(
         extended.get("path", path),
@@ -153,6 +161,9 @@ def _entry(header: bytes, kind: Kind, size: int, extended: Mapping[str, bytes]) 
         size,
         extended.get("linkpath", _text(header[157:257])) if kind in ("symlink", "hardlink") else b"",
         extended.get(f"{_OWN}sparse") == b"1",
+        content,
+        header,
+        extended,
     )
 
 

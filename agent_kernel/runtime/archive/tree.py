@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
+from agent_kernel.runtime.archive.limits import TreeLimits
+from agent_kernel.runtime.archive.stored import StoredContent
 from agent_kernel.runtime.archive.tar import TarEntry, TarReader, TarSource
 from agent_kernel.sandboxes.base import WORKSPACE
 
@@ -22,16 +24,7 @@ ROOTS: Mapping[bytes, bytes] = {b"data": WORKSPACE.encode()}
 LONGEST_NAME, LONGEST_PATH, DEEPEST = 255, 4000, 500
 
 Content = Callable[[TarEntry, bytes], None]
-"""Gets the content of each file, piece by piece; the last piece of each is empty."""
-
-
-@dataclass(frozen=True)
-class TreeLimits:
-    """What a tree may hold at most. `size` is in bytes that are not holes, `length` with them."""
-
-    entries: int = 500_000
-    size: int = 20 << 30
-    length: int = 1 << 40
+"""Gets the content of each file, piece by piece. Every entry ends with an empty piece, also a folder."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +36,16 @@ class TreeSize:
 
 
 def check_tree(
-    compressed: TarSource, limits: TreeLimits | None = None, content: Content | None = None
+    compressed: TarSource,
+    limits: TreeLimits | None = None,
+    content: Content | None = None,
+    stored: Mapping[str, StoredContent] | None = None,
 ) -> TreeSize:
-    """Read a whole tree and check it. Blocks. Raises `ArchiveInvalid`."""
-    tree = _Tree(limits or TreeLimits(), content)
+    """Read a whole tree and check it. Blocks. Raises `ArchiveInvalid`.
+
+    With `stored`, the contents of its files are among these, and none is in the tree.
+    """
+    tree = _Tree(limits or TreeLimits(), content, stored)
     try:
         with gzip.GzipFile(fileobj=compressed) as source:  # type: ignore[call-overload]  # it only reads
             reader = TarReader(source)
@@ -60,9 +59,12 @@ def check_tree(
 
 
 class _Tree:
-    def __init__(self, limits: TreeLimits, content: Content | None) -> None:
+    def __init__(
+        self, limits: TreeLimits, content: Content | None, stored: Mapping[str, StoredContent] | None
+    ) -> None:
         self._limits = limits
         self._content = content
+        self._stored = stored
         self._known: dict[bytes, str] = {}
         self._length = 0
         self.files = 0
@@ -88,18 +90,31 @@ class _Tree:
 
     def _read(self, entry: TarEntry, reader: TarReader) -> None:
         self.files += entry.kind == "file"
-        self._length += entry.size
-        if self._length > self._limits.length:
-            raise ArchiveInvalid("its files are too large")
+        self._count(entry.size, 0)
+        if self._stored is not None or entry.content:
+            self._find(entry, self._stored or {})
         while piece := reader.read():
-            if not entry.sparse or piece.strip(b"\0"):
-                self.size += len(piece)
-            if self.size > self._limits.size:
-                raise ArchiveInvalid(f"its files have more than {self._limits.size:,} bytes")
+            self._count(0, 0 if entry.sparse and not piece.strip(b"\0") else len(piece))
             if self._content is not None:
                 self._content(entry, piece)
-        if self._content is not None and entry.kind == "file":
+        if self._content is not None:
             self._content(entry, b"")
+
+    def _find(self, entry: TarEntry, stored: Mapping[str, StoredContent]) -> None:
+        """Count a content that is elsewhere."""
+        found = stored.get(entry.content)
+        if entry.size or (entry.content and found is None):
+            raise ArchiveInvalid("the content of a file is not where it belongs")
+        if found is not None:
+            self._count(found.size, found.solid if entry.sparse else found.size)
+
+    def _count(self, length: int, size: int) -> None:
+        self._length += length
+        self.size += size
+        if self._length > self._limits.length:
+            raise ArchiveInvalid("its files are too large")
+        if self.size > self._limits.size:
+            raise ArchiveInvalid(f"its files have more than {self._limits.size:,} bytes")
 
 
 def _check_path(path: bytes, shown: str) -> None:

@@ -48,17 +48,48 @@ def tree(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
     return gzip.compress(packed.getvalue(), 1)
 
 
-GOOD = tree(folder("data"), file("data/a"), link("data/b", "a"), link("data/c", "data/a", tarfile.LNKTYPE))
+def content(data: bytes, **changes: Any) -> tuple[bytes, bytes]:
+    """Return a content as it is in an archive, and its line in the index."""
+    packed = gzip.compress(data, 1)
+    line = {"sha256": digest(data), "size": len(data), "packed": len(packed), **changes}
+    return packed, json.dumps(line).encode() + b"\n"
 
 
-def members(files: bytes | None = GOOD, turns: Sequence[Any] = (TURN,), **session: Any) -> dict[str, bytes]:
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def elsewhere(name: str, data: bytes, **fields: str) -> tuple[tarfile.TarInfo, bytes]:
+    """Return a file whose content is among the contents."""
+    return file(name, b"", pax_headers={"AGENT_KERNEL.content": digest(data), **fields})
+
+
+GOOD = tree(
+    folder("data"), elsewhere("data/a", b"x"), link("data/b", "a"), link("data/c", "data/a", tarfile.LNKTYPE)
+)
+
+
+WHOLE = tree(folder("data"), file("data/a"), link("data/b", "a"), link("data/c", "data/a", tarfile.LNKTYPE))
+
+
+def members(
+    files: bytes | None = GOOD,
+    turns: Sequence[Any] = (TURN,),
+    contents: Sequence[tuple[bytes, bytes]] = (content(b"x"),),
+    **session: Any,
+) -> dict[str, bytes]:
     """Return the members of an archive."""
     found = {
         "session.json": json.dumps({**SESSION, **session}).encode(),
         "responses.jsonl": b"".join(json.dumps(each).encode() + b"\n" for each in turns),
     }
     if files is not None:
-        found |= {"container.json": b'{"name": "mine"}', "files.tar.gz": files}
+        found |= {
+            "container.json": b'{"name": "mine"}',
+            "contents.gz": b"".join(packed for packed, _ in contents),
+            "contents.jsonl": b"".join(line for _, line in contents),
+            "tree.tar.gz": files,
+        }
     return found
 
 

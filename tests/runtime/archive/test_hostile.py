@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
+from agent_kernel.runtime.archive.limits import TreeLimits
 from agent_kernel.runtime.archive.reading import opened_archive
-from agent_kernel.runtime.archive.tree import TreeLimits, check_tree
+from agent_kernel.runtime.archive.tree import check_tree
+from tests.runtime.archive import made
 from tests.runtime.archive.made import (
     GOOD,
     SESSION,
     TURN,
+    WHOLE,
     archive,
+    digest,
+    elsewhere,
     file,
     folder,
     link,
@@ -63,9 +68,17 @@ TREES = {
         tree(DATA, file("data/x", pax_headers={"path": "../y"})),
         "leads outside",
     ),
-    "no end": (gzip.compress(gzip.decompress(GOOD)[:2048]), "cut short"),
-    "something after the end": (gzip.compress(gzip.decompress(GOOD) + b"x" * 512), "after its end"),
-    "a compressed end": (GOOD[:-20], "cut short"),
+    "no end": (gzip.compress(gzip.decompress(WHOLE)[:2048]), "cut short"),
+    "something after the end": (gzip.compress(gzip.decompress(WHOLE) + b"x" * 512), "after its end"),
+    "a compressed end": (WHOLE[:-20], "cut short"),
+    "a content that is elsewhere": (tree(DATA, elsewhere("data/x", b"x")), "not where it belongs"),
+    "a folder with a content": (
+        tree(
+            (DATA[0], b""),
+            file("data/x", b"", type=tarfile.DIRTYPE, pax_headers={"AGENT_KERNEL.content": digest(b"x")}),
+        ),
+        "has content",
+    ),
     "other bytes": (b"no gzip at all", "damaged"),
     "a damaged header": (gzip.compress(b"x" * 1024), "an invalid number"),
 }
@@ -79,7 +92,7 @@ def test_trees_that_lead_elsewhere_are_refused(case: str) -> None:
 
 
 def test_a_good_tree_is_read() -> None:
-    assert check_tree(io.BytesIO(GOOD)).files == 1
+    assert check_tree(io.BytesIO(WHOLE)).files == 1
 
 
 def test_bombs_are_given_up_early() -> None:
@@ -106,6 +119,7 @@ def turn(**changes: Any) -> dict[str, Any]:
 SECOND = turn(id="resp_2", previous_id="resp_1", response={"id": "resp_2", "output": []})
 GOOD_MEMBERS = members()
 LISTED = b'{"snapshots": ["snap_1"]}'
+SHORT = (made.content(b"x")[0][:12], made.content(b"x", packed=12)[1])
 ARCHIVES = {
     "other bytes": (b"x" * 2000, "not a session archive"),
     "nothing": (b"", "not a session archive"),
@@ -161,6 +175,25 @@ ARCHIVES = {
         archive({**GOOD_MEMBERS, "snapshots.json": LISTED, "snapshot-00.tar.gz": tree(folder("etc"))}),
         "leads outside",
     ),
+    "a file without its content": (archive(members(contents=[])), "not where it belongs"),
+    "a file with a content of its own": (archive(members(WHOLE)), "not where it belongs"),
+    "a content that is another": (
+        archive(members(contents=[made.content(b"y", sha256=digest(b"x"))])), "not what its name says",
+    ),
+    "a content that is longer": (archive(members(contents=[made.content(b"xy", size=1)])), "not what"),
+    "a content twice": (archive(members(contents=[made.content(b"x")] * 2)), "index of"),
+    "a content of nothing": (archive(members(contents=[made.content(b"x"), made.content(b"")])), "index of"),
+    "a content past the end": (archive(members(contents=[made.content(b"x", packed=1000)])), "index of"),
+    "contents past the index": (
+        archive(members(contents=[made.content(b"x"), (made.content(b"y")[0], b"")])), "index of",
+    ),
+    "a content that is cut short": (archive(members(contents=[SHORT])), "cut short"),
+    "an index of something else": (archive(members(contents=[(b"", b'{"sha256": 1}\n')])), "index of"),
+    "a line without an end": (archive(members(contents=[(b"", b"{}")])), "too long"),
+    "contents without an index": (
+        archive({name: data for name, data in GOOD_MEMBERS.items() if name != "contents.jsonl"}),
+        "without their contents",
+    ),
     "a damaged list of snapshots": (
         archive({**GOOD_MEMBERS, "snapshots.json": b'{"snapshots": 1}'}), "list of",
     ),
@@ -179,6 +212,18 @@ def test_a_good_archive_is_read(tmp_path: Path) -> None:
     with opened_archive(written(tmp_path / "a", archive())) as found:
         assert found.session.id == SESSION["id"]
         assert [each.id for each in found.turns()] == ["resp_1"]
+
+
+def test_contents_that_are_too_large_are_given_up_early(tmp_path: Path) -> None:
+    limits = TreeLimits(entries=3, size=1 << 20, length=4 << 20)
+    hole = bytes(2 << 20)
+    for contents in ([b"x" * (2 << 20)], [hole, hole + b"\0"], [b"a", b"b", b"c", b"x"]):
+        packed = archive(members(contents=[made.content(each) for each in contents]))
+        with (
+            pytest.raises(ArchiveInvalid, match="more than"),
+            opened_archive(written(tmp_path / "a", packed), limits),
+        ):
+            pytest.fail("it was opened")
 
 
 def test_every_changed_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
