@@ -148,6 +148,7 @@ def base_mounts(memory: int, *, keep_local: bool) -> list[str]:
     return [
         *words,
         *("--proc", "/proc", "--dev", "/dev"),
+        *("--mqueue", "/dev/mqueue"),  # so that message queues can be seen and removed
         # Started by root, the user inside is root to the kernel where files are concerned, and bwrap leaves
         # its settings writable then.
         *("--ro-bind", "/proc/sys", "/proc/sys"),

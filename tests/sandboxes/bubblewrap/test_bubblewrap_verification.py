@@ -22,6 +22,8 @@ while words:
     word = words.pop(0)
     if dropped[:1] == [word] and words[: len(dropped) - 1] == dropped[1:]:
         del words[: len(dropped) - 1 + {values}]
+    elif word == "--mqueue":  # mounts nothing in the host's namespace
+        words.pop(0)
     else:
         out.append(word)
 os.execv("/usr/bin/bwrap", ["/usr/bin/bwrap", *out])

@@ -178,6 +178,22 @@ async def test_shared_memory_that_outlives_processes_is_told(run: Sandbox) -> No
         await run.channel.renew()
 
 
+QUEUE = """
+import ctypes, sys
+name, flags = sys.argv[1].encode(), int(sys.argv[2], 8)
+sys.exit(ctypes.CDLL(None).mq_open(name, flags, 0o600, None) < 0)
+"""
+
+
+async def test_message_queues_end_with_their_processes(run: Sandbox) -> None:
+    first = await checkpoint(run)
+    assert (await run(f"python3 -c '{QUEUE}' /mine 102")).code == 0
+    assert (await run(f"python3 -c '{QUEUE}' /mine 2")).code == 0, "it outlives the process that made it"
+    assert await put_back(run, first)
+    await run.channel.renew()
+    assert (await run(f"python3 -c '{QUEUE}' /mine 2")).code == 1
+
+
 BACK = """
 import asyncio, os, signal, sys
 from pathlib import Path

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..loop import Loop
     from .shell import Shell
 
-FOLDERS = ("/tmp", "/dev/shm", "/run")  # noqa: S108 (inside the sandbox)
-"""Where the sandbox's file systems in memory are."""
+FOLDERS = ("/tmp", "/dev/shm", "/dev/mqueue", "/run")  # noqa: S108 (inside the sandbox)
+"""Where the sandbox's file systems in memory are, and its message queues: they outlive processes too."""
 
 ROUND, MAX_PAUSE = 0.001, 0.05
 
@@ -80,7 +80,7 @@ class Renewal:
     def _clear(self) -> None:
         """Remove the files in memory by a program: trees may be deep, and boxd goes on answering."""
         stays = ["!", "-path", self._run, "!", "-path", self._run + "/*"]
-        command = ["find", *FOLDERS, "-xdev", "-mindepth", "1", *stays, "-delete"]
+        command = ["find", *filter(os.path.isdir, FOLDERS), "-xdev", "-mindepth", "1", *stays, "-delete"]
         pid = os.fork()
         if pid == 0:
             try:
