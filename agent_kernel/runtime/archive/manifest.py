@@ -62,6 +62,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class TreeLimits:
+    """What a tree of files may hold at most. `size` is in bytes that are not holes, `length` with them."""
+
+    entries: int = 500_000
+    size: int = 20 << 30
+    length: int = 1 << 40
+
+
+@dataclass(frozen=True)
 class Member:
     """A member of an archive. `size` in bytes; `sha256` in hex digits."""
 

@@ -16,7 +16,7 @@ from agent_kernel.runtime.archive import manifest as names
 from agent_kernel.runtime.archive.files import PackReport, packed
 from agent_kernel.runtime.archive.headers import blocks, without_content
 from agent_kernel.runtime.archive.likely_secrets import HeldSecrets, SecretSearch
-from agent_kernel.runtime.archive.limits import TreeLimits
+from agent_kernel.runtime.archive.manifest import TreeLimits
 from agent_kernel.runtime.archive.shell import SavedShell, save_shell
 from agent_kernel.runtime.archive.stored import ContentsTooLarge, ContentsWriter
 from agent_kernel.runtime.archive.tar import BLOCK, TarEntry

@@ -23,8 +23,7 @@ from agent_kernel.runtime.archive.contents import (
 )
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
 from agent_kernel.runtime.archive.headers import blocks, with_content
-from agent_kernel.runtime.archive.limits import TreeLimits
-from agent_kernel.runtime.archive.manifest import Manifest, read_manifest, read_object
+from agent_kernel.runtime.archive.manifest import Manifest, TreeLimits, read_manifest, read_object
 from agent_kernel.runtime.archive.shell import SavedShell
 from agent_kernel.runtime.archive.stored import StoredContent, check_contents
 from agent_kernel.runtime.archive.tar import BLOCK, CHUNK, TarEntry, TarReader

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
-from agent_kernel.runtime.archive.limits import TreeLimits
-from agent_kernel.runtime.archive.manifest import CONTENTS, read_object
+from agent_kernel.runtime.archive.manifest import CONTENTS, TreeLimits, read_object
 from agent_kernel.runtime.archive.tar import CHUNK, TarSource
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
-from agent_kernel.runtime.archive.limits import TreeLimits
+from agent_kernel.runtime.archive.manifest import TreeLimits
 from agent_kernel.runtime.archive.stored import StoredContent
 from agent_kernel.runtime.archive.tar import TarEntry, TarReader, TarSource
 from agent_kernel.sandboxes.base import WORKSPACE

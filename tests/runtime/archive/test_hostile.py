@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.runtime.archive.errors import ArchiveInvalid
-from agent_kernel.runtime.archive.limits import TreeLimits
+from agent_kernel.runtime.archive.manifest import TreeLimits
 from agent_kernel.runtime.archive.reading import opened_archive
 from agent_kernel.runtime.archive.tree import check_tree
 from tests.runtime.archive import made
