@@ -161,7 +161,16 @@ class AgentKernel(Kernel):
             self._panel.changed()
         if store_history:
             await self._history.add(self.execution_count, code, outputs.plain_result)
+        if reply["status"] == "error" and parent["content"].get("stop_on_error", True):
+            super()._abort_queues()
         return reply
+
+    def _abort_queues(self, subshell_id: str | None = None) -> None:
+        """Do nothing: `do_execute` aborts the cells that wait, before its reply is sent.
+
+        The base calls this after the reply, and so also aborts the cell that a client sends as soon as it has
+        the reply: nobody would be told that it did not run.
+        """
 
     def _line_asker(self) -> Asker:
         """Return an asker that asks the client that sent the running cell."""

@@ -101,7 +101,6 @@ class Notebook:
         self._log = log
         self._previous_id: str | None = None
         self._unsettled_id: str | None = None
-        self._announced = False
         self._line: Line | None = None
         self._running: TurnView | None = None
         self.notes: list[str] = []
@@ -239,7 +238,7 @@ class Notebook:
         turn = (
             PythonView(outputs, items)
             if model == PYTHON_MODEL
-            else TurnView(outputs, items, prewritten="" if self._announced else self.recording.prewritten)
+            else TurnView(outputs, items, prewritten=self._unannounced())
         )
         self._line = line = runtime.session()
         self._running = turn
@@ -257,7 +256,6 @@ class Notebook:
             raise
         finally:
             self._line = self._running = None
-            self._announced |= turn.announced
             if turn.ran_tools or (turn.ending == "running" and turn.response_id is not None):
                 self.container.touched()
             self._advance(turn)
@@ -265,6 +263,11 @@ class Notebook:
         await self.recording.end(tape, outputs)
         if turn.raised is not None:
             raise turn.raised
+
+    def _unannounced(self) -> str:
+        """Return the prefix of pre-written models, "" if this notebook has had an answer of one before."""
+        prefix = self.recording.prewritten
+        return "" if any(prefix and each.model.startswith(prefix) for each in self.ledger.records) else prefix
 
     async def steer(self, text: str) -> str | None:
         """Send `text` to the running turn. Returns None if it was accepted, else the reason."""

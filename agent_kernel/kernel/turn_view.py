@@ -57,7 +57,7 @@ class TurnView:
         self.response_id: str | None = None
         self.continued_from: str | None = None
         self.ending: Ending = "running"
-        self.announced = False
+        self._announced = False
         self.ran_tools = False
         self.raised: CellRaised | None = None
         """The exception that ended code of the user, if one did."""
@@ -105,8 +105,8 @@ class TurnView:
         self.ending = "running"
         self._emitted.clear()
         prefix = self._prewritten
-        if prefix and not self.announced and str(response.model).startswith(prefix):
-            self.announced = True
+        if prefix and not self._announced and str(response.model).startswith(prefix):
+            self._announced = True
             self._outputs.emit(notice(SCRIPTED_NOTICE))
 
     def _item(self, index: int, item: Mapping[str, Any]) -> None:

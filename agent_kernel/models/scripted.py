@@ -52,12 +52,15 @@ class ScriptedModel:
 
     def _find(self, said: str) -> ScriptedTurn:
         turns = self._script.turns
-        for turn in turns:
-            if turn.is_exactly(said):
-                return turn
-        for turn in turns:
-            if turn.matches(said):
-                return turn
+        plain = said.replace("@", "")  # a script need not know that a file is mentioned: `@sales.csv`
+        for asked in (said, plain):
+            for turn in turns:
+                if turn.is_exactly(asked):
+                    return turn
+        for asked in (said, plain):
+            for turn in turns:
+                if turn.matches(asked):
+                    return turn
         known = [f"“{_short(turn.when)}”" for turn in turns[:_SHOWN]]
         more = f" and {len(turns) - _SHOWN} more" if len(turns) > _SHOWN else ""
         raise OutOfScript(

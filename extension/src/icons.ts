@@ -43,3 +43,11 @@ export const historyIcon = new LabIcon({
   <path class="jp-icon3" fill="#616161" d="M13 3a9 9 0 0 0-9 9H1l4 4 4-4H6a7 7 0 1 1 2 4.9l-1.4 1.4A9 9 0 1 0 13 3zm-1 5v5l4.3 2.5.7-1.2-3.5-2.1V8z"/>
 </svg>`,
 });
+
+/** An open box: the container's files. JupyterLab's own file browser has a folder. */
+export const filesIcon = new LabIcon({
+  name: "jupyter-agent-kernel:files",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M12 2 3 6.5v11L12 22l9-4.5v-11zm0 2.2 6 3-6 3-6-3zM5 8.9l6 3v7.4l-6-3zm8 10.4v-7.4l6-3v7.4z"/>
+</svg>`,
+});

@@ -115,6 +115,10 @@ async def test_an_exact_match_goes_before_a_contained_one(model: ScriptedModel) 
     assert isinstance((await said(model, user("Wait one moment")))[-1], CallDone)
 
 
+async def test_a_mentioned_file_is_matched_by_its_name(model: ScriptedModel) -> None:
+    assert text(await said(model, user("Look at the @file"))) == "I look."
+
+
 async def test_a_turn_that_ends_with_a_command_says_nothing_more(model: ScriptedModel) -> None:
     assert await said(model, user("wait a moment"), *ran("")) == []
 

@@ -14,6 +14,12 @@ MOST_NAMED = 20
 LONGEST = 40
 """Characters of a variable's name."""
 
+LONGEST_PATH = 60
+"""Characters of a path in a list."""
+
+_BEGINNING = 15
+"""Characters that are kept of a long path's beginning."""
+
 
 @dataclass(frozen=True)
 class CameBack:
@@ -33,6 +39,13 @@ class CameBack:
     variables: Sequence[str] | None = None
     cells: int = 0
     branches: int = 1
+
+
+def short_path(path: str) -> str:
+    """Return a path whose middle is left out if it is long: its end tells which notebook it is."""
+    if len(path) <= LONGEST_PATH:
+        return path
+    return f"{path[:_BEGINNING]}…{path[_BEGINNING + 1 - LONGEST_PATH :]}"
 
 
 def resumed(session: KeptSession, back: CameBack) -> str:

@@ -76,7 +76,7 @@ def _state(notebook: Notebook) -> str:
 
 
 async def _list(notebook: Notebook, outputs: CellOutputs) -> None:
-    from agent_kernel.kernel.keeping.words import ago
+    from agent_kernel.kernel.keeping.words import ago, short_path
     from agent_kernel.kernel.render.bundles import note, table
 
     found = await (await notebook.kept.sessions()).kept_sessions()
@@ -85,7 +85,8 @@ async def _list(notebook: Notebook, outputs: CellOutputs) -> None:
         return
     own = notebook.kept.session
     rows = [
-        [each.name, each.id, each.notebook, ago(each.updated_at), _mark(each, own)] for each in found[:100]
+        [each.name, each.id, short_path(each.notebook), ago(each.updated_at), _mark(each, own)]
+        for each in found[:100]
     ]
     outputs.result(table(["name", "id", "notebook", "kept", ""], rows).bundle())
 

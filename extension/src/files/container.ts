@@ -6,13 +6,15 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin,
 } from "@jupyterlab/application";
+import { ICommandPalette } from "@jupyterlab/apputils";
 import { IDocumentManager } from "@jupyterlab/docmanager";
 import { Context } from "@jupyterlab/docregistry";
 import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-import { folderIcon } from "@jupyterlab/ui-components";
 
 import { IAgentNotebooks } from "../connection/plugin";
+import { filesIcon } from "../icons";
+import { category } from "../panel";
 import { TERMINAL } from "../terminal/plugin";
 import { ContainerDrive, DRIVE } from "./drive";
 import { addMarkdownViewer } from "./markdown";
@@ -27,7 +29,7 @@ export const container: JupyterFrontEndPlugin<void> = {
   description: "Shows the files in the containers of Agent notebooks.",
   autoStart: true,
   requires: [IAgentNotebooks, IDocumentManager, IRenderMimeRegistry],
-  optional: [ITranslator, ILabShell, ILayoutRestorer],
+  optional: [ITranslator, ILabShell, ILayoutRestorer, ICommandPalette],
   activate: (
     app,
     notebooks: IAgentNotebooks,
@@ -36,6 +38,7 @@ export const container: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     lab: ILabShell | null,
     restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null,
   ) => {
     const trans = (translator ?? nullTranslator).load("agent_kernel");
     const drive = new ContainerDrive(notebooks, app.serviceManager.serverSettings);
@@ -47,7 +50,7 @@ export const container: JupyterFrontEndPlugin<void> = {
     const panel = new FilesPanel(notebooks, work, trans);
     work.panel = panel;
     panel.id = "jp-agent-files";
-    panel.title.icon = folderIcon;
+    panel.title.icon = filesIcon;
     panel.title.caption = trans.__("Files in the container");
     app.shell.add(panel, "left", { rank: 150, type: "Agent" });
     restorer?.add(panel, panel.id);
@@ -58,6 +61,7 @@ export const container: JupyterFrontEndPlugin<void> = {
       },
       describedBy: { args: { type: "object", properties: {} } },
     });
+    for (const command of [FILES, TERMINAL]) palette?.addItem({ command, category: category(trans) });
   },
 };
 

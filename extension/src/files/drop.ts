@@ -8,7 +8,7 @@ import { Drag } from "@lumino/dragdrop";
 import type { AgentNotebook } from "../connection/notebook";
 import { kindOf } from "../prompt/kinds";
 import { dropped } from "./entries";
-import { inserted, mentioned } from "./mention";
+import { inserted, mentioned, mentions } from "./mention";
 import { send } from "./send";
 
 const PATHS = "application/x-jupyter-icontents";
@@ -101,12 +101,17 @@ export class FileDrop {
   private _marked: CodeCell | null = null;
 }
 
-/** Puts a file's name into a cell, where the cursor is: in a prompt as a mention. */
+/** Puts a file's name into a cell, where the cursor is: in a prompt as a mention, unless it has that already. */
 export function mention(cell: CodeCell, path: string): void {
   const { sharedModel } = cell.model;
   const source = sharedModel.getSource();
-  const word = kindOf(source) === "prompt" ? mentioned(path) : path;
+  const isPrompt = kindOf(source) === "prompt";
+  const word = isPrompt ? mentioned(path) : path;
   const { editor } = cell;
+  if (isPrompt && mentions(source, word)) {
+    editor?.focus();
+    return;
+  }
   const at = editor?.hasFocus() ? editor.getOffsetAt(editor.getCursorPosition()) : source.length;
   const put = inserted(source, at, word);
   sharedModel.setSource(put.source);

@@ -15,3 +15,11 @@ export function inserted(source: string, at: number, word: string): { source: st
   const right = /^\s/.test(after) ? "" : " ";
   return { source: before + left + word + right + after, end: at + left.length + word.length + right.length };
 }
+
+/** Whether a prompt has this mention, and not only a longer one that begins like it. */
+export function mentions(source: string, word: string): boolean {
+  return source
+    .split(word)
+    .slice(1)
+    .some((rest) => !/^[\w/-]|^\.\w/.test(rest));
+}

@@ -2,6 +2,8 @@
 
 import { AnsiUp } from "ansi_up";
 
+import { css, isHued, legible, readableOn, rgbOf } from "./colours";
+
 const STYLES = ["bold", "faint", "italic", "underline"] as const;
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 const COLOUR = /\b[345]8;(?:5;\d*|2;\d*;\d*;\d*)/g;
@@ -30,17 +32,25 @@ export class Look {
     this._background = colour(/background-color:([^;]*)/.exec(styles), /(\S+)-bg/.exec(classes));
   }
 
-  /** Gives an element this look. */
+  /** Gives an element this look. No colour hides text: the program does not know the page that it is shown on. */
   dress(span: HTMLElement): void {
     const names: string[] = [...this._names, ...(this._struck ? ["strike"] : [])];
     let [colour, background] = [this._colour, this._background];
-    if (this._inverse) [colour, background] = [background ?? "page", colour ?? "text"];
-    for (const [property, prefix, value] of [
-      ["color", "fg", colour],
-      ["background-color", "bg", background],
-    ] as const) {
-      if (value?.startsWith("rgb")) span.style.setProperty(property, value);
-      else if (value !== undefined) names.push(`${prefix}-${value}`);
+    if (this._inverse) [colour, background] = [background, colour ?? "text"];
+    if (background === undefined || background === "text") {
+      if (background) names.push("bg-text", ...(colour ? [] : ["fg-page"]));
+      if (colour?.startsWith("rgb")) {
+        const text = rgbOf(colour);
+        if (isHued(text)) {
+          names.push("fg-own");
+          span.style.setProperty("--agent-own", css(legible(text, "any")));
+          span.style.setProperty("--agent-own-dark", css(legible(text, "dark")));
+        }
+      } else if (colour) names.push(`fg-${colour}`);
+    } else {
+      const ground = rgbOf(background);
+      span.style.backgroundColor = css(ground);
+      span.style.color = css(readableOn(ground, colour === undefined ? undefined : rgbOf(colour)));
     }
     span.className = names.map((name) => `agent-ansi-${name}`).join(" ");
   }

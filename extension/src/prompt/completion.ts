@@ -14,7 +14,7 @@ import { fields, text } from "../connection/messages";
 import { IAgentNotebooks } from "../connection/plugin";
 import { element } from "../dom";
 
-const LONGEST = 70;
+const LONGEST = 90;
 
 interface Offer extends CompletionHandler.ICompletionItem {
   /** One line about it. */
@@ -27,6 +27,7 @@ class OfferRenderer extends Completer.Renderer {
     const node = super.createCompletionItemNode(item, orderedTypes);
     if (!item.about) return node;
     node.title = item.about;
+    node.classList.add("jp-agent-offer");
     node.querySelector(".jp-Completer-typeExtended")?.remove();
     element("span", "jp-Completer-typeExtended jp-agent-about", node, item.about);
     return node;

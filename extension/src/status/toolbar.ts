@@ -13,8 +13,9 @@ import type { AgentNotebook } from "../connection/notebook";
 import { button, element } from "../dom";
 import { doing, model, sandbox, unreached, used } from "./words";
 
-/** Below this width of the notebook, in pixels, the item is short. */
+/** Below this width of the notebook, in pixels, the item is short; from the other on there is much space. */
 const NARROW = 760;
+const WIDE = 960;
 
 export class ToolbarStatus extends Widget {
   constructor(
@@ -42,7 +43,9 @@ export class ToolbarStatus extends Widget {
     });
     _notebook.changed.connect(this._draw, this);
     this._resized = new ResizeObserver(() => {
-      const narrow = _notebook.panel.node.clientWidth < NARROW;
+      const width = _notebook.panel.node.clientWidth;
+      const narrow = width < NARROW;
+      this.toggleClass("jp-agent-wide", width >= WIDE);
       if (narrow === this._narrow) return;
       this._narrow = narrow;
       this.toggleClass("jp-agent-narrow", narrow);

@@ -129,7 +129,9 @@ def test_every_control_of_the_panels_is_reached_by_keys(full: Page, pictures: Pa
     walk(full, ".jp-agent-variable-table")
     table.get_by_role("button", name="Next page").press("Enter")
     expect(table.locator(".jp-agent-table-said")).to_contain_text("page 2 of 2")
+    full.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     lab.picture(full, pictures / "variable-table.png")
+    lab.command(full, "agent-kernel:show-files")
     with themed(full, "JupyterLab Dark"):
         lab.picture(full, pictures / "variable-table-dark.png")
         assert our_violations(full) == []

@@ -11,9 +11,16 @@ from playwright.sync_api import BrowserContext, Page, expect
 from agent_kernel.kernel.render.bundles import table
 from tests.kernel import lab
 from tests.kernel.extension.page import WAIT, cell, source, start
-from tests.kernel.extension.records import bundles, code_call, message, write_record
+from tests.kernel.extension.records import (
+    bundles,
+    code_call,
+    message,
+    shell_call,
+    shell_output,
+    write_record,
+)
 from tests.kernel.extension.test_extension import DROP
-from tests.kernel.extension.test_record import PLOTLY, inner, output, press
+from tests.kernel.extension.test_record import PLOTLY, clipboard, inner, output, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
@@ -23,7 +30,8 @@ def seven(context: BrowserContext, address: str, lab_folder: Path) -> Iterator[P
     """A notebook whose first cell has run before."""
     chart = code_call("fig", {"text/plain": "a chart", "application/vnd.plotly.v1+json": PLOTLY})
     people = table(["name", "age"], [["Ada", "36"], ["Bob", ""]], "`people.csv`")
-    record = [*bundles(chart), people.bundle(), *bundles(message("Done."))]
+    failed = [shell_call("cat a"), shell_output(stderr="cat: a: No such file\n", exit_code=1)]
+    record = [*bundles(chart), people.bundle(), *bundles(*failed, message("Done."))]
     cells = ["%approve ask rm *", "clean up", ""]
     write_record(lab_folder / "seven.ipynb", [record], cells, kernel="agent-live")
     server, _, token = address.partition("/lab?")
@@ -40,15 +48,26 @@ def test_records_in_notebook_7(seven: Page, pictures: Path) -> None:
     expect(seven.locator(".jp-agent-table").get_by_role("status")).to_contain_text("2 of 2 rows")
     seven.get_by_role("button", name="Open the chart").press("Enter")
     expect(inner(seven).locator("svg.main-svg").first).to_be_visible(timeout=WAIT)
-    expect(seven.locator(".jp-agent-fold")).to_have_text("1 command")
+    expect(seven.locator(".jp-agent-fold")).to_have_text("2 commands")
     lab.picture(seven, pictures / "records-notebook7.png")
     seven.locator(".jp-agent-fold").click()
-    press(output(seven, 0), "Make it a Python cell")
     count = "(n) => window.jupyterapp.shell.currentWidget.content.widgets.length === n"
-    seven.wait_for_function(count, arg=5)
-    assert source(seven, 1) == "%%python\nfig"
-    lab.command(seven, "notebook:delete-cell")
-    seven.wait_for_function(count, arg=4)
+    made = {
+        (0, "Make it a Python cell"): "%%python\nfig",
+        (4, "Fix this"): "This command failed: `cat a` (exit 1). "
+        "Its last output was `cat: a: No such file`. Find out why, and fix it.",
+    }
+    for (number, name), expected in made.items():
+        press(output(seven, number), name)
+        seven.wait_for_function(count, arg=5)
+        assert source(seven, 1) == expected
+        lab.command(seven, "notebook:delete-cell")
+        seven.wait_for_function(count, arg=4)
+    seven.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    press(output(seven, 4), "Copy")
+    expect(output(seven, 4).get_by_role("button", name="Copied")).to_be_visible()
+    assert clipboard(seven) == "cat: a: No such file\n"
+    lab.picture(seven, pictures / "tools-notebook7.png")
 
 
 def test_cells_and_panels_in_notebook_7(seven: Page, pictures: Path) -> None:

@@ -101,6 +101,7 @@ def test_outputs_are_copied_asked_about_and_made_cells(
             press(output(page, number), "Copy")
             expect(output(page, number).get_by_role("button", name="Copied")).to_be_visible()
             assert clipboard(page) == expected
+        expect(cell(page, 0).get_by_role("button", name="Copied")).to_have_count(0)
         output(page, 1).hover()
         check_themes(page, ".jp-OutputArea", pictures / "tools.png")
         made = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.kernel.keeping.words import LONGEST_PATH, short_path
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.store.sqlite import migrations
@@ -26,7 +27,7 @@ async def machine(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[Machine]:
 
 async def test_notebook_is_kept_when_asked_to(machine: Machine) -> None:
     async with machine.kernel(keep=False) as kernel:
-        await kernel.run("remember")
+        assert "Demo mode" in (await kernel.run("remember"))[0]
         assert await kernel.run("%session list") == [
             "No session is kept. `%session keep` keeps this notebook."
         ]
@@ -40,10 +41,19 @@ async def test_notebook_is_kept_when_asked_to(machine: Machine) -> None:
         back = await kernel.run("what was it")
         assert back[0].startswith("Resumed session `the first`")
         assert back[-1] == "It was blue."
+        assert not any("Demo mode" in each for each in back), "the notebook has had that notice"
         assert kernel.notebook.budget == {"seconds": 70.0}
         (listed,) = await kernel.run("%session list")
         assert "the first" in listed
         assert "this notebook" in listed
+
+
+def test_a_long_path_keeps_its_end() -> None:
+    assert short_path("/home/me/n.ipynb") == "/home/me/n.ipynb"
+    long = short_path(f"/home/me/{'deep/' * 30}n.ipynb")
+    assert len(long) == LONGEST_PATH
+    assert long.startswith("/home/me/deep/d…")
+    assert long.endswith("/deep/n.ipynb")
 
 
 async def test_new_session_leaves_the_old_one_as_it_is(machine: Machine) -> None:

@@ -39,7 +39,8 @@ def written(page: Page, *texts: str) -> Any:
           const terminal = new Terminal("", "", document.body);
           for (const text of texts) terminal.write(text);
           const spans = [...terminal.node.querySelectorAll("span")];
-          return spans.map((span) => [span.textContent, span.className, span.style.color]);
+          const own = ({ style }) => style.getPropertyValue("--agent-own") || style.color;
+          return spans.map((span) => [span.textContent, span.className, own(span)]);
         }""",
         texts,
     )
@@ -52,8 +53,8 @@ def test_colours_of_a_terminal(view: Page) -> None:
     ]
     assert written(view, "\x1b[38;5;9ma\x1b[38;5;208mb\x1b[38;2;1;2;3mc\x1b[39md") == [
         ["a", "agent-ansi-fg-9", ""],
-        ["b", "", "rgb(255, 135, 0)"],
-        ["c", "", "rgb(1, 2, 3)"],
+        ["b", "agent-ansi-fg-own", "rgb(199, 106, 0)"],
+        ["c", "", ""],
         ["d", "", ""],
     ]
 
@@ -72,20 +73,20 @@ def test_a_sequence_cut_in_two_is_one_and_others_are_dropped(view: Page) -> None
 
 def test_inverse_and_struck_text(view: Page) -> None:
     assert written(view, "\x1b[7;31ma\x1b[27mb\x1b[48;5;7;9mc\x1b[38;2;7;7;9;29;7md\x1b[me") == [
-        ["a", "agent-ansi-fg-page agent-ansi-bg-1", ""],
+        ["a", "", "rgb(255, 255, 255)"],
         ["b", "agent-ansi-fg-1", ""],
-        ["c", "agent-ansi-strike agent-ansi-fg-1 agent-ansi-bg-7", ""],
-        ["d", "agent-ansi-fg-7", ""],
+        ["c", "agent-ansi-strike", "rgb(0, 0, 0)"],
+        ["d", "", "rgb(170, 170, 170)"],
         ["e", "", ""],
     ]
-    assert written(view, "\x1b[38:2::7:8:9ma\x1b[?7mb") == [
-        ["a", "", "rgb(7, 8, 9)"],
-        ["b", "", "rgb(7, 8, 9)"],
+    assert written(view, "\x1b[38:2::20:90:200ma\x1b[?7mb") == [
+        ["a", "agent-ansi-fg-own", "rgb(39, 104, 204)"],
+        ["b", "agent-ansi-fg-own", "rgb(39, 104, 204)"],
     ]
     assert written(view, "\x1b[4:3;58:2::9:0:0ma\x1b[58;2;9;0;0;4:0mb\x1b[48:2:1:7:8:9;58:5:7mc") == [
         ["a", "agent-ansi-underline", ""],
         ["b", "", ""],
-        ["c", "", ""],
+        ["c", "", "rgb(255, 255, 255)"],
     ]
 
 
