@@ -106,7 +106,7 @@ def test_only_the_audit_log_knows_a_deleted_session(machine: Environment, tmp_pa
     refused = session("delete", made.id, environment=machine)
     assert (refused.returncode, "Add --yes" in refused.stderr) == (2, True)
     said = done("delete", made.id, "--yes", environment=machine)
-    assert said.count("the response resp_") == 7, "those of its commands too"
+    assert "  7 responses\n" in said, "those of its commands too"
     assert said.count("the checkpoint snap_") == 2
     assert f"the container {made.container_id}" in said
     assert f"the archive {file}" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import tarfile
@@ -27,6 +28,11 @@ MADE = [
     "touch -- \"$(printf 'no\\377text')\"; ln deep/binary hard; truncate -s 3M sparse; chmod 751 private",
     "PLAIN=1; export LIST='a b'; declare -A map=([k]=v); greet() { echo hello $1; }; cd deep",
 ]
+UPLOADED = {
+    "private/f": ["/there/f", 2, [1, 2], hashlib.sha256(b"x\n").hexdigest()],
+    "time": ["/there/time", 6, [1, 2], hashlib.sha256(b"early\n").hexdigest()],
+}
+"""Two uploads: one is there as it was sent, the other was removed since."""
 SEEN = """
 echo "$PLAIN $LIST ${map[k]} $(greet you) $PWD"; cd ..; cd - >/dev/null
 (cd /mnt/data; find . -mindepth 1 -printf '%p %y %m %l %T@\\n' | sort; sha256sum deep/binary hard sparse
@@ -69,7 +75,7 @@ def test_session_goes_on_in_another_sandbox(
                 made.id, "moved", response_id=made.response_id, container_id=made.container_id, revision=1,
                 state={"cells": [{"response": made.response_id, "container": made.container_id,
                                   "point": early.id}],
-                       "approval": {"mode": "never"}, "uploads": {"x": ["/etc/passwd"]},
+                       "approval": {"mode": "never"}, "uploads": {"x": ["/etc/passwd"], **UPLOADED},
                        "params": {"mounts": ["a"]}, "said": {"budget": 1, "model": "m"},
                        "foreign": "cntr_" + "0" * 32},
             )
@@ -113,12 +119,17 @@ def test_session_goes_on_in_another_sandbox(
     assert (cell["response"], cell["container"]) == (moved.response_id, moved.container_id)
     assert moved.container_id != made.container_id
     rights = [moved.state[name] for name in ("approval", "uploads", "params", "said")]
-    assert rights == [None, {}, {}, {"model": "m"}], "an archive approves nothing here"
-    assert said.count("Not taken over: ") == 4
+    known = {"private/f": ["/there/f", 2, [], UPLOADED["private/f"][3]]}
+    assert rights == [None, known, {}, {"model": "m"}], "an archive approves nothing here"
+    assert said.count("Not taken over: ") == 3
+    assert "Not known any more: 2 uploads" in said
     assert moved.state["foreign"] != "cntr_" + "0" * 32, "an archive cannot name others' containers"
     second = done("import", str(file), environment=after)
     assert second.partition(":")[0] not in (made.id, ""), "its id is taken now"
-    assert len(json.loads(done("list", "--json", environment=after))) == 2
+    assert "A session moved is here already; this one is called moved-2." in second
+    assert {each["name"] for each in json.loads(done("list", "--json", environment=after))} == {
+        "moved", "moved-2"
+    }  # fmt: skip
 
 
 @pytest.mark.bubblewrap

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent_kernel.cli import compose
+from agent_kernel.cli.session.delete import summary
+from agent_kernel.cli.session.replaying import ReplayProgress
 from agent_kernel.config import load
 from agent_kernel.store.records import ResponseRow, SessionRow
 from tests.cli.command import call
@@ -116,6 +118,29 @@ def test_unknown_conversation_is_named_and_nothing_written(
     assert done.returncode == 2
     assert "There is no conversation 'resp_9'" in done.stderr
     assert not file.exists()
+
+
+def test_what_is_unknown_has_a_next_step(environment: dict[str, str], tmp_path: Path) -> None:
+    lost = call("session", "import", "nope", environment=environment)
+    assert "`agent-kernel session export` wrote" in lost.stderr
+    unknown = call("session", "export", "resp_nope", str(tmp_path / "x"), environment=environment)
+    assert "agent-kernel session list" in unknown.stderr
+    shown = call("session", "show", "sess_0", environment=environment)
+    assert "updated_at: 1970-01-01 00:00 UTC\n" in shown.stdout
+
+
+def test_many_that_were_removed_are_one_line() -> None:
+    many = [f"the response resp_{number}" for number in range(7)]
+    few = ["the container cntr_1", "the uploaded file file-1", "the uploaded file file-2"]
+    assert summary([few[0], *many, *few[1:]]) == [few[0], "7 responses", *few[1:]]
+
+
+def test_progress_of_many_turns_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ReplayProgress()
+    for number in range(1, 205):
+        progress.turn("m", number, 204)
+    lines = capsys.readouterr().err.splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (11, "m: turn 1 of 204", "m: turn 204 of 204")
 
 
 @pytest.mark.parametrize("name", ["sess_0", "tables"])

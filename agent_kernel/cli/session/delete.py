@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.store.records import SessionRow
 
+MOST_OF_A_KIND = 3
+"""The number of responses, checkpoints or files that are named one by one."""
+
+_ONE = re.compile(r"the (?P<kind>response|checkpoint|uploaded file|conversation) [\w-]+")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the session."""
@@ -30,15 +37,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Delete the session, print what was removed, and return the exit code: 1 if something remains."""
     settings = flags.load(arguments)
     done = run_interruptibly(_deleted(settings, arguments.id, yes=arguments.yes))
-    print(f"Removed:\n{_lines(done.removed)}")
+    print(f"Removed:\n{_lines(summary(done.removed))}")
     if done.shared:
-        print(f"Kept:\n{_lines(done.shared)}")
+        print(f"Kept:\n{_lines(summary(done.shared))}")
     if done.remains:
         lines = _lines(done.remains)
         print(f"Not removed, or found again:\n{lines}\n  Run the command again.", file=sys.stderr)
         return 1
-    print("A search of the store and of the engine found nothing else.")
+    print("A search of the store and of the engine found nothing else. The audit log has the whole list.")
     return 0
+
+
+def summary(texts: Sequence[str]) -> list[str]:
+    """Return each text, but a number in place of many of one kind, such as `the response resp_1`."""
+    kinds = [found["kind"] if (found := _ONE.fullmatch(text)) else None for text in texts]
+    many = {kind: number for kind, number in Counter(kinds).items() if kind and number > MOST_OF_A_KIND}
+    return [
+        f"{many[kind]:,} {kind}s" if kind in many else text
+        for place, (kind, text) in enumerate(zip(kinds, texts, strict=True))
+        if kind not in many or kind not in kinds[:place]
+    ]
 
 
 def _lines(texts: Sequence[str]) -> str:

@@ -41,7 +41,10 @@ async def archived_session(rows: Rows, name: str) -> ArchivedSession:
     if name.startswith("resp_"):
         response = await rows.response(name)
         if response is None:
-            raise NotFound(f"There is no response {name!r} in this store.")
+            raise NotFound(
+                f"There is no response {name!r} in this store.",
+                hint="For kept sessions: agent-kernel session list. For another store, add --data-dir.",
+            )
         return ArchivedSession(
             ids.session_id(), response_id=name, container_id=response.container_id,
             created_at=int(response.created_at), updated_at=int(response.created_at),

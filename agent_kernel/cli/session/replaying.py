@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -92,7 +93,42 @@ async def _replayed(
             settings = flags.load(arguments, sandbox=backend)
         runtime = compose.local_runtime(settings, lease=LEASE)
         stack.push_async_callback(runtime.aclose)
-        await replay_all(runtime, set_up, replays, lambda line: print(clean(line), file=sys.stderr))
+        shown = ReplayProgress()
+        try:
+            await replay_all(runtime, set_up, replays, shown)
+        finally:
+            shown.end()
+
+
+class ReplayProgress:
+    """Says on standard error how far the models are: one line of a terminal, elsewhere a tenth at a time."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, str] = {}
+        self._terminal = sys.stderr.isatty()
+        self._width = 0
+
+    def turn(self, model: str, number: int, count: int) -> None:
+        """Say that a model begins with a turn."""
+        self._at[model] = f"{clean(model)}: turn {number:,} of {count:,}"
+        if self._terminal:
+            line = ", ".join(self._at.values())[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+        elif number in (1, count) or number * 10 // count > (number - 1) * 10 // count:
+            print(self._at[model], file=sys.stderr)
+
+    def failed(self, model: str, why: str) -> None:
+        """Say why a model ended early."""
+        self.end()
+        self._at.pop(model, None)
+        print(clean(f"{model}: {why}"), file=sys.stderr)
+
+    def end(self) -> None:
+        """End the line."""
+        if self._width:
+            self._width = 0
+            print(file=sys.stderr)
 
 
 async def _named(name: str, settings: Settings, stack: AsyncExitStack) -> str:

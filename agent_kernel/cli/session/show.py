@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     for name, value in found.items():
+        if name in ("created_at", "updated_at"):
+            value = f"{when(value)} UTC"
         listed = [printable(str(each)) for each in value] if isinstance(value, list) else []
         print(f"{name}: {len(listed)}" if isinstance(value, list) else f"{name}: {printable(str(value))}")
         for each in listed:

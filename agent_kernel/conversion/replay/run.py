@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agent_kernel.conversion.containers import (
     CopiedFile,
@@ -21,7 +21,17 @@ from agent_kernel.errors import AgentKernelError, NotFound
 from agent_kernel.runtime.base import Runtime
 from agent_kernel.store.records import ResponseRow
 
-Progress = Callable[[str], None]
+
+class Progress(Protocol):
+    """Is told how far the replays have come."""
+
+    def turn(self, model: str, number: int, count: int) -> None:
+        """A model begins with a turn."""
+        ...
+
+    def failed(self, model: str, why: str) -> None:
+        """A model ends early."""
+        ...
 
 
 @dataclass
@@ -72,7 +82,7 @@ async def _replay(runtime: Runtime, set_up: ReplaySetUp, replay: ModelReplay, pr
                 await asyncio.shield(_forget(runtime, replay.begun))
     except AgentKernelError as error:
         replay.error = error.message
-        progress(f"{replay.model}: {error.message}")
+        progress.failed(replay.model, error.message)
 
 
 async def _turns(
@@ -85,14 +95,14 @@ async def _turns(
     """Run the turns and return why they ended early, or an empty text."""
     previous: str | None = None
     for number, prompt in enumerate(prompts, 1):
-        progress(f"{replay.model}: turn {number} of {len(prompts)}")
+        progress.turn(replay.model, number, len(prompts))
         begun = time.monotonic()
         row = await _turn(runtime, prompt, prompt.request(replay.model, container_id, previous), replay.begun)
         replay.rows.append(row)
         replay.seconds.append(time.monotonic() - begun)
         if row.status == "failed":
             why = (row.response.get("error") or {}).get("message") or "The turn failed."
-            progress(f"{replay.model}: {why}")
+            progress.failed(replay.model, str(why))
             return str(why)
         previous = row.id
     return ""

@@ -26,6 +26,7 @@ async def session(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
         case "" if not rest:
             outputs.result(note(_state(notebook)))
         case "keep":
+            _check_name(rest)
             await kept.check()
             kept.declined = False
             await kept.save(rest or None)
@@ -52,6 +53,15 @@ async def session(notebook: Notebook, outputs: CellOutputs, arguments: str) -> N
             outputs.emit(note(f"The next cell begins with an empty container and conversation.{again}"))
         case _:
             raise InvalidRequest(f"%session does not know {arguments.strip()[:80]!r}.", hint=_HINT)
+
+
+def _check_name(name: str) -> None:
+    """Raise `InvalidRequest` for a name that looks like an id: it could hide the session with that id."""
+    if name.startswith(("sess_", "resp_")):
+        raise InvalidRequest(
+            f"{name[:80]!r} looks like an id, and cannot be the name of a session.",
+            hint="Choose another name. To go on with a kept session: %session resume NAME",
+        )
 
 
 def _check_kept(notebook: Notebook) -> None:

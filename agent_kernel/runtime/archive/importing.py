@@ -8,6 +8,7 @@ import logging
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, LimitReached, SandboxError
@@ -20,8 +21,9 @@ from agent_kernel.runtime.archive.labels import Relabelling
 from agent_kernel.runtime.archive.packages import missing, packages_of
 from agent_kernel.runtime.archive.reading import SessionArchive
 from agent_kernel.runtime.archive.shell import restore_shell
-from agent_kernel.runtime.archive.trust import without_rights
+from agent_kernel.runtime.archive.trust import known_uploads, without_rights
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.kept import LONGEST_NAME
 from agent_kernel.store.records import Finish, ResponseRow, SessionRow
 from agent_kernel.store.rows import Rows
 
@@ -122,9 +124,11 @@ class SessionImport:
         if not session_id.startswith("sess_") or await self._rows.session(session_id) is not None:
             session_id = ids.session_id()
         state, notes = without_rights(archived.state)
-        self._notes += notes
+        state["uploads"], changed = known_uploads(state, self._archive)
+        self._notes += [*notes, *changed]
+        name = await self._name(archived.name)
         row = SessionRow(
-            id=session_id, name=archived.name, created_at=archived.created_at or now, updated_at=now,
+            id=session_id, name=name, created_at=archived.created_at or now, updated_at=now,
             response_id=labels.id(archived.response_id) if archived.response_id else None,
             container_id=container_id, notebook=notebook,
             state=json.dumps(labels.value(state), ensure_ascii=False, separators=(",", ":")),
@@ -137,6 +141,16 @@ class SessionImport:
                 hint="Delete one: agent-kernel session delete ID",
             )
         return row
+
+    async def _name(self, wanted: str) -> str:
+        """Return the session's name, with a number if another session has it: names find sessions."""
+        taken = {each.name for each in await self._rows.sessions()}
+        if not wanted or wanted not in taken:
+            return wanted
+        numbered = (f"{wanted[: LONGEST_NAME - 10]}-{number}" for number in count(2))
+        name = next(each for each in numbered if each not in taken)
+        self._notes.append(f"A session {wanted} is here already; this one is called {name}.")
+        return name
 
     async def _new_ids(self, was: str | None, container_id: str | None) -> dict[str, str]:
         """Return the id of each turn here: its own, or a new one where that is taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +102,14 @@ class SessionArchive:
                 waiting = bytearray(-stored.size % BLOCK)
         yield gzip.compress(waiting + bytes(2 * BLOCK), 1)
 
+    def digests(self, paths: Collection[str], member: str = names.FILES) -> dict[str, str]:
+        """Return the SHA-256 of the contents of those of these files in the tree that are there."""
+        if not paths or member not in self:
+            return {}
+        with gzip.GzipFile(fileobj=self._part(member)) as source:  # type: ignore[call-overload]  # it only reads
+            entries = ((entry.path.decode("utf-8", "replace"), entry.content) for entry in TarReader(source))
+            return {path: content for path, content in entries if content and path in paths}
+
     def _content(self, stored: StoredContent) -> _Part:
         place = self._places[names.CONTENTS]
         return _Part(self._file, MemberPlace(place.start + stored.start, stored.packed))
@@ -192,7 +200,10 @@ def opened_archive(path: Path, limits: TreeLimits | None = None) -> Iterator[Ses
     try:
         file = path.open("rb")
     except OSError as error:
-        raise NotFound(f"The archive {path} cannot be read: {error.strerror}.") from None
+        raise NotFound(
+            f"The archive {path} cannot be read: {error.strerror}.",
+            hint="Name a file that `agent-kernel session export` wrote.",
+        ) from None
     with file:
         archive = _checked(file)
         archive.check(limits or TreeLimits())

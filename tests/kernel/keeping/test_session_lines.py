@@ -95,6 +95,8 @@ async def test_name_that_two_sessions_have_is_not_guessed(machine: Machine) -> N
         await kernel.run("%session keep same")
         with pytest.raises(InvalidRequest, match=r"2 kept sessions are called 'same'\. Name one by its id"):
             await kernel.run("%session resume same")
+        with pytest.raises(InvalidRequest, match="looks like an id"):
+            await kernel.run("%session keep sess_0123")
         with pytest.raises(InvalidRequest, match="No kept session has the name"):
             await kernel.run("%session resume other")
 
