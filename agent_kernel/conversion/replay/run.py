@@ -22,7 +22,7 @@ from agent_kernel.runtime.base import Runtime
 from agent_kernel.store.records import ResponseRow
 
 
-class Progress(Protocol):
+class ReplayWatcher(Protocol):
     """Is told how far the replays have come."""
 
     def turn(self, model: str, number: int, count: int) -> None:
@@ -59,7 +59,7 @@ class ReplaySetUp:
 
 
 async def replay_all(
-    runtime: Runtime, set_up: ReplaySetUp, replays: Sequence[ModelReplay], progress: Progress
+    runtime: Runtime, set_up: ReplaySetUp, replays: Sequence[ModelReplay], progress: ReplayWatcher
 ) -> None:
     """Fill in the replays, all at once. A model that fails does not stop the others.
 
@@ -70,7 +70,9 @@ async def replay_all(
             group.create_task(_replay(runtime, set_up, each, progress))
 
 
-async def _replay(runtime: Runtime, set_up: ReplaySetUp, replay: ModelReplay, progress: Progress) -> None:
+async def _replay(
+    runtime: Runtime, set_up: ReplaySetUp, replay: ModelReplay, progress: ReplayWatcher
+) -> None:
     replay.error = "It was interrupted."
     try:
         async with fresh_container(runtime, {**set_up.params, "name": "replay"}) as container_id:
@@ -90,7 +92,7 @@ async def _turns(
     prompts: Sequence[ReplayPrompt],
     container_id: str,
     replay: ModelReplay,
-    progress: Progress,
+    progress: ReplayWatcher,
 ) -> str:
     """Run the turns and return why they ended early, or an empty text."""
     previous: str | None = None
