@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent_kernel.egress.gate import NotForwarded, gate_for
@@ -202,8 +201,7 @@ class Broker:
             if self._policy is not policy and not _allows(self._policy, attempt.decision):  # while asked
                 raise ConnectDenied(_no_longer(self._policy, attempt.decision))
             self._check_readable(AllowedTarget(attempt.decision.name, attempt.decision.port, rule))
-            async with self._within_policy(attempt.decision):
-                await self._carry(attempt, rule, stream)
+            await self._carry_within_policy(attempt, rule, stream)
         finally:
             self._meter.end()
             self._serving.remove(attempt)
@@ -214,14 +212,13 @@ class Broker:
         elif to.read:
             raise ConnectDenied(MISSING)
 
-    @contextlib.asynccontextmanager
-    async def _within_policy(self, decision: NetworkDecision) -> AsyncIterator[None]:
-        """Raise `ConnectDenied` in the body when a new policy does not allow its connection."""
-        guard = asyncio.timeout(None)
+    async def _carry_within_policy(self, attempt: _Attempt, rule: NetworkRule, stream: EgressStream) -> None:
+        """Carry a connection. Raises `ConnectDenied` when a new policy does not allow it."""
+        guard, decision = asyncio.timeout(None), attempt.decision
         self._open[guard] = decision
         try:
             async with guard:
-                yield
+                await self._carry(attempt, rule, stream)
         except TimeoutError:
             if not guard.expired():
                 raise

@@ -166,12 +166,13 @@ class FirstBytesGate:
 
     def _recognise(self) -> bytes:
         held = self._held
-        if any(request.startswith(held) and held != request for request in _POSTGRES_TLS) and held[0] == 0:
-            return b""
-        for request in _POSTGRES_TLS:
-            if held.startswith(request):
-                self._held = b""
-                return request + self.feed(held[len(request) :])
+        if held[0] == 0:
+            if any(request.startswith(held) and held != request for request in _POSTGRES_TLS):
+                return b""
+            for request in _POSTGRES_TLS:
+                if held.startswith(request):
+                    self._held = b""
+                    return request + self.feed(held[len(request) :])
         if held.startswith(_TLS):
             return self._hand_over(TlsGate(self._rule, self._name))
         if self._rule.private:

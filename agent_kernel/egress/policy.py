@@ -25,6 +25,9 @@ TRANSPARENT_PORTS = (22, 80, 443)
 READING = ("GET", "HEAD", "OPTIONS")
 """The methods of HTTP that a read-only rule allows. They are written in capitals, as HTTP has them."""
 
+_REMEMBERED = 64
+"""Destinations whose decision a policy remembers."""
+
 _PRIVATE = "tcp://"
 _READ_ONLY = "GET "
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
@@ -165,6 +168,18 @@ class NetworkPolicy:
 
     def decide(self, name: str, port: int) -> NetworkDecision:
         """Decide about a destination that a sandbox asks for. It raises nothing, and resolves nothing."""
+        found = self._decided.get((name, port))
+        if found is None:
+            if len(self._decided) >= _REMEMBERED:  # the names come from inside
+                self._decided.clear()
+            found = self._decided[name, port] = self._decide(name, port)
+        return found
+
+    @functools.cached_property
+    def _decided(self) -> dict[tuple[str, int], NetworkDecision]:
+        return {}
+
+    def _decide(self, name: str, port: int) -> NetworkDecision:
         try:
             host = canonical(name)
         except UnusableName as error:

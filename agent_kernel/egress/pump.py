@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from functools import partial
 
 from agent_kernel.egress.gate import Gate
+from agent_kernel.sandboxes.near.edges import ENDS, WRITES, Edges
 from agent_kernel.sandboxes.near.program_socket import NOW, ProgramSocket
 
 LARGEST, LEAST, HELD = 1 << 20, 32 << 10, 16 << 20
@@ -35,20 +35,22 @@ class Pump:
     ) -> None:
         self._inside = inside
         self._outside = outside
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._edges = Edges.of(self._loop)
+        self._done: asyncio.Future[None] = self._loop.create_future()
 
-        def sent(data: memoryview) -> bytes:
+        def sent(data: bytes | memoryview) -> bytes:
             passed = gate.feed(bytes(data)) if data else gate.end()
             if passed:
                 count(len(passed), 0)
             return passed
 
-        def received(data: memoryview) -> memoryview:
+        def received(data: bytes | memoryview) -> bytes | memoryview:
             count(0, len(data))
             return data
 
-        self._up = _Way(inside.socket, outside, sent, self._advance)
-        self._down = _Way(outside, inside.socket, received, self._advance)
+        self._up = _Way(inside.socket, outside, sent)
+        self._down = _Way(outside, inside.socket, received)
 
     async def run(self) -> None:
         """Carry bytes until both directions have ended, and close the server's socket.
@@ -56,36 +58,54 @@ class Pump:
         Raises what the gate and `count` raise, and `OSError` when the server breaks the connection.
         """
         Pump.running += 1
+        program, server = self._inside.socket.fileno(), self._outside.fileno()
         try:
-            self._down.watch(reads=True)
             self._advance(self._up)
+            self._edges.watch(program, self._program_told)
+            self._edges.watch(server, self._server_told)
             await self._done
         finally:
             Pump.running -= 1
-            self._stop()
+            self._edges.forget(program)
+            self._edges.forget(server)
             self._inside.ended = self._up.all_read
             self._outside.close()
 
-    def _stop(self) -> None:
-        self._up.watch()
-        self._down.watch()
+    def _program_told(self, mask: int) -> None:
+        self._told(mask, self._up, self._down)
+
+    def _server_told(self, mask: int) -> None:
+        self._told(mask, self._down, self._up)
+
+    def _told(self, mask: int, source: _Way, target: _Way) -> None:
+        """Go on with the way that begins at a socket, and with the one that waits for it to take more."""
+        if mask & ENDS:
+            source.ends = True
+        if mask & ~WRITES and not source.blocked:
+            self._advance(source)
+        if target.blocked and mask & (WRITES | ENDS):
+            self._advance(target)
 
     def _advance(self, way: _Way) -> None:
-        if self._done.done():
+        if self._done.done() or way.ended:
             return
         try:
-            way.advance()
+            more = way.advance()
         except BrokenEnd as broken:
             self._broken(way, broken)
         except Exception as error:  # noqa: BLE001 (`run` raises it)
             self._done.set_exception(error)
         else:
-            if self._up.ended and self._down.ended:
+            if more:
+                self._loop.call_soon(self._advance, way)
+            elif way.blocked:
+                self._edges.watch_writes(way.target.fileno())
+            elif self._up.ended and self._down.ended:
                 self._done.set_result(None)
 
     def _broken(self, way: _Way, broken: BrokenEnd) -> None:
         if (way is self._up) == broken.reading:  # the program has: its task is about to be cancelled
-            self._stop()
+            self._up.ended = self._down.ended = True
             self._inside.left()
         elif way is self._up and self._down.ended:  # the server is done, and takes not even TLS's goodbye
             self._done.set_result(None)
@@ -103,98 +123,89 @@ class BrokenEnd(Exception):
 
 
 class _Way:
-    """One direction. `check` returns what may be passed on; it gets nothing when the source has ended.
-
-    `go(way)` is called when it can go on, and calls `advance`.
-    """
+    """One direction. `check` returns what may be passed on; it gets nothing when the source has ended."""
 
     def __init__(
         self,
         source: socket.socket,
         target: socket.socket,
-        check: Callable[[memoryview], bytes | memoryview],
-        go: Callable[[_Way], None],
+        check: Callable[[bytes | memoryview], bytes | memoryview],
     ) -> None:
+        self.target = target
+        self.ends = False
+        """Whether the source has ended or failed, so that there is more than its last bytes to read."""
         self.all_read = False
         self.ended = False
-        self._loop = asyncio.get_running_loop()
+        self.blocked = False
+        """Whether the target takes no more now."""
         self._source = source
-        self._target = target
         self._check = check
-        self._go = partial(go, self)
-        self._buffer = memoryview(b"")
+        self._buffer: memoryview | None = None
         self._size = LEAST
         self._rest: bytes | memoryview = b""
         self._full = False
-        self._reads = self._writes = False
 
-    def advance(self) -> None:
-        """Carry what is there, up to some pieces, and watch for more.
+    def advance(self) -> bool:
+        """Carry what is there, up to some pieces. Return whether there may be more to carry now.
 
         Raises `BrokenEnd`, and what `check` raises.
         """
+        if self.blocked:
+            self.blocked, self._full = False, True  # what came meanwhile was not told
         for _ in range(_PIECES):
             if not self._rest and not self._read():
-                break
+                return False
             if self._rest and not self._send():
-                self.watch(writes=True)
-                return
+                self.blocked = True
+                return False
             if self.all_read:
                 self._end()
-                return
-            if not self._full:
-                break  # there was no more, most likely: the loop tells
-        self.watch(reads=True)
+                return False
+            if not self._full and not self.ends:
+                return False
+        return True
 
     def _read(self) -> bool:
         """Read a piece. Return whether there was one, or the end of all."""
-        most = max(LEAST, min(self._size, HELD // max(1, Pump.running)))
-        if len(self._buffer) != most:
-            self._buffer = memoryview(bytearray(most))
+        most = self._size if Pump.running < 16 else max(LEAST, min(self._size, HELD // Pump.running))
+        data: bytes | memoryview
         try:
-            size = self._source.recv_into(self._buffer, 0, NOW)
+            if most == LEAST:
+                data = self._source.recv(most, NOW)
+            else:
+                if self._buffer is None or len(self._buffer) != most:
+                    self._buffer = memoryview(bytearray(most))
+                data = self._buffer[: self._source.recv_into(self._buffer, 0, NOW)]
         except BlockingIOError:
-            self._buffer, self._size = memoryview(b""), LEAST  # an idle connection holds no memory
+            self._buffer, self._size = None, LEAST  # an idle connection holds no memory
             return False
         except OSError as error:
             raise BrokenEnd(error, reading=True) from None
+        size = len(data)
         self.all_read = not size
         self._full = size == most
         if self._full:
             self._size = min(2 * size, LARGEST)
-        self._rest = self._check(self._buffer[:size])
-        if size < most // 2:
-            self._buffer, self._size = memoryview(b""), most // 2
+        elif size < most // 2:
+            self._buffer, self._size = None, max(LEAST, most // 2)
+        self._rest = self._check(data)
         return True
 
     def _send(self) -> bool:
         """Send what was read. Return whether all of it is sent."""
         try:
-            sent = self._target.send(self._rest, NOW)
+            sent = self.target.send(self._rest, NOW)
         except BlockingIOError:
-            sent = 0
+            return False
         except OSError as error:
             raise BrokenEnd(error, reading=False) from None
+        if sent == len(self._rest):
+            self._rest = b""
+            return True
         self._rest = memoryview(self._rest)[sent:]
-        return not self._rest
+        return False
 
     def _end(self) -> None:
         self.ended = True
-        self.watch()
         with contextlib.suppress(OSError):  # it is broken already, which the other direction reports
-            self._target.shutdown(socket.SHUT_WR)
-
-    def watch(self, *, reads: bool = False, writes: bool = False) -> None:
-        """Be called when the source has more to read, or the target takes more, or neither."""
-        if reads != self._reads:
-            self._reads = reads
-            if reads:
-                self._loop.add_reader(self._source.fileno(), self._go)
-            else:
-                self._loop.remove_reader(self._source.fileno())
-        if writes != self._writes:
-            self._writes = writes
-            if writes:
-                self._loop.add_writer(self._target.fileno(), self._go)
-            else:
-                self._loop.remove_writer(self._target.fileno())
+            self.target.shutdown(socket.SHUT_WR)

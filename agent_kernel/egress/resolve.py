@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, zip_longest
@@ -18,9 +18,10 @@ from agent_kernel.egress.addresses import refusal
 from agent_kernel.egress.names import Address, literal
 from agent_kernel.egress.policy import NetworkRule
 from agent_kernel.errors import ConnectDenied
+from agent_kernel.sandboxes.near.eager import InTime
 from agent_kernel.sandboxes.near.waiting import writable
 
-Resolver = Callable[[str], Awaitable[Sequence[Address]]]
+Resolver = Callable[[str], Coroutine[Any, Any, Sequence[Address]]]
 """Returns the addresses of a canonical name, best first. Raises `OSError` if there are none."""
 
 Dialler = Callable[[Address, int], Coroutine[Any, Any, socket.socket]]
@@ -66,12 +67,15 @@ async def checked_addresses(name: str, rule: NetworkRule, resolver: Resolver) ->
         found: Sequence[Address] = [address]
     else:
         try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await resolver(name)
+            found = await InTime(resolver(name), RESOLVE_SECONDS)
         except TimeoutError:
             raise OSError(None, "the name server did not answer in time") from None
     if not found:
         raise OSError(None, "the name has no address")
+    if len(found) == 1:
+        if why := refusal(found[0], rule):
+            raise ConnectDenied(why)
+        return [found[0]]
     refusals = {each: refusal(each, rule) for each in found}
     allowed = [each for each, why in refusals.items() if why is None]
     if not allowed:
@@ -123,9 +127,9 @@ async def connect_first(
     running: set[asyncio.Task[socket.socket]] = set()
     failures: list[BaseException] = []
     try:
+        if len(waiting) == 1:  # most often, and it needs no task
+            return waiting[0], await InTime(dialler(waiting[0], port), CONNECT_SECONDS)
         async with asyncio.timeout(CONNECT_SECONDS):
-            if len(waiting) == 1:  # most often, and it needs no task
-                return waiting[0], await dialler(waiting[0], port)
             while waiting or running:
                 if waiting:
                     address = waiting.pop(0)

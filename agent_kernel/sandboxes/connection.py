@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from agent_kernel.errors import (
@@ -29,6 +30,8 @@ from agent_kernel.sandboxes.socket_stream import SocketStream
 
 CONTENT_CHUNK = 128 << 10
 """Bytes of a file that are sent at once. Four programs handle each piece on its way."""
+_RECEIVED = wire.CHUNK * 4
+"""Bytes that are received at once."""
 HELLO_TIMEOUT = 30.0
 CANCEL_TIMEOUT = 10.0
 VERDICT_TIMEOUT = 5.0
@@ -197,13 +200,14 @@ class SandboxConnection:
             raise self.failure
 
     async def _read(self) -> None:
-        decoder = wire.Decoder()
         failure: SandboxError = SandboxGone("The sandbox is gone: it ended or was removed.")
         try:
-            while received := await self._stream.read(wire.CHUNK * 4):
-                self._silence.heard()
-                for kind, number, payload in decoder.feed(received):
-                    self._take(kind, number, payload)
+            take = partial(self._received, wire.Decoder())
+            if isinstance(self._stream, SocketStream):
+                await self._stream.take_all(take, _RECEIVED)
+            else:
+                while received := await self._stream.read(_RECEIVED):
+                    take(received)
         except wire.VersionMismatch as mismatch:
             failure = _mismatch(mismatch)
         except wire.WireError as error:
@@ -213,6 +217,11 @@ class SandboxConnection:
         except OSError as error:
             failure = SandboxGone(f"The stream to the sandbox broke off: {error.strerror or error}.")
         await self._fail(failure)
+
+    def _received(self, decoder: wire.Decoder, received: bytes) -> None:
+        self._silence.heard()
+        for kind, number, payload in decoder.feed(received):
+            self._take(kind, number, payload)
 
     def _take(self, kind: int, number: int, payload: bytes) -> None:
         if number == 0 or not self._greeting.done():

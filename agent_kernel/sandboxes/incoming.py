@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from agent_kernel.errors import ConnectDenied, SandboxError
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.egress import EgressStream
 from agent_kernel.sandboxes.near.descriptors import Descriptors
+from agent_kernel.sandboxes.near.eager import begin
 from agent_kernel.sandboxes.near.program_socket import MOST_REPLY, ProgramSocket, take_over
 
 log = logging.getLogger(__name__)
+
+_SOON, _TOGETHER = 0.005, 32
+"""Seconds that an answer waits for others, and how many go together at most.
+
+Nobody waits for the answer to a connection that has ended on both sides, and each message wakes boxd.
+"""
 
 Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
 """A handler for a channel that boxd opened: `(arguments, stream)`."""
@@ -31,7 +39,11 @@ class IncomingCalls:
         self.methods = methods
         self._send = send
         self._descriptors = descriptors
-        self._served: dict[int, tuple[EgressStream, asyncio.Task[None]]] = {}
+        self._served: dict[int, EgressStream] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._answers: list[bytes] = []
+        self._flush_at: asyncio.TimerHandle | None = None
+        self._unanswered = 0
         self._last_served = 0
         self._closing = False
 
@@ -44,8 +56,7 @@ class IncomingCalls:
         """Begin to serve a call. Raises `WireError` if boxd may not open this channel."""
         if number % 2 or number <= self._last_served:
             raise wire.WireError(f"channel {number} is in use, or not the sandbox's to open")
-        open_now = sum(not stream.answered for stream, _ in self._served.values())
-        if open_now >= wire.MAX_OPENED or len(self._served) >= 2 * wire.MAX_OPENED:  # unread answers
+        if self._unanswered >= wire.MAX_OPENED or len(self._served) >= 2 * wire.MAX_OPENED:  # unread answers
             raise wire.WireError(f"more than {wire.MAX_OPENED} channels open")
         if len(payload) > wire.MAX_CALL:
             raise wire.WireError(f"a call of {len(payload)} bytes")
@@ -58,15 +69,13 @@ class IncomingCalls:
             stream, serve = self._passed(number, request, self.methods[method])
         else:
             stream, serve = EgressStream(number, self._send), self.methods[method]
-        task = asyncio.create_task(self._serve(stream, serve, request))
-        self._served[number] = stream, task
-        task.add_done_callback(lambda _: self._ended(number))
         if isinstance(stream, ProgramSocket):
-            stream.left = lambda: self._give_up(stream, task)
-
-    def _ended(self, number: int) -> None:
-        stream, _ = self._served.pop(number)
-        stream.let_go()  # a task that was cancelled before it began has not done so
+            stream.left = partial(self._give_up, number)
+        self._unanswered += 1
+        self._served[number] = stream
+        task = begin(self._serve(stream, serve, request))
+        if number in self._served:
+            self._tasks[number] = task
 
     def _passed(self, number: int, request: dict[str, Any], method: Method) -> tuple[EgressStream, Method]:
         """Return the stream of a connection whose socket came with the call, and what serves it."""
@@ -91,20 +100,33 @@ class IncomingCalls:
             raise wire.WireError(f"a frame on channel {number}, which was not opened")
         if number not in self._served:
             return  # boxd has not yet seen the answer
-        stream, task = self._served[number]
+        stream = self._served[number]
         if stream.answered:
             return
         if kind == wire.CANCEL:
-            self._give_up(stream, task)
+            self._give_up(number)
         else:
             stream.receive(kind, payload)
 
-    @staticmethod
-    def _give_up(stream: EgressStream, task: asyncio.Task[None]) -> None:
-        stream.cancelled = True
-        asyncio.get_running_loop().call_soon(_stop, stream, task)  # once it has begun, so that it answers
+    def _give_up(self, number: int) -> None:
+        asyncio.get_running_loop().call_soon(self._stop, number)  # its task may be about to end by itself
+
+    def _stop(self, number: int) -> None:
+        stream = self._served.get(number)
+        if stream is not None and not stream.answered:
+            stream.cancelled = True
+            self._tasks[number].cancel()
 
     async def _serve(self, stream: EgressStream, method: Method, request: dict[str, Any]) -> None:
+        try:
+            await self._answer(stream, method, request)
+        finally:
+            if not stream.answered:
+                self._unanswered -= 1
+            del self._served[stream.number]
+            self._tasks.pop(stream.number, None)  # it is not there yet if nothing had to be waited for
+
+    async def _answer(self, stream: EgressStream, method: Method, request: dict[str, Any]) -> None:
         answer: dict[str, str] | None = None
         try:
             await method(request, stream)
@@ -125,28 +147,40 @@ class IncomingCalls:
         finally:
             known = stream.let_go()
         stream.answered = True
+        self._unanswered -= 1
         kind = wire.RESULT if answer is None else wire.ERROR
+        self._answers.append(wire.message(kind, stream.number, {**known, **(answer or {})}))
+        if kind == wire.RESULT and known.get("ended") and len(self._answers) < _TOGETHER:
+            if self._flush_at is None:
+                self._flush_at = asyncio.get_running_loop().call_later(_SOON, lambda: begin(self._flush()))
+        else:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Send the answers that wait."""
+        if self._flush_at is not None:
+            self._flush_at.cancel()
+            self._flush_at = None
+        answers, self._answers = self._answers, []
         try:
-            await self._send(wire.message(kind, stream.number, {**known, **(answer or {})}))
+            if answers:
+                await self._send(b"".join(answers))
         except SandboxError:
             return  # this connection has ended, which is reported elsewhere
 
     def cancel(self) -> None:
         """Cancel every call; boxd gets no answers any more. Idempotent."""
         self._closing = True
-        for _, task in self._served.values():
+        if self._flush_at is not None:
+            self._flush_at.cancel()
+        for task in self._tasks.values():
             task.cancel()
 
     async def aclose(self) -> None:
         """Cancel every call and wait for its end."""
         self.cancel()
-        await asyncio.gather(*(task for _, task in self._served.values()), return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
 async def _no_descriptors(request: dict[str, Any], stream: EgressStream) -> None:
     raise OSError(None, "this server could not take the connection")
-
-
-def _stop(stream: EgressStream, task: asyncio.Task[None]) -> None:
-    if not stream.answered:
-        task.cancel()

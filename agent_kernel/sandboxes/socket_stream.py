@@ -54,35 +54,65 @@ class SocketStream:
 
         Raises `ChannelBroken` for descriptors that belong to nothing.
         """
-        received = b""
-        while not self._closed:
+        received: bytes | None = b""
+        while not self._closed and (received := self._receive(limit)) is None:
+            await self._reads(tell)
+        if not received:
+            await self._end()
+        return received or b""
+
+    async def take_all(self, take: Callable[[bytes], None], limit: int) -> None:
+        """Call `take` with bytes as they come, up to `limit` at once, and return at the end, as `read` does.
+
+        It costs less than a `read` for each piece. Raises as `read`, and what `take` raises.
+        """
+
+        def pass_on(told: asyncio.Future[None]) -> None:
             try:
-                received, ancillary, flags, _ = self._socket.recvmsg(limit, _SPACE, socket.MSG_CMSG_CLOEXEC)
-            except BlockingIOError:
-                await self._readable()
-                continue
-            except ConnectionError:
-                break
-            if ancillary or flags & socket.MSG_CTRUNC:
-                self.descriptors.keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
-            break
-        if not received and not self._closed:
-            try:
-                await self._on_end()
-            finally:
-                await self.aclose()  # nobody may do it for a stream that has ended
+                received = self._receive(limit)
+                if received:
+                    take(received)
+                elif received is not None:
+                    tell(told)
+            except Exception as error:  # noqa: BLE001 (raised below)
+                if not told.done():
+                    told.set_exception(error)
+                self._loop.remove_reader(self._fd)
+
+        if not self._closed:
+            await self._reads(pass_on)
+        await self._end()
+
+    def _receive(self, limit: int) -> bytes | None:
+        """Return what has come: `b""` is the end, None nothing yet. Raises `ChannelBroken`."""
+        try:
+            received, ancillary, flags, _ = self._socket.recvmsg(limit, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
+        if ancillary or flags & socket.MSG_CTRUNC:
+            self.descriptors.keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
         return received
 
-    async def _readable(self) -> None:
-        """Wait until bytes have come, or until `aclose`."""
-        self._reading = told = self._loop.create_future()
-        self._loop.add_reader(self._fd, tell, told)
+    async def _reads(self, told: Callable[[asyncio.Future[None]], None]) -> None:
+        """Call `told` with a future whenever bytes have come, until it is done, or until `aclose`."""
+        self._reading = done = self._loop.create_future()
+        self._loop.add_reader(self._fd, told, done)
         try:
-            await told
+            await done
         finally:
             self._reading = None
             if not self._closed:
                 self._loop.remove_reader(self._fd)
+
+    async def _end(self) -> None:
+        """Report the end of the stream, unless it was closed here."""
+        if not self._closed:
+            try:
+                await self._on_end()
+            finally:
+                await self.aclose()  # nobody may do it for a stream that has ended
 
     async def write(self, data: bytes | memoryview) -> None:
         """See `ByteStream.write`. After a cancellation the rest is sent nevertheless: frames stay whole."""

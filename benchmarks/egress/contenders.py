@@ -36,6 +36,7 @@ from benchmarks.egress.ends import CLIENT
 
 MITMPROXY = "mitmproxy==11.0.2"
 NAME = "bench.internal"
+LOOPBACK = [ip_address("127.0.0.1")]
 
 Proxy = tuple[str, int]
 
@@ -206,7 +207,7 @@ def made(kind: str, folder: Path) -> Backend:
 
 async def loopback(name: str) -> Sequence[Address]:
     """Resolve every name to this machine."""
-    return [ip_address("127.0.0.1")]
+    return LOOPBACK
 
 
 @contextlib.asynccontextmanager

@@ -111,11 +111,15 @@ def _line(event: str, fields: dict[str, Field]) -> bytes:
     }
     cut = []
     for name, value in fields.items():
-        if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            cut.append(name)
-            record[name] = value[:LONGEST_TEXT]
-        elif value is not None:
-            record[name] = round(value, 6) if isinstance(value, float) else value
+        if value is None:
+            continue
+        if isinstance(value, str):
+            if len(value) > LONGEST_TEXT:
+                cut.append(name)
+                value = value[:LONGEST_TEXT]
+        elif isinstance(value, float):
+            value = round(value, 6)
+        record[name] = value
     if cut:
         record["cut"] = cut
     return json.dumps(record).encode() + b"\n"  # ASCII: no character in it can break a line or a terminal

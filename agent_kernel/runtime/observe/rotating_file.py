@@ -18,6 +18,7 @@ class RotatingFile:
 
     def __init__(self, path: Path, limit: int, kept: int) -> None:
         self.path = path
+        self._name = str(path)
         self._limit = limit
         self._kept = kept
         self._fd: int | None = None
@@ -45,7 +46,7 @@ class RotatingFile:
             if ours.st_size >= self._limit:
                 self._rotate(ours.st_ino)
             with suppress(FileNotFoundError):
-                if self.path.stat().st_ino == ours.st_ino:
+                if os.stat(self._name).st_ino == ours.st_ino:
                     return self._fd
             self.close()
         self._fd = _opened(self.path)

@@ -153,7 +153,8 @@ class HostConnection:
 
         The descriptor arrives with the first byte of the frame, so nothing may wait to be sent before it.
         """
-        self.send(b"")
+        if self._held or self._out:
+            self.send(b"")
         if self._passing is None or self._out:
             return None
         channel = self._new_channel(method)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Bytes = Union[bytes, memoryview]
     Received = TypeVar("Received", bytes, memoryview)
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 VERSION = 2
 HEADER = struct.Struct("!IBI")
 CREDIT_PAYLOAD = struct.Struct("!I")
@@ -75,7 +76,7 @@ def frame(kind: int, channel: int, payload: bytes = b"") -> bytes:
 
 def message(kind: int, channel: int, value: dict[str, Any]) -> bytes:
     """Encode one frame whose payload is JSON."""
-    return frame(kind, channel, json.dumps(value, separators=(",", ":")).encode("ascii"))
+    return frame(kind, channel, _encode(value).encode("ascii"))
 
 
 def data(channel: int, stream: int, payload: Bytes) -> bytes:
@@ -244,6 +245,10 @@ class Decoder:
 
     def feed(self, received: Bytes) -> list[tuple[int, int, bytes]]:
         """Take bytes and return copies of the frames that they complete. Raises `WireError`."""
+        if self._start == self._end and len(received) >= HEADER.size:
+            length, kind, channel = HEADER.unpack_from(received)
+            if len(received) == HEADER.size + length and kind in KINDS:  # one frame, most often
+                return [(kind, channel, bytes(received[HEADER.size :]))]
         frames = []
         left = memoryview(received)
         while left:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ..loop import Loop
     from .carried import Reply
 
-ROUND = 32
-"""The most connections that are accepted at once."""
-
 BACKLOG = 512
 PAUSE = 0.1
 """Seconds in which nothing is accepted after the kernel refused to."""
@@ -43,20 +40,19 @@ class Connections:
         listening.setblocking(False)
 
         def accept(mask: int) -> None:
-            for _ in range(ROUND):
-                try:
-                    connected = listening.accept()[0]
-                except BlockingIOError:
-                    return
-                except OSError:  # the program has gone, or there are no descriptors left
-                    self._loop.watch(listening.fileno(), 0, None)
-                    self._loop.after(PAUSE, watch)
-                    return
-                if len(self._held) >= self._most:
-                    ends.reset(connected)
-                else:
-                    connected.setblocking(False)
-                    begin(connected)
+            try:
+                connected = listening.accept()[0]
+            except BlockingIOError:
+                return
+            except OSError:  # the program has gone, or there are no descriptors left
+                self._loop.watch(listening.fileno(), 0, None)
+                self._loop.after(PAUSE, watch)
+                return
+            if len(self._held) >= self._most:
+                ends.reset(connected)
+            else:
+                connected.setblocking(False)
+                begin(connected)
 
         def watch() -> None:
             self._loop.watch(listening.fileno(), selectors.EVENT_READ, accept)
