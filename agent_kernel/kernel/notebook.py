@@ -304,8 +304,7 @@ class Notebook:
             self.tell_model(f"The notebook shows a preview of this table to the user. {table}")
 
     def _request(self, prompt: Prompt, model: str | None, container_id: str) -> dict[str, Any]:
-        notes = [] if model in USER_MODELS else list(self.notes)
-        self._sent = notes
+        self._sent = notes = [] if model in USER_MODELS else list(self.notes)
         told = [("developer", [{"type": "input_text", "text": note}]) for note in notes]
         request: dict[str, Any] = {
             "input": [
@@ -331,12 +330,14 @@ class Notebook:
         if model == PYTHON_MODEL or (self.settings.python and model != SHELL_MODEL):
             ours = {"outputs": True} | ({} if language == "python" else {"language": language})
             tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
+        if self.settings.apply_patch and model not in USER_MODELS:
+            tools.append({"type": "apply_patch", "agent_kernel": {"environment": environment}})
         return tools
 
     def _extensions(self) -> dict[str, Any]:
         """Return the request's `agent_kernel` field; empty if the notebook sets none of it."""
-        policy = self.approval
-        asked = {"budget": self.budget, "approval": policy.to_json() if policy != Policy() else None}
+        policy = self.approval.to_json() if self.approval != Policy() else None
+        asked = {"budget": self.budget, "approval": policy}
         return {name: value for name, value in asked.items() if value}
 
     def answers(self) -> dict[str, bool]:

@@ -73,6 +73,7 @@ class KernelSettings(Configurable):
         max_inline: int
         max_inline_files: int
         python: bool
+        apply_patch: bool
         live: bool
         provenance: bool
         record: str
@@ -137,6 +138,10 @@ class KernelSettings(Configurable):
             True,
             help="""Offer the model `code_interpreter`, Python in the container, beside the shell.""",
         ).tag(config=True, variable="AGENT_KERNEL_PYTHON")
+        apply_patch = Bool(
+            False,
+            help="""Offer the model `apply_patch`, which changes files in the container by diffs.""",
+        ).tag(config=True, variable="AGENT_KERNEL_APPLY_PATCH")
         live = Bool(
             True,
             help="""Show a running turn in a live widget where the front end has cells.""",

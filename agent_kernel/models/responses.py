@@ -23,8 +23,8 @@ from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage
 
 AS_FUNCTION = (
-    "The model at {} gets the shell as a function, because only OpenAI's servers are known to have the native"
-    " tool. To choose the function without this notice, use responses/NAME."
+    "The model at {} gets the shell and other native tools as functions, because only OpenAI's servers are"
+    " known to have them. To choose functions without this notice, use responses/NAME."
 )
 
 NO_END = "The model's server sent no closing event. What it sent before is the answer."

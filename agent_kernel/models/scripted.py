@@ -97,7 +97,7 @@ def _call(move: ScriptedCall) -> Iterator[ModelDelta]:
     call = tool.read_arguments(call_id, move.arguments)
     for part, text in enumerate(call.parts):
         for word in _WORD.findall(text) or [""]:
-            yield CallDelta(tool, call_id, word, part=part, name=move.name)
+            yield CallDelta(tool, call_id, word, part=part, name=move.name, labels=call.labels)
     if not tool.by_client:
         yield call
 

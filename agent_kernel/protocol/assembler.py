@@ -286,8 +286,7 @@ class Assembler(StepCalls):
     def _call_draft(self, delta: CallDelta | CallDone) -> tuple[CallDraft, Events]:
         if isinstance(self._open, CallDraft):
             return self._open, []
-        labels = delta.labels if isinstance(delta, CallDelta) else {}
-        start = CallStart(delta.call_id, delta.name, self.container_id, labels)
+        start = CallStart(delta.call_id, delta.name, self.container_id, delta.labels)
         draft = delta.tool.call_draft(next(self._indices), self._numbers, start)
         self._open = draft
         self._call_ids.add(delta.call_id)

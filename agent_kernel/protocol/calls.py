@@ -63,6 +63,7 @@ class CallDone:
     parts: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

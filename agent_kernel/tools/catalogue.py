@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUP = "agent_kernel.tools"
 
 BUILT_IN: tuple[str, ...] = (
+    "agent_kernel.tools.apply_patch.tool:APPLY_PATCH",
     "agent_kernel.tools.client:CLIENT_FUNCTION",
     "agent_kernel.tools.code_interpreter.tool:CODE_INTERPRETER",
     "agent_kernel.tools.shell.tool:SHELL",

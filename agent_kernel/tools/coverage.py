@@ -46,7 +46,7 @@ _NO_COMPUTER = "Offer a function of your own that acts on the screen."
 _NO_PROGRAMS = "Use code_interpreter, which runs Python."
 
 TOOLS: Mapping[str, Coverage] = {
-    "apply_patch": _refused("Use shell, or offer a function of your own."),
+    "apply_patch": _served("Called by the client, or run in a container with agent_kernel.environment."),
     "code_interpreter": _served("Runs in the turn's container."),
     "computer": _refused(_NO_COMPUTER),
     "computer_use_preview": _refused(_NO_COMPUTER),
@@ -101,8 +101,8 @@ _NOT_READ = "Leave the item out of the input."
 
 ITEMS: Mapping[str, Coverage] = {
     "additional_tools": _refused("Put the tools into the request's tools."),
-    "apply_patch_call": _passed(_OTHERS_RESULT),
-    "apply_patch_call_output": _passed(_OTHERS_RESULT),
+    "apply_patch_call": _served(),
+    "apply_patch_call_output": _served(),
     "code_interpreter_call": _served(),
     "compaction": _served("Read by the model that wrote it; another gets the conversation itself."),
     "compaction_trigger": _refused("Use context_management, or POST /v1/responses/compact."),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    ApplyPatchTool,
     CodeInterpreterTool,
     ModelSettings,
     OpenAIResponsesModel,
@@ -15,8 +16,10 @@ from agents import (
     RunConfig,
     Runner,
     ShellTool,
+    apply_diff,
     function_tool,
 )
+from agents.editor import ApplyPatchResult
 from openai import AsyncOpenAI
 
 from tests.clients.conftest import KEY
@@ -170,3 +173,39 @@ async def test_code_interpreter_with_its_own_history(model: OpenAIResponsesModel
     first = await Runner.run(agent, "keep the numbers", run_config=QUIET)
     again: Any = [*first.to_input_list(), {"role": "user", "content": "sum the numbers"}]
     assert (await Runner.run(agent, again, run_config=QUIET)).final_output == "They add up to 208."
+
+
+class Editor:
+    """Applies patches to files in memory, with the package's own applier."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.failed = 0
+
+    def create_file(self, operation: Any) -> str:
+        self.files[operation.path] = apply_diff("", operation.diff, "create")
+        return "created"
+
+    def update_file(self, operation: Any) -> Any:
+        try:
+            self.files[operation.path] = apply_diff(self.files[operation.path], operation.diff)
+        except ValueError as error:
+            self.failed += 1
+            return ApplyPatchResult(status="failed", output=str(error))
+        return None
+
+    def delete_file(self, operation: Any) -> None:
+        del self.files[operation.path]
+
+
+async def test_two_turns_of_patches_applied_by_the_client(model: OpenAIResponsesModel) -> None:
+    editor = Editor()
+    agent = Agent("editor", model=model, tools=[ApplyPatchTool(editor=editor)])
+    first = await Runner.run(agent, "fix the report", auto_previous_response_id=True, run_config=QUIET)
+    assert first.final_output == "The report is fixed."
+    assert editor.files == {"report.txt": "total: 10\nunit: mm\n"}
+    second = await Runner.run(
+        agent, "clean up the report", previous_response_id=first.last_response_id, run_config=QUIET
+    )
+    assert second.final_output == "The report is gone."
+    assert (editor.files, editor.failed) == ({}, 1)

@@ -291,3 +291,22 @@ def test_variables_last_from_turn_to_turn(client: OpenAI) -> None:
     calls = [item for item in final.output if item.type == "code_interpreter_call"]
     assert [call.code for call in calls] == ["numbers.append(100)", "sum(numbers)"]
     assert [each.logs for each in calls[1].outputs or [] if each.type == "logs"] == ["208\n"]
+
+
+def test_two_turns_of_patches_in_the_container(client: OpenAI) -> None:
+    """In bubblewrap and Docker, streamed through the package's strict accumulator."""
+    patch: Any = {"type": "apply_patch", "agent_kernel": {"environment": {"type": "container_auto"}}}
+    done: list[Any] = []
+    previous: Any = openai.omit
+    for said in ("fix the report", "clean up the report"):
+        with client.responses.stream(
+            input=said, model="", tools=[patch], previous_response_id=previous
+        ) as stream:
+            for _ in stream:
+                pass
+            final = stream.get_final_response()
+        previous = final.id
+        done += [item for item in final.output if item.type == "apply_patch_call_output"]
+    assert [each.status for each in done] == ["completed", "completed", "failed", "completed"]
+    assert done[1].output == "Updated report.txt (+1 -1)."
+    assert final.output_text == "The report is gone."

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent_kernel.kernel.render.bundles import OUTPUT, Bundle, ShownItem, box, details, pre_html, table
+from agent_kernel.kernel.render.patch import OPEN_LINES, coloured_diff
 from agent_kernel.kernel.render.text import clean, code, escape, fence, markdown_text
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.changes.comparison import AreaChanges, FileChange
 
-OPEN_LINES = 60
-"""Up to this many lines of diff are shown without a click."""
-
-_ADDED = "background-color: rgba(46, 160, 67, 0.18)"
-_REMOVED = "background-color: rgba(219, 68, 55, 0.18)"
-_QUIET = "opacity: 0.7"
-_STYLES = {"+": _ADDED, "-": _REMOVED, "@": _QUIET, "[": _QUIET, "\\": _QUIET}
 _HEADER = ["file", "change", "lines", ""]
 
 
@@ -71,7 +64,7 @@ def _text(words: str) -> ShownItem:
 
 
 def _diff(change: FileChange, *, opened: bool) -> ShownItem:
-    body = pre_html(_coloured(clean(change.diff).split("\n")))
+    body = pre_html(coloured_diff(clean(change.diff).split("\n")))
     name = escape(change.path)
     shown = box(OUTPUT, f"<b>{name}</b>{body}") if opened else details(name, box(OUTPUT, body))
     return ShownItem(
@@ -79,12 +72,3 @@ def _diff(change: FileChange, *, opened: bool) -> ShownItem:
         markdown=f"{code(change.path)}\n\n{fence(change.diff, 'diff')}",
         plain=f"{clean(change.path)}\n{clean(change.diff)}",
     )
-
-
-def _coloured(lines: Sequence[str]) -> str:
-    """Return the lines of a diff as HTML."""
-    pieces = []
-    for text in lines:
-        style = _STYLES.get(text[:1])
-        pieces.append(f'<span style="{style}">{escape(text)}</span>' if style else escape(text))
-    return "\n".join(pieces)

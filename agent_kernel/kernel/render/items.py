@@ -18,6 +18,7 @@ from agent_kernel.kernel.render.code.call import code_call, displays
 from agent_kernel.kernel.render.code.outputs import CODE
 from agent_kernel.kernel.render.generic import generic
 from agent_kernel.kernel.render.message import message
+from agent_kernel.kernel.render.patch import patch_call, patch_output
 from agent_kernel.kernel.render.reasoning import reasoning
 from agent_kernel.kernel.render.registry import INSTALLED
 from agent_kernel.kernel.render.rejected import mcp_call
@@ -30,6 +31,8 @@ RENDERERS: dict[str, Render] = {
     "shell_call": shell_call,
     "shell_call_output": shell_output,
     CODE: code_call,
+    "apply_patch_call": patch_call,
+    "apply_patch_call_output": patch_output,
     "mcp_approval_request": approval_request,
     "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,

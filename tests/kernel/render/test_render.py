@@ -61,11 +61,22 @@ def code_call(text: str) -> dict[str, Any]:
     }
 
 
+def patch_call(text: str) -> dict[str, Any]:
+    operation = {"type": "update_file", "path": text, "diff": f"@@ {text}\n-{text}\n+{text}\n"}
+    item = {"type": "apply_patch_call", "id": "apc_1", "call_id": "c", "status": "completed"}
+    return {**item, "operation": operation, "agent_kernel": {"move_to": text}}
+
+
+def patch_output(text: str) -> dict[str, Any]:
+    item = {"type": "apply_patch_call_output", "id": "apco_1", "call_id": "c"}
+    return {**item, "status": "failed", "output": text}
+
+
 def unknown(text: str) -> dict[str, Any]:
     return {"type": text or "x", "id": "x_1", "arguments": text}
 
 
-ITEMS = [message, reasoning, shell_call, shell_output, code_call, unknown]
+ITEMS = [message, reasoning, shell_call, shell_output, code_call, patch_call, patch_output, unknown]
 
 
 class Tags(HTMLParser):
@@ -298,3 +309,13 @@ def test_wide_output_scrolls_and_a_command_wraps() -> None:
     assert called is not None
     assert "white-space: pre; overflow-x: auto" in printed.data["text/html"]
     assert "white-space: pre-wrap" in called.data["text/html"]
+
+
+def test_a_patch_is_a_coloured_diff_that_can_be_undone() -> None:
+    shown = render_item(patch_call("a.py"))
+    assert shown is not None
+    assert shown.data["text/plain"] == "Change: a.py → a.py\n@@ a.py\n-a.py\n+a.py\n"
+    assert shown.data["text/html"].count('<span style="background-color') == 2
+    done = {**patch_output("Updated a.py (+1 -1)."), "status": "completed"}
+    assert "%rewind" in plain(done)
+    assert plain(patch_output("It does not fit.")) == "Not applied. It does not fit."

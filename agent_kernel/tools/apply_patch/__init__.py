@@ -1,0 +1,1 @@
+"""The tool `apply_patch`: creates, changes and deletes text files in the container."""
