@@ -50,8 +50,7 @@ class ChatModel:
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         reader = ChatReader(CallIds(request.input), Offered(request.tools, native=False))
         room = Room(request.max_characters)
-        call = self._upstream.client.chat.completions.create(**self._body(request))
-        async with self._upstream.events(call) as chunks:
+        async with self._upstream.events("/chat/completions", self._body(request)) as chunks:
             async for chunk in chunks:
                 for delta in self._upstream.reading(room.read(reader, chunk)):
                     yield delta

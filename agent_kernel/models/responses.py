@@ -17,6 +17,7 @@ from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.responses_stream import ResponsesReader
 from agent_kernel.models.reading.room import Room
+from agent_kernel.models.reading.whole_body import Lenient
 from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
@@ -129,11 +130,10 @@ class ResponsesModel:
             request.settings.get("max_output_tokens"),
         )
         compacted, room = False, Room(request.max_characters)
-        call = self._upstream.client.responses.create(**self._body(request, dialect))
-        async with self._upstream.events(call) as events:
+        async with self._upstream.events("/responses", self._body(request, dialect)) as events:
             self._learned[request.model] = replace(dialect, send_reasoning_back=True)  # it was accepted
             async for event in events:
-                for delta in self._upstream.reading(room.read(reader, event)):
+                for delta in self._upstream.reading(room.read(reader, Lenient(event))):
                     compacted = compacted or isinstance(delta, Compaction)
                     if isinstance(delta, Usage) and not compacted:
                         self._check_compaction(request, delta)
@@ -249,5 +249,5 @@ def _settings(settings: Mapping[str, Any], offered: Offered, dialect: Dialect) -
         own["tool_choice"] = offered.choice(own["tool_choice"])
     passed_on = {name: settings[name] for name in PASSED_ON if name in settings}
     if passed_on and dialect.labels:
-        own["extra_body"] = passed_on  # the package's client does not know all of them
+        return own | passed_on
     return own

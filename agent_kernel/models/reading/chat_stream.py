@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
 from agent_kernel.models.reading.lenient import parts_of, tokens
 from agent_kernel.models.reading.surrogates import Halves
-from agent_kernel.models.reading.whole_body import Lenient, message_of, wrapped
+from agent_kernel.models.reading.whole_body import message_of, wrapped
 from agent_kernel.protocol.calls import CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
@@ -27,11 +27,13 @@ from agent_kernel.tools.client import CLIENT_FUNCTION
 from agent_kernel.tools.live import LiveCall
 
 Deltas = Iterator[ModelDelta]
+Json = Mapping[str, Any]
 _Words = TextDelta | ReasoningDelta | RefusalDelta
 
 CUT_OFF = "it was cut off in the middle of its arguments, at the limit of output tokens"
 _THOUGHTS = ("reasoning_content", "reasoning")
 """Names that servers use for reasoning text; the package's type has neither."""
+_TEXTS = ("content", *_THOUGHTS, "refusal")
 _TRUNCATED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -66,23 +68,27 @@ class ChatReader:
         self._usage: Usage | None = None
         self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
 
-    def read(self, chunk: Any) -> Deltas:
+    def read(self, chunk: Json) -> Deltas:
         """Yield the deltas of one chunk."""
-        if getattr(chunk, "usage", None) is not None:
-            self._usage = _usage(chunk.usage)
-        for choice in chunk.choices or ():
-            if (delta := getattr(choice, "delta", None)) is not None:
+        if (usage := chunk.get("usage")) is not None:
+            self._usage = _usage(usage)
+        for choice in chunk.get("choices") or ():
+            if (delta := choice.get("delta")) is not None:
                 yield from self._said(delta)
-            if getattr(choice, "message", None) is not None:
+            if choice.get("message") is not None:
                 yield from self._message(choice)
-            if choice.finish_reason and not self.finished:
-                yield from self._finish(_TRUNCATED.get(choice.finish_reason))
+            if (reason := choice.get("finish_reason")) and not self.finished:
+                yield from self._finish(_TRUNCATED.get(reason))
 
-    def characters(self, chunk: Any) -> int:
+    def characters(self, chunk: Json) -> int:
         """Return how much text a chunk adds."""
-        deltas = [getattr(choice, "delta", None) for choice in chunk.choices or ()]
-        whole = [message_of(choice) for choice in chunk.choices or ()]
-        return sum(_characters(delta) for delta in (*deltas, *whole) if delta is not None)
+        characters = 0
+        for choice in chunk.get("choices") or ():
+            if (delta := choice.get("delta")) is not None:
+                characters += _characters(delta)
+            if choice.get("message") is not None:
+                characters += _characters(message_of(choice))
+        return characters
 
     def close(self) -> Deltas:
         """Yield what is still open, for an answer that ended without a finish reason."""
@@ -98,50 +104,50 @@ class ChatReader:
         if self._usage is not None:
             yield self._usage
 
-    def _said(self, delta: Any) -> Deltas:
+    def _said(self, delta: Json) -> Deltas:
         if self._live is None:
             yield from self._words(delta)
         else:
             self._held += self._words(delta)
-        for piece in delta.tool_calls or ():
+        for piece in delta.get("tool_calls") or ():
             yield from self._piece(piece)
 
-    def _message(self, choice: Any) -> Deltas:
+    def _message(self, choice: Json) -> Deltas:
         """Read a message in the place of a delta. The last one may repeat what came before it."""
-        message = message_of(choice)
-        fields, before = message.to_dict(), "".join(self._text)
+        fields, before = message_of(choice), "".join(self._text)
         text = fields.get("content")
-        if choice.finish_reason and before:
+        if choice.get("finish_reason") and before:
             repeated = isinstance(text, str) and text.startswith(before)
             fields["content"] = text[len(before) :] if isinstance(text, str) and repeated else None
             fields = {name: value for name, value in fields.items() if name not in (*_THOUGHTS, "refusal")}
-        if choice.finish_reason and (self._open or self._sent):
+        if choice.get("finish_reason") and (self._open or self._sent):
             fields["tool_calls"] = None
-        yield from self._said(Lenient(fields))
+        yield from self._said(fields)
 
-    def _words(self, delta: Any) -> Iterator[_Words]:
-        thought = next(filter(None, (getattr(delta, name, None) for name in _THOUGHTS)), None)
+    def _words(self, delta: Json) -> Iterator[_Words]:
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
-        words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(delta.content)))
+        words = delta.get("content")
+        if words and not isinstance(words, str):
+            words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(words)))
         if words and (text := self._halves.joined("text", words)):
             self._text.append(text)
             yield TextDelta(text)
-        refusal = getattr(delta, "refusal", None)
-        if refusal and (text := self._halves.joined("refusal", refusal)):
+        if (refusal := delta.get("refusal")) and (text := self._halves.joined("refusal", refusal)):
             yield RefusalDelta(text)
 
-    def _piece(self, piece: Any) -> Deltas:
-        index = getattr(piece, "index", None) or 0
+    def _piece(self, piece: Json) -> Deltas:
+        index, given_id, function = piece.get("index") or 0, piece.get("id"), piece.get("function")
         call = self._open.get(index)
-        if call is None or _is_another(piece, call):
+        if call is None or _is_another(given_id, function, call):
             if call is not None:
                 yield from self._whole(self._open.pop(index))
                 yield from self._released()
-            call = self._open[index] = _Call(piece.id, piece.id or f"#{index}")
-        if piece.function is not None:
-            call.name = call.name or piece.function.name or ""
-            call.arguments.append(self._halves.joined(call.key, as_text(piece.function.arguments)))
+            call = self._open[index] = _Call(given_id, given_id or f"#{index}")
+        if function is not None:
+            call.name = call.name or function.get("name") or ""
+            call.arguments.append(self._halves.joined(call.key, as_text(function.get("arguments"))))
             yield from self._show(call)
 
     def _show(self, call: _Call) -> Deltas:
@@ -220,32 +226,33 @@ class ChatReader:
         return repeated
 
 
-def _characters(delta: Any) -> int:
-    functions = [piece.function for piece in delta.tool_calls or ()]
-    written = [each.arguments for each in functions if each is not None]
-    texts = [getattr(delta, name, None) for name in ("content", *_THOUGHTS, "refusal")]
-    return sum(len(str(each)) for each in (*written, *texts) if each)
+def _characters(delta: Json) -> int:
+    functions = [piece.get("function") for piece in delta.get("tool_calls") or ()]
+    written = [each.get("arguments") for each in functions if each is not None]
+    return sum(len(str(each)) for each in (*written, *map(delta.get, _TEXTS)) if each)
 
 
-def _is_another(piece: Any, call: _Call) -> bool:
+def _is_another(given_id: Any, function: Json | None, call: _Call) -> bool:
     """Return whether a piece begins another call than the open one under the same index."""
-    if piece.id and call.given_id:
-        return bool(piece.id != call.given_id)
-    function = piece.function
-    if piece.id or function is None or not function.name or not call.name:
+    if given_id and call.given_id:
+        return bool(given_id != call.given_id)
+    if given_id or function is None or not function.get("name") or not call.name:
         return False
     # Without ids, the name comes once for each call; a repeated name without arguments is no call.
-    return bool(function.arguments or function.name != call.name) and is_whole("".join(call.arguments))
+    is_new = function.get("arguments") or function["name"] != call.name
+    return bool(is_new) and is_whole("".join(call.arguments))
 
 
 def _usage(usage: Any) -> Usage:
+    given = usage if isinstance(usage, dict) else {}
     return Usage(
-        tokens(getattr(usage, "prompt_tokens", None)),
-        tokens(getattr(usage, "completion_tokens", None)),
-        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        tokens(given.get("prompt_tokens")),
+        tokens(given.get("completion_tokens")),
+        cached_tokens=_detail(given, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(given, "completion_tokens_details", "reasoning_tokens"),
     )
 
 
-def _detail(usage: Any, group: str, name: str) -> int:
-    return tokens(getattr(getattr(usage, group, None), name, None))
+def _detail(usage: Json, group: str, name: str) -> int:
+    details = usage.get(group)
+    return tokens(details.get(name)) if isinstance(details, dict) else 0

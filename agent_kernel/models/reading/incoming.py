@@ -1,17 +1,21 @@
-"""The bytes of one answer, watched while the `openai` package reads its events from them."""
+"""The body of one answer: the JSON of its server-sent events, or one JSON body."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, suppress
 from typing import Any
 
-_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+import httpx2
+
 _FIELD = re.compile(r"(?:data|event|id|retry)?:")
 _EMPTY = b" \t\r\n\xef\xbb\xbf"
-_TAIL = 16  # bytes: more than `data: [DONE]` has
 _KEPT = 4096  # bytes at the beginning and at the end of an answer
+_REST = 0.1
+"""Seconds for what follows `[DONE]`. A connection whose answer was read to its end can be used again."""
 
 
 class Events:
@@ -35,37 +39,57 @@ class Events:
 
 
 class Incoming:
-    """Watches the body of a response.
+    """Reads the body of a response.
 
-    The package stops at `[DONE]` silently: `done` is true then. A body that is JSON and no stream is gathered
-    in `body`, and the package sees an empty one; servers send it with any content type. `check_size` is
-    called with the bytes read so far; its errors end the answer.
+    `done` is true once `[DONE]` has arrived. A body that is JSON and no stream is gathered in `body`; servers
+    send it with any content type. `check_size` is called with the bytes read so far; its errors end the
+    answer.
     """
 
-    def __init__(self, response: Any, check_size: Callable[[int], None]) -> None:
+    def __init__(self, response: httpx2.Response, check_size: Callable[[int], None]) -> None:
         self.done = False
         self.body = bytearray()
+        self._response = response
         self._check_size = check_size
-        self._read = response.aiter_bytes
         self._bytes = 0
         self._begin = b""
         self._end = b""
-        response.aiter_bytes = self._watched
+        self._lines = _Lines()
 
-    async def _watched(self, *arguments: Any, **options: Any) -> AsyncIterator[bytes]:
-        async for piece in self._read(*arguments, **options):
-            self._bytes += len(piece)
-            self._check_size(self._bytes)
-            if not self._begin:
-                piece = piece.lstrip(_EMPTY)
-            if len(self._begin) < _KEPT:
-                self._begin += piece[:_KEPT]
-            if self._begin.startswith((b"{", b"[")):
-                self.body += piece
-                continue
-            self.done = self.done or _DONE.search(self._end[-_TAIL:] + piece) is not None
-            self._end = self._end[-_KEPT:] + piece
-            yield piece
+    async def events(self) -> AsyncGenerator[Any, None]:
+        """Yield the JSON of each event, as it arrives.
+
+        Raises `ValueError` and `RecursionError` for data that cannot be read, and what the HTTP library
+        raises.
+        """
+        async with aclosing(self._response.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                for data in self._read(piece):
+                    if data.startswith(b"[DONE]"):
+                        self.done = True
+                        await self._drain(pieces)
+                        return
+                    yield json.loads(data.decode())
+
+    def _read(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the data of the events that end in this piece."""
+        self._bytes += len(piece)
+        self._check_size(self._bytes)
+        if not self._begin:
+            piece = piece.lstrip(_EMPTY)
+        if len(self._begin) < _KEPT:
+            self._begin += piece[:_KEPT]
+        if self._begin.startswith((b"{", b"[")):
+            self.body += piece
+            return
+        self._end = piece[-_KEPT:] if len(piece) >= _KEPT else self._end[len(piece) - _KEPT :] + piece
+        yield from self._lines.data(piece)
+
+    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
+        with suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_REST):
+                async for _ in pieces:
+                    pass
 
     def text(self) -> str:
         """Return the beginning of a body that is not a stream; empty for a stream."""
@@ -81,6 +105,42 @@ class Incoming:
             if data and not data.startswith(("{", "[")) and not _is_json(data):
                 return data
         return ""
+
+
+class _Lines:
+    """Splits a stream at LF, CR or CRLF, and joins the `data` of each event, in linear time.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+    """
+
+    def __init__(self) -> None:
+        self._unended: list[bytes] = []
+        self._after_cr = False
+        self._data: list[bytes] = []
+
+    def data(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the data of the events that end in this piece."""
+        for line in self._ended(piece):
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif not line and self._data:
+                whole = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                self._data.clear()
+                yield whole
+
+    def _ended(self, piece: bytes) -> list[bytes]:
+        """Return the lines that end in this piece."""
+        if self._after_cr:
+            piece = piece.removeprefix(b"\n")
+        self._after_cr = piece.endswith(b"\r") or (self._after_cr and not piece)
+        if b"\r" in piece:
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\n" not in piece:
+            self._unended.append(piece)
+            return []
+        *lines, rest = b"".join((*self._unended, piece)).split(b"\n")
+        self._unended = [rest] if rest else []
+        return lines
 
 
 def _is_json(text: str) -> bool:

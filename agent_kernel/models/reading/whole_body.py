@@ -1,4 +1,4 @@
-"""Answers that are one JSON body although a stream was asked for, as events of a stream."""
+"""JSON of an upstream with attributes, and answers that are one body although a stream was asked for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 class Lenient:
     """JSON with attributes, as the `openai` package's objects have them; an absent field is None."""
 
+    __slots__ = ("_data",)
+
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        value = self._data.get(name)
+        if value is None and name.startswith("__"):
             raise AttributeError(name)
-        return wrapped(self._data.get(name))
+        return wrapped(value) if isinstance(value, dict | list) else value
 
     def to_dict(self, **_: Any) -> dict[str, Any]:
         """Return the JSON."""
@@ -29,7 +32,7 @@ def wrapped(value: Any) -> Any:
     return [wrapped(each) for each in value] if isinstance(value, list) else value
 
 
-def events_of(body: Any) -> Iterator[Any]:
+def events_of(body: Any) -> Iterator[dict[str, Any]]:
     """Yield the one event that a body of either dialect stands for; none for any other body."""
     if not isinstance(body, Mapping):
         return
@@ -37,20 +40,19 @@ def events_of(body: Any) -> Iterator[Any]:
         status = body.get("status")
         known = status in ("completed", "incomplete", "failed")
         kind = status if known else "failed" if body.get("error") else "completed"
-        yield Lenient({"type": f"response.{kind}", "response": body})
+        yield {"type": f"response.{kind}", "response": body}
     elif isinstance(body.get("choices"), list):
         choices = [each if isinstance(each, Mapping) else {} for each in body["choices"]]
-        yield Lenient({**body, "choices": choices})
+        yield {**body, "choices": choices}
 
 
-def message_of(choice: Any) -> Lenient:
+def message_of(choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return the message of a choice, with its calls numbered as they are in a delta."""
-    given = getattr(choice, "message", None)
-    message = given.to_dict() if isinstance(given, Lenient) else given
-    message = dict(message) if isinstance(message, Mapping) else {}
+    given = choice.get("message")
+    message = dict(given) if isinstance(given, Mapping) else {}
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         message["tool_calls"] = [
             {**each, "index": n} for n, each in enumerate(calls) if isinstance(each, Mapping)
         ]
-    return Lenient(message)
+    return message
