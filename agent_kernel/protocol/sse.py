@@ -18,8 +18,25 @@ OWN = "agent_kernel."
 
 def encode(event: ResponseStreamEvent) -> bytes:
     """Return an event as bytes, with its blank line. Send it in one chunk: some clients do not reassemble."""
-    body = json.dumps(to_json(event), ensure_ascii=False, separators=(",", ":"))
-    return f"event: {event.type}\ndata: {body}\n\n".encode()
+    return f"event: {event.type}\ndata: {_dumped(_flat(event) or to_json(event))}\n\n".encode()
+
+
+_dumped = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _flat(event: BaseModel) -> dict[str, Any] | None:
+    """Return the JSON of an event of texts and numbers, as every delta is, without a serializer."""
+    values = event.__dict__
+    if event.model_extra or len(event.model_fields_set) != len(values):
+        return None
+    return values if all(type(each) in _FLAT or _is_empty(each) for each in values.values()) else None
+
+
+_FLAT = (str, int)
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, list) and not value
 
 
 async def decode(chunks: AsyncIterable[bytes]) -> AsyncGenerator[ResponseStreamEvent, None]:

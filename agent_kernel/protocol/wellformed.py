@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.deltas import ModelDelta
+from agent_kernel.protocol.deltas import ModelDelta, ReasoningDelta, RefusalDelta, TextDelta
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -38,4 +38,6 @@ def well_formed(value: Any, depth: int = 0) -> Any:
 
 def well_formed_delta(delta: ModelDelta) -> ModelDelta:
     """Return the delta with lone surrogates replaced. Pieces and whole still agree afterwards."""
+    if isinstance(delta, TextDelta | ReasoningDelta | RefusalDelta) and _HALF.search(delta.text) is None:
+        return delta  # nearly every delta of an answer
     return replace(delta, **{field.name: well_formed(getattr(delta, field.name)) for field in fields(delta)})

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from openai.types.responses import ResponseStreamEvent
@@ -22,6 +22,11 @@ T = TypeVar("T")
 
 KEEP_ALIVE = 15.0
 """Seconds of silence before a comment is sent, so that proxies do not drop the connection."""
+
+MOST_WAITING = 16
+"""Chunks that may wait to be sent before `put` waits."""
+
+COMMENT = b": keep-alive\n\n"
 
 
 async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -59,9 +64,10 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """A turn as server-sent events, one chunk per event.
+    """A turn as server-sent events.
 
     Headers are sent with the first event, so an error raised before it becomes an ordinary error answer.
+    Events that are ready at the same time go out in one chunk; an event is never in two.
     """
 
     media_type = "text/event-stream"
@@ -70,42 +76,105 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
-        self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the turn ends, or the client disconnects, which cancels the turn."""
         await _streamed(scope, receive, self._stream(send))
 
     async def _stream(self, send: Send) -> None:
-        alive: asyncio.Task[None] | None = None
+        sender: Sender | None = None
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
-                    if alive is None:
+                    if sender is None:
                         await self._start(send)
-                        alive = asyncio.create_task(self._keep_alive(send))
-                    await self._send(send, encode(event))
-            if alive is None:
+                        sender = Sender(send)
+                    await sender.put(encode(event))
+            if sender is None:
                 await self._start(send)
+            else:
+                await sender.flush()
         finally:
-            if alive is not None:
-                alive.cancel()
-                with suppress(asyncio.CancelledError):
-                    await alive
+            if sender is not None:
+                await sender.aclose()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
-    async def _send(self, send: Send, chunk: bytes) -> None:
-        self._sent_at = time.monotonic()
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    async def _keep_alive(self, send: Send) -> None:
-        while True:
-            await asyncio.sleep(KEEP_ALIVE - (time.monotonic() - self._sent_at))
-            if time.monotonic() - self._sent_at >= KEEP_ALIVE:
-                await self._send(send, b": keep-alive\n\n")
+class Sender:
+    """Sends chunks from a task of its own, and a comment after a silence.
+
+    The task runs when the writer waits. So a burst of chunks is sent as one, which spares a pass through the
+    server for each, and a single chunk is sent at once. Close it, or its task stays.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._waiting: list[bytes] = []
+        self._is_sending = False
+        self._loop = asyncio.get_running_loop()
+        self._news: asyncio.Future[None] | None = None
+        self._progress: asyncio.Future[None] | None = None
+        self._sent_at = time.monotonic()
+        self._timer = self._loop.call_later(KEEP_ALIVE, self._look)
+        self._task = asyncio.create_task(self._run())
+
+    async def put(self, chunk: bytes) -> None:
+        """Send a chunk soon; wait while too many wait. Raises what the server's `send` has raised."""
+        self._waiting.append(chunk)
+        _wake(self._news)
+        while len(self._waiting) >= MOST_WAITING:
+            await self._step()
+
+    async def flush(self) -> None:
+        """Return when all is sent. Raises what the server's `send` has raised."""
+        while self._waiting or self._is_sending:
+            await self._step()
+
+    async def aclose(self) -> None:
+        """End the task. What still waits is dropped."""
+        self._timer.cancel()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _step(self) -> None:
+        if self._task.done():
+            self._task.result()
+        self._progress = self._loop.create_future()
+        await self._progress
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                while not self._waiting:
+                    self._news = self._loop.create_future()
+                    await self._news
+                chunk = b"".join(self._waiting)
+                self._waiting.clear()
+                _wake(self._progress)
+                self._is_sending, self._sent_at = True, time.monotonic()
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+                self._is_sending = False
+                _wake(self._progress)
+        finally:
+            _wake(self._progress)
+
+    def _look(self) -> None:
+        """Send a comment if nothing was sent for long, and look again when that may be so."""
+        silence = time.monotonic() - self._sent_at
+        if silence >= KEEP_ALIVE:
+            silence = 0.0
+            if not self._waiting:
+                self._waiting.append(COMMENT)
+                _wake(self._news)
+        self._timer = self._loop.call_later(KEEP_ALIVE - silence, self._look)
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 class FileStream(Response):
