@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agents import Agent, ModelSettings, OpenAIResponsesModel, RunConfig, Runner, ShellTool
-from agents.exceptions import ModelBehaviorError
 from openai import AsyncOpenAI, OpenAI
 
 from tests.clients.conftest import KEY
+from tests.later import agents
 
 SHELL: Any = {"type": "shell", "environment": {"type": "container_auto"}}
 PROMPT = "collect the measurements"
@@ -53,26 +52,26 @@ def test_openai_gets_the_response_and_continues(server: str, way: str) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_openai_agents_raises_and_the_response_is_stored(server: str, streamed: bool) -> None:
-    limited = ModelSettings(extra_body=BUDGET)
-    quiet = RunConfig(tracing_disabled=True)
+    limited = agents.ModelSettings(extra_body=BUDGET)
+    quiet = agents.RunConfig(tracing_disabled=True)
     async with AsyncOpenAI(base_url=server, api_key=KEY, max_retries=0, timeout=60) as client:
         conversation = await client.conversations.create()
-        agent = Agent(
+        agent = agents.Agent(
             "analyst",
-            model=OpenAIResponsesModel(model="", openai_client=client),
+            model=agents.OpenAIResponsesModel(model="", openai_client=client),
             model_settings=limited,
-            tools=[ShellTool(environment={"type": "container_auto"})],
+            tools=[agents.ShellTool(environment={"type": "container_auto"})],
         )
 
         async def run() -> None:
             options: Any = {"run_config": quiet, "conversation_id": conversation.id}
             if not streamed:
-                await Runner.run(agent, PROMPT, **options)
+                await agents.Runner.run(agent, PROMPT, **options)
                 return
-            async for _ in Runner.run_streamed(agent, PROMPT, **options).stream_events():
+            async for _ in agents.Runner.run_streamed(agent, PROMPT, **options).stream_events():
                 pass
 
-        with pytest.raises(ModelBehaviorError):
+        with pytest.raises(agents.ModelBehaviorError):
             await run()
         said = await client.conversations.items.list(conversation.id, order="asc")
         assert [item.type for item in said.data if item.type.startswith("shell")][:2] == [

@@ -10,21 +10,23 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
-from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from tests.clients.conftest import KEY
 from tests.clients.tap import Tap
+from tests.later import Later
+
+langchain_openai = Later("langchain_openai")
+function_calling = Later("langchain_core.utils.function_calling")
+messages = Later("langchain_core.messages")
+tools = Later("langchain_core.tools")
 
 SHELL: dict[str, Any] = {"type": "shell", "environment": {"type": "container_auto"}}
 
 
 @pytest.fixture
-def chat(tap: Tap) -> ChatOpenAI:
-    return ChatOpenAI(
+def chat(tap: Tap) -> Any:
+    return langchain_openai.ChatOpenAI(
         model="",
         base_url=tap.url,
         api_key=SecretStr(KEY),
@@ -34,13 +36,7 @@ def chat(tap: Tap) -> ChatOpenAI:
     )
 
 
-@tool
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return {"Oslo": "minus 4 degrees"}[city]
-
-
-def test_two_turns(chat: ChatOpenAI) -> None:
+def test_two_turns(chat: Any) -> None:
     model = chat.bind(tools=[SHELL])
     first = model.invoke("collect the measurements")
     assert first.text == "There are 6 numbers."
@@ -48,17 +44,17 @@ def test_two_turns(chat: ChatOpenAI) -> None:
     assert second.text == "They add up to 108 mm."
 
 
-def test_it_finds_the_previous_response_itself(chat: ChatOpenAI, tap: Tap) -> None:
+def test_it_finds_the_previous_response_itself(chat: Any, tap: Tap) -> None:
     chat.use_previous_response_id = True
     model = chat.bind(tools=[SHELL])
-    said: list[Any] = [HumanMessage("collect the measurements")]
+    said: list[Any] = [messages.HumanMessage("collect the measurements")]
     said.append(model.invoke(said))
-    said.append(HumanMessage("add them up"))
+    said.append(messages.HumanMessage("add them up"))
     assert model.invoke(said).text == "They add up to 108 mm."
     assert tap.turns()[-1].json["previous_response_id"].startswith("resp_")
 
 
-def test_two_turns_streamed(chat: ChatOpenAI) -> None:
+def test_two_turns_streamed(chat: Any) -> None:
     model = chat.bind(tools=[SHELL])
     previous: dict[str, Any] = {}
     for prompt in ("collect the measurements", "add them up"):
@@ -68,18 +64,23 @@ def test_two_turns_streamed(chat: ChatOpenAI) -> None:
     assert whole.text == "They add up to 108 mm."
 
 
-def test_a_function_among_the_commands(chat: ChatOpenAI) -> None:
-    model = chat.bind(tools=[SHELL, convert_to_openai_tool(get_weather)])
+def test_a_function_among_the_commands(chat: Any) -> None:
+    @tools.tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return {"Oslo": "minus 4 degrees"}[city]
+
+    model = chat.bind(tools=[SHELL, function_calling.convert_to_openai_tool(get_weather)])
     first = model.invoke("compare with the weather")
-    assert isinstance(first, AIMessage)
+    assert isinstance(first, messages.AIMessage)
     (call,) = first.tool_calls
     answer = get_weather.invoke(call)
-    assert isinstance(answer, ToolMessage)
+    assert isinstance(answer, messages.ToolMessage)
     second = model.invoke([answer], previous_response_id=first.response_metadata["id"])
     assert second.text == "Inside 21, outside 4."
 
 
-def test_code_interpreter(chat: ChatOpenAI) -> None:
+def test_code_interpreter(chat: Any) -> None:
     model = chat.bind_tools([{"type": "code_interpreter", "container": {"type": "auto"}}])
     first = model.invoke("keep the numbers")
     assert first.text == "There are 6 numbers."

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
-from pydantic_ai import Agent
-from pydantic_ai.capabilities import NativeTool
-from pydantic_ai.messages import NativeToolReturnPart
-from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
-from pydantic_ai.native_tools import CodeExecutionTool
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.clients.conftest import KEY
 from tests.clients.tap import Tap
+from tests.later import Later
 
-OWN_HISTORY = OpenAIResponsesModelSettings(
-    openai_send_reasoning_ids=True, openai_include_code_execution_outputs=True
-)
+pydantic_ai = Later("pydantic_ai")
+capabilities = Later("pydantic_ai.capabilities")
+messages = Later("pydantic_ai.messages")
+models = Later("pydantic_ai.models.openai")
+native_tools = Later("pydantic_ai.native_tools")
+providers = Later("pydantic_ai.providers.openai")
+
+OWN_HISTORY: Any = {"openai_send_reasoning_ids": True, "openai_include_code_execution_outputs": True}
 """It sends calls back only with their ids, and ids by default only to models that it knows to reason."""
 
-PREVIOUS = OpenAIResponsesModelSettings(openai_previous_response_id="auto")
+PREVIOUS: Any = {"openai_previous_response_id": "auto"}
 
 
 @pytest.fixture
-async def agent(tap: Tap) -> AsyncIterator[Agent]:
+async def agent(tap: Tap) -> AsyncIterator[Any]:
     async with AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
-        model = OpenAIResponsesModel("", provider=OpenAIProvider(openai_client=client))
-        yield Agent(model, capabilities=[NativeTool(CodeExecutionTool())])
+        provider = providers.OpenAIProvider(openai_client=client)
+        tool = capabilities.NativeTool(native_tools.CodeExecutionTool())
+        yield pydantic_ai.Agent(models.OpenAIResponsesModel("", provider=provider), capabilities=[tool])
 
 
-async def test_code_execution_with_its_own_history(agent: Agent) -> None:
+async def test_code_execution_with_its_own_history(agent: Any) -> None:
     """Every item is sent back, without its outputs; the session has the variables."""
     first = await agent.run("keep the numbers", model_settings=OWN_HISTORY)
     assert first.output == "There are 6 numbers."
-    (shown,) = [part for part in first.response.parts if isinstance(part, NativeToolReturnPart)]
+    (shown,) = [part for part in first.response.parts if isinstance(part, messages.NativeToolReturnPart)]
     assert shown.content == {"status": "completed", "logs": ["kept\n6\n"]}
     history = first.all_messages()
     async with agent.run_stream(
@@ -44,7 +46,7 @@ async def test_code_execution_with_its_own_history(agent: Agent) -> None:
         assert await second.get_output() == "They add up to 208."
 
 
-async def test_code_execution_by_the_previous_response(agent: Agent) -> None:
+async def test_code_execution_by_the_previous_response(agent: Any) -> None:
     first = await agent.run("keep the numbers", model_settings=PREVIOUS)
     history = first.all_messages()
     second = await agent.run("sum the numbers", message_history=history, model_settings=PREVIOUS)

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from agents import Agent, HostedMCPTool, OpenAIResponsesModel, RunConfig, Runner, ShellTool
 from openai import AsyncOpenAI
 
+from tests.later import agents
 from tests.server.approvals.test_approval import serve  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.bubblewrap
-
-QUIET = RunConfig(tracing_disabled=True)
 
 
 async def decided(url: str, *, approve: bool, chained: bool) -> Any:
@@ -24,17 +22,23 @@ async def decided(url: str, *, approve: bool, chained: bool) -> Any:
         assert json.loads(request.data.arguments)["commands"] == ["echo first", "touch second.txt"]
         return {"approve": approve, "reason": "as the test says"}
 
-    approvals = HostedMCPTool(
+    approvals = agents.HostedMCPTool(
         tool_config={"type": "mcp", "server_label": "agent_kernel", "server_url": "http://127.0.0.1:1"},
         on_approval_request=decide,
     )
+    quiet = agents.RunConfig(tracing_disabled=True)
     async with AsyncOpenAI(base_url=url, api_key="x", max_retries=0) as client:
-        agent = Agent(
+        agent = agents.Agent(
             "careful",
-            model=OpenAIResponsesModel(model="", openai_client=client),
-            tools=[ShellTool(environment={"type": "container_auto"}), approvals],
+            model=agents.OpenAIResponsesModel(model="", openai_client=client),
+            tools=[agents.ShellTool(environment={"type": "container_auto"}), approvals],
         )
-        result = await Runner.run(agent, "two at once", run_config=QUIET, auto_previous_response_id=chained)
+        result = await agents.Runner.run(
+            agent,
+            "two at once",
+            run_config=quiet,
+            auto_previous_response_id=chained,
+        )
     items = [item for response in result.raw_responses for item in response.output]
     (output,) = [item for item in items if item.type == "shell_call_output"]
     return result.final_output, output.output[0]

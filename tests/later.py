@@ -1,0 +1,22 @@
+"""Other people's packages, imported when a test first uses them.
+
+Each takes seconds of processor time to import, and every worker imports the modules of all tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class Later:
+    """Stands for a module."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
+
+
+agents = Later("agents")
