@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab extension test test-slow suite pytest lint format lock notebooks clean
+.PHONY: demo lab extension test test-slow suite pytest prepared lint lint-python lint-extension format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -40,24 +40,27 @@ PARALLEL := -n $(WORKERS) --dist worksteal
 test: SELECT := $(PARALLEL) -m "not slow"
 test-slow: SELECT := -m slow
 test test-slow:
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev extension
 	@.ci/debian-packages
-	@.ci/engine $(MAKE) --no-print-directory suite SELECT='$(SELECT)'
+	@.ci/engine $(MAKE) --no-print-directory --jobs=3 suite SELECT='$(SELECT)'
 
-suite:
-	@$(MAKE) --no-print-directory --jobs=2 pytest lint
+# mypy, and what the tests need, are made while the extension's packages are on their way.
+suite: pytest lint
+
+pytest: prepared extension
+	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
 
 # In a new checkout one process compiles all modules, which each worker would do otherwise.
-pytest:
+prepared: $(VENV)/.dev
 	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only --quiet --numprocesses 0 >/dev/null || true
 	agent-kernel image build --if-missing
 	agent-kernel install --sys-prefix
-	$(BIN)/python -m pytest $(SELECT) $(PYTEST)
 
-lint: $(VENV)/.dev lint-extension
+lint: lint-python lint-extension
+
+lint-python: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	.ci/mypy $(CURDIR)/$(VENV)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -71,14 +74,14 @@ EXTENSION := $(wildcard $(shell git ls-files --cached --others --exclude-standar
 
 extension: $(VENV)/.extension
 
-$(VENV)/.extension: $(EXTENSION) .ci/extension | $(BIN)/python $(if $(shell command -v npm),,$(filter $(VENV)/.dev,$(MAKECMDGOALS)))
+$(VENV)/.extension: $(EXTENSION) .ci/extension | $(BIN)/python $(if $(shell command -v npm),,$(if $(filter suite lint,$(MAKECMDGOALS)),$(VENV)/.dev))
 	@.ci/extension $(CURDIR)/$(VENV) build || $(WITHOUT_NODE)
 	@mkdir -p $(VENV)/share/jupyter/labextensions
 	@[ ! -d extension/labextension ] || { \
 	  ln -sfn $(CURDIR)/extension/labextension $(VENV)/share/jupyter/labextensions/jupyter-agent-kernel && touch $@; }
 
 lint-extension: $(VENV)/.extension
-	@.ci/extension $(CURDIR)/$(VENV) lint || $(WITHOUT_NODE)
+	@.ci/extension $(CURDIR)/$(VENV) lint:built || $(WITHOUT_NODE)
 
 notebooks: $(VENV)/.dev $(VENV)/.bwrap # runs the examples again and saves them with their outputs
 	@agent-kernel install --sys-prefix
