@@ -30,9 +30,16 @@ BUILT = CHECKOUT / "extension" / "labextension"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests in a browser first: workers take tests over from the end, so one worker keeps them all.
 
-    Each worker that has one of them starts a JupyterLab and loads its page.
+    Each worker that has one of them starts a JupyterLab and loads its page. The hostile ones are the last of
+    them, because they have another browser; what they share with tests without one is made once.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+    def place(item: pytest.Item) -> int:
+        if HERE / "hostile" in item.path.parents:
+            return 1
+        return 2 if item.get_closest_marker("browser") is None else 0
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(trylast=True)

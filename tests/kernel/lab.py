@@ -189,7 +189,7 @@ def notebook_in(
     except BaseException:
         with suppress(Error):  # the page may be what is broken
             page.evaluate(SHUT_DOWN)  # else the next tests find its questions
-        page.goto(EMPTY)
+            page.goto(EMPTY)
         raise
 
 
