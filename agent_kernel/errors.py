@@ -20,6 +20,7 @@ Each has a sentence for the user (`message`), the party at fault (`fault`) and, 
     │   ├── MalformedModelOutput (ValueError)      the model made a call that cannot run
     │   │   └── MalformedCall                          its arguments cannot be used
     │   └── OutOfScript (LookupError)              the script or cassette has no such turn
+    ├── ToolServerFailed (ConnectionError)     an MCP server cannot list its tools
     └── SandboxError                           a failure of the sandbox
         ├── EngineUnavailable (ConnectionError)    no engine, no bwrap, no user namespaces
         ├── ImageMissing (LookupError)             the image or toolbox is not prepared
@@ -188,6 +189,17 @@ class OutOfScript(ModelError, LookupError):
     """The scripted model, or a cassette, has no turn for this input; the message says what it has."""
 
     fault: ClassVar[Fault] = "caller"
+
+
+class ToolServerFailed(AgentKernelError, ConnectionError):
+    """An MCP server cannot list its tools, so the turn cannot begin. HTTP 424."""
+
+    fault: ClassVar[Fault] = "caller"
+    code: ClassVar[str | None] = "http_error"
+
+    kind = "external_connector_error"
+    """The `type` of the API's error object."""
+    param = "tools"
 
 
 class SandboxError(AgentKernelError):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.catalogue import BackendOptions
     from agent_kernel.store.base import Store
+    from agent_kernel.tools.mcp.servers import McpLimits
 
 log = logging.getLogger(__name__)
 
@@ -189,13 +190,33 @@ def audit_log(settings: Settings) -> AuditLog:
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """Return the limits of each turn."""
+    """Return the limits of each turn. Raises `ConfigurationError` for hosts that cannot be used."""
     from agent_kernel.runtime.turns.budgets import Budget
     from agent_kernel.runtime.turns.settings import TurnSettings
 
     asked = settings.budget
     budget = Budget(asked.max_tokens or None, asked.max_tool_calls or None, asked.max_seconds or None)
-    return TurnSettings(max_steps=asked.max_steps, max_step_tokens=asked.max_step_tokens, budget=budget)
+    return TurnSettings(
+        max_steps=asked.max_steps,
+        max_step_tokens=asked.max_step_tokens,
+        budget=budget,
+        tools={"mcp": mcp_limits(settings)},
+    )
+
+
+def mcp_limits(settings: Settings) -> McpLimits:
+    """Return the limits of MCP servers. Raises `ConfigurationError` for hosts that cannot be used."""
+    from agent_kernel.tools.mcp.http import McpHosts
+    from agent_kernel.tools.mcp.servers import McpLimits
+
+    entries = [each.strip() for each in settings.mcp.hosts.split(",") if each.strip()]
+    try:
+        hosts = McpHosts.parse(entries, param="AGENT_KERNEL_MCP_HOSTS")
+    except InvalidRequest as error:
+        raise ConfigurationError(
+            f"AGENT_KERNEL_MCP_HOSTS cannot be used: {error.message}", hint=error.hint
+        ) from None
+    return McpLimits(hosts, call=settings.mcp.timeout)
 
 
 def skills(settings: Settings) -> Skills:

@@ -30,6 +30,7 @@ from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
 from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
+from agent_kernel.tools.mcp.settings import McpSettings
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
 NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
@@ -43,6 +44,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     BudgetSettings,
     TelemetrySettings,
     ApprovalSettings,
+    McpSettings,
     ServerSettings,
     KernelSettings,
 )
@@ -96,6 +98,7 @@ class Settings:
     budget: BudgetSettings
     telemetry: TelemetrySettings
     approval: ApprovalSettings
+    mcp: McpSettings
     server: ServerSettings
     kernel: KernelSettings
     warnings: tuple[str, ...] = ()

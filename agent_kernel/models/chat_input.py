@@ -68,7 +68,7 @@ def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offer
     elif item_type == CUSTOM_OUTPUT:
         return _returned(messages, item, CLIENT_FUNCTION)
     elif (tool := catalogue().of_call(item_type)) is not None:
-        name = item["name"] if tool.by_client else offered.name(tool)
+        name = item["name"] if tool.by_client else offered.call_name(tool, item)
         _call(messages, item["call_id"], name, tool.arguments_text(item))
     elif (tool := catalogue().of_output(item_type)) is not None:
         return _returned(messages, item, tool)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.tools.base import Tool, ToolEntry
+from agent_kernel.tools.namespaces import flat_name
 
 Json = Mapping[str, Any]
 
@@ -19,6 +20,7 @@ class Offered:
     """
 
     def __init__(self, tools: Sequence[ToolEntry], *, native: bool, choice: Any = None) -> None:
+        tools = [each for each in tools if not each.lists]
         self._native = native
         self.calls_none = choice == "none"
         """Whether the request forbids calls."""
@@ -28,6 +30,13 @@ class Offered:
         self._sent = [entry for entry in tools if native or _allows(choice, entry)]
         self._taken = {entry.spec.get("name") for entry in tools if entry.tool.repeated}
         self._by_name = {name: each.tool for each in self._hosted if (name := self.name(each.tool))}
+        grouped = [each for each in tools if each.tool.repeated and not each.tool.by_client]
+        self._by_name |= {str(each.spec.get("name")): each.tool for each in grouped}
+        self._grouped = {
+            (each.namespace.name, each.namespace.function): str(each.spec.get("name"))
+            for each in grouped
+            if each.namespace is not None
+        }
 
     def name(self, tool: Tool) -> str:
         """Return the function name for a tool: its type, with a prefix if a client's function has that name.
@@ -39,6 +48,14 @@ class Offered:
     def name_of(self, entry: ToolEntry) -> str:
         """Return the name under which a model calls this entry."""
         return str(entry.spec.get("name")) if entry.tool.repeated else self.name(entry.tool)
+
+    def call_name(self, tool: Tool, call: Json) -> str:
+        """Return the function name of a call item, for upstreams that get it as a function call.
+
+        A function that is not offered any more keeps the name that it had.
+        """
+        known = tool.called_as(call)
+        return self.name(tool) if known is None else self._grouped.get(known) or flat_name(*known)
 
     def schema(self, entry: ToolEntry) -> Any:
         """Return the JSON schema of the entry's arguments, None if it has none."""
@@ -109,6 +126,7 @@ def _allows(choice: Any, entry: ToolEntry) -> bool:
 
 
 def _names(reference: Any, entry: ToolEntry) -> bool:
-    if not isinstance(reference, Mapping) or reference.get("type") != entry.tool.type:
+    kinds = (entry.tool.type, entry.spec.get("type") if entry.tool.repeated else None)
+    if not isinstance(reference, Mapping) or reference.get("type") not in kinds:
         return False
     return not entry.tool.repeated or reference.get("name") == entry.spec.get("name")

@@ -100,7 +100,7 @@ def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
     if tool is not None:
         if offered.is_native(tool):
             return dict(tool.native_call(item))
-        name, arguments = offered.name(tool), tool.arguments_text(item)
+        name, arguments = offered.call_name(tool, item), tool.arguments_text(item)
         return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
     tool = catalogue().of_output(kind(item))
     assert tool is not None  # noqa: S101 (it is one or the other)

@@ -19,6 +19,7 @@ A file holds one script, or several as YAML documents::
       - when: what time is it
         do:
           - tool: {type: clock, arguments: {zone: UTC}}          # any tool of the server, or a list
+          - tool: {type: mcp, name: db__query, arguments: {}}    # a function of a tool that has several
 
 Everything up to a `shell`, `tool` or `call` is one step of the model. Calls in one entry are made together.
 The commands really run, the client runs its functions, and the next step follows. `say` can quote their
@@ -181,11 +182,11 @@ def _listed(value: Any) -> list[Any]:
 
 def _tool(call: Any) -> ScriptedCall:
     match call:
-        case {"type": str(kind), **rest} if kind and set(rest) <= {"arguments"}:
-            arguments = rest.get("arguments", {})
-            if isinstance(arguments, dict):
-                return ScriptedCall(kind, json.dumps(arguments, ensure_ascii=False))
-    raise ValueError("a tool must have a type; its arguments must be a mapping")
+        case {"type": str(kind), **rest} if kind and set(rest) <= {"arguments", "name"}:
+            arguments, name = rest.get("arguments", {}), rest.get("name")
+            if isinstance(arguments, dict) and isinstance(name, str | None):
+                return ScriptedCall(kind, json.dumps(arguments, ensure_ascii=False), name)
+    raise ValueError("a tool must have a type; its arguments must be a mapping, its name a text")
 
 
 def _call(call: Any) -> ScriptedCall:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import replace
 
 from agent_kernel.errors import MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import Item, ModelRequest
@@ -19,7 +20,7 @@ from agent_kernel.models.script import (
     Think,
 )
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDelta
+from agent_kernel.protocol.calls import CallDelta, is_rejected
 from agent_kernel.protocol.deltas import ItemBreak, ModelDelta, ReasoningDelta, TextDelta
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
@@ -44,7 +45,7 @@ class ScriptedModel:
         said, since = last_user_message(request.input)
         turn = self._find(said)
         paragraph = 0
-        for move in _step(turn, sum(catalogue().of_call(kind(item)) is not None for item in since)):
+        for move in _step(turn, sum(map(_is_call, since))):
             for delta in _deltas(move, since, paragraph):
                 yield delta
                 await asyncio.sleep(0)  # let the delta be shown before the next
@@ -99,7 +100,11 @@ def _call(move: ScriptedCall) -> Iterator[ModelDelta]:
         for word in _WORD.findall(text) or [""]:
             yield CallDelta(tool, call_id, word, part=part, name=move.name, labels=call.labels)
     if not tool.by_client:
-        yield call
+        yield replace(call, name=move.name)
+
+
+def _is_call(item: Item) -> bool:
+    return catalogue().of_call(kind(item)) is not None and not is_rejected(item)
 
 
 def _tool(kind: str) -> Tool:

@@ -12,7 +12,7 @@ event to the end of its output, and other items may begin and end meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from openai.types.responses.response import IncompleteDetails
@@ -44,7 +44,7 @@ from agent_kernel.protocol.deltas import (
 )
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.malformed import malformed
-from agent_kernel.protocol.response import error_event
+from agent_kernel.protocol.response import any_value, error_event
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.step_calls import HeldCall, StepCalls
 from agent_kernel.protocol.usage import total_usage
@@ -68,6 +68,7 @@ class Assembler(StepCalls):
         self._open: Draft | None = None
         self._step_ended = False
         self._usage: list[Usage] = []
+        self._others: dict[int, Draft] = {}
 
     # -- the model's step ---------------------------------------------------------------------------------
 
@@ -117,6 +118,17 @@ class Assembler(StepCalls):
         follow(self._state, Act.OUTPUT)
         self._usage += [usage] if usage is not None else []
         return self._add(item)
+
+    def open_item(self, make: Callable[[int, Iterator[int]], D]) -> tuple[D, Events]:
+        """Begin an item that no model produces, between two steps. Several may be open at once."""
+        follow(self._state, Act.OUTPUT)
+        draft = make(next(self._indices), self._numbers)
+        self._others[draft.index] = draft
+        return draft, draft.added()
+
+    def close_item(self, draft: Draft) -> Events:
+        """Finish an item of `open_item`."""
+        return self._finish(self._others.pop(draft.index), "completed")
 
     def hand_over(self, call: CallItem) -> Events:
         """Leave a call to the client, or to an approval that a later turn's input brings.
@@ -177,7 +189,9 @@ class Assembler(StepCalls):
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle("incomplete", f"The command was stopped or not begun ({reason}).")
-        self._update(status="incomplete", incomplete_details=IncompleteDetails.construct(reason=_any(reason)))
+        self._update(
+            status="incomplete", incomplete_details=IncompleteDetails.construct(reason=any_value(reason))
+        )
         return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
 
     def cancel(self) -> Events:
@@ -190,17 +204,17 @@ class Assembler(StepCalls):
         self._update(status="cancelled")
         return [*events, self._about(t.ResponseIncompleteEvent, "response.incomplete")]
 
-    def fail(self, *, code: str, message: str) -> Events:
+    def fail(self, *, code: str, message: str, **about: str) -> Events:
         """Close what is open, as `incomplete` does, then emit `error` and `response.failed`.
 
-        Begins the stream first if `begin` was not called.
+        Begins the stream first if `begin` was not called. `about`: see `error_event`.
         """
         opening = self.begin() if self._state is State.NEW else []
         events = opening + self._settle(
             "incomplete", "The command was stopped or not begun: the turn failed."
         )
-        self._update(status="failed", error=t.ResponseError.construct(code=_any(code), message=message))
-        error = error_event(code, message, next(self._numbers))
+        self._update(status="failed", error=t.ResponseError.construct(code=any_value(code), message=message))
+        error = error_event(code, message, next(self._numbers), **about)
         return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
 
     def _note(self, delta: Usage | Truncated | Notice) -> Events:
@@ -374,6 +388,7 @@ class Assembler(StepCalls):
             events += self._open_output(call, runs=False)
         for draft in self._outputs.values():
             events += draft.close_unfinished(why) + self._finish(draft, "incomplete")
+        events += [event for each in list(self._others.values()) for event in self.close_item(each)]
         self._unanswered.clear()
         self._outputs.clear()
         self._state = state
@@ -383,8 +398,3 @@ class Assembler(StepCalls):
 
 UNFINISHED = "The command did not run to its end."
 """The text of an output in place of a missing part."""
-
-
-def _any(value: str) -> Any:
-    """Return a value outside the package's enumeration: its client accepts it, its types do not."""
-    return value

@@ -64,6 +64,7 @@ class CallDone:
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)
+    """As in `CallDelta`, for a call that comes whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,11 @@ class CallKind(Protocol):
     @property
     def one_item(self) -> bool:
         """Whether a call and its output are one item. Then its output drafts continue the call's item."""
+        ...
+
+    @property
+    def waits_unshown(self) -> bool:
+        """Whether a call that waits for an approval has no item."""
         ...
 
     @property

@@ -91,16 +91,23 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {**_FUNCTION_TOOL, **tool} if tool.get("type") == "function" else dict(tool)
 
 
-def error_event(code: str, message: str, number: int) -> t.ResponseErrorEvent:
+def error_event(
+    code: str, message: str, number: int, *, kind: str = "server_error", param: str | None = None
+) -> t.ResponseErrorEvent:
     """Make an `error` event with sequence number `number`.
 
     Its fields appear twice: flat, as in the package's type, and nested in `error`, because then the package's
     client raises instead of yielding the event.
     """
-    fields: dict[str, Any] = {"code": code, "message": message, "param": None}
+    fields: dict[str, Any] = {"code": code, "message": message, "param": param}
     return t.ResponseErrorEvent.construct(
-        type="error", sequence_number=number, **fields, error={"type": "server_error", **fields}
+        type="error", sequence_number=number, **fields, error={"type": kind, **fields}
     )
+
+
+def any_value(value: str) -> Any:
+    """Return a value outside the package's enumeration: its client accepts it, its types do not."""
+    return value
 
 
 class ResponseSnapshot:

@@ -30,6 +30,7 @@ from agent_kernel.errors import (
     SandboxFileError,
     SandboxGone,
     TooLarge,
+    ToolServerFailed,
     TooSlow,
     Unauthorized,
     UnsupportedEncoding,
@@ -55,6 +56,7 @@ STATUS: tuple[tuple[type[AgentKernelError], int], ...] = (
     (SandboxError, 503),
     (OutOfScript, 400),
     (ContextLengthExceeded, 400),
+    (ToolServerFailed, 424),
     (ModelError, 502),
     (AgentKernelError, 500),
 )
@@ -98,7 +100,11 @@ def described(error: AgentKernelError) -> tuple[int, dict[str, Any]]:
         code = error.request_code
     if code is None and type(error) is not InvalidRequest:
         code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    if isinstance(error, ToolServerFailed):
+        param = error.param
     said: dict[str, Any] = error_object(status, str(error), param=param, code=code)["error"]
+    if isinstance(error, ToolServerFailed):
+        said["type"] = error.kind
     return status, said
 
 

@@ -63,5 +63,6 @@ def set_up(style: str) -> None:
     handler.addFilter(KeyFilter())
     handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs, which may hold secrets
+    for name in ("httpx", "httpx2", "mcp"):  # they log URLs and session ids, which may hold secrets
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines repeat ours

@@ -10,7 +10,7 @@ from openai.types.responses import Response as ModelResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent_kernel.errors import InvalidRequest, NotFound
+from agent_kernel.errors import InvalidRequest, NotFound, ToolServerFailed
 from agent_kernel.protocol.fold import afold
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.network.base import AnswersQuestions
@@ -41,7 +41,7 @@ async def create_response(request: Request) -> Response:
     events = runtime_of(request).respond(body)
     if body.get("stream"):
         return EventStream(events)
-    work = _begun(events) if body.get("background") is True else afold(events)
+    work = _begun(events) if body.get("background") is True else _folded(events)
     return answer(await while_connected(request.scope, request.receive, work))
 
 
@@ -63,6 +63,15 @@ async def answer_question(request: Request) -> Response:
     given = await read_json(request)
     await runtime.answer(path(request, "response_id"), given)
     return JSONResponse({"object": "agent_kernel.approval", "id": given["approval_request_id"]})
+
+
+async def _folded(events: Any) -> ModelResponse:
+    """Return the finished response. Raises `ToolServerFailed`: the turn could not begin."""
+    response = await afold(events)
+    error = response.error
+    if response.status == "failed" and error is not None and str(error.code) == ToolServerFailed.code:
+        raise ToolServerFailed(error.message)
+    return response
 
 
 async def _begun(events: Any) -> ModelResponse:

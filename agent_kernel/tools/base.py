@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agent_kernel.errors import InvalidRequest
@@ -66,12 +66,30 @@ class ToolEntry:
     """The environment that the entry asks for. None: the tool needs none, or uses the turn's container."""
     namespace: Namespace | None = None
     """Set for a function of a namespace, whose `spec` has a flat name; see `tools.namespaces`."""
+    private: Any = field(default=None, repr=False)
+    """What the tool read in the entry and its `spec` must not show, because a response shows that."""
+
+    @property
+    def lists(self) -> bool:
+        """Whether the entry stands for functions that are listed before the model is asked."""
+        return self.tool.lists and self.namespace is None
 
     @property
     def by_client(self) -> bool:
         """Whether the client runs the calls."""
         local = self.environment is not None and self.environment.kind == "local"
         return local or self.tool.by_client
+
+
+def entry_of(entries: Sequence[ToolEntry], tool: Tool, call: Json) -> ToolEntry | None:
+    """Return the entry of a call's tool, or of the very function if the tool has several; None: none."""
+    wanted = tool.called_as(call)
+    for entry in entries:
+        group = entry.namespace
+        called = (group.name, group.function) if group is not None else None
+        if entry.tool is tool and wanted in (None, called):
+            return entry
+    return None
 
 
 class Tool(ABC):
@@ -94,7 +112,11 @@ class Tool(ABC):
     resumable: ClassVar[bool] = False
     """Whether `rejoin` can resume calls of a dead process. Its output drafts then have `restore`."""
     repeated: ClassVar[bool] = False
-    """Whether `tools` may have several entries of this type."""
+    """Whether `tools` may have several entries of this type. Each has its name for models in its `spec`."""
+    lists: ClassVar[bool] = False
+    """Whether an entry stands for functions that something else lists; see `runtime.turns.servers`."""
+    waits_unshown: ClassVar[bool] = False
+    """Whether a call that waits for an approval has no item: its request holds the whole call."""
     one_item: ClassVar[bool] = False
     """Whether a call and its output are one item; see `tools.one_item`."""
     optional_fields: ClassVar[Mapping[str, str]] = {}
@@ -164,6 +186,13 @@ class Tool(ABC):
         """Read a finished call item of an upstream with native support. Raises `MalformedModelOutput`."""
         raise NotImplementedError
 
+    def called_as(self, call: Json) -> tuple[str, str] | None:
+        """Return the namespace and the name of the function that a call item calls; None if it has none.
+
+        Only for tools with several functions that this server runs.
+        """
+        return None
+
     # -- its items and events -----------------------------------------------------------------------------
 
     @abstractmethod
@@ -179,6 +208,22 @@ class Tool(ABC):
     @abstractmethod
     def policy_subject(self, call: Json) -> Sequence[str] | None:
         """Return the texts that approval policies judge, each as one command. None: no approval is needed."""
+
+    def asks(self, entry: ToolEntry, call: Json) -> str | None:
+        """Return why the request itself wants a call approved, as a sentence; None if it does not."""
+        return None
+
+    def approval_request(self, call: Json, reason: str) -> Json | None:
+        """Return the item that asks about a call; None for the usual one. For a tool that `waits_unshown`."""
+        return None
+
+    def asked_call(self, request: Json) -> Json:
+        """Return the call that an `approval_request` asks about."""
+        raise NotImplementedError
+
+    def labels_again(self, call: Json, request_id: str) -> Json:
+        """Return the `CallStart.labels` of a call that was approved or denied, and is made again."""
+        return {"agent_kernel": {"approval_request_id": request_id}}
 
     def container_of(self, call: Json) -> str | None:
         """Return the container that a call was made for, None if it has none."""

@@ -75,6 +75,10 @@ class ToolContext:
     """The operator's limits for this tool, in the tool's own type. None: its defaults."""
     name: str = ""
     """Name of the call, unique in the sandbox. Another process can find there what the call began."""
+    private: Any = None
+    """What the tool keeps in its entry; see `ToolEntry.private`."""
+    servers: Any = None
+    """The turn's connections to MCP servers; see `tools.mcp.servers`."""
     rejoin: Any = None
     """The state that `Tool.rejoin` returned, for a call that ran when its process died."""
     note: str | None = None

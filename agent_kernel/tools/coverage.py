@@ -55,7 +55,9 @@ TOOLS: Mapping[str, Coverage] = {
     "function": _served("Called by the client."),
     "image_generation": _refused("Let code_interpreter draw, or offer a function of your own."),
     "local_shell": _refused("Use shell with the environment local."),
-    "mcp": _refused("Offer the server's tools as functions, and call them in the client."),
+    "mcp": _served(
+        "Remote servers, and ones in the container. Connectors and tunnels are refused. See guide/mcp.md."
+    ),
     "namespace": _served("Groups functions; tools of other types in it are refused."),
     "programmatic_tool_calling": _refused(_NO_PROGRAMS),
     "shell": _served("Runs in a container, or on the client with the environment local."),
@@ -120,8 +122,8 @@ ITEMS: Mapping[str, Coverage] = {
     "local_shell_call_output": _passed(_OTHERS_RESULT),
     "mcp_approval_request": _served("Not sent to the model."),
     "mcp_approval_response": _served("Answers an approval request of this server."),
-    "mcp_call": _passed(_OTHERS_RESULT),
-    "mcp_list_tools": _passed(_OTHERS_RESULT),
+    "mcp_call": _served("A model reads it as a function call with its output."),
+    "mcp_list_tools": _served("Its server is not listed again; models get the tools as functions."),
     "message": _served(),
     "program": _refused(_NOT_READ),
     "program_output": _refused(_NOT_READ),

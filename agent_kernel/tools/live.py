@@ -31,12 +31,14 @@ class LiveCall:
         self.tool = tool
         self.call_id = call_id
         self.arguments = ""
+        self.name: str | None = None
+        """The name of the called function, if the tool has several."""
 
     def write(self, piece: str) -> Iterator[CallDelta]:
         """Add a piece of the JSON and yield what it adds to the call."""
         self.arguments += piece
         if piece:
-            yield CallDelta(self.tool, self.call_id, piece)
+            yield CallDelta(self.tool, self.call_id, piece, name=self.name)
 
     def begun(self, piece: str) -> Any:
         """Add a piece of the JSON; return the value as far as it is written, or None.

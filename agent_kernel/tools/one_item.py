@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.calls import json_key
+from agent_kernel.protocol.calls import is_rejected, json_key
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 
@@ -86,7 +86,7 @@ class OneItemTool(Tool):
 
 def one_item_of(item: Json) -> OneItemTool | None:
     """Return the tool of an item that holds a call with its output; None for any other item."""
-    if "call_id" in item:  # split already
+    if "call_id" in item or is_rejected(item):  # split already, or no tool's
         return None
     tool = catalogue().of_call(str(item.get("type") or "message"))
     return tool if isinstance(tool, OneItemTool) else None
@@ -111,5 +111,7 @@ def expanded(items: Sequence[Json]) -> list[Json]:
 def approval_of(item: Json) -> str | None:
     """Return the approval request that this item carried out, None if there is none."""
     ours = item.get("agent_kernel")
-    value = ours.get("approval_request_id") if isinstance(ours, Mapping) else None
+    value = item.get("approval_request_id") if item.get("type") == "mcp_call" else None
+    if value is None and isinstance(ours, Mapping):
+        value = ours.get("approval_request_id")
     return value if isinstance(value, str) else None

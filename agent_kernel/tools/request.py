@@ -50,8 +50,9 @@ def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
         where = f"tools[{index}]"
         if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
             raise InvalidRequest(f"{where} must be an object with a type.", param=where)
-        spec = _without_secrets(spec)
-        tool = catalogue().get(spec["type"])
+        tool = None if _asks_for_approvals(spec) else catalogue().get(spec["type"])
+        if tool is None or not tool.lists:
+            spec = _without_secrets(spec)
         if tool is None:
             if spec["type"] == TYPE:
                 entries += read_namespace(spec, index)
@@ -61,6 +62,12 @@ def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
         if not tool.repeated and any(entry.tool is tool for entry in entries):
             raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
         entries.append(tool.read(spec, index))
+    return _checked(entries, given)
+
+
+def _checked(entries: list[ToolEntry], given: object) -> list[ToolEntry]:
+    """Return the entries if no label names two servers. Raises `InvalidRequest`."""
+    _check_labels(entries)
     if left_out := unserved(given):
         names = ", ".join(map(repr, left_out))
         log.info("Tools of these types are not available here and not offered to the model: %s.", names)
@@ -75,6 +82,16 @@ def _without_secrets(spec: Json) -> Json:
             _without_secrets(each) if isinstance(each, Mapping) else each for each in kept["tools"]
         ]
     return kept
+
+
+def _check_labels(entries: Sequence[ToolEntry]) -> None:
+    seen: set[object] = set()
+    for entry in entries:
+        label = entry.spec.get("server_label") if entry.lists else None
+        if label is not None and label in seen:
+            where = f"tools[{entry.index}].server_label"
+            raise InvalidRequest(f"{where}: another tool has the label {label} too.", param=where)
+        seen.add(label)
 
 
 def unserved(given: object) -> list[str]:
@@ -144,9 +161,8 @@ def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
             check_choice(each, entries)
         return
     kind, name = wanted.get("type"), wanted.get("name")
-    for entry in entries:
-        if entry.tool.type == kind and (not entry.tool.repeated or entry.spec.get("name") == name):
-            return
+    if any(_is_wanted(wanted, entry) for entry in entries):
+        return
     what = f"the function {name!r}" if kind == "function" else f"the tool {kind!r}"
     if isinstance(kind, str) and catalogue().get(kind) is None:
         raise InvalidRequest(
@@ -155,3 +171,11 @@ def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
             param="tool_choice",
         )
     raise InvalidRequest(f"tool_choice asks for {what}, but it is not among the tools.", param="tool_choice")
+
+
+def _is_wanted(wanted: Json, entry: ToolEntry) -> bool:
+    if entry.tool.type != wanted.get("type"):
+        return False
+    if entry.lists:  # its functions are known later
+        return bool(entry.spec.get("server_label") == wanted.get("server_label"))
+    return not entry.tool.repeated or bool(entry.spec.get("name") == wanted.get("name"))

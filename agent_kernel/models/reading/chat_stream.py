@@ -155,6 +155,7 @@ class ChatReader:
         is_first = len(self._open) == 1 and call.key not in self._sent
         if self._live is None and tool is not None and is_first:
             call.live = self._live = tool.live_call(self._call_ids.unused(call.given_id))
+            call.live.name = call.name if tool.repeated else None
             yield from call.live.write("".join(call.arguments))
         elif call.live is not None:
             yield from call.live.write(call.arguments[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent_kernel.errors import MalformedCall, MalformedModelOutput
@@ -58,7 +59,8 @@ def read_native(tool: Tool, call_id: str, item: Any) -> CallDone | RejectedCall:
 
 def _read(tool: Tool, call_id: str, name: str, arguments: str) -> CallDone | RejectedCall:
     try:
-        return tool.read_arguments(call_id, arguments)
+        call = tool.read_arguments(call_id, arguments)
+        return replace(call, name=name) if tool.repeated else call
     except MalformedModelOutput as error:
         return RejectedCall(call_id, name, arguments, _why(error))
 

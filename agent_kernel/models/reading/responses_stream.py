@@ -144,6 +144,8 @@ class ResponsesReader:
             native = catalogue().of_call(item.type)
             tool = self._offered.called(name) if native is CLIENT_FUNCTION and name else None
             live = tool.live_call(call_id) if tool is not None else None
+            if live is not None and tool is not None and tool.repeated:
+                live.name = name
             given_id = item.call_id
             silent = given_id in self._sent
             kind = tool or native or CLIENT_FUNCTION

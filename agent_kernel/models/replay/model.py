@@ -27,7 +27,7 @@ from agent_kernel.errors import MalformedModelOutput, OutOfScript
 from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.models.conversation import kind, last_user_message, text_of
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDelta, RejectedCall, is_rejected
+from agent_kernel.protocol.calls import CallDelta, RejectedCall
 from agent_kernel.protocol.deltas import (
     ItemBreak,
     MessagePhase,
@@ -97,7 +97,7 @@ class ReplayModel:
 
 
 def _counts(item: Item) -> bool:
-    return catalogue().of_call(kind(item)) is not None or is_rejected(item)
+    return catalogue().of_call(kind(item)) is not None  # rejected calls too
 
 
 def _asks(item: Item, prompt: str) -> bool:

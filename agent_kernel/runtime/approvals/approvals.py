@@ -21,13 +21,13 @@ from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.items import item_of
 from agent_kernel.runtime.approvals.items import (
-    DENIED,
     RESPONSE,
     Answer,
     Json,
     answered_already,
     answers,
     calls_left_out,
+    denied,
     not_found,
     request_item,
     undecided,
@@ -88,10 +88,14 @@ async def read_answers(turn: Approvable, earlier: Sequence[Json], store: Rows) -
     if not given:
         return []
     remembered = {item.get("id") for item in earlier}
-    for each in given:  # one that was only sent again must be ours all the same
+    for each in given:  # one that was only sent again must be ours, unless it holds the whole call
+        if each.tool.waits_unshown:
+            continue
         if each.request_id not in remembered and await store.item(each.request_id) is None:
             raise not_found(each.request_id)
     here = {entry.tool for entry in turn.tools if not entry.by_client}
+    # an answer to another server's request can be for a tool that this one is not asked for
+    given = [each for each in given if each.tool in here or not each.tool.waits_unshown]
     for each in given:
         if each.tool not in here:
             raise InvalidRequest(
@@ -167,17 +171,22 @@ class Approvals:
     def refusal(self, answer: Answer, container_id: str | None) -> str | None:
         """Return why an approved call cannot run; None if it can."""
         if not answer.approve:
-            return f"{DENIED.rstrip('.')}: {answer.reason}" if answer.reason else DENIED
+            return denied(answer.reason)
         if answer.tool.in_sandbox and answer.tool.container_of(answer.call) != container_id:
             return f"Not run: {OTHER_CONTAINER}."
         verdict = self._verdict(answer.tool, answer.call)
         return f"Not run: {verdict.reason}" if verdict.action == "deny" else None
 
-    def decide(self, response_id: str, tool: Tool, call: Json) -> str | None:
+    def asks(self, tool: Tool, call: Json, entry: ToolEntry | None) -> bool:
+        """Return whether `decide` would let a new call wait."""
+        waits = self.can_wait or tool.waits_unshown
+        return waits and not self.by_person and self._verdict(tool, call, entry).action == "ask"
+
+    def decide(self, response_id: str, tool: Tool, call: Json, entry: ToolEntry | None = None) -> str | None:
         """Return why a new call is refused; None if it runs or has to wait (see `waits`)."""
-        verdict = self._verdict(tool, call)
+        verdict = self._verdict(tool, call, entry)
         if verdict.action == "ask" and not self.by_person:
-            if self.can_wait:
+            if self.can_wait or tool.waits_unshown:
                 item = request_item(tool, call, verdict.reason)
                 self.waiting.append((json_key(call), item))
                 self._write("approval.request", response_id, (tool, call), verdict, approval=str(item["id"]))
@@ -198,11 +207,14 @@ class Approvals:
             call_id: {"type": RESPONSE, "approval_request_id": item["id"]} for call_id, item in self.waiting
         }
 
-    def _verdict(self, tool: Tool, call: Json) -> Verdict:
+    def _verdict(self, tool: Tool, call: Json, entry: ToolEntry | None = None) -> Verdict:
         subject = tool.policy_subject(call)
         if subject is None:
             return Verdict("allow", "The tool does nothing that a policy is about.")
-        return strictest(self.policies, subject)
+        verdict = strictest(self.policies, subject)
+        if entry is not None and verdict.action == "allow" and (reason := tool.asks(entry, call)) is not None:
+            return Verdict("ask", reason)
+        return verdict
 
     def _write(
         self,

@@ -17,7 +17,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import json_key
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.one_item import approval_of
+from agent_kernel.tools.one_item import OneItemTool, approval_of
 
 Json = Mapping[str, Any]
 
@@ -48,6 +48,11 @@ class Answer:
     reason: str | None = None
 
     @property
+    def runs(self) -> bool:
+        """Whether the call gets an item with its output. A denied call without an item gets none."""
+        return self.approve or not self.tool.waits_unshown
+
+    @property
     def edited(self) -> bool:
         """Whether the person changed the call that they were asked about."""
         return self.tool.question(self.call) != self.tool.question(self.asked)
@@ -55,6 +60,8 @@ class Answer:
 
 def request_item(tool: Tool, call: Json, reason: str) -> Json:
     """Return the item that asks about a call."""
+    if (own := tool.approval_request(call, reason)) is not None:
+        return own
     return {
         "id": ids.item_id(REQUEST),
         "type": REQUEST,
@@ -119,18 +126,18 @@ def new_responses(given: Sequence[Json]) -> list[Json]:
     """Return the answers in a turn's input that are for this turn.
 
     Clients that send a whole conversation again send old ones with it: those have the call's output there as
-    well, or are about another server's tools.
+    well, or the model has gone on since.
     """
-    requests = {item["id"]: _call_id(item) for item in given if item["type"] == REQUEST and item.get("id")}
+    requests = {item["id"]: item for item in given if item["type"] == REQUEST and item.get("id")}
     answered = {item["call_id"] for item in given if catalogue().of_output(item["type"]) is not None}
     answered |= carried_out(given)
     found = []
     for item in given:
-        if item["type"] != RESPONSE:
+        request = requests.get(item["approval_request_id"]) if item["type"] == RESPONSE else None
+        if item["type"] != RESPONSE or (request is not None and _is_old(request, item, given)):
             continue
-        request_id = item["approval_request_id"]
-        call_id = requests.get(request_id)
-        if request_id not in requests or (call_id is not None and call_id not in answered):
+        call_id = None if request is None else _call_id(request)
+        if request is None or (call_id is not None and call_id not in answered):
             found.append(item)
     return found
 
@@ -171,6 +178,32 @@ def _answer(item: Json, call: Json) -> Answer:
     return Answer(item["approval_request_id"], tool, made, call, item["approve"], reason)
 
 
+def is_remote(request: Json) -> bool:
+    """Return whether a request is about a call to an MCP server. It holds the call, which has no item."""
+    return request["type"] == REQUEST and request.get("server_label") not in (None, SERVER_LABEL)
+
+
+def remote_call(request: Json) -> tuple[OneItemTool, Json]:
+    """Return the tool and the call of a request that `is_remote`."""
+    tool = catalogue().of_call("mcp_call")
+    assert isinstance(tool, OneItemTool)  # noqa: S101 (it is built in)
+    return tool, tool.asked_call(request)
+
+
+def _is_old(request: Json, response: Json, given: Sequence[Json]) -> bool:
+    """Return whether a remote request's answer was sent before: the model went on after it."""
+    if not is_remote(request):
+        return False
+    after = given[next(place for place, item in enumerate(given) if item is response) + 1 :]
+    return any(_is_said(item) for item in after)
+
+
+def _is_said(item: Json) -> bool:
+    kind = item["type"]
+    said = kind == "message" and item.get("role") == "assistant"
+    return said or kind in ("reasoning", REQUEST) or kind.endswith("_call")
+
+
 def _open(items: Sequence[Json]) -> list[Json]:
     found: list[Json] = []
     for item in reversed(items):
@@ -183,6 +216,8 @@ def _open(items: Sequence[Json]) -> list[Json]:
 
 def _call_of(request: Json, history: Sequence[Json]) -> Json | None:
     call_id = _call_id(request)
+    if is_remote(request):
+        return None if call_id in carried_out(history) else remote_call(request)[1]
     calls = [item for item in history if item.get("call_id") == call_id or _is_one_item(item, call_id)]
     if call_id is None or len(calls) != 1 or not _is_ours(calls[0]):  # none, or it has its output
         return None
@@ -219,7 +254,8 @@ def calls_left_out(items: Sequence[Json]) -> dict[str, str]:
 
 
 def _call_id(request: Json) -> str | None:
-    return _ours(request, "call_id")
+    """Return the key of the call that a request asks about. A call without an item has the request's id."""
+    return request.get("id") if is_remote(request) else _ours(request, "call_id")
 
 
 def _ours(request: Json, name: str) -> str | None:
@@ -260,6 +296,11 @@ def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
     )
 
 
+def denied(reason: object) -> str:
+    """Return what the model reads in place of the output of a denied call."""
+    return f"{DENIED.rstrip('.')}: {reason}" if reason else DENIED
+
+
 def answered_already(request_id: str) -> InvalidRequest:
     """Make the error for a second answer to the same request."""
     return InvalidRequest(
@@ -290,7 +331,7 @@ def unanswered(items: Sequence[Json], elsewhere: Collection[str] = ()) -> dict[A
     for item in items:
         if item["type"] == RESPONSE and item.get("approval_request_id") in requests:
             call_id = requests[item["approval_request_id"]]
-            notes[call_id] = BROKEN_OFF if item.get("approve") else DENIED
+            notes[call_id] = BROKEN_OFF if item.get("approve") else denied(item.get("reason"))
     return notes
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.approvals.items import carried_out, unanswered
+from agent_kernel.runtime.approvals.items import carried_out, is_remote, remote_call, unanswered
 from agent_kernel.runtime.turns.input_items import output_of
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
@@ -161,6 +161,9 @@ def join(
     gone = {*carried_out(items), *to_come}
     joined: list[Json] = []
     for item in items:
+        if is_remote(item):
+            joined += () if item["id"] in gone else _remote(item, waited[item["id"]])
+            continue
         if (tool := one_item_of(item)) is not None:
             joined += () if item["id"] in gone else _with_output(tool, item, waited.get(item["id"]))
             continue
@@ -179,6 +182,12 @@ def join(
             )
         joined.append(_unanswered(item, "Not carried out: the turn was stopped."))
     return joined
+
+
+def _remote(request: Json, note: str) -> Sequence[Json]:
+    """Return the call that a request holds, and the note that takes its output's place."""
+    tool, call = remote_call(request)
+    return [tool.split(call)[0], tool.pair_output(call, note)]
 
 
 def _with_output(tool: OneItemTool, item: Json, note: str | None) -> Sequence[Json]:

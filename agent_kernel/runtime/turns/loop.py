@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 
 from openai.types.responses import ResponseStreamEvent
 
-from agent_kernel.errors import AgentKernelError
+from agent_kernel.errors import AgentKernelError, ToolServerFailed
 from agent_kernel.runtime.approvals.questions import OpenQuestions, TurnQuestions
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.network.turn_use import MOST_SHOWN, shown
@@ -27,6 +27,7 @@ from agent_kernel.runtime.turns.failure import failed_events
 from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.interrupt import Stopped
 from agent_kernel.runtime.turns.model_step import ModelStep, only_reasoned
+from agent_kernel.runtime.turns.servers.listing import ToolListing
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.tool_calls import ToolCalls
 from agent_kernel.runtime.turns.turn import Turn
@@ -64,6 +65,7 @@ class TurnLoop:
         self._questions = questions or OpenQuestions("")
         self._model = ModelStep(containers, settings)
         self._calls = ToolCalls(containers, settings, metrics)
+        self._listing = ToolListing(settings, containers)
 
     def events(self, run: Turn, room: int = ROOM) -> Events:
         """Run the turn and yield its events. A failure ends them with `error` and `response.failed`.
@@ -83,6 +85,7 @@ class TurnLoop:
         async with AsyncExitStack() as stack:
             if run.container_id is not None:  # it must not expire while the model thinks
                 await stack.enter_async_context(self._containers.use(run.container_id, turn=True))
+            run.servers = await stack.enter_async_context(self._listing.servers(run))
             await run.approvals.claim(run.id, run.assembler)  # the last thing that can be refused
             run.meter = Meter(self._settings.budget.within(run.turn.budget))
             run.trace = self._tracing.turn(_tags(run))
@@ -128,6 +131,7 @@ class TurnLoop:
 
     async def _steps(self, run: Turn) -> None:
         """Ask the model and run its calls, until it is done, is cut off, or a limit is reached."""
+        await self._listing.list(run)
         await self._calls.answered(run)
         if run.rejoins:
             await self._calls.rejoin(run)
@@ -139,7 +143,7 @@ class TurnLoop:
             before = await self._model.ask(run, step)
             if run.assembler.truncated is not None or run.meter.reached:
                 return
-            if only_reasoned(run.conversation[before:]) and self._may_ask_again(run):
+            if self._may_ask_again(run) and only_reasoned(run.conversation[before:]):
                 run.asked_again = True
                 del run.conversation[before:]  # the same question, without reasoning that led nowhere
                 continue
@@ -148,15 +152,20 @@ class TurnLoop:
             run.rejected_steps = 0 if accepted else run.rejected_steps + 1
             if self._over(run) != MAX_STEPS:
                 return
+            await self._listing.again(run)
 
     def _may_ask_again(self, run: Turn) -> bool:
         """Return whether the turn may repeat a model call that gave no answer. Such a call ran nothing."""
-        return run.output_left != 0 and not run.asked_again and not run.assembler.last_calls()
+        called = run.assembler.last_calls() or run.approvals.waiting
+        return run.output_left != 0 and not run.asked_again and not called
 
     def failure(self, run: Turn, error: Exception) -> Sequence[ResponseStreamEvent]:
         """Return the last events of a failed turn, which tell the client why it failed."""
         if isinstance(error, AgentKernelError):
             log.info("The turn %s failed.", run.id, exc_info=error, extra=run.about())
+            if isinstance(error, ToolServerFailed):
+                about = {"kind": error.kind, "param": error.param}
+                return run.assembler.fail(code=str(error.code), message=str(error), **about)
             return run.assembler.fail(code=error.code or "server_error", message=str(error))
         log.error("The turn %s failed.", run.id, exc_info=error, extra=run.about())
         words = f"Internal error ({type(error).__name__}). Details are in the server log."

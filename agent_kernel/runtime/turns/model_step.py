@@ -6,19 +6,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from agent_kernel.errors import ContextLengthExceeded, MalformedCall, SandboxError
 from agent_kernel.models.base import MAX_STEP_TOKENS, HasWindow, ModelRequest
-from agent_kernel.protocol.calls import CallDelta, CallDone
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
 from agent_kernel.protocol.deltas import (
     Compaction,
+    ItemBreak,
     ModelDelta,
     TextDelta,
     Truncated,
     Usage,
 )
 from agent_kernel.protocol.drafts import Events
+from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.answer_length import AnswerLength
@@ -34,6 +37,7 @@ from agent_kernel.runtime.turns.context.gauge import Gauge, Gauges
 from agent_kernel.runtime.turns.offered_calls import OfferedCalls
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.tools.base import entry_of
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.namespaces import flat_calls
 
@@ -163,7 +167,9 @@ class ModelStep:
     async def _take(self, run: Turn, delta: ModelDelta, check: OfferedCalls) -> None:
         if not isinstance(delta, TextDelta):
             await self._look_up(run)  # the message may end here, and its citations with it
-        if events := _events(run, well_formed_delta(delta), check):
+        delta = well_formed_delta(delta)
+        asked = _asked_first(run, delta)
+        if events := _events(run, delta, check) if asked is None else asked:
             await run.emit(events)
 
     async def _look_up(self, run: Turn) -> None:
@@ -190,8 +196,26 @@ def _is_blank(item: Json) -> bool:
     return not any((part.get("text") or part.get("refusal") or "").strip() for part in parts)
 
 
+def _asked_first(run: Turn, delta: ModelDelta) -> Events | None:
+    """Let a whole call wait for an approval without an item; None for any other delta.
+
+    Its request, which `ToolCalls` adds at the end of the step, holds the call.
+    """
+    if not isinstance(delta, CallDone) or not delta.tool.waits_unshown:
+        return None
+    draft = delta.tool.call_draft(0, count(), CallStart(delta.call_id, delta.name, labels=delta.labels))
+    draft.complete(delta)
+    tool, call = catalogue().of_call(delta.tool.call_type), to_json(draft.item("completed"))
+    if tool is None or not run.approvals.asks(tool, call, entry := entry_of(run.turn.tools, tool, call)):
+        return None
+    run.approvals.decide(run.id, tool, call, entry)
+    return run.assembler.feed(ItemBreak())
+
+
 def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step: int) -> None:
     """Notify the user of what a finished step lacks."""
+    if run.approvals.waiting:
+        return
     if only_reasoned(said):
         run.assembler.notice(ONLY_REASONED)
     elif step == 0 and all(map(_is_blank, said)):

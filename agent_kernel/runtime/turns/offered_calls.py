@@ -49,14 +49,23 @@ class OfferedCalls:
             self._drop(delta.call_id)
         if not isinstance(delta, Usage | Truncated | Notice):
             yield from self.end()
-        yield self._explained(delta) if isinstance(delta, RejectedCall) else self._named(delta)
+        yield from [self._explained(delta)] if isinstance(delta, RejectedCall) else self._named(delta)
 
-    def _named(self, delta: ModelDelta) -> ModelDelta:
-        """Return the delta of a call to a function of a namespace under the function's own name."""
-        group = self._groups.get(delta.name) if isinstance(delta, CallDelta) and delta.name else None
-        if group is None or not isinstance(delta, CallDelta):
-            return delta
-        return replace(delta, name=group.function, labels={**delta.labels, "namespace": group.name})
+    def _named(self, delta: ModelDelta) -> Iterator[ModelDelta]:
+        """Yield the delta of a call to a function of a namespace under the function's own name.
+
+        A call that `waits_unshown` comes whole: before its end, nobody knows whether it is shown.
+        """
+        if not isinstance(delta, CallDelta | CallDone):
+            yield delta
+            return
+        group = self._groups.get(delta.name) if delta.name else None
+        if group is None:
+            yield delta
+        elif isinstance(delta, CallDone):
+            yield replace(delta, name=group.function, labels={"namespace": group.name})
+        elif not delta.tool.waits_unshown:
+            yield replace(delta, name=group.function, labels={**delta.labels, "namespace": group.name})
 
     def end(self) -> Iterator[ModelDelta]:
         """Yield what was held back: a call that is not offered has ended."""

@@ -137,7 +137,7 @@ class Preparation:
             self._approval,
             here=memory is not None,
         )
-        to_come = [json_key(each.call) for each in approvals.answers]
+        to_come = [json_key(each.call) for each in approvals.answers if each.runs]
         elsewhere = await answered_elsewhere(history.items, self._store)
         joined = join(history, turn.input, to_come, elsewhere)
         # for the model only, not for the store

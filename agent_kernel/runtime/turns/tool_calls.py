@@ -27,7 +27,7 @@ from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.turn import INTERRUPTED, Turn
 from agent_kernel.sandboxes.channel import Channel
-from agent_kernel.tools.base import Tool, ToolEntry
+from agent_kernel.tools.base import Tool, ToolEntry, entry_of
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 
@@ -62,8 +62,10 @@ class ToolCalls:
         """Run the calls of the turn before that waited for the approvals in this turn's input."""
         for answer in run.approvals.answers:
             run.interrupt.check()
+            if not answer.runs:
+                continue
             refusal = run.approvals.refusal(answer, run.container_id) or _over_limit(run)
-            entry = _entry(run, answer.tool)
+            entry = entry_of(run.turn.tools, answer.tool, answer.call)
             item = await _made_again(run, answer) if answer.tool.one_item else item_of(answer.call)
             call = _Call(answer.tool, item, to_json(item), refusal, entry, answer)
             await self._carry_out(run, call)
@@ -119,7 +121,7 @@ class ToolCalls:
         try:
             async with self._containers.use(run.container_id) as channel:
                 for tool, lost in by_tool.items():
-                    entry = _entry(run, tool)
+                    entry = entry_of(run.turn.tools, tool, {})
                     await tool.abandon(lost, entry.spec if entry is not None else {}, channel)
         except AgentKernelError as error:  # without its sandbox nothing runs
             log.info("The calls of %s could not be ended: %s", run.id, error, extra=run.about())
@@ -135,7 +137,8 @@ class ToolCalls:
         """Decide how to carry out a call; None if the client runs it or if it waits."""
         run.interrupt.check()
         tool = _tool_of(item.type)
-        entry, call = _entry(run, tool), to_json(item)
+        call = to_json(item)
+        entry = entry_of(run.turn.tools, tool, call)
         if (refusal := run.assembler.rejection(call_key(item))) is not None:
             return _Call(tool, item, call, refusal, entry)
         if entry is None:
@@ -147,7 +150,7 @@ class ToolCalls:
         if rejoin is not None and rejoin.begun:  # it was allowed when it began
             run.calls_made += 1
             return _Call(tool, item, call, None, entry, rejoin=rejoin)
-        refusal = run.approvals.decide(run.id, tool, call)
+        refusal = run.approvals.decide(run.id, tool, call, entry)
         if run.approvals.waits(call_key(item)):
             if not tool.one_item:  # such an item ends just before the request, see `_together`
                 run.assembler.hand_over(item)
@@ -217,6 +220,8 @@ class ToolCalls:
             count=count,
             spec=call.entry.spec if call.entry is not None else {},
             limits=self._settings.tools.get(tool.type),
+            private=call.entry.private if call.entry is not None else None,
+            servers=run.servers,
             name=_name(run, call.json),
             rejoin=call.rejoin.state if call.rejoin is not None else None,
             note=note_of(call.answer),
@@ -235,9 +240,9 @@ async def _made_again(run: Turn, answer: Answer) -> CallItem:
     """Make the call that was asked about again, with a new item that will hold its output."""
     tool, call_id = answer.tool, ids.call_id()
     whole = tool.read_arguments(call_id, tool.arguments_text(answer.call))
-    labels = {"agent_kernel": {"approval_request_id": answer.request_id}}
+    labels, name = tool.labels_again(answer.call, answer.request_id), tool.called_as(answer.call)
     events = [
-        *run.assembler.feed(CallDelta(tool, call_id, "", labels=labels)),
+        *run.assembler.feed(CallDelta(tool, call_id, "", name=name[1] if name else None, labels=labels)),
         *run.assembler.feed(whole),
         *run.assembler.end_step(),
     ]
@@ -275,10 +280,6 @@ def _lost(run: Turn, broken: BrokenCall) -> LostCall:
     assert isinstance(run.assembler, RestoredAssembler)  # noqa: S101 (only such a turn has calls to rejoin)
     draft = run.assembler.reopened(json_key(broken.call))
     return LostCall(broken.call, _name(run, broken.call), draft)
-
-
-def _entry(run: Turn, tool: Tool) -> ToolEntry | None:
-    return next((entry for entry in run.turn.tools if entry.tool is tool), None)
 
 
 def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:

@@ -26,6 +26,7 @@ from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows
+from agent_kernel.tools.mcp.servers import TurnServers
 from agent_kernel.tools.one_item import one_item_of
 
 Emit = Callable[[Sequence[ResponseStreamEvent]], Awaitable[None]]
@@ -60,6 +61,8 @@ class Turn:
     meter: Meter = field(default_factory=Meter)
     questions: TurnQuestions | None = None
     """Asks about destinations on the network while the turn runs; None if the client does not answer."""
+    servers: TurnServers | None = None
+    """The connections to MCP servers while the turn runs; None if it has none."""
     trace: Trace = UNWATCHED
     calls_made: int = 0
     rejected_steps: int = 0

@@ -29,6 +29,7 @@ from agent_kernel.tools.one_item import expanded
 Json = Mapping[str, Any]
 
 COMPACTION = "compaction"
+LIST = "mcp_list_tools"
 _PREFIX = "ak1."
 _DIGEST = 8000
 """Characters of a transcript that is used instead of a summary."""
@@ -57,6 +58,8 @@ def _current(items: Sequence[Json]) -> Sequence[Json]:
     kinds = set(map(type_of, items))
     if REQUEST in kinds:
         items = in_order(items)
+    if LIST in kinds:  # models get its tools as functions
+        items = [item for item in items if item.get("type") != LIST]
     if COMPACTION not in kinds:
         return items
     places = [place for place, item in enumerate(items) if item.get("type") == COMPACTION]

@@ -1,0 +1,1 @@
+"""The MCP servers of a turn, before its model is asked."""
