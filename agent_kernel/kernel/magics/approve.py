@@ -98,6 +98,11 @@ def changed(policy: Policy, arguments: str) -> Policy:
         )
     if not pattern:
         return Policy(MODES.get(word) or word, policy.rules)  # type: ignore[arg-type]  # a key of STRICTNESS
+    if not pattern.replace("*", "").replace("?", "").strip():
+        raise InvalidRequest(
+            f"%approve: `{pattern}` matches every command.",
+            hint=f"%approve {word} is for all commands that no rule matches.",
+        )
     option, _, host = pattern.partition(" ")
     subject = {"host": host.strip()} if option == "--host" else {"command": pattern}
     rules = [{"action": MODES.get(word, word), **subject}, *(rule.to_json() for rule in policy.rules)]

@@ -43,7 +43,7 @@ export class HistoryView extends AskingView {
   private _draw(found: Fields): void {
     const [cells, branches] = [readCells(found), readBranches(found)];
     const none = this.trans.__("No cell has asked or run anything yet.");
-    const running = this.trans.__("A cell is running. One can go back when it has ended.");
+    const running = this.trans.__("A cell is running. You can go back when it has ended.");
     this.said.textContent = cells.length === 0 ? none : this._running ? running : "";
     const focused = this._buttons.find((each) => each === document.activeElement);
     this._drawBranches(cells.length > 0 ? branches : []);

@@ -78,6 +78,7 @@ def test_question_of_a_tab_behind_outlives_a_reload(
         lab.command(page, "docmanager:save")
         page.goto(f"{path}/workspaces/two?{token}", timeout=lab.START_MILLISECONDS)
         expect(page.locator(".jp-agent-inbox-waits")).to_have_text("1", timeout=WAIT)
+        page.evaluate("() => window.jupyterapp.restored.then(() => null)")  # which may close the panel again
         lab.command(page, "agent-kernel:show-approvals")
         page.locator(".jp-agent-card").get_by_role("button", name="Allow once").click()
         expect(page.locator(".jp-agent-inbox-waits")).to_have_count(0, timeout=WAIT)

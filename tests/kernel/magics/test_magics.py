@@ -89,7 +89,10 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "usage": [("%usage all", "%usage takes no arguments.", "all cells")],
     "replay": [("%replay 999", "Cell [999] has no turn to replay", "a cell's number")],
-    "approve": [("%approve perhaps", "does not know 'perhaps'", "For example:")],
+    "approve": [
+        ("%approve perhaps", "does not know 'perhaps'", "For example:"),
+        ("%approve ask *", "`*` matches every command.", "%approve ask is for all"),
+    ],
     "%bash": [
         ("%%bash --quiet\nls", "does not know '--quiet'", "Use --private."),
         ("%%bash", "%%bash has no script.", "on the lines below"),
