@@ -21,7 +21,9 @@ PATCH = "changes.patch"
 """The file that `--patch` writes if it gets no name."""
 
 _WORKSPACE = "/mnt/data"
-_USAGE = "Use %diff [FOLDER] [--since COMMIT | --cell N [--cell M]] [--patch [FILE] [--force]]."
+_USAGE = (
+    "Use %diff [FOLDER] [--since COMMIT | --cell N [--cell M] | --branch NAME] [--patch [FILE] [--force]]."
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class _Asked:
     """The arguments of `%diff`. `patch` is the file to write, or None.
 
     `cell` is the number of the cell before which the comparison begins, `until` of the one before which it
-    ends, instead of now.
+    ends, instead of now. `branch` is the branch that is compared with now.
     """
 
     folder: str = ""
     since: str | None = None
     cell: str | None = None
     until: str | None = None
+    branch: str | None = None
     patch: str | None = None
     force: bool = False
 
@@ -59,7 +62,9 @@ async def diff(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
         _compared_with(notebook, container_id, asked) as later,
         comparison(await notebook.runtime(), later, question) as answer,
     ):
-        if asked.cell is not None:
+        if asked.branch is not None:
+            answer = named(answer, f"the end of branch {asked.branch}")
+        elif asked.cell is not None:
             answer = named(answer, _base(asked.cell, asked.until))
         if asked.patch is not None and answer.patch is not None:
             await _save(notebook, outputs, answer, answer.patch, asked)
@@ -112,14 +117,16 @@ def _read(arguments: str) -> _Asked:
             found["patch"] = words.pop(0) if value else PATCH
         elif word == "--since" and value and "since" not in found:
             found["since"] = words.pop(0)
+        elif word == "--branch" and value and "branch" not in found:
+            found["branch"] = words.pop(0)
         elif word == "--cell" and value and "until" not in found:
             found["until" if "cell" in found else "cell"] = words.pop(0)
         elif word and not word.startswith("-") and "folder" not in found:
             found["folder"] = _folder(word)
         else:
             raise InvalidRequest(f"%diff does not know {word!r}.", hint=_USAGE)
-    if "cell" in found and "since" in found:
-        raise InvalidRequest("%diff compares with a commit or with a cell, not with both.", hint=_USAGE)
+    if len({"cell", "since", "branch"} & {*found}) > 1:
+        raise InvalidRequest("%diff compares with one of a commit, a cell and a branch.", hint=_USAGE)
     return _Asked(**found)
 
 
@@ -137,22 +144,35 @@ async def _question(notebook: Notebook, container_id: str, asked: _Asked) -> Que
     found = await (await notebook.runtime()).containers.retrieve(container_id)
     ours = (found.model_extra or {}).get("agent_kernel")
     on_volume = isinstance(ours, dict) and bool(ours.get("volume"))
+    point = _earlier(notebook, asked)
     uploads = notebook.uploaded.originals(container_id).archive()
     return Question(
         folder=asked.folder,
         since=asked.since,
-        before=uploads if asked.cell is None else await _before(notebook, asked.cell),
-        began=found.created_at if on_volume and asked.cell is None else None,
-        repositories=asked.cell is None,
+        before=uploads if point is None else await _before(notebook, point),
+        began=found.created_at if on_volume and point is None else None,
+        repositories=point is None,
         patch=asked.patch is not None,
     )
 
 
-async def _before(notebook: Notebook, cell: str) -> bytes:
-    """Return the files from before a cell. Raises `InvalidRequest` if they were not kept."""
+def _earlier(notebook: Notebook, asked: _Asked) -> Point | None:
+    """Return the state of a cell or branch to compare with. Raises `InvalidRequest` if it was not kept."""
+    if asked.branch is None:
+        return None if asked.cell is None else _point(notebook, asked.cell)
+    moment = notebook.branches.tree.other(asked.branch).moment
+    if moment is None or moment.point is None or moment.point.gone:
+        why = moment.obstacle if moment is not None else "it is not known"
+        raise InvalidRequest(
+            f"The files of branch {asked.branch} were not kept: {why}.", hint="%branch lists all."
+        )
+    return moment.point
+
+
+async def _before(notebook: Notebook, point: Point) -> bytes:
+    """Return the files of an earlier state."""
     from agent_kernel.kernel.changes.earlier import archive_before
 
-    point = _point(notebook, cell)
     return await archive_before(await notebook.runtime(), point.container_id, point.id)
 
 

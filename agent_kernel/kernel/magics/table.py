@@ -117,16 +117,17 @@ MAGICS: dict[str, Magic] = {
         arguments="files",
     ),
     "diff": Magic(
-        "%diff [FOLDER] [--since COMMIT | --cell N ...] [--patch [FILE] [--force]]",
+        "%diff [FOLDER] [--since COMMIT | --cell N ... | --branch NAME] [--patch [FILE] [--force]]",
         "Show what changed in the container's files, or write it as a patch for git apply.",
         magics_diff.diff,
         "A repository is compared with HEAD, or with COMMIT. Other files are compared with your uploads: "
         "what you did not upload is new. With --cell they are compared with those before cell N, or, given "
-        "twice, those before two cells with each other, and repositories are left out. Tables are compared "
+        "twice, those before two cells with each other, with --branch with those of another branch, and "
+        "repositories are left out. Tables are compared "
         "by rows and columns. --patch writes changes.patch, or FILE, to the notebook's folder: the changes "
         "in the one repository that has some, or else those of your text files.",
         arguments="files",
-        words=("--since", "--cell", "--patch", "--force"),
+        words=("--since", "--cell", "--branch", "--patch", "--force"),
     ),
     "mount": Magic(
         "%mount [NAME ... [--new]]",

@@ -99,6 +99,12 @@ def test_what_changed_since_before_a_cell(fresh: Notebook) -> None:
     assert "Nothing has changed" in fresh.run(f"%diff --cell {later} --cell {later}").plain[0]
     assert "%diff does not know" in fresh.run("%diff --cell 1 --cell 2 --cell 3").error
     assert fresh.run("%diff --cell 9999").error.startswith("InvalidRequest: No cell 9999 has run here.")
+    told = "".join(fresh.run("!echo mine >note.txt", cell_id="c5", again=True).plain)
+    branch = told.partition("is kept as branch ")[2].partition(".")[0]
+    text = fresh.run(f"%diff --branch {branch}").plain[0]
+    assert text.startswith(f"`/mnt/data` since the end of branch {branch}: 1 file changed, ")
+    assert "-other\n+mine" in text
+    assert "one of a commit, a cell and a branch" in fresh.run(f"%diff --branch {branch} --cell 1").error
     found = fresh.run("!!ls -A").final[0]["text"].split()
     assert found == ["last.txt", "new.txt", "note.txt", "project"], "nothing of the comparison is left"
 
