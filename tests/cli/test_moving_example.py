@@ -66,6 +66,7 @@ async def invoices() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.docker
 @pytest.mark.bubblewrap
 @pytest.mark.usefixtures("docker_engine")

@@ -117,7 +117,7 @@ MAGICS: dict[str, Magic] = {
         arguments="files",
     ),
     "diff": Magic(
-        "%diff [FOLDER] [--since COMMIT | --cell N ... | --branch NAME] [--patch [FILE] [--force]]",
+        "%diff [FOLDER] [--since COMMIT | --cell N | --branch B] [--patch [FILE]]",
         "Show what changed in the container's files, or write it as a patch for git apply.",
         magics_diff.diff,
         "A repository is compared with HEAD, or with COMMIT. Other files are compared with your uploads: "
@@ -125,7 +125,7 @@ MAGICS: dict[str, Magic] = {
         "twice, those before two cells with each other, with --branch with those of another branch, and "
         "repositories are left out. Tables are compared "
         "by rows and columns. --patch writes changes.patch, or FILE, to the notebook's folder: the changes "
-        "in the one repository that has some, or else those of your text files.",
+        "in the one repository that has some, or else those of your text files; --force replaces a file.",
         arguments="files",
         words=("--since", "--cell", "--branch", "--patch", "--force"),
     ),
