@@ -14,6 +14,8 @@ import pytest
 
 from agent_kernel.runtime.kept import KeptSession
 from agent_kernel.runtime.local import LocalRuntime
+from agent_kernel.sandboxes.docker.container import LABELS_LABEL
+from agent_kernel.sandboxes.docker.snapshots import _unpacked
 from tests.cli.moving import Environment, cleared, done, in_runtime, kept, other_folder, session, shell
 from tests.runtime.test_contract import run, turn
 
@@ -77,29 +79,38 @@ def with_marker(environment: Environment) -> set[str]:
     return found
 
 
-def in_engine(name: str) -> set[str]:
-    """Return the ids of everything in a Docker engine that belongs to us; nothing for bubblewrap."""
-    if name != "docker":
+async def identity(runtime: LocalRuntime) -> str:
+    """Return what everything that this store has made in an engine is labelled with."""
+    return await runtime.containers._store.identity()
+
+
+def in_engine(machine: Environment) -> set[str]:
+    """Return the ids of all that the machine has in a Docker engine; nothing for bubblewrap.
+
+    Other tests use the engine too.
+    """
+    if machine["AGENT_KERNEL_SANDBOX"] != "docker":
         return set()
+    ours = in_runtime(machine, identity)
     engine = docker.from_env()
     try:
-        images = {str(each.id) for each in engine.images.list(all=True)}
-        containers = {str(each.id) for each in engine.containers.list(all=True, ignore_removed=True)}
-        return images | containers | {str(each.id) for each in engine.volumes.list()}
+        containers = engine.containers.list(all=True, ignore_removed=True)
+        images = engine.images.list(all=True, filters={"label": LABELS_LABEL})
+        found = [each for each in [*containers, *images] if LABELS_LABEL in each.labels]
+        return {str(each.id) for each in found if ours in _unpacked(each.labels[LABELS_LABEL]).values()}
     finally:
         engine.close()
 
 
 def test_only_the_audit_log_knows_a_deleted_session(machine: Environment, tmp_path: Path) -> None:
     sandbox = machine["AGENT_KERNEL_SANDBOX"]
-    before = in_engine(sandbox)
     made = in_runtime(machine, used)
     file = tmp_path / "a.session"
     done("export", made.id, str(file), "--yes", environment=machine)
     there = with_marker(machine)
     assert {"audit.jsonl"} < there, "the search finds it where it is"
     if sandbox == "docker":
-        snapshots = [each for each in in_engine(sandbox) - before if each.startswith("sha256:")]
+        snapshots = [each for each in in_engine(machine) if each.startswith("sha256:")]
         assert any(MARKER.encode() in layer for layer in saved(snapshots))
     found = json.loads(done("show", made.id, "--json", environment=machine))
     assert found["turns"] == 2
@@ -115,7 +126,7 @@ def test_only_the_audit_log_knows_a_deleted_session(machine: Environment, tmp_pa
     assert "found nothing else" in said
     assert not file.exists()
     assert with_marker(machine) == {"audit.jsonl"}
-    assert in_engine(sandbox) - before == set()
+    assert in_engine(machine) == set()
     entry = audited(machine)[-1]
     assert (entry["event"], entry["session"], entry["verified"]) == ("session.delete", made.id, True)
     assert len(entry["removed"]) == said.count("\n  ") - len(entry["shared"]) + 6, "the log has all seven"

@@ -47,7 +47,7 @@ MAKE = """([name, number]) => {
 def explore(page: Page) -> None:
     """Explore all tables, and click everything in them."""
     explored: int = page.evaluate(TABLES)
-    assert explored > 50
+    assert explored > 15
     tables = page.locator(".jp-agent-table")
     expect(tables).to_have_count(explored)
     page.evaluate(f"() => [...document.querySelectorAll('.jp-agent-table')].map({TOUCH})")
@@ -60,7 +60,7 @@ def draw(page: Page) -> None:
     expect(opens).to_have_count(len(CHARTS) + len(CHART_PAGES))
     for number in range(opens.count()):
         before = {*page.frames}
-        opens.nth(number).click()
+        opens.nth(number).press("Enter")  # pages that still load move the button from under a pointer
         frames = page.locator(".jp-agent-chart-frame")
         frames.content_frame.locator("iframe").wait_for(timeout=WAIT)
         (frame,) = (
@@ -70,7 +70,7 @@ def draw(page: Page) -> None:
         frame.evaluate(f"() => ({TOUCH})(document.body)")
         for link in frame.locator("a").all():
             link.dispatch_event("click")
-        page.get_by_role("button", name="Close the chart").click()
+        page.get_by_role("button", name="Close the chart").press("Enter")
         expect(frames).to_have_count(0)
 
 
@@ -78,7 +78,7 @@ def ask(page: Page) -> None:
     """Make prompts and cells of what was hostile; the kernel reads them as prompts and shell cells."""
     cells = page.locator(".jp-Notebook .jp-Cell")
     before = cells.count()
-    for number in range(0, 60, 10):
+    for number in range(0, 18, 3):
         for name in ("Fix this", "Explain"):
             asked = parse(page.evaluate(MAKE, [name, number]))
             assert (asked.lines, [*mentions(asked.prompt)]) == ((), [])
