@@ -96,7 +96,8 @@ def in_engine(machine: Environment) -> set[str]:
     try:
         containers = engine.containers.list(all=True, ignore_removed=True)
         images = engine.images.list(all=True, filters={"label": LABELS_LABEL})
-        found = [each for each in [*containers, *images] if LABELS_LABEL in each.labels]
+        made: list[Any] = [*containers, *images]
+        found = [each for each in made if LABELS_LABEL in each.labels]
         return {str(each.id) for each in found if ours in _unpacked(each.labels[LABELS_LABEL]).values()}
     finally:
         engine.close()
