@@ -196,7 +196,7 @@ def test_serve_ends_when_told_to(
         )
         assert url.startswith("http://127.0.0.1:")
         process.send_signal(number)
-        process.wait(20)
+        process.wait(60)
         assert "Traceback" not in (tmp_path / "errors").read_text()
 
 

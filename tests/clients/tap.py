@@ -79,7 +79,7 @@ class Tap:
 
     def __enter__(self) -> Tap:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -233,7 +233,7 @@ def test_a_terminated_kernel_removes_its_container(start: Start, sandboxes: Call
     assert isinstance(provisioner, LocalProvisioner)
     assert provisioner.process is not None
     provisioner.process.terminate()
-    assert provisioner.process.wait(10) == 0
+    assert provisioner.process.wait(60) == 0
     assert set(sandboxes()) <= before
 
 

@@ -51,7 +51,7 @@ def server(kernel_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

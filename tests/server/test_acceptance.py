@@ -229,7 +229,7 @@ def _wait_until_begun(client: OpenAI, container_id: str) -> None:
 
 def _stored(client: OpenAI, response_id: str) -> Response:
     """The server notices a moment later."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         stored = client.responses.retrieve(response_id)
         if stored.status != "in_progress":

@@ -14,7 +14,7 @@ SHELL: FunctionShellToolParam = {"type": "shell", "environment": {"type": "conta
 
 
 def ended(client: OpenAI, response_id: str) -> Response:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (response := client.responses.retrieve(response_id)).status in ("queued", "in_progress"):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -52,7 +52,7 @@ Served = FolderCoordination
 
 async def test_news_of_a_turn_until_it_ends(turns: Turns, served: Served, tmp_path: Path) -> None:
     news = FolderCoordination(tmp_path).news(served.id, "resp_1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await anext(news)
         turns.grow()
         await anext(news)
@@ -61,12 +61,12 @@ async def test_news_of_a_turn_until_it_ends(turns: Turns, served: Served, tmp_pa
 
 
 async def test_a_turn_that_does_not_run_there_has_ended(served: Served, tmp_path: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert [_ async for _ in FolderCoordination(tmp_path).news(served.id, "resp_2")] == [None]
 
 
 async def test_a_cancel_returns_when_the_turn_has_ended(turns: Turns, served: Served, tmp_path: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await FolderCoordination(tmp_path).cancel(served.id, "resp_1")
     assert turns.cancelled == ["resp_1"]
     assert turns.journal is None

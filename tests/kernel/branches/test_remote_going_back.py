@@ -45,7 +45,7 @@ def server(sandbox: str, kernel_data: Path, tmp_path: Path, upstream: Played) ->
     process, url = serve(environment=environment)
     yield url
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def test_a_cell_goes_back_on_a_server(

@@ -92,7 +92,7 @@ def kernel(
             yield name
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def run(page: Page, number: int) -> Locator:

@@ -97,7 +97,7 @@ def test_killed_server_leaves_the_session(
         sent = notebook.send("wait for ever")
         notebook.collect(sent, until=lambda message: "begun" in json.dumps(message["content"]))
         first.kill()
-        first.wait(20)
+        first.wait(60)
         second, url = serve(environment=environment)
         try:
             with kernel(AGENT_KERNEL_RUNTIME_URL=url) as other:
@@ -107,7 +107,7 @@ def test_killed_server_leaves_the_session(
                 other.run("%session forget")
         finally:
             second.terminate()
-            second.wait(20)
+            second.wait(60)
 
 
 def test_of_two_kernels_one_goes_on(kernel: Kernel) -> None:

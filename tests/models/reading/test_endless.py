@@ -113,7 +113,7 @@ async def read(
     model = ChatModel(upstream) if kind is ChatModel else ResponsesModel(upstream, native=False)
     request = model_request("m", [USER], functions=[{"name": "plot"}], max_characters=limit)
     try:
-        async with asyncio.timeout(20), server:
+        async with asyncio.timeout(60), server:
             return [delta async for delta in model.stream(request)]
     finally:
         await model.aclose()

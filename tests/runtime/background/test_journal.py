@@ -21,7 +21,7 @@ async def test_event_during_a_write_is_written_without_another(tmp_path: Path) -
     journal.take(delta(0))
     await asyncio.sleep(0)  # the write of the first event has begun
     journal.take(delta(1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             written = journal.written
             if [number for number, _ in await store.events("resp", -1, 10)] == [0, 1]:

@@ -110,7 +110,7 @@ async def test_a_warm_one_that_died_is_not_handed_out(make: Make, backend: Backe
     await pool.filled()
     (warm,) = pool._ready
     await backend.delete(warm.ref)
-    await asyncio.wait_for(warm.channel.closed.wait(), 20)
+    await asyncio.wait_for(warm.channel.closed.wait(), 60)
     container = (await containers.create({})).id
     assert container != warm.ref.id
     assert await run(containers, container, "echo on") == "on\n"

@@ -103,7 +103,7 @@ async def test_killed_at_any_moment(containers: LocalContainers, environment: di
                 await asyncio.sleep(random.random() / 2)
         finally:
             host.kill()
-            host.wait(20)
+            host.wait(60)
         await containers.aclose()
         assert (await run(containers, made, "cat file; echo $X")).split() in [[word] * 2 for word in found]
         assert (await containers.retrieve(made)).status == "running"

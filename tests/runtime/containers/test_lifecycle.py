@@ -175,7 +175,7 @@ async def test_an_engine_that_is_away_lets_nothing_expire_unkept(
         patch.setattr(backend, "checkpoint", away)
         await age(store, container)
         containers.refresh()
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 60)
         async with containers._lifecycle.attachment(container).lock:
             assert (await containers.retrieve(container)).status == "running"
     await expire(store, containers, container)

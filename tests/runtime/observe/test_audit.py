@@ -291,5 +291,5 @@ async def test_a_download_that_is_given_up_leaves_the_channel_as_it_was(make: Ma
     made = await containers.files.create(container, path="file", content=content(data))
     async with aclosing(containers.files.content(container, made.id)) as out:
         await anext(out)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await containers.files.retrieve(container, made.id)).bytes == len(data)

@@ -69,7 +69,7 @@ async def attached(egress: Egress, *, takes: bool = True) -> AsyncIterator[tuple
     box.send(wire.hello(["run"]))
     channel = await opening
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield box, channel
     finally:
         await channel.aclose()

@@ -46,7 +46,7 @@ async def test_a_terminal_has_a_size_an_echo_and_an_end(run: Sandbox) -> None:
     shown = b""
     async with run.channel.terminal(24, 100) as terminal:
         await terminal.write(b"stty size; pwd; tty\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"/dev/pts/" not in shown:
                 piece = await terminal.read()
                 assert isinstance(piece, bytes)
@@ -70,6 +70,6 @@ async def test_leaving_a_terminal_hangs_up(run: Sandbox) -> None:
             assert isinstance(piece, bytes)
             shown += piece
         assert (await run("echo the agent goes on")).code == 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await sleepers(run, "8642"):  # noqa: ASYNC110 (a process in there tells nobody of its end)
             await asyncio.sleep(0.02)

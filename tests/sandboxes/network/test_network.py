@@ -189,7 +189,7 @@ async def test_connection_ends_with_the_server_of_its_request(net: Networked) ->
 async def test_program_that_leaves_delivers_what_it_sent(net: Networked) -> None:
     talk = TALK.replace('b"typed"', 'b"hang" + b"y" * 300_000').split("    s.shutdown")[0]
     await net.python(talk)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await net.server.quiet.wait()
         await net.dialer.none_open()
     assert net.server.hung == 300_000 + 4
