@@ -321,3 +321,9 @@ async def test_phase_comes_before_text_and_once(
 async def test_unusable_phase_is_dropped(model: ResponsesModel, upstream: Any, phase: Any) -> None:
     upstream.responds({**MESSAGE, "content": parts("Hi"), "phase": phase})
     assert await said(model) == [TextDelta("Hi")]
+
+
+async def test_arguments_that_are_an_object_are_read(model: ResponsesModel, upstream: Any) -> None:
+    item: dict[str, Any] = {**call(1, "shell", ""), "arguments": {"commands": ["ls", "pwd"]}}
+    upstream.says(bare("output_item.done", item=item), end(output=[]))
+    assert shell_done("call_1", ("ls", "pwd")) in await said(model)

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-class Lenient:
-    """JSON with attributes, as the `openai` package's objects have them; an absent field is None."""
+class Lenient(dict[str, Any]):
+    """JSON with attributes, as the `openai` package's objects have them; an absent field is None.
 
-    __slots__ = ("_data",)
+    It is a dict, so that a field of any form can be written as JSON again.
+    """
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._data = data
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        value = self._data.get(name)
+        value = self.get(name)
         if value is None and name.startswith("__"):
             raise AttributeError(name)
         return wrapped(value) if isinstance(value, dict | list) else value
 
     def to_dict(self, **_: Any) -> dict[str, Any]:
         """Return the JSON."""
-        return dict(self._data)
+        return dict(self)
 
 
 def wrapped(value: Any) -> Any:
