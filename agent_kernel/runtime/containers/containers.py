@@ -281,7 +281,8 @@ class LocalContainers:
             ) from error
         finally:
             attachment.end(turn=turn)
-            await self._store.touch_container(container_id, time.time())
+            if not attachment.is_used():  # else its last user does so, and its expiry waits for that
+                await self._store.touch_container(container_id, time.time())
 
     def attachment(self, container_id: str) -> Attachment:
         """Return what this process holds of a container."""

@@ -16,6 +16,8 @@ class AnswerLength:
     def add(self, delta: ModelDelta) -> bool:
         """Count a delta. Return whether it has text."""
         match delta:
+            case TextDelta() | ReasoningDelta() | RefusalDelta():
+                added = len(delta.text)
             case CallDone():
                 added = self._rest(delta.call_id, sum(map(len, delta.parts)))
             case RejectedCall():
@@ -23,8 +25,6 @@ class AnswerLength:
             case CallDelta():
                 added = len(delta.text)
                 self._calls[delta.call_id] = self._calls.get(delta.call_id, 0) + added
-            case TextDelta() | ReasoningDelta() | RefusalDelta():
-                added = len(delta.text)
             case _:
                 added = 0
         self.characters += added

@@ -39,6 +39,15 @@ class Emitter:
         if self._channel is not None and self._channel.is_full:
             await self._channel.wait_for_room()
 
+    def hold(self, events: Sequence[ResponseStreamEvent]) -> None:
+        """Take events that go out with the next ones, or with the last ones, which are stored then.
+
+        It spares the store a write for what the turn's end stores anyway.
+        """
+        for event in events:
+            self._turn.record.take(self._turn, event)
+        self._waiting.extend(events)
+
     async def _write(self) -> None:
         async with self._order:  # first come, first served: no later event overtakes the one being written
             batch, self._waiting = self._waiting, []

@@ -91,6 +91,7 @@ class TurnLoop:
             run.trace = self._tracing.turn(_tags(run))
             stack.enter_context(deadline(run.interrupt, run.meter.budget.seconds, run.begun_at))
             run.emit = emitter = Emitter(run, channel)
+            run.hold = emitter.hold if run.record.journal is None else None
             run.questions = self._asking(run) if run.turn.answers else None
             try:
                 final = await self._guarded(run)

@@ -107,7 +107,7 @@ class ModelStep:
         for each in check.end():
             await self._take(run, each, check)
         await self._look_up(run)
-        await run.emit([*_without_end(run, check), *run.assembler.end_step()])
+        await _end_step(run, [*_without_end(run, check), *run.assembler.end_step()])
         said = [*run.conversation[before:], *run.assembler.held_calls()]
         self._measure(run, fitting, request, usage)
         run.meter.answered(run.assembler.usage().total_tokens, request.input, said)
@@ -240,6 +240,15 @@ def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:
             if call is None or call.ends_open or is_over or call.call_id == delta.call_id:
                 return run.assembler.feed(check.rejection(delta.call_id, delta.tool, error.why))
     return [*_without_end(run, check), *_events(run, delta, check)]
+
+
+async def _end_step(run: Turn, events: Events) -> None:
+    """Emit the end of a step. The turn's end follows if the step has no calls, and is stored with it."""
+    assembler = run.assembler
+    if run.hold is None or assembler.last_calls() or assembler.client_calls() or assembler.rejected():
+        await run.emit(events)
+    else:
+        run.hold(events)
 
 
 def _without_end(run: Turn, check: OfferedCalls) -> Events:

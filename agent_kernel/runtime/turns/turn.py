@@ -58,6 +58,8 @@ class Turn:
     interrupt: Interrupt = field(default_factory=Interrupt)
     emit: Emit = not_running
     """Takes the turn's events, see `Emitter`; set while the turn runs."""
+    hold: Callable[[Sequence[ResponseStreamEvent]], None] | None = None
+    """Takes events that may wait for the turn's end, see `Emitter.hold`; None if none may."""
     meter: Meter = field(default_factory=Meter)
     questions: TurnQuestions | None = None
     """Asks about destinations on the network while the turn runs; None if the client does not answer."""

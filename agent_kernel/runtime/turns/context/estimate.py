@@ -47,6 +47,8 @@ class ItemSizes:
     def __init__(self) -> None:
         self._items: list[Json] = []
         self._sizes: list[int] = []
+        self._offered: tuple[object, ...] = ()
+        self._offered_size = 0
 
     def estimate(self, items: Sequence[Json]) -> int:
         """See the function `estimate`. Runs in every step, so it looks only at what is new."""
@@ -59,6 +61,14 @@ class ItemSizes:
             sizes = [last.get(id(item)) or _tokens(item) for item in items]
             self._items, self._sizes = list(items), sizes
         return sum(self._sizes)
+
+    def offered(self, instructions: str | None, tools: Sequence[Any], spec_of: Callable[[Any], Json]) -> int:
+        """Estimate instructions and tools, which stay the same from step to step."""
+        offered = instructions, *tools
+        if offered != self._offered:
+            self._offered = offered
+            self._offered_size = estimate([{"text": instructions or ""}, *map(spec_of, tools)])
+        return self._offered_size
 
 
 def _tokens(item: Json) -> int:

@@ -11,6 +11,7 @@ from agent_kernel.runtime.turns.context.compaction import COMPACTION, is_summary
 from agent_kernel.runtime.turns.context.estimate import ItemSizes, Json, estimate, type_of
 from agent_kernel.runtime.turns.context.gauge import Gauge
 from agent_kernel.runtime.turns.context.shortening import shorten
+from agent_kernel.tools.base import ToolEntry
 
 MOST_REPEATS = 3
 """Requests of one step after the first, each smaller than the one before, which did not fit."""
@@ -81,8 +82,6 @@ class Fitting:
         self._failed: tuple[int, int | None] | None = None
         self._failures = 0
         self._compacted = False
-        self._offered: tuple[object, ...] = ()
-        self._offered_size = 0
 
     async def request(self) -> ModelRequest:
         """Return the next request to send.
@@ -169,18 +168,18 @@ class Fitting:
 
     def _size(self, request: ModelRequest) -> int:
         """Estimate the tokens of a whole request: its input, its instructions and its tools."""
-        offered = request.instructions, *request.tools
-        if offered != self._offered:  # seldom: they stay the same from step to step
-            tools = [entry.tool.function_spec(entry) for entry in request.tools]
-            self._offered = offered
-            self._offered_size = estimate([{"text": request.instructions or ""}, *tools])
-        return self._weight(request.input) + self._offered_size
+        offered = self._sizes.offered(request.instructions, request.tools, _spec_of)
+        return self._weight(request.input) + offered
 
     def _measure(self, request: ModelRequest) -> tuple[int, int | None]:
         return self._size(request), request.settings.get("max_output_tokens")
 
     def _say(self, done: str) -> None:
         self._notice.add(done, self._gauge.window)
+
+
+def _spec_of(entry: ToolEntry) -> Json:
+    return entry.tool.function_spec(entry)
 
 
 def _sent_from(items: Sequence[Json]) -> int:
