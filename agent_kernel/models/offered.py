@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.tools.base import Tool, ToolEntry
+from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.namespaces import flat_name
 
 Json = Mapping[str, Any]
@@ -30,12 +31,12 @@ class Offered:
         self._sent = [entry for entry in tools if native or _allows(choice, entry)]
         self._taken = {entry.spec.get("name") for entry in tools if entry.tool.repeated}
         self._by_name = {name: each.tool for each in self._hosted if (name := self.name(each.tool))}
-        grouped = [each for each in tools if each.tool.repeated and not each.tool.by_client]
+        grouped = [each for each in tools if each.tool.repeated and each.tool.type != "function"]
         self._by_name |= {str(each.spec.get("name")): each.tool for each in grouped}
         self._grouped = {
             (each.namespace.name, each.namespace.function): str(each.spec.get("name"))
             for each in grouped
-            if each.namespace is not None
+            if each.namespace is not None and not each.tool.by_client
         }
 
     def name(self, tool: Tool) -> str:
@@ -63,13 +64,19 @@ class Offered:
 
     def is_native(self, tool: Tool) -> bool:
         """Return whether the upstream gets this tool's calls and outputs in their native form."""
-        if tool.by_client:
+        if tool.by_client and not _is_custom(tool):
             return True
         return self._native and _has_native_form(tool)
 
     def has_native_forms(self) -> bool:
         """Return whether a tool of this server has a form that only some upstreams know."""
         return any(_has_native_form(entry.tool) for entry in self._hosted)
+
+    def as_functions(self, item_type: str) -> bool:
+        """Return whether the upstream got the tool of these items as functions, and none in its own form."""
+        tool = catalogue().of_item(item_type)
+        offered = any(entry.tool is tool for entry in self._sent)
+        return tool is not None and offered and not self.is_native(tool)
 
     def called(self, name: str) -> Tool | None:
         """Return the tool that a function call of this name means, or None for a client's function.
@@ -81,19 +88,24 @@ class Offered:
     def specs(self) -> list[dict[str, Any]]:
         """Return the `tools` of a Responses request: this server's tools, then the client's functions."""
         hosted = [self._spec(entry) for entry in self._sent if not entry.tool.repeated]
-        return [*hosted, *(dict(entry.spec) for entry in self._sent if entry.tool.repeated)]
+        named = [entry for entry in self._sent if entry.tool.repeated]
+        return [*hosted, *(self._spec(each) if _is_custom(each.tool) else dict(each.spec) for each in named)]
 
     def functions(self) -> list[Json]:
         """Return all tools as functions, with `name`, `description` and `parameters`."""
         hosted = [entry for entry in self._sent if not entry.tool.repeated]
         named = [{"name": self.name(each.tool), **each.tool.function_spec(each)} for each in hosted]
-        return [*named, *(entry.spec for entry in self._sent if entry.tool.repeated)]
+        others = [each for each in self._sent if each.tool.repeated]
+        return [
+            *named,
+            *(each.tool.function_spec(each) if _is_custom(each.tool) else each.spec for each in others),
+        ]
 
     def _spec(self, entry: ToolEntry) -> dict[str, Any]:
         native = entry.tool.native_spec(entry) if self.is_native(entry.tool) else None
         if native is not None:
             return dict(native)
-        spec = {"type": "function", "name": self.name(entry.tool), **entry.tool.function_spec(entry)}
+        spec = {"type": "function", "name": self.name_of(entry), **entry.tool.function_spec(entry)}
         return {**spec, "strict": False}
 
     def choice(self, choice: Any) -> Any:
@@ -110,7 +122,15 @@ class Offered:
         for entry in self._hosted:
             if entry.tool.type == choice.get("type") and not self.is_native(entry.tool):
                 return {"type": "function", "name": self.name(entry.tool)}
+        name = choice.get("name")
+        if choice.get("type") == "custom" and name in self._by_name and not self._native:
+            return {"type": "function", "name": name}
         return choice
+
+
+def _is_custom(tool: Tool) -> bool:
+    """Return whether the client's calls of this tool have a form that only some upstreams know."""
+    return tool.repeated and tool.by_client and tool.type != "function"
 
 
 def _has_native_form(tool: Tool) -> bool:

@@ -83,7 +83,7 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
             yield _message(item)
         case "reasoning" | "compaction":
             yield from _encrypted(item, origin)
-        case other if other in (CUSTOM_CALL, CUSTOM_OUTPUT):
+        case other if other in (CUSTOM_CALL, CUSTOM_OUTPUT) and not offered.as_functions(other):
             yield {name: value for name, value in item.items() if name != "id"}
         case other if catalogue().of_item(other) is not None:
             yield _of_tool(item, offered)
@@ -100,7 +100,9 @@ def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
     if tool is not None:
         if offered.is_native(tool):
             return dict(tool.native_call(item))
-        name, arguments = offered.call_name(tool, item), tool.arguments_text(item)
+        own = offered.call_name(tool, item)
+        name = str(item.get("name")) if kind(item) == CUSTOM_CALL else own
+        arguments = tool.arguments_text(item)
         return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
     tool = catalogue().of_output(kind(item))
     assert tool is not None  # noqa: S101 (it is one or the other)

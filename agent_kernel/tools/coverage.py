@@ -50,7 +50,7 @@ TOOLS: Mapping[str, Coverage] = {
     "code_interpreter": _served("Runs in the turn's container."),
     "computer": _refused(_NO_COMPUTER),
     "computer_use_preview": _refused(_NO_COMPUTER),
-    "custom": _refused("Offer a function with one string instead."),
+    "custom": _served("Called by the client. OpenAI's servers enforce a grammar; others get a function."),
     "file_search": _refused("Upload files to the container: shell and code_interpreter read them."),
     "function": _served("Called by the client."),
     "image_generation": _refused("Let code_interpreter draw, or offer a function of your own."),

@@ -12,13 +12,16 @@ from hashlib import sha256
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.tools.base import Namespace, ToolEntry
+from agent_kernel.tools.base import Namespace, Tool, ToolEntry
 from agent_kernel.tools.client import CLIENT_FUNCTION
 from agent_kernel.tools.coverage import unserved_tool
+from agent_kernel.tools.custom import CUSTOM
 
 Json = Mapping[str, Any]
 
 TYPE = "namespace"
+_TOOLS: Mapping[str, Tool] = {tool.type: tool for tool in (CLIENT_FUNCTION, CUSTOM)}
+"""What a namespace may have."""
 _LONGEST = 64
 """Characters of a function's name that upstreams accept."""
 _DIGEST = 8
@@ -44,8 +47,8 @@ def functions_in(spec: Json, where: str) -> list[tuple[int, Json]]:
     found: list[tuple[int, Json]] = []
     for place, each in enumerate(tools if isinstance(tools, list | tuple) else ()):
         kind = each.get("type") if isinstance(each, Mapping) else None
-        if kind != CLIENT_FUNCTION.type:
-            raise unserved_tool(str(kind), f"{where}.tools[{place}]", "in a namespace, function")
+        if kind not in _TOOLS:
+            raise unserved_tool(str(kind), f"{where}.tools[{place}]", f"in a namespace, {', '.join(_TOOLS)}")
         found.append((place, each))
     return found
 
@@ -63,7 +66,7 @@ def read_namespace(spec: Json, index: int) -> Iterator[ToolEntry]:
             raise InvalidRequest(f"{where} is missing.", param=where)
         flat = {key: value for key, value in function.items() if key != "defer_loading"}  # all are loaded
         flat["name"] = flat_name(str(name), own)
-        yield ToolEntry(CLIENT_FUNCTION, index, flat, namespace=Namespace(served, str(name), own))
+        yield ToolEntry(_TOOLS[flat["type"]], index, flat, namespace=Namespace(served, str(name), own))
 
 
 def shown(entries: Sequence[ToolEntry], container_id: str | None) -> Iterator[dict[str, Any]]:
@@ -84,13 +87,13 @@ def flat_choice(choice: Any, entries: Sequence[ToolEntry]) -> Any:
     listed = choice.get("tools")
     if choice.get("type") == "allowed_tools" and isinstance(listed, list):
         return {**choice, "tools": [flat for each in listed for flat in _flat(each, entries)]}
-    return next(_flat(choice, entries)) if choice.get("type") == "function" else choice
+    return next(_flat(choice, entries)) if choice.get("type") in _TOOLS else choice
 
 
 def _flat(reference: Any, entries: Sequence[ToolEntry]) -> Iterator[Any]:
     found = [entry for entry in entries if _is_meant(reference, entry)]
     for entry in found:
-        yield {"type": "function", "name": entry.spec["name"]}
+        yield {"type": entry.tool.type, "name": entry.spec["name"]}
     if not found:
         yield reference
 
@@ -101,7 +104,7 @@ def _is_meant(reference: Any, entry: ToolEntry) -> bool:
         return False
     if reference.get("type") == TYPE:
         return bool(reference.get("name") == group.name)
-    is_function = reference.get("type") == "function" and reference.get("name") == group.function
+    is_function = reference.get("type") == entry.tool.type and reference.get("name") == group.function
     return bool(is_function and reference.get("namespace", group.name) == group.name)
 
 
@@ -113,7 +116,7 @@ def flat_calls(items: Sequence[Json], entries: Sequence[ToolEntry]) -> Sequence[
 
 
 def _flat_call(item: Json, known: Mapping[tuple[Any, Any], str]) -> Json:
-    if item.get("type") != CLIENT_FUNCTION.call_type:
+    if item.get("type") not in [tool.call_type for tool in _TOOLS.values()]:
         return item
     flat = known.get((item.get("namespace"), item.get("name")))
     if flat is None:

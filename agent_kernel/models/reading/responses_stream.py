@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -172,7 +172,8 @@ class ResponsesReader:
         call = self._calls[key]
         if not call.silent:
             self._open = key
-            yield from call.tool.read_native_event(call.call_id, event)
+            for delta in call.tool.read_native_event(call.call_id, event):
+                yield replace(delta, name=call.name, labels=call.labels) if call.tool.repeated else delta
 
     def _done(self, event: Any, key: Key) -> Deltas:
         item = event.item
@@ -191,7 +192,9 @@ class ResponsesReader:
                 yield from self._function_done(item, key)
             case kind if _is_call(kind):
                 call = self._call(item, key)
-                if item.status != "incomplete" and not self._is_repeated(call, native_text(item)):
+                if getattr(item, "status", None) != "incomplete" and not self._is_repeated(
+                    call, native_text(item)
+                ):
                     yield read_native(call.tool, call.call_id, item)
             case kind if kind.endswith("_call") and getattr(item, "call_id", None):
                 yield self._unknown(item)  # an upstream's own calls have no call id
