@@ -11,7 +11,7 @@ from .requests import BadProxyRequest, page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..loop import Loop
+    from ..loop import Loop, Timer
     from .connections import Connections
     from .names import NameTable
 
@@ -42,12 +42,16 @@ class _Client:
         self._socket = connected
         self._received = b""
         self._greeted = False
-        self._timer = loop.after(REQUEST_SECONDS, lambda: self._refuse(b""))
+        self._open = True
+        self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """Wait for the request."""
+        """Read the request, and wait for it unless it has come already."""
         self._connections.hold(self)
-        self._loop.watch(self._socket.fileno(), selectors.EVENT_READ, lambda mask: self._ready())
+        self._ready()
+        if self._open:
+            self._timer = self._loop.after(REQUEST_SECONDS, lambda: self._refuse(b""))
+            self._loop.watch(self._socket.fileno(), selectors.EVENT_READ, lambda mask: self._ready())
 
     def _ready(self) -> None:
         try:
@@ -113,6 +117,8 @@ class _Client:
         self._connections.refuse(self._socket, words)
 
     def _let_go(self) -> None:
-        self._timer.cancel()
-        self._loop.watch(self._socket.fileno(), 0, None)
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._loop.watch(self._socket.fileno(), 0, None)
         self._connections.release(self)
