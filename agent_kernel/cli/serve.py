@@ -61,6 +61,8 @@ NAMES = (
     "audit",
     "approval",
     "approval_rules",
+    "hosts",
+    "timeout",
     "log",
 )
 
