@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
+    from agent_kernel.models.embedding.embedders import Embedder
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
     from agent_kernel.runtime.containers.readiness import Prepare
@@ -177,6 +178,15 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
         retry=RetryPolicy(chosen.upstream_retries),
         options=UpstreamOptions(chosen.upstream_silence, chosen.context_window or None),
     )
+
+
+def embedder(settings: Settings) -> Embedder | None:
+    """Return the embedding model of vector stores; None: only words are searched. See `configured`."""
+    from agent_kernel.models.embedding.configured import embedder
+
+    asked, models = settings.documents, settings.model
+    own = (asked.embeddings_url, asked.embeddings_key)
+    return embedder(asked.embeddings, own, (models.upstream_url, models.upstream_key))
 
 
 def audit_log(settings: Settings) -> AuditLog:
@@ -356,6 +366,8 @@ def local_runtime(
             approval=settings.approval.policy(),
             most_sessions=settings.runtime.max_sessions,
             retention=settings.runtime.retention_days * 86400 or None,
+            embedder=embedder(settings),
+            max_document=settings.documents.max_document,
             restart=restart,
         )
     )

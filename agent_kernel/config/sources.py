@@ -30,6 +30,7 @@ from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
 from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
+from agent_kernel.runtime.vector_stores.settings import DocumentSettings
 from agent_kernel.tools.mcp.settings import McpSettings
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
@@ -46,6 +47,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     ApprovalSettings,
     McpSettings,
     ServerSettings,
+    DocumentSettings,
     KernelSettings,
 )
 
@@ -100,6 +102,7 @@ class Settings:
     approval: ApprovalSettings
     mcp: McpSettings
     server: ServerSettings
+    documents: DocumentSettings
     kernel: KernelSettings
     warnings: tuple[str, ...] = ()
 
@@ -107,7 +110,9 @@ class Settings:
         """Return the values of all secret settings: keys and passwords, each on its own."""
         upstreams = self.model.upstreams.values()
         urls = [self.runtime.store, self.model.upstream_url, *(str(each["url"]) for each in upstreams)]
-        keys = [self.model.upstream_key, self.runtime.api_key, *(each["key"] for each in upstreams)]
+        urls.append(self.documents.embeddings_url)
+        own = [self.model.upstream_key, self.runtime.api_key, self.documents.embeddings_key]
+        keys = [*own, *(each["key"] for each in upstreams)]
         return frozenset(filter(None, [*keys, *(urlsplit(url).password for url in urls)]))
 
 

@@ -20,6 +20,7 @@ from agent_kernel.kernel.ledger import Ledger
 from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, Rerun, from_metadata, parse_budget
 from agent_kernel.kernel.recording.recording import NotebookRecording
+from agent_kernel.kernel.transfer.documents import NotebookDocuments
 from agent_kernel.kernel.transfer.uploaded import Uploaded
 from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.network.base import DISABLED
@@ -55,8 +56,8 @@ USER_MODELS = (SHELL_MODEL, PYTHON_MODEL)
 MAX_NOTES = 40
 """The number of developer messages kept for the model's next turn; older ones are dropped."""
 
-INCLUDE = ["code_interpreter_call.outputs"]
-"""What responses have only on request: the outputs of code, also from servers that know no others."""
+INCLUDE = ["code_interpreter_call.outputs", "file_search_call.results"]
+"""What responses have only on request: the outputs of code, and what searches found."""
 
 SETTLE_SECONDS = 5.0
 """Seconds that an interrupted cell waits for the runtime's record of the turn."""
@@ -69,8 +70,7 @@ CHANGES_UNKNOWN = (
 class Notebook:
     """One notebook's conversation. Use it from one event loop, one cell at a time.
 
-    `attach` uploads the files that a prompt mentions and returns the prompt to send. `origin` reads the
-    settings in the notebook's metadata; without it there are none.
+    `attach` uploads the files that a prompt mentions and returns the prompt. `origin` reads its metadata.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Notebook:
         self.approvals = NotebookApprovals(settings.approval)
         self.choices = Choices()
         self.uploaded = Uploaded()
+        self.documents = NotebookDocuments()
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log)
         self.recording = NotebookRecording(self, SHELL_MODEL)
@@ -93,8 +94,7 @@ class Notebook:
         self.branches = Branches(self.container, self.runtime, self, settings, log)
         self.kept = NotebookKeeper(self, log)
         self._origin = origin
-        self._unread = origin is not None
-        self._problem_shown = False
+        self._unread, self._problem_shown = origin is not None, False
         self._open_runtime = open_runtime
         self._attach = attach
         self._runtime: Runtime | None = None
@@ -318,7 +318,7 @@ class Notebook:
         optional = {
             "model": model,
             "previous_response_id": self._previous_id,
-            "include": INCLUDE if self.settings.python or model == PYTHON_MODEL else None,
+            "include": INCLUDE if model != SHELL_MODEL else None,
             "instructions": self.instructions if model not in USER_MODELS else None,
             "agent_kernel": (self._extensions() if model not in USER_MODELS else {}) | self.answers(),
         }
@@ -332,7 +332,7 @@ class Notebook:
             tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
         if self.settings.apply_patch and model not in USER_MODELS:
             tools.append({"type": "apply_patch", "agent_kernel": {"environment": environment}})
-        return tools
+        return [*tools, *self.documents.tools(asks=model not in USER_MODELS)]
 
     def _extensions(self) -> dict[str, Any]:
         """Return the request's `agent_kernel` field; empty if the notebook sets none of it."""

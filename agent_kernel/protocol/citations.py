@@ -1,12 +1,19 @@
-"""Citations of container files: of those that a message names, and of pictures that were shown before it."""
+"""Citations: of container files that a message names, of pictures shown before it, and of searched files."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from openai.types.responses.response_output_text import AnnotationContainerFileCitation
+from openai.types.responses.response_output_text import (
+    AnnotationContainerFileCitation,
+    AnnotationFileCitation,
+)
+
+Annotation: TypeAlias = AnnotationContainerFileCitation | AnnotationFileCitation
 
 MOST = 50
 """Maximum number of files looked up at a time for a message."""
@@ -14,6 +21,15 @@ MOST = 50
 _NAMED = re.compile(r"(?:sandbox:)?(/mnt/data/[^\s()<>\[\]{}\"'`|*\\]+)")
 _AROUND = ".,;:!?"
 """Punctuation that may follow a path in a sentence and is not part of it."""
+
+
+@dataclass(frozen=True)
+class CitedFile:
+    """A file that was searched. The model cites it by writing its `label` in square brackets."""
+
+    label: str
+    file_id: str
+    filename: str
 
 
 class Citations:
@@ -29,6 +45,11 @@ class Citations:
         """Text of the open message part."""
         self._known: dict[str, str | None] = {}
         self._shown: dict[str, None] = {}
+        self._sources: dict[str, CitedFile] = {}
+
+    def search(self, sources: Iterable[CitedFile]) -> None:
+        """Let messages from now on cite these files. Of two with one label, the newer counts."""
+        self._sources.update({f"[{each.label}]": each for each in sources})
 
     def show(self, path: str) -> None:
         """Cite a picture at the beginning of the next text that ends, unless the text names its file."""
@@ -46,8 +67,25 @@ class Citations:
         self._container_id = container_id
         self._known.update(files)
 
-    def annotations(self) -> list[AnnotationContainerFileCitation]:
-        """Return the annotations of the open text; `start_index` and `end_index` are those of a slice."""
+    def annotations(self) -> list[Annotation]:
+        """Return the annotations of the open text; `start_index` and `end_index` are those of a slice.
+
+        The `index` of a `file_citation` is the place behind the name that cites the file.
+        """
+        cited = self._cited() if self._sources and "[" in self.text else []
+        return [*self._files(), *cited]
+
+    def _cited(self) -> list[AnnotationFileCitation]:
+        names = "|".join(sorted(map(re.escape, self._sources), key=len, reverse=True))
+        found = [(self._sources[match[0]], match.end()) for match in re.finditer(names, self.text)]
+        return [
+            AnnotationFileCitation.construct(
+                type="file_citation", file_id=source.file_id, filename=source.filename, index=end
+            )
+            for source, end in found
+        ]
+
+    def _files(self) -> list[AnnotationContainerFileCitation]:
         named = _named(self.text)
         paths = {path for path, _, _ in named}
         places = [*((path, 0, 0) for path in self._shown if path not in paths), *named]

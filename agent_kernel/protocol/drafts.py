@@ -16,11 +16,10 @@ from openai.types.responses import (
     response_reasoning_summary_part_added_event,
     response_reasoning_summary_part_done_event,
 )
-from openai.types.responses.response_output_text import AnnotationContainerFileCitation
 
 from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.citations import Citations
+from agent_kernel.protocol.citations import Annotation, Citations
 
 Final = Literal["completed", "incomplete"]
 Events = list[t.ResponseStreamEvent]
@@ -160,7 +159,7 @@ class MessageDraft(Draft):
         self.citations = citations
         self.phase: str | None = None
         self.content: list[tuple[Literal["text", "refusal"], list[str]]] = []
-        self.annotations: dict[int, list[AnnotationContainerFileCitation]] = {}
+        self.annotations: dict[int, list[Annotation]] = {}
         self.open = False
 
     def item(self, status: t.ItemStatus) -> t.ResponseOutputMessage:
@@ -265,7 +264,7 @@ class MessageDraft(Draft):
             ),
         ]
 
-    def _cited(self, number: int, citation: AnnotationContainerFileCitation) -> t.ResponseStreamEvent:
+    def _cited(self, number: int, citation: Annotation) -> t.ResponseStreamEvent:
         return ResponseOutputTextAnnotationAddedEvent.construct(
             type="response.output_text.annotation.added",
             item_id=self.id,
@@ -278,7 +277,7 @@ class MessageDraft(Draft):
 
 
 def _part(
-    kind: Literal["text", "refusal"], text: str, cited: Sequence[AnnotationContainerFileCitation] = ()
+    kind: Literal["text", "refusal"], text: str, cited: Sequence[Annotation] = ()
 ) -> t.ResponseOutputText | t.ResponseOutputRefusal:
     if kind == "refusal":
         return t.ResponseOutputRefusal(type="refusal", refusal=text)

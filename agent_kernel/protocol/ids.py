@@ -74,3 +74,23 @@ def file_id() -> str:
 def steer_id() -> str:
     """Return an id for a message that steers a running response."""
     return _random("steer_")
+
+
+def vector_store_id() -> str:
+    """Return an id for a vector store."""
+    return _random("vs_")
+
+
+def file_batch_id() -> str:
+    """Return an id for files that are added to a vector store together."""
+    return _random("vsfb_")
+
+
+def upload_id() -> str:
+    """Return an id for an upload in parts."""
+    return _random("upload_")
+
+
+def upload_part_id() -> str:
+    """Return an id for a part of an upload."""
+    return _random("part_")

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from agent_kernel.protocol.requests import documents
+from agent_kernel.protocol.requests.shapes import metadata as _metadata
+from agent_kernel.protocol.requests.shapes import shape as _shape
+
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaValidator
-
-MOST_PAIRS = 16
-"""Maximum number of pairs in `metadata`."""
 
 MOST_FILES = 50
 """Maximum number of files that a new container may start with."""
@@ -62,6 +63,7 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
     "ExpiresAfter": frozenset({"anchor", "minutes"}),
     "RestoreParams": frozenset({"snapshot_id"}),
     "Message": frozenset({"role", "content"}),
+    **documents.REQUIRED,
 }
 """Required fields, by the name of the type."""
 
@@ -106,24 +108,6 @@ def _budget() -> Any:
         {"tokens": count, "tool_calls": count, "seconds": Annotated[float, Field(gt=0)]},
         closed=True,
     )
-
-
-def _shape(name: str, fields: Mapping[str, Any], *, closed: bool = False) -> Any:
-    """Return a type of objects with these fields; a `closed` one accepts no others."""
-    import typing_extensions
-
-    make: Any = typing_extensions.TypedDict
-    shape = make(name, fields, total=False)
-    if closed:
-        shape.__pydantic_config__ = {"extra": "forbid"}
-    return shape
-
-
-def _metadata() -> Any:
-    from pydantic import Field
-
-    key, value = Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]
-    return Annotated[dict[key, value], Field(max_length=MOST_PAIRS)]  # type: ignore[valid-type]
 
 
 def _update() -> Any:
@@ -237,6 +221,7 @@ REQUESTS: Mapping[str, Callable[[], Any]] = {
     "RestoreParams": _restore,
     "ForkParams": _fork,
     "SessionParams": _session,
+    **documents.REQUESTS,
 }
 """The types of requests by name. They are made on first use, which imports the `openai` package."""
 

@@ -43,10 +43,13 @@ from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.runtime.turns.session import LocalSession
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.runtime.vector_stores.library import LocalLibrary
+from agent_kernel.runtime.vector_stores.uploads import LocalUploads
+from agent_kernel.runtime.vector_stores.vector_stores import LocalVectorStores, none_here
 from agent_kernel.store.records import ResponseRow
 
 
-class TenantRuntime(LocalKeptSessions):
+class TenantRuntime(LocalKeptSessions, LocalLibrary):
     """A Responses API for one tenant. What belongs to another tenant does not exist here."""
 
     def __init__(self, tenants: Tenants, tenant: Tenant) -> None:
@@ -82,6 +85,20 @@ class TenantRuntime(LocalKeptSessions):
     def files(self) -> LocalFiles:
         """See `ServedRuntime`."""
         return self._tenant.files
+
+    @property
+    def vector_stores(self) -> LocalVectorStores:
+        """See `KeepsDocuments`. Raises `CapabilityMissing` where the store has none."""
+        if self._tenant.vector_stores is None:
+            raise none_here()
+        return self._tenant.vector_stores
+
+    @property
+    def uploads(self) -> LocalUploads:
+        """See `KeepsDocuments`. Raises `CapabilityMissing` where the store has none."""
+        if self._tenant.uploads is None:
+            raise none_here()
+        return self._tenant.uploads
 
     async def start(self) -> None:
         """See `ServedRuntime`."""
@@ -191,8 +208,10 @@ class TenantRuntime(LocalKeptSessions):
 
     async def delete_session(self, session_id: str) -> DeletedSession:
         """See `DeletesSessions`."""
-        blobs = self._tenants.parts.store.blobs
-        return await SessionDeletion(self._rows, blobs, self._tenant.containers).delete(session_id)
+        parts, tenant = self._tenants.parts, self._tenant
+        forget = tenant.files.forget
+        deletion = SessionDeletion(self._rows, parts.store.blobs, tenant.containers, forget=forget)
+        return await deletion.delete(session_id)
 
     async def input_items(
         self,

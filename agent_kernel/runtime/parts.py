@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent_kernel.models.catalogue import Models
+from agent_kernel.models.embedding.embedders import Embedder
 from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.background.recovery import Restart
 from agent_kernel.runtime.containers.lifecycle import BackendSource
@@ -38,5 +39,9 @@ class RuntimeParts:
     """Seconds after which stored responses are deleted; None: never."""
     most_sessions: int = 500
     """Sessions that each key may keep."""
+    embedder: Embedder | None = None
+    """The embeddings of files in vector stores; None: these are searched by words alone. It owns it."""
+    max_document: int = 64 << 20
+    """Bytes of text of one file that are indexed."""
     restart: Restart = "end"
     """The treatment of background turns of dead processes."""

@@ -28,6 +28,9 @@ from agent_kernel.runtime.turns.turns import Turns
 from agent_kernel.runtime.uploads.attachments import Attachments
 from agent_kernel.runtime.uploads.retention import Retention
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
+from agent_kernel.runtime.vector_stores.indexing import Indexer
+from agent_kernel.runtime.vector_stores.uploads import LocalUploads
+from agent_kernel.runtime.vector_stores.vector_stores import LocalVectorStores
 from agent_kernel.store.records import ResponseRow
 
 
@@ -39,6 +42,8 @@ class Shared:
     lifecycle: Lifecycle
     metrics: Metrics
     recovery: Recovery
+    indexer: Indexer | None
+    """None: this kind of store has no vector stores."""
 
 
 class Tenant:
@@ -55,7 +60,14 @@ class Tenant:
         self.metrics = shared.metrics.of(key.name)
         self.containers = LocalContainers(shared.lifecycle, self.rows, self.quota)
         limit = parts.container_settings.upload_limit
-        self.files = LocalFiles(self.rows, parts.store.blobs, limit, self.quota)
+        documents = parts.store.documents.of(key.name) if parts.store.documents is not None else None
+        forget = documents.forget_file if documents is not None else None
+        self.files = LocalFiles(self.rows, parts.store.blobs, limit, self.quota, forget)
+        self.vector_stores: LocalVectorStores | None = None
+        self.uploads: LocalUploads | None = None
+        if documents is not None and shared.indexer is not None:
+            self.vector_stores = LocalVectorStores(documents, self.files, shared.indexer, parts.embedder)
+            self.uploads = LocalUploads(documents, parts.store.blobs, self.files, limit)
         attachments = Attachments(self.files)
         self.conversations = LocalConversations(self.rows, attachments)
         self.preparation = Preparation(
@@ -69,10 +81,18 @@ class Tenant:
                 owner=parts.store.coordination.id,
                 approval=parts.approval,
                 skills=parts.skills,
+                documents=self.vector_stores,
             )
         )
         self.questions = OpenQuestions(key.name)
-        loop = TurnLoop(self.containers, parts.turn_settings, self.metrics, parts.tracing, self.questions)
+        loop = TurnLoop(
+            self.containers,
+            parts.turn_settings,
+            self.metrics,
+            parts.tracing,
+            self.questions,
+            self.vector_stores,
+        )
         self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
         self.background = Background(self.rows, loop)
 
@@ -87,12 +107,18 @@ class Tenants:
             store.rows, store.coordination, parts.restart, self._resume, self._end_orphans
         )
         self.keys = StoredKeys(store.rows)
-        self._retention = Retention(store.rows, store.blobs, parts.retention)
+        forget = store.documents.forget_file if store.documents is not None else None
+        self._retention = Retention(store.rows, store.blobs, parts.retention, forget)
         settings = parts.container_settings
         options = replace(settings.network_options, rules=parts.approval)
         settings = replace(settings, network_options=options)
         lifecycle = Lifecycle(parts.backend, store.rows, settings, parts.audit, parts.prepare)
-        self._shared = Shared(parts, lifecycle, Metrics(), self.recovery)
+        indexer = None
+        if store.documents is not None:
+            limit = parts.max_document
+            indexer = Indexer(store, store.documents, lifecycle.engine, parts.embedder, limit)
+        self._indexer = indexer
+        self._shared = Shared(parts, lifecycle, Metrics(), self.recovery, indexer)
         self._known: dict[str, Tenant] = {}
 
     def of(self, key: Key) -> Tenant:
@@ -111,6 +137,8 @@ class Tenants:
         """Recover what dead processes left, begin retention, and serve other processes. Idempotent."""
         await self.recovery.once()
         self._retention.start()
+        if self._indexer is not None:
+            self._indexer.wake()
         await self.parts.store.coordination.serve(self._running)
 
     def _running(self, response_id: str) -> Background | None:
@@ -141,8 +169,12 @@ class Tenants:
         Containers live on until their lease ends.
         """
         await self._retention.aclose()
+        if self._indexer is not None:
+            await self._indexer.aclose()
         await asyncio.gather(*(each.background.aclose() for each in self._known.values()))
         await self._shared.lifecycle.aclose()
         await self.parts.models.aclose()
+        if self.parts.embedder is not None:
+            await self.parts.embedder.aclose()
         await self.parts.tracing.aclose()
         await self.parts.store.aclose()

@@ -167,8 +167,10 @@ def _result(endpoint: Endpoint) -> dict[str, Any]:
 def _body(name: str) -> dict[str, Any]:
     if name in schemas():
         return _json(name)
-    fields = {"file": _FILE} if name == "ContainerFile" else {"purpose": _TEXT, "file": _FILE}
-    body: dict[str, Any] = {"multipart/form-data": {"schema": _object("A file to upload.", fields, ["file"])}}
+    required = "data" if name == "UploadPart" else "file"
+    fields = {required: _FILE} | ({"purpose": _TEXT} if name == "Upload" else {})
+    schema = _object("A file to upload.", fields, [required])
+    body: dict[str, Any] = {"multipart/form-data": {"schema": schema}}
     if name == "ContainerFile":
         body["application/json"] = {
             "schema": _object("An uploaded file to copy.", {"file_id": _TEXT}, ["file_id"])

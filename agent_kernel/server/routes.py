@@ -11,6 +11,7 @@ from agent_kernel.server import containers as c
 from agent_kernel.server import conversations as v
 from agent_kernel.server import files as f
 from agent_kernel.server import responses as r
+from agent_kernel.server.documents.endpoints import DOCUMENTS
 from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
 from agent_kernel.server.sessions import kept as k
@@ -116,6 +117,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", _FILE, f.retrieve_file),
     Endpoint("DELETE", _FILE, f.delete_file, "Deleted"),
     Endpoint("GET", _FILE + "/content", f.file_content, "bytes"),
+    *DOCUMENTS,
 )
 
 ROUTES: list[BaseRoute] = [

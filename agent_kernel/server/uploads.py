@@ -87,8 +87,8 @@ def is_json(request: Request) -> bool:
     return _content_type(request) == "application/json"
 
 
-async def read_upload(request: Request, limit: int) -> Upload:
-    """Read a multipart body up to its part `file`.
+async def read_upload(request: Request, limit: int, part: str = "file") -> Upload:
+    """Read a multipart body up to its part with the name `part`.
 
     Raises `TooLarge` if `Content-Length` is over `limit` bytes, `InvalidRequest` for anything that is not a
     file upload.
@@ -96,7 +96,9 @@ async def read_upload(request: Request, limit: int) -> Upload:
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if _content_type(request) != "multipart/form-data" or not boundary:
-        raise InvalidRequest("The request body must be multipart/form-data with a part 'file'.", param="file")
+        raise InvalidRequest(
+            f"The request body must be multipart/form-data with a part '{part}'.", param=part
+        )
     if encoding_of(request):
         raise UnsupportedEncoding(
             "An upload cannot have a Content-Encoding.",
@@ -106,14 +108,15 @@ async def read_upload(request: Request, limit: int) -> Upload:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + FRAMING:
         raise TooLarge(f"The upload is larger than the limit of {limit} bytes.", param="file")
-    upload = _Upload(boundary, request.stream())
+    upload = _Upload(boundary, request.stream(), part)
     return Upload(await upload.name(), upload.content(), upload.fields)
 
 
 class _Upload:
-    """Finds the part named `file` in a multipart body and yields its data in chunks."""
+    """Finds the part named `part` in a multipart body and yields its data in chunks."""
 
-    def __init__(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, boundary: bytes, body: AsyncIterator[bytes], part: str = "file") -> None:
+        self._part = part
         self._body = body
         self._data: list[bytes] = []
         self._header = [b"", b""]
@@ -143,7 +146,9 @@ class _Upload:
         """Read until the part starts; return its file name."""
         while self._name is None:
             if not await self._feed():
-                raise InvalidRequest("The multipart body has no part 'file' with a file name.", param="file")
+                raise InvalidRequest(
+                    f"The multipart body has no part '{self._part}' with a file name.", param=self._part
+                )
         return self._name
 
     async def content(self) -> AsyncGenerator[bytes, None]:
@@ -187,7 +192,7 @@ class _Upload:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if self._name is None and options.get(b"name") == b"file" and options.get(b"filename"):
+        if self._name is None and options.get(b"name") == self._part.encode() and options.get(b"filename"):
             self._name = _file_name(options[b"filename"])
             self._in_file = True
         elif b"filename" not in options and len(self.fields) < MOST_FIELDS:

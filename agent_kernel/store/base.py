@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.coordination import Coordination
+from agent_kernel.store.documents import Documents
 from agent_kernel.store.rows import Rows
 
 
@@ -16,11 +17,15 @@ class Store:
     rows: Rows
     blobs: Blobs
     coordination: Coordination
+    documents: Documents | None = None
+    """The vector stores; None: this kind of store has none."""
 
     async def aclose(self) -> None:
         """Release all parts. Idempotent.
 
         Coordination comes last: another process must not recover a turn whose end is still being written.
         """
+        if self.documents is not None:
+            await self.documents.aclose()
         await self.rows.aclose()
         await self.coordination.aclose()

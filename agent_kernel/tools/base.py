@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallDraft, CallItem, CallStart, OutputDraft
+from agent_kernel.protocol.citations import CitedFile
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.live import LiveCall
@@ -336,6 +337,10 @@ class Tool(ABC):
     @abstractmethod
     def result(self, output: Json) -> str:
         """Return an output item's content as text for a model."""
+
+    def sources(self, item: Json) -> Iterator[CitedFile]:
+        """Yield the files that messages after this item may cite by name; most tools have none."""
+        yield from ()
 
     def annotated(self, output: Json, lines: Mapping[int, str]) -> Json:
         """Return an output item with the lines that `run` told the model about its parts."""

@@ -25,6 +25,7 @@ BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.client:CLIENT_FUNCTION",
     "agent_kernel.tools.code_interpreter.tool:CODE_INTERPRETER",
     "agent_kernel.tools.custom:CUSTOM",
+    "agent_kernel.tools.file_search.tool:FILE_SEARCH",
     "agent_kernel.tools.mcp.tool:MCP",
     "agent_kernel.tools.shell.tool:SHELL",
 )

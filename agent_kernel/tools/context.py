@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from agent_kernel.protocol.calls import OutputDraft
     from agent_kernel.sandboxes.channel import Channel
+    from agent_kernel.tools.document_search.search import DocumentSearch
 
 
 class WriteAudit(Protocol):
@@ -81,5 +82,7 @@ class ToolContext:
     """The turn's connections to MCP servers; see `tools.mcp.servers`."""
     rejoin: Any = None
     """The state that `Tool.rejoin` returned, for a call that ran when its process died."""
+    documents: DocumentSearch | None = None
+    """The tenant's vector stores; None: this server has none."""
     note: str | None = None
     """A line for the end of the output, which tells the model that the user changed the call."""

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import operator
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import is_rejected, json_key
+from agent_kernel.protocol.citations import CitedFile
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 
@@ -106,6 +107,13 @@ def expanded(items: Sequence[Json]) -> list[Json]:
             seen.add(key)
             found += tool.split(item)
     return found
+
+
+def sources_in(items: Sequence[Json]) -> Iterator[CitedFile]:
+    """Yield the files that messages after these items may cite; see `Tool.sources`."""
+    for item in items:
+        if (tool := one_item_of(item)) is not None:
+            yield from tool.sources(item)
 
 
 def approval_of(item: Json) -> str | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent_kernel.protocol.citations import Citations
@@ -13,7 +15,7 @@ def cited(text: str, *, missing: tuple[str, ...] = ()) -> list[str]:
         "cntr_1", {path: None if path in missing else f"id of {path}" for path in citations.unknown()}
     )
     assert citations.unknown() == []
-    annotations = citations.annotations()
+    annotations: list[Any] = list(citations.annotations())
     for each in annotations:
         assert each.type == "container_file_citation"
         assert each.container_id == "cntr_1"

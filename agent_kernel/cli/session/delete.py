@@ -74,7 +74,11 @@ async def _deleted(settings: Settings, name: str, *, yes: bool) -> DeletedSessio
         _ask(session, yes=yes)
         backend = await _backend(opened, session, stack)
         containers = await stack.enter_async_context(containers_on(opened, backend))
-        deletion = SessionDeletion(opened.store, opened.parts.blobs, containers, own_files=True)
+        documents = opened.parts.documents
+        forget = documents.forget_file if documents is not None else None
+        deletion = SessionDeletion(
+            opened.store, opened.parts.blobs, containers, own_files=True, forget=forget
+        )
         return await deletion.delete(session.id)
 
 

@@ -11,6 +11,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics import approve as magics_approve
 from agent_kernel.kernel.magics import branches as magics_branches
 from agent_kernel.kernel.magics import diff as magics_diff
+from agent_kernel.kernel.magics import documents as magics_documents
 from agent_kernel.kernel.magics import files as magics_files
 from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
@@ -115,6 +116,15 @@ MAGICS: dict[str, Magic] = {
         "Show the files in the container as a tree.",
         magics_files.files,
         arguments="files",
+    ),
+    "docs": Magic(
+        "%docs [add PATH ... | remove NAME ... | remove --all]",
+        "List the documents that the agent can search and cite, add some, or remove them.",
+        magics_documents.documents,
+        "PDF, Word, PowerPoint, Excel, HTML, mail and all plain text. PATH is a file, a folder or a pattern. "
+        "A document of the same name is replaced. Documents are kept for 30 days after their last use.",
+        arguments="paths",
+        words=("add", "remove", "--all"),
     ),
     "diff": Magic(
         "%diff [FOLDER] [--since COMMIT | --cell N | --branch B] [--patch [FILE]]",

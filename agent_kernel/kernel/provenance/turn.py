@@ -15,13 +15,23 @@ from agent_kernel.kernel.provenance.notes import Notes
 from agent_kernel.kernel.render.bundles import Bundle, ShownItem, anchored
 from agent_kernel.kernel.render.code.call import code_texts
 from agent_kernel.kernel.render.items import Seconds, limit_of, render_all
-from agent_kernel.kernel.render.message import answer_html, message, message_text
+from agent_kernel.kernel.render.message import (
+    answer_html,
+    message,
+    message_text,
+    with_sources,
+)
+from agent_kernel.kernel.render.search.call import search_texts
 from agent_kernel.kernel.render.shell import shell_texts
 from agent_kernel.kernel.render.stored import ITEM_MIME, Item
 
 Texts = Callable[[Item, int], Iterator[str]]
 
-TEXTS: dict[str, Texts] = {"shell_call_output": shell_texts, "code_interpreter_call": code_texts}
+TEXTS: dict[str, Texts] = {
+    "shell_call_output": shell_texts,
+    "code_interpreter_call": code_texts,
+    "file_search_call": search_texts,
+}
 """The items whose outputs are searched for figures, and the texts that the first output of one shows.
 
 Further outputs are displays; they are searched as they are shown.
@@ -66,7 +76,10 @@ class TurnItems:
     def _message(self, item: Item, limit: int) -> ShownItem | None:
         notes = Notes(self._evidence, self._given, self._anchors)
         shown = annotated(message_text(item, limit), notes)
-        return message(item, limit) if shown is None else replace(shown, html=answer_html(shown.html))
+        if shown is None:
+            return message(item, limit)
+        shown = with_sources(shown, item)
+        return replace(shown, html=answer_html(shown.html))
 
     def _anchor(self, number: int, bundle: Bundle) -> str:
         """Return the id of an output's element.

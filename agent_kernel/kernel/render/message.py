@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from agent_kernel.kernel.render.bundles import ShownItem
+from agent_kernel.kernel.render.bundles import QUIET, ShownItem
 from agent_kernel.kernel.render.markdown import to_html, to_safe_markdown
 from agent_kernel.kernel.render.stored import Item
-from agent_kernel.kernel.render.text import clean, clip
+from agent_kernel.kernel.render.text import clean, clip, escape, markdown_text
+
+_NAME = 200
+_MOST = 50
+"""Characters of a cited document's name, and documents, that are shown."""
 
 
 def message(item: Item, limit: int) -> ShownItem | None:
     """Render the message's Markdown; None for an empty message."""
     text = message_text(item, limit)
-    return ShownItem(answer_html(to_html(text)), to_safe_markdown(text), clean(text)) if text else None
+    if not text:
+        return None
+    shown = with_sources(ShownItem(to_html(text), to_safe_markdown(text), clean(text)), item)
+    return replace(shown, html=answer_html(shown.html))
+
+
+def with_sources(shown: ShownItem, item: Item) -> ShownItem:
+    """Return a message with a line that names the documents it cites, if it cites any."""
+    sources = sources_of(item)
+    if not sources:
+        return shown
+    return ShownItem(
+        f'{shown.html}<div style="{QUIET}">Cited: {escape(", ".join(sources))}</div>',
+        f"{shown.markdown}\n\n*Cited:* {', '.join(map(markdown_text, sources))}",
+        f"{shown.plain}\n\nCited: {', '.join(sources)}",
+    )
+
+
+def sources_of(item: Item) -> list[str]:
+    """Return the names of the documents that the message cites, each once."""
+    parts = [part for part in item.get("content") or [] if isinstance(part, Mapping)]
+    cited = [each for part in parts for each in part.get("annotations") or []]
+    names = [
+        " ".join(clean(clip(str(each.get("filename") or ""), _NAME)).split())
+        for each in cited
+        if isinstance(each, Mapping) and each.get("type") == "file_citation"
+    ]
+    return list(dict.fromkeys(filter(None, names)))[:_MOST]
 
 
 def message_text(item: Item, limit: int) -> str:

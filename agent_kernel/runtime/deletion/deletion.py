@@ -9,6 +9,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.deleting import DeletedSession
 from agent_kernel.runtime.deletion.belongings import Belongings, belongings_of
 from agent_kernel.runtime.deletion.own_files import remove_own_files
+from agent_kernel.runtime.uploads.uploaded_files import Forget
 from agent_kernel.sandboxes.optional import Snapshot
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.rows import Rows
@@ -23,8 +24,15 @@ class SessionDeletion:
     """
 
     def __init__(
-        self, rows: Rows, blobs: Blobs, containers: LocalContainers, *, own_files: bool = False
+        self,
+        rows: Rows,
+        blobs: Blobs,
+        containers: LocalContainers,
+        *,
+        own_files: bool = False,
+        forget: Forget | None = None,
     ) -> None:
+        self._forget = forget
         self._rows = rows
         self._blobs = blobs
         self._containers = containers
@@ -84,6 +92,8 @@ class SessionDeletion:
         for file_id in found.files:
             await self._blobs.delete(file_id)
             await self._rows.delete_file(file_id)
+            if self._forget is not None:
+                await self._forget(file_id)
             removed.append(f"the uploaded file {file_id}")
         for conversation_id in sorted(found.conversations):
             if await self._rows.delete_conversation(conversation_id):

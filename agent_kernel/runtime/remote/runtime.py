@@ -16,6 +16,7 @@ from agent_kernel.runtime.base import ResponseRequest
 from agent_kernel.runtime.remote.containers import RemoteContainers
 from agent_kernel.runtime.remote.errors import translated
 from agent_kernel.runtime.remote.kept import RemoteKeptSessions
+from agent_kernel.runtime.remote.library import RemoteLibrary
 from agent_kernel.runtime.remote.session import RemoteSession
 from agent_kernel.runtime.turns.failure import failed_events
 
@@ -26,7 +27,7 @@ STREAM_TIMEOUT = openai.Timeout(None, connect=10.0)
 """No limit: a turn is silent while its command prints nothing."""
 
 
-class RemoteRuntime(RemoteKeptSessions):
+class RemoteRuntime(RemoteKeptSessions, RemoteLibrary):
     """A Responses server at `base_url` (ending in `/v1`). `api_key` is None for servers without keys.
 
     Nothing is retried, because the turn may have done something already.

@@ -31,6 +31,7 @@ from agent_kernel.runtime.turns.servers.listing import ToolListing
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.runtime.turns.tool_calls import ToolCalls
 from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.tools.document_search.search import DocumentSearch
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class TurnLoop:
         metrics: Metrics,
         tracing: Tracing = UNWATCHED,
         questions: OpenQuestions | None = None,
+        documents: DocumentSearch | None = None,
     ) -> None:
         self._containers = containers
         self._settings = settings
@@ -64,7 +66,7 @@ class TurnLoop:
         self._tracing = tracing
         self._questions = questions or OpenQuestions("")
         self._model = ModelStep(containers, settings)
-        self._calls = ToolCalls(containers, settings, metrics)
+        self._calls = ToolCalls(containers, settings, metrics, documents)
         self._listing = ToolListing(settings, containers)
 
     def events(self, run: Turn, room: int = ROOM) -> Events:

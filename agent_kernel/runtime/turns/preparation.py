@@ -47,6 +47,9 @@ from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.document_search.search import DocumentSearch
+from agent_kernel.tools.file_search.tool import check_stores
+from agent_kernel.tools.one_item import sources_in
 from agent_kernel.tools.request import unserved
 
 Memory = Mapping[str, History]
@@ -68,7 +71,6 @@ CONTAINER_PUT_BACK = (
     " working directory are as they were then; background processes have ended."
 )
 
-
 _BACK = {"expired": CONTAINER_BACK, "put_back": CONTAINER_PUT_BACK}
 """What the model is told, by what the container was brought back from."""
 
@@ -86,6 +88,7 @@ class TurnParts:
     owner: str
     approval: Policy = field(default_factory=Policy)
     skills: Skills = field(default_factory=Skills)
+    documents: DocumentSearch | None = None
 
 
 class Preparation:
@@ -103,6 +106,7 @@ class Preparation:
         self._owner = parts.owner
         self._approval = parts.approval
         self._skills = parts.skills
+        self._documents = parts.documents
 
     async def check_input(self, turn: TurnRequest, model: Model) -> None:
         """Check the new input's files and parts. Raises `InvalidRequest` for what the model cannot get."""
@@ -125,6 +129,7 @@ class Preparation:
         model, upstream_name = self.model(turn)
         if not resumed:
             await self.check_input(turn, model)
+            await check_stores(turn.tools, self._documents)
         history = await self.history(turn, memory)
         items = await self.resolved(await with_calls(turn.input, self._store), history)
         turn = replace(turn, input=await with_hidden_fields(items, self._store))
@@ -161,15 +166,13 @@ class Preparation:
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
+        assembler.citations.search(sources_in(joined))
         for line in notices:
             assembler.notice(line)
-        if unread := _unread(turn, model, upstream_name):
-            assembler.notice(
-                f"The model cannot read these items, so it does not get them: {', '.join(unread)}."
-            )
+        if unread := ", ".join(_unread(turn, model, upstream_name)):
+            assembler.notice(f"The model cannot read these items, so it does not get them: {unread}.")
         if left_out:
             assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")
-        record = Record(self._store, self._histories, self._owner)
         return Turn(
             turn,
             model,
@@ -178,7 +181,7 @@ class Preparation:
             conversation,
             container_id,
             assembler,
-            record,
+            Record(self._store, self._histories, self._owner),
             approvals,
             interrupt or Interrupt(),
         )
@@ -195,6 +198,7 @@ class Preparation:
         to_run = {json_key(each.call) for each in point.calls}
         assembler = RestoredAssembler(response, point)
         assembler.container_id = run.container_id
+        assembler.citations.search(sources_in([*run.conversation, *point.told]))
         return replace(
             run,
             assembler=assembler,

@@ -10,7 +10,7 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.base import PASSED_ON
 from agent_kernel.policy.rules import Policy
-from agent_kernel.protocol.params import MOST_PAIRS
+from agent_kernel.protocol.requests.shapes import MOST_PAIRS
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.approvals.items import read_approval

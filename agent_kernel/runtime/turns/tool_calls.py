@@ -30,6 +30,7 @@ from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.base import Tool, ToolEntry, entry_of
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
+from agent_kernel.tools.document_search.search import DocumentSearch
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,14 @@ class _Call:
 class ToolCalls:
     """Carries out the calls of turns."""
 
-    def __init__(self, containers: LocalContainers, settings: TurnSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        containers: LocalContainers,
+        settings: TurnSettings,
+        metrics: Metrics,
+        documents: DocumentSearch | None = None,
+    ) -> None:
+        self._documents = documents
         self._containers = containers
         self._settings = settings
         self._metrics = metrics
@@ -189,6 +197,7 @@ class ToolCalls:
             await tool.run(call.json, context)
             events = run.assembler.close_output(call_id)
             output = to_json(run.assembler.finished(events))
+            run.assembler.citations.search(tool.sources(output))
             ended(tool.outcomes(output), tool.result(tool.split(output)[1] if tool.one_item else output))
         self._metrics.count("calls_total", tool=tool.type)
         await run.emit(events)
@@ -225,6 +234,7 @@ class ToolCalls:
             name=_name(run, call.json),
             rejoin=call.rejoin.state if call.rejoin is not None else None,
             note=note_of(call.answer),
+            documents=self._documents,
         )
 
     @asynccontextmanager

@@ -7,6 +7,7 @@ import time
 
 from agent_kernel.each import each
 from agent_kernel.runtime.containers.ending.expiry import ExpiryTimer
+from agent_kernel.runtime.uploads.uploaded_files import Forget
 from agent_kernel.store.blobs import Blobs
 from agent_kernel.store.records import FileRow
 from agent_kernel.store.rows import Rows
@@ -24,7 +25,8 @@ class Retention:
     turn. None: responses never expire. Uploads expire by their own `expires_after`.
     """
 
-    def __init__(self, rows: Rows, blobs: Blobs, seconds: float | None) -> None:
+    def __init__(self, rows: Rows, blobs: Blobs, seconds: float | None, forget: Forget | None = None) -> None:
+        self._forget = forget
         self._rows = rows
         self._blobs = blobs
         self._seconds = seconds
@@ -46,6 +48,8 @@ class Retention:
             if row.expires_at is not None and row.expires_at <= now:
                 await self._rows.delete_file(row.id)
                 await self._blobs.delete(row.id)
+                if self._forget is not None:
+                    await self._forget(row.id)
             elif row.expires_at is not None:
                 soonest = min(soonest, row.expires_at)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 
 from openai.types import FileObject
@@ -26,11 +26,23 @@ LONGEST_LIFE = 30 * 24 * 3600
 """Seconds, as in OpenAI's API."""
 
 
+Forget = Callable[[str], Awaitable[None]]
+"""Deletes what was made of a file: its chunks in vector stores."""
+
+
 class LocalFiles:
     """The files of one tenant. `upload_limit` is in bytes, per file; `quota` limits them together."""
 
-    def __init__(self, rows: Rows, blobs: Blobs, upload_limit: int, quota: Quota | None = None) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        blobs: Blobs,
+        upload_limit: int,
+        quota: Quota | None = None,
+        forget: Forget | None = None,
+    ) -> None:
         self._rows = rows
+        self.forget = forget
         self._blobs = blobs
         self._quota = quota or Quota()
         self._arriving = 0
@@ -116,10 +128,12 @@ class LocalFiles:
             raise _unknown(file_id) from None
 
     async def delete(self, file_id: str) -> None:
-        """Delete the file; copies in containers stay. Raises `NotFound`."""
+        """Delete the file, also from vector stores; copies in containers stay. Raises `NotFound`."""
         if not await self._rows.delete_file(file_id):
             raise _unknown(file_id)
         await self._blobs.delete(file_id)
+        if self.forget is not None:
+            await self.forget(file_id)
 
     async def copy(
         self, file_id: str, container_id: str, files: ContainerFiles, *, prefixed: bool = False

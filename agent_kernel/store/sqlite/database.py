@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.store.sql.database import Transaction
-from agent_kernel.store.sqlite.migrations import migrate
+from agent_kernel.store.sqlite.migrations import MIGRATIONS, migrate
 
 T = TypeVar("T")
 
@@ -25,12 +25,18 @@ T = TypeVar("T")
 class SqliteDatabase:
     """See `Database`. The file and its folder are made on first use, readable by this user only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         self._path = path
+        self._migrations = migrations
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
         self._watching: sqlite3.Connection | None = None
         self._closed = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file exists."""
+        return self._path.exists()
 
     async def do(self, work: Callable[[Transaction], T], *, alone: bool = False) -> T:
         """See `Database`."""
@@ -38,7 +44,7 @@ class SqliteDatabase:
         def transaction() -> T:
             try:
                 if self._connection is None:
-                    self._connection = _open(self._path)
+                    self._connection = _open(self._path, self._migrations)
                 with self._connection as connection:
                     if alone:
                         connection.execute("BEGIN IMMEDIATE")
@@ -92,11 +98,11 @@ class SqliteDatabase:
         self._worker.shutdown(wait=False)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
     with _locked(path.parent):
-        return _prepared(path)
+        return _prepared(path, migrations)
 
 
 @contextmanager
@@ -113,14 +119,14 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _prepared(path: Path) -> sqlite3.Connection:
+def _prepared(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
-        migrate(connection, path)
+        migrate(connection, path, migrations)
     except BaseException:
         connection.close()
         raise

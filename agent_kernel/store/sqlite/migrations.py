@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent_kernel.errors import ConfigurationError
@@ -132,18 +133,18 @@ MIGRATIONS = (
 """Each brings a file from version n to n + 1. A released one never changes."""
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Bring a file to the newest version. Raises `ConfigurationError` for a file of a newer build."""
     connection.execute("BEGIN IMMEDIATE")  # two processes that start together migrate once
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
+    if version > len(migrations):
         raise ConfigurationError(
             f"A newer agent-kernel wrote the store at {path} (format {version}; this one knows"
-            f" {len(MIGRATIONS)}).",
+            f" {len(migrations)}).",
             hint="Update agent-kernel, or point AGENT_KERNEL_DATA_DIR at another folder.",
         )
-    for script in MIGRATIONS[version:]:
+    for script in migrations[version:]:
         for statement in script.split(";"):
             connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {len(migrations)}")
     connection.commit()

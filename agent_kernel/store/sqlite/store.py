@@ -9,6 +9,7 @@ from agent_kernel.store.folder.blobs import FolderBlobs
 from agent_kernel.store.folder.coordination import FolderCoordination
 from agent_kernel.store.sql.rows import SqlRows
 from agent_kernel.store.sqlite.database import SqliteDatabase
+from agent_kernel.store.sqlite.documents.documents import sqlite_documents
 
 FILE = "store.sqlite"
 
@@ -25,4 +26,9 @@ def open_sqlite(url: str, folder: Path) -> Store:
 
 def sqlite_store(folder: Path) -> Store:
     """Return the embedded store of a folder; nothing is made before first use."""
-    return Store(sqlite_rows(folder / FILE), FolderBlobs(folder / "files"), FolderCoordination(folder))
+    return Store(
+        sqlite_rows(folder / FILE),
+        FolderBlobs(folder / "files"),
+        FolderCoordination(folder),
+        sqlite_documents(folder),
+    )

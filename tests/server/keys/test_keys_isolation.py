@@ -39,15 +39,22 @@ class World:
             alice.responses.create(input="chat", conversation=self.conversation)
             self.item = str(alice.conversations.items.list(self.conversation).data[0].id)
             self.running = server.begin_to_wait("alice")
+            self.store = alice.vector_stores.create(name="a", file_ids=[self.file]).id
+            batch = alice.vector_stores.file_batches.create(self.store, file_ids=[self.file])
+            self.batch = batch.id
+            self.upload = alice.uploads.create(
+                bytes=1, filename="u", mime_type="text/plain", purpose="user_data"
+            ).id
+            self.bobs_store = bob.vector_stores.create(name="b").id
             self.bobs_container = bob.containers.create(name="b").id
             self.bobs_conversation = bob.conversations.create().id
         self.session = self._session("alice", self.response, self.container)
         self.snapshot = self._snapshot("alice", self.container)
         self.bobs_snapshot = self._snapshot("bob", self.bobs_container)
-        self.bobs_ids = (self.bobs_container, self.bobs_conversation, self.bobs_snapshot)
+        self.bobs_ids = (self.bobs_container, self.bobs_conversation, self.bobs_snapshot, self.bobs_store)
         self.secret_ids = [
             self.file, self.response, self.container, self.container_file, self.conversation, self.item,
-            self.running, self.snapshot, self.session,
+            self.running, self.snapshot, self.session, self.store, self.batch, self.upload,
         ]  # fmt: skip
 
     def _snapshot(self, name: str, container: str) -> str:
@@ -68,6 +75,8 @@ class World:
             f"/v1/containers/{self.container}/files/{self.container_file}/content",
             f"/v1/containers/{self.container}/agent_kernel/snapshots",
             "/v1/agent_kernel/sessions", f"/v1/agent_kernel/sessions/{self.session}",
+            "/v1/vector_stores", f"/v1/vector_stores/{self.store}/files",
+            f"/v1/vector_stores/{self.store}/files/{self.file}/content",
         ]  # fmt: skip
         seen = {path: self.server.ask("alice", "GET", path).content for path in paths}
         running = self.server.ask("alice", "GET", f"/v1/responses/{self.running}").json()
@@ -106,6 +115,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "ItemCreateParams": {"json": {"items": [{"type": "message", "role": "user", "content": "x"}]}},
     "ContainerFile": {"files": {"file": ("x", b"bob's")}},
     "SnapshotParams": {"json": {"name": "bob's"}},
+    "VectorStoreUpdateParams": {"json": {"name": "bob's"}},
+    "VectorStoreSearchParams": {"json": {"query": "alice"}},
+    "VectorStoreFileCreateParams": {"json": {"file_id": "file-0"}},
+    "VectorStoreFileUpdateParams": {"json": {"attributes": {"a": "b"}}},
+    "VectorStoreFileBatchCreateParams": {"json": {"file_ids": ["file-0"]}},
+    "UploadPart": {"files": {"data": ("x", b"y")}},
+    "UploadCompleteParams": {"json": {"part_ids": []}},
 }
 WITH_SNAPSHOT = ("RestoreParams", "ForkParams")
 
@@ -131,11 +147,14 @@ def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
             {"conversation_id": world.conversation, "item_id": world.item},
             {"conversation_id": world.bobs_conversation, "item_id": world.item},
         ]
+    if "{vector_store_id}/" in path and "_id}" in path.partition("{vector_store_id}/")[2]:
+        name, real = ("file_id", world.file) if "{file_id}" in path else ("batch_id", world.batch)
+        return [{"vector_store_id": store, name: real} for store in (world.store, world.bobs_store)]
     if "{response_id}" in path:
         return [{"response_id": world.response}, {"response_id": world.running}]
     known = {
         "conversation_id": world.conversation, "container_id": world.container, "file_id": world.file,
-        "session_id": world.session,
+        "session_id": world.session, "vector_store_id": world.store, "upload_id": world.upload,
     }  # fmt: skip
     return [{name: known[name] for name in path.replace("}", "{").split("{")[1::2]}]
 
@@ -205,6 +224,10 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         (world.file, shell(type="container_auto", file_ids=[world.file])),
         (world.container, python(world.container)),
         (world.file, python({"type": "auto", "file_ids": [world.file]})),
+        (
+            world.store,
+            {"input": "chat", "tools": [{"type": "file_search", "vector_store_ids": [world.store]}]},
+        ),
     ]
     return {
         "ResponseCreateParams": [*turns, *commands],
@@ -228,6 +251,18 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "SnapshotParams": [],
         "ConversationUpdateParams": [],
         "Upload": [],
+        "VectorStoreCreateParams": [(world.file, {"file_ids": [world.file]})],
+        "VectorStoreUpdateParams": [],
+        "VectorStoreSearchParams": [],
+        "VectorStoreFileCreateParams": [(world.file, {"file_id": world.file})],
+        "VectorStoreFileUpdateParams": [],
+        "VectorStoreFileBatchCreateParams": [
+            (world.file, {"file_ids": [world.file]}),
+            (world.file, {"files": [{"file_id": world.file}]}),
+        ],
+        "UploadCreateParams": [],
+        "UploadPart": [],
+        "UploadCompleteParams": [],
     }
 
 
@@ -241,7 +276,13 @@ def test_every_kind_of_body_is_tried(world: World) -> None:
 def test_anothers_id_in_a_body_is_answered_as_an_unknown_one(world: World, endpoint: Endpoint) -> None:
     before = world.all_of_alices()
     path = endpoint.path.format(
-        conversation_id=world.bobs_conversation, container_id=world.bobs_container, response_id="", file_id=""
+        conversation_id=world.bobs_conversation,
+        container_id=world.bobs_container,
+        response_id="",
+        file_id="",
+        vector_store_id=world.bobs_store,
+        batch_id="",
+        upload_id="",
     )
     for real, body in references(world)[endpoint.body or ""]:
         for extra in (

@@ -1,0 +1,1 @@
+"""Renders searches in documents."""

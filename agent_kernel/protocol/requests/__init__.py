@@ -1,0 +1,1 @@
+"""Types of requests, by what they are about; `protocol.params` has those of turns and containers."""

@@ -1,0 +1,1 @@
+"""The endpoints of vector stores and of uploads in parts."""

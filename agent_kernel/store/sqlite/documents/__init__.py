@@ -1,0 +1,1 @@
+"""Vector stores in a SQLite file of their own: indexing never waits for turns, nor turns for it."""
