@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_kernel.models.catalogue import Models
 from agent_kernel.models.embedding.embedders import Embedder, NGramEmbedder
-from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.vector_stores.ranking import Fusion, words_of
-from agent_kernel.store.base import Store
 from agent_kernel.store.documents import Hit
 from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools.document_search.search import Ranking
-from tests.tools.file_search.asked import ROOT, plain, questions
+from tests.tools.file_search.library import Library
 
 
 def hits(*chunks: int) -> list[tuple[str, Hit]]:
@@ -51,61 +44,6 @@ def test_first_in_both_orders_scores_one() -> None:
 def test_words_without_meaning_are_left_out() -> None:
     assert words_of("What is the Größe of it?") == ["größe"]
     assert words_of("What is it?") == ["what", "is", "it"]
-
-
-DOCS = sorted((ROOT / "docs").rglob("*.md"))
-
-
-class Library:
-    """docs/ in a vector store of a runtime without a server or a sandbox."""
-
-    def __init__(self, store: Store, embedder: Embedder | None) -> None:
-        async def no_backend() -> Any:
-            raise AssertionError("Markdown needs no sandbox")
-
-        models = Models(upstream_url=None, upstream_key=None, default="scripted/demo")
-        parts = RuntimeParts(models=models, backend=no_backend, store=store, embedder=embedder)
-        self.runtime = LocalRuntime(parts)
-        self.store = store
-        self.id = ""
-
-    async def fill(self) -> None:
-        async def content(data: bytes) -> AsyncIterator[bytes]:
-            yield data
-
-        await self.runtime.start()
-        self.id = (await self.runtime.vector_stores.create({"name": "docs"})).id
-        files = []
-        for path in DOCS:
-            form = {"purpose": "assistants"}
-            made = await self.runtime.files.create(
-                filename=path.name, content=content(path.read_bytes()), form=form
-            )
-            files.append({"file_id": made.id})
-        batch = await self.runtime.vector_stores.file_batches.create(self.id, {"files": files})
-        while (batch.file_counts.in_progress) > 0:
-            await asyncio.sleep(0.05)
-            batch = await self.runtime.vector_stores.file_batches.retrieve(self.id, batch.id)
-        assert batch.file_counts.completed == len(files)
-
-    async def recall(self) -> float:
-        """The share of questions whose passage is whole in one of five results."""
-        found = 0
-        for each in questions():
-            params = {"query": each.question, "max_num_results": 5}
-            results = await self.runtime.vector_stores.find(self.id, params)
-            found += any(plain(each.passage) in plain(result.content[0].text) for result in results)
-        return found / len(questions())
-
-    async def plain_recall(self) -> float:
-        """The same with FTS5 alone: all words of a question, in the order of bm25."""
-        assert self.store.documents is not None
-        found = 0
-        for each in questions():
-            words = list(dict.fromkeys(re.findall(r"\w+", each.question.lower())))
-            results = await self.store.documents.find_words(self.id, words, None, 5)
-            found += any(plain(each.passage) in plain(hit.text) for hit in results)
-        return found / len(questions())
 
 
 @pytest.mark.parametrize("embedder", [None, NGramEmbedder()], ids=["words", "ngrams"])
