@@ -26,12 +26,11 @@ from agent_kernel.config.groups import (
     SandboxSettings,
     ServerSettings,
 )
+from agent_kernel.config.hosted_tools import DocumentSettings, McpSettings
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
 from agent_kernel.runtime.settings import BudgetSettings, TelemetrySettings
-from agent_kernel.runtime.vector_stores.settings import DocumentSettings
-from agent_kernel.tools.mcp.settings import McpSettings
 
 CONFIG_FILE = "jupyter_agent_kernel_config"
 NOT_OURS = frozenset({"AGENT_KERNEL_REQUIRE_ALL", "AGENT_KERNEL_TEST_DATA_DIR"})
