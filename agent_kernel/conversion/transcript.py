@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.calls import json_key
+from agent_kernel.protocol.calls import is_rejected, json_key
 from agent_kernel.runtime.approvals.items import in_order
 from agent_kernel.runtime.turns.history import History, join
 from agent_kernel.runtime.turns.input_items import output_of
@@ -101,6 +101,8 @@ def _unanswered(history: History) -> set[Any]:
 
 def _as_function(item: Json, pictures: Mapping[str, Sequence[str]]) -> Json | None:
     kind = item["type"]
+    if is_rejected(item):  # `translate` knows how
+        return item
     if (tool := catalogue().of_call(kind)) is not None and not tool.by_client:
         arguments = tool.arguments_text(item)
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 CHECK = 0.2
 """Seconds between two looks at how far the server has indexed."""
 
+_USAGE = "Use %docs, %docs add FILE… or %docs remove NAME…"
+
 _STATES = {"in_progress": "being read", "failed": "not readable", "cancelled": "cancelled"}
 
 
@@ -28,9 +29,7 @@ async def documents(notebook: Notebook, outputs: CellOutputs, arguments: str) ->
     elif word == "remove":
         await _remove(notebook, outputs, rest)
     elif word:
-        raise InvalidRequest(
-            f"%docs {word} is not a line.", hint="Write %docs, %docs add FILE or %docs remove NAME."
-        )
+        raise InvalidRequest(f"%docs does not know {word!r}.", hint=_USAGE)
     else:
         await _list(notebook, outputs)
 
@@ -124,15 +123,18 @@ async def _list(notebook: Notebook, outputs: CellOutputs) -> None:
 
 
 async def _remove(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
+    from agent_kernel.kernel.magics.python import words_of
     from agent_kernel.kernel.render.bundles import note
 
     mine = notebook.documents
-    words = shlex.split(arguments)
+    words = words_of("%docs", arguments, _USAGE)
     wanted = set(mine.names.values()) if words == ["--all"] else set(words)
-    if not wanted or mine.store_id is None:
+    if not words:
         raise InvalidRequest("%docs remove needs a name.", hint="%docs lists the documents; --all means all.")
     if unknown := wanted - set(mine.names.values()):
         raise InvalidRequest(f"There is no document {min(unknown)}.", hint="%docs lists the documents.")
+    if not wanted or mine.store_id is None:
+        raise InvalidRequest("There are no documents to remove.", hint="%docs add FILE adds some.")
     library = await _library(notebook)
     for file_id in [file_id for file_id, name in mine.names.items() if name in wanted]:
         await library.remove_document(mine.store_id, file_id)

@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
 
 from agent_kernel import __version__
-from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
+from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart, is_rejected
 from agent_kernel.protocol.deltas import ModelDelta, TextDelta, Truncated, Usage
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.observe.tracing import Ended
@@ -217,6 +217,9 @@ def _made(call: CallDone) -> Json:
 
 def _message(item: Json) -> dict[str, Any]:
     kind = str(item.get("type"))
+    if is_rejected(item):
+        made = _call(str(item.get("id")), str(item.get("name")), item.get("arguments"))
+        return {"role": "assistant", "parts": [made]}
     if (tool := catalogue().of_call(kind)) is not None:
         made = _call(item["call_id"], item.get("name") or tool.type, tool.arguments(item))
         return {"role": "assistant", "parts": [made]}

@@ -28,15 +28,3 @@ def test_documents_are_searched_and_cited(fresh: Notebook) -> None:
     assert answer.endswith("\n\nCited: reactor.md")
     assert fresh.run("%docs remove reactor.md other.md").plain == ["Removed 2 documents."]
     assert fresh.run("%docs").plain == ["There are no documents. `%docs add FILE` adds some."]
-
-
-def test_what_docs_cannot_do_is_said(fresh: Notebook) -> None:
-    for line, why in (
-        ("%docs drop x", "%docs drop is not a line."),
-        ("%docs remove nothing.md", "There is no document nothing.md."),
-        ("%docs add", "%docs add needs a file."),
-        ("%docs add absent.pdf", "absent.pdf"),
-    ):
-        reply = fresh.run(line).reply
-        assert reply["status"] == "error"
-        assert why in reply["evalue"]

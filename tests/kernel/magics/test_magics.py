@@ -122,6 +122,15 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "rerun": [("%rerun never", "rerun cannot be 'never'.", "Use rewind, continue, ask.")],
     "history": [("%history all", "%history takes no arguments.", "%replay N")],
+    "docs": [
+        ("%docs drop x", "%docs does not know 'drop'.", "Use %docs, %docs add FILE"),
+        ("%docs add", "%docs add needs a file.", "papers/*.pdf"),
+        ("%docs add absent.pdf", "There is no file absent.pdf.", "Relative paths"),
+        ("%docs remove", "%docs remove needs a name.", "--all means all"),
+        ("%docs remove nothing.md", "There is no document nothing.md.", "%docs lists the documents"),
+        ("%docs remove --all", "There are no documents to remove.", "%docs add FILE"),
+        ("%docs remove 'open", "The arguments of %docs cannot be read", "Use %docs"),
+    ],
     "session": [
         ("%session stay", "%session does not know 'stay'.", "Use keep"),
         ("%session list all", "%session does not know 'list all'.", "Use keep"),

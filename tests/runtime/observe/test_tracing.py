@@ -134,6 +134,17 @@ async def test_content_is_on_the_spans_where_that_is_wanted(
     assert json.loads(str(about(tool)["gen_ai.tool.call.result"]))[0]["stdout"] == f"{SECRET}\n"
 
 
+async def test_a_call_that_was_rejected_is_content_too(
+    upstream: Upstream, make: Make, exporter: InMemorySpanExporter
+) -> None:
+    upstream.says(call(0, "nobodys", {"x": 1}), finish="tool_calls")
+    upstream.says({"content": "Never mind."})
+    await turns_of(await make(content=True))("Go.", tools=[SHELL])
+    last = ended(exporter)[-1]
+    (made,) = json.loads(str(about(last)["gen_ai.input.messages"]))[1]["parts"]
+    assert made["name"] == "nobodys"
+
+
 async def test_a_failure_is_named_and_not_quoted(
     upstream: Upstream, make: Make, exporter: InMemorySpanExporter
 ) -> None:
