@@ -11,6 +11,7 @@ from agent_kernel.sandboxes import idle_timeout as silence
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.docker.backend import DockerBackend
+from tests.sandboxes.docker.sandbox import pause
 from tests.sandboxes.inside import started
 
 
@@ -59,7 +60,7 @@ async def test_paused_container_is_unreachable_until_resumed(
     async with started(docker_backend) as run:
         name = f"agent-kernel-{run.ref.id}"
         await run("KEPT=1")
-        await asyncio.to_thread(api.pause, name)
+        await pause(docker_backend, run.ref.id)
         monkeypatch.setattr(silence, "ANSWER_TIMEOUT", 1.0)
         try:
             async with asyncio.timeout(60):

@@ -2,12 +2,13 @@
  * The item in a notebook's toolbar: model, container, the running cell, use, and Stop.
  *
  * Its width does not depend on its text, so that the toolbar does not move. JupyterLab puts what does not fit
- * into a menu; in a narrow notebook the item is shorter.
+ * into a menu; in a narrow notebook the item is shorter. It takes its new width before the toolbar measures its
+ * items: in the menu it would keep the width that it had when it was put there, and stay.
  */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
-import { Widget } from "@lumino/widgets";
 import type { Message } from "@lumino/messaging";
+import { Widget } from "@lumino/widgets";
 
 import type { AgentNotebook } from "../connection/notebook";
 import { button, element } from "../dom";
@@ -43,13 +44,7 @@ export class ToolbarStatus extends Widget {
     });
     _notebook.changed.connect(this._draw, this);
     this._resized = new ResizeObserver(() => {
-      const width = _notebook.panel.node.clientWidth;
-      const narrow = width < NARROW;
-      this.toggleClass("jp-agent-wide", width >= WIDE);
-      if (narrow === this._narrow) return;
-      this._narrow = narrow;
-      this.toggleClass("jp-agent-narrow", narrow);
-      this._draw();
+      this._fit();
     });
     this._resized.observe(_notebook.panel.node);
     this._draw();
@@ -60,8 +55,14 @@ export class ToolbarStatus extends Widget {
     super.dispose();
   }
 
+  protected override onResize(message: Widget.ResizeMessage): void {
+    super.onResize(message);
+    this._fit();
+  }
+
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
+    this._fit();
     this._clock = setInterval(() => {
       if (this._notebook.state?.cell) this._draw();
     }, 1000);
@@ -70,6 +71,17 @@ export class ToolbarStatus extends Widget {
   protected override onBeforeDetach(message: Message): void {
     super.onBeforeDetach(message);
     clearInterval(this._clock);
+  }
+
+  /** Takes the width that fits the notebook. */
+  private _fit(): void {
+    const width = this._notebook.panel.node.clientWidth;
+    const narrow = width < NARROW;
+    this.toggleClass("jp-agent-wide", width >= WIDE);
+    if (narrow === this._narrow) return;
+    this._narrow = narrow;
+    this.toggleClass("jp-agent-narrow", narrow);
+    this._draw();
   }
 
   private _draw(): void {

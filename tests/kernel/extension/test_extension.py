@@ -34,6 +34,19 @@ def test_status_shows_the_running_cell_and_stops_it(opened: Opened, pictures: Pa
         expect(running.locator(".jp-OutputArea")).to_contain_text("Stopped by you after", timeout=WAIT)
         expect(status).to_contain_text("Idle")
         expect(status.get_by_role("button", name="Stop")).to_be_hidden()
+        expect(page.locator(".jp-agent-status.jp-agent-wide")).to_be_visible()
+        assert page.evaluate(NARROWED) is True
+
+
+NARROWED = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.node.style.width = "700px";
+  panel.processMessage({ type: "resize", width: -1, height: -1 });
+  const narrow = panel.node.querySelector(".jp-agent-status").classList.contains("jp-agent-narrow");
+  panel.node.style.width = "";
+  return narrow;
+}"""
+"""Whether the item in the toolbar is short at once, before JupyterLab moves what does not fit to a menu."""
 
 
 def test_hidden_notebook_is_answered_in_the_inbox(

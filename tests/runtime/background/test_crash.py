@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
-import docker
 import pytest
 
 from agent_kernel import config
@@ -23,6 +22,7 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.store.rows import Rows
 from agent_kernel.store.sqlite.store import sqlite_rows
 from tests.forked import Forked
+from tests.sandboxes.docker.sandbox import pause
 
 HOST = """
 import asyncio, sys
@@ -220,7 +220,7 @@ async def test_a_sweep_finds_every_state(
     ref = await docker_backend.create(SandboxSpec(f"sweep-{state}", labels=label))
     name = f"agent-kernel-{ref.id}"
     if state == "paused":
-        await asyncio.to_thread(api.pause, name)
+        await pause(docker_backend, ref.id)
     else:  # one like ours that was never started, or has ended and stays because its engine was busy
         made = await asyncio.to_thread(api.inspect_container, name)
         await docker_backend.delete(ref)
@@ -235,17 +235,6 @@ async def test_a_sweep_finds_every_state(
     await store.aclose()
 
 
-def pause(api: docker.APIClient, name: str) -> None:
-    """Pause a container. On a busy machine runc gives up freezing it after a number of attempts."""
-    for attempt in range(5):
-        try:
-            api.pause(name)
-            return
-        except docker.errors.APIError as error:
-            if attempt == 4 or "unable to freeze" not in str(error):
-                raise
-
-
 async def test_a_pause_from_outside_is_said_and_expires_nothing(
     docker_backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -253,7 +242,7 @@ async def test_a_pause_from_outside_is_said_and_expires_nothing(
     containers = LocalContainers.of_all(docker_backend, store, ContainerOptions(pause_after=0))
     container = (await containers.create({})).id
     await containers._lifecycle.detach(container)
-    await asyncio.to_thread(pause, await docker_backend._engine.api(), f"agent-kernel-{container}")
+    await pause(docker_backend, container)
     await sweep(docker_backend, store)
     assert (await containers.retrieve(container)).status == "running"
     await containers.delete(container)

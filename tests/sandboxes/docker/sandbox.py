@@ -1,9 +1,12 @@
-"""What the tests of the Docker backend share: names of this run, and a command in a sandbox."""
+"""What the tests of the Docker backend share: names of this run, and a command in a sandbox, and a pause."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
+
+import docker
 
 from agent_kernel.sandboxes.base import SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
@@ -27,3 +30,20 @@ async def run(backend: DockerBackend, ref: SandboxRef, command: str) -> tuple[st
             code = event.code
     await channel.aclose()
     return output.decode(), code
+
+
+async def pause(backend: DockerBackend, sandbox: str) -> None:
+    """Pause the container of a sandbox.
+
+    runc gives up after a number of attempts to freeze it, which happens on a busy machine: the engine answers
+    with an error then, and is asked again.
+    """
+    api = await backend._engine.api()
+    for attempt in range(10):
+        try:
+            await asyncio.to_thread(api.pause, f"agent-kernel-{sandbox}")
+        except docker.errors.APIError as error:
+            if attempt == 9 or "unable to freeze" not in str(error):
+                raise
+        else:
+            return

@@ -33,7 +33,7 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.docker.refusals import check_isolation
 from tests.conftest import CHECKOUT, Missing
-from tests.sandboxes.docker.sandbox import RUN, new_spec, run
+from tests.sandboxes.docker.sandbox import RUN, new_spec, pause, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -157,7 +157,7 @@ async def test_paused_is_unreachable_not_gone(
     docker_backend: DockerBackend, sandbox: SandboxRef, engine: docker.DockerClient
 ) -> None:
     container = engine.containers.get(f"agent-kernel-{sandbox.id}")
-    await asyncio.to_thread(container.pause)
+    await pause(docker_backend, sandbox.id)
     try:
         assert (await docker_backend.get(sandbox.id)).status == "unreachable"
         with pytest.raises(SandboxUnreachable, match="paused"):
