@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 CLOSE = 5.0
 """Seconds that a server gets to end a connection."""
+ACKNOWLEDGE = 5.0
+"""Seconds that a server gets to accept a subscription to its changes."""
 _CLOSED = -32000
 """The code by which the package says that a connection was closed."""
 _SSE_AFTER = (400, 404, 405, 406, 415)
@@ -57,7 +59,7 @@ class McpConnection:
         self._stop = asyncio.Event()
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="mcp connection")
-        self.changed = False
+        self.changed = asyncio.Event()
         self._broken = False
 
     @property
@@ -73,7 +75,7 @@ class McpConnection:
 
     async def _run(self) -> None:
         try:
-            async with self._opens() as client:
+            async with self._opens() as client, _subscribed(client):
                 self._ready.set_result(client)
                 await self._stop.wait()
         except Exception as error:  # noqa: BLE001 (of any kind: a server is at the other end)
@@ -115,6 +117,27 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
             yield from leaves(each)
     else:
         yield error
+
+
+@asynccontextmanager
+async def _subscribed(client: Client) -> AsyncGenerator[None, None]:
+    """Hear of changes to a server's tools, which servers of the newest protocol tell subscribers only.
+
+    The package passes them to the `message_handler`, as it does those of older servers. A server that
+    refuses is used without.
+    """
+    from mcp import MCPError
+    from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+
+    tools = client.server_capabilities.tools
+    async with AsyncExitStack() as stack:
+        if tools is not None and tools.list_changed:
+            try:
+                async with asyncio.timeout(ACKNOWLEDGE):
+                    await stack.enter_async_context(client.listen(tools_list_changed=True))
+            except (ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError) as error:
+                log.debug("Changes of an MCP server are not heard of: %s", type(error).__name__)
+        yield
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -106,7 +106,10 @@ class CheckedBackend(AsyncNetworkBackend):
 
 
 class LimitedTransport(httpx2.AsyncHTTPTransport):
-    """Sends requests through a `CheckedBackend`. `refused` is the last HTTP status that was an error."""
+    """Sends requests through a `CheckedBackend`. `refused` is the last HTTP status that was an error.
+
+    `too_much` is set once a response was cut off because it was too long.
+    """
 
     def __init__(self, hosts: McpHosts, most_bytes: int = MAX_BYTES) -> None:
         super().__init__()
@@ -117,6 +120,7 @@ class LimitedTransport(httpx2.AsyncHTTPTransport):
         self._most = most_bytes
         self._connected = False
         self.refused: int | None = None
+        self.too_much = False
 
     def connected(self) -> None:
         """Forget what was refused: the connection is open. Later only a refused request counts."""
@@ -136,20 +140,27 @@ class LimitedTransport(httpx2.AsyncHTTPTransport):
             await response.aclose()
             raise ServerSentTooMuch("The server compressed its answer although it was asked not to.")
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101 (of an asynchronous request)
-        response.stream = _Limited(response.stream, self._most)
+        response.stream = _Limited(response.stream, self._most, self._exceeded)
         return response
+
+    def _exceeded(self) -> ServerSentTooMuch:
+        self.too_much = True  # the `mcp` package only says that the connection was closed
+        return ServerSentTooMuch("It sent too much.")
 
 
 class _Limited(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
+    def __init__(
+        self, stream: httpx2.AsyncByteStream, most: int, exceeded: Callable[[], ServerSentTooMuch]
+    ) -> None:
         self._stream = stream
         self._left = most
+        self._exceeded = exceeded
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._stream:
             self._left -= len(piece)
             if self._left < 0:
-                raise ServerSentTooMuch("The server sent too much.")
+                raise self._exceeded()
             yield piece
 
     async def aclose(self) -> None:

@@ -33,7 +33,7 @@ from agent_kernel.tools.mcp.results import (
     clipped,
     outcome_of,
 )
-from agent_kernel.tools.mcp.spec import REDACTED, McpServer
+from agent_kernel.tools.mcp.spec import McpServer
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -82,7 +82,7 @@ class TurnServers:
                 hint="Its operator can install it: pip install 'jupyter-agent-kernel[mcp]'",
                 param=server.where,
             )
-        if server.url is None or REDACTED in server.url:
+        if server.url is None or server.forgotten:
             return
         if self._limits.hosts.rule_of(server.url) is None:
             raise InvalidRequest(
@@ -117,10 +117,14 @@ class TurnServers:
     def changed(self, server: McpServer) -> bool:
         """Return whether the server said since the last question that its tools have changed."""
         held = self._held.get(server.label)
-        if held is None or not held.connection.changed:
+        if held is None or not held.connection.changed.is_set():
             return False
-        held.connection.changed = False
+        held.connection.changed.clear()
         return True
+
+    def connection(self, server: McpServer) -> McpConnection:
+        """Return the open connection to a server. Raises `KeyError` if there is none."""
+        return self._held[server.label].connection
 
     async def close(self) -> None:
         """End all connections."""
@@ -154,7 +158,7 @@ class TurnServers:
             ends: list[McpFailure] = []
             inside = partial(over_stdio, server, self._sandbox, ends.append, options)
             return _Held(server, transport, McpConnection(inside), ends)
-        if REDACTED in server.url:
+        if server.forgotten:
             raise McpFailure("Its address and credentials are not stored: send the request again.", HTTP, 424)
         opens = partial(over_http, server.url, transport, dict(server.headers), options)
         return _Held(server, transport, McpConnection(opens), [])
@@ -162,7 +166,7 @@ class TurnServers:
     async def _noted(self, label: str, message: Any) -> None:
         method = getattr(message, "method", None) or getattr(getattr(message, "root", None), "method", None)
         if method == "notifications/tools/list_changed" and label in self._held:
-            self._held[label].connection.changed = True
+            self._held[label].connection.changed.set()
 
 
 async def _listed(client: Client) -> Sequence[Any]:
@@ -187,6 +191,8 @@ def _explained(error: Exception, transport: LimitedTransport) -> AgentKernelErro
     for each in found:
         if (ours := _own(each)) is not None:
             return ours
+    if transport.too_much:
+        return McpFailure("It sent too much.", PROTOCOL, INTERNAL)
     if transport.refused is not None and not any(isinstance(each, ServerLeft) for each in found):
         return McpFailure(f"It answered with HTTP status {transport.refused}.", HTTP, transport.refused)
     for each in found:

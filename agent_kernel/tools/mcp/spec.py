@@ -43,6 +43,7 @@ class McpServer:
     """A server that a request names: at a `url`, or with a `command` that runs in the turn's container.
 
     `where` is its place in the request. `progress`: the client wants events about the progress of calls.
+    `forgotten`: its address or credentials are not known, because the entry is one that was stored.
     """
 
     label: str
@@ -53,6 +54,7 @@ class McpServer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     command: tuple[str, ...] = ()
     progress: bool = False
+    forgotten: bool = False
 
     @property
     def place(self) -> str:
@@ -93,6 +95,7 @@ def read_server(spec: Json, index: int) -> tuple[McpServer, dict[str, Any]]:
         _headers(spec, where),
         command,
         _flag(ours.get("progress"), f"{where}.agent_kernel.progress"),
+        spec.get("authorization") == REDACTED or (isinstance(url, str) and REDACTED in url),
     )
     return server, _shown(spec, server, ours)
 
@@ -182,8 +185,10 @@ def _shown(spec: Json, server: McpServer, ours: Json) -> dict[str, Any]:
         parts = urlsplit(server.url)
         path = parts.path if parts.path in _PLAIN_PATHS and not parts.query else f"/{REDACTED}"
         shown |= {"server_url": f"{parts.scheme}://{parts.netloc}{path}", "headers": None}
-        if "authorization" in spec:
-            shown["authorization"] = None if spec["authorization"] is None else REDACTED
+        if server.headers:
+            shown["authorization"] = REDACTED  # also for headers: a stored request must not run without them
+        elif "authorization" in spec:
+            shown["authorization"] = None
     if ours:
         shown["agent_kernel"] = dict(ours)
     return shown

@@ -78,6 +78,7 @@ def counting(called: Called, name: str = "calc") -> MCPServer:
             return "hello from the new one"
 
         await ctx.session.send_tool_list_changed()
+        await ctx.notify_tools_changed()
         return "grown"
 
     @server.tool()
