@@ -42,13 +42,15 @@ def _missing(why: str) -> NoReturn:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark cases as slow that repeat others on one more backend.
+    """Mark cases as slow that repeat others on one more backend, and put first what one worker should run.
 
     The layers above the sandbox see only a byte stream. So gVisor's cases are slow outside the sandbox
     contract, and so are Docker's if the same case runs in bubblewrap, unless the test is marked `on_docker`.
     Where a runtime is remote, Docker's cases are slow in any case. Inside the sandbox contract gVisor's cases
     are slow that are marked `slow_on_gvisor`. The mark `shown_on` names the parameters with which a single
     test runs in any case.
+
+    What is marked `unsplit` comes first: workers take tests from the end of each other's queues.
     """
     ids = {item.nodeid for item in items}
     for item in items:
@@ -62,6 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         repeats = shown and call and not {*shown.args} <= {str(value) for value in call.params.values()}
         if on_gvisor or repeats or (again and item.nodeid.replace("docker", "bubblewrap") in ids):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.get_closest_marker("unsplit") is None)
 
 
 def pytest_configure() -> None:

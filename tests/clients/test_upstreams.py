@@ -15,7 +15,11 @@ from tests.clients.tap import Tap
 from tests.clients.upstream import proxy
 from tests.conftest import Missing
 
-pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(600)]  # the first run installs the proxy
+pytestmark = [
+    pytest.mark.bubblewrap,
+    pytest.mark.unsplit,  # the proxy takes long to start
+    pytest.mark.timeout(600),  # the first run installs it
+]
 
 SHELL: FunctionShellToolParam = {"type": "shell", "environment": {"type": "container_auto"}}
 WEATHER: FunctionToolParam = {
