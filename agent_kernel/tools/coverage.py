@@ -102,7 +102,7 @@ _OTHERS_RESULT = "A Responses API gets it; for any other model it is left out, w
 _NOT_READ = "Leave the item out of the input."
 
 ITEMS: Mapping[str, Coverage] = {
-    "additional_tools": _refused("Put the tools into the request's tools."),
+    "additional_tools": _served("Tools that the client runs. Others belong into the request's tools."),
     "apply_patch_call": _served(),
     "apply_patch_call_output": _served(),
     "code_interpreter_call": _served(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -37,8 +38,36 @@ def flat_name(namespace: str, name: str) -> str:
     flat = _INVALID.sub("_", whole)
     if flat == whole and len(flat) <= _LONGEST:
         return flat
+    return _with_digest(flat, namespace, name)
+
+
+def _with_digest(flat: str, namespace: str, name: str) -> str:
     digest = sha256(f"{namespace}\n{name}".encode()).hexdigest()[:_DIGEST]
     return f"{flat[: _LONGEST - _DIGEST - 1]}_{digest}"
+
+
+def free_name(namespace: str, name: str, taken: set[str]) -> str:
+    """Return the flat name, with a part of its hash if it is `taken`, and add it there."""
+    flat = flat_name(namespace, name)
+    if flat in taken:
+        flat = _with_digest(flat, namespace, name)
+    taken.add(flat)
+    return flat
+
+
+def distinct(entries: Sequence[ToolEntry]) -> list[ToolEntry]:
+    """Return the entries with a flat name of its own for each function of a namespace."""
+    alone = [entry for entry in entries if entry.tool.repeated and entry.namespace is None]
+    taken = {str(entry.spec.get("name")) for entry in alone}
+    return [_renamed(entry, taken) for entry in entries]
+
+
+def _renamed(entry: ToolEntry, taken: set[str]) -> ToolEntry:
+    group = entry.namespace
+    if group is None:
+        return entry
+    name = free_name(group.name, group.function, taken)
+    return entry if name == entry.spec["name"] else replace(entry, spec={**entry.spec, "name": name})
 
 
 def functions_in(spec: Json, where: str) -> list[tuple[int, Json]]:
@@ -110,8 +139,8 @@ def _is_meant(reference: Any, entry: ToolEntry) -> bool:
 
 def flat_calls(items: Sequence[Json], entries: Sequence[ToolEntry]) -> Sequence[Json]:
     """Return the items with calls to offered functions of namespaces under their flat names."""
-    groups = [entry.namespace for entry in entries if entry.namespace is not None]
-    known = {(group.name, group.function): flat_name(group.name, group.function) for group in groups}
+    groups = [(entry.namespace, entry) for entry in entries if entry.namespace is not None]
+    known = {(group.name, group.function): str(entry.spec["name"]) for group, entry in groups}
     return [_flat_call(item, known) for item in items] if known else items
 
 

@@ -11,7 +11,7 @@ from agent_kernel.protocol.calls import SERVER_LABEL
 from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import unserved_tool
-from agent_kernel.tools.namespaces import TYPE, read_namespace
+from agent_kernel.tools.namespaces import TYPE, distinct, read_namespace
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _WORDS = ("auto", "none", "required")
 _CODEX = "x-codex-"
 """Codex CLI's `client_metadata` has keys that begin so."""
 
-_SPARED = ("web_search",)
+_SPARED = ("tool_search", "web_search")
 """Types that Codex CLI sends with every request, used or not: they are left out, and a notice says so."""
 
 
@@ -71,7 +71,7 @@ def _checked(entries: list[ToolEntry], given: object) -> list[ToolEntry]:
     if left_out := unserved(given):
         names = ", ".join(map(repr, left_out))
         log.info("Tools of these types are not available here and not offered to the model: %s.", names)
-    return entries
+    return distinct(entries)
 
 
 def _without_secrets(spec: Json) -> Json:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.codex.cli import CATALOG, CONFIG
 from tests.clients.conftest import KEY, MODEL
 from tests.clients.node import PACKAGES, environment
 from tests.clients.tap import Tap
-from tests.clients.test_codex import CONFIG
 from tests.conftest import CHECKOUT, Missing
 
 pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
@@ -65,6 +65,11 @@ def test_the_configuration_of_codex_is_what_its_test_uses(code: str) -> None:
     provider = documented.pop("model_providers")["agent_kernel"]
     assert provider.items() <= used["model_providers"]["agent_kernel"].items()
     assert documented.items() <= used.items()
+
+
+def test_the_described_model_of_codex_is_the_one_of_its_test() -> None:
+    (documented,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert documented == CATALOG
 
 
 @pytest.mark.parametrize("code", of("sh"))

@@ -32,6 +32,7 @@ class Upstream:
         self.url = ""
         self.prepared: list[bytes] = []
         self.requests: list[dict[str, Any]] = []
+        self.stop: Callable[[], object] = lambda: None
         self.asked: asyncio.Queue[None] = asyncio.Queue()
         """Has an entry for each request that came."""
 
@@ -99,6 +100,10 @@ class Upstream:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        if head.startswith("get "):  # it says nothing about itself
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+            return
         length = int(head.split("content-length: ")[1].split("\r\n")[0])
         self.requests.append(json.loads(await reader.readexactly(length)))
         self.asked.put_nowait(None)

@@ -39,7 +39,7 @@ from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, join
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.request import TurnRequest, read_file_ids
+from agent_kernel.runtime.turns.request import TurnRequest, continued, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
 from agent_kernel.runtime.uploads.attachments import Attachments, attached
 from agent_kernel.runtime.uploads.input_files import InputFiles
@@ -132,7 +132,7 @@ class Preparation:
             await check_stores(turn.tools, self._documents)
         history = await self.history(turn, memory)
         items = await self.resolved(await with_calls(turn.input, self._store), history)
-        turn = replace(turn, input=await with_hidden_fields(items, self._store))
+        turn = replace(continued(turn, history.items), input=await with_hidden_fields(items, self._store))
         approvals = await approvals_of(
             turn,
             model,

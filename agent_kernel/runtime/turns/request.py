@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
@@ -17,6 +17,7 @@ from agent_kernel.runtime.approvals.items import read_approval
 from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.turns.budgets import Budget, read_budget
 from agent_kernel.runtime.turns.input_items import identified, message, read_items
+from agent_kernel.tools.additional import with_additional
 from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import check_fields, check_include
@@ -102,7 +103,9 @@ def read_request(request: Json) -> TurnRequest:
     check_fields(request)
     check_include(request.get("include") or (), catalogue().include_words)
     conversation_id = _conversation(request)
-    tools = read_tools(request.get("tools"), spared=spared_tools(request.get("client_metadata")))
+    items = _input(request.get("input"))
+    spared = spared_tools(request.get("client_metadata"))
+    tools = with_additional(read_tools(request.get("tools"), spared), items)
     for entry in tools:
         _check_environment(entry)
     environment = environment_of(tools)
@@ -113,7 +116,7 @@ def read_request(request: Json) -> TurnRequest:
     return TurnRequest(
         request=request,
         model=request.get("model"),
-        input=_input(request.get("input")),
+        input=items,
         instructions=request.get("instructions"),
         previous_id=request.get("previous_response_id"),
         store=_store(request),
@@ -136,6 +139,11 @@ def read_request(request: Json) -> TurnRequest:
             f"tools.{environment.field}." if environment else "",
         ),
     )
+
+
+def continued(turn: TurnRequest, earlier: Sequence[Json]) -> TurnRequest:
+    """Return the turn with the tools that earlier items of its conversation offer."""
+    return replace(turn, tools=with_additional(turn.tools, earlier, earlier=True))
 
 
 def _conversation(request: Json) -> str | None:

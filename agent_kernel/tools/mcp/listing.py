@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from agent_kernel.tools.base import Namespace, Tool, ToolEntry
@@ -12,7 +11,7 @@ from agent_kernel.tools.mcp.connection import McpFailure
 from agent_kernel.tools.mcp.drafts import LIST
 from agent_kernel.tools.mcp.results import INTERNAL, PROTOCOL, clipped, is_deep
 from agent_kernel.tools.mcp.spec import McpServer
-from agent_kernel.tools.namespaces import flat_name
+from agent_kernel.tools.namespaces import free_name
 
 Json = Mapping[str, Any]
 
@@ -22,8 +21,6 @@ _LONGEST_NAME = 256
 _LONGEST_DESCRIPTION = 8000
 _LONGEST_SCHEMA = 64_000
 _NO_ARGUMENTS: Json = {"type": "object", "properties": {}}
-_DIGEST = 8
-_LONGEST_FLAT = 64
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def function_entries(
             continue
         if server.allowed is not None and not server.allowed.matches(name, read_only):
             continue
-        flat = _free_name(server.label, name, taken)
+        flat = free_name(server.label, name, taken)
         spec = {
             "type": "function",
             "name": flat,
@@ -118,15 +115,6 @@ def function_entries(
         }
         group = Namespace(entry.spec, server.label, name)
         yield ToolEntry(tool, entry.index, spec, namespace=group, private=ListedTool(server, name, read_only))
-
-
-def _free_name(label: str, name: str, taken: set[str]) -> str:
-    flat = flat_name(label, name)
-    if flat in taken:
-        digest = sha256(f"{label}\n{name}".encode()).hexdigest()[:_DIGEST]
-        flat = f"{flat[: _LONGEST_FLAT - _DIGEST - 1]}_{digest}"
-    taken.add(flat)
-    return flat
 
 
 def flat_mcp_choice(choice: Any, entries: Sequence[ToolEntry]) -> Any:

@@ -29,7 +29,8 @@ from agent_kernel.tools.one_item import expanded
 Json = Mapping[str, Any]
 
 COMPACTION = "compaction"
-LIST = "mcp_list_tools"
+OFFERS = frozenset(("mcp_list_tools", "additional_tools"))
+"""Types of items that say which tools there are."""
 _PREFIX = "ak1."
 _DIGEST = 8000
 """Characters of a transcript that is used instead of a summary."""
@@ -58,8 +59,8 @@ def _current(items: Sequence[Json]) -> Sequence[Json]:
     kinds = set(map(type_of, items))
     if REQUEST in kinds:
         items = in_order(items)
-    if LIST in kinds:  # models get its tools as functions
-        items = [item for item in items if item.get("type") != LIST]
+    if not kinds.isdisjoint(OFFERS):  # models get their tools as functions
+        items = [item for item in items if item.get("type") not in OFFERS]
     if COMPACTION not in kinds:
         return items
     places = [place for place, item in enumerate(items) if item.get("type") == COMPACTION]
