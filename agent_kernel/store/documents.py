@@ -178,7 +178,10 @@ class ChunkRows(Protocol):
     async def add_chunks(
         self, row: StoredFileRow, texts: Sequence[str], vectors: Sequence[bytes] | None
     ) -> bool:
-        """Append chunks to a file in progress. Return False if it is not in progress any more."""
+        """Append chunks to a file in progress. Return False if it is not in progress any more.
+
+        `vectors` has, for each chunk, the vectors of its passages, joined.
+        """
         ...
 
     async def end_file(
@@ -209,7 +212,10 @@ class ChunkRows(Protocol):
     async def find_vectors(
         self, store_id: str, vector: bytes, model: str, files: Collection[int] | None, limit: int
     ) -> list[Hit]:
-        """Return the chunks whose vectors, made by `model`, are nearest by cosine, best first."""
+        """Return the chunks whose nearest passage by cosine is the best, best first.
+
+        Only vectors made by `model` are compared.
+        """
         ...
 
     async def tidy(self) -> None:

@@ -14,6 +14,7 @@ from agent_kernel.models.embedding.embedders import Embedder
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.vector_stores.chunking import Chunking, chunks_of
 from agent_kernel.runtime.vector_stores.extraction import Extraction, UnreadableFile
+from agent_kernel.runtime.vector_stores.passages import Passages
 from agent_kernel.runtime.vector_stores.resources import expires_at
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
@@ -145,12 +146,12 @@ class Indexer:
 
     async def _write_chunks(self, row: StoredFileRow, extraction: Extraction) -> int:
         """Write the chunks of a file and return their size in bytes."""
-        size = 0
+        size, passages = 0, Passages()
         text = extraction.text(row.filename, self._blobs.get(row.file_id))
         chunks = chunks_of(text, Chunking(row.chunk_tokens, row.overlap_tokens))
         async with aclosing(text), aclosing(chunks), aclosing(_grouped(chunks)) as groups:
             async for texts in groups:
-                vectors = await self._embedder.embed(texts) if self._embedder is not None else None
+                vectors = await _vectors(self._embedder, passages, texts)
                 if not await self._documents.add_chunks(row, texts, vectors):
                     break  # it was deleted or cancelled
                 size += sum(len(each.encode()) for each in texts)
@@ -166,6 +167,18 @@ class Indexer:
         channel = await Channel.open(await backend.stream(ref))
         stack.push_async_callback(channel.aclose)
         return channel
+
+
+async def _vectors(
+    embedder: Embedder | None, passages: Passages, texts: Sequence[str]
+) -> Sequence[bytes] | None:
+    """Return the vectors of each chunk's passages, joined. Chunks overlap: no passage is embedded twice."""
+    if embedder is None:
+        return None
+    cut = [passages.of(text) for text in texts]
+    distinct = list(dict.fromkeys(passage for each in cut for passage in each))
+    known = dict(zip(distinct, await embedder.embed(distinct), strict=True))
+    return [b"".join(known[passage] for passage in each) for each in cut]
 
 
 async def _grouped(chunks: AsyncGenerator[str, None]) -> AsyncGenerator[Sequence[str], None]:

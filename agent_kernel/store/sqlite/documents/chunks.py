@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
 
-from agent_kernel.errors import ConfigurationError
 from agent_kernel.store.documents import FileStatus, Hit, StoredFileRow
+from agent_kernel.store.nearest import nearest
 from agent_kernel.store.sql.database import SqlPart, Transaction
 from agent_kernel.store.sqlite.documents.files import COLUMNS, remove_chunks, row_of
 from agent_kernel.store.sqlite.documents.stores import words_of
 
-_READ = 2000
-"""Vectors that are compared at a time: some 3 MB."""
+_READ = 250
+"""Chunks whose vectors are compared at a time: some 3 MB of vectors."""
 
 _TEXTS = 100
 
@@ -143,7 +143,7 @@ class SqliteChunks(SqlPart):
             after = 0
             while rows := db.execute(query, (store_id, model, after)).fetchall():
                 after = rows[-1][0]
-                best = heapq.nlargest(limit, [*best, *_compared(rows, vector)])
+                best = heapq.nlargest(limit, [*best, *nearest(rows, vector)])
             text = f"SELECT text FROM {table} WHERE rowid = ?"
             return [
                 Hit(chunk, file, db.execute(text, (chunk,)).fetchone()[0], score)
@@ -184,22 +184,3 @@ def _allow(db: Transaction, files: Collection[int] | None) -> str:
     db.execute("DELETE FROM allowed")
     db.executemany("INSERT OR IGNORE INTO allowed VALUES (?)", ((each,) for each in files))
     return " AND c.file IN (SELECT number FROM allowed)"
-
-
-def _compared(
-    rows: Sequence[tuple[int, int, bytes | None]], vector: bytes
-) -> Iterator[tuple[float, int, int]]:
-    try:
-        import numpy as np
-    except ImportError:
-        raise ConfigurationError(
-            "Search by vectors needs numpy, which is not installed.",
-            hint="Run: pip install 'jupyter-agent-kernel[files]'",
-        ) from None
-    usable = [(*row[:2], row[2]) for row in rows if row[2] is not None and len(row[2]) == len(vector)]
-    if not usable:
-        return
-    table = np.frombuffer(b"".join(row[2] for row in usable), dtype="<f2").reshape(len(usable), -1)
-    scores = table.astype(np.float32) @ np.frombuffer(vector, dtype="<f2").astype(np.float32)
-    for (chunk, file, _), score in zip(usable, scores.tolist(), strict=True):
-        yield score, chunk, file

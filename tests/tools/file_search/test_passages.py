@@ -1,0 +1,69 @@
+"""Chunks are cut into passages below their headings, and are as near to a query as the nearest passage."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+from agent_kernel.runtime.vector_stores.passages import LONGEST, Passages
+from agent_kernel.runtime.vector_stores.ranking import Fusion
+from agent_kernel.store.documents import Hit
+from agent_kernel.store.nearest import nearest
+from agent_kernel.tools.document_search.search import Ranking
+
+
+def test_passages_stand_below_their_headings() -> None:
+    text = "# Birds\nThey fly.\n## Heron\nIt hunts.\n# Fish\nThey swim.\n"
+    assert Passages().of(text) == ["Birds\nThey fly.", "Birds > Heron\nIt hunts.", "Fish\nThey swim."]
+    assert Passages().of("# Only a heading") == ["# Only a heading"]
+
+
+def test_next_chunk_knows_the_heading_it_begins_below() -> None:
+    passages = Passages()
+    shared = "The heron hunts at dawn, and waits for hours without a move in shallow water. "
+    assert passages.of(f"# Heron\n{shared}") == [f"Heron\n{shared.strip()}"]
+    assert passages.of(f"{shared}It eats fish.") == [f"Heron\n{shared}It eats fish."]
+    assert passages.of("It nests in trees.") == ["Heron\nIt nests in trees."]
+
+
+def test_long_sections_lose_no_word() -> None:
+    words = [f"word{n}" for n in range(900)]
+    found = Passages().of("# Long\n" + " ".join(words))
+    assert max(map(len, found)) <= LONGEST + len("Long\n")
+    assert " ".join(each.removeprefix("Long\n") for each in found).split() == words
+    assert len(Passages().of("x" * 3000)) == 3000 // LONGEST
+
+
+def vector(*values: float) -> bytes:
+    return struct.pack(f"<{len(values)}e", *values)
+
+
+def test_a_chunk_is_as_near_as_its_nearest_passage() -> None:
+    rows = [
+        (1, 7, vector(0, 1) + vector(1, 0)),
+        (2, 7, vector(0.5, 0.5)),
+        (3, 8, vector(0, 1) * 3),
+        (4, 8, None),
+        (5, 8, vector(1, 0, 0)),
+    ]
+    found = list(nearest(rows, vector(1, 0)))
+    assert found == [(1.0, 1, 7), (0.5, 2, 7), (0.0, 3, 8)]
+    assert not list(nearest(rows[3:], vector(1, 0)))
+
+
+def order(hits: list[Hit], limit: int) -> list[int]:
+    fusion = Fusion(Ranking(), hybrid=False)
+    fusion.add_words([("vs", hit) for hit in hits])
+    best = fusion.best(limit)
+    assert all(one[1] >= other[1] for one, other in pairwise(best))
+    return [ranked.hit.chunk for ranked, _ in best]
+
+
+def test_neighbours_leave_room_for_other_answers() -> None:
+    texts = [f"{n} " * 200 for n in range(4)]
+    first, second = Hit(1, 1, texts[0] + texts[1], 9.0), Hit(2, 1, texts[1] + texts[2], 8.0)
+    elsewhere, copy = Hit(3, 1, texts[3], 7.0), Hit(4, 2, texts[0] + texts[1], 6.0)
+    hits = [first, second, elsewhere, copy]
+    assert order(hits, 2) == [1, 3]
+    assert order(hits, 3) == [1, 3, 4]  # another file may say the same
+    assert order(hits, 4) == [1, 2, 3, 4]
