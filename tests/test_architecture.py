@@ -36,6 +36,7 @@ RANK = {
     "runtime": 7,
     "kernel": 8,
     "server": 8,
+    "mcp_server": 9,
     "config": 9,
     "conversion": 9,
     "cli": 10,

@@ -20,6 +20,7 @@ COMMANDS = {
     "install": "install the kernelspec for Jupyter, and prepare the embedded sandbox",
     "record": "run notebooks, and record what the model says into cassettes that replay without a model",
     "serve": "serve the Responses API, with shell and containers, over HTTP",
+    "mcp": "serve sandboxes to MCP clients, over standard input and output or HTTP",
     "doctor": "check what is installed, and show the command for anything missing",
     "containers": "list, remove, attach to, checkpoint and restore the containers of this machine",
     "session": "list kept sessions, move one to another machine, write a conversation for others",

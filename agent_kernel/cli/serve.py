@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.cli import flags
@@ -12,6 +14,7 @@ from agent_kernel.config import Settings
 
 if TYPE_CHECKING:
     from agent_kernel.keys import KeyLimits
+    from agent_kernel.runtime.local import LocalRuntime
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +77,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted. Without a key, refuse to listen on anything but loopback."""
-    from agent_kernel.cli.compose import local_runtime
+    settings = flags.load(arguments)
+    with packages():
+        from agent_kernel.server import logs, serve
+    logs.set_up(settings.server.log)
+    warm = settings.container.warm
+    served = runtime(settings)
+    warming: list[asyncio.Task[None]] = []
+
+    def announce(url: str) -> None:
+        print(f"Serving {url}", flush=True)
+        if warm:
+            warming.append(asyncio.get_running_loop().create_task(served.containers.warm_up()))
+
+    serve(
+        served,
+        host=settings.server.host,
+        port=settings.server.port,
+        api_key=settings.runtime.api_key or None,
+        upload_limit=settings.container.upload_limit,
+        limits=limits(settings),
+        max_connections=settings.server.max_connections,
+        announce=announce,
+    )
+    return 0
+
+
+@contextmanager
+def packages() -> Iterator[None]:
+    """Import the server inside. Raises `ConfigurationError` if one of its packages is missing."""
     from agent_kernel.errors import ConfigurationError
 
-    settings = flags.load(arguments)
     try:
-        from agent_kernel.server import logs, serve
+        yield
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
@@ -87,30 +117,18 @@ def run(arguments: argparse.Namespace) -> int:
             f"The server's packages are not installed ({error.name} is missing).",
             hint='Install them: pip install "jupyter-agent-kernel[serve]"',
         ) from error
-    logs.set_up(settings.server.log)
-    warm = settings.container.warm
+
+
+def runtime(settings: Settings) -> LocalRuntime:
+    """Return the runtime of a server, and log what this installation cannot do."""
+    from agent_kernel.cli.compose import local_runtime
+
     restart: Any = settings.runtime.background_restart
     lease = settings.runtime.server_lease
-    runtime = local_runtime(settings, lease=lease, script_files=False, warm=warm, restart=restart)
+    warm = settings.container.warm
+    served = local_runtime(settings, lease=lease, script_files=False, warm=warm, restart=restart)
     _warn(settings)
-    warming: list[asyncio.Task[None]] = []
-
-    def announce(url: str) -> None:
-        print(f"Serving {url}", flush=True)
-        if warm:
-            warming.append(asyncio.get_running_loop().create_task(runtime.containers.warm_up()))
-
-    serve(
-        runtime,
-        host=settings.server.host,
-        port=settings.server.port,
-        api_key=settings.runtime.api_key or None,
-        upload_limit=settings.container.upload_limit,
-        limits=_limits(settings),
-        max_connections=settings.server.max_connections,
-        announce=announce,
-    )
-    return 0
+    return served
 
 
 def _warn(settings: Settings) -> None:
@@ -122,7 +140,7 @@ def _warn(settings: Settings) -> None:
         log.warning("AGENT_KERNEL_NETWORK: %s. Install them: %s", problem, INSTALL)
 
 
-def _limits(settings: Settings) -> KeyLimits:
+def limits(settings: Settings) -> KeyLimits:
     """Return the limits of keys that set none themselves."""
     from agent_kernel.keys import KeyLimits
 

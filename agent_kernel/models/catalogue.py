@@ -20,6 +20,7 @@ from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
+AGENT_DIRECT, AGENT_PYTHON = "agent_kernel/agent_shell", "agent_kernel/agent_python"
 
 _FORMS = (
     "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>, replay/<file>",
@@ -70,6 +71,8 @@ DEFAULT_OPTIONS = UpstreamOptions()
 _OWN: Mapping[str, Callable[[], Model]] = {
     DIRECT: DirectModel,
     PYTHON: lambda: DirectModel(CODE_INTERPRETER, "code"),
+    AGENT_DIRECT: lambda: DirectModel(by_person=False),
+    AGENT_PYTHON: lambda: DirectModel(CODE_INTERPRETER, "code", by_person=False),
 }
 
 
@@ -87,6 +90,7 @@ class Models:
     | `replay/<file>` | plays a cassette, see `cassettes` |
     | `agent_kernel/shell` | no model: the message is run as a command |
     | `agent_kernel/python` | no model: the message is run in the Python session |
+    | `agent_kernel/agent_shell`, `agent_kernel/agent_python` | the same, judged as a model's call |
     | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 

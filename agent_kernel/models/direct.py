@@ -1,4 +1,8 @@
-"""The models `agent_kernel/shell` and `agent_kernel/python`, which run what the user's message says."""
+"""The models that run what the user's message says.
+
+`agent_kernel/shell` and `agent_kernel/python` run what a person wrote, `agent_kernel/agent_shell` and
+`agent_kernel/agent_python` what another program's agent did.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,14 @@ class DirectModel:
 
     It calls the tool once, with the last user message as the command, and adds no message. An empty message
     runs nothing. `argument` is the name of the tool's only argument; the shell takes a command as it is.
+    `by_person`: a person wrote the command, so a policy that asks does not ask them again. False for the
+    commands of somebody else's agent, which are judged as a model's are.
     """
 
-    def __init__(self, tool: Tool = SHELL, argument: str | None = None) -> None:
+    def __init__(self, tool: Tool = SHELL, argument: str | None = None, *, by_person: bool = True) -> None:
         self._tool = tool
         self._argument = argument
+        self.by_person = by_person
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelDelta, None]:
         """Stream the call, or nothing if it was made already; see `models.base.Model.stream`.

@@ -258,7 +258,7 @@ async def approvals_of(
         audit=audit,
         answers=await read_answers(turn, earlier, store),
         can_wait=turn.store or turn.conversation_id is not None or here,
-        by_person=isinstance(model, DirectModel),
+        by_person=isinstance(model, DirectModel) and model.by_person,
     )
 
 
