@@ -59,6 +59,9 @@ def test_postgres_outlives_a_killed_server(
     url = postgres.new()
     first = serve(url)
     response_id = a_turn_and_the_next(first.client)
+    library = first.client.vector_stores.create(name="papers").id
+    paper = ("a.md", b"The zeppelin is moored at dawn.")
+    first.client.vector_stores.files.upload_and_poll(vector_store_id=library, file=paper, poll_interval_ms=50)
     with ExitStack() as streams:
         behind = until_a_command_runs(first.client, streams, background=True)
         first.end(signal.SIGKILL)
@@ -67,6 +70,8 @@ def test_postgres_outlives_a_killed_server(
     assert (stored.status, stored.incomplete_details.reason) == ("incomplete", "agent_kernel.interrupted")
     again = second.client.responses.create(input="chat", previous_response_id=response_id)
     assert again.output_text == "Hello there."
+    (found,) = third.client.vector_stores.search(library, query="mooring a zeppelin").data
+    assert (found.filename, found.content[0].text) == ("a.md", paper[1].decode())
     begun = second.client.responses.create(input="count slowly", tools=[SHELL], background=True)
     followed = list(third.client.responses.retrieve(begun.id, stream=True))
     assert followed[-1].type == "response.completed", "one server follows a turn of the other"

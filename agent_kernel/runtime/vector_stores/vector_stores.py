@@ -201,7 +201,7 @@ def none_here() -> CapabilityMissing:
     """Return the error for a store without vector stores."""
     return CapabilityMissing(
         "This server's kind of store has no vector stores and no uploads in parts.",
-        hint="They need AGENT_KERNEL_STORE=sqlite, the default.",
+        hint="AGENT_KERNEL_STORE=sqlite, the default, and PostgreSQL have them.",
     )
 
 

@@ -99,6 +99,42 @@ MIGRATIONS = (
         PRIMARY KEY (session_id, response_id)
     );
     """,
+    """
+    CREATE TEXT SEARCH DICTIONARY agent_kernel (TEMPLATE = pg_catalog.snowball, LANGUAGE = english);
+    CREATE TEXT SEARCH CONFIGURATION agent_kernel (COPY = pg_catalog.english);
+    ALTER TEXT SEARCH CONFIGURATION agent_kernel ALTER MAPPING REPLACE english_stem WITH agent_kernel;
+    CREATE TABLE vector_stores (
+        number BIGINT GENERATED ALWAYS AS IDENTITY, id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL,
+        name TEXT NOT NULL, description TEXT, metadata TEXT NOT NULL, days BIGINT,
+        last_active_at DOUBLE PRECISION NOT NULL, tenant TEXT NOT NULL
+    );
+    CREATE TABLE batches (
+        id TEXT PRIMARY KEY, store_id TEXT NOT NULL REFERENCES vector_stores(id) ON DELETE CASCADE,
+        created_at DOUBLE PRECISION NOT NULL, cancelled BIGINT NOT NULL DEFAULT 0
+    );
+    CREATE TABLE stored_files (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        store_id TEXT NOT NULL REFERENCES vector_stores(id) ON DELETE CASCADE,
+        file_id TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL, filename TEXT NOT NULL,
+        attributes TEXT NOT NULL, chunk_tokens BIGINT NOT NULL, overlap_tokens BIGINT NOT NULL,
+        batch_id TEXT, status TEXT NOT NULL, error_code TEXT, error TEXT, usage_bytes BIGINT NOT NULL,
+        embedded_with TEXT, owner TEXT, tenant TEXT NOT NULL, UNIQUE (store_id, file_id)
+    );
+    CREATE INDEX stored_files_by_file ON stored_files(file_id);
+    CREATE INDEX stored_files_by_status ON stored_files(status);
+    CREATE TABLE chunks (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        file BIGINT NOT NULL REFERENCES stored_files(number) ON DELETE CASCADE,
+        vector BYTEA, size BIGINT NOT NULL, text TEXT NOT NULL, words TSVECTOR NOT NULL
+    );
+    CREATE INDEX chunks_by_file ON chunks(file, id);
+    CREATE INDEX chunks_by_words ON chunks USING gin(words);
+    CREATE TABLE part_uploads (
+        id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL, expires_at DOUBLE PRECISION NOT NULL,
+        filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes BIGINT NOT NULL, status TEXT NOT NULL,
+        file_id TEXT, seconds BIGINT, parts TEXT NOT NULL, tenant TEXT NOT NULL
+    );
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

@@ -20,9 +20,16 @@ def open_postgres(url: str, folder: Path) -> Store:
     """
     try:
         from agent_kernel.store.postgres.database import PostgresDatabase
+        from agent_kernel.store.postgres.documents import PostgresDocuments
     except ImportError as error:
         raise ConfigurationError(
             "A PostgreSQL store needs psycopg.", hint='pip install "jupyter-agent-kernel[postgres]"'
         ) from error
-    database = PostgresDatabase(url, lambda: folder_id(folder))
-    return Store(SqlRows(database), FolderBlobs(folder / "files"), FolderCoordination(folder))
+
+    def database() -> PostgresDatabase:
+        return PostgresDatabase(url, lambda: folder_id(folder))
+
+    # Documents have a connection of their own: indexing never waits for turns, nor turns for it.
+    documents = PostgresDocuments(database())
+    blobs, coordination = FolderBlobs(folder / "files"), FolderCoordination(folder)
+    return Store(SqlRows(database()), blobs, coordination, documents)

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Self
 
 from agent_kernel.store.documents import StoredFileRow, VectorStoreRow
+from agent_kernel.store.sql.documents.uploads import SqlUploads
 from agent_kernel.store.sqlite.database import SqliteDatabase
 from agent_kernel.store.sqlite.documents.chunks import SqliteChunks
-from agent_kernel.store.sqlite.documents.files import SqliteStoredFiles
 from agent_kernel.store.sqlite.documents.migrations import MIGRATIONS
-from agent_kernel.store.sqlite.documents.stores import SqliteVectorStores
-from agent_kernel.store.sqlite.documents.uploads import SqliteUploads
 
 FILE = "documents.sqlite"
 
 
-class SqliteDocuments(SqliteVectorStores, SqliteStoredFiles, SqliteChunks, SqliteUploads):
+class SqliteDocuments(SqliteChunks, SqlUploads):
     """See `Documents`. Questions that have no answer before the first vector store do not make the file."""
 
     def __init__(self, database: SqliteDatabase, tenant: str | None = None) -> None:

@@ -18,13 +18,7 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.desc
 """
 
 
-def words_of(db: Transaction, store_id: str) -> str | None:
-    """Return the name of the table with the words of a vector store; None: there is no such store."""
-    found = db.execute("SELECT number FROM vector_stores WHERE id = ?", (store_id,)).fetchone()
-    return f"words_{found[0]}" if found else None
-
-
-class SqliteVectorStores(SqlPart):
+class SqlVectorStores(SqlPart):
     """The vector stores."""
 
     async def put_store(self, row: VectorStoreRow) -> None:
@@ -36,10 +30,7 @@ class SqliteVectorStores(SqlPart):
 
         def work(db: Transaction) -> None:
             db.execute(_PUT, values)
-            words = words_of(db, row.id)
-            db.execute(
-                f"CREATE VIRTUAL TABLE IF NOT EXISTS {words} USING fts5(text, tokenize = 'porter unicode61')"
-            )
+            self._add_words(db, row.id)
 
         await self._do(work)
 
@@ -65,19 +56,23 @@ class SqliteVectorStores(SqlPart):
         """See `VectorStoreRows`."""
 
         def work(db: Transaction) -> bool:
-            words = words_of(db, id)
-            mine = f"SELECT number FROM stored_files WHERE store_id = ? AND {MINE}"
-            db.execute(f"DELETE FROM chunks WHERE file IN ({mine})", (id, self.tenant))
-            gone = db.execute(f"DELETE FROM vector_stores WHERE id = ? AND {MINE}", (id, self.tenant))
-            if gone.rowcount < 1:
+            query = f"SELECT 1 FROM vector_stores WHERE id = ? AND {MINE}"
+            if db.execute(query, (id, self.tenant)).fetchone() is None:
                 return False
-            db.execute(f"DROP TABLE IF EXISTS {words}")
+            self._remove_words(db, id)
+            db.execute("DELETE FROM vector_stores WHERE id = ?", (id,))
             return True
 
         deleted = await self._do(work)
         if deleted:
             await self._database.purge()
         return deleted
+
+    def _add_words(self, db: Transaction, id: str) -> None:  # noqa: A002
+        """Prepare the words of a store, which may be there already."""
+
+    def _remove_words(self, db: Transaction, id: str) -> None:  # noqa: A002
+        """Delete the words and the chunks of a store that is being deleted, unless they go with its row."""
 
 
 def _row(found: Sequence[Any]) -> VectorStoreRow:

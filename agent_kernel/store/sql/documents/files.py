@@ -8,18 +8,17 @@ from typing import Any
 
 from agent_kernel.store.documents import BatchRow, Json, StoredFileRow
 from agent_kernel.store.sql.database import MINE, SqlPart, Transaction, Values
-from agent_kernel.store.sqlite.documents.stores import words_of
 
 COLUMNS = (
     "store_id, file_id, created_at, filename, attributes, chunk_tokens, overlap_tokens, batch_id, status,"
     " error_code, error, usage_bytes, embedded_with, owner, tenant, number"
 )
 
-_INSERT = f"INSERT INTO stored_files ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL)"
-_OF_STORE = f"store_id = ? AND {MINE} AND (? IS NULL OR batch_id = ?)"
+_INSERT = f"INSERT INTO stored_files ({COLUMNS.removesuffix(', number')}) VALUES ({','.join('?' * 15)})"
+_OF_STORE = f"store_id = ? AND {MINE} AND (cast(? AS TEXT) IS NULL OR batch_id = ?)"
 
 
-class SqliteStoredFiles(SqlPart):
+class SqlStoredFiles(SqlPart):
     """The files in vector stores."""
 
     async def add_files(self, rows: Sequence[StoredFileRow], batch: BatchRow | None = None) -> None:
@@ -31,7 +30,7 @@ class SqliteStoredFiles(SqlPart):
                     "INSERT INTO batches VALUES (?,?,?,0)", (batch.id, batch.store_id, batch.created_at)
                 )
             for row in rows:
-                _remove(db, "store_id = ? AND file_id = ?", (row.store_id, row.file_id))
+                self._remove(db, "store_id = ? AND file_id = ?", (row.store_id, row.file_id))
                 db.execute(_INSERT, (
                     row.store_id, row.file_id, row.created_at, row.filename, json.dumps(row.attributes),
                     row.chunk_tokens, row.overlap_tokens, row.batch_id, row.status, row.error_code, row.error,
@@ -55,7 +54,7 @@ class SqliteStoredFiles(SqlPart):
         """See `StoredFileRows`."""
         query = f"SELECT status, count(*), sum(usage_bytes) FROM stored_files WHERE {_OF_STORE} GROUP BY 1"
         found = await self._all(query, (store_id, self.tenant, batch_id, batch_id))
-        return {**{row[0]: row[1] for row in found}, "usage_bytes": sum(row[2] for row in found)}
+        return {**{row[0]: row[1] for row in found}, "usage_bytes": sum(int(row[2]) for row in found)}
 
     async def set_attributes(self, store_id: str, file_id: str, attributes: Json) -> bool:
         """See `StoredFileRows`."""
@@ -72,7 +71,7 @@ class SqliteStoredFiles(SqlPart):
         await self._forget(f"file_id = ? AND {MINE}", (file_id, self.tenant))
 
     async def _forget(self, where: str, values: Values) -> bool:
-        deleted = await self._do(lambda db: _remove(db, where, values))
+        deleted = await self._do(lambda db: self._remove(db, where, values))
         if deleted:
             await self._database.purge()
         return deleted
@@ -99,24 +98,17 @@ class SqliteStoredFiles(SqlPart):
 
         await self._do(work)
 
+    def _remove(self, db: Transaction, where: str, values: Values) -> bool:
+        """Delete the files for which `where` holds, with their chunks. Return whether there were any."""
+        found = db.execute(f"SELECT store_id, number FROM stored_files WHERE {where}", values).fetchall()
+        for store_id, number in found:
+            self._remove_chunks(db, store_id, number)
+            db.execute("DELETE FROM stored_files WHERE number = ?", (number,))
+        return bool(found)
 
-def _remove(db: Transaction, where: str, values: Values) -> bool:
-    """Delete the files for which `where` holds, with their chunks. Return whether there were any."""
-    found = db.execute(f"SELECT store_id, number FROM stored_files WHERE {where}", values).fetchall()
-    for store_id, number in found:
-        remove_chunks(db, store_id, number)
-        db.execute("DELETE FROM stored_files WHERE number = ?", (number,))
-    return bool(found)
-
-
-def remove_chunks(db: Transaction, store_id: str, number: int) -> None:
-    """Delete the chunks of one file."""
-    ids = "SELECT id FROM chunks WHERE file = ?"
-    if not db.execute(f"{ids} LIMIT 1", (number,)).fetchall():
-        return
-    db.execute(f"DELETE FROM {words_of(db, store_id)} WHERE rowid IN ({ids})", (number,))
-    db.execute("DELETE FROM chunks WHERE file = ?", (number,))
-    db.execute("UPDATE vector_stores SET untidy = 1 WHERE id = ?", (store_id,))
+    def _remove_chunks(self, db: Transaction, store_id: str, number: int) -> None:
+        """Delete the chunks of one file."""
+        raise NotImplementedError
 
 
 def row_of(found: Sequence[Any]) -> StoredFileRow:
