@@ -71,6 +71,7 @@ class DockerBackend:
         self.runtime = runtime
         self._engine = Engine()
         self._first = FirstStreams()
+        self._snapshots = docker_snapshots.SnapshotList()
         self._limits_disk = False
         self._removes_itself = True
 
@@ -199,9 +200,7 @@ class DockerBackend:
 
     async def snapshots(self, labels: Mapping[str, str] | None = None) -> builtins.list[Snapshot]:
         """See `Backend.snapshots`."""
-        wanted = (labels or {}).items()
-        found = await self._engine.ask(docker_snapshots.snapshots, await self._engine.api())
-        return [snapshot for snapshot in found if wanted <= dict(snapshot.labels).items()]
+        return await self._engine.ask(self._snapshots.read, await self._engine.api(), labels or {})
 
     async def volumes(self) -> builtins.list[Volume]:
         """See `Backend.volumes`."""

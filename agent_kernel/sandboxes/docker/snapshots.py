@@ -6,7 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -129,29 +129,49 @@ def _run(api: APIClient, name: str, command: str) -> None:
         raise SandboxError(f"The workspace was not copied into the checkpoint: {words}.")
 
 
-def snapshots(api: APIClient) -> list[Snapshot]:
-    """Return all checkpoints, oldest first. One that another process removes meanwhile is left out."""
-    found = []
+class SnapshotList:
+    """Lists the checkpoints of an engine. An image never changes, so the engine describes each only once."""
+
+    def __init__(self) -> None:
+        self._described: dict[tuple[str, str], Snapshot] = {}
+
+    def read(self, api: APIClient, wanted: Mapping[str, str]) -> list[Snapshot]:
+        """Return the checkpoints with these labels, oldest first (blocking calls).
+
+        One that another process removes meanwhile is left out.
+        """
+        there = {(name, image["Id"]): labels for image, name, labels in _tagged(api)}
+        described = {key: found for key, found in self._described.items() if key in there}
+        for key, labels in there.items():
+            if key not in described and wanted.items() <= labels.items():
+                new = _describe_if_there(api, key[0], labels)
+                described.update({} if new is None else {key: new})
+        self._described = described
+        found = [each for each in described.values() if wanted.items() <= each.labels.items()]
+        return sorted(found, key=lambda snapshot: snapshot.created_at)
+
+
+def _tagged(api: APIClient) -> Iterator[tuple[dict[str, Any], str, dict[str, str]]]:
+    """Yield each image that holds a checkpoint, with the checkpoint's id and labels."""
     for image in api.images(filters={"label": SNAPSHOT_LABEL}):
-        asked = _unpacked((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
+        labels = _unpacked((image.get("Labels") or {}).get(LABELS_LABEL, "{}"))
         for tag in image.get("RepoTags") or []:
             repository, _, id = tag.rpartition(":")  # noqa: A001 (the field's own word)
             if f"/{repository}".endswith(f"/{REPOSITORY}"):  # Podman puts a registry in front
-                found += _describe_if_there(api, id, asked)
-    return sorted(found, key=lambda snapshot: snapshot.created_at)
+                yield image, id, labels
 
 
-def _describe_if_there(api: APIClient, id: str, labels: Mapping[str, str]) -> list[Snapshot]:  # noqa: A002
-    """Return the checkpoint, or nothing if its image has been removed since it was listed."""
+def _describe_if_there(api: APIClient, id: str, labels: Mapping[str, str]) -> Snapshot | None:  # noqa: A002
+    """Return the checkpoint, or None if its image has been removed since it was listed."""
     from docker.errors import APIError
 
     image = image_of(id)
     try:
-        return [_describe(api, image, id, labels)]
+        return _describe(api, image, id, labels)
     except APIError:  # while an image is being removed, the engine's errors are of several kinds
         if has_image(api, image):
             raise
-        return []
+        return None
 
 
 def remove(api: APIClient, id: str) -> None:  # noqa: A002

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import tarfile
 import uuid
@@ -91,3 +92,27 @@ async def test_refused_request_is_not_an_engine_that_is_away(
         assert not isinstance(caught.value, EngineUnavailable)
     finally:
         await engine.aclose()
+
+
+async def test_engine_describes_each_checkpoint_once(
+    docker_backend: DockerBackend, engine: docker.DockerClient
+) -> None:
+    purpose = uuid.uuid4().hex
+    ids = await asyncio.to_thread(empty_checkpoints, engine.api, purpose)
+    listing, asked = docker_snapshots.SnapshotList(), 0
+
+    def count(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    with contextlib.closing(docker.APIClient(version="auto")) as api:
+        api.hooks["response"].append(count)
+        assert len(await asyncio.to_thread(listing.read, api, {"purpose": purpose})) == COUNT
+        assert asked <= 1 + 2 * COUNT, "those of others are not described"
+        asked = 0
+        await docker_backend.remove_snapshot(ids[0])
+        found = await asyncio.to_thread(listing.read, api, {"purpose": purpose})
+        assert {each.id for each in found} == {*ids[1:]}
+        assert asked == 1
+    for id in ids[1:]:  # noqa: A001
+        await docker_backend.remove_snapshot(id)
