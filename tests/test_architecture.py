@@ -219,7 +219,19 @@ def test_every_package_that_is_imported_is_declared() -> None:
     """What comes along with something else today may not come along tomorrow."""
     declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = declared["optional-dependencies"]
-    served = ("egress", "serve", "demo", "files", "otel", "papermill", "postgres", "inspect", "pytest", "mcp")
+    served = (
+        "egress",
+        "serve",
+        "demo",
+        "files",
+        "otel",
+        "papermill",
+        "postgres",
+        "inspect",
+        "pytest",
+        "mcp",
+        "anthropic",
+    )
     wanted = [*declared["dependencies"], *(line for extra in served for line in extras[extra])]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
     homes = packages_distributions()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from agent_kernel.egress.limits import NetworkLimits
     from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.egress.presets.presets import Presets
-    from agent_kernel.models.catalogue import Models
+    from agent_kernel.models.catalogue import Models, NamedUpstream
     from agent_kernel.models.embedding.embedders import Embedder
+    from agent_kernel.models.settings import ModelSettings
     from agent_kernel.runtime.background.recovery import Restart
     from agent_kernel.runtime.base import Runtime
     from agent_kernel.runtime.containers.readiness import Prepare
@@ -165,7 +166,7 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
 
     `script_files`: requests may name a script by its path.
     """
-    from agent_kernel.models.catalogue import Models, NamedUpstream, UpstreamOptions
+    from agent_kernel.models.catalogue import Models, UpstreamOptions
     from agent_kernel.models.retry import RetryPolicy
 
     chosen = settings.model
@@ -174,10 +175,20 @@ def models(settings: Settings, *, script_files: bool = True) -> Models:
         upstream_key=chosen.upstream_key or None,
         default=chosen.chosen(),
         script_files=script_files,
-        upstreams={name: NamedUpstream(**entry) for name, entry in chosen.upstreams.items()},
+        upstreams=_named_upstreams(chosen),
         retry=RetryPolicy(chosen.upstream_retries),
         options=UpstreamOptions(chosen.upstream_silence, chosen.context_window or None),
     )
+
+
+def _named_upstreams(chosen: ModelSettings) -> dict[str, NamedUpstream]:
+    """Return the upstreams with their own prefix: the listed ones, and Anthropic if it is configured."""
+    from agent_kernel.models.catalogue import ANTHROPIC_SETTINGS, ANTHROPIC_URL, NamedUpstream
+
+    url, key = chosen.anthropic_url or ANTHROPIC_URL, chosen.anthropic_key or None
+    anthropic = NamedUpstream("anthropic", url, key, settings=ANTHROPIC_SETTINGS)
+    own = {"anthropic": anthropic} if chosen.anthropic_url or chosen.anthropic_key else {}
+    return own | {name: NamedUpstream(**entry) for name, entry in chosen.upstreams.items()}
 
 
 def embedder(settings: Settings) -> Embedder | None:

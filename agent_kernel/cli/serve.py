@@ -26,6 +26,8 @@ NAMES = (
     "model",
     "upstream_url",
     "upstream_key",
+    "anthropic_url",
+    "anthropic_key",
     "upstream_retries",
     "upstream_silence",
     "context_window",

@@ -108,9 +108,10 @@ class Settings:
     def secrets(self) -> frozenset[str]:
         """Return the values of all secret settings: keys and passwords, each on its own."""
         upstreams = self.model.upstreams.values()
-        urls = [self.runtime.store, self.model.upstream_url, *(str(each["url"]) for each in upstreams)]
-        urls.append(self.documents.embeddings_url)
-        own = [self.model.upstream_key, self.runtime.api_key, self.documents.embeddings_key]
+        urls = [self.runtime.store, self.model.upstream_url, self.model.anthropic_url]
+        urls += [self.documents.embeddings_url, *(str(each["url"]) for each in upstreams)]
+        own = [self.model.upstream_key, self.model.anthropic_key, self.runtime.api_key]
+        own.append(self.documents.embeddings_key)
         keys = [*own, *(each["key"] for each in upstreams)]
         return frozenset(filter(None, [*keys, *(urlsplit(url).password for url in urls)]))
 

@@ -112,6 +112,23 @@ class ChecksInput(Protocol):
 
 
 @runtime_checkable
+class ChecksSettings(Protocol):
+    """Optional interface of a model: its API may have no form for some settings of a request."""
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Check `ModelRequest.settings`. Raises `InvalidRequest`, before the turn."""
+        ...
+
+
+def check_request(model: Model, items: Sequence[Item], settings: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` for new input and settings that the model's API has no form for."""
+    if isinstance(model, ChecksInput):
+        model.check_input(items)
+    if isinstance(model, ChecksSettings):
+        model.check_settings(settings)
+
+
+@runtime_checkable
 class PassesItems(Protocol):
     """Optional interface of a model: its API may know items that this server does not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from agent_kernel.models.scripted import ScriptedModel
 from agent_kernel.models.upstream import DEFAULT_RETRY, OPENAI_URL, SILENCE, Upstream
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 
+ANTHROPIC_URL = "https://api.anthropic.com/v1"
+ANTHROPIC_SETTINGS = "AGENT_KERNEL_ANTHROPIC_URL", "ANTHROPIC_API_KEY"
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
 AGENT_DIRECT, AGENT_PYTHON = "agent_kernel/agent_shell", "agent_kernel/agent_python"
 
 _FORMS = (
-    "openai/<model>, responses/<model>, chat/<model>, ollama/<model>, scripted/<file>, replay/<file>",
+    "openai/<model>, responses/<model>, chat/<model>, anthropic/<model>, ollama/<model>, scripted/<file>",
+    "replay/<file>",
     DIRECT,
     PYTHON,
 )
@@ -31,7 +35,7 @@ _FORMS = (
 NOT_FOUND = "model_not_found"
 """Error code for a name that no model has."""
 
-Dialect = Literal["openai", "responses", "chat"]
+Dialect = Literal["openai", "responses", "chat", "anthropic"]
 Shell = Literal["auto", "native", "function"]
 """How an upstream gets the shell. `auto`: OpenAI's own gets its native tool, any other a function."""
 DIALECTS: Mapping[str, Dialect] = {
@@ -39,6 +43,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "responses": "responses",
     "chat": "chat",
     "ollama": "chat",
+    "anthropic": "anthropic",
 }
 """Dialects of the built-in prefixes."""
 
@@ -48,6 +53,7 @@ class NamedUpstream:
     """An upstream with its own prefix. `dialect` is one of those in the table of `Models`.
 
     `context_window` is the size of its models' windows in tokens; None: that of `UpstreamOptions`.
+    `settings` names the settings of its address and key, for error messages; None: its entry in the table.
     """
 
     dialect: Dialect
@@ -55,6 +61,7 @@ class NamedUpstream:
     key: str | None = None
     shell: Shell = "auto"
     context_window: int | None = None
+    settings: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Models:
     | `openai/<model>` | Responses API with encrypted reasoning; at OpenAI with its native shell tool |
     | `responses/<model>` | Responses API of any server; the shell tool is offered as a function |
     | `chat/<model>` | Chat Completions |
+    | `anthropic/<model>` | Anthropic's Messages API, if `upstreams` has it; needs the extra `anthropic` |
     | `ollama/<model>` | Chat Completions of a local Ollama, unless a URL is set; needs no key |
     | `scripted/<file>` | plays a file: a path ending in .yaml or .yml, or a packaged script's name |
     | `scripted/demo` | plays all packaged scripts |
@@ -91,7 +99,7 @@ class Models:
     | `agent_kernel/shell` | no model: the message is run as a command |
     | `agent_kernel/python` | no model: the message is run in the Python session |
     | `agent_kernel/agent_shell`, `agent_kernel/agent_python` | the same, judged as a model's call |
-    | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first four too |
+    | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first five too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 
     `upstream_url` None means OpenAI; `upstream_key` None means that no key is sent. `default` is the model
@@ -157,13 +165,21 @@ class Models:
             raise InvalidRequest(
                 f"No such model: {name!r}.", hint=self._known(), param="model", code=NOT_FOUND
             )
-        if prefix != "ollama" and self._url is None and self._key is None:
-            words = f"The model {name!r} needs an upstream, but none is configured."
-            hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, or AGENT_KERNEL_UPSTREAM_URL for others."
-            if asked is None:
-                raise ConfigurationError(words, hint=hint)
-            raise InvalidRequest(words, hint=hint, param="model", code=NOT_FOUND)
+        self._check_upstream(name, prefix, default=asked is None)
         return self._body(prefix, lambda: self._unnamed(prefix)), rest
+
+    def _check_upstream(self, name: str, prefix: str, *, default: bool) -> None:
+        """Raise an error if the upstream of a built-in prefix is not configured."""
+        own = prefix == "anthropic"  # its key and address serve no other prefix
+        if not own and (prefix == "ollama" or self._url is not None or self._key is not None):
+            return
+        words = f"The model {name!r} needs an upstream, but none is configured."
+        hint = "Set AGENT_KERNEL_UPSTREAM_KEY for OpenAI, or AGENT_KERNEL_UPSTREAM_URL for others."
+        if own:
+            hint = "Set ANTHROPIC_API_KEY, or AGENT_KERNEL_ANTHROPIC_URL for another server."
+        if default:
+            raise ConfigurationError(words, hint=hint)
+        raise InvalidRequest(words, hint=hint, param="model", code=NOT_FOUND)
 
     def names(self) -> list[str]:
         """List the default, then the other models that are known without asking an upstream."""
@@ -185,14 +201,16 @@ class Models:
         return _speaking(DIALECTS[prefix], upstream)
 
     def _named(self, prefix: str) -> Model:
+        """Return the models of a named upstream. Raises `ConfigurationError` if an extra is missing."""
         named = self._upstreams[prefix]
         url, key = (f"the {what} of {prefix!r} in AGENT_KERNEL_UPSTREAMS" for what in ("url", "key"))
-        upstream = Upstream(
+        made = _messages_upstream() if named.dialect == "anthropic" else Upstream
+        upstream = made(
             named.url,
             named.key,
             retry=self._retry,
             silence=self._options.silence,
-            settings=(url, key),
+            settings=named.settings or (url, key),
             window=named.context_window or self._options.context_window,
         )
         return _speaking(named.dialect, upstream, named.shell)
@@ -255,6 +273,18 @@ class Models:
         return known[1]
 
 
+def _messages_upstream() -> type[Upstream]:
+    """Return the upstream of the Messages API. Raises `ConfigurationError` if its package is missing."""
+    if importlib.util.find_spec("anthropic") is None:
+        raise ConfigurationError(
+            "Anthropic's models need the package `anthropic`, which is not installed.",
+            hint="Run: pip install 'jupyter-agent-kernel[anthropic]'",
+        )
+    from agent_kernel.models.anthropic.client import AnthropicUpstream
+
+    return AnthropicUpstream
+
+
 def _replay(path: Path) -> Model:
     from agent_kernel.cassettes.reading import read
     from agent_kernel.models.replay.model import ReplayModel
@@ -265,6 +295,10 @@ def _replay(path: Path) -> Model:
 def _speaking(dialect: Dialect, upstream: Upstream, shell: Shell = "auto") -> Model:
     if dialect == "chat":
         return ChatModel(upstream)
+    if dialect == "anthropic":
+        from agent_kernel.models.anthropic.model import AnthropicModel
+
+        return AnthropicModel(upstream)
     native = dialect == "openai"
     if shell == "auto":  # other servers accept the unknown tool type and never show it to the model
         return ResponsesModel(

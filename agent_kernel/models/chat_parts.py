@@ -14,7 +14,7 @@ Tool messages have text only, so what else a function returned goes into a user 
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
@@ -58,7 +58,7 @@ def content_of(content: Any) -> Any:
     """Return a message's content. Text alone becomes a string, because many servers take only strings."""
     if isinstance(content, str):
         return content
-    parts = [chat_part(part) or _text(LEFT_OUT.format(_name(part))) for part in content or ()]
+    parts = [chat_part(part) or _text(LEFT_OUT.format(part_name(part))) for part in content or ()]
     if all(part["type"] == "text" for part in parts):
         return "\n".join(part["text"] for part in parts)
     return parts
@@ -76,31 +76,36 @@ def split_output(call_id: str, output: Any) -> tuple[str, list[Part]] | None:
     for part in output:
         translated = chat_part(part)
         if translated is None:
-            lines.append(LEFT_OUT.format(_name(part)))
+            lines.append(LEFT_OUT.format(part_name(part)))
         elif translated["type"] == "text":
             lines.append(translated["text"])
         else:
-            lines.append(FOLLOWS.format(_name(part)))
+            lines.append(FOLLOWS.format(part_name(part)))
             others.append(translated)
     if others:
         others.insert(0, _text(RETURNED.format(call_id)))
     return "\n".join(lines), others
 
 
-def check_parts(items: Sequence[Item]) -> None:
-    """Raise `InvalidRequest` for the first part that the API has no form for.
+def check_parts(
+    items: Sequence[Item],
+    translate: Callable[[object], Part | None] = chat_part,
+    api: str = "Chat Completions",
+    takes: str = _OTHERWISE,
+) -> None:
+    """Raise `InvalidRequest` for the first part that the API has no form for: for which `translate` has none.
 
     Files that are named by an id are let through: they get their data before the model is asked.
     """
     for number, item in enumerate(items):
         for field, index, part in _parts(item):
-            if chat_part(part) is not None or (isinstance(part, Mapping) and part.get("file_id")):
+            if translate(part) is not None or (isinstance(part, Mapping) and part.get("file_id")):
                 continue
             by_url = isinstance(part, Mapping) and part.get("type") == "input_file" and part.get("file_url")
+            what = f"{part_name(part)}{' given by its URL' if by_url else ''}"
             raise InvalidRequest(
-                f"{_name(part)}{' given by its URL' if by_url else ''} cannot be sent to this model: its API"
-                " (Chat Completions) cannot represent it.",
-                hint=_BY_URL if by_url else _OTHERWISE,
+                f"{what} cannot be sent to this model: its API ({api}) cannot represent it.",
+                hint=_BY_URL if by_url else takes,
                 param=f"input[{number}].{field}[{index}]",
                 code="unsupported_content",
             )
@@ -149,7 +154,8 @@ def _audio(audio: object) -> Part | None:
     return {"type": "input_audio", "input_audio": {name: audio[name] for name in ("data", "format")}}
 
 
-def _name(part: object) -> str:
+def part_name(part: object) -> str:
+    """Return the name of a part in a sentence."""
     kind = str(part.get("type")) if isinstance(part, Mapping) else "part"
     return _NAMES.get(kind, f"A part of the type {shortened(kind)}")
 

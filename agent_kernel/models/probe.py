@@ -70,6 +70,12 @@ async def probe(upstream: Upstream, name: str) -> ServerReport:
     return report
 
 
+async def detail(upstream: Upstream, path: str) -> dict[str, Any]:
+    """Return a JSON object that the server has at a path; {} if it has none, or gives no answer."""
+    async with openai.DefaultAsyncHttpxClient(timeout=SECONDS, follow_redirects=True) as client:
+        return await _Questions(upstream, client).detail("GET", path)
+
+
 class _Questions:
     """The requests to one server."""
 
@@ -117,7 +123,7 @@ class _Questions:
 
         Raises `UpstreamUnavailable` if no complete answer of bounded size arrives in `SECONDS`.
         """
-        headers = {"Accept-Encoding": "identity", **self._upstream.client.auth_headers}
+        headers = {"Accept-Encoding": "identity", **self._upstream.sender.headers}
         request = self._client.build_request(method, url, headers=headers, json=body)
         try:
             async with asyncio.timeout(SECONDS):

@@ -69,7 +69,7 @@ def _without_lone_reasoning(items: list[Item]) -> list[Item]:
 
 def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
     """Return the items from the last readable compaction on, and earlier calls that are answered later."""
-    found = [n for n, item in enumerate(items) if kind(item) == "compaction" and _opened(item, origin)]
+    found = [n for n, item in enumerate(items) if kind(item) == "compaction" and opened(item, origin)]
     last = found[-1] if found else 0
     outputs = outputs_by_call()
     later = {item.get("call_id") for item in items[last:]}
@@ -122,22 +122,22 @@ def _message(item: Item) -> dict[str, Any]:
 
 
 def _encrypted(item: Item, origin: str | None) -> Iterator[dict[str, Any]]:
-    opened = _opened(item, origin)
-    if opened is None:
+    found = opened(item, origin)
+    if found is None:
         return
     if kind(item) == "reasoning":
-        opened = {"id": item.get("id"), "summary": item.get("summary") or [], **opened}
-    yield {"type": kind(item), **opened}
+        found = {"id": item.get("id"), "summary": item.get("summary") or [], **found}
+    yield {"type": kind(item), **found}
 
 
-def _opened(item: Item, origin: str | None) -> dict[str, Any] | None:
+def opened(item: Item, origin: str | None) -> dict[str, Any] | None:
     """Return the encrypted content and its id, or None if there is none or another model wrote it."""
     opaque = item.get("encrypted_content")
     if not isinstance(opaque, str) or not opaque or origin is None:
         return None
     try:
         mark, item_id, whose, blob = json.loads(opaque)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {"encrypted_content": opaque}  # not in our envelope: it came from the client
     if mark != _ENVELOPE:
         return {"encrypted_content": opaque}

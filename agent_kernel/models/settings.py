@@ -12,11 +12,11 @@ from traitlets import Dict, Float, HasTraits, Int, TraitError, Unicode
 from traitlets.config import Configurable
 
 SCRIPTED_DEFAULT = "scripted/demo"
-_DIALECTS = ("openai", "responses", "chat")
+_DIALECTS = ("openai", "responses", "chat", "anthropic")
 _NOT_UPSTREAMS = ("scripted", "replay", "agent_kernel")
 _SHELLS = ("auto", "native", "function")
 _TEXTS = ("url", "key", "dialect", "shell")
-_IMPLIED = {"openai": "openai", "responses": "responses", "chat": "chat", "ollama": "chat"}
+_IMPLIED = {**{name: name for name in _DIALECTS}, "ollama": "chat"}
 
 
 class Upstreams(Dict):
@@ -85,9 +85,9 @@ class ModelSettings(Configurable):
     model = Unicode(
         "",
         help="""The model used when a request or notebook names none: `openai/NAME`, `responses/NAME`,
-        `chat/NAME`, `ollama/NAME`, `scripted/FILE`, `replay/FILE`. Empty: `scripted/demo` if
-        neither an upstream's address nor a key is set; with either set there is no default, because a guess
-        could cost money.""",
+        `chat/NAME`, `anthropic/NAME`, `ollama/NAME`, `scripted/FILE`, `replay/FILE`. Empty: `scripted/demo`
+        if neither an upstream's address nor a key is set; with either set there is no default, because a
+        guess could cost money.""",
     ).tag(config=True, variable="AGENT_KERNEL_MODEL")
     upstream_url = Unicode(
         "",
@@ -97,10 +97,19 @@ class ModelSettings(Configurable):
     upstream_key = Unicode("", help="""Key for that endpoint. Empty: none is sent.""").tag(
         config=True, secret=True, variable="AGENT_KERNEL_UPSTREAM_KEY", fallback="OPENAI_API_KEY"
     )
+    anthropic_url = Unicode(
+        "",
+        help="""Address of the endpoint for `anthropic/NAME`, up to or including `/v1`. Empty: Anthropic's
+        own.""",
+    ).tag(config=True, variable="AGENT_KERNEL_ANTHROPIC_URL", fallback="ANTHROPIC_BASE_URL")
+    anthropic_key = Unicode("", help="""Key for that endpoint. Empty: none is sent.""").tag(
+        config=True, secret=True, variable="AGENT_KERNEL_ANTHROPIC_KEY", fallback="ANTHROPIC_API_KEY"
+    )
     upstreams = Upstreams(
         help="""More endpoints, by the prefix of their models' names: `{"PREFIX": {"url": ..., "key": ...,
-        "dialect": "openai", "responses" or "chat", "shell": "native" or "function", "context_window": ...}}`,
-        in the environment as JSON. Requests for the model `PREFIX/NAME` go there.""",
+        "dialect": "openai", "responses", "chat" or "anthropic", "shell": "native" or "function",
+        "context_window": ...}}`, in the environment as JSON. Requests for the model `PREFIX/NAME` go
+        there.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_UPSTREAMS")
     upstream_retries = Int(
         2,
@@ -126,4 +135,5 @@ class ModelSettings(Configurable):
         """Return the default model, or None if each request must name one."""
         if self.model:
             return self.model
-        return None if self.upstream_url or self.upstream_key or self.upstreams else SCRIPTED_DEFAULT
+        own = (self.upstream_url, self.upstream_key, self.anthropic_url, self.anthropic_key, self.upstreams)
+        return None if any(own) else SCRIPTED_DEFAULT

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -55,8 +55,51 @@ DEFAULT_RETRY = RetryPolicy()
 T = TypeVar("T")
 
 
+class UpstreamClient(Protocol):
+    """The client of a provider's package, as far as an `Upstream` needs it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that each request has, with those that hold the key."""
+        ...
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """Send a request, and return the answer unread. Raises errors of the `openai` package."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections. Idempotent."""
+        ...
+
+
+class OpenAIClient:
+    """The client of the `openai` package.
+
+    Its own retries are off: it does not know whether an answer has begun; see `Upstream.persistently`.
+    """
+
+    def __init__(self, url: str, key: str, timeout: httpx2.Timeout) -> None:
+        self.client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `UpstreamClient`."""
+        return self.client.auth_headers
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """See `UpstreamClient`."""
+        answer = self.client.post(
+            path, body=body, cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[Any]
+        )
+        return cast(httpx2.Response, await answer)
+
+    async def aclose(self) -> None:
+        """See `UpstreamClient`."""
+        await self.client.close()
+
+
 class Upstream:
-    """A server of the Responses or the Chat Completions API.
+    """A server of the Responses or the Chat Completions API. That of another API is a subclass.
 
     `url` is the base URL (`.../v1`), `key` the bearer key, or None for servers without one. `silence` is the
     longest pause in seconds, before the answer and within it. `settings` names the settings for address and
@@ -77,7 +120,7 @@ class Upstream:
         window: int | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self.url = url
+        self.url = url = self._base(url)
         self._most_bytes = most_bytes
         self._key = key = (key or "").strip() or None
         self._mask = masking(key)
@@ -94,16 +137,26 @@ class Upstream:
         # Without a user name and password, if the URL has them.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
         self.is_openai = f".{parts.hostname or ''}".endswith(".openai.com")
-        # A placeholder if there is no key: otherwise the package would take one from the environment. Its own
-        # retries are off, because it does not know whether an answer has begun; see `persistently`.
-        self.client = openai.AsyncOpenAI(
-            base_url=url,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=openai.Timeout(silence, connect=min(silence, _CONNECT)),
-        )
+        # A placeholder if there is no key: otherwise the package would take one from the environment.
+        timeout = openai.Timeout(silence, connect=min(silence, _CONNECT))
+        self.sender = self._client(url, key or "none", timeout)
+
+    def _base(self, url: str) -> str:
+        """Return the base URL of a configured address."""
+        return url
+
+    def _client(self, url: str, key: str, timeout: httpx2.Timeout) -> UpstreamClient:
+        """Make the client of the API."""
+        made = OpenAIClient(url, key, timeout)
         if not self.is_openai:  # they come from the environment too, and are meant for OpenAI only
-            self.client.organization = self.client.project = None
+            made.client.organization = made.client.project = None
+        return made
+
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """The client of the `openai` package, for the other endpoints of its API."""
+        assert isinstance(self.sender, OpenAIClient)  # noqa: S101 (a caller's mistake)
+        return self.sender.client
 
     def origin(self, model: str) -> str:
         """Return an opaque fingerprint of this upstream and model."""
@@ -115,7 +168,7 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
-        await self.client.close()
+        await self.sender.aclose()
 
     async def persistently(self, attempt: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
         """Pass an answer on, and repeat the request if it fails before the first word.
@@ -156,10 +209,7 @@ class Upstream:
         `refusal`. Leaving the context ends the request.
         """
         try:
-            answer = self.client.post(
-                path, body=body, cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[Any]
-            )
-            response = cast(httpx2.Response, await answer)
+            response = await self.sender.post(path, body)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             if overflow_in(error.body) is None:
                 raise
@@ -224,7 +274,7 @@ class Upstream:
         """Pass on what a reader makes of an event. Raises `UpstreamInterrupted` if it cannot be read."""
         try:
             yield from deltas
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.warning("An event of the model at %s cannot be read.", self.address, exc_info=error)
             raise self.interrupted(f"it sent an event of unknown form ({type(error).__name__})") from None
 

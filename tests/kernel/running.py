@@ -53,7 +53,7 @@ def use_kernels(jupyter_path: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("JUPYTER_PATH", str(jupyter_path))
     for name in ("MODEL", "UPSTREAM_URL", "UPSTREAM_KEY", "CONTEXT_WINDOW", "RUNTIME_URL", "API_KEY"):
         patch.delenv(f"AGENT_KERNEL_{name}", raising=False)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
         patch.delenv(name, raising=False)
 
 

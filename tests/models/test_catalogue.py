@@ -148,8 +148,8 @@ async def test_the_prefix_chooses_the_upstream_with_its_own_key(upstream: Any) -
         models.resolve("slow/a")
     assert caught.value.hint == (
         "Model names have the forms fast/<model>, deep/<model>, openai/<model>, responses/<model>, "
-        "chat/<model>, ollama/<model>, scripted/<file>, replay/<file>, agent_kernel/shell, "
-        "agent_kernel/python."
+        "chat/<model>, anthropic/<model>, ollama/<model>, scripted/<file>, replay/<file>, "
+        "agent_kernel/shell, agent_kernel/python."
     )
     await models.aclose()
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 MOST_LISTED = 30
 
 SHOWN_GROUPS = ("ModelSettings", "SandboxSettings", "ContainerSettings", "BudgetSettings", "KernelSettings")
-LOCAL = ("audit", "mounts", "upstream_url", "upstreams", "network_allow", "network_presets")
+LOCAL = ("audit", "mounts", "upstream_url", "anthropic_url", "upstreams", "network_allow", "network_presets")
 """Settings that say something about this machine, or may hold a secret."""
 
 

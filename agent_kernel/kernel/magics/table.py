@@ -163,9 +163,9 @@ MAGICS: dict[str, Magic] = {
         "%model [NAME | --default]",
         "List models, or switch this notebook's model.",
         magics_settings.model,
-        "Names: openai/NAME, responses/NAME, chat/NAME, ollama/NAME, scripted/FILE. The conversation "
-        "continues. --default returns to the configured model. A line below says whether the model's "
-        "server has this model, whether it accepts tools, and how large its context is.",
+        "Names: openai/NAME, responses/NAME, chat/NAME, anthropic/NAME, ollama/NAME, scripted/FILE. The "
+        "conversation continues. --default returns to the configured model. A line below says whether the "
+        "model's server has this model, whether it accepts tools, and how large its context is.",
         arguments="models",
         words=("--default",),
     ),

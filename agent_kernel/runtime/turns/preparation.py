@@ -11,7 +11,7 @@ from openai.types.responses import Response
 from openai.types.responses.response import Conversation
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.models.base import ChecksInput, Model, PassesItems
+from agent_kernel.models.base import Model, PassesItems, check_request
 from agent_kernel.models.catalogue import Models
 from agent_kernel.models.conversation import is_passed
 from agent_kernel.policy.rules import Policy
@@ -109,10 +109,9 @@ class Preparation:
         self._documents = parts.documents
 
     async def check_input(self, turn: TurnRequest, model: Model) -> None:
-        """Check the new input's files and parts. Raises `InvalidRequest` for what the model cannot get."""
+        """Check the new input and the settings. Raises `InvalidRequest` for what the model cannot get."""
         await self.attachments.check(turn.input)
-        if isinstance(model, ChecksInput):
-            model.check_input(turn.input)
+        check_request(model, turn.input, turn.settings)
 
     async def run(
         self,

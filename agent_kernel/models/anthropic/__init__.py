@@ -1,0 +1,1 @@
+"""Models of Anthropic's Messages API, and of other servers that speak it."""
