@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.kernel.asking.network import UNREADABLE, NetworkQuestions
+from agent_kernel.kernel.asking.network import UNREADABLE, RunningQuestions
 from agent_kernel.kernel.asking.told import ToldByDecision, as_json, asks_about_call
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 from agent_kernel.policy.commands import covers, kinds, plain_commands
@@ -110,12 +110,12 @@ class NotebookApprovals:
     def watched(
         self, events: AsyncGenerator[SessionEvent, None], runtime: object
     ) -> AsyncGenerator[SessionEvent, None]:
-        """Return the events of a turn; its questions about the network are asked meanwhile."""
+        """Return the events of a turn; its questions are asked meanwhile."""
         from agent_kernel.runtime.network.base import AnswersQuestions
 
         if self.asker is None or not isinstance(runtime, AnswersQuestions):
             return events
-        return NetworkQuestions(self.asker, runtime).watch(events)
+        return RunningQuestions(self.asker, runtime).watch(events)
 
     async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
         from agent_kernel.kernel.asking.record import decision_note
@@ -178,6 +178,8 @@ def _requests(response: Any) -> list[Mapping[str, Any]]:
 def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
     from agent_kernel.kernel.render.approval import arguments_of, kind_in_words
 
+    if item.get("server_label") != "agent_kernel":
+        return _about_server_call(item)
     arguments = arguments_of(item)
     if item.get("name") != "shell":
         return _about_call(item, arguments)
@@ -193,6 +195,13 @@ def _about_call(item: Mapping[str, Any], arguments: Mapping[str, Any]) -> Approv
     given = {name: value for name, value in arguments.items() if name != "reason"}
     text = f"{item.get('name')} {json.dumps(given, ensure_ascii=False, sort_keys=True)}"
     return ApprovalRequest(str(item["id"]), (text,), str(arguments.get("reason") or ""), editable=False)
+
+
+def _about_server_call(item: Mapping[str, Any]) -> ApprovalRequest:
+    """Return the question about a call of an MCP server's tool."""
+    text = f"{item.get('server_label')}: {item.get('name')} {item.get('arguments')}"
+    reason = "It calls a tool of an MCP server."
+    return ApprovalRequest(str(item["id"]), (text,), reason, editable=False)
 
 
 def _response(request_id: str, decision: Decision) -> dict[str, Any]:

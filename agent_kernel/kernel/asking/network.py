@@ -1,13 +1,19 @@
-"""Questions about the network: a turn asks whether a connection may be made, and goes on meanwhile."""
+"""Questions of a running turn: whether a connection may be made, or what an MCP server asks the user.
+
+The turn goes on meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
+from agent_kernel.kernel.asking.elicitation import NAME as ELICITATION
+from agent_kernel.kernel.asking.elicitation import elicitation_answer, read_elicitation
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 
 if TYPE_CHECKING:
@@ -24,11 +30,25 @@ UNREADABLE = "The kernel could not read what was asked."
 
 def is_about_network(item: Mapping[str, Any]) -> bool:
     """Return whether an item is a question about the network."""
-    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel", "name": NAME}
-    return all(item.get(name) == value for name, value in ours.items())
+    return _is_ours(item, NAME)
 
 
-class NetworkQuestions:
+def is_elicitation(item: Mapping[str, Any]) -> bool:
+    """Return whether an item is a question of an MCP server."""
+    return _is_ours(item, ELICITATION)
+
+
+def _is_ours(item: Mapping[str, Any], name: str) -> bool:
+    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel", "name": name}
+    return all(item.get(each) == value for each, value in ours.items())
+
+
+def is_during_turn(item: Mapping[str, Any]) -> bool:
+    """Return whether an item is a question that is answered while its turn runs."""
+    return is_about_network(item) or is_elicitation(item)
+
+
+class RunningQuestions:
     """Asks the questions of one turn with `asker`, one at a time, and sends the answers to `runtime`."""
 
     def __init__(self, asker: Asker, runtime: AnswersQuestions) -> None:
@@ -57,25 +77,43 @@ class NetworkQuestions:
         item = (
             event.item if isinstance(event.item, Mapping) else event.item.to_dict(mode="json", warnings=False)
         )
-        if is_about_network(item):
+        if is_during_turn(item):
             task = asyncio.create_task(self._ask(self._response_id, item))
             self._open[str(item["id"])] = task
         elif (ended := self._open.pop(str(item.get("approval_request_id")), None)) is not None:
-            ended.cancel()  # answered, or withdrawn: the connection or its command has ended
+            ended.cancel()  # answered, or withdrawn: the connection, its command or the call has ended
 
     async def _ask(self, response_id: str, item: Mapping[str, Any]) -> None:
-        request = read_question(item)
+        request = read_elicitation(item) if is_elicitation(item) else read_question(item)
         if request is None:
-            decision = Decision(False, reason=UNREADABLE)
-        else:
-            async with self._turn:
-                decision = await self._asker.ask(request)
+            await self._send(response_id, item, Decision(False, reason=UNREADABLE))
+            return
+        async with self._turn:
+            wrong: str | None = ""
+            while wrong is not None:
+                decision = await self._asker.ask(_again(request, wrong))
+                wrong = await self._send(response_id, item, decision)
+
+    async def _send(self, response_id: str, item: Mapping[str, Any], decision: Decision) -> str | None:
+        """Send the decision. Return what is wrong with it if it must be asked for again."""
+        answer = (
+            elicitation_answer(item, decision)
+            if is_elicitation(item)
+            else answer_to(str(item["id"]), decision)
+        )
         try:
-            await self._runtime.answer(response_id, answer_to(str(item["id"]), decision))
-        except InvalidRequest:
-            log.info("A question about the network had ended before its answer.", exc_info=True)
-        except AgentKernelError:  # the connection then waits until its command ends
-            log.warning("An answer about the network could not be sent.", exc_info=True)
+            await self._runtime.answer(response_id, answer)
+        except InvalidRequest as error:
+            if (error.param or "").startswith("agent_kernel.content"):
+                return error.message
+            log.info("A question of a turn had ended before its answer.", exc_info=True)
+        except AgentKernelError:  # the turn then waits until its command or call ends
+            log.warning("An answer to a question of a turn could not be sent.", exc_info=True)
+        return None
+
+
+def _again(request: ApprovalRequest, wrong: str) -> ApprovalRequest:
+    return replace(request, reason=f"{wrong}\n{request.reason}") if wrong else request
 
 
 def read_question(item: Mapping[str, Any]) -> ApprovalRequest | None:

@@ -28,6 +28,8 @@ class LineAsker:
             return await self._connection(request)
         if request.about == "rerun":
             return await self._going_back(request)
+        if request.about == "elicitation":
+            return await self._values(request)
         kind = clean(request.kind) or ("exactly these" if len(request.commands) > 1 else "exactly this")
         edit = "[e]dit, " * request.editable
         choices = f"[y]es, [n]o, {edit}[a]lways: {kind}, until the kernel stops"
@@ -43,19 +45,36 @@ class LineAsker:
         question = f"{clean(request.reason)}\n{clean(words)}"
         return await self._choice(request, question, "[y]es, [n]o, continue, [a]lways in this notebook")
 
+    async def _values(self, request: ApprovalRequest) -> Decision:
+        question = "\n".join(map(clean, [request.reason, *request.commands]))
+        words = "Will you answer?" if request.editable else "Have you opened the page and agreed there?"
+        agreed = await self._choice(request, f"{question}\n{words}", "[y]es, [n]o")
+        if not agreed.approve or not request.editable:
+            return agreed
+        try:
+            return Decision(True, tuple([await self._value(each) for each in request.commands]))
+        except EOFError:
+            return Decision(False, reason=CLOSED)
+
+    async def _value(self, line: str) -> str:
+        name, _, default = line.partition(": ")
+        shown = f" (empty: {clean(default)})" if default else ""
+        given = (await self._ask_line(f"{clean(name)}{shown}: ")).strip()
+        return f"{name}: {given or default}"
+
     async def _choice(self, request: ApprovalRequest, question: str, choices: str) -> Decision:
         try:
             while True:
                 match (await self._ask_line(f"{question} {choices}: ")).strip().casefold():
                     case "y" | "yes":
                         return Decision(True)
-                    case "n" | "no" if request.about == "rerun":
+                    case "n" | "no" if request.about in ("rerun", "elicitation"):
                         return Decision(False)
                     case "n" | "no":
                         return await self._denied()
-                    case "e" | "edit" if request.editable:
+                    case "e" | "edit" if request.editable and request.about == "call":
                         return await self._edited(request)
-                    case "a" | "always":
+                    case "a" | "always" if request.about != "elicitation":
                         return Decision(True, remember=True)
                 question = "Please answer with one of these letters."
         except EOFError:

@@ -30,6 +30,8 @@ def in_words(request: ApprovalRequest, decision: Decision) -> str:
     this = _this(request)
     if request.about == "rerun":
         return _going_back(decision)
+    if request.about == "elicitation":
+        return "You answered the server." if decision.approve else "You did not answer the server."
     if not decision.approve:
         reason = one_line(decision.reason or "")
         return f"You denied {this}: {reason}" if reason else f"You denied {this}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent_kernel.kernel.asking.network import is_about_network
+from agent_kernel.kernel.asking.network import is_during_turn
 
 
 class ToldByDecision:
@@ -37,9 +37,8 @@ class ToldByDecision:
 
 
 def asks_about_call(item: Mapping[str, Any]) -> bool:
-    """Return whether an item is the runtime's own request about a call; the kernel answers no others."""
-    ours = {"type": "mcp_approval_request", "server_label": "agent_kernel"}
-    return all(item.get(name) == value for name, value in ours.items()) and not is_about_network(item)
+    """Return whether an item asks about a call, of this runtime's tools or of an MCP server's."""
+    return item.get("type") == "mcp_approval_request" and not is_during_turn(item)
 
 
 def as_json(item: Any) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ class ApprovalRequest:
     `about` "network" asks about a connection: the only "command" is its destination, as `host:port`, and
     `remember` allows it for the notebook's container. "rerun" asks whether a cell that is run again goes back
     first: the only "command" is the question in words, and `remember` stops the questions of this notebook.
+    "elicitation" is a question of an MCP server: each "command" is a value, as `name: value`, or the only one
+    is the address of a page that the user is to open.
     """
 
     id: str
@@ -26,7 +28,7 @@ class ApprovalRequest:
     reason: str
     kind: str = ""
     editable: bool = True
-    about: Literal["call", "network", "rerun"] = "call"
+    about: Literal["call", "network", "rerun", "elicitation"] = "call"
 
 
 @dataclass(frozen=True)

@@ -264,6 +264,11 @@ class Progress:
     def _printed(self, event: Any) -> list[Delta]:
         return self._delta(event, "printed", event.delta)
 
+    def _reported(self, event: Any) -> list[Delta]:
+        """Add what an MCP server reports of a call: how far it is, and a line of its own."""
+        far = f"{event.progress:g}" + (f" of {event.total:g}" if event.total is not None else "")
+        return self._delta(event, "progress", f"{far} {event.message or ''}".rstrip() + "\n")
+
     def _displayed(self, event: Any) -> list[Delta]:
         return self._delta(event, "printed", text_of([event.output]))
 
@@ -294,6 +299,7 @@ _READERS: dict[str, Callable[[Progress, Any], list[Delta]]] = {
     "response.code_interpreter_call.interpreting": Progress._code_begun,
     "agent_kernel.code_interpreter_call.printed": Progress._printed,
     "agent_kernel.code_interpreter_call.displayed": Progress._displayed,
+    "agent_kernel.mcp_call.progress": Progress._reported,
     "response.shell_call_output_content.delta": Progress._output,
     "response.shell_call_output_content.done": Progress._output_done,
 }

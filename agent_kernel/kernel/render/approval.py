@@ -42,13 +42,19 @@ def approval_request(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
     reason = clip(str(asked.get("reason") or ""), LONGEST)
     if item.get("name") == "network":
         return _quiet(_connection(asked))
+    if item.get("name") == "elicitation":
+        return _quiet(_of_server(asked))
+    if item.get("server_label") not in (None, "agent_kernel"):
+        return _quiet(_of_call(item))
     return _quiet(f"**May this run?** {one_line(reason)}".rstrip())
 
 
 def approval_response(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
-    """Render the answer to a question about the network."""
+    """Render the answer to a question that a running turn asked."""
     ours = item.get("agent_kernel")
     scope = ours.get("scope") if isinstance(ours, Mapping) else None
+    if isinstance(ours, Mapping) and ours.get("question") == "elicitation":
+        return _quiet("**Answered.**" if item.get("approve") is True else "**Not answered.**")
     if item.get("approve") is True:
         return _quiet("**Allowed**, for this notebook." if scope == "container" else "**Allowed**, once.")
     reason = one_line(str(item.get("reason") or "")).removeprefix(_BY_PERSON).removeprefix(": ")
@@ -59,6 +65,17 @@ def _connection(asked: Mapping[str, Any]) -> str:
     program = code(one_line(str(asked["program"]))) if asked.get("program") else "a program"
     destination = one_line(f"{asked.get('host')}:{asked.get('port')}")
     return f"**May it connect?** {program} to {code(destination)}"
+
+
+def _of_server(asked: Mapping[str, Any]) -> str:
+    said = one_line(str(asked.get("message") or ""))
+    page = f" It is about the page {code(one_line(str(asked['url'])))}." if asked.get("url") else ""
+    return f"**The MCP server** {code(one_line(str(asked.get('server_label'))))} **asks:** {code(said)}{page}"
+
+
+def _of_call(item: Mapping[str, Any]) -> str:
+    name = code(one_line(f"{item.get('server_label')}: {item.get('name')}"))
+    return f"**May this tool be called?** {name} {code(one_line(str(item.get('arguments') or '')))}"
 
 
 def _quiet(text: str) -> ShownItem:

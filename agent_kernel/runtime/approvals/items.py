@@ -27,6 +27,8 @@ RESPONSE = "mcp_approval_response"
 SERVER_LABEL = "agent_kernel"
 NETWORK = "network"
 """The `name` of a question about the network. It names no call."""
+ELICITATION = "elicitation"
+"""The `name` of a question of an MCP server. It names no call either."""
 
 UNDECIDED = "Not run: no approval was given."
 BROKEN_OFF = "Approved, but the turn ended first: it was not run, or not to its end. It is not run again."
@@ -278,6 +280,13 @@ def _not_open(request_id: str, history: Sequence[Json]) -> InvalidRequest:
     asked = [item for item in history if item.get("id") == request_id and item["type"] == REQUEST]
     if not asked:
         return not_found(request_id)
+    if asked[0].get("name") == ELICITATION and _call_id(asked[0]) is None:
+        return InvalidRequest(
+            f"The question '{request_id}' of an MCP server ended with its call.",
+            hint="Let the model call the tool again.",
+            param="input",
+            code="approval_not_open",
+        )
     if asked[0].get("name") == NETWORK and _call_id(asked[0]) is None:
         return InvalidRequest(
             f"The question '{request_id}' about the network ended with its response.",

@@ -1,8 +1,8 @@
-"""Questions of a running turn about the network: shown as approval items, answered while the turn goes on.
+"""Questions of a running turn: shown as approval items, answered while the turn goes on.
 
-A question is the standard's `mcp_approval_request` with our label and the name `network`. It names no call,
-so the answers to calls (`items`) do not find it. Its end is an `mcp_approval_response` in the output of the
-same response, also if it was withdrawn.
+A question is the standard's `mcp_approval_request` with our label, and the name `network` if it is about a
+connection; see `elicitations` for the others. It names no call, so the answers to calls (`items`) do not find
+it. Its end is an `mcp_approval_response` in the output of the same response, also if it was withdrawn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
@@ -28,8 +28,13 @@ PERSON = "person"
 
 SCOPES = ("once", "container")
 
+T = TypeVar("T")
+
 Emit = Callable[[Json], Awaitable[None]]
 """Adds a finished item to the response's output."""
+
+Read = Callable[[Json, str], T]
+"""Reads the answer to a question; the second argument is who gave it. Raises `InvalidRequest`."""
 
 
 class OpenQuestions:
@@ -37,13 +42,13 @@ class OpenQuestions:
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
-        self._open: dict[str, tuple[str, asyncio.Future[NetworkAnswer]]] = {}
+        self._open: dict[str, tuple[str, Read[Any], asyncio.Future[Any]]] = {}
 
     @contextmanager
-    def opened(self, response_id: str, request_id: str) -> Iterator[asyncio.Future[NetworkAnswer]]:
+    def opened(self, response_id: str, request_id: str, read: Read[T]) -> Iterator[asyncio.Future[T]]:
         """Yield the future answer to a question; it can be answered only inside."""
-        answer: asyncio.Future[NetworkAnswer] = asyncio.get_running_loop().create_future()
-        self._open[request_id] = response_id, answer
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._open[request_id] = response_id, read, answer
         try:
             yield answer
         finally:
@@ -52,25 +57,15 @@ class OpenQuestions:
     def answer(self, response_id: str, given: Json) -> None:
         """Answer a question with an `mcp_approval_response`. Raises `InvalidRequest`."""
         _check(given)
-        asker, answer = self._open.get(given["approval_request_id"], ("", None))
-        if answer is None or asker != response_id or answer.done():
+        asker, read, answer = self._open.get(given["approval_request_id"], ("", None, None))
+        if read is None or answer is None or asker != response_id or answer.done():
             raise InvalidRequest(
                 f"No open question '{given['approval_request_id']}' was found in this running response.",
                 hint="It may have been answered, or its connection has ended.",
                 param="approval_request_id",
                 code="approval_not_open",
             )
-        answer.set_result(self._read(given))
-
-    def _read(self, given: Json) -> NetworkAnswer:
-        ours = given.get("agent_kernel") or {}
-        reason = " ".join((given.get("reason") or "").split())
-        if given["approve"]:
-            scope: Scope = "container" if ours.get("scope") == "container" else "once"
-            return NetworkAnswer(True, self._tenant or PERSON, scope)
-        return NetworkAnswer(
-            False, self._tenant or PERSON, reason=f"{DENIED}: {reason}" if reason else DENIED
-        )
+        answer.set_result(read(given, self._tenant or PERSON))
 
 
 def _check(given: Json) -> None:
@@ -79,13 +74,23 @@ def _check(given: Json) -> None:
     check_answer(given, "answer")
     ours = given.get("agent_kernel") or {}
     if ours.get("commands") is not None:
-        raise InvalidRequest("A question about the network has no commands.", param="agent_kernel.commands")
+        raise InvalidRequest("A question of a running turn has no commands.", param="agent_kernel.commands")
     if ours.get("scope") not in (None, *SCOPES):
         raise InvalidRequest(f"scope must be one of {', '.join(SCOPES)}.", param="agent_kernel.scope")
 
 
+def read_network_answer(given: Json, by: str) -> NetworkAnswer:
+    """Read the checked answer to a question about the network."""
+    ours = given.get("agent_kernel") or {}
+    reason = " ".join((given.get("reason") or "").split())
+    if given["approve"]:
+        scope: Scope = "container" if ours.get("scope") == "container" else "once"
+        return NetworkAnswer(True, by, scope)
+    return NetworkAnswer(False, by, reason=f"{DENIED}: {reason}" if reason else DENIED)
+
+
 class TurnQuestions:
-    """Asks about destinations in one turn; a `NetworkAsker`.
+    """Asks the questions of one turn; a `NetworkAsker`.
 
     A denial holds for the rest of the turn, so that a program which tries again asks nobody again.
     """
@@ -114,21 +119,34 @@ class TurnQuestions:
         if destination in self._denied:
             return self._denied[destination]
         item = question_item(question)
+
+        def end(given: NetworkAnswer | None) -> Json:
+            if given is None:
+                self._write("network.answer", question, item, decision="withdrawn")
+                return answer_item(item["id"], NetworkAnswer(False, "policy", reason=WITHDRAWN))
+            if not given.allow:
+                self._denied[destination] = given
+            decision = given.scope if given.allow else "denied"
+            reason = given.reason or None
+            self._write("network.answer", question, item, decision=decision, by=given.by, reason=reason)
+            return answer_item(item["id"], given)
+
         self._write("network.request", question, item)
-        with self._questions.opened(self._response, item["id"]) as answer:
+        return await self.put(item, read_network_answer, end)
+
+    async def put(self, item: Json, read: Read[T], end: Callable[[T | None], Json]) -> T:
+        """Show a question and return its answer. `end` makes the item that shows it; None: withdrawn.
+
+        Cancelling withdraws the question.
+        """
+        with self._questions.opened(self._response, item["id"], read) as answer:
             try:
                 await self._show(item)
                 given = await answer
             except asyncio.CancelledError:
-                self._write("network.answer", question, item, decision="withdrawn")
-                await self._show(answer_item(item["id"], NetworkAnswer(False, "policy", reason=WITHDRAWN)))
+                await self._show(end(None))
                 raise
-        if not given.allow:
-            self._denied[destination] = given
-        decision = given.scope if given.allow else "denied"
-        reason = given.reason or None
-        self._write("network.answer", question, item, decision=decision, by=given.by, reason=reason)
-        await self._show(answer_item(item["id"], given))
+        await self._show(end(given))
         return given
 
     async def _show(self, item: Json) -> None:
@@ -144,17 +162,13 @@ class TurnQuestions:
         """Show nothing more: the turn ends."""
         self._ended = True
 
+    def write(self, event: str, item: Json, **fields: Any) -> None:
+        """Write a line about a question to the audit log."""
+        self._audit.write(event, response=self._response, approval=item["id"], **fields)
+
     def _write(self, event: str, question: NetworkQuestion, item: Json, **more: Any) -> None:
-        self._audit.write(
-            event,
-            container=question.container,
-            response=self._response,
-            approval=item["id"],
-            name=question.name,
-            port=question.port,
-            command=question.command or None,
-            **more,
-        )
+        about = {"name": question.name, "port": question.port, "command": question.command or None}
+        self.write(event, item, container=question.container, **about, **more)
 
 
 def question_item(question: NetworkQuestion) -> Json:

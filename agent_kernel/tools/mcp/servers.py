@@ -1,6 +1,7 @@
 """The MCP servers of one turn: one connection each, opened when it is first needed.
 
-`sandbox` opens the turn's container, for servers that run there.
+`sandbox` opens the turn's container, for servers that run there. `ask` asks the user what a server asks
+during a call; without it such a question is declined.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from agent_kernel.errors import (
     SandboxFileError,
 )
 from agent_kernel.tools.mcp.connection import McpConnection, McpFailure, ServerLeft, leaves, over_http
+from agent_kernel.tools.mcp.elicitation import AskUser
 from agent_kernel.tools.mcp.http import LimitedTransport, McpHosts, ServerSentTooMuch
 from agent_kernel.tools.mcp.inside import OpensSandbox, over_stdio
+from agent_kernel.tools.mcp.open_calls import OpenCalls
 from agent_kernel.tools.mcp.results import (
     HTTP,
     INTERNAL,
@@ -62,6 +65,7 @@ class _Held:
     server: McpServer
     transport: LimitedTransport
     connection: McpConnection
+    calls: OpenCalls
     ends: list[McpFailure]
     """How its program ended, if it is one in the container and did."""
 
@@ -69,8 +73,11 @@ class _Held:
 class TurnServers:
     """The connections of one turn. Close it when the turn ends."""
 
-    def __init__(self, limits: McpLimits, sandbox: OpensSandbox | None = None) -> None:
+    def __init__(
+        self, limits: McpLimits, sandbox: OpensSandbox | None = None, ask: AskUser | None = None
+    ) -> None:
         self._limits = limits
+        self._ask_user = ask
         self._sandbox = sandbox
         self._held: dict[str, _Held] = {}
 
@@ -94,7 +101,7 @@ class TurnServers:
 
     async def tools(self, server: McpServer) -> Sequence[Any]:
         """Return the tools that a server lists, as the `mcp` package has them. Raises `McpFailure`."""
-        return await self._ask(server, _listed, self._limits.connect)
+        return await self._ask(server, _listed, self._limits.connect, asks=False)
 
     async def call(
         self,
@@ -112,7 +119,7 @@ class TurnServers:
         async def ask(client: Client) -> McpOutcome:
             return outcome_of(await client.call_tool(name, arguments, progress_callback=report))
 
-        return await self._ask(server, ask, self._limits.call)
+        return await self._ask(server, ask, self._limits.call, asks=True)
 
     def changed(self, server: McpServer) -> bool:
         """Return whether the server said since the last question that its tools have changed."""
@@ -131,10 +138,12 @@ class TurnServers:
         held, self._held = list(self._held.values()), {}
         await asyncio.gather(*(each.connection.close() for each in held))
 
-    async def _ask(self, server: McpServer, ask: Callable[[Client], Awaitable[T]], seconds: float) -> T:
+    async def _ask(
+        self, server: McpServer, ask: Callable[[Client], Awaitable[T]], seconds: float, *, asks: bool
+    ) -> T:
         held = await self._connected(server)
         try:
-            async with asyncio.timeout(seconds):
+            async with held.calls.limited(seconds, asks=asks):
                 return await held.connection.use(ask)
         except TimeoutError:
             raise McpFailure(f"It did not answer within {seconds:g} seconds.", PROTOCOL, TIMED_OUT) from None
@@ -152,16 +161,20 @@ class TurnServers:
 
     def _open(self, server: McpServer) -> _Held:
         transport = LimitedTransport(self._limits.hosts)
-        options: dict[str, Any] = {"message_handler": partial(self._noted, server.label)}
+        calls = OpenCalls(server.label, self._ask_user)
+        options: dict[str, Any] = {
+            "message_handler": partial(self._noted, server.label),
+            "elicitation_callback": calls.elicited,
+        }
         if server.url is None:
             assert self._sandbox is not None  # noqa: S101 (its entry asks for a container)
             ends: list[McpFailure] = []
             inside = partial(over_stdio, server, self._sandbox, ends.append, options)
-            return _Held(server, transport, McpConnection(inside), ends)
+            return _Held(server, transport, McpConnection(inside), calls, ends)
         if server.forgotten:
             raise McpFailure("Its address and credentials are not stored: send the request again.", HTTP, 424)
         opens = partial(over_http, server.url, transport, dict(server.headers), options)
-        return _Held(server, transport, McpConnection(opens), [])
+        return _Held(server, transport, McpConnection(opens), calls, [])
 
     async def _noted(self, label: str, message: Any) -> None:
         method = getattr(message, "method", None) or getattr(getattr(message, "root", None), "method", None)

@@ -30,6 +30,7 @@ export class ApprovalCard {
     this.node.setAttribute("aria-label", _trans.__("Approval: %1", title));
     element("div", "agent-card-title", this.node, title);
     for (const command of _question.commands) {
+      if (this._isElicitation && _question.editable) continue; // shown as fields
       if (this._isRerun) element("div", "agent-card-reason", this.node, readable(command));
       else this._show(command);
     }
@@ -49,7 +50,12 @@ export class ApprovalCard {
     return this._question.about === "rerun";
   }
 
+  private get _isElicitation(): boolean {
+    return this._question.about === "elicitation";
+  }
+
   private _title(): string {
+    if (this._isElicitation) return this._trans.__("An MCP server asks you");
     if (this._isRerun) return this._trans.__("Go back first?");
     if (this._isNetwork) return this._trans.__("Allow this connection?");
     return this._question.commands.length > 1
@@ -73,6 +79,10 @@ export class ApprovalCard {
       this._button(_trans.__("Continue from here"), choices, () => this._send({ approve: false }));
       return;
     }
+    if (this._isElicitation) {
+      this._ask();
+      return;
+    }
     const kind = this._isNetwork ? _trans.__("Allow in this notebook") : _trans.__("Allow this kind");
     this._button(_trans.__("Allow once"), choices, () => this._send({ approve: true }), "main");
     this._button(kind, choices, () => this._send({ approve: true, remember: true }));
@@ -91,6 +101,23 @@ export class ApprovalCard {
     const exactly =
       commands.length > 1 ? this._trans.__("exactly these commands") : this._trans.__("exactly this command");
     return this._trans.__("“%1” allows %2, until the kernel stops.", words, kind || exactly);
+  }
+
+  /** Asks for the values of a server's question, each a line `name: value`, or for consent to a page. */
+  private _ask(): void {
+    const { commands, editable } = this._question;
+    const inputs = (editable ? commands : []).map((line) => {
+      const cut = line.indexOf(": ");
+      const name = line.slice(0, cut);
+      const label = element("label", "agent-card-scope", this._fields, readable(name));
+      const input = element("input", "agent-card-input", label);
+      input.value = line.slice(cut + 2);
+      return { name, input };
+    });
+    const lines = () => inputs.map(({ name, input }) => `${name}: ${input.value}`);
+    const send = () => this._send(editable ? { approve: true, commands: lines() } : { approve: true });
+    this._button(editable ? this._trans.__("Answer") : this._trans.__("I agree"), this._fields, send, "main");
+    this._button(this._trans.__("Do not answer"), this._fields, () => this._send({ approve: false }));
   }
 
   private _edit(): void {

@@ -16,6 +16,7 @@ from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.mcp.http import McpHosts
 from agent_kernel.tools.mcp.servers import McpLimits
+from tests.clients.conftest import node  # noqa: F401 (a fixture)
 from tests.runtime.played import Upstream, runtime_on
 from tests.tools.mcp.served import Called, counting, served, watched
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from agent_kernel.errors import ToolServerFailed
+from agent_kernel.runtime.approvals.elicitations import elicit
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.history import Json
 from agent_kernel.runtime.turns.settings import TurnSettings
@@ -20,6 +21,7 @@ from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.tools.base import ToolEntry
 from agent_kernel.tools.mcp.connection import McpFailure
 from agent_kernel.tools.mcp.drafts import ListDraft
+from agent_kernel.tools.mcp.elicitation import DECLINED, ServerAnswer, ServerQuestion
 from agent_kernel.tools.mcp.listing import flat_mcp_choice, function_entries, known_list, listed_items
 from agent_kernel.tools.mcp.servers import McpLimits, TurnServers
 from agent_kernel.tools.mcp.spec import McpServer
@@ -50,7 +52,7 @@ class ToolListing:
         sandbox = None
         if run.container_id is not None:
             sandbox = partial(self._containers.use, run.container_id, to_run=True)
-        servers = TurnServers(self._limits, sandbox)
+        servers = TurnServers(self._limits, sandbox, partial(_ask, run))
         for entry in entries:
             servers.check(entry.private)
         try:
@@ -73,13 +75,21 @@ class ToolListing:
         _offer(run, entries, known)
 
     async def again(self, run: Turn) -> None:
-        """List those servers again that say that their tools have changed. A failure keeps the old list."""
+        """List those servers again that say that their tools have changed. A failure keeps the old list.
+
+        Some servers say so whenever someone connects. A list that is the same as before gets no item.
+        """
         entries, servers = _servers_of(run), run.servers
-        changed = [each for each in entries if servers is not None and servers.changed(each.private)]
-        if not changed:
+        told = [each for each in entries if servers is not None and servers.changed(each.private)]
+        if not told:
             return
         known = {entry.index: known_list(entry.private, run.conversation) for entry in entries}
-        await self._listed(run, changed, known)
+        with run.interrupt.stoppable():
+            found = await asyncio.gather(*(_fetched(run, each.private) for each in told))
+        for entry, (tools, why) in zip(told, found, strict=True):
+            if why is None and tools != (known[entry.index] or {}).get("tools"):
+                known[entry.index] = {"tools": tools}
+                await self._finish(run, await self._begin(run, entry), tools, why)
         _offer(run, entries, known)
 
     async def _listed(
@@ -101,15 +111,14 @@ class ToolListing:
 
     async def _list(self, run: Turn, asked: _Asked, known: dict[int, Json | None]) -> tuple[str, str] | None:
         """Finish one list. Return the server's label and why it failed, or None."""
-        assert run.servers is not None  # noqa: S101 (`list` looked)
-        why = None
-        try:
-            tools = listed_items(asked.server, await run.servers.tools(asked.server))
-        except McpFailure as error:
-            why = asked.draft.error = error.message
-        else:
-            asked.draft.tools = tools
+        tools, why = await _fetched(run, asked.server)
+        if why is None:
             known[asked.entry.index] = {"tools": tools}
+        await self._finish(run, asked, tools, why)
+        return (asked.server.label, why) if why is not None else None
+
+    async def _finish(self, run: Turn, asked: _Asked, tools: Sequence[Json], why: str | None) -> None:
+        asked.draft.tools, asked.draft.error = tools, why
         self._containers.audit.write(
             "mcp.list",
             response=run.id,
@@ -119,7 +128,20 @@ class ToolListing:
             error=why,
         )
         await run.emit(run.assembler.close_item(asked.draft))
-        return (asked.server.label, why) if why is not None else None
+
+
+async def _ask(run: Turn, question: ServerQuestion) -> ServerAnswer:
+    """Ask the user what a server asks; decline if the client does not answer questions."""
+    return DECLINED if run.questions is None else await elicit(run.questions, question)
+
+
+async def _fetched(run: Turn, server: McpServer) -> tuple[Sequence[Json], str | None]:
+    """Ask a server for its tools. Return them, or none and why it failed."""
+    assert run.servers is not None  # noqa: S101 (the callers looked)
+    try:
+        return listed_items(server, await run.servers.tools(server)), None
+    except McpFailure as error:
+        return (), error.message
 
 
 def _servers_of(run: Turn) -> list[ToolEntry]:
