@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 
@@ -20,6 +21,9 @@ __all__ = ["Proxy", "page"]
 REQUEST_SECONDS = 30.0
 """Seconds in which a program must say what it wants."""
 
+SILENT_SECONDS = 1
+"""Seconds that the kernel keeps a connection without a first byte to itself: boxd is woken once, not twice."""
+
 
 class Proxy:
     """Serves the proxy's listening socket."""
@@ -27,6 +31,8 @@ class Proxy:
     def __init__(
         self, loop: Loop, connections: Connections, names: NameTable, listening: socket.socket
     ) -> None:
+        with contextlib.suppress(OSError):  # a kernel without it: the request is waited for here
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
         connections.serve(listening, lambda connected: _Client(loop, connections, names, connected).begin())
 
 
