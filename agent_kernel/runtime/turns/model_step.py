@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from agent_kernel.errors import ContextLengthExceeded, MalformedCall, SandboxError
-from agent_kernel.models.base import MAX_STEP_TOKENS, HasWindow, ModelRequest
+from agent_kernel.models.base import MAX_STEP_TOKENS, HasWindow, Model, ModelRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
 from agent_kernel.protocol.deltas import (
     Compaction,
@@ -144,7 +145,7 @@ class ModelStep:
 
     def _gauge(self, run: Turn) -> Gauge:
         gauge = self._gauges.of(run.assembler.response.model)
-        gauge.configured = run.model.window(run.upstream_name) if isinstance(run.model, HasWindow) else None
+        gauge.configured = _window(run.model, run.upstream_name)
         return gauge
 
     def _fitting(self, run: Turn, step: int) -> Fitting:
@@ -183,6 +184,16 @@ class ModelStep:
             log.info("The files that were named cannot be cited: %s", error, extra=run.about())
         else:
             run.assembler.citations.found(run.container_id, files)
+
+
+@cache
+def _has_window(kind: type[Model]) -> bool:
+    """Return whether models of a class are `HasWindow`. Python looks at all members whenever it is asked."""
+    return issubclass(kind, HasWindow)
+
+
+def _window(model: Model, name: str) -> int | None:
+    return cast(HasWindow, model).window(name) if _has_window(type(model)) else None
 
 
 def only_reasoned(said: Sequence[Json]) -> bool:

@@ -5,12 +5,14 @@ This is for sandboxes that run the same Python as the host. Any other Python com
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
 import py_compile
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent_kernel.sandboxes.boxd import interactive
@@ -18,16 +20,23 @@ from agent_kernel.sandboxes.bubblewrap import apt, pip
 from agent_kernel.sandboxes.launch import SOURCE
 
 
+@functools.cache
+def _read(source: Path) -> tuple[Mapping[str, bytes], str]:
+    """Return the sources and the name of their compiled copy, read once: every start asks for them."""
+    sources = {
+        path.relative_to(source).as_posix(): path.read_bytes() for path in sorted(source.rglob("*.py"))
+    }
+    digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources, apt.PROGRAM, pip.PROGRAM)).encode())
+    return sources, digest.hexdigest()[:16]
+
+
 def compiled(root: Path) -> Path:
     """Return a folder below `root` with a compiled copy of this version of boxd, made if missing.
 
     Its folder `bin` has pip, and the stand-ins for programs that cannot work in a sandbox.
     """
-    sources = {
-        path.relative_to(SOURCE).as_posix(): path.read_bytes() for path in sorted(SOURCE.rglob("*.py"))
-    }
-    digest = hashlib.sha256(repr((importlib.util.MAGIC_NUMBER, sources, apt.PROGRAM, pip.PROGRAM)).encode())
-    folder = root / digest.hexdigest()[:16]
+    sources, name = _read(SOURCE)
+    folder = root / name
     if folder.exists():
         return folder
     root.mkdir(parents=True, exist_ok=True, mode=0o700)

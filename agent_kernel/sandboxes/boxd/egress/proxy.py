@@ -22,7 +22,7 @@ REQUEST_SECONDS = 30.0
 """Seconds in which a program must say what it wants."""
 
 SILENT_SECONDS = 1
-"""Seconds that the kernel keeps a connection without a first byte to itself: boxd is woken once, not twice."""
+"""Seconds that the kernel keeps a connection without a first byte to itself, so that boxd is woken once."""
 
 
 class Proxy:
