@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.catalogue import BackendOptions
     from agent_kernel.store.base import Store
-    from agent_kernel.tools.mcp.servers import McpLimits
 
 log = logging.getLogger(__name__)
 
@@ -221,23 +220,8 @@ def turn_settings(settings: Settings) -> TurnSettings:
         max_steps=asked.max_steps,
         max_step_tokens=asked.max_step_tokens,
         budget=budget,
-        tools={"mcp": mcp_limits(settings)},
+        tools={"mcp": settings.mcp.limits(), "web_search": settings.web.access()},
     )
-
-
-def mcp_limits(settings: Settings) -> McpLimits:
-    """Return the limits of MCP servers. Raises `ConfigurationError` for hosts that cannot be used."""
-    from agent_kernel.tools.mcp.http import McpHosts
-    from agent_kernel.tools.mcp.servers import McpLimits
-
-    entries = [each.strip() for each in settings.mcp.hosts.split(",") if each.strip()]
-    try:
-        hosts = McpHosts.parse(entries, param="AGENT_KERNEL_MCP_HOSTS")
-    except InvalidRequest as error:
-        raise ConfigurationError(
-            f"AGENT_KERNEL_MCP_HOSTS cannot be used: {error.message}", hint=error.hint
-        ) from None
-    return McpLimits(hosts, call=settings.mcp.timeout)
 
 
 def skills(settings: Settings) -> Skills:

@@ -26,7 +26,7 @@ from agent_kernel.config.groups import (
     SandboxSettings,
     ServerSettings,
 )
-from agent_kernel.config.hosted_tools import DocumentSettings, McpSettings
+from agent_kernel.config.hosted_tools import DocumentSettings, McpSettings, WebSettings
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.models.settings import ModelSettings
@@ -45,6 +45,7 @@ GROUPS: tuple[type[Configurable], ...] = (
     TelemetrySettings,
     ApprovalSettings,
     McpSettings,
+    WebSettings,
     ServerSettings,
     DocumentSettings,
     KernelSettings,
@@ -100,6 +101,7 @@ class Settings:
     telemetry: TelemetrySettings
     approval: ApprovalSettings
     mcp: McpSettings
+    web: WebSettings
     server: ServerSettings
     documents: DocumentSettings
     kernel: KernelSettings
@@ -109,9 +111,10 @@ class Settings:
         """Return the values of all secret settings: keys and passwords, each on its own."""
         upstreams = self.model.upstreams.values()
         urls = [self.runtime.store, self.model.upstream_url, self.model.anthropic_url]
-        urls += [self.documents.embeddings_url, *(str(each["url"]) for each in upstreams)]
+        urls += [self.documents.embeddings_url, self.web.web_search_url]
+        urls += [*(str(each["url"]) for each in upstreams)]
         own = [self.model.upstream_key, self.model.anthropic_key, self.runtime.api_key]
-        own.append(self.documents.embeddings_key)
+        own += [self.documents.embeddings_key, self.web.web_search_key]
         keys = [*own, *(each["key"] for each in upstreams)]
         return frozenset(filter(None, [*keys, *(urlsplit(url).password for url in urls)]))
 

@@ -120,7 +120,8 @@ class Offered:
                 return "required" if choice.get("mode") == "required" else "auto"
             return {**choice, "tools": [self.choice(each) for each in choice["tools"]]}
         for entry in self._hosted:
-            if entry.tool.type == choice.get("type") and not self.is_native(entry.tool):
+            called = choice.get("type") in (entry.tool.type, *entry.tool.aliases)
+            if called and not self.is_native(entry.tool):
                 return {"type": "function", "name": self.name(entry.tool)}
         name = choice.get("name")
         if choice.get("type") == "custom" and name in self._by_name and not self._native:
@@ -146,7 +147,8 @@ def _allows(choice: Any, entry: ToolEntry) -> bool:
 
 
 def _names(reference: Any, entry: ToolEntry) -> bool:
-    kinds = (entry.tool.type, entry.spec.get("type") if entry.tool.repeated else None)
+    more = entry.spec.get("type") if entry.tool.repeated else None
+    kinds = (entry.tool.type, *entry.tool.aliases, more)
     if not isinstance(reference, Mapping) or reference.get("type") not in kinds:
         return False
     return not entry.tool.repeated or reference.get("name") == entry.spec.get("name")

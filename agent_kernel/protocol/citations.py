@@ -1,4 +1,4 @@
-"""Citations: of container files that a message names, of pictures shown before it, and of searched files."""
+"""Citations: of container files that a message names, pictures before it, searched files, and web pages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import TypeAlias
 from openai.types.responses.response_output_text import (
     AnnotationContainerFileCitation,
     AnnotationFileCitation,
+    AnnotationURLCitation,
 )
 
-Annotation: TypeAlias = AnnotationContainerFileCitation | AnnotationFileCitation
+Annotation: TypeAlias = AnnotationContainerFileCitation | AnnotationFileCitation | AnnotationURLCitation
 
 MOST = 50
 """Maximum number of files looked up at a time for a message."""
 
 _NAMED = re.compile(r"(?:sandbox:)?(/mnt/data/[^\s()<>\[\]{}\"'`|*\\]+)")
+_MARKDOWN = r"\[[^\[\]\n]{1,300}\]\((https?://(?:[^\s()<>]|\([^\s()<>]{0,200}\)){1,2048})\)"
+_LINK = re.compile(rf"\({_MARKDOWN}\)|{_MARKDOWN}")
+"""A Markdown link, with the round brackets around it if there are any."""
 _AROUND = ".,;:!?"
 """Punctuation that may follow a path in a sentence and is not part of it."""
 
@@ -30,6 +34,14 @@ class CitedFile:
     label: str
     file_id: str
     filename: str
+
+
+@dataclass(frozen=True)
+class CitedPage:
+    """A web page that was found or read. The model cites it by a Markdown link to its address."""
+
+    url: str
+    title: str
 
 
 class Citations:
@@ -46,10 +58,15 @@ class Citations:
         self._known: dict[str, str | None] = {}
         self._shown: dict[str, None] = {}
         self._sources: dict[str, CitedFile] = {}
+        self._pages: dict[str, CitedPage] = {}
 
-    def search(self, sources: Iterable[CitedFile]) -> None:
-        """Let messages from now on cite these files. Of two with one label, the newer counts."""
-        self._sources.update({f"[{each.label}]": each for each in sources})
+    def search(self, sources: Iterable[CitedFile | CitedPage]) -> None:
+        """Let messages from now on cite these. Of two files with one label, the newer counts."""
+        for each in sources:
+            if isinstance(each, CitedPage):
+                self._pages[_same(each.url)] = each
+            else:
+                self._sources[f"[{each.label}]"] = each
 
     def show(self, path: str) -> None:
         """Cite a picture at the beginning of the next text that ends, unless the text names its file."""
@@ -73,7 +90,24 @@ class Citations:
         The `index` of a `file_citation` is the place behind the name that cites the file.
         """
         cited = self._cited() if self._sources and "[" in self.text else []
-        return [*self._files(), *cited]
+        return [*self._files(), *cited, *(self._linked() if self._pages else ())]
+
+    def _linked(self) -> list[AnnotationURLCitation]:
+        """Return the links to pages that were found or read; others are the model's own."""
+        found = [(page, match) for match in _LINK.finditer(self.text) if (page := self._page(match))]
+        return [
+            AnnotationURLCitation.construct(
+                type="url_citation",
+                url=page.url,
+                title=page.title,
+                start_index=match.start(),
+                end_index=match.end(),
+            )
+            for page, match in found
+        ]
+
+    def _page(self, link: re.Match[str]) -> CitedPage | None:
+        return self._pages.get(_same(link[1] or link[2]))
 
     def _cited(self) -> list[AnnotationFileCitation]:
         names = "|".join(sorted(map(re.escape, self._sources), key=len, reverse=True))
@@ -112,6 +146,11 @@ class Citations:
             self._shown.clear()
         self.text = ""
         self._known.clear()
+
+
+def _same(url: str) -> str:
+    """Return an address as it is compared: models drop the slash at its end, and add fragments."""
+    return url.partition("#")[0].rstrip("/")
 
 
 def _named(text: str) -> list[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from openai import BaseModel
 from openai.types.responses import Response, ResponseStreamEvent
@@ -32,7 +32,14 @@ class Included:
     def item(self, item: T) -> T:
         """Return an item, an object or JSON, with null for each field that is not shown."""
         fields = self._hidden.get(_get(item, "type"))
-        changes = {field: None for field in fields or () if _get(item, field) is not None}
+        changes: dict[str, Any] = {}
+        for field in fields or ():
+            outer, _, inner = field.partition(".")
+            known = _get(item, outer)
+            if inner and _get(known, inner) is not None:
+                changes[outer] = _with(known, inner, None)
+            elif not inner and known is not None:
+                changes[outer] = None
         if not changes:
             return item
         if isinstance(item, BaseModel):
@@ -50,10 +57,10 @@ class Included:
     def event(self, event: ResponseStreamEvent) -> ResponseStreamEvent:
         """Return an event with its item or its response as they are shown. A new item has nothing to hide."""
         if event.type == "response.output_item.done":
-            return _with(event, "item", self.item(event.item))
+            return cast("ResponseStreamEvent", _with(event, "item", self.item(event.item)))
         response = getattr(event, "response", None)
         if isinstance(response, Response):
-            return _with(event, "response", self.response(response))
+            return cast("ResponseStreamEvent", _with(event, "response", self.response(response)))
         return event
 
     def hides(self, kinds: Collection[str]) -> bool:
@@ -72,17 +79,25 @@ async def with_hidden_fields(items: Sequence[Json], store: Rows) -> Sequence[Jso
     optional = catalogue().optional_fields
     found: list[Json] = []
     for item in items:
-        missing = [name for name in optional.get(item["type"], {}).values() if item.get(name) is None]
-        stored = await store.item(item["id"]) if missing else None
+        names = optional.get(item["type"], {}).values()
+        missing = {name.partition(".")[0] for name in names if _value(item, name) is None}
+        stored = await store.item(item["id"]) if missing and item.get("id") else None
         if stored is not None and stored["type"] == item["type"]:
             item = {**item, **{name: stored.get(name) for name in missing}}
         found.append(item)
     return found
 
 
+def _value(item: Any, name: str) -> Any:
+    outer, _, inner = name.partition(".")
+    return _get(_get(item, outer), inner) if inner else _get(item, outer)
+
+
 def _get(item: Any, name: str) -> Any:
     return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
 
 
-def _with(event: ResponseStreamEvent, name: str, value: Any) -> ResponseStreamEvent:
-    return event if getattr(event, name) is value else event.model_copy(update={name: value})
+def _with(whole: Any, name: str, value: Any) -> Any:
+    if isinstance(whole, Mapping):
+        return {**whole, name: value}
+    return whole if getattr(whole, name) is value else whole.model_copy(update={name: value})

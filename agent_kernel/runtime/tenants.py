@@ -82,6 +82,7 @@ class Tenant:
                 approval=parts.approval,
                 skills=parts.skills,
                 documents=self.vector_stores,
+                web=parts.turn_settings.tools.get("web_search"),
             )
         )
         self.questions = OpenQuestions(key.name)

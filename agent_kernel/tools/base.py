@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallDraft, CallItem, CallStart, OutputDraft
-from agent_kernel.protocol.citations import CitedFile
+from agent_kernel.protocol.citations import CitedFile, CitedPage
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.context import LostCall, RejoinedCall, ToolContext
 from agent_kernel.tools.live import LiveCall
@@ -98,6 +98,8 @@ class Tool(ABC):
 
     type: ClassVar[str]
     """The `type` of its entry in `tools`, and its name in audit records, traces and metrics."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other names that `type` may have in an entry of `tools`, and in `tool_choice`."""
     call_type: ClassVar[str]
     output_type: ClassVar[str]
     id_prefixes: ClassVar[tuple[str, str]]
@@ -122,7 +124,7 @@ class Tool(ABC):
     """Whether a call and its output are one item; see `tools.one_item`."""
     optional_fields: ClassVar[Mapping[str, str]] = {}
     """Fields of its call items that a response shows only if the request's `include` names them. Maps the
-    name in `include` to the field, which is null otherwise. The model always gets them."""
+    name in `include` to the field, also `outer.inner`; it is null otherwise. The model always gets them."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
         """Return the tool itself: there is one object per tool."""
@@ -338,8 +340,8 @@ class Tool(ABC):
     def result(self, output: Json) -> str:
         """Return an output item's content as text for a model."""
 
-    def sources(self, item: Json) -> Iterator[CitedFile]:
-        """Yield the files that messages after this item may cite by name; most tools have none."""
+    def sources(self, item: Json) -> Iterator[CitedFile | CitedPage]:
+        """Yield what messages after this item may cite; most tools have nothing."""
         yield from ()
 
     def annotated(self, output: Json, lines: Mapping[int, str]) -> Json:

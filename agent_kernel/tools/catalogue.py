@@ -28,6 +28,7 @@ BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.file_search.tool:FILE_SEARCH",
     "agent_kernel.tools.mcp.tool:MCP",
     "agent_kernel.tools.shell.tool:SHELL",
+    "agent_kernel.tools.web_search.tool:WEB_SEARCH",
 )
 """The built-in tools, each as a module and a class or object. A line here adds one."""
 
@@ -44,7 +45,7 @@ class Catalogue:
         self._by_output: dict[str, Tool] = {}
         for tool in tools:
             for known, name in (
-                (self._by_type, tool.type),
+                *((self._by_type, name) for name in (tool.type, *tool.aliases)),
                 (self._by_call, tool.call_type),
                 (self._by_output, tool.output_type),
             ):
@@ -73,7 +74,7 @@ class Catalogue:
 
     @property
     def types(self) -> list[str]:
-        """The types of all tools, in order."""
+        """The types of all tools, in order, with their other names."""
         return sorted(self._by_type)
 
     @property
@@ -118,7 +119,7 @@ def catalogue() -> Catalogue:
 async def warm_up(channel: Channel) -> None:
     """Let each tool begin in a fresh sandbox what makes its first call fast. Raises as `Tool.run`."""
     for tool_type in catalogue().types:
-        if (tool := catalogue().get(tool_type)) is not None:
+        if (tool := catalogue().get(tool_type)) is not None and tool.type == tool_type:
             await tool.warm_up(channel)
 
 

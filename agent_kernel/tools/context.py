@@ -54,6 +54,10 @@ def _nothing(path: str) -> None:
     """Cite nothing: no message follows."""
 
 
+async def _anywhere(url: str) -> None:
+    """Refuse nothing."""
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """The context of one call."""
@@ -82,6 +86,8 @@ class ToolContext:
     """The turn's connections to MCP servers; see `tools.mcp.servers`."""
     rejoin: Any = None
     """The state that `Tool.rejoin` returned, for a call that ran when its process died."""
+    connect_refusal: Callable[[str], Awaitable[str | None]] = _anywhere
+    """Return why the turn may not read what is at an address, as a sentence; None if it may."""
     documents: DocumentSearch | None = None
     """The tenant's vector stores; None: this server has none."""
     note: str | None = None

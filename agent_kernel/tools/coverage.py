@@ -41,7 +41,7 @@ def _refused(note: str) -> Coverage:
     return Coverage("refused", note)
 
 
-_NO_SEARCH = "Offer a function of your own, or an MCP server that searches."
+_SEARCH = "By the search service that the operator configures, otherwise refused. See guide/web-search.md."
 _NO_COMPUTER = "Offer a function of your own that acts on the screen."
 _NO_PROGRAMS = "Use code_interpreter, which runs Python."
 
@@ -62,10 +62,10 @@ TOOLS: Mapping[str, Coverage] = {
     "programmatic_tool_calling": _refused(_NO_PROGRAMS),
     "shell": _served("Runs in a container, or on the client with the environment local."),
     "tool_search": _refused("Offer the functions themselves, also those with defer_loading."),
-    "web_search": _refused(_NO_SEARCH),
-    "web_search_2025_08_26": _refused(_NO_SEARCH),
-    "web_search_preview": _refused(_NO_SEARCH),
-    "web_search_preview_2025_03_11": _refused(_NO_SEARCH),
+    "web_search": _served(_SEARCH),
+    "web_search_2025_08_26": _served("As web_search."),
+    "web_search_preview": _served("As web_search."),
+    "web_search_preview_2025_03_11": _served("As web_search."),
 }
 """The `type` of an entry of `tools`."""
 
@@ -132,7 +132,7 @@ ITEMS: Mapping[str, Coverage] = {
     "shell_call_output": _served(),
     "tool_search_call": _passed(_OTHERS_RESULT),
     "tool_search_output": _passed(_OTHERS_RESULT),
-    "web_search_call": _passed(_OTHERS_RESULT),
+    "web_search_call": _served("Without results the model is told that they were not kept."),
 }
 """The `type` of an input item."""
 

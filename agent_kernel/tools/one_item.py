@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import is_rejected, json_key
-from agent_kernel.protocol.citations import CitedFile
+from agent_kernel.protocol.citations import CitedFile, CitedPage
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 
@@ -109,8 +109,8 @@ def expanded(items: Sequence[Json]) -> list[Json]:
     return found
 
 
-def sources_in(items: Sequence[Json]) -> Iterator[CitedFile]:
-    """Yield the files that messages after these items may cite; see `Tool.sources`."""
+def sources_in(items: Sequence[Json]) -> Iterator[CitedFile | CitedPage]:
+    """Yield what messages after these items may cite; see `Tool.sources`."""
     for item in items:
         if (tool := one_item_of(item)) is not None:
             yield from tool.sources(item)

@@ -23,7 +23,7 @@ _WORDS = ("auto", "none", "required")
 _CODEX = "x-codex-"
 """Codex CLI's `client_metadata` has keys that begin so."""
 
-_SPARED = ("tool_search", "web_search")
+_SPARED = ("tool_search",)
 """Types that Codex CLI sends with every request, used or not: they are left out, and a notice says so."""
 
 
@@ -32,8 +32,13 @@ SECRETS = ("authorization", "headers")
 
 def spared_tools(client_metadata: object) -> Sequence[str]:
     """Return the types that a client may list in `tools` although they are not served."""
+    return _SPARED if is_codex(client_metadata) else ()
+
+
+def is_codex(client_metadata: object) -> bool:
+    """Return whether a request is from Codex CLI."""
     known = client_metadata if isinstance(client_metadata, Mapping) else {}
-    return _SPARED if any(str(key).startswith(_CODEX) for key in known) else ()
+    return any(str(key).startswith(_CODEX) for key in known)
 
 
 def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
@@ -174,7 +179,7 @@ def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
 
 
 def _is_wanted(wanted: Json, entry: ToolEntry) -> bool:
-    if entry.tool.type != wanted.get("type"):
+    if wanted.get("type") not in (entry.tool.type, *entry.tool.aliases):
         return False
     if entry.lists:  # its functions are known later
         return bool(entry.spec.get("server_label") == wanted.get("server_label"))

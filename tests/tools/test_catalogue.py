@@ -100,13 +100,6 @@ def test_approval_entry_of_the_agents_sdk_is_taken() -> None:
     assert read_request({"input": "x", "tools": [entry]}).tools == []
 
 
-def test_unserved_tools_are_not_echoed() -> None:
-    codex = {"x-codex-turn-metadata": "{}"}
-    tools = [{"type": "web_search"}, FUNCTION]
-    turn = read_request({"input": "x", "client_metadata": codex, "tools": tools})
-    assert turn.tools_shown(None) == [FUNCTION]
-
-
 async def run(tool: Tool, arguments: str) -> list[Any]:
     emitted: list[Any] = []
 

@@ -22,6 +22,7 @@ from agent_kernel.kernel.render.message import (
     with_sources,
 )
 from agent_kernel.kernel.render.search.call import search_texts
+from agent_kernel.kernel.render.search.web import web_texts
 from agent_kernel.kernel.render.shell import shell_texts
 from agent_kernel.kernel.render.stored import ITEM_MIME, Item
 
@@ -31,6 +32,7 @@ TEXTS: dict[str, Texts] = {
     "shell_call_output": shell_texts,
     "code_interpreter_call": code_texts,
     "file_search_call": search_texts,
+    "web_search_call": web_texts,
 }
 """The items whose outputs are searched for figures, and the texts that the first output of one shows.
 

@@ -23,6 +23,7 @@ from agent_kernel.kernel.render.reasoning import reasoning
 from agent_kernel.kernel.render.registry import INSTALLED
 from agent_kernel.kernel.render.rejected import mcp_call
 from agent_kernel.kernel.render.search.call import file_search_call
+from agent_kernel.kernel.render.search.web import web_search_call
 from agent_kernel.kernel.render.shell import shell_call, shell_output
 from agent_kernel.kernel.render.stored import ITEM_MIME, MAX_STORED, Item, particulars, public
 
@@ -38,6 +39,7 @@ RENDERERS: dict[str, Render] = {
     "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,
     "file_search_call": file_search_call,
+    "web_search_call": web_search_call,
 }
 """The built-in renderers by item type. To add one, add a file to this folder and a line here; see `base`."""
 

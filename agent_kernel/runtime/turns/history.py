@@ -199,3 +199,16 @@ def _unanswered(call: Json, note: str) -> Json:
     tool = catalogue().of_call(call["type"])
     output = note if tool is None else tool.unanswered(call, note)
     return {"type": output_of()[call["type"]], "call_id": call["call_id"], "output": output}
+
+
+def container_in(items: Sequence[Json]) -> str | None:
+    """Return the container of the last call in the input that was made for one.
+
+    Clients that send the conversation again, whole or by reference, instead of naming the previous response
+    go on in it too.
+    """
+    for item in reversed(items):
+        tool = catalogue().of_call(item["type"])
+        if tool is not None and (container_id := tool.container_of(item)) is not None:
+            return container_id
+    return None

@@ -36,7 +36,7 @@ from agent_kernel.runtime.included import with_hidden_fields
 from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
 from agent_kernel.runtime.network.policy import with_network
 from agent_kernel.runtime.turns.conversations import LocalConversations
-from agent_kernel.runtime.turns.history import Histories, History, Json, join
+from agent_kernel.runtime.turns.history import Histories, History, Json, container_in, join
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.request import TurnRequest, continued, read_file_ids
@@ -51,6 +51,8 @@ from agent_kernel.tools.document_search.search import DocumentSearch
 from agent_kernel.tools.file_search.tool import check_stores
 from agent_kernel.tools.one_item import sources_in
 from agent_kernel.tools.request import unserved
+from agent_kernel.tools.web_search.access import WebAccess
+from agent_kernel.tools.web_search.offered import searchable
 
 Memory = Mapping[str, History]
 """Histories after unstored responses, by the response's id."""
@@ -89,6 +91,7 @@ class TurnParts:
     approval: Policy = field(default_factory=Policy)
     skills: Skills = field(default_factory=Skills)
     documents: DocumentSearch | None = None
+    web: WebAccess | None = None
 
 
 class Preparation:
@@ -107,6 +110,7 @@ class Preparation:
         self._approval = parts.approval
         self._skills = parts.skills
         self._documents = parts.documents
+        self._web = parts.web
 
     async def check_input(self, turn: TurnRequest, model: Model) -> None:
         """Check the new input and the settings. Raises `InvalidRequest` for what the model cannot get."""
@@ -126,9 +130,12 @@ class Preparation:
         `resumed`: the request was accepted by another process. Files that were deleted since do not end it.
         """
         model, upstream_name = self.model(turn)
+        left_out = unserved(turn.request.get("tools"))
         if not resumed:
             await self.check_input(turn, model)
             await check_stores(turn.tools, self._documents)
+            tools, more = searchable(turn.tools, self._web, turn.request.get("client_metadata"))
+            turn, left_out = replace(turn, tools=tools), sorted([*left_out, *more])
         history = await self.history(turn, memory)
         items = await self.resolved(await with_calls(turn.input, self._store), history)
         turn = replace(continued(turn, history.items), input=await with_hidden_fields(items, self._store))
@@ -146,11 +153,10 @@ class Preparation:
         joined = join(history, turn.input, to_come, elsewhere)
         # for the model only, not for the store
         conversation = await self.attachments.filled(joined, in_container=turn.input_files)
-        earlier = history.container_id or _container_in(turn.input)
+        earlier = history.container_id or container_in(turn.input)
         container_id, is_new = await self._container(turn, earlier, joined)
         new = is_new and earlier is not None
         notices = await self._tell_of_losses(turn, conversation, container_id, new=new)
-        left_out = unserved(turn.request.get("tools"))
         turn = await self._told(turn, container_id)
         response = new_response(
             turn.request,
@@ -384,16 +390,3 @@ def _place(conversation: Sequence[Json], turn: TurnRequest) -> int:
     while place < len(conversation) and conversation[place]["type"] in outputs:
         place += 1
     return place
-
-
-def _container_in(items: Sequence[Json]) -> str | None:
-    """Return the container of the last call in the input that was made for one.
-
-    Clients that send the conversation again, whole or by reference, instead of naming the previous response
-    go on in it too.
-    """
-    for item in reversed(items):
-        tool = catalogue().of_call(item["type"])
-        if tool is not None and (container_id := tool.container_of(item)) is not None:
-            return container_id
-    return None

@@ -19,6 +19,7 @@ from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import note_of
 from agent_kernel.runtime.approvals.items import Answer
 from agent_kernel.runtime.containers.containers import LocalContainers
+from agent_kernel.runtime.network.destinations import connect_refusal
 from agent_kernel.runtime.network.egress import RunningCall, one_line
 from agent_kernel.runtime.observe.audit import audited_call
 from agent_kernel.runtime.observe.metrics import Metrics
@@ -235,7 +236,11 @@ class ToolCalls:
             rejoin=call.rejoin.state if call.rejoin is not None else None,
             note=note_of(call.answer),
             documents=self._documents,
+            connect_refusal=partial(connect_refusal, run.approvals.policies, partial(self._network, run)),
         )
+
+    async def _network(self, run: Turn) -> Mapping[str, Any] | None:
+        return None if run.container_id is None else await self._containers.network_policy(run.container_id)
 
     @asynccontextmanager
     async def _sandbox(self, run: Turn, call: RunningCall) -> AsyncGenerator[Channel, None]:

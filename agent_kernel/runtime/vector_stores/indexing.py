@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 
-from agent_kernel.errors import AgentKernelError, NotFound
+from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound
 from agent_kernel.models.embedding.embedders import Embedder
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
 from agent_kernel.runtime.vector_stores.chunking import Chunking, chunks_of
@@ -69,6 +69,21 @@ class Indexer:
         self._idle.clear()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name="indexer")
+
+    async def text_of(self, filename: str, content: bytes) -> str:
+        """Return the text of one file, which no store keeps. Raises `InvalidRequest`, `SandboxError`."""
+
+        async def whole() -> AsyncGenerator[bytes, None]:
+            yield content
+
+        extraction = Extraction(self._open_sandbox, self._limit)
+        try:
+            async with aclosing(extraction.text(filename, whole())) as pieces:
+                return "".join([piece async for piece in pieces])
+        except UnreadableFile as error:
+            raise InvalidRequest(error.why) from None
+        finally:
+            await asyncio.shield(extraction.aclose())
 
     async def settled(self) -> None:
         """Wait until no file waits."""

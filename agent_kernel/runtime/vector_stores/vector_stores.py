@@ -136,6 +136,10 @@ class LocalVectorStores:
         for store_id in store_ids:
             _check_alive(await self.row(store_id, where), where)
 
+    async def text_of(self, filename: str, content: bytes) -> str:
+        """See `DocumentSearch`."""
+        return await self._indexer.text_of(filename, content)
+
     async def search(self, query: Query) -> Sequence[Passage]:
         """See `DocumentSearch`."""
         await self.check(query.store_ids, "vector_store_ids")

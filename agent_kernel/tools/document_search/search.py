@@ -56,6 +56,13 @@ class DocumentSearch(Protocol):
         """Raise `NotFound` for a vector store that does not exist, or has expired."""
         ...
 
+    async def text_of(self, filename: str, content: bytes) -> str:
+        """Return the text of a file that is in no vector store, read in a sandbox.
+
+        Raises `InvalidRequest` if it has none, `SandboxError`. Cancelling deletes the sandbox.
+        """
+        ...
+
     async def search(self, query: Query) -> Sequence[Passage]:
         """Return the best passages, best first.
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from agent_kernel.errors import AgentKernelError
 if TYPE_CHECKING:
     from mcp import Client
 
-    from agent_kernel.tools.mcp.http import LimitedTransport
+    from agent_kernel.tools.outbound import LimitedTransport
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ async def over_http(
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
 
-    from agent_kernel.tools.mcp.http import client_factory, client_of
+    from agent_kernel.tools.outbound import client_of
 
     is_old = urlsplit(url).path.rstrip("/").endswith("/sse")
     begun = False
@@ -166,7 +167,7 @@ async def over_http(
         except Exception:
             if begun or transport.refused not in _SSE_AFTER:
                 raise
-    factory = client_factory(transport if is_old else transport.again(), headers)
+    factory = partial(client_of, transport if is_old else transport.again(), headers)
     async with Client(sse_client(url, httpx_client_factory=factory), **options, mode="legacy") as client:
         transport.connected()
         yield client

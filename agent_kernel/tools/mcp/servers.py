@@ -23,7 +23,6 @@ from agent_kernel.errors import (
 )
 from agent_kernel.tools.mcp.connection import McpConnection, McpFailure, ServerLeft, leaves, over_http
 from agent_kernel.tools.mcp.elicitation import AskUser
-from agent_kernel.tools.mcp.http import LimitedTransport, McpHosts, ServerSentTooMuch
 from agent_kernel.tools.mcp.inside import OpensSandbox, over_stdio
 from agent_kernel.tools.mcp.open_calls import OpenCalls
 from agent_kernel.tools.mcp.results import (
@@ -37,6 +36,7 @@ from agent_kernel.tools.mcp.results import (
     outcome_of,
 )
 from agent_kernel.tools.mcp.spec import McpServer
+from agent_kernel.tools.outbound import AllowedHosts, LimitedTransport, ServerSentTooMuch
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -54,7 +54,7 @@ MOST_LISTED = 5000
 class McpLimits:
     """The operator's limits for MCP servers. Times are in seconds."""
 
-    hosts: McpHosts = field(default_factory=McpHosts)
+    hosts: AllowedHosts = field(default_factory=AllowedHosts)
     connect: float = 30.0
     """For connecting to a server and listing its tools."""
     call: float = 120.0

@@ -118,24 +118,24 @@ async def test_refused_fields_are_left_out(upstream: Upstream, turn: Turn, name:
         assert "phase" not in request["input"][1]
 
 
-SEARCH: dict[str, Any] = {
-    "type": "web_search_call",
-    "id": "ws_1",
+PICTURE: dict[str, Any] = {
+    "type": "image_generation_call",
+    "id": "ig_1",
     "status": "completed",
-    "action": {"type": "search", "query": "tides", "queries": ["tides"]},
+    "result": "aGVsbG8=",
 }
-ASKED = [{"role": "user", "content": "Go."}, SEARCH]
+ASKED = [{"role": "user", "content": "Go."}, PICTURE]
 
 
 async def test_items_of_other_tools_reach_a_responses_upstream(upstream: Upstream, turn: Turn) -> None:
     upstream.responds(message("Done"))
     response = to_json(await turn(ASKED, model="responses/m"))
-    assert upstream.requests[-1]["input"][1] == SEARCH
+    assert upstream.requests[-1]["input"][1] == PICTURE
     assert "agent_kernel" not in response
 
 
 async def test_items_that_an_upstream_refuses_are_named(upstream: Upstream, turn: Turn) -> None:
-    upstream.refuses(400, "Invalid value: 'web_search_call'.", {})
+    upstream.refuses(400, "Invalid value: 'image_generation_call'.", {})
     notices = []
     for _ in range(2):  # the second turn does not try again
         upstream.responds(message("Done"))
@@ -143,11 +143,11 @@ async def test_items_that_an_upstream_refuses_are_named(upstream: Upstream, turn
         notices += response["agent_kernel"]["notices"]
     assert [len(request["input"]) for request in upstream.requests] == [2, 1, 1]
     assert ["items" in notice for notice in notices] == [True, True]
-    assert notices[1].endswith("web_search_call.")
+    assert notices[1].endswith("image_generation_call.")
 
 
 async def test_items_that_a_chat_model_cannot_read_are_named(upstream: Upstream, turn: Turn) -> None:
     upstream.says({"content": "Done"})
     response = to_json(await turn(ASKED, model="chat/m"))
     (notice,) = response["agent_kernel"]["notices"]
-    assert notice.endswith("web_search_call.")
+    assert notice.endswith("image_generation_call.")

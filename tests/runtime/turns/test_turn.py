@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -128,15 +127,6 @@ def test_older_shell_shapes_run_in_a_container(more: dict[str, Any]) -> None:
     ]
     given = (turn.environment.params or {}).get("memory_limit")
     assert given == (more.get("container") or {}).get("memory_limit")
-
-
-def test_tool_of_codex_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        tools = [{"type": "namespace"}, {"type": "web_search"}, {"type": "web_search"}]
-        turn = read_request({"input": "x", "tools": tools, "client_metadata": {"x-codex-turn-metadata": ""}})
-    assert turn.tools == []
-    (said,) = caplog.records  # once for the turn, however many they are
-    assert said.getMessage().endswith("not offered to the model: 'web_search'.")
 
 
 CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}

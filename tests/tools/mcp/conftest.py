@@ -14,8 +14,8 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.tools.mcp.http import McpHosts
 from agent_kernel.tools.mcp.servers import McpLimits
+from agent_kernel.tools.outbound import AllowedHosts
 from tests.clients.conftest import node  # noqa: F401 (a fixture)
 from tests.runtime.played import Upstream, runtime_on
 from tests.tools.mcp.served import Called, counting, served, watched
@@ -26,7 +26,7 @@ Make = Callable[..., AbstractAsyncContextManager[LocalRuntime]]
 def loopback(*urls: str, **limits: Any) -> TurnSettings:
     """Settings that allow exactly these servers."""
     entries = [f"tcp://{url.removeprefix('http://')}" for url in urls]
-    hosts = McpHosts.parse(entries, param="hosts") if entries else McpHosts()
+    hosts = AllowedHosts.parse(entries, param="hosts") if entries else AllowedHosts()
     return TurnSettings(tools={"mcp": McpLimits(hosts=hosts, **limits)})
 
 

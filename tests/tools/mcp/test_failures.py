@@ -141,10 +141,10 @@ async def test_a_private_server_is_refused(
     runtime: Make, upstream: Upstream, calc: str, called: Called, allowed: str
 ) -> None:
     from agent_kernel.runtime.turns.settings import TurnSettings
-    from agent_kernel.tools.mcp.http import McpHosts
     from agent_kernel.tools.mcp.servers import McpLimits
+    from agent_kernel.tools.outbound import AllowedHosts
 
-    hosts = McpHosts.parse([allowed], param="hosts") if allowed else McpHosts()
+    hosts = AllowedHosts.parse([allowed], param="hosts") if allowed else AllowedHosts()
     settings = TurnSettings(tools={"mcp": McpLimits(hosts)})
     async with runtime(turn_settings=settings) as running:
         if allowed == "*":  # the name is not refused, its address is

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from agent_kernel.tools.mcp.connection import McpFailure
-from agent_kernel.tools.mcp.http import McpHosts
 from agent_kernel.tools.mcp.servers import McpLimits, TurnServers
 from agent_kernel.tools.mcp.spec import read_server
+from agent_kernel.tools.outbound import AllowedHosts
 from tests.runtime.played import Upstream, call
 from tests.tools.mcp.conftest import Make, loopback
 from tests.tools.mcp.served import Called, counting, served
@@ -172,7 +172,7 @@ async def test_a_changed_list_in_the_newest_protocol(runtime: Make, called: Call
     app = counting(called).streamable_http_app()
     async with served(app) as url:
         server, _ = read_server(entry(f"{url}/mcp"), 0)
-        servers = TurnServers(McpLimits(McpHosts.parse([url.replace("http", "tcp")], param="hosts")))
+        servers = TurnServers(McpLimits(AllowedHosts.parse([url.replace("http", "tcp")], param="hosts")))
         try:
             before = {tool.name for tool in await servers.tools(server)}
             connection = servers.connection(server)
@@ -293,7 +293,7 @@ def test_a_stored_entry_has_no_credentials_to_send(secret: dict[str, Any]) -> No
 async def test_a_stored_request_reaches_no_server(calc: str, called: Called) -> None:
     _, shown = read_server(entry(f"{calc}/mcp", authorization="hunter2"), 0)
     server, _ = read_server(shown, 0)
-    servers = TurnServers(McpLimits(McpHosts.parse([calc.replace("http", "tcp")], param="hosts")))
+    servers = TurnServers(McpLimits(AllowedHosts.parse([calc.replace("http", "tcp")], param="hosts")))
     servers.check(server)
     with pytest.raises(McpFailure, match="send the request again"):
         await servers.tools(server)

@@ -1,10 +1,9 @@
-"""HTTP to MCP servers: only to hosts that the operator allows, with limits on what they send."""
+"""HTTP to servers that tools use: only to hosts that the operator allows, with limits on what they send."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,22 +19,22 @@ ANY = "*"
 """In the operator's list: every host that is not private."""
 
 MAX_BYTES = 32 << 20
-"""Bytes that a server may send in one response, a stream of events included."""
+"""Bytes that a server may send in one response by default, a stream of events included."""
 
 
 class ServerSentTooMuch(AgentKernelError):
-    """An MCP server sent more than it may."""
+    """A server sent more than it may."""
 
 
 @dataclass(frozen=True)
-class McpHosts:
-    """The hosts that requests may name as MCP servers. None are allowed by default."""
+class AllowedHosts:
+    """The hosts that a tool may connect to. None are allowed by default."""
 
     policy: NetworkPolicy = NetworkPolicy()  # noqa: RUF009 (frozen)
     any_public: bool = False
 
     @classmethod
-    def parse(cls, entries: Sequence[str], *, param: str) -> McpHosts:
+    def parse(cls, entries: Sequence[str], *, param: str) -> AllowedHosts:
         """Read the operator's list: as a network policy's, and `*` for all public hosts.
 
         Raises `InvalidRequest` for a malformed entry.
@@ -63,7 +62,7 @@ class McpHosts:
 class CheckedBackend(AsyncNetworkBackend):
     """Connects to allowed hosts only, at addresses that were checked; a name is resolved once."""
 
-    def __init__(self, hosts: McpHosts, resolver: Resolver = system_resolver) -> None:
+    def __init__(self, hosts: AllowedHosts, resolver: Resolver = system_resolver) -> None:
         self._hosts = hosts
         self._resolver = resolver
         self._inner = AnyIOBackend()
@@ -79,7 +78,7 @@ class CheckedBackend(AsyncNetworkBackend):
         """Connect to a host. Raises `ConnectDenied`, and what `httpcore2` raises."""
         rule = self._hosts.rule(host, port)
         if rule is None:
-            raise ConnectDenied(f"the operator allows no MCP server at {host}:{port}")
+            raise ConnectDenied(f"the operator allows no connection to {host}:{port}")
         try:
             addresses = await checked_addresses(host.strip("[]"), rule, self._resolver)
         except ConnectDenied:  # an OSError too
@@ -98,7 +97,7 @@ class CheckedBackend(AsyncNetworkBackend):
 
     async def connect_unix_socket(self, *arguments: Any, **options: Any) -> AsyncNetworkStream:
         """Raise `ConnectDenied`: servers are reached by TCP."""
-        raise ConnectDenied("an MCP server is reached by its host")
+        raise ConnectDenied("a server is reached by its host")
 
     async def sleep(self, seconds: float) -> None:
         """Wait, as `httpcore2` asks for between attempts."""
@@ -111,7 +110,7 @@ class LimitedTransport(httpx2.AsyncHTTPTransport):
     `too_much` is set once a response was cut off because it was too long.
     """
 
-    def __init__(self, hosts: McpHosts, most_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, hosts: AllowedHosts, most_bytes: int = MAX_BYTES) -> None:
         super().__init__()
         self._pool = AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(), network_backend=CheckedBackend(hosts)
@@ -183,8 +182,3 @@ def client_of(
         trust_env=False,
         follow_redirects=False,
     )
-
-
-def client_factory(transport: LimitedTransport, own_headers: dict[str, str]) -> Any:
-    """Return `client_of` as the `mcp` package's factories are called."""
-    return partial(client_of, transport, own_headers)

@@ -1,0 +1,1 @@
+"""The services that can search the web; `configured.py` has their table."""
