@@ -51,3 +51,18 @@ async def test_code_execution_by_the_previous_response(agent: Any) -> None:
     history = first.all_messages()
     second = await agent.run("sum the numbers", message_history=history, model_settings=PREVIOUS)
     assert second.output == "They add up to 208."
+
+
+async def test_shell_in_a_graph_of_two_agents(tap: Tap) -> None:
+    """The shell is no tool of its own there, but a setting passes it on."""
+    shell = {"type": "shell", "environment": {"type": "container_auto"}}
+    settings: Any = {**PREVIOUS, "openai_native_tools": [shell]}
+    async with AsyncOpenAI(base_url=tap.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        provider = providers.OpenAIProvider(openai_client=client)
+        model = models.OpenAIResponsesModel("", provider=provider)
+        collector = pydantic_ai.Agent(model, model_settings=settings, instructions="Collect.")
+        adder = pydantic_ai.Agent(model, model_settings=settings, instructions="Add.")
+        first = await collector.run("collect the measurements")
+        assert first.output == "There are 6 numbers."
+        second = await adder.run("add them up", message_history=first.all_messages())
+        assert second.output == "They add up to 108 mm."
