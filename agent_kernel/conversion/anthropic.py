@@ -13,18 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.conversion.chat import to_chat
+from agent_kernel.models.anthropic.messages import BEGINNING
+from agent_kernel.models.anthropic.parts import document_block, image_block
 from agent_kernel.store.records import ResponseRow
 
 Json = Mapping[str, Any]
 Block = dict[str, Any]
 
-BEGINNING = "[The conversation begins here.]"
-"""Stands for a user who has said nothing before the assistant."""
 NO_OUTPUT = "[No output.]"
 LEFT_OUT = "[{} is left out: the Messages API has no form for it.]"
 
-_DATA = re.compile(r"data:(?P<kind>[\w.+/-]+);base64,(?P<data>[A-Za-z0-9+/=\s]+)")
-_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -94,24 +92,15 @@ def _tool_use(call: Json) -> Block:
 
 
 def _attached(part: Json) -> Block:
-    """Return an image or a PDF as the API has it, and a line of text for anything else."""
-    match part["type"]:
-        case "image_url":
-            url = part["image_url"]["url"]
-            found = _DATA.fullmatch(url)
-            if found is not None and found["kind"] in _IMAGES:
-                return {"type": "image", "source": _base64(found)}
-            if found is None and url.startswith("https://"):
-                return {"type": "image", "source": {"type": "url", "url": url}}
-        case "file":
-            found = _DATA.fullmatch(str(part["file"].get("file_data")))
-            if found is not None and found["kind"] == "application/pdf":
-                return {"type": "document", "source": _base64(found)}
-    return _text(LEFT_OUT.format({"image_url": "An image", "file": "A file"}.get(part["type"], "Audio")))
-
-
-def _base64(found: re.Match[str]) -> Block:
-    return {"type": "base64", "media_type": found["kind"], "data": re.sub(r"\s", "", found["data"])}
+    """Return an image or a file as the API has it, and a line of text for one that it has no form for."""
+    block: Block | None = None
+    if part["type"] == "image_url":
+        block = image_block(part["image_url"]["url"])
+    elif part["type"] == "file":
+        block = document_block(str(part["file"].get("file_data")))
+    return block or _text(
+        LEFT_OUT.format({"image_url": "An image", "file": "A file"}.get(part["type"], "Audio"))
+    )
 
 
 def _text(text: str) -> Block:

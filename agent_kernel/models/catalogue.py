@@ -20,7 +20,7 @@ from agent_kernel.models.upstream import DEFAULT_RETRY, OPENAI_URL, SILENCE, Ups
 from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 
 ANTHROPIC_URL = "https://api.anthropic.com/v1"
-ANTHROPIC_SETTINGS = "AGENT_KERNEL_ANTHROPIC_URL", "ANTHROPIC_API_KEY"
+ANTHROPIC_SETTINGS = "AGENT_KERNEL_ANTHROPIC_URL", "AGENT_KERNEL_ANTHROPIC_KEY or ANTHROPIC_API_KEY"
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
 AGENT_DIRECT, AGENT_PYTHON = "agent_kernel/agent_shell", "agent_kernel/agent_python"

@@ -42,8 +42,9 @@ _COMPARED = 1000
 _PARAMETERS = 4096
 """Characters of Ollama's parameters that are searched."""
 
-_CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""Fields of a listed model with its context in tokens: vLLM and SGLang, OpenRouter, Groq, Mistral."""
+_CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens")
+"""Fields of a listed model with its context in tokens: vLLM and SGLang, OpenRouter, Groq, Mistral,
+Anthropic."""
 
 
 async def probe(upstream: Upstream, name: str) -> ServerReport:
@@ -63,7 +64,7 @@ async def probe(upstream: Upstream, name: str) -> ServerReport:
         if not name:
             return report
         report = _from_list(report, models, name)
-        if not upstream.is_openai:
+        if not upstream.tells_all:
             report = await _from_details(report, asked, models or (), name)
     if report.served is False:
         return _not_served(report, [asked.shown(each["id"]) for each in models or ()])
@@ -202,12 +203,13 @@ def _lists_tools(entry: Mapping[str, Any]) -> bool | None:
 
 
 def _lists_pictures(entry: Mapping[str, Any]) -> bool | None:
-    """Return whether the list says that the model sees pictures, as OpenRouter and Mistral do."""
+    """Return whether the list says that the model sees pictures, as OpenRouter, Mistral and Anthropic do."""
     built, able = entry.get("architecture"), entry.get("capabilities")
     kinds = built.get("input_modalities") if isinstance(built, dict) else None
     if isinstance(kinds, list):
         return "image" in kinds
-    sees = able.get("vision") if isinstance(able, dict) else None
+    sees = able.get("vision", able.get("image_input")) if isinstance(able, dict) else None
+    sees = sees.get("supported") if isinstance(sees, dict) else sees
     return sees if isinstance(sees, bool) else None
 
 

@@ -141,6 +141,11 @@ class Upstream:
         timeout = openai.Timeout(silence, connect=min(silence, _CONNECT))
         self.sender = self._client(url, key or "none", timeout)
 
+    @property
+    def tells_all(self) -> bool:
+        """Whether the list of models has all that the server tells about them."""
+        return self.is_openai
+
     def _base(self, url: str) -> str:
         """Return the base URL of a configured address."""
         return url

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +38,37 @@ async def test_notebook_with_claude_equals_saved(played: MessagesServer) -> None
     wanted = [output for output in saved(NAME) if "Demo mode:" not in output]
     assert len(wanted) == len(saved(NAME)) - 1
     assert_equal(await run(NAME), wanted)
+    _with_all_turns(played)
+
+
+@pytest.fixture
+def server(played: MessagesServer) -> Iterator[str]:
+    """Run `agent-kernel serve` with that model, and yield its address."""
+    command = [sys.executable, "-m", "agent_kernel", "serve", "--port", "0"]
+    own = {**os.environ, "AGENT_KERNEL_API_KEY": "a key"}
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("Serving http://127.0.0.1:"), line
+            yield line.removeprefix("Serving ").strip()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+async def test_notebook_through_server_with_claude(
+    played: MessagesServer, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel knows only the server: neither the key nor the address of the model."""
+    for name in ("AGENT_KERNEL_MODEL", "AGENT_KERNEL_SANDBOX", "AGENT_KERNEL_DATA_DIR"):
+        monkeypatch.delenv(name)
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AGENT_KERNEL_RUNTIME_URL", server)
+    monkeypatch.setenv("AGENT_KERNEL_API_KEY", "a key")
+    ran = await run(NAME)
+    assert_equal(ran, [output for output in saved(NAME) if "Demo mode:" not in output])
     _with_all_turns(played)
 
 

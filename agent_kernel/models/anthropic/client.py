@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
@@ -18,6 +19,11 @@ _REPEATABLE = {400: openai.BadRequestError, 422: openai.UnprocessableEntityError
 
 class AnthropicUpstream(Upstream):
     """A server of the Messages API. Its address ends in `/v1`, or before it as that of the SDKs."""
+
+    @property
+    def tells_all(self) -> bool:
+        """See `Upstream`."""
+        return f".{urlsplit(self.url).hostname or ''}".endswith(".anthropic.com")
 
     def _base(self, url: str) -> str:
         return url.rstrip("/").removesuffix("/v1") + "/v1"

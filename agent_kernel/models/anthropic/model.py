@@ -114,7 +114,9 @@ class AnthropicModel:
 
     async def server(self, model: str) -> ServerReport:
         """See `models.base.HasServer`."""
-        return await probe(self._upstream, model)
+        report = await probe(self._upstream, model)
+        takes = report.served and report.tools is None  # the API has tools for every model
+        return replace(report, tools=True) if takes else report
 
     async def aclose(self) -> None:
         """Close the upstream's connections. Idempotent."""

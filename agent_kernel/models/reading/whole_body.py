@@ -33,7 +33,7 @@ def wrapped(value: Any) -> Any:
 
 
 def events_of(body: Any) -> Iterator[dict[str, Any]]:
-    """Yield the one event that a body of either dialect stands for; none for any other body."""
+    """Yield the one event that a body of a dialect stands for; none for any other body."""
     if not isinstance(body, Mapping):
         return
     if body.get("object") == "response" or isinstance(body.get("output"), list):
@@ -44,6 +44,8 @@ def events_of(body: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(body.get("choices"), list):
         choices = [each if isinstance(each, Mapping) else {} for each in body["choices"]]
         yield {**body, "choices": choices}
+    elif body.get("type") == "message" and isinstance(body.get("content"), list):  # of the Messages API
+        yield dict(body)
 
 
 def message_of(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -129,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server = self.server
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path != "/v1/messages":
+            return self._send(404, error("not_found_error", self.path))
         server.requests.append(request)
         server.headers.append({name.lower(): value for name, value in self.headers.items()})
         if (fault := fault_in(request)) is not None:
@@ -147,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body if reply.body is not None else b"".join(map(sse, reply.events)))
         self.wfile.flush()
         if reply.hold:
-            self.rfile.read(1)  # ends when the client goes away
+            with suppress(ConnectionError):
+                self.rfile.read(1)  # ends when the client goes away
             self.server.left.set()
 
     def _send(self, status: int, body: Any) -> None:
