@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.observe.audit import AuditLog
     from agent_kernel.runtime.turns.settings import TurnSettings
+    from agent_kernel.runtime.webhooks.delivery import Webhooks
     from agent_kernel.sandboxes.base import Backend
     from agent_kernel.sandboxes.catalogue import BackendOptions
     from agent_kernel.store.base import Store
@@ -337,6 +338,7 @@ def local_runtime(
     script_files: bool = True,
     warm: int = 0,
     restart: Restart = "leave",
+    webhooks: Webhooks | None = None,
 ) -> LocalRuntime:
     """Return a runtime in this process.
 
@@ -364,6 +366,7 @@ def local_runtime(
             embedder=embedder(settings),
             max_document=settings.documents.max_document,
             restart=restart,
+            webhooks=webhooks,
         )
     )
 

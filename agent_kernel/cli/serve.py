@@ -39,6 +39,9 @@ NAMES = (
     "bytes_per_key",
     "requests_per_minute",
     "max_connections",
+    "webhooks",
+    "webhook_secret",
+    "webhook_hosts",
     "server_lease",
     "retention_days",
     "max_sessions",
@@ -124,11 +127,18 @@ def packages() -> Iterator[None]:
 def runtime(settings: Settings) -> LocalRuntime:
     """Return the runtime of a server, and log what this installation cannot do."""
     from agent_kernel.cli.compose import local_runtime
+    from agent_kernel.runtime.webhooks.configured import configured
 
     restart: Any = settings.runtime.background_restart
     lease = settings.runtime.server_lease
     warm = settings.container.warm
-    served = local_runtime(settings, lease=lease, script_files=False, warm=warm, restart=restart)
+    server = settings.server
+    webhooks = configured(
+        server.webhooks, server.webhook_secret, server.webhook_hosts, settings.runtime.data_path()
+    )
+    served = local_runtime(
+        settings, lease=lease, script_files=False, warm=warm, restart=restart, webhooks=webhooks
+    )
     _warn(settings)
     return served
 

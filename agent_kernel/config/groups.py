@@ -273,6 +273,20 @@ class ServerSettings(Configurable):
         min=1,
         help="""Maximum number of open connections; further ones get an error and can retry later.""",
     ).tag(config=True)
+    webhooks = Unicode(
+        "",
+        help="""Addresses that are told when a background turn has ended, separated by commas. They may hold
+        secrets. Empty: none.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_WEBHOOKS")
+    webhook_secret = Unicode(
+        "",
+        help="""Secret that signs these messages, `whsec_` and at least 24 bytes in base64.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_WEBHOOK_SECRET")
+    webhook_hosts = Unicode(
+        "",
+        help="""Hosts of those addresses on loopback or a private network, as `tcp://HOST:PORT`, separated by
+        commas. Public hosts need no entry.""",
+    ).tag(config=True, variable="AGENT_KERNEL_WEBHOOK_HOSTS")
     log = Choice(
         "text",
         help="""Format of the log that `serve` writes to stderr: `text`, or `json`, one object per line

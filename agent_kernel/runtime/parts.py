@@ -15,6 +15,7 @@ from agent_kernel.runtime.containers.skills import Skills
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
 from agent_kernel.runtime.turns.settings import TurnSettings
+from agent_kernel.runtime.webhooks.delivery import Webhooks
 from agent_kernel.store.base import Store
 
 
@@ -43,5 +44,7 @@ class RuntimeParts:
     """The embeddings of files in vector stores; None: these are searched by words alone. It owns it."""
     max_document: int = 64 << 20
     """Bytes of text of one file that are indexed."""
+    webhooks: Webhooks | None = None
+    """Tells the operator's endpoints that a background turn has ended; None: there are none. It owns it."""
     restart: Restart = "end"
     """The treatment of background turns of dead processes."""

@@ -95,7 +95,7 @@ class Tenant:
             self.vector_stores,
         )
         self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
-        self.background = Background(self.rows, loop)
+        self.background = Background(self.rows, loop, parts.webhooks)
 
 
 class Tenants:
@@ -140,6 +140,8 @@ class Tenants:
         self._retention.start()
         if self._indexer is not None:
             self._indexer.wake()
+        if self.parts.webhooks is not None:
+            self.parts.webhooks.start(self.parts.store.rows)
         await self.parts.store.coordination.serve(self._running)
 
     def _running(self, response_id: str) -> Background | None:
@@ -173,6 +175,8 @@ class Tenants:
         if self._indexer is not None:
             await self._indexer.aclose()
         await asyncio.gather(*(each.background.aclose() for each in self._known.values()))
+        if self.parts.webhooks is not None:
+            await self.parts.webhooks.aclose()
         await self._shared.lifecycle.aclose()
         await self.parts.models.aclose()
         if self.parts.embedder is not None:

@@ -21,6 +21,7 @@ from agent_kernel.runtime.background.journal import Journal
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import TurnLoop
 from agent_kernel.runtime.turns.turn import Turn
+from agent_kernel.runtime.webhooks.delivery import Webhooks
 from agent_kernel.store.records import Json
 from agent_kernel.store.rows import Rows
 
@@ -50,9 +51,10 @@ class _Live:
 class Background:
     """The background turns of one process."""
 
-    def __init__(self, store: Rows, loop: TurnLoop) -> None:
+    def __init__(self, store: Rows, loop: TurnLoop, webhooks: Webhooks | None = None) -> None:
         self._store = store
         self._loop = loop
+        self._webhooks = webhooks
         self._live: dict[str, _Live] = {}
 
     def __len__(self) -> int:
@@ -64,6 +66,8 @@ class Background:
         run.record.journal = journal
         await run.approvals.claim(run.id, run.assembler)
         opening = run.assembler.queue()
+        if self._webhooks is not None:  # before the turn exists: then nothing can come between
+            await self._webhooks.expect(run.id)
         await run.record.begin(run)
         for event in opening:
             journal.take(event)
@@ -99,6 +103,8 @@ class Background:
         finally:
             self._live.pop(run.id, None)
             journal.wake()
+            if self._webhooks is not None:
+                self._webhooks.ended()
 
     def snapshot(self, response_id: str) -> Response | None:
         """Return the response as it is now, if it runs here."""
